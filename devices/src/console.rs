@@ -1,0 +1,83 @@
+//! COM1: the guest's console, vm-superio's 16550A behind a port device.
+
+use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use vm_superio::serial::NoEvents;
+use vm_superio::{Serial, Trigger};
+
+use crate::bus::{Effect, PortDevice};
+
+/// COM1's first port.
+pub const COM1: u16 = 0x3f8;
+/// COM1's interrupt line.
+pub const COM1_IRQ: u32 = 4;
+
+/// An interrupt line that can be pulsed.
+pub trait Line: Send {
+    /// Raises the line and lowers it again (an edge).
+    fn pulse(&self) -> io::Result<()>;
+}
+
+struct LineTrigger<L>(L);
+
+impl<L: Line> Trigger for LineTrigger<L> {
+    type E = io::Error;
+
+    fn trigger(&self) -> io::Result<()> {
+        self.0.pulse()
+    }
+}
+
+/// The serial console. What the guest sends goes to `W` at once; `W` may buffer.
+pub struct Console<L: Line, W: Write + Send> {
+    serial: Mutex<Serial<LineTrigger<L>, NoEvents, W>>,
+}
+
+impl<L: Line, W: Write + Send> Console<L, W> {
+    /// How many ports it takes, from [`COM1`].
+    pub const PORTS: u16 = 8;
+
+    /// A console that interrupts through `line` and prints to `out`.
+    pub fn new(line: L, out: W) -> Self {
+        Self { serial: Mutex::new(Serial::new(LineTrigger(line), out)) }
+    }
+
+    /// Sends bytes to the guest, as many as its FIFO has room for; the number that it took.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut serial = self.lock();
+        let room = serial.fifo_capacity().min(bytes.len());
+        if room == 0 {
+            return Ok(0);
+        }
+        serial.enqueue_raw_bytes(&bytes[..room]).map_err(io::Error::other)
+    }
+
+    // A poisoned lock means that a writer panicked; the UART's registers are still whole.
+    fn lock(&self) -> MutexGuard<'_, Serial<LineTrigger<L>, NoEvents, W>> {
+        self.serial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<L: Line, W: Write + Send> PortDevice for Console<L, W> {
+    // The registers are 8 bits wide; a wider access sees the first one and ones, as on ISA.
+    fn read(&self, offset: u16, data: &mut [u8]) {
+        data.fill(0xff);
+        if let Some(first) = data.first_mut() {
+            *first = self.lock().read(offset as u8);
+        }
+    }
+
+    fn write(&self, offset: u16, data: &[u8]) -> Effect {
+        if let Some(&value) = data.first() {
+            // A console whose reader is gone, or a line that can't be raised, must not stop the
+            // guest: a real UART doesn't notice either.
+            let _ = self.lock().write(offset as u8, value);
+        }
+        Effect::None
+    }
+}
+
+#[cfg(test)]
+#[path = "console_tests.rs"]
+mod tests;
