@@ -1,0 +1,250 @@
+//! What the rest of jitterbug takes for granted about an image.
+
+use std::collections::BTreeMap;
+
+use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Mnemonic};
+use object::elf::{FileHeader64, NoteType, PF_W, PF_X, PT_LOAD, SHF_ALLOC};
+use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
+use object::{
+    Endianness, Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, SymbolKind,
+};
+
+use super::{Guest, MAX_CPUS, catalogue, find};
+
+const PAGE: u64 = 0x1000;
+const XEN_ELFNOTE_PHYS32_ENTRY: NoteType = NoteType(18);
+
+/// Functions that a stack shall show, and the variables that vCPUs race for.
+const EXPECTED: &[(&str, &[&str], &[&str])] = &[
+    ("hello", &["boot", "main", "idle"], &["up"]),
+    ("spin", &["boot", "main", "spin_outer", "spin_middle", "spin_inner"], &["up"]),
+    ("tsc-sync", TSC_SYNC_FUNCTIONS, TSC_SYNC_SHARED),
+    ("tsc-sync-fixed", TSC_SYNC_FUNCTIONS, TSC_SYNC_SHARED),
+];
+
+const TSC_SYNC_FUNCTIONS: &[&str] = &[
+    "boot",
+    "main",
+    "mlsetup",
+    "start_other_cpus",
+    "start_cpu",
+    "mp_start_cpu_common",
+    "mp_startup_common",
+    "mp_startup_signal",
+    "mp_startup_wait",
+    "mach_cpu_start",
+    "mach_cpucontext_alloc",
+    "mach_cpucontext_free",
+    "tsc_sync_master",
+    "tsc_sync_slave",
+    "ap_mlsetup",
+    "cpuid_pass1",
+    "determine_platform",
+    "get_hwenv",
+    "cpu_set_state",
+    "idle",
+];
+
+const TSC_SYNC_SHARED: &[&str] = &[
+    "cpu_ready_set",
+    "platform_type",
+    "procset_master",
+    "procset_slave",
+    "tsc_master_tick",
+    "tsc_slave_tick",
+    "tsc_sync_go",
+];
+
+fn parse(guest: &Guest) -> ElfFile64<'static> {
+    ElfFile64::parse(guest.image).unwrap_or_else(|e| panic!("{}: {e}", guest.name))
+}
+
+/// Name and address of each allocated section.
+fn layout(elf: &ElfFile64) -> BTreeMap<String, u64> {
+    let loaded = |s: &_| matches!(ObjectSection::flags(s), SectionFlags::Elf { sh_flags, .. } if sh_flags & SHF_ALLOC == SHF_ALLOC);
+    elf.sections().filter(loaded).map(|s| (s.name().unwrap().to_owned(), s.address())).collect()
+}
+
+/// Name and address of each variable in `.shared`.
+fn shared(elf: &ElfFile64) -> BTreeMap<String, u64> {
+    let section = elf.section_by_name(".shared").expect(".shared").index();
+    elf.symbols()
+        .filter(|s| s.kind() == SymbolKind::Data && s.section_index() == Some(section))
+        .map(|s| (s.name().unwrap().to_owned(), s.address()))
+        .collect()
+}
+
+#[test]
+fn every_image_that_is_built_is_in_the_catalogue() {
+    let mut named: Vec<&str> = catalogue().iter().map(|guest| guest.name).collect();
+    named.sort_unstable();
+    assert_eq!(named.join(" "), env!("GUEST_IMAGES"));
+}
+
+#[test]
+fn a_guest_is_found_by_its_name_alone() {
+    assert_eq!(find("tsc-sync").unwrap().default_cpus, 6);
+    assert!(find("tsc").is_none());
+}
+
+#[test]
+fn a_bug_has_a_twin_without_it() {
+    for guest in catalogue() {
+        if let Some(bug) = &guest.bug {
+            assert!(find(bug.fixed_twin).is_some_and(|twin| twin.bug.is_none()), "{}", guest.name);
+        }
+    }
+}
+
+#[test]
+fn the_pvh_entry_is_a_guest_physical_address_in_executable_code() {
+    for guest in catalogue() {
+        let elf = parse(guest);
+        let header = FileHeader64::<Endianness>::parse(guest.image).unwrap();
+        let endian = header.endian().unwrap();
+        let mut entries = Vec::new();
+        for segment in elf.elf_program_headers() {
+            let Some(mut notes) = segment.notes(endian, guest.image).unwrap() else { continue };
+            while let Some(note) = notes.next().unwrap() {
+                if note.name() == b"Xen" && note.n_type(endian) == XEN_ELFNOTE_PHYS32_ENTRY {
+                    entries.push(u64::from(u32::from_le_bytes(note.desc().try_into().unwrap())));
+                }
+            }
+        }
+        let &[entry] = &entries[..] else { panic!("{}: entries {entries:x?}", guest.name) };
+        let inside = elf.elf_program_headers().iter().any(|p| {
+            let start = p.p_paddr(endian);
+            p.p_type(endian) == PT_LOAD
+                && p.p_flags(endian) & PF_X == PF_X
+                && (start..start + p.p_filesz(endian)).contains(&entry)
+        });
+        assert!(inside, "{}: {entry:#x}", guest.name);
+        assert_eq!(elf.entry(), entry, "{}", guest.name);
+    }
+}
+
+#[test]
+fn no_segment_is_writable_and_executable() {
+    for guest in catalogue() {
+        for segment in parse(guest).elf_program_headers() {
+            let both = PF_W | PF_X;
+            assert_ne!(segment.p_flags(Endianness::Little) & both, both, "{}", guest.name);
+        }
+    }
+}
+
+#[test]
+fn functions_have_a_size_and_a_frame() {
+    // push %rbp; mov %rsp, %rbp
+    let prologue = [0x55, 0x48, 0x89, 0xe5];
+    for (name, functions, _) in EXPECTED {
+        let elf = parse(find(name).unwrap());
+        for function in *functions {
+            let symbol =
+                elf.symbol_by_name(function).unwrap_or_else(|| panic!("{name}: no {function}"));
+            assert_eq!(symbol.kind(), SymbolKind::Text, "{name}: {function}");
+            assert_ne!(symbol.size(), 0, "{name}: {function}");
+            let text = elf.section_by_name(".text").unwrap();
+            let code = text.data_range(symbol.address(), 4).unwrap().unwrap();
+            // boot makes its frame, the last one, by hand.
+            assert!(code == prologue || *function == "boot", "{name}: {function}: {code:x?}");
+        }
+    }
+}
+
+/// What KVM's instruction emulator can do in ring 0, where a host has nothing better.
+#[test]
+fn code_keeps_to_plain_instructions() {
+    use CpuidFeature as F;
+    let plain = [
+        F::INTEL8086,
+        F::INTEL186,
+        F::INTEL286,
+        F::INTEL386,
+        F::INTEL486,
+        F::X64,
+        F::CMOV,
+        F::CPUID,
+        F::MSR,
+        F::TSC,
+        F::PAUSE,
+        F::MULTIBYTENOP,
+    ];
+    for guest in catalogue() {
+        let elf = parse(guest);
+        let text = elf.section_by_name(".text").unwrap();
+        for function in elf
+            .symbols()
+            .filter(|s| s.kind() == SymbolKind::Text && s.section_index() == Some(text.index()))
+        {
+            let name = function.name().unwrap();
+            let bitness = if name == "pvh_start" { 32 } else { 64 };
+            let code = text.data_range(function.address(), function.size()).unwrap().unwrap();
+            for instruction in
+                Decoder::with_ip(bitness, code, function.address(), DecoderOptions::NONE)
+            {
+                let known =
+                    instruction.cpuid_features().iter().all(|feature| plain.contains(feature));
+                // Padding between the stubs is int3, and is never run.
+                let trap = matches!(instruction.mnemonic(), Mnemonic::Int | Mnemonic::INVALID);
+                assert!(known && !trap, "{}: {name}: {instruction}", guest.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn shared_variables_have_whole_pages_to_themselves() {
+    for (name, _, variables) in EXPECTED {
+        let elf = parse(find(name).unwrap());
+        let section = elf.section_by_name(".shared").unwrap();
+        let start = elf.symbol_by_name("__shared_start").unwrap().address();
+        let end = elf.symbol_by_name("__shared_end").unwrap().address();
+        assert_eq!((start, end), (section.address(), section.address() + section.size()), "{name}");
+        assert!(
+            start % PAGE == 0 && end % PAGE == 0 && start < end,
+            "{name}: {start:#x}..{end:#x}"
+        );
+        assert_eq!(shared(&elf).keys().collect::<Vec<_>>(), *variables, "{name}");
+        for other in elf.sections().filter(|s| s.address() != 0 && s.name() != Ok(".shared")) {
+            assert!(
+                other.address() >= end || other.address() + other.size() <= start,
+                "{name}: {:?}",
+                other.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn private_areas_cost_no_room_in_the_file() {
+    for guest in catalogue() {
+        let elf = parse(guest);
+        for section in [".percpu", ".stacks"] {
+            let section = elf.section_by_name(section).unwrap();
+            assert_eq!(section.kind(), SectionKind::UninitializedData, "{}", guest.name);
+            assert_eq!(section.address() % PAGE, 0, "{}", guest.name);
+        }
+        // A page for each.
+        assert_eq!(elf.section_by_name(".percpu").unwrap().size(), u64::from(MAX_CPUS) * PAGE);
+    }
+}
+
+#[test]
+fn twins_have_the_same_layout() {
+    for guest in catalogue() {
+        let Some(bug) = &guest.bug else { continue };
+        let (buggy, fixed) = (parse(guest), parse(find(bug.fixed_twin).unwrap()));
+        assert_eq!(layout(&buggy), layout(&fixed), "{}", guest.name);
+        assert_eq!(shared(&buggy), shared(&fixed), "{}", guest.name);
+    }
+}
+
+#[test]
+fn images_are_aligned_and_say_nothing_about_the_machine_that_built_them() {
+    let here = env!("CARGO_MANIFEST_DIR").as_bytes();
+    for guest in catalogue() {
+        assert_eq!(guest.image.as_ptr().addr() as u64 % PAGE, 0, "{}", guest.name);
+        assert!(!guest.image.windows(here.len()).any(|bytes| bytes == here), "{}", guest.name);
+    }
+}
