@@ -1,0 +1,147 @@
+//! What answers a guest's accesses: the devices of a machine and the ports behind them.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use devices::backdoor::{Backdoor, CallRegisters, RegisterPort};
+use devices::console::{COM1, COM1_IRQ, Console};
+use devices::control::{ControlPorts, END_PORT};
+use devices::{Effect, PortBus};
+
+use crate::cpu::Cpu;
+use crate::error::Result;
+use crate::exit::{Bytes, Entry, Exit};
+use crate::identity::{Frequencies, Identity};
+use crate::kvm::Vm;
+use crate::kvm::vm::IrqLine;
+
+/// What becomes of an exit.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The vCPU runs on, with this.
+    Enter(Entry),
+    /// The guest ends the run with this code.
+    End(u32),
+    /// No device answers such an exit.
+    Unanswered,
+}
+
+type GuestConsole = Console<IrqLine, Box<dyn Write + Send>>;
+
+/// The devices of a machine.
+pub(crate) struct Board {
+    ports: PortBus,
+    register_port: Option<Box<dyn RegisterPort>>,
+    console: Option<Arc<GuestConsole>>,
+}
+
+impl Board {
+    /// The devices that every machine has, and those that its identity brings.
+    pub(crate) fn new(
+        vm: &Vm,
+        identity: Identity,
+        frequencies: Frequencies,
+        console: Box<dyn Write + Send>,
+    ) -> Self {
+        let console = Arc::new(Console::new(vm.line(COM1_IRQ), console));
+        let mut board = Self::bare(identity, frequencies);
+        // Nothing else is on the bus yet that could overlap it.
+        let _ = board.ports.insert(COM1, GuestConsole::PORTS, console.clone());
+        board.console = Some(console);
+        board
+    }
+
+    /// The devices that need no machine.
+    pub(crate) fn bare(identity: Identity, frequencies: Frequencies) -> Self {
+        let mut ports = PortBus::default();
+        let _ = ports.insert(END_PORT, ControlPorts::PORTS, Arc::new(ControlPorts));
+        let register_port: Option<Box<dyn RegisterPort>> = match identity {
+            Identity::Vmware => Some(Box::new(Backdoor {
+                tsc_hz: u64::from(frequencies.tsc_khz) * 1000,
+                bus_hz: frequencies.bus_khz.saturating_mul(1000),
+            })),
+            Identity::Kvm | Identity::None => None,
+        };
+        Self { ports, register_port, console: None }
+    }
+
+    /// Sends bytes to the guest's console; the number that it took.
+    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.console.as_ref().map_or(Ok(0), |console| console.send(bytes))
+    }
+
+    /// Answers an exit.
+    pub(crate) fn answer(&self, cpu: &mut dyn Cpu, exit: &Exit) -> Result<Answer> {
+        let resume = Answer::Enter(Entry::Resume);
+        match exit {
+            Exit::PortRead { port, size: 4, count: 1 } if self.is_register_port(*port) => {
+                let eax = self.call_register_port(cpu)?;
+                Ok(Answer::Enter(Entry::Data(Bytes::from_slice(&eax.to_le_bytes()))))
+            }
+            Exit::PortWrite { port, size: 4, data }
+                if self.is_register_port(*port) && data.len() == 4 =>
+            {
+                let eax = self.call_register_port(cpu)?;
+                let mut registers = cpu.registers()?;
+                registers.rax = eax.into();
+                cpu.set_registers(&registers)?;
+                Ok(resume)
+            }
+            Exit::PortRead { port, size, count } => {
+                let mut data = Bytes::from_elem(0, usize::from(*size) * *count as usize);
+                for element in data.chunks_exact_mut(usize::from(*size).max(1)) {
+                    self.ports.read(*port, element);
+                }
+                Ok(Answer::Enter(Entry::Data(data)))
+            }
+            Exit::PortWrite { port, size, data } => {
+                for element in data.chunks_exact(usize::from(*size).max(1)) {
+                    if let Effect::End(code) = self.ports.write(*port, element) {
+                        return Ok(Answer::End(code));
+                    }
+                }
+                Ok(resume)
+            }
+            // Nothing but RAM and KVM's own irqchip is mapped: an empty bus, as on a PC.
+            Exit::MmioRead { size, .. } => {
+                Ok(Answer::Enter(Entry::Data(Bytes::from_elem(0xff, usize::from(*size)))))
+            }
+            Exit::MmioWrite { .. } | Exit::ApStart | Exit::Kicked => Ok(resume),
+            _ => Ok(Answer::Unanswered),
+        }
+    }
+
+    fn is_register_port(&self, port: u16) -> bool {
+        self.register_port.as_ref().is_some_and(|device| device.port() == port)
+    }
+
+    /// Lets the device see and change the registers; returns EAX, which reaches the guest as the
+    /// result of its `in`.
+    fn call_register_port(&self, cpu: &mut dyn Cpu) -> Result<u32> {
+        let Some(device) = &self.register_port else { return Ok(u32::MAX) };
+        let mut registers = cpu.registers()?;
+        let before = CallRegisters {
+            eax: registers.rax as u32,
+            ebx: registers.rbx as u32,
+            ecx: registers.rcx as u32,
+            edx: registers.rdx as u32,
+        };
+        let mut after = before;
+        device.call(&mut after);
+        // A register that the call leaves alone keeps its upper half.
+        let put = |register: &mut u64, before: u32, after: u32| {
+            if before != after {
+                *register = after.into();
+            }
+        };
+        put(&mut registers.rbx, before.ebx, after.ebx);
+        put(&mut registers.rcx, before.ecx, after.ecx);
+        put(&mut registers.rdx, before.edx, after.edx);
+        cpu.set_registers(&registers)?;
+        Ok(after.eax)
+    }
+}
+
+#[cfg(test)]
+#[path = "board_tests.rs"]
+mod tests;

@@ -1,0 +1,131 @@
+//! Checks an ELF image and puts it into guest memory.
+//!
+//! linux-loader does the loading. The checks come first and are our own, because its errors don't
+//! say which segment, or how much memory would be enough.
+
+use std::io::Cursor;
+
+use linux_loader::loader::elf::PvhBootCapability;
+use linux_loader::loader::{Elf, KernelLoader};
+use object::LittleEndian as LE;
+use object::elf::{EM_X86_64, FileHeader64, NoteType, PT_LOAD, PT_NOTE};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+
+use super::layout;
+use crate::error::{Error, Result};
+use crate::memory::{HOLE_END, HOLE_START, Memory};
+
+/// The note that holds the PVH entry point (Xen's `elfnote.h`).
+const XEN_ELFNOTE_PHYS32_ENTRY: NoteType = NoteType(18);
+
+/// An image: its bytes, and the name by which errors speak of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Image<'a> {
+    /// A file name or a catalogue name.
+    pub name: &'a str,
+    /// The whole file.
+    pub bytes: &'a [u8],
+}
+
+/// Loads the image and returns its PVH entry point, a guest-physical address.
+pub fn load(image: Image, memory: &Memory) -> Result<u64> {
+    check(image, memory)?;
+    let loaded = Elf::load(memory.map(), None, &mut Cursor::new(image.bytes), None)
+        .map_err(|error| refuse(image, error.to_string()))?;
+    match loaded.pvh_boot_cap {
+        PvhBootCapability::PvhEntryPresent(entry) => Ok(entry.0),
+        _ => Err(refuse(image, "the PVH note can't be read".into())),
+    }
+}
+
+fn refuse(image: Image, problem: String) -> Error {
+    Error::Image { name: image.name.into(), problem }
+}
+
+fn check(image: Image, memory: &Memory) -> Result<()> {
+    let refuse = |problem: String| Err(refuse(image, problem));
+    let bytes = image.bytes;
+    if !bytes.starts_with(b"\x7fELF") {
+        return refuse("not an ELF file: give an ELF64 kernel with a PVH note".into());
+    }
+    if bytes.get(4) == Some(&1) {
+        return refuse("a 32-bit ELF file: give an ELF64 one".into());
+    }
+    let truncated = || format!("truncated: it ends after {} bytes", bytes.len());
+    let Ok(header) = FileHeader64::<LE>::parse(bytes) else {
+        return refuse(if bytes.len() < 64 { truncated() } else { "a damaged ELF header".into() });
+    };
+    if header.e_machine(LE) != EM_X86_64 {
+        return refuse(format!(
+            "for another machine (e_machine {}): give x86-64 code",
+            header.e_machine(LE)
+        ));
+    }
+    let Ok(segments) = header.program_headers(LE, bytes) else {
+        return refuse(format!("{}, inside its program headers", truncated()));
+    };
+    let mut loadable = 0;
+    let mut entry = false;
+    for segment in segments {
+        let (offset, in_file) = (segment.p_offset(LE), segment.p_filesz(LE));
+        if !matches!(segment.p_type(LE), PT_LOAD | PT_NOTE) {
+            continue;
+        }
+        if offset.checked_add(in_file).is_none_or(|end| end > bytes.len() as u64) {
+            return refuse(format!(
+                "{}, but a segment needs the bytes from {offset:#x} to {:#x}",
+                truncated(),
+                offset.saturating_add(in_file)
+            ));
+        }
+        if segment.p_type(LE) == PT_NOTE {
+            let Ok(Some(mut notes)) = segment.notes(LE, bytes) else { continue };
+            while let Ok(Some(note)) = notes.next() {
+                entry |= note.name() == b"Xen" && note.n_type(LE) == XEN_ELFNOTE_PHYS32_ENTRY;
+            }
+        } else {
+            loadable += 1;
+            place(segment.p_paddr(LE), segment.p_memsz(LE).max(in_file), memory).or_else(refuse)?;
+        }
+    }
+    if loadable == 0 {
+        return refuse("nothing to load: it has no PT_LOAD segment".into());
+    }
+    if !entry {
+        return refuse(
+            "no PVH entry note (Xen, type 18): build the kernel with one (Linux: CONFIG_PVH=y)"
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+/// Checks that a segment lies in RAM that is free for it.
+fn place(start: u64, size: u64, memory: &Memory) -> Result<(), String> {
+    let last = memory.regions().last().map_or(0, |region| region.start + region.size);
+    let Some(end) = start.checked_add(size) else {
+        return Err(format!("a segment at {start:#x} with the absurd size {size:#x}"));
+    };
+    if start < layout::HIGH_START {
+        return Err(format!(
+            "a segment at {start:#x}: the first MiB holds boot data; link it at {:#x} or above",
+            layout::HIGH_START
+        ));
+    }
+    if end > last {
+        let needed = end.div_ceil(1 << 20);
+        return Err(format!(
+            "larger than memory: a segment ends at {end:#x}, memory at {last:#x}; give --mem {needed}M or more"
+        ));
+    }
+    if start < HOLE_END && end > HOLE_START {
+        return Err(format!(
+            "a segment from {start:#x} to {end:#x} runs into the devices at {HOLE_START:#x}"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "elf_tests.rs"]
+mod tests;

@@ -1,0 +1,27 @@
+//! Getting a guest to its first instruction.
+//!
+//! * [`elf`]: checks an ELF image and puts it into memory;
+//! * [`pvh`]: the Xen/PVH boot protocol: start info, memory map, the first vCPU's registers;
+//! * [`mptable`]: the table by which a guest without ACPI finds its processors.
+
+pub mod elf;
+pub mod mptable;
+pub mod pvh;
+
+/// Where boot puts its data, all of it below 1 MiB, which images must leave alone.
+pub(crate) mod layout {
+    /// The GDT for the first instruction.
+    pub(crate) const GDT: u64 = 0x500;
+    /// `hvm_start_info`.
+    pub(crate) const START_INFO: u64 = 0x6000;
+    /// The memory map.
+    pub(crate) const MEMORY_MAP: u64 = 0x7000;
+    /// The command line.
+    pub(crate) const COMMAND_LINE: u64 = 0x2_0000;
+    /// Where a PC's usable low memory ends.
+    pub(crate) const LOW_END: u64 = 0x9_fc00;
+    /// The MP table: in the BIOS area, where guests search for it.
+    pub(crate) const MP_TABLE: u64 = 0xf_0000;
+    /// Where images may begin.
+    pub(crate) const HIGH_START: u64 = 0x10_0000;
+}

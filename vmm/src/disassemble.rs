@@ -1,0 +1,25 @@
+//! An instruction as text, in the syntax of `objdump`.
+
+use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter};
+
+/// The first instruction in `bytes`, at `rip`, in code of 16, 32 or 64 bits.
+pub(crate) fn one(bytes: &[u8], rip: u64, bits: u32) -> String {
+    let mut decoder = Decoder::with_ip(bits, bytes, rip, DecoderOptions::NONE);
+    let instruction = decoder.decode();
+    if instruction.is_invalid() {
+        return "(bad)".into();
+    }
+    let mut text = String::new();
+    GasFormatter::new().format(&instruction, &mut text);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn reads_like_objdump() {
+        assert_eq!(super::one(&[0xf3, 0x0f, 0xb8, 0xc0], 0, 64), "popcnt %eax,%eax");
+        assert_eq!(super::one(&[0x06], 0, 64), "(bad)");
+        assert_eq!(super::one(&[], 0, 64), "(bad)");
+    }
+}

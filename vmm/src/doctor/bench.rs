@@ -1,0 +1,162 @@
+//! The test bench: assembly in, exits expected out.
+//!
+//! ```text
+//! let mut bench = lab.kernel(|a| { a.hlt()?; done(a) })?;
+//! bench.expect(Entry::Resume, &Exit::Halt)?;
+//! bench.expect_done()?;
+//! ```
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use iced_x86::code_asm::CodeAssembler;
+
+use super::lab::{Assembled, assemble};
+use super::layout::{self, DONE, TRAP};
+use super::outcome::{Outcome, Tested};
+use crate::cpu::Cpu;
+use crate::disassemble;
+use crate::error::Result;
+use crate::exit::{Bytes, Entry, Exit};
+use crate::kvm::kick::Alarm;
+use crate::kvm::{KvmCpu, Vm};
+
+/// How long one self-test guest may run before it is called hung.
+pub(super) const LIMIT: Duration = Duration::from_millis(250);
+
+/// One machine, with code to run and a deadline.
+#[derive(Debug)]
+pub(super) struct Bench {
+    pub(super) cpu: KvmCpu,
+    pub(super) vm: Rc<Vm>,
+    /// The guest spins until the mechanism fires, so that never coming back is not firing.
+    pub(super) spins: bool,
+    alarm: Alarm,
+    deadline: Instant,
+}
+
+impl Bench {
+    /// The time runs from now.
+    pub(super) fn new(cpu: KvmCpu, vm: Rc<Vm>) -> Result<Self> {
+        let deadline = Instant::now();
+        let mut bench = Self { cpu, vm, spins: false, alarm: Alarm::new()?, deadline };
+        bench.allow(LIMIT)?;
+        Ok(bench)
+    }
+
+    /// Gives the guest this much time from now.
+    pub(super) fn allow(&mut self, time: Duration) -> Result<()> {
+        self.cpu.bind_to_thread();
+        self.deadline = Instant::now() + time;
+        self.alarm.set(time)
+    }
+
+    /// Puts a handler of the test's own in the IDT.
+    pub(super) fn handle(
+        &mut self,
+        vector: u8,
+        code: impl FnOnce(&mut CodeAssembler) -> Assembled,
+    ) -> Result<()> {
+        let (address, entry, gate) = layout::own_handler(vector);
+        self.vm.memory().write(address, &assemble(64, address, code)?)?;
+        self.vm.memory().write(entry, &gate)
+    }
+
+    /// Runs to the next exit. [`Exit::Kicked`] means that the time is up.
+    pub(super) fn run(&mut self, entry: Entry) -> Result<Exit> {
+        let mut entry = entry;
+        while Instant::now() < self.deadline {
+            match self.cpu.run(entry)? {
+                // Left over from an earlier alarm.
+                Exit::Kicked => entry = Entry::Resume,
+                exit => return Ok(exit),
+            }
+        }
+        Ok(Exit::Kicked)
+    }
+
+    /// Runs to the next exit with nothing to answer.
+    pub(super) fn resume(&mut self) -> Result<Exit> {
+        self.run(Entry::Resume)
+    }
+
+    /// Runs on, and takes any other exit than this as the mechanism's failure.
+    pub(super) fn expect(&mut self, entry: Entry, wanted: &Exit) -> Tested<()> {
+        let exit = self.run(entry)?;
+        if exit == *wanted { Ok(()) } else { Err(self.odd(&exit).into()) }
+    }
+
+    /// Runs on to the end of the guest's code.
+    pub(super) fn expect_done(&mut self) -> Tested<()> {
+        self.expect_port(DONE).map(drop)
+    }
+
+    /// Runs on to a write to this port and returns what is written.
+    pub(super) fn expect_port(&mut self, wanted: u16) -> Tested<u8> {
+        match self.resume()? {
+            Exit::PortWrite { port, data, .. } if port == wanted => {
+                Ok(data.first().copied().unwrap_or(0))
+            }
+            exit => Err(self.odd(&exit).into()),
+        }
+    }
+
+    /// The time of one run that must end with a write to this port.
+    pub(super) fn time_to_port(&mut self, wanted: u16) -> Tested<Duration> {
+        let start = Instant::now();
+        self.expect_port(wanted)?;
+        Ok(start.elapsed())
+    }
+
+    /// What an exit says about the mechanism that was to give another one.
+    pub(super) fn odd(&self, exit: &Exit) -> Outcome {
+        match exit {
+            Exit::Kicked if self.spins => Outcome::silent("accepted, never fires"),
+            Exit::Kicked => Outcome::hangs("never comes back"),
+            Exit::PortWrite { port: DONE, .. } => {
+                Outcome::silent("accepted, never fires: the guest runs past it")
+            }
+            Exit::PortWrite { port: TRAP, data, .. } => {
+                let vector = data.first().copied().unwrap_or(0);
+                Outcome::missing(format!("the guest gets {}", exception(vector)))
+            }
+            Exit::InternalError { instruction, .. } if !instruction.is_empty() => {
+                let text = disassemble::one(instruction, 0, 64);
+                Outcome::missing(format!("KVM internal error at `{text}`"))
+            }
+            Exit::InternalError { suberror, .. } => {
+                Outcome::missing(format!("KVM internal error (suberror {suberror})"))
+            }
+            Exit::Shutdown => Outcome::missing("the guest triple-faults"),
+            Exit::Debug { pc, dr6 } => {
+                Outcome::missing(format!("a debug exit at {pc:#x}, DR6 {dr6:#x}"))
+            }
+            exit => Outcome::missing(format!("unexpected exit: {exit:x?}")),
+        }
+    }
+}
+
+/// An answer to a read.
+pub(super) fn data(bytes: &[u8]) -> Entry {
+    Entry::Data(Bytes::from_slice(bytes))
+}
+
+/// An exception's name by its vector.
+fn exception(vector: u8) -> String {
+    let name = match vector {
+        0 => "#DE",
+        1 => "#DB",
+        2 => "an NMI",
+        3 => "#BP",
+        6 => "#UD",
+        7 => "#NM",
+        8 => "#DF",
+        12 => "#SS",
+        13 => "#GP",
+        14 => "#PF",
+        17 => "#AC",
+        19 => "#XM",
+        _ => return format!("vector {vector:#x}"),
+    };
+    name.into()
+}

@@ -1,0 +1,164 @@
+//! Guest debug, second half: breakpoints and watchpoints. KVM accepts all of them everywhere;
+//! whether they fire is another matter.
+
+use std::time::{Duration, Instant};
+
+use iced_x86::code_asm::{qword_ptr, rax, rbx};
+
+use super::bench::Bench;
+use super::lab::{Lab, assemble, done};
+use super::layout::{CODE, DATA, HOLE, Ring};
+use super::outcome::{Outcome, Samples, Tested};
+use crate::cpu::Cpu;
+use crate::exit::Exit;
+use crate::kvm::debug::{Breakpoint, GuestDebug, Trigger};
+
+const HITS: u64 = 50;
+/// The length of NOP and INT3.
+const NOP: u64 = 1;
+
+/// How to go on from an execution breakpoint without hitting it again.
+#[derive(Clone, Copy, PartialEq)]
+enum Leave {
+    /// Set RFLAGS.RF, as the processor's manual says.
+    ResumeFlag,
+    /// Take the breakpoint out, step, put it in again: for hosts that ignore the flag.
+    StepOver,
+}
+
+fn one(address: u64, trigger: Trigger) -> GuestDebug {
+    let breakpoint = Some(Breakpoint { address, trigger });
+    GuestDebug { breakpoints: [breakpoint, None, None, None], ..Default::default() }
+}
+
+/// DR0 on an instruction of a loop; the cost is that of a hit and of leaving it.
+pub(super) fn execution(lab: &Lab) -> Tested<Outcome> {
+    let mut bench = lab.kernel(|a| {
+        let mut again = a.create_label();
+        a.mov(rbx, HITS)?;
+        a.set_label(&mut again)?;
+        a.nop()?;
+        a.dec(rbx)?;
+        a.jnz(again)?;
+        done(a)
+    })?;
+    let address = CODE + assemble(64, CODE, |a| a.mov(rbx, HITS))?.len() as u64;
+    let breakpoint = one(address, Trigger::Execute);
+    bench.cpu.set_debug(&breakpoint)?;
+    let mut leave = Leave::ResumeFlag;
+    let mut previous = None;
+    let mut times = Vec::new();
+    while previous != Some(1) {
+        let (left, time) = hit(&mut bench, &breakpoint, address, leave)?;
+        if previous != Some(left) {
+            previous = Some(left);
+            times.push(time);
+        } else if leave == Leave::ResumeFlag {
+            (leave, previous) = (Leave::StepOver, None);
+            times.clear();
+        } else {
+            return Ok(Outcome::partly("fires, and then again and again at the same place"));
+        }
+    }
+    bench.expect_done()?;
+    let median = times.into_iter().collect::<Samples>().median();
+    Ok(match leave {
+        Leave::ResumeFlag => Outcome::works("fires before the instruction; RFLAGS.RF passes it"),
+        Leave::StepOver => Outcome::partly("fires, but RFLAGS.RF is ignored: it hits again")
+            .instead("take it out and step over"),
+    }
+    .costing(median))
+}
+
+/// One hit: how many the loop has to go, with this one, and what it cost.
+fn hit(
+    bench: &mut Bench,
+    breakpoint: &GuestDebug,
+    address: u64,
+    leave: Leave,
+) -> Tested<(u64, Duration)> {
+    /// RFLAGS.RF: don't hit the breakpoint at RIP once more.
+    const RF: u64 = 1 << 16;
+    let start = Instant::now();
+    expect_debug(bench, address)?;
+    let mut registers = bench.cpu.registers()?;
+    match leave {
+        Leave::ResumeFlag => {
+            registers.rflags |= RF;
+            bench.cpu.set_registers(&registers)?;
+        }
+        Leave::StepOver => {
+            bench.cpu.set_debug(&GuestDebug { step: true, ..Default::default() })?;
+            expect_debug(bench, address + NOP)?;
+            bench.cpu.set_debug(breakpoint)?;
+        }
+    }
+    Ok((registers.rbx, start.elapsed()))
+}
+
+fn expect_debug(bench: &mut Bench, address: u64) -> Tested<()> {
+    match bench.resume()? {
+        Exit::Debug { pc, .. } if pc == address => Ok(()),
+        exit => Err(bench.odd(&exit).into()),
+    }
+}
+
+/// The same in ring 3.
+pub(super) fn execution_user(lab: &Lab) -> Tested<Outcome> {
+    data_or_code(lab, Ring::User, CODE + NOP, Trigger::Execute)
+}
+
+/// DR0 on a quadword that the kernel stores to.
+pub(super) fn write(lab: &Lab) -> Tested<Outcome> {
+    data_or_code(lab, Ring::Kernel, DATA, Trigger::Write)
+}
+
+/// DR0 on a quadword that the kernel loads.
+pub(super) fn access(lab: &Lab) -> Tested<Outcome> {
+    data_or_code(lab, Ring::Kernel, DATA + 8, Trigger::Access)
+}
+
+/// DR0 on a quadword that a user program stores to.
+pub(super) fn write_user(lab: &Lab) -> Tested<Outcome> {
+    data_or_code(lab, Ring::User, DATA, Trigger::Write)
+}
+
+fn data_or_code(lab: &Lab, ring: Ring, address: u64, trigger: Trigger) -> Tested<Outcome> {
+    let mut bench = lab.ring(ring, |a| {
+        a.nop()?;
+        a.nop()?;
+        a.mov(qword_ptr(DATA), rbx)?;
+        a.mov(rax, qword_ptr(DATA + 8))?;
+        a.nop()?;
+        // The end, seen from both rings.
+        a.mov(qword_ptr(HOLE), rax)
+    })?;
+    bench.cpu.set_debug(&one(address, trigger))?;
+    Ok(match bench.resume()? {
+        Exit::Debug { dr6, .. } if dr6 & 1 != 0 => Outcome::works(match trigger {
+            Trigger::Execute => "fires before the instruction",
+            Trigger::Write | Trigger::Access => "fires after the access",
+        }),
+        Exit::Debug { dr6, .. } => Outcome::partly(format!("fires, but DR6 is {dr6:#x}")),
+        Exit::MmioWrite { .. } => Outcome::silent("accepted, never fires"),
+        exit => bench.odd(&exit),
+    })
+}
+
+/// INT3 under `KVM_GUESTDBG_USE_SW_BP`.
+pub(super) fn software(lab: &Lab) -> Tested<Outcome> {
+    let mut bench = lab.kernel(|a| {
+        a.nop()?;
+        a.int3()?;
+        done(a)
+    })?;
+    bench.cpu.set_debug(&GuestDebug { software_breakpoints: true, ..Default::default() })?;
+    Ok(match bench.resume()? {
+        Exit::Debug { pc, .. } if pc == CODE + NOP => Outcome::works("any number of breakpoints"),
+        Exit::Debug { pc, .. } => Outcome::partly(format!("exits, but at {pc:#x}")),
+        Exit::PortWrite { port: super::layout::TRAP, .. } => {
+            Outcome::silent("accepted, never fires: the guest gets the #BP itself")
+        }
+        exit => bench.odd(&exit),
+    })
+}

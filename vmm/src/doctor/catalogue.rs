@@ -1,0 +1,191 @@
+//! The list of self-tests, in the order of the report.
+
+use super::lab::Lab;
+use super::outcome::{Outcome, Tested};
+use super::{
+    breakpoints, clock, exits, holes, identity, instructions, interrupts, kicks, lifecycle,
+    registers, slots, speed, startup, stepping,
+};
+
+/// One mechanism to examine.
+pub(super) struct SelfTest {
+    /// Stays the same from version to version.
+    pub(super) id: &'static str,
+    pub(super) name: &'static str,
+    /// What jitterbug does where it doesn't (fully) work.
+    pub(super) instead: &'static str,
+    pub(super) run: fn(&Lab) -> Tested<Outcome>,
+}
+
+/// Mechanisms that belong together.
+pub(super) struct Group {
+    pub(super) name: &'static str,
+    pub(super) tests: &'static [SelfTest],
+}
+
+const fn test(
+    id: &'static str,
+    name: &'static str,
+    run: fn(&Lab) -> Tested<Outcome>,
+    instead: &'static str,
+) -> SelfTest {
+    SelfTest { id, name, instead, run }
+}
+
+const NO_GUESTS: &str = "no guest can run here";
+const LEAVE_OUT: &str = "kernels must be built without it";
+const SPLIT_HOLE: &str = "such accesses to watched pages can't be followed";
+
+/// Everything that is examined.
+pub(super) const GROUPS: &[Group] = &[
+    Group {
+        name: "Guest speed",
+        tests: &[
+            test(SPEED, "ring 0, an instruction", speed::ring0, "short guests, small budgets"),
+            test("ring3-speed", "ring 3, an instruction", speed::ring3, "small user programs"),
+            test("cpuid-cost", "CPUID in the guest", speed::cpuid, NO_GUESTS),
+            test("rdtsc-cost", "RDTSC in the guest", speed::rdtsc, "a clock device"),
+        ],
+    },
+    Group {
+        name: "Exits to userspace",
+        tests: &[
+            test("port-exit", "port read and write", exits::port, NO_GUESTS),
+            test("mmio-exit", "MMIO read and write", exits::mmio, NO_GUESTS),
+            test("halt-exit", "HLT, no in-kernel irqchip", exits::halt, "parallel runs only"),
+            test("msr-exit", "filtered MSR access", exits::msr_filter, "MSRs can't be watched"),
+            test(
+                "emulation-failure",
+                "emulation failure with bytes",
+                exits::emulation_failure,
+                "the bytes are read at RIP",
+            ),
+        ],
+    },
+    Group {
+        name: "Watching memory",
+        tests: &[
+            test("hole-load", "hole: load", holes::load, SPLIT_HOLE),
+            test("hole-store", "hole: store", holes::store, SPLIT_HOLE),
+            test("hole-inc", "hole: inc", holes::inc, SPLIT_HOLE),
+            test("hole-xchg", "hole: xchg", holes::xchg, SPLIT_HOLE),
+            test("hole-lock-inc", "hole: lock inc", holes::lock_inc, SPLIT_HOLE),
+            test("hole-lock-xadd", "hole: lock xadd", holes::lock_xadd, SPLIT_HOLE),
+            test("hole-lock-cmpxchg", "hole: lock cmpxchg", holes::lock_cmpxchg, SPLIT_HOLE),
+            test(
+                "hole-failing-cmpxchg",
+                "hole: failing cmpxchg",
+                holes::failing_cmpxchg,
+                SPLIT_HOLE,
+            ),
+            test("hole-lock-bts", "hole: lock bts", holes::lock_bts, SPLIT_HOLE),
+            test("read-only-slot", "read-only memslot", slots::read_only, "holes, loads exit too"),
+            test("watch-write", "watchpoint: store, ring 0", breakpoints::write, HOLES),
+            test("watch-access", "watchpoint: load, ring 0", breakpoints::access, HOLES),
+            test("watch-user", "watchpoint: store, ring 3", breakpoints::write_user, HOLES),
+        ],
+    },
+    Group {
+        name: "Guest debug",
+        tests: &[
+            test("single-step", "single step", stepping::step, "breakpoints and exits only"),
+            test(
+                "step-halt",
+                "single step onto HLT",
+                stepping::step_onto_halt,
+                "HLT is decoded first",
+            ),
+            test(
+                "step-user",
+                "single step, ring 3",
+                stepping::step_user,
+                "only kernels are stepped",
+            ),
+            test(
+                "block-irq",
+                "GUESTDBG_BLOCKIRQ",
+                stepping::block_interrupts,
+                "interrupts are ours to hold back (controlled runs)",
+            ),
+            test(
+                "breakpoint",
+                "execution breakpoint, ring 0",
+                breakpoints::execution,
+                "int3, or single steps",
+            ),
+            test(
+                "breakpoint-user",
+                "execution breakpoint, ring 3",
+                breakpoints::execution_user,
+                "no probes on user programs",
+            ),
+            test(
+                "int3",
+                "int3 (USE_SW_BP), ring 0",
+                breakpoints::software,
+                "execution breakpoints, or single steps",
+            ),
+        ],
+    },
+    Group {
+        name: "Interrupts and start-up",
+        tests: &[
+            test("lapic-page", "LAPIC page, no irqchip", interrupts::lapic_page, PARALLEL),
+            test(
+                "interrupt",
+                "window, KVM_INTERRUPT",
+                interrupts::window,
+                "interrupts are given at exits that can take them",
+            ),
+            test("nmi", "KVM_NMI", interrupts::nmi, "no NMIs to guests"),
+            test("exceptions", "exceptions, IDT, IRETQ", interrupts::exceptions, NO_GUESTS),
+            test("init-sipi", "in-kernel irqchip: INIT/SIPI", startup::init_sipi, CONTROLLED),
+        ],
+    },
+    Group {
+        name: "Ring-0 instructions",
+        tests: &[
+            test("int-n", "int n", instructions::int, LEAVE_OUT),
+            test("vmcall", "vmcall", instructions::vmcall, "a port is the way to the host"),
+            test("sse", "SSE arithmetic", instructions::sse, LEAVE_OUT),
+            test("popcnt", "popcnt", instructions::popcnt, LEAVE_OUT),
+            test("rdtscp", "rdtscp", instructions::rdtscp, "rdtsc"),
+            test("xgetbv", "xgetbv", instructions::xgetbv, LEAVE_OUT),
+            test("cmpxchg16b", "cmpxchg16b", instructions::cmpxchg16b, LEAVE_OUT),
+        ],
+    },
+    Group {
+        name: "Identity and time",
+        tests: &[
+            test("cpuid-ring0", "our CPUID leaves, ring 0", identity::ring0, NO_IDENTITY),
+            test("cpuid-ring3", "our CPUID leaves, ring 3", identity::ring3, NO_IDENTITY),
+            test("tsc-control", "KVM_CAP_TSC_CONTROL", clock::tsc_control, "the host's TSC rate"),
+            test(
+                "retired-branches",
+                "PMU: retired branches",
+                clock::retired_branches,
+                "places are (exit, breakpoint hits, steps)",
+            ),
+        ],
+    },
+    Group {
+        name: "Host side",
+        tests: &[
+            test("get-regs", "KVM_GET_REGS", registers::get_regs, NO_GUESTS),
+            test("sync-regs", "KVM_CAP_SYNC_REGS", registers::sync, "KVM_GET_REGS at each exit"),
+            test("kick", "kick a spinning vCPU", kicks::spinning, "no time limits on vCPUs"),
+            test("alternate", "two vCPUs, one thread", lifecycle::alternate, PARALLEL),
+            test("memslot", "add and delete a memslot", slots::change, "watches are fixed"),
+            test("dirty-log", "dirty log and reset", slots::dirty_log, "whole-memory copies"),
+            test("machine", "a VM: create, run, destroy", lifecycle::machine, NO_GUESTS),
+        ],
+    },
+];
+
+/// The row from which the last one, unmodified Linux, is derived.
+pub(super) const SPEED: &str = "ring0-speed";
+
+const HOLES: &str = "pages without a memslot (holes)";
+const PARALLEL: &str = "parallel runs only";
+const CONTROLLED: &str = "controlled runs only";
+const NO_IDENTITY: &str = "the guest may see through the identity there";

@@ -1,0 +1,127 @@
+//! What jitterbug makes of the rows: which mechanism it uses for which purpose.
+
+use serde::Serialize;
+
+use super::catalogue::SPEED;
+use super::outcome::{Cost, Outcome, Verdict};
+use super::report::Finding;
+
+/// One purpose, and the mechanism chosen for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Choice {
+    /// What for.
+    pub purpose: &'static str,
+    /// What is used.
+    pub mechanism: String,
+}
+
+/// All choices that follow from these rows.
+pub(super) fn choose(rows: &[Finding]) -> Vec<Choice> {
+    let verdict = |id: &str| rows.iter().find(|row| row.id == id).map(|row| row.verdict);
+    let works = |id: &str| verdict(id) == Some(Verdict::Works);
+    let usable = |id: &str| works(id) || verdict(id) == Some(Verdict::Partly);
+    let all = |ids: &[&str]| ids.iter().all(|id| works(id));
+    let first = |options: &[(bool, &str)]| {
+        let chosen = options.iter().find(|option| option.0).map_or("nothing", |option| option.1);
+        chosen.to_owned()
+    };
+    let holes = rows.iter().filter(|row| row.id.starts_with("hole-"));
+    let holes = holes.clone().count() > 0 && holes.clone().all(|row| row.verdict == Verdict::Works);
+    let choice = |purpose, mechanism| Choice { purpose, mechanism };
+    vec![
+        choice(
+            "watching memory",
+            first(&[
+                (holes, "holes: pages without a memslot, each load and store exits"),
+                (all(&["hole-load", "hole-store"]), "holes, for plain loads and stores only"),
+                (all(&["watch-write", "watch-access"]), "four hardware watchpoints"),
+            ]),
+        ),
+        choice(
+            "watching stores alone",
+            first(&[
+                (works("read-only-slot"), "read-only memslots"),
+                (holes, "holes; loads are let through"),
+                (works("watch-write"), "four hardware watchpoints"),
+            ]),
+        ),
+        choice(
+            "breakpoints",
+            first(&[
+                (works("int3"), "int3, any number; hardware breakpoints for read-only code"),
+                (works("breakpoint"), "four execution breakpoints; more by single steps"),
+                (usable("breakpoint"), "four execution breakpoints, taken out to step over them"),
+                (works("single-step"), "single steps, comparing RIP"),
+            ]),
+        ),
+        choice(
+            "stepping",
+            first(&[
+                (all(&["single-step", "block-irq"]), "single steps with GUESTDBG_BLOCKIRQ"),
+                (works("single-step"), "single steps; interrupts may divert them"),
+            ]) + if works("step-halt") { "" } else { "; HLT is decoded first" },
+        ),
+        choice("kicks", first(&[(works("kick"), "a signal and immediate_exit")])),
+        choice(
+            "register access",
+            first(&[
+                (works("sync-regs"), "with each exit, in the run page (KVM_CAP_SYNC_REGS)"),
+                (usable("sync-regs"), "general ones in the run page"),
+                (works("get-regs"), "KVM_GET_REGS and KVM_SET_REGS"),
+            ]),
+        ),
+        choice(
+            "controlled runs",
+            first(&[
+                (
+                    all(&["halt-exit", "lapic-page", "alternate"]) && usable("interrupt"),
+                    "our own irqchip, one thread for all vCPUs",
+                ),
+                (true, "none: the host lacks what they need"),
+            ]),
+        ),
+        choice(
+            "parallel runs",
+            first(&[
+                (works("init-sipi"), "KVM's irqchip, a thread a vCPU"),
+                (true, "none: vCPUs don't start"),
+            ]),
+        ),
+        choice(
+            "replay coordinate",
+            first(&[
+                (works("retired-branches"), "retired branches, then single steps"),
+                (
+                    usable("breakpoint") && works("single-step"),
+                    "exit, then breakpoint hits, then steps",
+                ),
+                (works("single-step"), "exit, then single steps"),
+                (true, "exit only"),
+            ]),
+        ),
+        choice(
+            "snapshot reset",
+            first(&[(works("dirty-log"), "the dirty log's pages"), (true, "a copy of all memory")]),
+        ),
+    ]
+}
+
+/// Whether a distribution's Linux is of any use, told by the speed alone.
+pub(super) fn unmodified_linux(rows: &[Finding]) -> Outcome {
+    const SLOW: Cost = Cost::new(5.0);
+    /// What a boot executes, roughly.
+    const BOOT: f64 = 5e9;
+    let cost = rows.iter().find(|row| row.id == SPEED).and_then(|row| row.cost);
+    let Some(cost) = cost else {
+        return Outcome::untested("derived from ring 0's speed, which is not known");
+    };
+    let boot = Cost::new(cost.nanoseconds() * BOOT).nanoseconds() / 60e9;
+    if cost > super::speed::EMULATED {
+        let detail = format!("derived from ring 0's speed, not tried: about {boot:.0} min to boot");
+        Outcome::missing(detail)
+    } else if cost > SLOW {
+        Outcome::partly("derived from ring 0's speed, not tried: usable, but slow")
+    } else {
+        Outcome::works("derived from ring 0's speed, not tried")
+    }
+}

@@ -1,0 +1,77 @@
+//! Against the real KVM: only what must hold on every host.
+
+use std::path::Path;
+
+use iced_x86::code_asm::CodeAssembler;
+
+use super::*;
+use crate::exit::Exit;
+use crate::kvm::host::DEFAULT_DEVICE;
+
+fn host() -> Option<Host> {
+    let host = Host::open(Path::new(DEFAULT_DEVICE));
+    if let Err(error) = &host {
+        eprintln!("SKIPPED: no KVM here: {error}");
+    }
+    host.ok()
+}
+
+#[test]
+fn examines_every_mechanism_in_time() {
+    let Some(host) = host() else { return };
+    let report = examine(&host);
+    println!("{report}");
+    let tests: usize = catalogue::GROUPS.iter().map(|group| group.tests.len()).sum();
+    assert_eq!(report.rows.len(), tests + 1);
+    for id in ["port-exit", "mmio-exit", "hole-load", "hole-store", "hole-inc", "hole-xchg"] {
+        let row = report.row(id).expect("a row");
+        assert_eq!(row.verdict, Verdict::Works, "{row}");
+    }
+    assert!(report.to_string().lines().all(|line| line.chars().count() <= 100));
+    if !cfg!(debug_assertions) {
+        assert!(report.elapsed < Duration::from_secs(5), "{:?}", report.elapsed);
+    }
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn what_synchronised_registers_cost() {
+    let Some(host) = host() else { return };
+    let lab = Lab::new(&host).expect("a lab");
+    for _ in 0..5 {
+        let costs = registers::sync_costs(&lab, 3000).expect("costs");
+        println!("none, REGS, REGS|SREGS: {costs:?}");
+    }
+}
+
+#[test]
+fn a_guest_that_spins_is_stopped() {
+    let Some(host) = host() else { return };
+    let lab = Lab::new(&host).expect("a lab");
+    let mut bench = lab
+        .kernel(|a| {
+            let mut here = a.create_label();
+            a.set_label(&mut here)?;
+            a.jmp(here)
+        })
+        .expect("a bench");
+    assert_eq!(bench.resume().expect("an exit"), Exit::Kicked);
+    assert_eq!(bench.odd(&Exit::Kicked).verdict, Verdict::Hangs);
+}
+
+#[test]
+fn an_exception_is_reported_by_name() {
+    let Some(host) = host() else { return };
+    let lab = Lab::new(&host).expect("a lab");
+    let mut bench = lab.kernel(CodeAssembler::ud2).expect("a bench");
+    let outcome = bench.expect_done().map_err(Outcome::from).expect_err("#UD");
+    assert_eq!(outcome, Outcome::missing("the guest gets #UD"));
+}
+
+#[test]
+fn ids_are_unique() {
+    let tests = || catalogue::GROUPS.iter().flat_map(|group| group.tests);
+    for test in tests() {
+        assert_eq!(tests().filter(|other| other.id == test.id).count(), 1, "{}", test.id);
+    }
+}

@@ -1,0 +1,122 @@
+//! Ring-0 instructions that an emulating host may not know. Each runs in a machine of its own,
+//! since it may end in a KVM internal error, an exception, or never.
+
+use iced_x86::code_asm::{CodeAssembler, eax, ecx, rax, rbx, rcx, rdx, xmm0, xmmword_ptr};
+
+use super::lab::{Assembled, Lab, done};
+use super::layout::{DATA, DONE};
+use super::outcome::{Outcome, Tested};
+
+const SOFTWARE_INTERRUPT: u8 = 0x80;
+
+/// A processor's feature: its CPUID leaf, register and bit.
+struct Feature {
+    leaf: u32,
+    register: fn(&crate::identity::CpuidEntry) -> u32,
+    bit: u32,
+}
+
+const SSE2: Feature = Feature { leaf: 1, register: |leaf| leaf.edx, bit: 26 };
+const CX16: Feature = Feature { leaf: 1, register: |leaf| leaf.ecx, bit: 13 };
+const POPCNT: Feature = Feature { leaf: 1, register: |leaf| leaf.ecx, bit: 23 };
+const XSAVE: Feature = Feature { leaf: 1, register: |leaf| leaf.ecx, bit: 26 };
+const RDTSCP: Feature = Feature { leaf: 0x8000_0001, register: |leaf| leaf.edx, bit: 27 };
+
+/// Runs code that leaves a value in AL.
+fn check(
+    lab: &Lab,
+    feature: Option<&Feature>,
+    wanted: Option<u8>,
+    code: impl FnOnce(&mut CodeAssembler) -> Assembled,
+) -> Tested<Outcome> {
+    let offered = feature.is_none_or(|feature| {
+        let bits = lab.leaf(feature.leaf).map_or(0, feature.register);
+        bits >> feature.bit & 1 != 0
+    });
+    let mut bench = lab.kernel(|a| {
+        code(a)?;
+        done(a)
+    })?;
+    bench.handle(SOFTWARE_INTERRUPT, |a| {
+        a.add(rbx, 1)?;
+        a.iretq()
+    })?;
+    let got = match bench.resume()? {
+        crate::exit::Exit::PortWrite { port: DONE, data, .. } => data.first().copied(),
+        exit if offered => return Ok(bench.odd(&exit)),
+        exit => {
+            let odd = bench.odd(&exit);
+            let detail = format!("not in CPUID; {}", odd.detail);
+            return Ok(Outcome { detail, ..odd });
+        }
+    };
+    Ok(if wanted.is_none_or(|wanted| got == Some(wanted)) {
+        Outcome::works(if offered {
+            "runs in ring 0"
+        } else {
+            "runs in ring 0, though not in CPUID"
+        })
+    } else {
+        Outcome::partly(format!("runs in ring 0, with the wrong result {got:?}"))
+    })
+}
+
+/// INT 0x80 to a handler and back.
+pub(super) fn int(lab: &Lab) -> Tested<Outcome> {
+    check(lab, None, Some(1), |a| {
+        a.int(i32::from(SOFTWARE_INTERRUPT))?;
+        a.mov(rax, rbx)
+    })
+}
+
+/// VMCALL with a number that no hypervisor knows. KVM answers itself.
+pub(super) fn vmcall(lab: &Lab) -> Tested<Outcome> {
+    check(lab, None, None, |a| {
+        a.mov(rax, 0x7fff_u64)?;
+        a.vmcall()
+    })
+}
+
+/// 3.0 + 3.0 in an SSE register.
+pub(super) fn sse(lab: &Lab) -> Tested<Outcome> {
+    check(lab, Some(&SSE2), Some(6), |a| {
+        a.mov(rax, 3_u64)?;
+        a.cvtsi2sd(xmm0, rax)?;
+        a.addsd(xmm0, xmm0)?;
+        a.cvttsd2si(rax, xmm0)
+    })
+}
+
+/// POPCNT.
+pub(super) fn popcnt(lab: &Lab) -> Tested<Outcome> {
+    check(lab, Some(&POPCNT), Some(8), |a| {
+        a.mov(rcx, 0xff_u64)?;
+        a.popcnt(rax, rcx)
+    })
+}
+
+/// RDTSCP.
+pub(super) fn rdtscp(lab: &Lab) -> Tested<Outcome> {
+    check(lab, Some(&RDTSCP), None, CodeAssembler::rdtscp)
+}
+
+/// XGETBV of XCR0, whose bit 0 is always set.
+pub(super) fn xgetbv(lab: &Lab) -> Tested<Outcome> {
+    check(lab, Some(&XSAVE), Some(1), |a| {
+        a.xor(ecx, ecx)?;
+        a.xgetbv()?;
+        a.and(eax, 1)
+    })
+}
+
+/// CMPXCHG16B of zeroed memory.
+pub(super) fn cmpxchg16b(lab: &Lab) -> Tested<Outcome> {
+    check(lab, Some(&CX16), Some(0), |a| {
+        a.xor(rax, rax)?;
+        a.xor(rdx, rdx)?;
+        a.mov(rbx, 1_u64)?;
+        a.mov(rcx, 2_u64)?;
+        a.cmpxchg16b(xmmword_ptr(DATA))?;
+        a.setne(iced_x86::code_asm::al)
+    })
+}

@@ -1,0 +1,69 @@
+//! Machines and vCPUs: what it costs to make, switch and drop them.
+
+use std::time::{Duration, Instant};
+
+use iced_x86::code_asm::{al, qword_ptr};
+
+use super::lab::{Lab, done};
+use super::layout::{CODE, DATA, MARK, Ring};
+use super::outcome::{Outcome, Samples, Stop, Tested};
+use crate::cpu::Cpu;
+use crate::exit::Entry;
+use crate::kvm::Irqchip;
+
+/// Create a machine, run it to its first exit, drop it; with KVM's irqchip by the way.
+pub(super) fn machine(lab: &Lab) -> Tested<Outcome> {
+    let sample = |irqchip| -> Tested<Duration> {
+        let start = Instant::now();
+        let mut bench = lab.machine(irqchip, done)?;
+        bench.expect_done()?;
+        drop(bench);
+        Ok(start.elapsed())
+    };
+    let median = |irqchip| {
+        let times = (0..3).map(|_| sample(irqchip)).collect::<Tested<Samples>>()?;
+        Ok::<_, Stop>(times.median())
+    };
+    let bare = median(Irqchip::None)?;
+    let detail = match median(Irqchip::InKernel) {
+        Ok(full) => format!("run to the first exit; {full} with KVM's irqchip"),
+        Err(_) => "run to the first exit".into(),
+    };
+    Ok(Outcome::works(detail).costing(bare))
+}
+
+/// One thread runs two vCPUs by turns; the cost is what an exit costs more than with one.
+pub(super) fn alternate(lab: &Lab) -> Tested<Outcome> {
+    const TURNS: usize = 200;
+    let mut bench = lab.machine(Irqchip::None, |a| {
+        let mut again = a.create_label();
+        a.set_label(&mut again)?;
+        a.inc(qword_ptr(DATA))?;
+        a.out(u32::from(MARK), al)?;
+        a.jmp(again)
+    })?;
+    let mut second = lab.cpu(&bench.vm, 1, Ring::Kernel)?;
+    bench.cpu.bind_to_thread();
+    let (mut alone, mut by_turns) = (Vec::new(), Vec::new());
+    bench.expect_port(MARK)?;
+    for _ in 0..TURNS {
+        alone.push(bench.time_to_port(MARK)?);
+        // The other one has no alarm of its own: bound while it runs, it shares the bench's.
+        second.bind_to_thread();
+        let exit = second.run(Entry::Resume)?;
+        if !matches!(exit, crate::exit::Exit::PortWrite { port: MARK, .. }) {
+            return Ok(bench.odd(&exit));
+        }
+        bench.cpu.bind_to_thread();
+        by_turns.push(bench.time_to_port(MARK)?);
+    }
+    // The second vCPU started at the same code and counted in the same memory.
+    let counted = bench.vm.memory().read_u64(DATA)?;
+    if counted != 1 + 3 * TURNS as u64 || second.registers()?.rip < CODE {
+        return Ok(Outcome::partly(format!("{counted} steps counted of {}", 1 + 3 * TURNS)));
+    }
+    let median = |times: Vec<Duration>| times.into_iter().collect::<Samples>().median();
+    let (alone, by_turns) = (median(alone), median(by_turns));
+    let detail = format!("an exit: {by_turns} by turns, {alone} with one vCPU");
+    Ok(Outcome::works(detail).costing(by_turns.above(alone)))
+}

@@ -1,0 +1,113 @@
+//! The doctor: tries every KVM mechanism that jitterbug could use, each with a tiny guest of its
+//! own, and says which work here, what they cost, and what is used instead of the others.
+//!
+//! A capability's word is not enough: what is accepted and silently never fires is the worst
+//! failure of all, so each mechanism has to show an effect.
+//!
+//! * `catalogue`: the list of self-tests;
+//! * `lab` makes a `bench`: a machine to run a few instructions on, with a deadline;
+//!   `layout`: its RAM;
+//! * one file for each subject: `speed`, `exits`, `holes`, `stepping`, `breakpoints`,
+//!   `interrupts`, `startup`, `instructions`, `identity`, `clock`, `registers`,
+//!   `kicks`, `slots`, `lifecycle`;
+//! * `outcome`, `report`, `choices`: what comes out.
+
+mod bench;
+mod breakpoints;
+mod catalogue;
+mod choices;
+mod clock;
+mod exits;
+mod holes;
+mod identity;
+mod instructions;
+mod interrupts;
+mod kicks;
+mod lab;
+mod layout;
+mod lifecycle;
+mod outcome;
+mod registers;
+mod report;
+mod slots;
+mod speed;
+mod startup;
+mod stepping;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+pub use choices::Choice;
+pub use outcome::{Cost, Verdict};
+pub use report::{Finding, Platform, Report};
+
+use crate::kvm::Host;
+use lab::Lab;
+use outcome::Outcome;
+
+/// After this time, the self-tests that are left are skipped.
+const PATIENCE: Duration = Duration::from_millis(4500);
+
+/// Runs all self-tests. None of them can stop the others: one that fails says so in its row.
+pub fn examine(host: &Host) -> Report {
+    let start = Instant::now();
+    let lab = Lab::new(host);
+    let mut rows = Vec::new();
+    for group in catalogue::GROUPS {
+        for test in group.tests {
+            let outcome = match &lab {
+                Ok(_) if start.elapsed() > PATIENCE => Outcome::untested("no time left"),
+                Ok(lab) => (test.run)(lab).unwrap_or_else(Outcome::from),
+                Err(error) => Outcome::untested(error.to_string()),
+            };
+            rows.push(finding(group.name, test.id, test.name, test.instead, outcome));
+        }
+    }
+    let linux = choices::unmodified_linux(&rows);
+    rows.push(finding(
+        "Guests",
+        "linux",
+        "unmodified Linux",
+        "jitterbug's own small guests",
+        linux,
+    ));
+    let choices = choices::choose(&rows);
+    Report { platform: platform(), rows, choices, elapsed: start.elapsed() }
+}
+
+fn finding(
+    group: &'static str,
+    id: &'static str,
+    name: &'static str,
+    otherwise: &'static str,
+    Outcome { verdict, cost, detail, instead }: Outcome,
+) -> Finding {
+    let instead = (verdict != Verdict::Works).then_some(instead.unwrap_or(otherwise));
+    Finding { group, id, name, verdict, cost, detail, instead }
+}
+
+/// What the host says about itself; nothing depends on it.
+fn platform() -> Platform {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let mut modules: Vec<_> = fs::read_dir("/sys/module")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with("kvm"))
+        .collect();
+    modules.sort();
+    let cpuinfo = read("/proc/cpuinfo");
+    let processor = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
+        .map_or("unknown processor", |(_, name)| name.trim());
+    Platform {
+        kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        modules,
+        processor: processor.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "doctor_tests.rs"]
+mod tests;

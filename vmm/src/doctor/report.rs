@@ -1,0 +1,155 @@
+//! The report: rows as data, and as a table for people.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::choices::Choice;
+use super::outcome::{Cost, Verdict};
+
+/// What was found out about one mechanism.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// The heading it stands under.
+    pub group: &'static str,
+    /// Its name for programs; stays the same from version to version.
+    pub id: &'static str,
+    /// Its name for people.
+    pub name: &'static str,
+    /// How it fares.
+    pub verdict: Verdict,
+    /// What one use costs, where that makes sense: the median of several.
+    pub cost: Option<Cost>,
+    /// What was seen.
+    pub detail: String,
+    /// What jitterbug does instead, where it doesn't (fully) work.
+    pub instead: Option<&'static str>,
+}
+
+/// What this host is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Platform {
+    /// The kernel's release.
+    pub kernel: String,
+    /// KVM's modules for this processor.
+    pub modules: Vec<String>,
+    /// The processor's name.
+    pub processor: String,
+}
+
+/// Everything that the doctor found out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Where.
+    pub platform: Platform,
+    /// A row for each mechanism.
+    pub rows: Vec<Finding>,
+    /// What jitterbug makes of it.
+    pub choices: Vec<Choice>,
+    /// How long it took.
+    #[serde(rename = "elapsed_ms", serialize_with = "milliseconds")]
+    pub elapsed: Duration,
+}
+
+fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(time.as_millis() as u64)
+}
+
+impl Report {
+    /// The row with this id.
+    pub fn row(&self, id: &str) -> Option<&Finding> {
+        self.rows.iter().find(|row| row.id == id)
+    }
+}
+
+/// The table's widths: two blanks, name, verdict, cost, text.
+const NAME: usize = 29;
+const VERDICT: usize = 8;
+const COST: usize = 7;
+const TEXT: usize = 100 - TEXT_AT;
+const TEXT_AT: usize = 2 + NAME + 1 + VERDICT + 1 + COST + 2;
+/// What a choice is for.
+const PURPOSE: usize = 22;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Platform { kernel, modules, processor } = &self.platform;
+        for line in wrap(&format!("Linux {kernel}, {}, {processor}", modules.join(", ")), 100) {
+            writeln!(f, "{line}")?;
+        }
+        let mut group = "";
+        for row in &self.rows {
+            if row.group != group {
+                group = row.group;
+                writeln!(f, "\n{group}")?;
+            }
+            write!(f, "{row}")?;
+        }
+        writeln!(f, "\nWhat jitterbug uses here")?;
+        for choice in &self.choices {
+            let mut purpose = choice.purpose;
+            for line in wrap(&choice.mechanism, 100 - PURPOSE - 4) {
+                writeln!(f, "  {purpose:PURPOSE$}  {line}")?;
+                purpose = "";
+            }
+        }
+        let count = |verdict| self.rows.iter().filter(|row| row.verdict == verdict).count();
+        let works = count(Verdict::Works);
+        write!(f, "\n{} mechanisms examined in ", self.rows.len())?;
+        write!(f, "{}: {works} work", Cost::from(self.elapsed))?;
+        let others =
+            [Verdict::Partly, Verdict::Missing, Verdict::Silent, Verdict::Hangs, Verdict::Untested];
+        for verdict in others {
+            match count(verdict) {
+                0 => {}
+                n => write!(f, ", {n} {verdict}")?,
+            }
+        }
+        writeln!(f)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cost = self.cost.map(|cost| cost.to_string()).unwrap_or_default();
+        let mut text = self.detail.clone();
+        if let Some(instead) = self.instead {
+            text += "; instead: ";
+            text += instead;
+        }
+        let mut lines = wrap(&text, TEXT).into_iter();
+        let first = lines.next().unwrap_or_default();
+        let head = format!(
+            "  {:NAME$} {:VERDICT$} {cost:>COST$}  {first}",
+            self.name,
+            self.verdict.name()
+        );
+        writeln!(f, "{}", head.trim_end())?;
+        for line in lines {
+            writeln!(f, "{:TEXT_AT$}{line}", "")?;
+        }
+        Ok(())
+    }
+}
+
+/// Breaks a text between words into lines of at most `width` characters; longer words are cut.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let word: String = word.chars().take(width).collect();
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => *line = word,
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(&word);
+            }
+            _ => lines.push(word),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

@@ -1,0 +1,140 @@
+//! How fast guest code runs, and what the instructions cost that exit to the kernel unseen.
+
+use std::time::{Duration, Instant};
+
+use iced_x86::code_asm::{
+    CodeAssembler, dword_ptr, eax, ecx, qword_ptr, r8, r9d, r10, rbx, rcx, rdx,
+};
+
+use super::bench::Bench;
+use super::lab::{Assembled, Lab};
+use super::layout::{DATA, HOLE, Ring};
+use super::outcome::{Cost, Outcome, Samples, Stop, Tested};
+use crate::exit::Exit;
+
+/// Slower than this and the instructions are not the processor's own: KVM interprets them.
+pub(super) const EMULATED: Cost = Cost::new(100.0);
+
+/// Where the guest finds how often to repeat.
+const ROUNDS: u64 = DATA + 0x100;
+/// A measurement that takes as long as this is precise enough.
+const ENOUGH: Duration = Duration::from_millis(1);
+const MOST_ROUNDS: u64 = 1 << 26;
+
+/// Repeats a body, then stores to the hole (which exits from either ring, unlike a port), for
+/// ever. R8 to R10 are taken.
+fn repeat(a: &mut CodeAssembler, body: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Assembled {
+    let mut again = a.create_label();
+    let mut round = a.create_label();
+    a.set_label(&mut again)?;
+    a.mov(r8, ROUNDS)?;
+    a.mov(r10, qword_ptr(r8))?;
+    a.set_label(&mut round)?;
+    body(a)?;
+    a.dec(r10)?;
+    a.jnz(round)?;
+    a.mov(dword_ptr(HOLE), r9d)?;
+    a.jmp(again)
+}
+
+/// The time that so many rounds take.
+fn time(bench: &mut Bench, rounds: u64) -> Tested<Duration> {
+    bench.vm.memory().write(ROUNDS, &rounds.to_le_bytes())?;
+    let start = Instant::now();
+    match bench.resume()? {
+        Exit::MmioWrite { address: HOLE, .. } => Ok(start.elapsed()),
+        exit => Err(bench.odd(&exit).into()),
+    }
+}
+
+/// What one round costs, without the exit at the end.
+fn round_cost(
+    lab: &Lab,
+    ring: Ring,
+    body: impl FnOnce(&mut CodeAssembler) -> Assembled,
+) -> Tested<Cost> {
+    let mut bench = lab.ring(ring, |a| repeat(a, body))?;
+    time(&mut bench, 1)?;
+    let mut rounds = 16;
+    while time(&mut bench, rounds)? < ENOUGH && rounds < MOST_ROUNDS {
+        rounds *= 4;
+    }
+    let mut median = |rounds| {
+        let times: Tested<Samples> = (0..9).map(|_| time(&mut bench, rounds)).collect();
+        Ok::<_, Stop>(times?.median())
+    };
+    let cost = median(rounds)?.above(median(1)?);
+    Ok(Cost::new(cost.nanoseconds() / (rounds - 1) as f64))
+}
+
+/// Six plain instructions with a load and a store; with the loop's own two, eight.
+fn plain(a: &mut CodeAssembler) -> Assembled {
+    a.mov(rcx, qword_ptr(r8))?;
+    a.add(rdx, rcx)?;
+    a.mov(qword_ptr(r8 + 8), rdx)?;
+    a.xor(rbx, rdx)?;
+    a.lea(rcx, rbx + 1)?;
+    a.and(rcx, rdx)
+}
+
+fn instruction_cost(lab: &Lab, ring: Ring) -> Tested<Cost> {
+    Ok(Cost::new(round_cost(lab, ring, plain)?.nanoseconds() / 8.0))
+}
+
+/// Ring 0: what one plain instruction costs.
+pub(super) fn ring0(lab: &Lab) -> Tested<Outcome> {
+    let cost = instruction_cost(lab, Ring::Kernel)?;
+    Ok(if cost > EMULATED {
+        Outcome::partly("emulated: KVM interprets every instruction of the kernel")
+    } else {
+        Outcome::works("the processor's own speed")
+    }
+    .costing(cost))
+}
+
+/// Ring 3: the same.
+pub(super) fn ring3(lab: &Lab) -> Tested<Outcome> {
+    let cost = instruction_cost(lab, Ring::User)?;
+    Ok(if cost > EMULATED {
+        Outcome::partly("emulated: KVM interprets user programs too")
+    } else {
+        Outcome::works("the processor's own speed")
+    }
+    .costing(cost))
+}
+
+/// CPUID, which every VMM's kernel side answers; in ring 0, and in ring 3 by the way.
+pub(super) fn cpuid(lab: &Lab) -> Tested<Outcome> {
+    let body = |a: &mut CodeAssembler| {
+        a.xor(eax, eax)?;
+        a.xor(ecx, ecx)?;
+        a.cpuid()
+    };
+    let base = |a: &mut CodeAssembler| {
+        a.xor(eax, eax)?;
+        a.xor(ecx, ecx)
+    };
+    both_rings(lab, "answered by KVM, unseen by jitterbug", body, base)
+}
+
+/// RDTSC.
+pub(super) fn rdtsc(lab: &Lab) -> Tested<Outcome> {
+    both_rings(lab, "reads the host's clock, unseen by jitterbug", CodeAssembler::rdtsc, |_| Ok(()))
+}
+
+fn both_rings(
+    lab: &Lab,
+    meaning: &str,
+    body: fn(&mut CodeAssembler) -> Assembled,
+    base: fn(&mut CodeAssembler) -> Assembled,
+) -> Tested<Outcome> {
+    let cost =
+        |ring| Ok::<_, Stop>(round_cost(lab, ring, body)?.above(round_cost(lab, ring, base)?));
+    let ring0 = cost(Ring::Kernel)?;
+    // No reason to give up: a host may run ring 0 alone.
+    let detail = match cost(Ring::User) {
+        Ok(ring3) => format!("{meaning}; {ring3} in ring 3"),
+        Err(_) => meaning.to_owned(),
+    };
+    Ok(Outcome::works(detail).costing(ring0))
+}

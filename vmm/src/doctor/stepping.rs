@@ -1,0 +1,136 @@
+//! Guest debug, first half: single steps.
+
+use std::time::{Duration, Instant};
+
+use iced_x86::code_asm::{al, dword_ptr, eax};
+
+use super::bench::Bench;
+use super::lab::{Lab, done};
+use super::layout::{self, CODE, HOLE, MARK, TRAP};
+use super::outcome::{Outcome, Samples, Tested};
+use crate::exit::Exit;
+use crate::kvm::debug::GuestDebug;
+
+const STEP: GuestDebug = GuestDebug {
+    step: true,
+    block_interrupts: false,
+    software_breakpoints: false,
+    breakpoints: [None; 4],
+};
+const NMI: u8 = 2;
+const NOPS: u64 = 64;
+
+/// Every one-byte instruction gives one exit, behind it.
+pub(super) fn step(lab: &Lab) -> Tested<Outcome> {
+    let mut bench = nops(lab)?;
+    bench.cpu.set_debug(&STEP)?;
+    let times =
+        (1..=NOPS).map(|n| timed_step(&mut bench, CODE + n)).collect::<Tested<Samples>>()?;
+    bench.cpu.set_debug(&GuestDebug::default())?;
+    bench.expect_done()?;
+    Ok(Outcome::works("one debug exit an instruction").costing(times.median()))
+}
+
+/// The same in ring 3. A host whose steps don't reach it may give the trap to the guest.
+pub(super) fn step_user(lab: &Lab) -> Tested<Outcome> {
+    const TO_GUEST: &str = "accepted, never fires: the guest gets a #DB of its own";
+    let mut bench = lab.user(|a| {
+        for _ in 0..NOPS {
+            a.nop()?;
+        }
+        a.mov(dword_ptr(HOLE), eax)
+    })?;
+    bench.cpu.set_debug(&STEP)?;
+    for n in 1..=NOPS {
+        match bench.resume()? {
+            Exit::Debug { pc, .. } if pc == CODE + n => {}
+            Exit::MmioWrite { .. } => {
+                return Ok(Outcome::silent("accepted, never fires in ring 3"));
+            }
+            Exit::Debug { pc, .. } if layout::is_handler(pc) => {
+                return Ok(Outcome::silent(TO_GUEST));
+            }
+            Exit::PortWrite { port: TRAP, .. } => return Ok(Outcome::silent(TO_GUEST)),
+            exit => return Ok(bench.odd(&exit)),
+        }
+    }
+    Ok(Outcome::works("user programs can be stepped"))
+}
+
+fn nops(lab: &Lab) -> Tested<Bench> {
+    lab.kernel(|a| {
+        for _ in 0..NOPS {
+            a.nop()?;
+        }
+        done(a)
+    })
+}
+
+fn timed_step(bench: &mut Bench, behind: u64) -> Tested<Duration> {
+    let start = Instant::now();
+    match bench.resume()? {
+        Exit::Debug { pc, .. } if pc == behind => Ok(start.elapsed()),
+        Exit::Debug { pc, .. } => {
+            Err(Outcome::partly(format!("a step goes to {pc:#x}, not {behind:#x}")).into())
+        }
+        exit => Err(bench.odd(&exit).into()),
+    }
+}
+
+/// A step onto HLT without an irqchip: the halt must not get lost.
+pub(super) fn step_onto_halt(lab: &Lab) -> Tested<Outcome> {
+    let mut bench = lab.kernel(|a| {
+        a.hlt()?;
+        a.out(u32::from(MARK), al)?;
+        done(a)
+    })?;
+    bench.cpu.set_debug(&STEP)?;
+    let first = bench.resume()?;
+    bench.cpu.set_debug(&GuestDebug::default())?;
+    let second = bench.resume()?;
+    Ok(match (first, second) {
+        (Exit::Halt, Exit::PortWrite { port: MARK, .. }) => Outcome::works("a HLT exit"),
+        (Exit::Debug { .. }, Exit::Halt) => Outcome::works("a debug exit, then the HLT exit"),
+        (Exit::Debug { .. }, Exit::PortWrite { port: MARK, .. }) => {
+            Outcome::partly("a debug exit, and the halt is gone")
+        }
+        (Exit::Debug { .. } | Exit::Halt, exit) | (exit, _) => bench.odd(&exit),
+    })
+}
+
+/// An NMI that waits may not divert a step with `BLOCKIRQ`, and must divert one without.
+pub(super) fn block_interrupts(lab: &Lab) -> Tested<Outcome> {
+    const BLOCKIRQ: u32 = kvm_bindings::KVM_GUESTDBG_BLOCKIRQ;
+    let supported = lab.host.capability(kvm_bindings::KVM_CAP_SET_GUEST_DEBUG2);
+    if supported as u32 & BLOCKIRQ == 0 {
+        return Ok(Outcome::missing("not among KVM_CAP_SET_GUEST_DEBUG2's bits"));
+    }
+    let mut bench = nops(lab)?;
+    bench.handle(NMI, |a| {
+        a.out(u32::from(MARK), al)?;
+        a.iretq()
+    })?;
+    bench.cpu.set_debug(&GuestDebug { block_interrupts: true, ..STEP })?;
+    bench.cpu.nmi()?;
+    for n in 1..=4 {
+        match bench.resume()? {
+            Exit::Debug { pc, .. } if pc == CODE + n => {}
+            Exit::Debug { .. } | Exit::PortWrite { port: MARK, .. } => {
+                return Ok(Outcome::silent("accepted, but a waiting NMI diverts the step"));
+            }
+            exit => return Ok(bench.odd(&exit)),
+        }
+    }
+    bench.cpu.set_debug(&GuestDebug::default())?;
+    match bench.resume()? {
+        Exit::PortWrite { port: MARK, .. } => {
+            Ok(Outcome::works("steps aren't diverted into handlers"))
+        }
+        exit => match bench.odd(&exit) {
+            odd if odd.verdict == super::outcome::Verdict::Silent => {
+                Ok(Outcome::partly("holds an NMI back for ever"))
+            }
+            odd => Ok(odd),
+        },
+    }
+}

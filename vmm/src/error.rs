@@ -1,0 +1,119 @@
+//! What can go wrong, and whose business it is.
+
+use std::io;
+use std::path::PathBuf;
+
+/// The result of everything in this room.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Who can do something about an error; the program's exit status follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The user: a wrong option or a bad file.
+    Input,
+    /// The host: it lacks or refuses something.
+    Host,
+}
+
+/// An error of the machine or of its host.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting that makes no sense.
+    #[error("{setting} {value}: {problem}")]
+    Config {
+        /// The setting, as users spell it.
+        setting: &'static str,
+        /// What was given.
+        value: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// A guest image that can't be booted.
+    #[error("guest image {name}: {problem}")]
+    Image {
+        /// The file or the catalogue's name.
+        name: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// The KVM device can't be opened.
+    #[error("{path}: {hint}")]
+    KvmDevice {
+        /// The device.
+        path: PathBuf,
+        /// What to do about it.
+        hint: &'static str,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// KVM lacks something that jitterbug can't do without.
+    #[error("this host's KVM has no {capability}, which jitterbug needs to {purpose}")]
+    Capability {
+        /// The capability's name in the KVM API.
+        capability: &'static str,
+        /// What it is for.
+        purpose: &'static str,
+    },
+    /// KVM can't make another vCPU.
+    #[error("vCPU {vcpu} can't be created: {hint}")]
+    VcpuLimit {
+        /// The vCPU's number.
+        vcpu: u32,
+        /// The limit that was hit and how to get round it.
+        hint: String,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// A KVM call failed.
+    #[error("{call} failed")]
+    Kvm {
+        /// The call's name in the KVM API.
+        call: &'static str,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The host can't give the guest its memory.
+    #[error("{bytes} bytes of guest memory can't be had: use a smaller --mem")]
+    NoMemory {
+        /// How much was asked for.
+        bytes: u64,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An access to guest-physical memory that isn't there.
+    #[error("no guest memory at {address:#x} (+{length} bytes)")]
+    Unbacked {
+        /// Guest-physical address.
+        address: u64,
+        /// Bytes.
+        length: usize,
+    },
+    /// Some other service of the host failed.
+    #[error("{what}")]
+    System {
+        /// What jitterbug was doing.
+        what: &'static str,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Who can do something about it.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Config { .. } | Self::Image { .. } | Self::Unbacked { .. } => Blame::Input,
+            Self::KvmDevice { .. }
+            | Self::Capability { .. }
+            | Self::VcpuLimit { .. }
+            | Self::Kvm { .. }
+            | Self::NoMemory { .. }
+            | Self::System { .. } => Blame::Host,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The points where probes, jitter, faults and recorders attach to a running machine.
+//!
+//! A hook is attached once for each vCPU and is called on the thread that owns the vCPU, so it
+//! needs no locks for its own state. The driver calls a point only if some hook asked for it: a
+//! machine without hooks pays one test of an empty list an exit.
+
+use std::time::Duration;
+
+use bitflags::bitflags;
+
+use crate::cpu::Cpu;
+use crate::exit::{Entry, Exit};
+use crate::memory::Memory;
+
+bitflags! {
+    /// The points at which a hook wants to be called. Ticks are asked for by [`Hook::next_tick`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Points: u8 {
+        /// Every exit, before a device answers it.
+        const EXIT = 1;
+        /// Every entry, with the answer.
+        const ENTRY = 2;
+        /// Once, before the vCPU's first instruction.
+        const START = 4;
+        /// Once, after the vCPU's last.
+        const STOP = 8;
+    }
+}
+
+/// What a hook sees of the machine when it is called.
+pub struct Context<'a> {
+    /// The vCPU's number, from 0.
+    pub vcpu: u32,
+    /// How many vCPUs the machine has.
+    pub vcpus: u32,
+    /// The vCPU itself; it is not running.
+    pub cpu: &'a mut dyn Cpu,
+    /// Guest-physical memory. Other vCPUs may be writing to it.
+    pub memory: &'a Memory,
+    /// Time since the machine started.
+    pub now: Duration,
+    /// Whether the vCPU has ever been started (an AP starts with its SIPI).
+    pub started: bool,
+    /// Whether an earlier [`Verdict::Hold`] is keeping it out of the guest. Another one then counts
+    /// from now and prolongs it at most.
+    pub held: bool,
+}
+
+/// What the driver does next with the vCPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// Goes on.
+    #[default]
+    Continue,
+    /// Holds the vCPU out of guest mode for this long. Its ticks go on.
+    Hold(Duration),
+}
+
+/// Something that looks into one vCPU or interferes with it.
+#[allow(unused_variables)] // the defaults do nothing with their arguments
+pub trait Hook: Send {
+    /// The points at which this hook is called.
+    fn points(&self) -> Points {
+        Points::empty()
+    }
+
+    /// Before the first instruction. For an AP this is long before its SIPI.
+    fn start(&mut self, context: &mut Context) {}
+
+    /// The vCPU has left the guest; no device has answered yet.
+    fn exit(&mut self, context: &mut Context, exit: &Exit) -> Verdict {
+        Verdict::Continue
+    }
+
+    /// The vCPU is about to enter the guest with this answer.
+    fn entry(&mut self, context: &mut Context, entry: &Entry) {}
+
+    /// When [`tick`](Hook::tick) is wanted next, as time since the machine started. The driver
+    /// kicks the vCPU then, whether it runs, spins, sleeps in HLT, waits for its SIPI or is held.
+    fn next_tick(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The time that [`next_tick`](Hook::next_tick) named has come. The hook must move it on.
+    fn tick(&mut self, context: &mut Context) -> Verdict {
+        Verdict::Continue
+    }
+
+    /// After the last instruction.
+    fn stop(&mut self, context: &mut Context) {}
+}
+
+/// Makes a [`Hook`] for each vCPU of a machine.
+pub trait Attach: Sync {
+    /// The hook for vCPU `vcpu` of `vcpus`.
+    fn attach(&self, vcpu: u32, vcpus: u32) -> Box<dyn Hook>;
+}

@@ -1,0 +1,110 @@
+//! Guest debug: single steps, breakpoints and watchpoints that exit to the host.
+//!
+//! Two rules of KVM's. The step remembers RIP as it is when [`KvmCpu::set_debug`] is called: set
+//! the registers first, then this, then run. And a hardware breakpoint hits again on resuming
+//! unless RFLAGS.RF is set.
+
+use kvm_bindings::{
+    KVM_GUESTDBG_BLOCKIRQ, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP, KVM_GUESTDBG_USE_HW_BP,
+    KVM_GUESTDBG_USE_SW_BP, kvm_guest_debug,
+};
+
+use super::{KvmCpu, failed};
+use crate::error::Result;
+
+/// What a hardware breakpoint waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// The execution of the instruction that begins there.
+    Execute,
+    /// A store of up to 8 bytes there.
+    Write,
+    /// A load or store of up to 8 bytes there.
+    Access,
+}
+
+/// One of the four hardware breakpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breakpoint {
+    /// Linear address; a multiple of 8 for data.
+    pub address: u64,
+    /// What it waits for.
+    pub trigger: Trigger,
+}
+
+/// What the host wants to see of a vCPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuestDebug {
+    /// Exit after every instruction.
+    pub step: bool,
+    /// Hold back interrupts and NMIs meanwhile.
+    pub block_interrupts: bool,
+    /// Exit at INT3 instead of giving the guest its #BP.
+    pub software_breakpoints: bool,
+    /// DR0 to DR3, taken from the guest while any is set.
+    pub breakpoints: [Option<Breakpoint>; 4],
+}
+
+impl GuestDebug {
+    fn to_kvm(self) -> kvm_guest_debug {
+        let mut debug = kvm_guest_debug::default();
+        let hardware = self.breakpoints.iter().any(Option::is_some);
+        let flags = [
+            (self.step, KVM_GUESTDBG_SINGLESTEP),
+            (self.block_interrupts, KVM_GUESTDBG_BLOCKIRQ),
+            (self.software_breakpoints, KVM_GUESTDBG_USE_SW_BP),
+            (hardware, KVM_GUESTDBG_USE_HW_BP),
+        ];
+        debug.control = flags.iter().filter(|flag| flag.0).map(|flag| flag.1).sum();
+        if debug.control != 0 {
+            debug.control |= KVM_GUESTDBG_ENABLE;
+        }
+        for (index, breakpoint) in self.breakpoints.iter().enumerate() {
+            if let Some(breakpoint) = breakpoint {
+                debug.arch.debugreg[index] = breakpoint.address;
+                debug.arch.debugreg[7] |= dr7(index, breakpoint.trigger);
+            }
+        }
+        debug
+    }
+}
+
+/// The bits of DR7 that turn breakpoint `index` on (Intel SDM vol. 3, 18.2.4).
+fn dr7(index: usize, trigger: Trigger) -> u64 {
+    const EXACT: u64 = 1 << 8 | 1 << 9;
+    const EIGHT_BYTES: u64 = 0b10;
+    let (kind, length) = match trigger {
+        Trigger::Execute => (0b00, 0),
+        Trigger::Write => (0b01, EIGHT_BYTES),
+        Trigger::Access => (0b11, EIGHT_BYTES),
+    };
+    EXACT | 0b10 << (2 * index) | (kind | length << 2) << (16 + 4 * index)
+}
+
+impl KvmCpu {
+    /// Replaces what the host wants to see; the default is nothing.
+    pub fn set_debug(&mut self, debug: &GuestDebug) -> Result<()> {
+        self.fd().set_guest_debug(&debug.to_kvm()).map_err(failed("KVM_SET_GUEST_DEBUG"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_wanted_is_nothing_enabled() {
+        assert_eq!(GuestDebug::default().to_kvm(), kvm_guest_debug::default());
+    }
+
+    #[test]
+    fn breakpoints_fill_dr7() {
+        let data = Some(Breakpoint { address: 0x1000, trigger: Trigger::Write });
+        let code = Some(Breakpoint { address: 0x2000, trigger: Trigger::Execute });
+        let debug = GuestDebug { breakpoints: [code, data, None, None], ..Default::default() };
+        let kvm = debug.to_kvm();
+        assert_eq!(kvm.control, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP);
+        assert_eq!(kvm.arch.debugreg[..2], [0x2000, 0x1000]);
+        assert_eq!(kvm.arch.debugreg[7], 0x90_030a);
+    }
+}

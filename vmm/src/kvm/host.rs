@@ -1,0 +1,102 @@
+//! The KVM device: opened once, asked what it can do.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use kvm_bindings::KVM_API_VERSION;
+use kvm_ioctls::{Cap, Kvm};
+
+use super::{failed, state};
+use crate::error::{Error, Result};
+use crate::identity::CpuidEntry;
+
+/// Where the KVM device usually is.
+pub const DEFAULT_DEVICE: &str = "/dev/kvm";
+
+/// An open KVM device that has what jitterbug can't do without.
+#[derive(Debug)]
+pub struct Host {
+    kvm: Kvm,
+}
+
+impl Host {
+    /// Opens the device and checks its version and the capabilities that every machine needs.
+    pub fn open(path: &Path) -> Result<Self> {
+        let refuse = |hint, source| Error::KvmDevice { path: path.into(), hint, source };
+        let c_path = CString::new(path.as_os_str().as_bytes())
+            .map_err(|error| refuse("not a path", io::Error::other(error)))?;
+        let kvm = Kvm::new_with_path(&c_path).map_err(|errno| {
+            let source = io::Error::from(errno);
+            refuse(hint_for(&source), source)
+        })?;
+        let version = kvm.get_api_version();
+        if version != KVM_API_VERSION as i32 {
+            return Err(refuse(
+                "not a KVM device of API version 12: name the right one by --kvm",
+                io::Error::other(format!("KVM_GET_API_VERSION says {version}")),
+            ));
+        }
+        let host = Self { kvm };
+        host.require(Cap::UserMemory, "KVM_CAP_USER_MEMORY", "give a guest its memory")?;
+        host.require(Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT", "kick a vCPU safely")?;
+        host.require(Cap::ExtCpuid, "KVM_CAP_EXT_CPUID", "tell the guest what it runs on")?;
+        Ok(host)
+    }
+
+    /// Whether the host has a capability.
+    pub fn has(&self, capability: Cap) -> bool {
+        self.kvm.check_extension(capability)
+    }
+
+    /// A capability's value, by its number in the KVM API; 0 where the host doesn't know it.
+    pub fn capability(&self, number: u32) -> i32 {
+        self.kvm.check_extension_raw(number.into())
+    }
+
+    /// Fails by name if a capability is missing.
+    pub fn require(
+        &self,
+        capability: Cap,
+        name: &'static str,
+        purpose: &'static str,
+    ) -> Result<()> {
+        if self.has(capability) {
+            Ok(())
+        } else {
+            Err(Error::Capability { capability: name, purpose })
+        }
+    }
+
+    /// The most vCPUs that one machine can have here.
+    pub fn max_vcpus(&self) -> usize {
+        self.kvm.get_max_vcpus()
+    }
+
+    /// The CPUID leaves that KVM can show a guest.
+    pub fn supported_cpuid(&self) -> Result<Vec<CpuidEntry>> {
+        let cpuid = self
+            .kvm
+            .get_supported_cpuid(kvm_bindings::KVM_MAX_CPUID_ENTRIES)
+            .map_err(failed("KVM_GET_SUPPORTED_CPUID"))?;
+        Ok(cpuid.as_slice().iter().map(state::cpuid_from_kvm).collect())
+    }
+
+    pub(super) fn kvm(&self) -> &Kvm {
+        &self.kvm
+    }
+}
+
+fn hint_for(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            "no such device: load kvm-intel or kvm-amd, turn on virtualisation in the firmware \
+             (or nested virtualisation in the outer hypervisor), or name another device by --kvm"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "no permission: join the group kvm (`sudo usermod -aG kvm $USER`, then log in again)"
+        }
+        _ => "the KVM device can't be opened",
+    }
+}

@@ -1,0 +1,37 @@
+//! Interrupts from userspace, for machines without an in-kernel irqchip, and NMIs.
+
+use kvm_bindings::{KVMIO, kvm_interrupt};
+use vmm_sys_util::ioctl::ioctl_with_ref;
+use vmm_sys_util::ioctl_iow_nr;
+
+use super::{KvmCpu, failed};
+use crate::error::Result;
+
+ioctl_iow_nr!(KVM_INTERRUPT, KVMIO, 0x86, kvm_interrupt);
+
+impl KvmCpu {
+    /// Queues an external interrupt. The guest must be [able to take it](Self::takes_interrupts).
+    pub fn interrupt(&mut self, vector: u8) -> Result<()> {
+        let interrupt = kvm_interrupt { irq: vector.into() };
+        // SAFETY: the descriptor is a vCPU's, and KVM only reads the structure.
+        let queued = unsafe { ioctl_with_ref(self.fd(), KVM_INTERRUPT(), &interrupt) };
+        if queued == 0 { Ok(()) } else { Err(failed("KVM_INTERRUPT")(kvm_ioctls::Error::last())) }
+    }
+
+    /// Queues an NMI.
+    pub fn nmi(&mut self) -> Result<()> {
+        self.fd().nmi().map_err(failed("KVM_NMI"))
+    }
+
+    /// Whether an interrupt could be delivered at the latest exit: the guest has them on, and
+    /// none is queued already.
+    pub fn takes_interrupts(&mut self) -> bool {
+        let run = self.fd().get_kvm_run();
+        run.if_flag != 0 && run.ready_for_interrupt_injection != 0
+    }
+
+    /// Asks for an exit as soon as the guest can take an interrupt.
+    pub fn want_interrupt_window(&mut self, wanted: bool) {
+        self.fd().get_kvm_run().request_interrupt_window = wanted.into();
+    }
+}

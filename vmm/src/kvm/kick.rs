@@ -1,0 +1,228 @@
+//! Getting a vCPU out of the guest: from another thread, or at a given time.
+//!
+//! A kick is a real-time signal to the vCPU's thread. A signal interrupts `KVM_RUN` wherever it
+//! is, in guest mode, asleep in HLT or waiting for a SIPI, but one that arrives just *before*
+//! `KVM_RUN` would be lost. So the handler also sets `kvm_run.immediate_exit`, which KVM looks at
+//! on its way in. The handler runs on the very thread that is going to call `KVM_RUN`, so there is
+//! no instant at which the signal has been taken and the flag is not yet set, and no other thread
+//! ever touches the page. (The KVM API documents `immediate_exit` for this use; rust-vmm/kvm#373
+//! is about the unsound alternative of writing it from another thread through `VcpuFd`.)
+//!
+//! A kick says only "look": the thread that sends it first sets what there is to see.
+
+use std::cell::Cell;
+use std::io;
+use std::mem::offset_of;
+use std::os::fd::RawFd;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU8, Ordering, compiler_fence};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use kvm_bindings::kvm_run;
+use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler};
+
+use crate::error::{Error, Result};
+
+thread_local! {
+    /// The `immediate_exit` byte of the vCPU that this thread runs. Const-initialised and without
+    /// a destructor, so that a signal handler may read it.
+    static IMMEDIATE_EXIT: Cell<*const AtomicU8> = const { Cell::new(ptr::null()) };
+}
+
+fn signal_number() -> i32 {
+    SIGRTMIN()
+}
+
+extern "C" fn on_kick(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    let flag = IMMEDIATE_EXIT.with(Cell::get);
+    // SAFETY: non-null only between `RunFlag::bind` and the end of its `Bound`, which borrows the
+    // mapping; both happen on this thread, so the mapping is alive whenever this handler sees it.
+    if let Some(flag) = unsafe { flag.as_ref() } {
+        flag.store(1, Ordering::Relaxed);
+    }
+}
+
+fn install_handler() -> Result<()> {
+    static INSTALLED: OnceLock<Result<(), i32>> = OnceLock::new();
+    // Without SA_RESTART, which this function doesn't set: KVM_RUN has to come back with EINTR.
+    INSTALLED
+        .get_or_init(|| {
+            register_signal_handler(signal_number(), on_kick).map_err(kvm_ioctls::Error::errno)
+        })
+        .map_err(|errno| Error::System {
+            what: "the handler of the kick signal can't be installed",
+            source: io::Error::from_raw_os_error(errno),
+        })
+}
+
+/// A private second mapping of a vCPU's `kvm_run` page, used for `immediate_exit` alone. A mapping
+/// of its own, because kvm-ioctls hands out `&mut` to the first one.
+#[derive(Debug)]
+pub(super) struct RunFlag {
+    page: NonNull<libc::c_void>,
+}
+
+const PAGE: usize = 4096;
+
+// SAFETY: the mapping is not tied to a thread; all access goes through an atomic.
+unsafe impl Send for RunFlag {}
+
+impl RunFlag {
+    pub(super) fn map(vcpu: RawFd) -> Result<Self> {
+        // SAFETY: a fresh shared mapping of the vCPU's first page; the result is checked.
+        let page = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                PAGE,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                vcpu,
+                0,
+            )
+        };
+        match NonNull::new(page) {
+            Some(page) if page.as_ptr() != libc::MAP_FAILED => Ok(Self { page }),
+            _ => Err(Error::System {
+                what: "a vCPU's run page can't be mapped",
+                source: io::Error::last_os_error(),
+            }),
+        }
+    }
+
+    fn byte(&self) -> &AtomicU8 {
+        // SAFETY: the byte lies inside the page that `self` keeps mapped, the kernel only reads
+        // it, and everyone here uses it as an atomic.
+        unsafe { &*self.page.as_ptr().cast::<u8>().add(offset_of!(kvm_run, immediate_exit)).cast() }
+    }
+
+    /// Forgets a kick that has been noticed. Whoever calls this looks for work *afterwards*.
+    pub(super) fn clear(&self) {
+        self.byte().store(0, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Makes the next `KVM_RUN` complete what is pending and come straight back.
+    pub(super) fn set(&self) {
+        self.byte().store(1, Ordering::Relaxed);
+    }
+
+    /// Makes this thread the one that kicks for this vCPU reach.
+    pub(super) fn bind(&self) {
+        IMMEDIATE_EXIT.with(|flag| flag.set(self.byte()));
+        compiler_fence(Ordering::SeqCst);
+    }
+}
+
+impl Drop for RunFlag {
+    fn drop(&mut self) {
+        let mine: *const AtomicU8 = self.byte();
+        IMMEDIATE_EXIT.with(|flag| {
+            if flag.get() == mine {
+                flag.set(ptr::null());
+            }
+        });
+        compiler_fence(Ordering::SeqCst);
+        // SAFETY: this is the mapping made by `map`, and the handler can't see it any more: a
+        // vCPU is dropped by the thread that it was bound to, or was never bound.
+        unsafe { libc::munmap(self.page.as_ptr(), PAGE) };
+    }
+}
+
+/// Kicks one thread; given to other threads.
+#[derive(Debug, Default)]
+pub struct Kicker {
+    // Some while the thread takes kicks. The lock keeps the thread from ending, and its identifier
+    // from being used again, between the look and the signal.
+    thread: Mutex<Option<libc::pthread_t>>,
+}
+
+impl Kicker {
+    /// Kicks now reach the calling thread, until the guard goes.
+    pub fn receive(&self) -> Result<Receiving<'_>> {
+        // Before anybody can kick: the signal's default action would end the process.
+        install_handler()?;
+        // SAFETY: pthread_self has no preconditions.
+        *self.lock() = Some(unsafe { libc::pthread_self() });
+        Ok(Receiving { kicker: self })
+    }
+
+    /// Kicks the thread, if there is one.
+    pub fn kick(&self) {
+        if let Some(thread) = *self.lock() {
+            // SAFETY: the thread is alive: it clears the field under this lock before it ends.
+            unsafe { libc::pthread_kill(thread, signal_number()) };
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<libc::pthread_t>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`Kicker::receive`].
+#[derive(Debug)]
+pub struct Receiving<'a> {
+    kicker: &'a Kicker,
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        *self.kicker.lock() = None;
+    }
+}
+
+/// A timer that kicks the thread that made it.
+///
+/// A POSIX timer sends the signal from the timer interrupt itself, so no helper thread competes
+/// with the vCPUs for a core. (nix's safe wrapper knows no real-time signals.)
+#[derive(Debug)]
+pub struct Alarm {
+    timer: libc::timer_t,
+}
+
+impl Alarm {
+    /// An alarm for the calling thread, not set.
+    pub fn new() -> Result<Self> {
+        install_handler()?;
+        // SAFETY: sigevent is plain data, for which all zeroes are valid.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = signal_number();
+        event.sigev_notify_thread_id = nix::unistd::gettid().as_raw();
+        let mut timer = ptr::null_mut();
+        // SAFETY: both pointers are to live locals.
+        let made =
+            unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) };
+        if made == 0 { Ok(Self { timer }) } else { Err(no_timer()) }
+    }
+
+    /// Kicks once, after this time; replaces what was set before.
+    pub fn set(&mut self, after: Duration) -> Result<()> {
+        // A zero time would disarm the timer instead.
+        let after = after.max(Duration::from_nanos(1));
+        let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let value = libc::itimerspec {
+            it_interval: never,
+            it_value: libc::timespec {
+                tv_sec: after.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+                tv_nsec: after.subsec_nanos().into(),
+            },
+        };
+        // SAFETY: the timer is ours and alive, the pointer is to a live local.
+        let set = unsafe { libc::timer_settime(self.timer, 0, &raw const value, ptr::null_mut()) };
+        if set == 0 { Ok(()) } else { Err(no_timer()) }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        // SAFETY: the timer is ours, alive, and used no more. A kick that is already on its way
+        // finds the handler, which stays installed.
+        unsafe { libc::timer_delete(self.timer) };
+    }
+}
+
+fn no_timer() -> Error {
+    Error::System { what: "a vCPU's timer can't be made", source: io::Error::last_os_error() }
+}

@@ -1,0 +1,31 @@
+//! The only room that knows KVM, and the one that holds every `unsafe`.
+//!
+//! * [`host`]: opens `/dev/kvm` and asks what it can do;
+//! * [`vm`]: a virtual machine: its memory slots, its irqchip, its vCPUs;
+//! * [`vcpu`]: one vCPU as a [`Cpu`](crate::cpu::Cpu);
+//! * [`state`]: KVM's register structures to and from ours;
+//! * [`kick`]: getting a vCPU out of the guest from another thread, or at a given time;
+//! * [`debug`]: single steps, breakpoints, watchpoints;
+//! * [`slots`]: more memory slots, read-only ones, dirty logs;
+//! * `inject`, `msr_exits`: more calls on a vCPU: interrupts, exits at MSR accesses.
+
+pub mod debug;
+pub mod host;
+mod inject;
+pub mod kick;
+mod msr_exits;
+pub mod slots;
+pub mod state;
+pub mod vcpu;
+pub mod vm;
+
+pub use host::Host;
+pub use vcpu::KvmCpu;
+pub use vm::{Irqchip, Vm};
+
+use crate::error::Error;
+
+/// Names the KVM call that failed.
+fn failed(call: &'static str) -> impl Fn(kvm_ioctls::Error) -> Error {
+    move |errno| Error::Kvm { call, source: errno.into() }
+}

@@ -1,0 +1,76 @@
+//! Memory slots beside those that a [`Vm`] maps at its birth.
+
+use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_userspace_memory_region};
+
+use super::{Vm, failed};
+use crate::error::{Error, Result};
+
+/// A piece of a machine's RAM shown at one more guest-physical address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// KVM's number for it; the RAM's own slots are 0 and 1.
+    pub number: u32,
+    /// Guest-physical address.
+    pub address: u64,
+    /// The guest-physical address of the same bytes in RAM.
+    pub source: u64,
+    /// Bytes, whole pages.
+    pub size: u64,
+    /// What KVM does with stores.
+    pub stores: Stores,
+}
+
+/// What KVM does with stores to a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stores {
+    /// Just executes them.
+    Plain,
+    /// Notes the page in the slot's dirty log.
+    Logged,
+    /// Exits as for MMIO: the slot is read-only.
+    Exit,
+}
+
+impl Vm {
+    /// Adds a slot.
+    pub fn add_slot(&self, slot: &Slot) -> Result<()> {
+        let outside = || Error::Unbacked { address: slot.source, length: slot.size as usize };
+        let end = slot.source.checked_add(slot.size).ok_or_else(outside)?;
+        let region = self
+            .memory()
+            .regions()
+            .find(|region| region.start <= slot.source && end <= region.start + region.size)
+            .ok_or_else(outside)?;
+        self.set_region(kvm_userspace_memory_region {
+            slot: slot.number,
+            flags: match slot.stores {
+                Stores::Plain => 0,
+                Stores::Logged => KVM_MEM_LOG_DIRTY_PAGES,
+                Stores::Exit => KVM_MEM_READONLY,
+            },
+            guest_phys_addr: slot.address,
+            memory_size: slot.size,
+            userspace_addr: region.host + (slot.source - region.start),
+        })
+    }
+
+    /// Removes a slot: its addresses are a hole again.
+    pub fn remove_slot(&self, slot: &Slot) -> Result<()> {
+        self.set_region(kvm_userspace_memory_region { slot: slot.number, ..Default::default() })
+    }
+
+    /// The pages of a [logged](Stores::Logged) slot stored to since the last call, one bit each.
+    pub fn take_dirty_log(&self, slot: &Slot) -> Result<Vec<u64>> {
+        self.fd()
+            .get_dirty_log(slot.number, slot.size as usize)
+            .map_err(failed("KVM_GET_DIRTY_LOG"))
+    }
+
+    fn set_region(&self, region: kvm_userspace_memory_region) -> Result<()> {
+        // SAFETY: the region is part of this machine's RAM, which outlives the VM, or is empty;
+        // KVM refuses slots whose guest-physical addresses overlap, and the RAM is only ever
+        // reached by volatile copies, so a second address for it takes nothing from anybody.
+        unsafe { self.fd().set_user_memory_region(region) }
+            .map_err(failed("KVM_SET_USER_MEMORY_REGION"))
+    }
+}

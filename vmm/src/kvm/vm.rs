@@ -1,0 +1,147 @@
+//! A virtual machine: memory slots, irqchip, vCPUs.
+
+use std::io;
+use std::sync::Arc;
+
+use kvm_bindings::{
+    KVM_CAP_EXIT_ON_EMULATION_FAILURE, KVM_PIT_SPEAKER_DUMMY, kvm_enable_cap, kvm_pit_config,
+    kvm_userspace_memory_region,
+};
+use kvm_ioctls::{Cap, VmFd};
+
+use super::{Host, KvmCpu, failed};
+use crate::error::{Error, Result};
+use crate::memory::{Memory, Region};
+use devices::console::Line;
+
+/// Where KVM on Intel keeps three pages of its own (a TSS) and one more (an identity map), in the
+/// device hole where no guest looks.
+const TSS: u64 = 0xfffb_d000;
+const IDENTITY_MAP: u64 = 0xfffb_c000;
+
+/// KVM's model of the interrupt controllers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Irqchip {
+    /// In the kernel: LAPICs, IOAPIC, PICs and a PIT.
+    InKernel,
+    /// None: HLT exits, LAPIC accesses exit as MMIO, interrupts come from userspace.
+    None,
+}
+
+/// A KVM virtual machine.
+#[derive(Debug)]
+pub struct Vm {
+    shared: Arc<Shared>,
+    sync_registers: bool,
+    max_vcpus: usize,
+}
+
+/// What lives as long as anybody can reach the machine.
+#[derive(Debug)]
+struct Shared {
+    fd: VmFd,
+    // Declared, and so dropped, after `fd`: KVM must not outlive the mapping.
+    memory: Arc<Memory>,
+}
+
+impl Vm {
+    /// A machine with this memory and irqchip, and no vCPUs yet.
+    pub fn new(host: &Host, memory: Arc<Memory>, irqchip: Irqchip) -> Result<Self> {
+        let fd = create(host)?;
+        fd.set_identity_map_address(IDENTITY_MAP).map_err(failed("KVM_SET_IDENTITY_MAP_ADDR"))?;
+        fd.set_tss_address(TSS as usize).map_err(failed("KVM_SET_TSS_ADDR"))?;
+        if irqchip == Irqchip::InKernel {
+            host.require(Cap::Irqchip, "KVM_CAP_IRQCHIP", "deliver interrupts")?;
+            fd.create_irq_chip().map_err(failed("KVM_CREATE_IRQCHIP"))?;
+            let config = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
+            fd.create_pit2(config).map_err(failed("KVM_CREATE_PIT2"))?;
+        }
+        if host.capability(KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0 {
+            // Gives the instruction's bytes with KVM's internal error.
+            let mut cap =
+                kvm_enable_cap { cap: KVM_CAP_EXIT_ON_EMULATION_FAILURE, ..Default::default() };
+            cap.args[0] = 1;
+            fd.enable_cap(&cap).map_err(failed("KVM_ENABLE_CAP"))?;
+        }
+        let vm = Self {
+            shared: Arc::new(Shared { fd, memory }),
+            sync_registers: host.has(Cap::SyncRegs),
+            max_vcpus: host.max_vcpus(),
+        };
+        for (slot, region) in vm.shared.memory.regions().enumerate() {
+            vm.map(slot as u32, region)?;
+        }
+        Ok(vm)
+    }
+
+    /// The memory that the guest runs on.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.shared.memory
+    }
+
+    /// The file descriptor, for the other files of this room.
+    pub(super) fn fd(&self) -> &VmFd {
+        &self.shared.fd
+    }
+
+    fn map(&self, slot: u32, region: Region) -> Result<()> {
+        let region = kvm_userspace_memory_region {
+            slot,
+            flags: 0,
+            guest_phys_addr: region.start,
+            memory_size: region.size,
+            userspace_addr: region.host,
+        };
+        // SAFETY: the region is part of `shared.memory`, which is dropped after the VM, and no other
+        // slot covers it: a memory's regions don't overlap.
+        unsafe { self.shared.fd.set_user_memory_region(region) }
+            .map_err(failed("KVM_SET_USER_MEMORY_REGION"))
+    }
+
+    /// Adds vCPU `id`.
+    pub fn create_cpu(&self, id: u32) -> Result<KvmCpu> {
+        let fd = self.shared.fd.create_vcpu(id.into()).map_err(|errno| {
+            let source = io::Error::from(errno);
+            let hint = match errno.errno() {
+                libc::EMFILE | libc::ENFILE => {
+                    "no file descriptors left: raise `ulimit -n`, or use fewer --cpus".into()
+                }
+                libc::ENOMEM => "the host has no memory left: use fewer --cpus".into(),
+                _ => format!("this host's KVM takes at most {} a machine", self.max_vcpus),
+            };
+            Error::VcpuLimit { vcpu: id, hint, source }
+        })?;
+        KvmCpu::new(fd, self.sync_registers)
+    }
+
+    /// An interrupt line of the in-kernel irqchip.
+    pub fn line(&self, irq: u32) -> IrqLine {
+        IrqLine { machine: self.shared.clone(), irq }
+    }
+}
+
+/// `KVM_CREATE_VM`, tried again when a signal interrupts it (it sleeps on the way).
+fn create(host: &Host) -> Result<VmFd> {
+    loop {
+        match host.kvm().create_vm() {
+            Ok(fd) => return Ok(fd),
+            Err(errno) if errno.errno() == libc::EINTR => {}
+            Err(errno) => return Err(failed("KVM_CREATE_VM")(errno)),
+        }
+    }
+}
+
+/// An interrupt line of the in-kernel irqchip.
+#[derive(Clone, Debug)]
+pub struct IrqLine {
+    machine: Arc<Shared>,
+    irq: u32,
+}
+
+impl Line for IrqLine {
+    fn pulse(&self) -> io::Result<()> {
+        self.machine.fd.set_irq_line(self.irq, true)?;
+        self.machine.fd.set_irq_line(self.irq, false)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! The machine: memory, vCPUs, boot, the driver, and the hook points.
+//!
+//! Build a [`Machine`] from a [`MachineConfig`], attach [hooks](hook), and run it with
+//! [`parallel::run`]. This room knows no probe language and no search strategy: it offers
+//! mechanisms, the rooms above decide.
+
+mod board;
+pub mod boot;
+pub mod config;
+pub mod cpu;
+mod disassemble;
+pub mod doctor;
+pub mod error;
+pub mod exit;
+pub mod hook;
+pub mod identity;
+pub mod interrupts;
+pub mod jitter;
+pub mod kvm;
+pub mod machine;
+pub mod memory;
+pub mod parallel;
+pub mod registers;
+pub mod scripted;
+pub mod watchdog;
+
+pub use config::{CpuCount, GuestImage, MachineConfig};
+pub use error::{Blame, Error, Result};
+pub use kvm::Host;
+pub use machine::Machine;

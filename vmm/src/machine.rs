@@ -1,0 +1,82 @@
+//! A machine: memory, vCPUs and devices, built from one [`MachineConfig`] and ready to run.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use crate::board::Board;
+use crate::boot::elf::Image;
+use crate::boot::{elf, mptable, pvh};
+use crate::config::MachineConfig;
+use crate::cpu::Cpu;
+use crate::error::Result;
+use crate::identity::{self, Frequencies};
+use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
+use crate::memory::Memory;
+
+/// The capability that gives the APIC bus's period in nanoseconds, and KVM's fixed one where it is
+/// missing.
+const KVM_CAP_X86_APIC_BUS_CYCLES_NS: u32 = 237;
+const DEFAULT_BUS_KHZ: u32 = 1_000_000;
+
+/// A machine that has not run yet.
+pub struct Machine {
+    pub(crate) cpus: Vec<KvmCpu>,
+    pub(crate) board: Board,
+    pub(crate) memory: Arc<Memory>,
+    // Dropped last: vCPUs and devices reach into it.
+    pub(crate) vm: Vm,
+}
+
+impl Machine {
+    /// Builds a machine and puts its guest at the first instruction. The guest's console goes to
+    /// `console`.
+    pub fn new(
+        host: &Host,
+        config: &MachineConfig,
+        console: Box<dyn Write + Send>,
+    ) -> Result<Self> {
+        let memory = Arc::new(Memory::new(config.memory)?);
+        let image = Image { name: &config.guest.name, bytes: &config.guest.bytes };
+        let entry = elf::load(image, &memory)?;
+        pvh::write_boot_data(&memory, &config.full_command_line())?;
+        mptable::write(&memory, config.cpus.get())?;
+
+        let vm = Vm::new(host, memory.clone(), Irqchip::InKernel)?;
+        let mut cpus =
+            (0..config.cpus.get()).map(|id| vm.create_cpu(id)).collect::<Result<Vec<_>>>()?;
+        let frequencies = Frequencies { tsc_khz: cpus[0].tsc_khz()?, bus_khz: bus_khz(host) };
+        let supported = host.supported_cpuid()?;
+        for (id, cpu) in cpus.iter_mut().enumerate() {
+            cpu.set_cpuid(&identity::cpuid(
+                &supported,
+                config.identity,
+                frequencies,
+                id as u32,
+                config.cpus.get(),
+            ))?;
+        }
+        for cpu in &mut cpus {
+            cpu.wire_local_interrupts()?;
+        }
+        // The others wait, as reset left them, for INIT and SIPI.
+        let first = &mut cpus[0];
+        let reset = first.system_registers()?;
+        first.set_system_registers(&pvh::system_registers(&reset))?;
+        first.set_registers(&pvh::registers(entry))?;
+
+        let board = Board::new(&vm, config.identity, frequencies, console);
+        Ok(Self { cpus, board, memory, vm })
+    }
+
+    /// The guest's memory.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+}
+
+fn bus_khz(host: &Host) -> u32 {
+    match host.capability(KVM_CAP_X86_APIC_BUS_CYCLES_NS) {
+        nanoseconds if nanoseconds > 0 => DEFAULT_BUS_KHZ / nanoseconds as u32,
+        _ => DEFAULT_BUS_KHZ,
+    }
+}

@@ -1,0 +1,178 @@
+//! The guest-physical layout and the memory behind it.
+//!
+//! | guest-physical | what |
+//! |---|---|
+//! | 0x500 | GDT for the first instruction |
+//! | 0x6000, 0x7000 | PVH start info, memory map |
+//! | 0x20000 | command line |
+//! | 0x9fc00-0x100000 | reserved, as on a PC; the MP table is at 0xf0000 |
+//! | 0x100000- | the guest's own |
+//! | 0xc0000000-0x100000000 | devices (IOAPIC, LAPIC); RAM goes on above |
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+use vm_memory::{Bytes as _, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+
+use crate::error::{Error, Result};
+
+/// Bytes in a page.
+pub const PAGE_SIZE: u64 = 4096;
+/// Where the low RAM ends and the addresses of devices begin.
+pub const HOLE_START: u64 = 0xc000_0000;
+/// Where the addresses of devices end and the high RAM begins.
+pub const HOLE_END: u64 = 0x1_0000_0000;
+
+/// An amount of guest memory: whole pages, from 2 MiB to 64 GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemorySize(u64);
+
+impl MemorySize {
+    /// The least: boot data below 1 MiB and a little above it.
+    pub const MIN: u64 = 2 << 20;
+    /// The most; nothing here needs more, and a typing error should not ask for the moon.
+    pub const MAX: u64 = 64 << 30;
+
+    /// Checks a number of bytes.
+    pub fn new(bytes: u64) -> Result<Self> {
+        let problem = if bytes < Self::MIN {
+            "too little: give at least 2M"
+        } else if bytes > Self::MAX {
+            "too much: give at most 64G"
+        } else if !bytes.is_multiple_of(PAGE_SIZE) {
+            "not a whole number of 4096-byte pages"
+        } else {
+            return Ok(Self(bytes));
+        };
+        Err(Error::Config { setting: "--mem", value: bytes.to_string(), problem: problem.into() })
+    }
+
+    /// The number of bytes.
+    pub fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl Default for MemorySize {
+    fn default() -> Self {
+        Self(128 << 20)
+    }
+}
+
+impl fmt::Display for MemorySize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            b if b.is_multiple_of(1 << 30) => write!(f, "{}G", b >> 30),
+            b if b.is_multiple_of(1 << 20) => write!(f, "{}M", b >> 20),
+            b => write!(f, "{}K", b >> 10),
+        }
+    }
+}
+
+impl FromStr for MemorySize {
+    type Err = Error;
+
+    /// Reads `128M`, `2G`, `65536K`, or a plain number, which counts MiB as in QEMU.
+    fn from_str(text: &str) -> Result<Self> {
+        let (digits, shift) = match text.as_bytes().last() {
+            Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+            Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
+            Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
+            _ => (text, 20),
+        };
+        let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
+        match bytes {
+            Some(bytes) => Self::new(bytes).map_err(|error| match error {
+                Error::Config { setting, problem, .. } => {
+                    Error::Config { setting, value: text.into(), problem }
+                }
+                other => other,
+            }),
+            None => Err(Error::Config {
+                setting: "--mem",
+                value: text.into(),
+                problem: "not a size: write for example 128M or 2G".into(),
+            }),
+        }
+    }
+}
+
+impl Serialize for MemorySize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A contiguous piece of RAM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Guest-physical address of its first byte.
+    pub start: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Where it is mapped in this process.
+    pub host: u64,
+}
+
+/// The RAM of a machine.
+#[derive(Debug)]
+pub struct Memory {
+    map: GuestMemoryMmap<()>,
+}
+
+impl Memory {
+    /// Maps zeroed RAM of this size, split round the device hole.
+    pub fn new(size: MemorySize) -> Result<Self> {
+        let low = size.bytes().min(HOLE_START);
+        let mut ranges = vec![(GuestAddress(0), low as usize)];
+        if size.bytes() > low {
+            ranges.push((GuestAddress(HOLE_END), (size.bytes() - low) as usize));
+        }
+        let map = GuestMemoryMmap::from_ranges(&ranges)
+            .map_err(|source| Error::NoMemory { bytes: size.bytes(), source: source.into() })?;
+        Ok(Self { map })
+    }
+
+    /// The pieces of RAM, lowest first.
+    pub fn regions(&self) -> impl Iterator<Item = Region> + '_ {
+        self.map.iter().map(|region| Region {
+            start: region.start_addr().0,
+            size: region.len(),
+            host: region.as_ptr() as u64,
+        })
+    }
+
+    /// Fills `buffer` from guest-physical `address`.
+    pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<()> {
+        self.map
+            .read_slice(buffer, GuestAddress(address))
+            .map_err(|_| Error::Unbacked { address, length: buffer.len() })
+    }
+
+    /// Writes `data` at guest-physical `address`.
+    pub fn write(&self, address: u64, data: &[u8]) -> Result<()> {
+        self.map
+            .write_slice(data, GuestAddress(address))
+            .map_err(|_| Error::Unbacked { address, length: data.len() })
+    }
+
+    /// Reads a little-endian 64-bit word at guest-physical `address`.
+    pub fn read_u64(&self, address: u64) -> Result<u64> {
+        let mut bytes = [0; 8];
+        self.read(address, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Reads a little-endian 32-bit word at guest-physical `address`.
+    pub fn read_u32(&self, address: u64) -> Result<u32> {
+        let mut bytes = [0; 4];
+        self.read(address, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    /// The mapping, for loaders that speak vm-memory.
+    pub(crate) fn map(&self) -> &GuestMemoryMmap<()> {
+        &self.map
+    }
+}

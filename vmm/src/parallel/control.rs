@@ -1,0 +1,175 @@
+//! Where the vCPU threads and their supervisor meet.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
+use super::outcome::{End, Outcome, VcpuReport};
+use crate::error::{Error, Result};
+use crate::kvm::kick::{Kicker, Receiving};
+use crate::memory::Memory;
+
+/// One vCPU's side of it.
+#[derive(Default)]
+struct Slot {
+    kicker: Kicker,
+    thread: OnceLock<Thread>,
+    /// The supervisor wants to know the instruction pointer.
+    sample_wanted: AtomicBool,
+    /// The guest's exits so far: the sign of life.
+    activity: AtomicU64,
+    samples: Mutex<Vec<u64>>,
+}
+
+/// Shared by all threads of a run.
+pub(super) struct Control {
+    start: Instant,
+    slots: Vec<Slot>,
+    over: AtomicBool,
+    end: Mutex<Option<(End, Duration)>>,
+    ended: EventFd,
+}
+
+impl Control {
+    pub(super) fn new(vcpus: u32) -> Result<Self> {
+        let ended = EventFd::new(EFD_NONBLOCK)
+            .map_err(|source| Error::System { what: "an eventfd can't be made", source })?;
+        Ok(Self {
+            start: Instant::now(),
+            slots: (0..vcpus).map(|_| Slot::default()).collect(),
+            over: AtomicBool::new(false),
+            end: Mutex::new(None),
+            ended,
+        })
+    }
+
+    /// Time since the machine started.
+    pub(super) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Makes the calling thread the one that runs this vCPU, until the guard goes.
+    pub(super) fn take_seat(&self, vcpu: u32) -> Result<Receiving<'_>> {
+        let slot = self.slot(vcpu);
+        let _ = slot.thread.set(std::thread::current());
+        slot.kicker.receive()
+    }
+
+    /// Ends the run, unless it has been ended: the first reason counts.
+    pub(super) fn end(&self, end: End) {
+        {
+            let mut first = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+            if first.is_some() {
+                return;
+            }
+            *first = Some((end, self.now()));
+        }
+        self.over.store(true, Ordering::SeqCst);
+        // An eventfd's write fails only when its counter is full, and then it is readable anyway.
+        let _ = self.ended.write(1);
+        for slot in &self.slots {
+            self.kick(slot);
+        }
+    }
+
+    /// Whether the run has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    /// Whether the guest itself ended the run, with success.
+    pub(super) fn is_success(&self) -> bool {
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*end, Some((End::Guest { code: 0 }, _)))
+    }
+
+    /// Readable once the run has ended.
+    pub(super) fn ended(&self) -> &EventFd {
+        &self.ended
+    }
+
+    /// A vCPU has made this many exits by itself.
+    pub(super) fn set_activity(&self, vcpu: u32, exits: u64) {
+        self.slot(vcpu).activity.store(exits, Ordering::Relaxed);
+    }
+
+    /// The exits of all vCPUs.
+    pub(super) fn activity(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.activity.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Asks every vCPU for its instruction pointer.
+    pub(super) fn request_samples(&self) {
+        for slot in &self.slots {
+            slot.sample_wanted.store(true, Ordering::SeqCst);
+            self.kick(slot);
+        }
+    }
+
+    /// Whether this vCPU is asked for its instruction pointer; the request is taken back.
+    pub(super) fn take_sample_request(&self, vcpu: u32) -> bool {
+        self.slot(vcpu).sample_wanted.swap(false, Ordering::SeqCst)
+    }
+
+    /// Answers a request.
+    pub(super) fn put_sample(&self, vcpu: u32, rip: u64) {
+        self.samples_of(vcpu).push(rip);
+    }
+
+    /// The instruction pointers seen since the last call of [`Self::clear_samples`].
+    pub(super) fn samples(&self) -> Vec<Vec<u64>> {
+        (0..self.slots.len() as u32).map(|vcpu| self.samples_of(vcpu).clone()).collect()
+    }
+
+    pub(super) fn clear_samples(&self) {
+        for vcpu in 0..self.slots.len() as u32 {
+            self.samples_of(vcpu).clear();
+        }
+    }
+
+    /// Sums up, when all threads are done.
+    pub(super) fn into_outcome(
+        self,
+        mut vcpus: Vec<VcpuReport>,
+        memory: Arc<Memory>,
+    ) -> Result<Outcome> {
+        for report in &mut vcpus {
+            report.sampled_rips.clone_from(&self.samples_of(report.vcpu));
+            report.sampled_rips.sort_unstable();
+            report.sampled_rips.dedup();
+        }
+        match self.end.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some((End::Broken(error), _)) => Err(error),
+            Some((end, elapsed)) => Ok(Outcome { end, elapsed, vcpus, memory }),
+            None => Err(broken_thread()),
+        }
+    }
+
+    fn slot(&self, vcpu: u32) -> &Slot {
+        &self.slots[vcpu as usize]
+    }
+
+    fn samples_of(&self, vcpu: u32) -> std::sync::MutexGuard<'_, Vec<u64>> {
+        self.slot(vcpu).samples.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // A vCPU that is held sleeps outside the guest, where the signal alone doesn't wake it.
+    #[allow(clippy::unused_self)]
+    fn kick(&self, slot: &Slot) {
+        if let Some(thread) = slot.thread.get() {
+            thread.unpark();
+        }
+        slot.kicker.kick();
+    }
+}
+
+/// For a thread that ended without saying why.
+pub(super) fn broken_thread() -> Error {
+    Error::System {
+        what: "a vCPU's thread broke",
+        source: std::io::Error::other("this is a bug in jitterbug: please report it"),
+    }
+}

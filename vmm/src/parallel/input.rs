@@ -1,0 +1,107 @@
+//! Standard input to the guest's console.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
+use vmm_sys_util::timerfd::TimerFd;
+
+use super::supervisor::broken;
+use crate::board::Board;
+use crate::error::Result;
+
+/// How long to wait for the guest to take what its FIFO had no room for.
+const RETRY: Duration = Duration::from_millis(5);
+/// The most that is read ahead of the guest.
+const READ_AHEAD: usize = 4096;
+
+/// Reads when the guest has taken what came before, so that nothing is lost and nothing piles up.
+pub(super) struct Input<'a> {
+    board: &'a Board,
+    stdin: io::Stdin,
+    waiting: VecDeque<u8>,
+    retry: TimerFd,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    /// epoll says when there is input.
+    Listening,
+    /// The guest has to take what is waiting first.
+    Full,
+    /// A regular file, which epoll refuses: read whenever the guest has taken everything.
+    File,
+    /// The end of the input has been seen.
+    Closed,
+}
+
+impl<'a> Input<'a> {
+    pub(super) fn new(board: &'a Board) -> Result<Self> {
+        let retry = TimerFd::new().map_err(|errno| broken(errno.into()))?;
+        let stdin = io::stdin();
+        Ok(Self { board, stdin, waiting: VecDeque::new(), retry, state: State::Listening })
+    }
+
+    /// Reads what is there now.
+    fn read(&mut self) {
+        let mut buffer = [0; READ_AHEAD];
+        match nix::unistd::read(&self.stdin, &mut buffer) {
+            Ok(0) | Err(_) => self.state = State::Closed,
+            Ok(length) => self.waiting.extend(&buffer[..length]),
+        }
+    }
+
+    /// Gives the guest what it takes.
+    fn pass_on(&mut self) {
+        while !self.waiting.is_empty() {
+            match self.board.send(self.waiting.make_contiguous()) {
+                Ok(0) | Err(_) => break,
+                Ok(taken) => drop(self.waiting.drain(..taken)),
+            }
+        }
+    }
+
+    /// Listens to the input exactly while there is room for it.
+    fn settle(&mut self, before: State, ops: &mut EventOps) {
+        let stdin = Events::new(&self.stdin, EventSet::IN);
+        let full = !self.waiting.is_empty();
+        match (before, self.state, full) {
+            (State::Listening, State::Closed, _) => drop(ops.remove(stdin)),
+            (_, State::Listening, true) => {
+                let _ = ops.remove(stdin);
+                self.state = State::Full;
+            }
+            (_, State::Full, false) if ops.add(stdin).is_ok() => self.state = State::Listening,
+            _ => {}
+        }
+        if full || self.state == State::File {
+            let _ = self.retry.reset(RETRY, None);
+        }
+    }
+}
+
+impl MutEventSubscriber for Input<'_> {
+    fn process(&mut self, events: Events, ops: &mut EventOps) {
+        let before = self.state;
+        let retry = events.fd() == self.retry.as_raw_fd();
+        if retry {
+            let _ = self.retry.wait();
+        }
+        if !retry || before == State::File && self.waiting.is_empty() {
+            self.read();
+        }
+        self.pass_on();
+        self.settle(before, ops);
+    }
+
+    fn init(&mut self, ops: &mut EventOps) {
+        let _ = ops.add(Events::new(&self.retry, EventSet::IN));
+        if ops.add(Events::new(&self.stdin, EventSet::IN)).is_err() {
+            self.state = State::File;
+            let _ = self.retry.reset(RETRY, None);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The thread that watches a run: its end, the clock, the watchdog, signals, console input.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
+use vmm_sys_util::timerfd::TimerFd;
+
+use super::Options;
+use super::control::Control;
+use super::input::Input;
+use super::outcome::End;
+use crate::board::Board;
+use crate::error::{Error, Result};
+use crate::interrupts::Interrupts;
+use crate::watchdog::{Watch, Watchdog};
+
+/// Returns when the run is over.
+pub(super) fn watch(control: &Control, board: &Board, options: Options) -> Result<()> {
+    let mut manager: EventManager<Box<dyn MutEventSubscriber + '_>> =
+        EventManager::new().map_err(|error| broken(io::Error::other(format!("{error:?}"))))?;
+    manager.add_subscriber(Box::new(Ended(control)));
+    if let Some(time) = options.timeout {
+        manager.add_subscriber(Box::new(TimeLimit { control, timer: timer(time, None)? }));
+    }
+    if let Some(window) = options.watchdog {
+        let watchdog = Watchdog::new(window);
+        let timer = timer(watchdog.interval(), Some(watchdog.interval()))?;
+        manager.add_subscriber(Box::new(Watcher { control, watchdog, timer }));
+    }
+    if let Some(interrupts) = options.interrupts {
+        manager.add_subscriber(Box::new(Stop { control, interrupts }));
+    }
+    if options.console_input {
+        manager.add_subscriber(Box::new(Input::new(board)?));
+    }
+    while !control.is_over() {
+        manager.run().map_err(|error| broken(io::Error::other(format!("{error:?}"))))?;
+    }
+    Ok(())
+}
+
+pub(super) fn broken(source: io::Error) -> Error {
+    Error::System { what: "the run can't be watched", source }
+}
+
+fn timer(first: Duration, interval: Option<Duration>) -> Result<TimerFd> {
+    let mut timer = TimerFd::new().map_err(|errno| broken(errno.into()))?;
+    timer.reset(first, interval).map_err(|errno| broken(errno.into()))?;
+    Ok(timer)
+}
+
+/// Registers a readable file descriptor. epoll takes every kind that is used here; should it
+/// refuse one, the run would not be watched, so the run is ended.
+fn listen(control: &Control, ops: &mut EventOps, fd: &impl AsRawFd) {
+    if let Err(error) = ops.add(Events::new(fd, EventSet::IN)) {
+        control.end(End::Broken(broken(io::Error::other(format!("{error:?}")))));
+    }
+}
+
+/// The run has ended: only wakes the loop.
+struct Ended<'a>(&'a Control);
+
+impl MutEventSubscriber for Ended<'_> {
+    fn process(&mut self, _: Events, _: &mut EventOps) {}
+
+    fn init(&mut self, ops: &mut EventOps) {
+        listen(self.0, ops, self.0.ended());
+    }
+}
+
+struct TimeLimit<'a> {
+    control: &'a Control,
+    timer: TimerFd,
+}
+
+impl MutEventSubscriber for TimeLimit<'_> {
+    fn process(&mut self, _: Events, _: &mut EventOps) {
+        self.control.end(End::TimeLimit);
+    }
+
+    fn init(&mut self, ops: &mut EventOps) {
+        listen(self.control, ops, &self.timer);
+    }
+}
+
+struct Watcher<'a> {
+    control: &'a Control,
+    watchdog: Watchdog,
+    timer: TimerFd,
+}
+
+impl MutEventSubscriber for Watcher<'_> {
+    fn process(&mut self, _: Events, _: &mut EventOps) {
+        let _ = self.timer.wait();
+        let control = self.control;
+        match self.watchdog.look(control.now(), control.activity(), &control.samples()) {
+            Watch::Wait => {}
+            Watch::Restart => control.clear_samples(),
+            Watch::Sample => control.request_samples(),
+            Watch::Hung => control.end(End::Hang),
+        }
+    }
+
+    fn init(&mut self, ops: &mut EventOps) {
+        listen(self.control, ops, &self.timer);
+    }
+}
+
+struct Stop<'a> {
+    control: &'a Control,
+    interrupts: &'a Interrupts,
+}
+
+impl MutEventSubscriber for Stop<'_> {
+    fn process(&mut self, _: Events, _: &mut EventOps) {
+        if self.interrupts.arrived() {
+            self.control.end(End::Interrupted);
+        }
+    }
+
+    fn init(&mut self, ops: &mut EventOps) {
+        listen(self.control, ops, self.interrupts);
+    }
+}

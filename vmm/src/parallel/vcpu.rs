@@ -1,0 +1,227 @@
+//! One vCPU's thread: run, look, answer, run on.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::control::{Control, broken_thread};
+use super::hooks::HookSet;
+use super::outcome::{End, ExitCounts, VcpuReport, VcpuState};
+use crate::board::{Answer, Board};
+use crate::cpu::Cpu;
+use crate::error::{Error, Result};
+use crate::exit::{Entry, Exit};
+use crate::hook::{Context, Points};
+use crate::kvm::kick::Alarm;
+use crate::memory::Memory;
+use crate::registers::Activity;
+
+/// A vCPU in its place: what hooks see.
+pub(super) struct Seat<C> {
+    id: u32,
+    vcpus: u32,
+    cpu: C,
+    memory: Arc<Memory>,
+    started: bool,
+    held: bool,
+}
+
+impl<C: Cpu> Seat<C> {
+    pub(super) fn new(id: u32, vcpus: u32, cpu: C, memory: Arc<Memory>) -> Self {
+        Self { id, vcpus, cpu, memory, started: id == 0, held: false }
+    }
+
+    fn context(&mut self, now: Duration) -> Context<'_> {
+        Context {
+            vcpu: self.id,
+            vcpus: self.vcpus,
+            cpu: &mut self.cpu,
+            memory: &self.memory,
+            now,
+            started: self.started,
+            held: self.held,
+        }
+    }
+
+    /// Notes that an AP has been started. Its SIPI is between the guest and KVM: nobody tells us.
+    fn notice_start(&mut self) -> Result<()> {
+        self.started = self.started || self.cpu.activity()? != Activity::WaitForSipi;
+        Ok(())
+    }
+}
+
+/// Runs a vCPU until the run is over.
+pub(super) struct VcpuLoop<'a, C> {
+    seat: Seat<C>,
+    hooks: HookSet,
+    board: &'a Board,
+    control: &'a Control,
+    alarm: Option<Alarm>,
+    exits: ExitCounts,
+    activity: u64,
+}
+
+impl<'a, C: Cpu> VcpuLoop<'a, C> {
+    pub(super) fn new(
+        seat: Seat<C>,
+        hooks: HookSet,
+        board: &'a Board,
+        control: &'a Control,
+    ) -> Self {
+        Self { seat, hooks, board, control, alarm: None, exits: ExitCounts::default(), activity: 0 }
+    }
+
+    /// Runs to the end on the calling thread, to which `bind` first ties the vCPU.
+    pub(super) fn run(mut self, bind: impl FnOnce(&C)) -> VcpuReport {
+        let control = self.control;
+        // Whatever happens to this thread, the others must not wait for it.
+        let _ended = EndOnDrop(control);
+        bind(&self.seat.cpu);
+        let seat = control.take_seat(self.seat.id);
+        match seat.and_then(|_kicks_reach_us| self.run_guest()) {
+            Ok(Some(end)) => control.end(end),
+            Ok(None) => {}
+            Err(error) => control.end(End::Broken(error)),
+        }
+        let now = control.now();
+        self.hooks.stop(&mut self.seat.context(now));
+        VcpuReport {
+            vcpu: self.seat.id,
+            state: if control.is_success() { None } else { self.state().ok() },
+            exits: self.exits,
+            sampled_rips: Vec::new(),
+        }
+    }
+
+    fn run_guest(&mut self) -> Result<Option<End>> {
+        self.begin()?;
+        let mut entry = Entry::Resume;
+        while !self.control.is_over() {
+            let exit = self.seat.cpu.run(entry)?;
+            self.count(&exit);
+            if self.hooks.wants(Points::EXIT) {
+                let now = self.control.now();
+                let hold = self.hooks.exit(&mut self.seat.context(now), &exit);
+                self.hold(hold)?;
+            }
+            entry = match self.board.answer(&mut self.seat.cpu, &exit)? {
+                Answer::Enter(entry) => entry,
+                Answer::End(code) => return Ok(Some(End::Guest { code })),
+                Answer::Unanswered => return Ok(Some(self.failure(exit))),
+            };
+            if exit == Exit::Kicked {
+                self.serve()?;
+            }
+            if self.hooks.wants(Points::ENTRY) {
+                let now = self.control.now();
+                self.hooks.entry(&mut self.seat.context(now), &entry);
+            }
+        }
+        Ok(None)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        let now = self.control.now();
+        self.hooks.start(&mut self.seat.context(now));
+        if self.hooks.next_tick().is_some() {
+            // A pause of 100 us must not become one of 150: that is the default slack of sleeps.
+            nix::sys::prctl::set_timerslack(1).map_err(|errno| Error::System {
+                what: "a thread's timer slack can't be set",
+                source: errno.into(),
+            })?;
+            self.alarm = Some(Alarm::new()?);
+        }
+        self.set_alarm()
+    }
+
+    fn count(&mut self, exit: &Exit) {
+        self.exits.count(exit);
+        if exit.is_guest_activity() {
+            self.activity += 1;
+            self.control.set_activity(self.seat.id, self.activity);
+        }
+    }
+
+    /// Does what the vCPU was kicked for.
+    fn serve(&mut self) -> Result<()> {
+        loop {
+            // Once more after every hold: what came due at its end is done before the guest runs.
+            let hold = self.serve_once()?;
+            if hold.is_zero() {
+                return self.set_alarm();
+            }
+            self.hold(hold)?;
+        }
+    }
+
+    fn serve_once(&mut self) -> Result<Duration> {
+        if self.control.take_sample_request(self.seat.id) {
+            let rip = self.seat.cpu.registers()?.rip;
+            self.control.put_sample(self.seat.id, rip);
+        }
+        let now = self.control.now();
+        if self.hooks.next_tick().is_none_or(|due| due > now) {
+            return Ok(Duration::ZERO);
+        }
+        self.seat.notice_start()?;
+        Ok(self.hooks.tick(&mut self.seat.context(now)))
+    }
+
+    /// Keeps the vCPU out of the guest. Its ticks and samples go on meanwhile.
+    fn hold(&mut self, time: Duration) -> Result<()> {
+        if time.is_zero() {
+            return Ok(());
+        }
+        self.seat.held = true;
+        let mut now = self.control.now();
+        let mut until = now + time;
+        while now < until && !self.control.is_over() {
+            let wake = self.hooks.next_tick().map_or(until, |tick| tick.clamp(now, until));
+            thread::park_timeout(wake.saturating_sub(now));
+            now = self.control.now();
+            if now < until {
+                until = until.max(now + self.serve_once()?);
+            }
+        }
+        self.seat.held = false;
+        self.set_alarm()
+    }
+
+    fn set_alarm(&mut self) -> Result<()> {
+        match (&mut self.alarm, self.hooks.next_tick()) {
+            (Some(alarm), Some(due)) => alarm.set(due.saturating_sub(self.control.now())),
+            _ => Ok(()),
+        }
+    }
+
+    fn failure(&self, exit: Exit) -> End {
+        let vcpu = self.seat.id;
+        match exit {
+            Exit::Shutdown => End::TripleFault { vcpu },
+            exit => End::Kvm { vcpu, exit },
+        }
+    }
+
+    fn state(&mut self) -> Result<VcpuState> {
+        let cpu = &mut self.seat.cpu;
+        Ok(VcpuState {
+            activity: cpu.activity()?,
+            registers: cpu.registers()?,
+            system: cpu.system_registers()?,
+        })
+    }
+}
+
+struct EndOnDrop<'a>(&'a Control);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_over() {
+            self.0.end(End::Broken(broken_thread()));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "vcpu_tests.rs"]
+mod tests;

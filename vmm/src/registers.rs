@@ -1,0 +1,124 @@
+//! A vCPU's registers as plain data, so that the rooms above need not know KVM.
+
+use serde::Serialize;
+
+/// The general registers, the instruction pointer and the flags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)] // each field is the register of that name
+pub struct Registers {
+    pub rax: u64,
+    pub rbx: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    pub rsp: u64,
+    pub rbp: u64,
+    pub r8: u64,
+    pub r9: u64,
+    pub r10: u64,
+    pub r11: u64,
+    pub r12: u64,
+    pub r13: u64,
+    pub r14: u64,
+    pub r15: u64,
+    pub rip: u64,
+    pub rflags: u64,
+}
+
+/// A segment register with its hidden part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Segment {
+    /// Linear base address.
+    pub base: u64,
+    /// Limit in bytes.
+    pub limit: u32,
+    /// The visible selector.
+    pub selector: u16,
+    /// Access rights in VMX's format: type, S, DPL, P in bits 0-7; AVL, L, D/B, G in bits 12-15;
+    /// bit 16 marks an unusable segment (Intel SDM vol. 3, 25.4.1).
+    pub access: u32,
+}
+
+/// GDTR or IDTR.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Table {
+    /// Linear base address.
+    pub base: u64,
+    /// Limit in bytes.
+    pub limit: u16,
+}
+
+/// Segments, descriptor tables and control registers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)] // each field is the register of that name
+pub struct SystemRegisters {
+    pub cs: Segment,
+    pub ds: Segment,
+    pub es: Segment,
+    pub fs: Segment,
+    pub gs: Segment,
+    pub ss: Segment,
+    pub tr: Segment,
+    pub ldt: Segment,
+    pub gdt: Table,
+    pub idt: Table,
+    pub cr0: u64,
+    pub cr2: u64,
+    pub cr3: u64,
+    pub cr4: u64,
+    pub cr8: u64,
+    pub efer: u64,
+    pub apic_base: u64,
+}
+
+impl SystemRegisters {
+    /// CR0.PE: protected mode.
+    pub const CR0_PE: u64 = 1;
+    /// CR0.PG: paging.
+    pub const CR0_PG: u64 = 1 << 31;
+    /// CR4.PSE: 4 MiB pages in 32-bit paging.
+    pub const CR4_PSE: u64 = 1 << 4;
+    /// CR4.PAE: 64-bit page-table entries.
+    pub const CR4_PAE: u64 = 1 << 5;
+    /// CR4.LA57: five-level paging.
+    pub const CR4_LA57: u64 = 1 << 12;
+    /// EFER.LMA: long mode is active.
+    pub const EFER_LMA: u64 = 1 << 10;
+
+    /// The width of the code that runs, in bits: 16, 32 or 64.
+    pub fn code_bits(&self) -> u32 {
+        const L: u32 = 1 << 13;
+        const DB: u32 = 1 << 14;
+        if self.efer & Self::EFER_LMA != 0 && self.cs.access & L != 0 {
+            64
+        } else if self.cr0 & Self::CR0_PE != 0 && self.cs.access & DB != 0 {
+            32
+        } else {
+            16
+        }
+    }
+}
+
+/// DR0-DR3, DR6 and DR7 as the guest sees them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DebugRegisters {
+    /// Breakpoint addresses DR0 to DR3.
+    pub address: [u64; 4],
+    /// Status.
+    pub dr6: u64,
+    /// Control.
+    pub dr7: u64,
+}
+
+/// What a vCPU does while it is not held by the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activity {
+    /// Executes instructions.
+    Running,
+    /// Sleeps in HLT until an interrupt comes.
+    Halted,
+    /// An application processor that has not got its INIT and SIPI yet: it has never run.
+    WaitForSipi,
+}

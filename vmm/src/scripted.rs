@@ -1,0 +1,68 @@
+//! A vCPU that plays back a list of exits: for testing loops, boards and hooks without KVM.
+
+use std::collections::VecDeque;
+
+use crate::cpu::Cpu;
+use crate::error::Result;
+use crate::exit::{Entry, Exit};
+use crate::registers::{Activity, DebugRegisters, Registers, SystemRegisters};
+
+/// Plays back exits and keeps what it was told. When the exits run out, it says that it was kicked
+/// for ever, as a spinning vCPU would.
+#[derive(Debug)]
+pub struct ScriptedCpu {
+    exits: VecDeque<Exit>,
+    /// Every entry so far, one for each call of [`run`](Cpu::run).
+    pub entries: Vec<Entry>,
+    /// The general registers.
+    pub registers: Registers,
+    /// The system registers.
+    pub system_registers: SystemRegisters,
+    /// What it says to be doing.
+    pub activity: Activity,
+}
+
+impl ScriptedCpu {
+    /// Will exit in this order.
+    pub fn new(exits: impl IntoIterator<Item = Exit>) -> Self {
+        Self {
+            exits: exits.into_iter().collect(),
+            entries: Vec::new(),
+            registers: Registers::default(),
+            system_registers: SystemRegisters::default(),
+            activity: Activity::Running,
+        }
+    }
+}
+
+impl Cpu for ScriptedCpu {
+    fn run(&mut self, entry: Entry) -> Result<Exit> {
+        self.entries.push(entry);
+        Ok(self.exits.pop_front().unwrap_or(Exit::Kicked))
+    }
+
+    fn registers(&mut self) -> Result<Registers> {
+        Ok(self.registers)
+    }
+
+    fn set_registers(&mut self, registers: &Registers) -> Result<()> {
+        self.registers = *registers;
+        Ok(())
+    }
+
+    fn system_registers(&mut self) -> Result<SystemRegisters> {
+        Ok(self.system_registers)
+    }
+
+    fn debug_registers(&mut self) -> Result<DebugRegisters> {
+        Ok(DebugRegisters::default())
+    }
+
+    fn msr(&mut self, _index: u32) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn activity(&mut self) -> Result<Activity> {
+        Ok(self.activity)
+    }
+}
