@@ -1,0 +1,59 @@
+//! Complaints about firings: once for each place, however often it happens on however many vCPUs.
+
+use std::error::Error as _;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Cancel, Cause};
+use crate::ir::Program;
+
+/// Which places have been complained about.
+#[derive(Debug)]
+pub struct Reported {
+    /// One for each place of the program, then one for each probe as a whole.
+    places: Vec<AtomicBool>,
+}
+
+impl Reported {
+    /// Nothing so far.
+    pub fn new(program: &Program) -> Self {
+        let count = program.places.len() + program.probes.len();
+        Self { places: std::iter::repeat_with(AtomicBool::default).take(count).collect() }
+    }
+
+    /// What to tell the user, if it is the first time.
+    pub(super) fn first(&self, program: &Program, probe: usize, cancel: &Cancel) -> Option<String> {
+        let index = cancel.place.map_or(program.places.len() + probe, |place| place.0);
+        if self.places.get(index)?.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let probe = program.probes.get(probe)?;
+        let span =
+            cancel.place.and_then(|place| program.places.get(place.0)).unwrap_or(&probe.span);
+        let mut text = format!(
+            "{}: {}; this firing of {} is cancelled (said once for this place)",
+            span.location(&program.sources),
+            Chain(&cancel.cause),
+            probe.point,
+        );
+        text.retain(|c| c != '\n');
+        Some(text)
+    }
+}
+
+/// A cause and what caused it.
+struct Chain<'a>(&'a Cause);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        // The first source is a part of the message already.
+        let mut source = self.0.source().and_then(std::error::Error::source);
+        while let Some(error) = source {
+            f.write_str(": ")?;
+            write!(f, "{error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! `VProbes` scripts on one bounded engine, and what is needed to look into a guest: page walks,
+//! stacks, symbols and the loop that a hung vCPU spins in.
+//!
+//! The way of a script: [`vp`] reads its text and checks it, which makes an [`ir::Program`]; an
+//! [`engine::Engine`] runs one probe of it in one vCPU; a [`Session`] attaches engines to a machine
+//! by [`vmm::hook`]; what they print goes through an [`Output`] to one writer.
+
+pub mod diagnostic;
+pub mod engine;
+pub mod format;
+pub mod ir;
+pub mod output;
+pub mod paging;
+pub mod point;
+pub mod session;
+pub mod source;
+pub mod spin;
+pub mod stack;
+mod suggest;
+pub mod symbols;
+#[cfg(test)]
+mod testing;
+pub mod text;
+pub mod unwind;
+pub mod variable;
+pub mod vp;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Style};
+pub use output::{LineKind, Output, OutputLine, Sink};
+pub use session::{Options, Script, Session};
+pub use source::Source;
+pub use spin::Spin;
+pub use stack::Stack;
+pub use symbols::Symbols;
+
+/// The script of 2012 that prints every vCPU's stack once a second, lost backslash included.
+pub const ONE_GOOD_PROBE: &str = include_str!("../scripts/one-good-probe.vp");

@@ -1,0 +1,39 @@
+//! Finds stacks in a line and names their functions.
+
+use super::{LineKind, OutputLine};
+use crate::stack::Stack;
+use crate::symbols::Symbols;
+
+/// The line that goes below a line with stacks.
+pub(super) fn stack_line(line: &OutputLine, symbols: &Symbols) -> Option<OutputLine> {
+    let text = line.text();
+    let stacks: Vec<String> = text
+        .match_indices("GUEST_0x")
+        .filter_map(|(at, _)| text.get(at + "GUEST".len()..))
+        .map(addresses)
+        .filter(|(addresses, _)| !addresses.is_empty())
+        .map(|(addresses, cut)| {
+            let end = if cut { " < ..." } else { "" };
+            format!("{}{end}", Stack::new(&addresses, Some(symbols)))
+        })
+        .collect();
+    if stacks.is_empty() {
+        return None;
+    }
+    let bytes = format!("    {}", stacks.join("; ")).into_bytes();
+    Some(OutputLine { vcpu: line.vcpu, kind: LineKind::Stack, bytes })
+}
+
+/// Reads `_0x12_0x34`, and whether `_...` ends it.
+fn addresses(text: &str) -> (Vec<u64>, bool) {
+    let mut addresses = Vec::new();
+    let mut rest = text;
+    while let Some(tail) = rest.strip_prefix("_0x") {
+        let length = tail.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(tail.len());
+        let (digits, after) = tail.split_at(length);
+        let Ok(address) = u64::from_str_radix(digits, 16) else { break };
+        addresses.push(address);
+        rest = after;
+    }
+    (addresses, rest.starts_with("_..."))
+}

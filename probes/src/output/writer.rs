@@ -1,0 +1,78 @@
+//! The writer's thread.
+
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use super::{LineKind, OutputLine, symbolise};
+use crate::symbols::Symbols;
+
+/// What goes through the channel.
+#[derive(Debug)]
+pub(super) enum Message {
+    Line(OutputLine),
+    Finish,
+}
+
+/// Where lines go.
+pub(super) enum Target {
+    Streams { out: Box<dyn Write + Send>, notices: Box<dyn Write + Send> },
+    Callback(Box<dyn FnMut(OutputLine) + Send>),
+}
+
+impl Target {
+    fn line(&mut self, mut line: OutputLine) -> io::Result<()> {
+        match self {
+            Self::Callback(callback) => {
+                callback(line);
+                Ok(())
+            }
+            Self::Streams { out, notices } => {
+                line.bytes.push(b'\n');
+                match line.kind {
+                    LineKind::Script | LineKind::Stack => out.write_all(&line.bytes),
+                    LineKind::Notice => notices.write_all(&line.bytes),
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Callback(_) => Ok(()),
+            Self::Streams { out, notices } => out.flush().and(notices.flush()),
+        }
+    }
+}
+
+/// Writes until the end. After an error it stops, so that printing fails from then on.
+pub(super) fn run(
+    receiver: &Receiver<Message>,
+    mut target: Target,
+    symbols: Option<&Symbols>,
+) -> io::Result<()> {
+    loop {
+        let message = match receiver.try_recv() {
+            Ok(message) => message,
+            Err(TryRecvError::Disconnected) => break,
+            // Nothing waits: show what there is, then sleep.
+            Err(TryRecvError::Empty) => {
+                target.flush()?;
+                let Ok(message) = receiver.recv() else { break };
+                message
+            }
+        };
+        let line = match message {
+            Message::Line(line) => line,
+            Message::Finish => break,
+        };
+        let named = match (symbols, line.kind) {
+            (Some(symbols), LineKind::Script) => symbolise::stack_line(&line, symbols),
+            _ => None,
+        };
+        target.line(line)?;
+        if let Some(named) = named {
+            target.line(named)?;
+        }
+    }
+    target.flush()
+}

@@ -1,0 +1,218 @@
+//! Guest-virtual to guest-physical addresses, as the processor would walk them but without a trace:
+//! nothing is written, not even accessed and dirty bits. Protection is not looked at.
+
+use vmm::memory::{Memory, PAGE_SIZE};
+use vmm::registers::SystemRegisters;
+
+/// Guest-physical memory that can be read.
+pub trait PhysicalMemory {
+    /// Fills `buffer` from `address`; whether all of it was there.
+    fn read(&self, address: u64, buffer: &mut [u8]) -> bool;
+}
+
+impl PhysicalMemory for Memory {
+    fn read(&self, address: u64, buffer: &mut [u8]) -> bool {
+        Memory::read(self, address, buffer).is_ok()
+    }
+}
+
+/// Why an address leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// An entry on the way isn't present.
+    #[error("not mapped: its level-{level} page-table entry isn't present")]
+    NotPresent {
+        /// 1 is the last level.
+        level: u32,
+    },
+    /// The address is too large for the mode, or its upper bits differ.
+    #[error("not a canonical address")]
+    NotCanonical,
+    /// An entry on the way, or the page itself, lies where there is no RAM.
+    #[error("no RAM at guest-physical {address:#x}")]
+    NoRam {
+        /// Guest-physical address.
+        address: u64,
+    },
+}
+
+/// How addresses are translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// CR0.PG is off.
+    Off,
+    /// 32-bit paging: two levels of 4-byte entries.
+    Bits32 {
+        /// CR4.PSE: an entry may map 4 MiB.
+        large: bool,
+    },
+    /// PAE paging: three levels, the first with four entries.
+    Pae,
+    /// Long mode with four levels, or five.
+    Long {
+        /// 4 or 5.
+        levels: u32,
+    },
+}
+
+impl Mode {
+    /// The mode that these registers choose.
+    pub fn of(system: &SystemRegisters) -> Self {
+        if system.cr0 & SystemRegisters::CR0_PG == 0 {
+            Self::Off
+        } else if system.efer & SystemRegisters::EFER_LMA != 0 {
+            let five = system.cr4 & SystemRegisters::CR4_LA57 != 0;
+            Self::Long { levels: if five { 5 } else { 4 } }
+        } else if system.cr4 & SystemRegisters::CR4_PAE != 0 {
+            Self::Pae
+        } else {
+            Self::Bits32 { large: system.cr4 & SystemRegisters::CR4_PSE != 0 }
+        }
+    }
+
+    /// Whether an address can exist in this mode.
+    pub fn is_canonical(self, gva: u64) -> bool {
+        match self {
+            Self::Off | Self::Bits32 { .. } | Self::Pae => gva >> 32 == 0,
+            Self::Long { levels } => {
+                let above = 64 - (12 + 9 * levels);
+                ((gva << above) as i64 >> above) as u64 == gva
+            }
+        }
+    }
+}
+
+/// Bit 0 of every entry.
+const PRESENT: u64 = 1;
+/// Bit 7 of an entry above the last level: it maps a large page.
+const LARGE: u64 = 1 << 7;
+/// Bits 51 to 12: the address in an 8-byte entry.
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// The guest-physical address behind guest-virtual `gva`.
+pub fn translate<M: PhysicalMemory + ?Sized>(
+    system: &SystemRegisters,
+    memory: &M,
+    gva: u64,
+) -> Result<u64, Fault> {
+    let mode = Mode::of(system);
+    if !mode.is_canonical(gva) {
+        return Err(Fault::NotCanonical);
+    }
+    match mode {
+        Mode::Off => Ok(gva),
+        Mode::Bits32 { large } => walk_32(memory, system.cr3, large, gva),
+        // CR3 holds bits 31 to 5 of the first table. Its four entries have no large bit.
+        Mode::Pae => {
+            let table = system.cr3 & 0xffff_ffe0;
+            let entry = present(entry(memory, table + (gva >> 30) * 8)?, 3)?;
+            walk(memory, entry & ADDRESS, 2, gva)
+        }
+        Mode::Long { levels } => walk(memory, system.cr3 & ADDRESS, levels, gva),
+    }
+}
+
+/// Walks tables of 512 8-byte entries.
+fn walk<M: PhysicalMemory + ?Sized>(
+    memory: &M,
+    mut table: u64,
+    levels: u32,
+    gva: u64,
+) -> Result<u64, Fault> {
+    for level in (1..=levels).rev() {
+        let shift = 12 + 9 * (level - 1);
+        let index = (gva >> shift) & 0x1ff;
+        let entry = present(entry(memory, table + index * 8)?, level)?;
+        table = entry & ADDRESS;
+        let large = matches!(level, 2 | 3) && entry & LARGE != 0;
+        if level == 1 || large {
+            let offset = (1 << shift) - 1;
+            return Ok((table & !offset) | (gva & offset));
+        }
+    }
+    Ok(table)
+}
+
+/// Walks the two levels of 4-byte entries.
+fn walk_32<M: PhysicalMemory + ?Sized>(
+    memory: &M,
+    cr3: u64,
+    large: bool,
+    gva: u64,
+) -> Result<u64, Fault> {
+    let directory = (cr3 & 0xffff_f000) + (gva >> 22) * 4;
+    let entry = present(entry_32(memory, directory)?, 2)?;
+    if large && entry & LARGE != 0 {
+        // PSE-36: bits 20 to 13 are bits 39 to 32 of the address.
+        let high = ((entry >> 13) & 0xff) << 32;
+        return Ok(high | (entry & 0xffc0_0000) | (gva & 0x003f_ffff));
+    }
+    let table = (entry & 0xffff_f000) + ((gva >> 12) & 0x3ff) * 4;
+    let entry = present(entry_32(memory, table)?, 1)?;
+    Ok((entry & 0xffff_f000) | (gva & 0xfff))
+}
+
+fn entry<M: PhysicalMemory + ?Sized>(memory: &M, address: u64) -> Result<u64, Fault> {
+    let mut bytes = [0; 8];
+    if memory.read(address, &mut bytes) {
+        Ok(u64::from_le_bytes(bytes))
+    } else {
+        Err(Fault::NoRam { address })
+    }
+}
+
+fn entry_32<M: PhysicalMemory + ?Sized>(memory: &M, address: u64) -> Result<u64, Fault> {
+    let mut bytes = [0; 4];
+    if memory.read(address, &mut bytes) {
+        Ok(u64::from(u32::from_le_bytes(bytes)))
+    } else {
+        Err(Fault::NoRam { address })
+    }
+}
+
+fn present(entry: u64, level: u32) -> Result<u64, Fault> {
+    if entry & PRESENT == 0 { Err(Fault::NotPresent { level }) } else { Ok(entry) }
+}
+
+/// Fills `buffer` from guest-virtual `gva`, page by page.
+pub fn read<M: PhysicalMemory + ?Sized>(
+    system: &SystemRegisters,
+    memory: &M,
+    gva: u64,
+    buffer: &mut [u8],
+) -> Result<(), Fault> {
+    let mut gva = gva;
+    let mut rest = buffer;
+    while !rest.is_empty() {
+        let in_page = (PAGE_SIZE - gva % PAGE_SIZE) as usize;
+        let (now, later) = rest.split_at_mut(in_page.min(rest.len()));
+        let address = translate(system, memory, gva)?;
+        if !memory.read(address, now) {
+            return Err(Fault::NoRam { address });
+        }
+        if later.is_empty() {
+            break;
+        }
+        gva = gva.checked_add(now.len() as u64).ok_or(Fault::NotCanonical)?;
+        rest = later;
+    }
+    Ok(())
+}
+
+/// Reads a little-endian integer of up to 8 bytes.
+pub fn read_integer<M: PhysicalMemory + ?Sized>(
+    system: &SystemRegisters,
+    memory: &M,
+    gva: u64,
+    size: usize,
+) -> Result<u64, Fault> {
+    let mut bytes = [0; 8];
+    let size = size.min(bytes.len());
+    let (used, _) = bytes.split_at_mut(size);
+    read(system, memory, gva, used)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+#[path = "paging_tests.rs"]
+mod tests;

@@ -1,0 +1,86 @@
+//! Scripts as text, and places in them.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A script and the name by which its user knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// A file name, or something like `-e`.
+    pub name: String,
+    /// The script.
+    pub text: String,
+}
+
+impl Source {
+    /// The longest script that is read, in bytes. `VProbes` stopped at 64 KiB of code.
+    pub const MAX_BYTES: usize = 1 << 20;
+
+    /// A script under a name.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+
+    /// Line and column of a byte offset, both from 1. Columns count characters.
+    pub fn position(&self, offset: usize) -> (usize, usize) {
+        let bytes = self.text.as_bytes();
+        let before = bytes.get(..offset).unwrap_or(bytes);
+        let line = before.split(|&byte| byte == b'\n').count();
+        let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        // A character is counted by its first byte; the others look like 0b10xx_xxxx.
+        let column = before.iter().skip(start).filter(|&&byte| byte & 0xc0 != 0x80).count() + 1;
+        (line, column)
+    }
+}
+
+/// A piece of a script, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Which of the scripts that were loaded together.
+    pub source: u32,
+    /// Its first byte.
+    pub start: u32,
+    /// The byte after its last.
+    pub end: u32,
+}
+
+impl Span {
+    /// The bytes `start..end` of script number `source`.
+    pub fn new(source: u32, start: usize, end: usize) -> Self {
+        Self { source, start: start as u32, end: end.max(start) as u32 }
+    }
+
+    /// From the beginning of this piece to the end of another.
+    #[must_use]
+    pub fn to(self, last: Self) -> Self {
+        Self { end: last.end.max(self.start), ..self }
+    }
+
+    /// Its place, as users write it.
+    pub fn location(self, sources: &[Source]) -> Location {
+        match sources.get(self.source as usize) {
+            Some(source) => {
+                let (line, column) = source.position(self.start as usize);
+                Location { file: source.name.as_str().into(), line, column }
+            }
+            None => Location { file: "?".into(), line: 1, column: 1 },
+        }
+    }
+}
+
+/// A place in a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The script's name.
+    pub file: Arc<str>,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}

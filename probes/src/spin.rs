@@ -1,0 +1,176 @@
+//! What a vCPU that makes no progress is doing: where it is, and for which variable it waits.
+
+mod code;
+mod operand;
+
+use std::fmt;
+
+use serde::Serialize;
+use vmm::registers::{Activity, Registers, SystemRegisters};
+
+use crate::paging::{self, PhysicalMemory};
+use crate::stack::{Frame, hex};
+use crate::symbols::Symbols;
+
+/// What is known about a vCPU that makes no progress.
+pub struct Observation<'a, M: ?Sized> {
+    /// Its general registers now.
+    pub registers: &'a Registers,
+    /// Its system registers now.
+    pub system: &'a SystemRegisters,
+    /// Whether it runs at all.
+    pub activity: Activity,
+    /// Where it was seen, as values of RIP; RIP now need not be among them.
+    pub sampled: &'a [u64],
+    /// Guest-physical memory.
+    pub memory: &'a M,
+    /// The guest's symbols.
+    pub symbols: Option<&'a Symbols>,
+}
+
+/// What a vCPU is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Spin {
+    /// Whether it runs, is halted, or was never started.
+    pub activity: Activity,
+    /// Where it is, by name.
+    pub at: Frame,
+    /// The instruction there, in AT&T syntax; `None` if it can't be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instruction: Option<String>,
+    /// The loop round it; `None` if there is no jump back over it nearby.
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    pub around: Option<Loop>,
+    /// The memory that the loop reads, in the order of its instructions. Where there is no loop,
+    /// what the instruction itself reads.
+    pub reads: Vec<Read>,
+}
+
+/// A loop of instructions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Loop {
+    /// Its first instruction's address.
+    #[serde(serialize_with = "hex")]
+    pub start: u64,
+    /// The address behind its last.
+    #[serde(serialize_with = "hex")]
+    pub end: u64,
+    /// Its instructions, in AT&T syntax.
+    pub instructions: Vec<String>,
+}
+
+/// A piece of memory that a loop reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Read {
+    /// Guest-virtual address.
+    #[serde(serialize_with = "hex")]
+    pub address: u64,
+    /// Bytes.
+    pub size: usize,
+    /// The variable it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub symbol: Option<String>,
+    /// How far in; 0 without a variable.
+    pub offset: u64,
+    /// What is there now; `None` if it isn't RAM or has more than 8 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<u64>,
+}
+
+impl Spin {
+    /// Finds out what a vCPU is doing.
+    pub fn analyse<M: PhysicalMemory + ?Sized>(seen: &Observation<M>) -> Self {
+        let (registers, system) = (seen.registers, seen.system);
+        let base = if system.code_bits() == 64 { 0 } else { system.cs.base };
+        let rip = base.wrapping_add(registers.rip);
+        // A halted vCPU's RIP is behind its HLT, which may be a function's last instruction.
+        let back = u64::from(seen.activity == Activity::Halted);
+        let at = Frame::new(rip, back, seen.symbols);
+        if seen.activity != Activity::Running {
+            let instruction = (back == 1).then(|| "hlt".to_owned());
+            let reads = Vec::new();
+            return Self { activity: seen.activity, at, instruction, around: None, reads };
+        }
+        let code = code::Code::new(seen, base);
+        let here = code.decode(rip);
+        let found = here.as_ref().and_then(|_| code.find_loop(rip, seen.sampled));
+        let accesses = match (&found, &here) {
+            (Some(found), Some(here)) => operand::reads_of_loop(found, here, registers, system),
+            (None, Some(here)) => operand::reads_of(here, registers, system),
+            (_, None) => Vec::new(),
+        };
+        let mut reads: Vec<Read> = Vec::new();
+        for (address, size) in accesses {
+            if reads.iter().all(|read| (read.address, read.size) != (address, size)) {
+                reads.push(Read::new(address, size, seen));
+            }
+        }
+        let around = found.and_then(|instructions| {
+            let end = instructions.last()?.next_ip();
+            let text = |i| code::text(i);
+            Some(Loop {
+                start: instructions.first()?.ip(),
+                end,
+                instructions: instructions.iter().map(text).collect(),
+            })
+        });
+        let instruction = here.as_ref().map(code::text);
+        Self { activity: seen.activity, at, instruction, around, reads }
+    }
+}
+
+impl Read {
+    fn new<M: PhysicalMemory + ?Sized>(address: u64, size: usize, seen: &Observation<M>) -> Self {
+        let symbol = seen.symbols.and_then(|symbols| symbols.data(address));
+        let value = (1..=8)
+            .contains(&size)
+            .then(|| paging::read_integer(seen.system, seen.memory, address, size).ok());
+        Self {
+            address,
+            size,
+            symbol: symbol.map(|(name, _)| name.to_owned()),
+            offset: symbol.map_or(0, |(_, offset)| offset),
+            value: value.flatten(),
+        }
+    }
+}
+
+impl fmt::Display for Read {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.symbol {
+            Some(symbol) if self.offset == 0 => write!(f, "{symbol} at {:#x}", self.address)?,
+            Some(symbol) => write!(f, "{symbol}+{:#x} at {:#x}", self.offset, self.address)?,
+            None => write!(f, "{:#x}", self.address)?,
+        }
+        match self.size {
+            1 => f.write_str(", 1 byte")?,
+            size => write!(f, ", {size} bytes")?,
+        }
+        match self.value {
+            Some(value) => write!(f, ", value {value:#x}"),
+            None => f.write_str(", value unknown"),
+        }
+    }
+}
+
+impl fmt::Display for Spin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.activity {
+            Activity::WaitForSipi => return f.write_str("never started"),
+            Activity::Halted => return write!(f, "halted in {}", self.at),
+            Activity::Running => {}
+        }
+        f.write_str(if self.around.is_some() { "spins in " } else { "is in " })?;
+        write!(f, "{}", self.at)?;
+        if let Some(instruction) = &self.instruction {
+            write!(f, ": {instruction}")?;
+        }
+        for (index, read) in self.reads.iter().enumerate() {
+            write!(f, "{} {read}", if index == 0 { "; reads" } else { " and" })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! A stack with the names of its functions.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::symbols::Symbols;
+
+/// Who called whom, innermost first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stack {
+    /// RIP, then the return addresses.
+    pub frames: Vec<Frame>,
+}
+
+/// One function of a [`Stack`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Frame {
+    /// RIP or a return address. Serialised in hex, as a JSON number would lose bits.
+    #[serde(serialize_with = "hex")]
+    pub address: u64,
+    /// The function it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// The address's distance from the function's start; 0 without a function.
+    pub offset: u64,
+    /// The source file, with its path as the compiler recorded it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The line there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+}
+
+impl Stack {
+    /// Names the addresses of a walk.
+    pub fn new(addresses: &[u64], symbols: Option<&Symbols>) -> Self {
+        let frame = |(index, &address): (usize, &u64)| {
+            // A return address is behind the call, which may be its function's last instruction.
+            // The call itself is what has a name and a line.
+            let back = u64::from(index > 0);
+            Frame::new(address, back, symbols)
+        };
+        Self { frames: addresses.iter().enumerate().map(frame).collect() }
+    }
+}
+
+impl Frame {
+    /// Names `address` by what is `back` bytes before it.
+    pub(crate) fn new(address: u64, back: u64, symbols: Option<&Symbols>) -> Self {
+        let looked_up = address.wrapping_sub(back);
+        let function = symbols.and_then(|symbols| symbols.function(looked_up));
+        let line = symbols.and_then(|symbols| symbols.line(looked_up));
+        let offset = function.map_or(0, |(_, offset)| offset.wrapping_add(back));
+        let (file, line) = match line {
+            Some(line) => (Some(line.file), Some(line.line)),
+            None => (None, None),
+        };
+        Self { address, function: function.map(|(name, _)| name.to_owned()), offset, file, line }
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.function {
+            Some(function) => write!(f, "{function}+{:#x}", self.offset)?,
+            None => write!(f, "{:#x}", self.address)?,
+        }
+        match (&self.file, self.line) {
+            (Some(file), Some(line)) => write!(f, " ({}:{line})", basename(file)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, frame) in self.frames.iter().enumerate() {
+            if index > 0 {
+                f.write_str(" < ")?;
+            }
+            write!(f, "{frame}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The last part of a path.
+pub(crate) fn basename(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+pub(crate) fn hex<S: Serializer>(address: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{address:#x}"))
+}

@@ -1,0 +1,66 @@
+//! The built-in variables: what VP and Emmett scripts can read of a vCPU.
+
+mod table;
+
+use vmm::registers::{DebugRegisters, Registers, SystemRegisters};
+
+pub use table::all;
+
+/// A built-in integer variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// Its name, in capitals.
+    pub name: &'static str,
+    /// Where its value comes from.
+    pub from: From,
+}
+
+/// Where a built-in variable's value comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum From {
+    /// The general registers.
+    General(fn(&Registers) -> u64),
+    /// Segments, tables and control registers.
+    System(fn(&SystemRegisters) -> u64),
+    /// The debug registers.
+    Debug(fn(&DebugRegisters) -> u64),
+    /// A model-specific register of the vCPU.
+    Msr(u32),
+    /// The vCPU's number.
+    VcpuId,
+    /// How many vCPUs the machine has.
+    NumVcpus,
+    /// The host's processor that runs the vCPU's thread now.
+    HostProcessor,
+    /// The host's id of the vCPU's thread.
+    HostThread,
+    /// The probe's argument of this number.
+    Argument(u8),
+}
+
+/// What a name in capitals means.
+#[derive(Clone, Copy, Debug)]
+pub enum Builtin {
+    /// An integer.
+    Integer(Variable),
+    /// `PROBENAME`.
+    ProbeName,
+    /// `VProbes` has it, this version doesn't; the text says why.
+    Missing(&'static str),
+}
+
+/// Looks a built-in variable up.
+pub fn find(name: &str) -> Option<Builtin> {
+    if name == "PROBENAME" {
+        return Some(Builtin::ProbeName);
+    }
+    if let Some(variable) = all().find(|variable| variable.name == name) {
+        return Some(Builtin::Integer(variable));
+    }
+    table::missing(name).map(Builtin::Missing)
+}
+
+/// The names that scripts can use, for suggestions.
+pub fn names() -> impl Iterator<Item = &'static str> + use<> {
+    all().map(|variable| variable.name).chain(["PROBENAME"])
+}

@@ -1,0 +1,136 @@
+//! The table of built-in variables, and of those that are known but can't be had.
+
+use super::{From, Variable};
+
+const IA32_KERNEL_GS_BASE: u32 = 0xc000_0102;
+/// The guest's time-stamp counter, as `rdtsc` in the guest would read it (TSC offset included).
+const IA32_TIME_STAMP_COUNTER: u32 = 0x10;
+
+/// Every built-in integer variable.
+pub fn all() -> impl Iterator<Item = Variable> {
+    TABLE.iter().map(|&(name, from)| Variable { name, from })
+}
+
+macro_rules! segment {
+    ($field:ident, $selector:literal, $access:literal, $base:literal, $limit:literal) => {
+        [
+            ($selector, From::System(|r| u64::from(r.$field.selector))),
+            ($access, From::System(|r| u64::from(r.$field.access))),
+            ($base, From::System(|r| r.$field.base)),
+            ($limit, From::System(|r| u64::from(r.$field.limit))),
+        ]
+    };
+}
+
+/// Rows of one register each, and blocks of four for a segment.
+const TABLE: &[(&str, From)] = {
+    const CS: [(&str, From); 4] = segment!(cs, "CS", "CSAR", "CSBASE", "CSLIMIT");
+    const SS: [(&str, From); 4] = segment!(ss, "SS", "SSAR", "SSBASE", "SSLIMIT");
+    const DS: [(&str, From); 4] = segment!(ds, "DS", "DSAR", "DSBASE", "DSLIMIT");
+    const ES: [(&str, From); 4] = segment!(es, "ES", "ESAR", "ESBASE", "ESLIMIT");
+    const FS: [(&str, From); 4] = segment!(fs, "FS", "FSAR", "FSBASE", "FSLIMIT");
+    const GS: [(&str, From); 4] = segment!(gs, "GS", "GSAR", "GSBASE", "GSLIMIT");
+    const TR: [(&str, From); 4] = segment!(tr, "TR", "TRAR", "TRBASE", "TRLIMIT");
+    const LDTR: [(&str, From); 4] = segment!(ldt, "LDTR", "LDTRAR", "LDTRBASE", "LDTRLIMIT");
+    &[
+        ("RIP", From::General(|r| r.rip)),
+        ("RAX", From::General(|r| r.rax)),
+        ("RBX", From::General(|r| r.rbx)),
+        ("RCX", From::General(|r| r.rcx)),
+        ("RDX", From::General(|r| r.rdx)),
+        ("RSI", From::General(|r| r.rsi)),
+        ("RDI", From::General(|r| r.rdi)),
+        ("RSP", From::General(|r| r.rsp)),
+        ("RBP", From::General(|r| r.rbp)),
+        ("R8", From::General(|r| r.r8)),
+        ("R9", From::General(|r| r.r9)),
+        ("R10", From::General(|r| r.r10)),
+        ("R11", From::General(|r| r.r11)),
+        ("R12", From::General(|r| r.r12)),
+        ("R13", From::General(|r| r.r13)),
+        ("R14", From::General(|r| r.r14)),
+        ("R15", From::General(|r| r.r15)),
+        ("RFLAGS", From::General(|r| r.rflags)),
+        ("CR0", From::System(|r| r.cr0)),
+        ("CR2", From::System(|r| r.cr2)),
+        ("CR3", From::System(|r| r.cr3)),
+        ("CR4", From::System(|r| r.cr4)),
+        ("CR8", From::System(|r| r.cr8)),
+        ("DR6", From::Debug(|r| r.dr6)),
+        ("DR7", From::Debug(|r| r.dr7)),
+        ("EFER", From::System(|r| r.efer)),
+        ("KERNELGSBASE", From::Msr(IA32_KERNEL_GS_BASE)),
+        CS[0],
+        CS[1],
+        CS[2],
+        CS[3],
+        SS[0],
+        SS[1],
+        SS[2],
+        SS[3],
+        DS[0],
+        DS[1],
+        DS[2],
+        DS[3],
+        ES[0],
+        ES[1],
+        ES[2],
+        ES[3],
+        FS[0],
+        FS[1],
+        FS[2],
+        FS[3],
+        GS[0],
+        GS[1],
+        GS[2],
+        GS[3],
+        TR[0],
+        TR[1],
+        TR[2],
+        TR[3],
+        LDTR[0],
+        LDTR[1],
+        LDTR[2],
+        LDTR[3],
+        ("GDTRBASE", From::System(|r| r.gdt.base)),
+        ("GDTRLIMIT", From::System(|r| u64::from(r.gdt.limit))),
+        ("IDTRBASE", From::System(|r| r.idt.base)),
+        ("IDTRLIMIT", From::System(|r| u64::from(r.idt.limit))),
+        // The register without its flags: bits 8 (bootstrap processor), 10 (x2APIC), 11 (enabled).
+        ("APIC_BASEPA", From::System(|r| r.apic_base & !0xfff)),
+        ("TSC", From::Msr(IA32_TIME_STAMP_COUNTER)),
+        ("VCPUID", From::VcpuId),
+        ("NUMVCPUS", From::NumVcpus),
+        ("PCPUID", From::HostProcessor),
+        ("THREADID", From::HostThread),
+        ("ARG0", From::Argument(0)),
+        ("ARG1", From::Argument(1)),
+        ("ARG2", From::Argument(2)),
+        ("ARG3", From::Argument(3)),
+        ("ARG4", From::Argument(4)),
+        ("ARG5", From::Argument(5)),
+        ("ARG6", From::Argument(6)),
+        ("ARG7", From::Argument(7)),
+        ("ARG8", From::Argument(8)),
+        ("ARG9", From::Argument(9)),
+    ]
+};
+
+/// Why a variable that `VProbes` has can't be read here.
+pub(super) fn missing(name: &str) -> Option<&'static str> {
+    match name {
+        "TSC_HZ" | "PTSC" | "RDTSC" => Some("not available yet; TSC reads the guest's counter"),
+        "SMM" => Some("KVM guests of jitterbug have no system management mode"),
+        "BRCNT" => Some("it counts branches of VMware's record and replay"),
+        "ISVMM" | "SELSTATE" | "HVSTATE" | "EMULATION_MODE" | "MEMSCHED_ADDR" | "WORLDID"
+        | "PCPU" | "PRDA_ADDR" => Some("it is a value inside VMware's monitor or vmkernel"),
+        "APICREGS" | "NULL" => Some("not available yet"),
+        _ if name.starts_with("VMCS_") || name.starts_with("VMCB_") => {
+            Some("KVM doesn't show the VMCS or VMCB to user space")
+        }
+        _ if name.starts_with("REG_R") || name.starts_with("VT_") => {
+            Some("it is for getgpr and getvmcs, which are not available yet")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,129 @@
+//! printf: its format against its arguments.
+
+use crate::diagnostic::Diagnostic;
+use crate::format::{self, Conversion, Part};
+use crate::ir::{Integer, Piece};
+use crate::source::Span;
+
+use super::super::dialect::{Dialect, lost_newline};
+use super::super::tree::{Literal, Node, NodeKind};
+use super::{Call, Checker};
+
+impl Checker {
+    pub(super) fn printf(&mut self, call: &Call) -> Option<Integer> {
+        let [format, arguments @ ..] = call.arguments else {
+            return self.arity(call, "a format");
+        };
+        let NodeKind::Literal(literal) = &format.kind else {
+            return self.fail(
+                Diagnostic::error(
+                    format.span,
+                    "printf's format must be a literal",
+                    "expected a string in double quotes",
+                )
+                .with_help("print a string variable by (printf \"%s\" variable)"),
+            );
+        };
+        self.text(literal, format.span)?;
+        let mut parts = match format::parse(&literal.value) {
+            Ok(parts) => parts,
+            Err(error) => {
+                let at = literal.span(format.span.source, error.at.start, error.at.end);
+                return self.fail(
+                    Diagnostic::error(at, error.message, "expected another conversion")
+                        .with_help(error.help),
+                );
+            }
+        };
+        if self.dialect == Dialect::Lenient {
+            self.repair(&mut parts, literal, format.span);
+        }
+        self.pieces(call, parts, literal, format.span, arguments).map(Integer::Print)
+    }
+
+    /// Makes a newline of an `n` that has lost its backslash, and says so.
+    fn repair(&mut self, parts: &mut [Part], literal: &Literal, format: Span) {
+        let Some(at) = lost_newline(&literal.value, parts) else { return };
+        if let Some(Part::Literal(tail)) = parts.last_mut() {
+            "\n".clone_into(tail);
+            let at = literal.span(format.source, at.start, at.end);
+            let line = at.location(&self.program.sources).line;
+            self.report(
+                Diagnostic::warning(
+                    at,
+                    format!("line {line}: the last n of this format is taken as a newline"),
+                    "a backslash seems to have got lost here",
+                )
+                .with_help("write \\n; with --strict-vp it stays an n"),
+            );
+        }
+    }
+
+    fn pieces(
+        &mut self,
+        call: &Call,
+        parts: Vec<Part>,
+        literal: &Literal,
+        format: Span,
+        arguments: &[Node],
+    ) -> Option<Vec<Piece>> {
+        let mut pieces = Vec::with_capacity(parts.len());
+        let mut rest = arguments.iter();
+        let mut complete = true;
+        for part in parts {
+            let (conversion, at) = match part {
+                Part::Literal(text) => {
+                    pieces.push(Piece::Literal(text.into_bytes()));
+                    continue;
+                }
+                Part::Argument(conversion, at) => (conversion, at),
+            };
+            let at = literal.span(format.source, at.start, at.end);
+            let Some(argument) = rest.next() else {
+                return self.fail(Diagnostic::error(
+                    at,
+                    "this conversion has no argument",
+                    format!("expected {} behind the format", wanted(conversion)),
+                ));
+            };
+            match self.argument(conversion, at, argument) {
+                Some(piece) => pieces.push(piece),
+                None => complete = false,
+            }
+        }
+        if let Some(extra) = rest.next() {
+            return self.fail(Diagnostic::error(
+                extra.span,
+                format!("{} has an argument that its format doesn't print", call.name),
+                "expected a conversion for this in the format",
+            ));
+        }
+        complete.then_some(pieces)
+    }
+
+    fn argument(&mut self, conversion: Conversion, at: Span, node: &Node) -> Option<Piece> {
+        use crate::ir::Expression::{Integer, Str};
+        match self.expression(node, super::expression::Use::Taken)? {
+            Str(string) if conversion.takes_text() => Some(Piece::Str(conversion, string)),
+            Integer(integer) if !conversion.takes_text() => {
+                Some(Piece::Integer(conversion, integer))
+            }
+            other => {
+                let found = if matches!(other, Str(_)) { "a string" } else { "an integer" };
+                let wanted = wanted(conversion);
+                self.fail(
+                    Diagnostic::error(
+                        node.span,
+                        format!("this is {found}"),
+                        format!("expected {wanted}"),
+                    )
+                    .with_related(at, format!("because this prints {wanted}")),
+                )
+            }
+        }
+    }
+}
+
+fn wanted(conversion: Conversion) -> &'static str {
+    if conversion.takes_text() { "a string" } else { "an integer" }
+}

@@ -1,0 +1,54 @@
+use super::*;
+
+fn numbers(text: &str) -> Vec<Option<u64>> {
+    let nodes = parse(0, text).expect("a tree");
+    let number = |node: &Node| match node.kind {
+        NodeKind::Integer(value) => Some(value),
+        _ => None,
+    };
+    nodes.iter().map(number).collect()
+}
+
+#[test]
+fn integers() {
+    assert_eq!(
+        numbers("0 17 +17 -1 0x1F -0x10 18446744073709551615 0XfF 007"),
+        [0, 17, 17, u64::MAX, 31, -16_i64 as u64, u64::MAX, 255, 7].map(Some)
+    );
+}
+
+#[test]
+fn what_is_no_integer_is_a_word() {
+    let text = "1.0 18446744073709551616 0x 0xg +-1 --1 - + 1e5 abc add -0x8000000000000001";
+    assert!(numbers(text).iter().all(Option::is_none));
+    for (word, expected) in [("1.0", true), ("-5x", true), ("-", false), ("a1", false)] {
+        assert_eq!(looks_like_number(word), expected, "{word}");
+    }
+}
+
+#[test]
+fn lists_know_where_they_begin_and_end() {
+    let nodes = parse(0, " (a (b) )").expect("a tree");
+    assert_eq!(nodes[0].span, Span::new(0, 1, 9));
+    let NodeKind::List(list) = &nodes[0].kind else { panic!("a list") };
+    assert_eq!(list[1].span, Span::new(0, 4, 7));
+}
+
+#[test]
+fn parentheses_must_match() {
+    let error = parse(0, "(a (b)").expect_err("open");
+    assert_eq!(error.message, "this parenthesis is never closed");
+    assert_eq!(error.span, Some(Span::new(0, 0, 1)));
+    assert_eq!(error.related.map(|(span, _)| span), Some(Span::new(0, 6, 6)));
+    let error = parse(0, "(a))").expect_err("closed");
+    assert_eq!(error.message, "this parenthesis closes nothing");
+    assert_eq!(error.span, Some(Span::new(0, 3, 4)));
+}
+
+#[test]
+fn depth_is_bounded() {
+    let nested = |depth: usize| "(".repeat(depth) + &")".repeat(depth);
+    assert!(parse(0, &nested(MAX_DEPTH)).is_ok());
+    let error = parse(0, &nested(MAX_DEPTH + 1)).expect_err("too deep");
+    assert_eq!(error.message, "lists are nested too deep");
+}
