@@ -155,7 +155,8 @@ impl<'a, C: Cpu> VcpuLoop<'a, C> {
     }
 
     fn serve_once(&mut self) -> Result<Duration> {
-        if self.control.take_sample_request(self.seat.id) {
+        // A vCPU that is held can't get on: where it stands then is no evidence of a hang.
+        if !self.seat.held && self.control.take_sample_request(self.seat.id) {
             let rip = self.seat.cpu.registers()?.rip;
             self.control.put_sample(self.seat.id, rip);
         }

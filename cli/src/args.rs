@@ -1,0 +1,170 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use vmm::CpuCount;
+use vmm::identity::Identity;
+use vmm::jitter::JitterSpec;
+use vmm::memory::MemorySize;
+
+/// Boots a guest on KVM, tells it that it runs on VMware, shakes its vCPUs until a race shows, and
+/// lets VProbes scripts look into every vCPU from outside.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = STATUS_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// The KVM device
+    #[arg(long, global = true, default_value = vmm::kvm::host::DEFAULT_DEVICE, value_name = "PATH")]
+    pub(crate) kvm: PathBuf,
+
+    /// Log more: once for what is chosen, twice for every injection
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+const STATUS_HELP: &str = "\
+Exit status: 0 no failure found, 1 failure found, 2 wrong usage or input, 3 the host can't do it.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Boots a guest and watches it
+    Run(Box<RunArgs>),
+    /// Lists the guests that come with jitterbug
+    Guests(ListArgs),
+    /// Tries what this host's KVM can do, and says what jitterbug will use
+    Doctor(ListArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// A guest of the catalogue (`jitterbug guests`), or a file: an ELF64 kernel with a PVH note
+    #[arg(value_name = "GUEST|FILE")]
+    pub(crate) guest: String,
+
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+
+    #[command(flatten)]
+    pub(crate) probing: ProbeArgs,
+
+    /// Delays to inject: off, light, boot, or clauses such as `hold:at=io,p=0.5,for=1ms..10ms`
+    /// (docs/jitter.md)
+    #[arg(long, default_value = "off", value_name = "SPEC")]
+    pub(crate) jitter: JitterSpec,
+
+    /// The seed of everything random; each further run takes the next one
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+
+    /// Call the guest hung after this long without a sign of life, or `off`
+    /// [default: 3s; off for guests that run for ever]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) watchdog: Option<Watchdog>,
+
+    /// End a run after this long; that alone is no failure
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Run this many times
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) repeat: Option<u64>,
+
+    /// Run until a run fails (with --repeat: at most that often)
+    #[arg(long)]
+    pub(crate) until_failure: bool,
+
+    /// Print one JSON report on stdout, the guest's console inside it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MachineArgs {
+    /// How many vCPUs, from 1 to 64 [default: the guest's own, 1 for a file]
+    #[arg(long, value_name = "N")]
+    pub(crate) cpus: Option<CpuCount>,
+
+    /// How much memory
+    #[arg(long, default_value_t, value_name = "SIZE")]
+    pub(crate) mem: MemorySize,
+
+    /// The hypervisor that the guest sees: vmware, kvm or none
+    #[arg(long, default_value_t, value_name = "I")]
+    pub(crate) identity: Identity,
+
+    /// More words for the guest's command line
+    #[arg(long, default_value = "", value_name = "S")]
+    pub(crate) cmdline: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// A VP script to run on every vCPU (may be given more than once)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) probe: Vec<PathBuf>,
+
+    /// VP code to run on every vCPU
+    #[arg(short = 'e', value_name = "CODE")]
+    pub(crate) code: Vec<String>,
+
+    /// Take VP as its manual has it: no `VProbe` for `vprobe`, no repair of a lost backslash
+    #[arg(long)]
+    pub(crate) strict_vp: bool,
+
+    /// An ELF file with the guest's symbols, or `none` [default: the guest's image]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) symbols: Option<PathBuf>,
+}
+
+/// How long to wait for a sign of life.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Watchdog {
+    Off,
+    After(Duration),
+}
+
+impl FromStr for Watchdog {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let window = parse_time(text)?;
+        if window < vmm::watchdog::MIN_WINDOW {
+            return Err(format!("at least {:?}, or off", vmm::watchdog::MIN_WINDOW));
+        }
+        Ok(Self::After(window))
+    }
+}
+
+/// A time such as `500ms`, `3s`, `2m`; a plain number counts seconds.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    const HINT: &str = "not a time: write for example 500ms, 3s or 2m";
+    let time = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| HINT)?,
+        Err(_) => humantime::parse_duration(text).map_err(|_| HINT)?,
+    };
+    // Timers count in 64-bit nanoseconds; a year is for ever.
+    match time {
+        Duration::ZERO => Err("must be more than zero".into()),
+        time if time > Duration::from_hours(24 * 365) => Err("at most a year".into()),
+        time => Ok(time),
+    }
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

@@ -1,0 +1,176 @@
+//! `jitterbug run`: boots a guest, once or again and again.
+
+use anyhow::{Result, bail};
+use vmm::Host;
+use vmm::interrupts::Interrupts;
+use vmm::jitter::Injections;
+use vmm::parallel::End;
+
+use crate::args::{Cli, RunArgs};
+use crate::guest::Guest;
+use crate::progress::Progress;
+use crate::report::{FORMAT, Report, RunReport, print_json};
+use crate::scripts;
+use crate::status::Status;
+use crate::tell;
+use crate::trial::Setting;
+
+/// Runs, reports, and says what it comes to.
+pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
+    // Before any thread is started, so that all of them leave the signals to it.
+    let interrupts = Interrupts::take()?;
+    let many = args.until_failure || args.repeat.is_some();
+    let guest = Guest::find(&args.guest)?;
+    let setting = Setting {
+        machine: guest.machine(&args.machine)?,
+        jitter: args.jitter.clone(),
+        script: scripts::load(&args.probing)?,
+        symbols: guest.symbols(args.probing.symbols.as_deref())?,
+        watchdog: guest.watchdog(args.watchdog),
+        timeout: args.timeout,
+        host: Host::open(&cli.kvm)?,
+        interrupts,
+        keep_console: many || args.json,
+        keep_lines: args.json,
+    };
+    if args.seed.checked_add(args.repeat.unwrap_or(0)).is_none() {
+        bail!("--seed {}: too large for --repeat: seeds end at {}", args.seed, u64::MAX);
+    }
+    let progress = if many { Progress::of(args.repeat) } else { Progress::none() };
+    let runs = boots(&setting, args, &progress)?;
+    progress.finish();
+
+    let mut injected = Injections::default();
+    for run in &runs {
+        injected.add(run.injections());
+    }
+    if many {
+        summarise(args, &runs, &injected, progress.seconds());
+    }
+    warn_of_silent_probes(&runs);
+    let failed = runs.iter().filter(|run| run.failed()).count() as u64;
+    let exits: u64 = runs.iter().map(RunReport::guest_exits).sum();
+    let count = runs.len();
+    if args.json {
+        print_json(&Report {
+            format: FORMAT,
+            machine: &setting.machine,
+            jitter: &setting.jitter,
+            seconds: progress.seconds(),
+            runs: if many { runs.into_iter().map(RunReport::brief).collect() } else { runs },
+            failed,
+        })?;
+    }
+    if !setting.jitter.is_off() && injected.total() == 0 && count > 0 {
+        let problem = format!(
+            "--jitter {}: nothing was injected in {count} run(s) with {exits} exits: the guest gives \
+             this setting no occasion; hold at other exits, or pause more often",
+            setting.jitter
+        );
+        if failed == 0 {
+            bail!(problem);
+        }
+        tell::user(&format!("jitterbug: {problem}"));
+    }
+    Ok(if failed > 0 { Status::Failure } else { Status::Clean })
+}
+
+/// Boots as often as the arguments say.
+fn boots(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<Vec<RunReport>> {
+    let many = args.until_failure || args.repeat.is_some();
+    let limit = match (args.repeat, args.until_failure) {
+        (Some(runs), _) => runs,
+        (None, true) => u64::MAX,
+        (None, false) => 1,
+    };
+    let mut runs = Vec::new();
+    let mut failed = 0;
+    for number in 0..limit {
+        let trial = setting.boot(args.seed.wrapping_add(number), progress)?;
+        let interrupted = matches!(trial.outcome.end, End::Interrupted);
+        let run = RunReport::new(trial, setting.symbols.as_deref());
+        failed += u64::from(run.failed());
+        say(setting, args, &run, progress);
+        let over = interrupted || run.failed() && args.until_failure;
+        if !(many && interrupted) {
+            // A run that was cut short says nothing about the guest.
+            runs.push(if many { run.brief() } else { run });
+        }
+        if many {
+            progress.update(number + 1, failed);
+        }
+        if over {
+            break;
+        }
+    }
+    Ok(runs)
+}
+
+/// Tells of one run, when it is over.
+fn say(setting: &Setting, args: &RunArgs, run: &RunReport, progress: &Progress) {
+    let many = args.until_failure || args.repeat.is_some();
+    if run.failed() {
+        if many && !args.json {
+            // The console of a run that failed is of interest; those of the others are not.
+            progress.suspend(|| drop(tell::output(run.console())));
+        }
+        let window = setting.watchdog.filter(|_| run.is_hang());
+        progress.print(&format!("jitterbug: seed {}: {}", run.seed(), run.failure(window)));
+    } else if !many {
+        let what = run.description();
+        progress.print(&format!(
+            "jitterbug: {what} ({:.3} s, {} exits)",
+            run.seconds(),
+            run.guest_exits()
+        ));
+    }
+    if !many && !setting.jitter.is_off() {
+        progress.print(&describe(&setting.jitter.to_string(), run.injections()));
+    }
+}
+
+fn describe(jitter: &str, injected: &Injections) -> String {
+    format!(
+        "jitterbug: jitter {jitter}: {} holds, {} pauses, {} throttle gaps; {:.3} s in all",
+        injected.holds,
+        injected.pauses,
+        injected.throttles,
+        injected.microseconds as f64 / 1e6
+    )
+}
+
+/// Sums up a repeated run.
+fn summarise(args: &RunArgs, runs: &[RunReport], injected: &Injections, seconds: f64) {
+    let failed: Vec<_> = runs.iter().filter(|run| run.failed()).collect();
+    tell::user(&format!(
+        "jitterbug: {} of {} runs failed, in {seconds:.1} s",
+        failed.len(),
+        runs.len()
+    ));
+    for run in &failed {
+        tell::user(&format!(
+            "  seed {}: {}, after {:.3} s",
+            run.seed(),
+            run.description(),
+            run.seconds()
+        ));
+    }
+    if !args.jitter.is_off() {
+        tell::user(&describe(&args.jitter.to_string(), injected));
+    }
+}
+
+/// A probe that never fired may be one that can't: the user is told.
+fn warn_of_silent_probes(runs: &[RunReport]) {
+    let Some(first) = runs.first() else { return };
+    for (number, probe) in first.probes().iter().enumerate() {
+        let silent = |run: &RunReport| run.probes().get(number).is_none_or(|p| p.firings == 0);
+        if runs.iter().all(silent) {
+            let seconds: f64 = runs.iter().map(RunReport::seconds).sum();
+            tell::user(&format!(
+                "jitterbug: warning: {}:{}: {} never fired; the guest ran for {seconds:.3} s",
+                probe.file, probe.line, probe.point
+            ));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! One boot of a guest: a fresh machine, a seed, and what came of it.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use probes::{LineKind, Output, OutputLine, Script, Session, Symbols};
+use vmm::hook::Attach;
+use vmm::interrupts::Interrupts;
+use vmm::jitter::{Injections, Jitter, JitterSpec};
+use vmm::parallel::{self, Outcome};
+use vmm::{Host, Machine, MachineConfig};
+
+use crate::console::{Kept, Screen};
+use crate::progress::Progress;
+
+/// Everything that stays the same from one boot to the next.
+pub(crate) struct Setting {
+    pub(crate) host: Host,
+    pub(crate) machine: MachineConfig,
+    pub(crate) jitter: JitterSpec,
+    pub(crate) script: Option<Script>,
+    pub(crate) symbols: Option<Arc<Symbols>>,
+    pub(crate) watchdog: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) interrupts: Interrupts,
+    /// The console is kept for the report instead of shown as it comes.
+    pub(crate) keep_console: bool,
+    /// The scripts' lines are kept for the report as well.
+    pub(crate) keep_lines: bool,
+}
+
+/// What came of one boot.
+pub(crate) struct Trial {
+    pub(crate) seed: u64,
+    pub(crate) outcome: Outcome,
+    pub(crate) injections: Injections,
+    pub(crate) console: String,
+    pub(crate) probes: Vec<probes::session::ProbeCount>,
+    pub(crate) lines: Vec<ScriptLine>,
+}
+
+/// A line that a script printed.
+#[derive(Clone, Debug, serde::Serialize)]
+pub(crate) struct ScriptLine {
+    vcpu: u32,
+    text: String,
+    /// The stack in it, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stack: Option<String>,
+}
+
+impl Setting {
+    /// Boots once.
+    pub(crate) fn boot(&self, seed: u64, progress: &Progress) -> Result<Trial> {
+        let kept = Kept::default();
+        let console: Box<dyn Write + Send> =
+            if self.keep_console { Box::new(kept.clone()) } else { Box::new(Screen::new()) };
+        let machine = Machine::new(&self.host, &self.machine, console)?;
+        let jitter = Jitter::new(self.jitter.clone(), seed);
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let probing = self.probing(&lines, progress)?;
+
+        let mut hooks: Vec<&dyn Attach> = Vec::new();
+        if let Some((session, _)) = &probing {
+            hooks.push(session);
+        }
+        if !self.jitter.is_off() {
+            hooks.push(&jitter);
+        }
+        let options = parallel::Options {
+            watchdog: self.watchdog,
+            timeout: self.timeout,
+            interrupts: Some(&self.interrupts),
+            console_input: !self.keep_console,
+        };
+        let outcome = parallel::run(machine, &hooks, options)?;
+
+        let mut probes = Vec::new();
+        if let Some((session, output)) = probing {
+            probes = session.counts();
+            drop(session);
+            output.finish().context("the scripts' output can't be written")?;
+        }
+        let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
+        let (injections, console) = (jitter.injections(), kept.text());
+        Ok(Trial { seed, outcome, injections, console, probes, lines })
+    }
+
+    fn probing(
+        &self,
+        kept: &Arc<Mutex<Vec<ScriptLine>>>,
+        progress: &Progress,
+    ) -> io::Result<Option<(Session, Output)>> {
+        let Some(script) = &self.script else { return Ok(None) };
+        let (keep, kept, progress) = (self.keep_lines, kept.clone(), progress.clone());
+        let output = Output::to_callback(
+            move |line: OutputLine| {
+                progress.print(&line.text());
+                if keep {
+                    put(&mut kept.lock().unwrap_or_else(PoisonError::into_inner), &line);
+                }
+            },
+            self.symbols.clone(),
+        )?;
+        Ok(Some((Session::new(script, output.sink()), output)))
+    }
+}
+
+/// Keeps a line; a stack belongs to the line before it.
+fn put(lines: &mut Vec<ScriptLine>, line: &OutputLine) {
+    let text = line.text().into_owned();
+    match (line.kind, lines.last_mut()) {
+        (LineKind::Stack, Some(last)) => last.stack = Some(text.trim().into()),
+        _ => lines.push(ScriptLine { vcpu: line.vcpu, text, stack: None }),
+    }
+}
