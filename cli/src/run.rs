@@ -90,7 +90,7 @@ fn boots(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<Vec<R
         let interrupted = matches!(trial.outcome.end, End::Interrupted);
         let run = RunReport::new(trial, setting.symbols.as_deref());
         failed += u64::from(run.failed());
-        say(setting, args, &run, progress);
+        say(setting, args, &run, failed, progress);
         let over = interrupted || run.failed() && args.until_failure;
         if !(many && interrupted) {
             // A run that was cut short says nothing about the guest.
@@ -106,10 +106,13 @@ fn boots(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<Vec<R
     Ok(runs)
 }
 
-/// Tells of one run, when it is over.
-fn say(setting: &Setting, args: &RunArgs, run: &RunReport, progress: &Progress) {
+/// Tells of one run, when it is over. Of many that fail, the first is told in full: the others are
+/// in the summary and in the JSON report.
+fn say(setting: &Setting, args: &RunArgs, run: &RunReport, failed: u64, progress: &Progress) {
     let many = args.until_failure || args.repeat.is_some();
-    if run.failed() {
+    if run.failed() && failed > 1 {
+        progress.print(&format!("jitterbug: seed {}: {}", run.seed(), run.description()));
+    } else if run.failed() {
         if many && !args.json {
             // The console of a run that failed is of interest; those of the others are not.
             progress.suspend(|| drop(tell::output(run.console())));
