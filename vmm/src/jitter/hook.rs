@@ -19,12 +19,19 @@ const ELECTION_STREAM: u64 = u64::MAX;
 /// Injects delays into one vCPU.
 pub(super) struct JitterHook {
     holds: Option<Holds>,
-    pauses: Option<(Pauses, Duration)>,
+    pauses: Option<Pausing>,
     throttle: Option<Throttle>,
     draw: Draw,
     vcpu: u32,
     counts: Injections,
     total: Arc<Mutex<Injections>>,
+}
+
+struct Pausing {
+    setting: Pauses,
+    /// It is in a pause: the time to the next counts from its end.
+    paused: bool,
+    next: Duration,
 }
 
 struct Throttle {
@@ -48,7 +55,11 @@ impl JitterHook {
         total: Arc<Mutex<Injections>>,
     ) -> Self {
         let mut draw = Draw::new(seed, vcpu.into());
-        let pauses = spec.pause.map(|pauses| (pauses, draw.time(pauses.every)));
+        let pauses = spec.pause.map(|setting| Pausing {
+            setting,
+            paused: false,
+            next: draw.time(setting.every),
+        });
         let throttle = spec.throttle.map(|setting| {
             let stream = Draw::new(seed, ELECTION_STREAM);
             let mut elections = Elections::new(setting.every, stream, vcpu, vcpus);
@@ -76,16 +87,22 @@ impl JitterHook {
     /// When a pause is due: its length. A vCPU that sleeps, or was never started, can't race: it
     /// is left alone, and asked again a little later.
     fn pause(&mut self, now: Duration, idle: bool) -> Option<Duration> {
-        let (pauses, due) = self.pauses.as_mut()?;
-        if *due > now {
+        let pausing = self.pauses.as_mut()?;
+        if pausing.next > now {
             return None;
         }
-        let (pauses, length) = (*pauses, self.draw.time(pauses.length));
+        if pausing.paused {
+            pausing.paused = false;
+            pausing.next = now + self.draw.time(pausing.setting.every);
+            return None;
+        }
         if idle {
-            *due = now + pauses.every.high();
+            pausing.next = now + pausing.setting.every.high();
             return None;
         }
-        *due = now + length + self.draw.time(pauses.every);
+        let length = self.draw.time(pausing.setting.length);
+        pausing.paused = true;
+        pausing.next = now + length;
         self.counts.pauses += 1;
         Some(length)
     }
@@ -142,7 +159,7 @@ impl Hook for JitterHook {
     }
 
     fn next_tick(&self) -> Option<Duration> {
-        let pause = self.pauses.as_ref().map(|(_, due)| *due);
+        let pause = self.pauses.as_ref().map(|pausing| pausing.next);
         let throttle = self.throttle.as_ref().map(|throttle| throttle.next);
         pause.into_iter().chain(throttle).min()
     }

@@ -23,6 +23,9 @@ use crate::exit::Exit;
 const MAX_TIME: Duration = Duration::from_mins(1);
 /// The shortest: below it, a host can't tell one from none.
 const MIN_TIME: Duration = Duration::from_micros(1);
+/// The shortest time for which a vCPU is left to run between two delays: below it, the next kick
+/// can come before the guest has executed anything, and it would never get on.
+const MIN_RUN: Duration = Duration::from_micros(10);
 
 /// A range of times from which one is drawn, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,6 +263,15 @@ impl<'a> Settings<'a> {
         self.text(key).map_or(Ok(default), str::parse)
     }
 
+    /// A time between two delays.
+    fn run_time(&self, key: &str, default: Range) -> Result<Range, String> {
+        let range: Range = self.get(key, default)?;
+        if range.low < MIN_RUN {
+            return Err(format!("{key}={range}: a vCPU that is left less than 10us never gets on"));
+        }
+        Ok(range)
+    }
+
     fn text(&self, key: &str) -> Option<&'a str> {
         self.pairs.iter().find(|(seen, _)| *seen == key).map(|(_, value)| *value)
     }
@@ -281,7 +293,7 @@ impl<'a> Settings<'a> {
 
     fn pause(&self) -> Result<Pauses, String> {
         Ok(Pauses {
-            every: self.get("every", PAUSES.every)?,
+            every: self.run_time("every", PAUSES.every)?,
             length: self.get("for", PAUSES.length)?,
         })
     }
@@ -290,7 +302,7 @@ impl<'a> Settings<'a> {
         Ok(Throttling {
             every: self.get("every", THROTTLING.every)?,
             length: self.get("for", THROTTLING.length)?,
-            slice: self.get("slice", THROTTLING.slice)?,
+            slice: self.run_time("slice", THROTTLING.slice)?,
             gap: self.get("gap", THROTTLING.gap)?,
         })
     }

@@ -39,6 +39,8 @@ fn errors_say_what_would_be_right() {
         ("pause:for=5ms..1ms", "upside down"),
         ("pause:for=2h", "1us to 60s"),
         ("pause:for=0us", "1us to 60s"),
+        ("pause:every=1us", "never gets on"),
+        ("throttle:slice=5us..1ms", "never gets on"),
     ] {
         let error = text.parse::<JitterSpec>().unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");

@@ -147,7 +147,7 @@ impl<'a, C: Cpu> VcpuLoop<'a, C> {
         loop {
             // Once more after every hold: what came due at its end is done before the guest runs.
             let hold = self.serve_once()?;
-            if hold.is_zero() {
+            if hold.is_zero() || self.control.is_over() {
                 return self.set_alarm();
             }
             self.hold(hold)?;
