@@ -6,12 +6,14 @@ use std::time::Duration;
 use tracing::debug;
 
 use super::Injections;
+use super::condition::{Condition, Progress};
 use super::draw::Draw;
-use super::spec::{Holds, JitterSpec, Pauses, Throttling};
-use super::throttle::{Elections, Victim};
+use super::pause::Pausing;
+use super::spec::{Holds, JitterSpec};
+use super::throttle::Throttle;
+use super::victim::{Elections, Victim};
 use crate::exit::Exit;
 use crate::hook::{Context, Hook, Points, Verdict};
-use crate::registers::Activity;
 
 /// The stream of the elections, which all vCPUs share; the vCPUs' own are their numbers.
 const ELECTION_STREAM: u64 = u64::MAX;
@@ -19,30 +21,13 @@ const ELECTION_STREAM: u64 = u64::MAX;
 /// Injects delays into one vCPU.
 pub(super) struct JitterHook {
     holds: Option<Holds>,
-    pauses: Option<Pausing>,
+    pausing: Option<Pausing>,
     throttle: Option<Throttle>,
     draw: Draw,
     vcpu: u32,
+    progress: Progress,
     counts: Injections,
     total: Arc<Mutex<Injections>>,
-}
-
-struct Pausing {
-    setting: Pauses,
-    /// It is in a pause: the time to the next counts from its end.
-    paused: bool,
-    next: Duration,
-}
-
-struct Throttle {
-    setting: Throttling,
-    elections: Elections,
-    victim: Victim,
-    /// Until when this vCPU is the victim, if it is.
-    mine: Option<Duration>,
-    /// It is in a gap between two slices.
-    in_gap: bool,
-    next: Duration,
 }
 
 impl JitterHook {
@@ -55,90 +40,41 @@ impl JitterHook {
         total: Arc<Mutex<Injections>>,
     ) -> Self {
         let mut draw = Draw::new(seed, vcpu.into());
-        let pauses = spec.pause.map(|setting| Pausing {
-            setting,
-            paused: false,
-            next: draw.time(setting.every),
-        });
         let throttle = spec.throttle.map(|setting| {
             let stream = Draw::new(seed, ELECTION_STREAM);
-            let mut elections = Elections::new(setting.every, stream, vcpu, vcpus);
-            let next = elections.next_turn(Duration::ZERO);
-            Throttle { setting, elections, victim, mine: None, in_gap: false, next }
+            let elections = Elections::new(setting.every, stream, vcpu, vcpus);
+            Throttle::new(setting, elections, vcpu, victim)
         });
         Self {
             holds: spec.hold.clone(),
-            pauses,
+            pausing: spec.pause.map(|setting| Pausing::new(setting, &mut draw)),
             throttle,
             draw,
             vcpu,
+            progress: Progress::default(),
             counts: Injections::default(),
             total,
         }
     }
 
-    /// Counts and logs an injection.
+    /// Logs an injection.
     fn inject(&mut self, now: Duration, kind: &'static str, time: Duration) -> Verdict {
         self.counts.microseconds += time.as_micros() as u64;
         debug!(vcpu = self.vcpu, at = ?now, kind, length = ?time, "injected");
         Verdict::Hold(time)
     }
 
-    /// When a pause is due: its length. A vCPU that sleeps, or was never started, can't race: it
-    /// is left alone, and asked again a little later.
-    fn pause(&mut self, now: Duration, idle: bool) -> Option<Duration> {
-        let pausing = self.pauses.as_mut()?;
-        if pausing.next > now {
-            return None;
+    fn condition(&mut self, context: &mut Context) -> Condition {
+        if Condition::is_idle(context) {
+            return Condition::Idle;
         }
-        if pausing.paused {
-            pausing.paused = false;
-            pausing.next = now + self.draw.time(pausing.setting.every);
-            return None;
-        }
-        if idle {
-            pausing.next = now + pausing.setting.every.high();
-            return None;
-        }
-        let length = self.draw.time(pausing.setting.length);
-        pausing.paused = true;
-        pausing.next = now + length;
-        self.counts.pauses += 1;
-        Some(length)
-    }
-
-    /// When this vCPU is the victim and its slice is over: the gap until the next one.
-    fn throttle(&mut self, now: Duration, idle: bool) -> Option<Duration> {
-        let throttle = self.throttle.as_mut()?;
-        if throttle.next > now {
-            return None;
-        }
-        if throttle.in_gap {
-            // Slices count from when the vCPU really runs again: sleeps end late on a busy host,
-            // and a slice that was over before it began would stop the vCPU for good.
-            throttle.in_gap = false;
-            throttle.next = now + self.draw.time(throttle.setting.slice);
-            return None;
-        }
-        if throttle.mine.is_none() && !idle && throttle.victim.claim(self.vcpu) {
-            throttle.mine = Some(now + self.draw.time(throttle.setting.length));
-        }
-        match throttle.mine {
-            Some(end) if now < end && !idle => {
-                let gap = self.draw.time(throttle.setting.gap);
-                throttle.in_gap = true;
-                throttle.next = now + gap;
-                self.counts.throttles += 1;
-                Some(gap)
-            }
-            mine => {
-                if mine.is_some() {
-                    throttle.mine = None;
-                    throttle.victim.release();
-                }
-                throttle.next = throttle.elections.next_turn(now);
-                None
-            }
+        let paused = self.pausing.as_ref().is_some_and(|pausing| pausing.paused);
+        let in_gap = self.throttle.as_ref().is_some_and(|throttle| throttle.in_gap);
+        if paused || in_gap {
+            // The end of a delay: of course it stands where it stood.
+            Condition::Busy
+        } else {
+            self.progress.look(context)
         }
     }
 }
@@ -159,25 +95,24 @@ impl Hook for JitterHook {
     }
 
     fn next_tick(&self) -> Option<Duration> {
-        let pause = self.pauses.as_ref().map(|pausing| pausing.next);
+        let pause = self.pausing.as_ref().map(|pausing| pausing.next);
         let throttle = self.throttle.as_ref().map(|throttle| throttle.next);
         pause.into_iter().chain(throttle).min()
     }
 
     fn tick(&mut self, context: &mut Context) -> Verdict {
         let now = context.now;
-        let idle = !context.started
-            || context.held
-            || !matches!(context.cpu.activity(), Ok(Activity::Running));
-        let pause = self.pause(now, idle);
-        let throttle = self.throttle(now, idle);
-        match (pause, throttle) {
+        let condition = self.condition(context);
+        let draw = &mut self.draw;
+        let pause = self.pausing.as_mut().and_then(|p| p.tick(now, condition, draw));
+        let gap = self.throttle.as_mut().and_then(|t| t.tick(now, condition, draw));
+        self.counts.pauses += u64::from(pause.is_some());
+        self.counts.throttles += u64::from(gap.is_some());
+        match (pause, gap) {
             (None, None) => Verdict::Continue,
             (Some(time), None) => self.inject(now, "pause", time),
             (None, Some(time)) => self.inject(now, "throttle", time),
-            (Some(pause), Some(throttle)) => {
-                self.inject(now, "pause and throttle", pause + throttle)
-            }
+            (Some(pause), Some(gap)) => self.inject(now, "pause and throttle", pause.max(gap)),
         }
     }
 

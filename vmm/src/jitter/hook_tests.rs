@@ -3,6 +3,7 @@ use super::*;
 use crate::cpu::Cpu;
 use crate::hook::Attach;
 use crate::memory::{Memory, MemorySize};
+use crate::registers::Activity;
 use crate::scripted::ScriptedCpu;
 
 /// Calls a vCPU's hook at each of its ticks until `end`; the holds and when they began.
@@ -23,6 +24,10 @@ fn run(jitter: &Jitter, vcpu: u32, end: Duration, activity: Activity) -> Vec<(Du
     };
     while let Some(next) = hook.next_tick().filter(|next| *next < end) {
         context.now = next.max(context.now);
+        // It gets on between two ticks, as a vCPU does that isn't stuck.
+        let mut registers = context.cpu.registers().unwrap();
+        registers.rip += 1;
+        context.cpu.set_registers(&registers).unwrap();
         if let Verdict::Hold(time) = hook.tick(&mut context) {
             holds.push((context.now, time));
         }
@@ -72,6 +77,29 @@ fn a_victim_is_throttled_for_a_while_and_then_left_alone() {
     assert!(holds.len() > 50, "{}", holds.len());
     let breaks = holds.windows(2).filter(|pair| pair[1].0 > pair[0].0 + SECOND / 20).count();
     assert!(breaks > 3, "it has free time between the stretches");
+}
+
+#[test]
+fn a_vcpu_that_does_not_get_on_is_left_alone_for_longer_and_longer() {
+    let memory = Memory::new(MemorySize::default()).unwrap();
+    let mut cpu = ScriptedCpu::new([]);
+    let jitter = jitter("pause:every=10us,for=1us", 1);
+    let mut hook = jitter.attach(0, 1);
+    let mut context = Context {
+        vcpu: 0,
+        vcpus: 1,
+        cpu: &mut cpu,
+        memory: &memory,
+        now: Duration::ZERO,
+        started: true,
+        held: false,
+    };
+    while let Some(next) = hook.next_tick().filter(|next| *next < SECOND) {
+        context.now = next;
+        hook.tick(&mut context);
+    }
+    hook.stop(&mut context);
+    assert!(jitter.injections().pauses < 10, "{:?}", jitter.injections());
 }
 
 #[test]

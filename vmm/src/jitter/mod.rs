@@ -1,15 +1,18 @@
 //! Jitter: delays drawn from a seed, injected into running vCPUs to shake races loose.
 //!
-//! Three kinds, each after somebody's experience (see `reference` in `docs/jitter.md`):
+//! Three kinds (`docs/jitter.md`):
 //! *hold* a vCPU at an exit, *pause* one at a random instant, *throttle* a victim for a while.
 //! Lengths are drawn log-uniformly: some windows want a long delay, others a short one hit often.
 //!
 //! Jitter knows nothing of the guest: no symbols, no addresses.
 
+mod condition;
 mod draw;
 mod hook;
+mod pause;
 mod spec;
 mod throttle;
+mod victim;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -52,14 +55,14 @@ impl Injections {
 pub struct Jitter {
     spec: JitterSpec,
     seed: u64,
-    victim: throttle::Victim,
+    victim: victim::Victim,
     counts: Arc<Mutex<Injections>>,
 }
 
 impl Jitter {
     /// Jitter for one run. The random stream of each vCPU derives from the seed.
     pub fn new(spec: JitterSpec, seed: u64) -> Self {
-        Self { spec, seed, victim: throttle::Victim::default(), counts: Arc::default() }
+        Self { spec, seed, victim: victim::Victim::default(), counts: Arc::default() }
     }
 
     /// What has been injected; complete when the run is over.

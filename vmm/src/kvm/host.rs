@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use kvm_bindings::KVM_API_VERSION;
 use kvm_ioctls::{Cap, Kvm};
@@ -19,6 +20,8 @@ pub const DEFAULT_DEVICE: &str = "/dev/kvm";
 #[derive(Debug)]
 pub struct Host {
     kvm: Kvm,
+    /// Asked once: the call takes longer than making a vCPU.
+    supported_cpuid: OnceLock<Vec<CpuidEntry>>,
 }
 
 impl Host {
@@ -38,7 +41,7 @@ impl Host {
                 io::Error::other(format!("KVM_GET_API_VERSION says {version}")),
             ));
         }
-        let host = Self { kvm };
+        let host = Self { kvm, supported_cpuid: OnceLock::new() };
         host.require(Cap::UserMemory, "KVM_CAP_USER_MEMORY", "give a guest its memory")?;
         host.require(Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT", "kick a vCPU safely")?;
         host.require(Cap::ExtCpuid, "KVM_CAP_EXT_CPUID", "tell the guest what it runs on")?;
@@ -76,11 +79,15 @@ impl Host {
 
     /// The CPUID leaves that KVM can show a guest.
     pub fn supported_cpuid(&self) -> Result<Vec<CpuidEntry>> {
+        if let Some(known) = self.supported_cpuid.get() {
+            return Ok(known.clone());
+        }
         let cpuid = self
             .kvm
             .get_supported_cpuid(kvm_bindings::KVM_MAX_CPUID_ENTRIES)
             .map_err(failed("KVM_GET_SUPPORTED_CPUID"))?;
-        Ok(cpuid.as_slice().iter().map(state::cpuid_from_kvm).collect())
+        let leaves: Vec<_> = cpuid.as_slice().iter().map(state::cpuid_from_kvm).collect();
+        Ok(self.supported_cpuid.get_or_init(|| leaves).clone())
     }
 
     pub(super) fn kvm(&self) -> &Kvm {
