@@ -8,5 +8,9 @@ pub mod backdoor;
 pub mod bus;
 pub mod console;
 pub mod control;
+pub mod ioapic;
+pub mod lapic;
+pub mod pit;
+pub mod rtc;
 
 pub use bus::{Effect, PortBus, PortDevice};
