@@ -87,6 +87,12 @@ ALWAYS_INLINE void sti_hlt(void)
 	__asm__ volatile("sti; hlt" : : : "memory");
 }
 
+/* Wait for an interrupt that may have come already. */
+ALWAYS_INLINE void hlt(void)
+{
+	__asm__ volatile("hlt" : : : "memory");
+}
+
 /* Locked read-modify-writes: one scheduling point each. */
 ALWAYS_INLINE void atomic_set_bit(volatile uint64_t *set, uint64_t bit)
 {
@@ -103,6 +109,21 @@ ALWAYS_INLINE uint64_t atomic_add(volatile uint64_t *cell, uint64_t n)
 {
 	__asm__ volatile("lock xaddq %0, %1" : "+r"(n), "+m"(*cell) : : "cc", "memory");
 	return n;
+}
+
+/* Puts `value` there, and says what was there before. */
+ALWAYS_INLINE uint64_t atomic_swap(volatile uint64_t *cell, uint64_t value)
+{
+	__asm__ volatile("xchgq %0, %1" : "+r"(value), "+m"(*cell) : : "memory");
+	return value;
+}
+
+/* Replaces `old` by `new`; false, and nothing changed, if something else was there. */
+ALWAYS_INLINE bool atomic_replace(volatile uint64_t *cell, uint64_t old, uint64_t new)
+{
+	uint64_t seen = old;
+	__asm__ volatile("lock cmpxchgq %2, %1" : "+a"(seen), "+m"(*cell) : "r"(new) : "cc", "memory");
+	return seen == old;
 }
 
 #endif

@@ -7,8 +7,10 @@
 #define LAPIC_SVR      0x0f0
 #define LAPIC_ICR_LOW  0x300
 #define LAPIC_ICR_HIGH 0x310
+#define LAPIC_LINT0    0x350
 
 #define SVR_ENABLE  0x100
+#define LVT_MASKED  0x10000
 #define ICR_FIXED   0x4000 /* level: assert */
 #define ICR_INIT    0x4500
 #define ICR_STARTUP 0x4600
@@ -40,8 +42,13 @@ void start_ap(uint32_t id, void (*entry)(void))
 	icr(id, ICR_STARTUP | TRAMPOLINE / PAGE_SIZE);
 }
 
+/*
+ * LINT0 is where a PC's old interrupt controller sits, with a timer that the firmware left running. It is masked first: QEMU
+ * looks again for what is pending only when the other register is written.
+ */
 void lapic_enable(void)
 {
+	*lapic(LAPIC_LINT0) = LVT_MASKED;
 	*lapic(LAPIC_SVR) = SVR_ENABLE | (VECTORS - 1);
 }
 

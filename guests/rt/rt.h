@@ -87,6 +87,15 @@ NORETURN void exit(int code);
 /* Marks the place where a search takes its snapshot. Others ignore it. */
 void mark(void);
 
+/*
+ * Time passes, and nobody sees it: there is no scheduling point in it. It keeps the CPUs of a plain run apart, where a real
+ * kernel has other things to do.
+ */
+void work(unsigned turns);
+
+/* Says what went wrong and ends the run: a guest's own report of its bug. */
+NORETURN void violated(const char *what);
+
 NORETURN void assertion_failed(const char *what, const char *file, int line);
 
 #define ASSERT(condition) ((condition) ? (void)0 : assertion_failed(#condition, __FILE__, __LINE__))

@@ -63,11 +63,17 @@ void mark(void)
 		outb(PORT_MARK, 0);
 }
 
+NOINLINE void work(unsigned turns)
+{
+	while (turns--)
+		pause();
+}
+
 void halt(void)
 {
 	for (;;) {
 		cli();
-		__asm__ volatile("hlt" : : : "memory");
+		hlt();
 	}
 }
 
@@ -81,6 +87,12 @@ void exit(int code)
 {
 	outl(PORT_EXIT, (uint32_t)code);
 	halt();
+}
+
+void violated(const char *what)
+{
+	printf("violated: %s, cpu %u\n", what, this_cpu()->id);
+	exit(EXIT_FAILED);
 }
 
 void assertion_failed(const char *what, const char *file, int line)

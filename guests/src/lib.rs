@@ -3,8 +3,11 @@
 //! Each is a complete ELF image, built from the C and assembly sources beside this crate and embedded in it: what it needs of a
 //! hypervisor, and how to add one, is in this folder's README. This crate is data: it imports no other room.
 
+mod catalogue;
 #[cfg(test)]
 mod tests;
+
+pub use catalogue::catalogue;
 
 /// A guest image and what one should know before running it.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub struct Guest {
     pub image: &'static [u8],
     /// How many vCPUs it is about. It runs with any number from 1 to [`MAX_CPUS`], told by `cpus=N` on its command line.
     pub default_cpus: u32,
+    /// With fewer vCPUs than that there is nothing to see: a guest that races says so, and ends well.
+    pub min_cpus: u32,
     /// It runs for ever by design: not to end is no failure.
     pub endless: bool,
     /// The bug in it, if it was written for one.
@@ -30,12 +35,52 @@ pub struct Bug {
     pub what: &'static str,
     /// How many ordering constraints must hold for it to happen.
     pub depth: u32,
-    /// How many preemptions the shortest failing schedule has.
+    /// How many preemptions the shortest failing schedule has: switches away from a vCPU that could have gone on, or interrupts
+    /// where they hurt. Who is the first to go on when the start gate opens is a free choice and not counted.
     pub preemptions: u32,
     /// How the failure shows.
     pub oracle: Oracle,
+    /// The orders that make it fail: the ground truth for whoever explains a failure.
+    pub pairs: &'static [Pair],
     /// The guest without the bug, with the same layout otherwise.
     pub fixed_twin: &'static str,
+}
+
+/// Two accesses to one variable whose order decides.
+///
+/// A shortest failing schedule has `first` before `second` in each of a bug's pairs, by two vCPUs, or by a vCPU and its interrupt
+/// handler. Turning one pair round, whichever, makes the run pass: an explanation that names one of them is right.
+///
+/// If an access happens more than once, or two vCPUs run the same function, that is meant which decides: a lost update has a
+/// read in `add_one` before *another* vCPU's write in `add_one`, whose own read came earlier still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The variable, by its symbol in `.shared`.
+    pub variable: &'static str,
+    /// What comes first when it fails.
+    pub first: Access,
+    /// What comes later when it fails.
+    pub second: Access,
+}
+
+/// One side of a [`Pair`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The function whose instruction it is.
+    pub function: &'static str,
+    /// What it does.
+    pub kind: AccessKind,
+}
+
+/// What an access does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessKind {
+    /// A load, or a return from a watched stack.
+    Read,
+    /// A store, or a push or call on a watched stack.
+    Write,
+    /// A locked read-modify-write.
+    Update,
 }
 
 /// How a failure shows.
@@ -52,65 +97,7 @@ pub enum Oracle {
 /// The most vCPUs that the guests' runtime has stacks for.
 pub const MAX_CPUS: u32 = 64;
 
-/// All guests.
-pub fn catalogue() -> &'static [Guest] {
-    CATALOGUE
-}
-
 /// The guest of that name.
 pub fn find(name: &str) -> Option<&'static Guest> {
-    CATALOGUE.iter().find(|guest| guest.name == name)
+    catalogue().iter().find(|guest| guest.name == name)
 }
-
-#[repr(C, align(4096))]
-struct PageAligned<Bytes: ?Sized>(Bytes);
-
-/// The image that `build.rs` linked under that name.
-macro_rules! image {
-    ($name:literal) => {{
-        static IMAGE: &PageAligned<[u8]> =
-            &PageAligned(*include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".elf")));
-        &IMAGE.0
-    }};
-}
-
-static CATALOGUE: &[Guest] = &[
-    Guest {
-        name: "hello",
-        summary: "starts every vCPU, says how many came up and on what hypervisor, and ends",
-        image: image!("hello"),
-        default_cpus: 1,
-        endless: false,
-        bug: None,
-    },
-    Guest {
-        name: "spin",
-        summary: "every vCPU counts for ever at the bottom of a known chain of calls",
-        image: image!("spin"),
-        default_cpus: 2,
-        endless: true,
-        bug: None,
-    },
-    Guest {
-        name: "tsc-sync",
-        summary: "illumos #1687: a vCPU re-detects the platform while the boot CPU looks at the answer",
-        image: image!("tsc-sync"),
-        default_cpus: 6,
-        endless: false,
-        bug: Some(Bug {
-            what: "CPU 0 reads a provisional platform_type and waits for a TSC handshake that the other CPU has already skipped",
-            depth: 2,
-            preemptions: 2,
-            oracle: Oracle::Hang,
-            fixed_twin: "tsc-sync-fixed",
-        }),
-    },
-    Guest {
-        name: "tsc-sync-fixed",
-        summary: "tsc-sync with upstream's repair: the platform is determined once, before there are other CPUs",
-        image: image!("tsc-sync-fixed"),
-        default_cpus: 6,
-        endless: false,
-        bug: None,
-    },
-];

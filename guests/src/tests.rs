@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Mnemonic};
+use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Instruction, Mnemonic};
 use object::elf::{FileHeader64, NoteType, PF_W, PF_X, PT_LOAD, SHF_ALLOC};
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
 use object::{
@@ -14,13 +14,62 @@ use super::{Guest, MAX_CPUS, catalogue, find};
 const PAGE: u64 = 0x1000;
 const XEN_ELFNOTE_PHYS32_ENTRY: NoteType = NoteType(18);
 
-/// Functions that a stack shall show, and the variables that vCPUs race for.
+/// Functions that a stack shall show, and the variables that vCPUs race for; a guest that stands on `race.h` has that one's, too.
 const EXPECTED: &[(&str, &[&str], &[&str])] = &[
     ("hello", &["boot", "main", "idle"], &["up"]),
     ("spin", &["boot", "main", "spin_outer", "spin_middle", "spin_inner"], &["up"]),
     ("tsc-sync", TSC_SYNC_FUNCTIONS, TSC_SYNC_SHARED),
-    ("tsc-sync-fixed", TSC_SYNC_FUNCTIONS, TSC_SYNC_SHARED),
+    ("ap-stack", &["early_boot", "early_step", "ap_main"], &["boot_stack", "up"]),
+    ("lost-update", &["add_one"], &["counter"]),
+    ("abba", &["move_to_a", "move_to_b"], &["lock_a", "lock_b", "money_a", "money_b"]),
+    ("lock-cycle", &["philosopher", "eat"], &["forks"]),
+    ("pct-1a", &["publish", "use", "steps"], &["pointer", "steps_done"]),
+    ("pct-1b", &["check_then_use", "clear", "steps"], &["pointer", "steps_done"]),
+    ("pct-5", &["take_away", "use", "steps"], &["gone", "steps_done", "used"]),
+    ("double-init", &["use", "initialise"], &["lock", "object", "storage"]),
+    ("refcount", &["look_up", "take_out", "get", "put"], &["object", "table"]),
+    ("seqlock", &["read_pair", "write_pair"], &["high", "low", "sequence"]),
+    ("ticket-lock", &["draw", "lock_and_unlock"], &["next", "owners", "serving"]),
+    ("aba-stack", &["participant", "pop", "push"], &["head", "kept", "successor"]),
+    ("publish-flag", &["publish", "take"], &["ready", "result"]),
+    ("lost-wakeup", &["sleeper", "sleep", "waker", "on_wake_up"], &["asleep", "something_to_do"]),
+    (
+        "tlb-shootdown",
+        &["reader", "load", "move_page", "flush", "on_shootdown"],
+        &["acknowledged", "entry", "frames", "turns"],
+    ),
+    (
+        "irq-mainline",
+        &["mainline", "on_send_item", "queue", "sender"],
+        &["handled", "items", "tail"],
+    ),
 ];
+
+/// The variables of `race.h`, and its functions.
+const RACE_SHARED: &[&str] = &["race_finished", "race_open", "race_ready"];
+const RACE_FUNCTIONS: &[&str] = &["boot", "main", "race_ap", "work"];
+
+/// What is neither shared nor in a CPU's own page: it is the runtime's, written before there are other CPUs or for the console.
+const PRIVATE: &[&str] = &["fifo_enabled", "handlers", "planted", "race_part", "room"];
+
+/// [`EXPECTED`] of each guest, its fixed twin included.
+fn expected() -> Vec<(&'static Guest, Vec<&'static str>, Vec<&'static str>)> {
+    let mut all = Vec::new();
+    for (name, functions, variables) in EXPECTED {
+        let guest = find(name).unwrap();
+        let (mut functions, mut variables) = (functions.to_vec(), variables.to_vec());
+        if parse(guest).symbol_by_name("race_ap").is_some() {
+            functions.extend(RACE_FUNCTIONS);
+            variables.extend(RACE_SHARED);
+            variables.sort_unstable();
+        }
+        if let Some(bug) = &guest.bug {
+            all.push((find(bug.fixed_twin).unwrap(), functions.clone(), variables.clone()));
+        }
+        all.push((guest, functions, variables));
+    }
+    all
+}
 
 const TSC_SYNC_FUNCTIONS: &[&str] = &[
     "boot",
@@ -72,6 +121,65 @@ fn shared(elf: &ElfFile64) -> BTreeMap<String, u64> {
         .filter(|s| s.kind() == SymbolKind::Data && s.section_index() == Some(section))
         .map(|s| (s.name().unwrap().to_owned(), s.address()))
         .collect()
+}
+
+#[test]
+fn every_guest_says_what_is_expected_of_it() {
+    let mut said: Vec<&str> = expected().iter().map(|(guest, ..)| guest.name).collect();
+    said.sort_unstable();
+    assert_eq!(said.join(" "), env!("GUEST_IMAGES"));
+}
+
+#[test]
+fn a_guest_runs_with_the_vcpus_that_it_needs() {
+    for guest in catalogue() {
+        assert!((1..=guest.default_cpus).contains(&guest.min_cpus), "{}", guest.name);
+        assert!(guest.default_cpus <= MAX_CPUS, "{}", guest.name);
+        let Some(bug) = &guest.bug else { continue };
+        let twin = find(bug.fixed_twin).unwrap();
+        let needs = |guest: &Guest| (guest.min_cpus, guest.default_cpus);
+        assert_eq!(needs(guest), needs(twin), "{}", guest.name);
+        assert!(guest.min_cpus >= 2, "{}", guest.name);
+    }
+}
+
+#[test]
+fn the_accesses_that_decide_are_in_the_image() {
+    for guest in catalogue() {
+        let Some(bug) = &guest.bug else { continue };
+        assert!(!bug.pairs.is_empty() && bug.pairs.len() <= bug.depth as usize, "{}", guest.name);
+        for image in [guest, find(bug.fixed_twin).unwrap()] {
+            let elf = parse(image);
+            for pair in bug.pairs {
+                assert!(shared(&elf).contains_key(pair.variable), "{}: {pair:?}", image.name);
+                for side in [pair.first, pair.second] {
+                    let symbol = elf.symbol_by_name(side.function);
+                    let is_function = symbol.is_some_and(|s| s.kind() == SymbolKind::Text);
+                    assert!(is_function, "{}: {pair:?}", image.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_race_is_for_shared_variables_alone() {
+    for guest in catalogue().iter().filter(|guest| guest.name != "hello") {
+        if guest.name.starts_with("tsc-sync") {
+            continue; // has much that is written before there are other CPUs
+        }
+        let elf = parse(guest);
+        for section in [".data", ".bss"] {
+            let Some(section) = elf.section_by_name(section) else { continue };
+            for symbol in elf.symbols().filter(|s| {
+                s.kind() == SymbolKind::Data && s.section_index() == Some(section.index())
+            }) {
+                let name = symbol.name().unwrap();
+                let name = name.split_once('.').map_or(name, |(name, _)| name);
+                assert!(PRIVATE.contains(&name), "{}: {name}", guest.name);
+            }
+        }
+    }
 }
 
 #[test]
@@ -137,9 +245,9 @@ fn no_segment_is_writable_and_executable() {
 fn functions_have_a_size_and_a_frame() {
     // push %rbp; mov %rsp, %rbp
     let prologue = [0x55, 0x48, 0x89, 0xe5];
-    for (name, functions, _) in EXPECTED {
-        let elf = parse(find(name).unwrap());
-        for function in *functions {
+    for (guest, functions, _) in expected() {
+        let (name, elf) = (guest.name, parse(guest));
+        for function in functions {
             let symbol =
                 elf.symbol_by_name(function).unwrap_or_else(|| panic!("{name}: no {function}"));
             assert_eq!(symbol.kind(), SymbolKind::Text, "{name}: {function}");
@@ -147,9 +255,26 @@ fn functions_have_a_size_and_a_frame() {
             let text = elf.section_by_name(".text").unwrap();
             let code = text.data_range(symbol.address(), 4).unwrap().unwrap();
             // boot makes its frame, the last one, by hand.
-            assert!(code == prologue || *function == "boot", "{name}: {function}: {code:x?}");
+            assert!(code == prologue || function == "boot", "{name}: {function}: {code:x?}");
         }
     }
+}
+
+/// Every instruction of every function, with the function's name.
+fn instructions(elf: &ElfFile64) -> Vec<(String, Instruction)> {
+    let text = elf.section_by_name(".text").unwrap();
+    let mut all = Vec::new();
+    for function in elf
+        .symbols()
+        .filter(|s| s.kind() == SymbolKind::Text && s.section_index() == Some(text.index()))
+    {
+        let name = function.name().unwrap();
+        let bitness = if name == "pvh_start" { 32 } else { 64 };
+        let code = text.data_range(function.address(), function.size()).unwrap().unwrap();
+        let decoder = Decoder::with_ip(bitness, code, function.address(), DecoderOptions::NONE);
+        all.extend(decoder.into_iter().map(|instruction| (name.to_owned(), instruction)));
+    }
+    all
 }
 
 /// What KVM's instruction emulator can do in ring 0, where a host has nothing better.
@@ -171,32 +296,35 @@ fn code_keeps_to_plain_instructions() {
         F::MULTIBYTENOP,
     ];
     for guest in catalogue() {
-        let elf = parse(guest);
-        let text = elf.section_by_name(".text").unwrap();
-        for function in elf
-            .symbols()
-            .filter(|s| s.kind() == SymbolKind::Text && s.section_index() == Some(text.index()))
-        {
-            let name = function.name().unwrap();
-            let bitness = if name == "pvh_start" { 32 } else { 64 };
-            let code = text.data_range(function.address(), function.size()).unwrap().unwrap();
-            for instruction in
-                Decoder::with_ip(bitness, code, function.address(), DecoderOptions::NONE)
-            {
-                let known =
-                    instruction.cpuid_features().iter().all(|feature| plain.contains(feature));
-                // Padding between the stubs is int3, and is never run.
-                let trap = matches!(instruction.mnemonic(), Mnemonic::Int | Mnemonic::INVALID);
-                assert!(known && !trap, "{}: {name}: {instruction}", guest.name);
-            }
+        for (function, instruction) in instructions(&parse(guest)) {
+            let known = instruction.cpuid_features().iter().all(|feature| plain.contains(feature));
+            // Padding between the stubs is int3, and is never run.
+            let trap = matches!(instruction.mnemonic(), Mnemonic::Int | Mnemonic::INVALID);
+            assert!(known && !trap, "{}: {function}: {instruction}", guest.name);
+        }
+    }
+}
+
+/// A race is decided by its schedule alone.
+#[test]
+fn a_race_asks_nothing_that_a_host_answers() {
+    for guest in catalogue() {
+        // They ask what machine they are on.
+        if guest.name == "hello" || guest.name.starts_with("tsc-sync") {
+            continue;
+        }
+        for (function, instruction) in instructions(&parse(guest)) {
+            let asks = matches!(instruction.mnemonic(), Mnemonic::Cpuid | Mnemonic::Rdtsc);
+            // A CPU asks who it is when it starts.
+            assert!(!asks || function == "ap_boot", "{}: {function}: {instruction}", guest.name);
         }
     }
 }
 
 #[test]
 fn shared_variables_have_whole_pages_to_themselves() {
-    for (name, _, variables) in EXPECTED {
-        let elf = parse(find(name).unwrap());
+    for (guest, _, variables) in expected() {
+        let (name, elf) = (guest.name, parse(guest));
         let section = elf.section_by_name(".shared").unwrap();
         let start = elf.symbol_by_name("__shared_start").unwrap().address();
         let end = elf.symbol_by_name("__shared_end").unwrap().address();
@@ -205,7 +333,11 @@ fn shared_variables_have_whole_pages_to_themselves() {
             start % PAGE == 0 && end % PAGE == 0 && start < end,
             "{name}: {start:#x}..{end:#x}"
         );
-        assert_eq!(shared(&elf).keys().collect::<Vec<_>>(), *variables, "{name}");
+        assert_eq!(
+            shared(&elf).keys().collect::<Vec<_>>(),
+            variables.iter().collect::<Vec<_>>(),
+            "{name}"
+        );
         for other in elf.sections().filter(|s| s.address() != 0 && s.name() != Ok(".shared")) {
             assert!(
                 other.address() >= end || other.address() + other.size() <= start,
