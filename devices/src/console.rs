@@ -19,6 +19,22 @@ pub trait Line: Send {
     fn pulse(&self) -> io::Result<()>;
 }
 
+impl<L: Line + ?Sized> Line for Box<L> {
+    fn pulse(&self) -> io::Result<()> {
+        (**self).pulse()
+    }
+}
+
+/// A line that leads nowhere.
+#[derive(Clone, Copy, Debug)]
+pub struct NoLine;
+
+impl Line for NoLine {
+    fn pulse(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 struct LineTrigger<L>(L);
 
 impl<L: Line> Trigger for LineTrigger<L> {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use devices::backdoor::{Backdoor, CallRegisters, RegisterPort};
-use devices::console::{COM1, COM1_IRQ, Console};
+use devices::console::{COM1, COM1_IRQ, Console, Line, NoLine};
 use devices::control::{ControlPorts, END_PORT};
 use devices::{Effect, PortBus};
 
@@ -13,7 +13,6 @@ use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit};
 use crate::identity::{Frequencies, Identity};
 use crate::kvm::Vm;
-use crate::kvm::vm::IrqLine;
 
 /// What becomes of an exit.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,7 +25,7 @@ pub(crate) enum Answer {
     Unanswered,
 }
 
-type GuestConsole = Console<IrqLine, Box<dyn Write + Send>>;
+type GuestConsole = Console<Box<dyn Line>, Box<dyn Write + Send>>;
 
 /// The devices of a machine.
 pub(crate) struct Board {
@@ -43,7 +42,25 @@ impl Board {
         frequencies: Frequencies,
         console: Box<dyn Write + Send>,
     ) -> Self {
-        let console = Arc::new(Console::new(vm.line(COM1_IRQ), console));
+        Self::wired(identity, frequencies, Box::new(vm.line(COM1_IRQ)), console)
+    }
+
+    /// The same for a machine whose console interrupts nobody.
+    pub(crate) fn with_console(
+        identity: Identity,
+        frequencies: Frequencies,
+        console: Box<dyn Write + Send>,
+    ) -> Self {
+        Self::wired(identity, frequencies, Box::new(NoLine), console)
+    }
+
+    fn wired(
+        identity: Identity,
+        frequencies: Frequencies,
+        line: Box<dyn Line>,
+        console: Box<dyn Write + Send>,
+    ) -> Self {
+        let console = Arc::new(Console::new(line, console));
         let mut board = Self::bare(identity, frequencies);
         // Nothing else is on the bus yet that could overlap it.
         let _ = board.ports.insert(COM1, GuestConsole::PORTS, console.clone());

@@ -7,6 +7,7 @@
 mod board;
 pub mod boot;
 pub mod config;
+pub mod controlled;
 pub mod cpu;
 mod disassemble;
 pub mod doctor;

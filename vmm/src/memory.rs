@@ -10,6 +10,7 @@
 //! | 0xc0000000-0x100000000 | devices (IOAPIC, LAPIC); RAM goes on above |
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
@@ -119,6 +120,8 @@ pub struct Region {
 #[derive(Debug)]
 pub struct Memory {
     map: GuestMemoryMmap<()>,
+    /// Guest-physical ranges that the guest gets no slot for, in ascending order.
+    watched: Vec<Range<u64>>,
 }
 
 impl Memory {
@@ -131,7 +134,43 @@ impl Memory {
         }
         let map = GuestMemoryMmap::from_ranges(&ranges)
             .map_err(|source| Error::NoMemory { bytes: size.bytes(), source: source.into() })?;
-        Ok(Self { map })
+        Ok(Self { map, watched: Vec::new() })
+    }
+
+    /// Leaves the pages of this range out of the guest's memory slots, so that each of its loads
+    /// and stores there exits. The bytes stay where they are, for [`Self::read`] and
+    /// [`Self::write`]. To be called before a VM is made.
+    pub fn watch(&mut self, range: Range<u64>) {
+        let pages = range.start / PAGE_SIZE * PAGE_SIZE..range.end.next_multiple_of(PAGE_SIZE);
+        self.watched.push(pages);
+        self.watched.sort_by_key(|range| range.start);
+    }
+
+    /// The guest-physical ranges that are watched.
+    pub fn watched(&self) -> &[Range<u64>] {
+        &self.watched
+    }
+
+    /// The pieces of RAM that the guest gets slots for: the regions without what is watched.
+    pub fn slots(&self) -> Vec<Region> {
+        let mut slots = Vec::new();
+        for region in self.regions() {
+            let (mut start, end) = (region.start, region.start + region.size);
+            let mut put = |start: u64, end: u64| {
+                if start < end {
+                    let host = region.host + (start - region.start);
+                    slots.push(Region { start, size: end - start, host });
+                }
+            };
+            for hole in &self.watched {
+                if hole.start < end && start < hole.end {
+                    put(start, hole.start);
+                    start = hole.end;
+                }
+            }
+            put(start, end);
+        }
+        slots
     }
 
     /// The pieces of RAM, lowest first.

@@ -4,12 +4,13 @@
 //! say which segment, or how much memory would be enough.
 
 use std::io::Cursor;
+use std::ops::Range;
 
 use linux_loader::loader::elf::PvhBootCapability;
 use linux_loader::loader::{Elf, KernelLoader};
 use object::LittleEndian as LE;
 use object::elf::{EM_X86_64, FileHeader64, NoteType, PT_LOAD, PT_NOTE};
-use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
 
 use super::layout;
 use crate::error::{Error, Result};
@@ -36,6 +37,34 @@ pub fn load(image: Image, memory: &Memory) -> Result<u64> {
         PvhBootCapability::PvhEntryPresent(entry) => Ok(entry.0),
         _ => Err(refuse(image, "the PVH note can't be read".into())),
     }
+}
+
+/// Where what the vCPUs share is in guest-physical memory: `.shared`, or `.data` and `.bss` in an
+/// image without it. Empty in an image without sections.
+pub(crate) fn shared(image: Image) -> Vec<Range<u64>> {
+    let Ok(header) = FileHeader64::<LE>::parse(image.bytes) else { return Vec::new() };
+    let Ok(segments) = header.program_headers(LE, image.bytes) else { return Vec::new() };
+    let Ok(sections) = header.sections(LE, image.bytes) else { return Vec::new() };
+    let physical = |address: u64, size: u64| {
+        let segment = segments.iter().find(|segment| {
+            let start = segment.p_vaddr(LE);
+            segment.p_type(LE) == PT_LOAD
+                && address >= start
+                && address - start < segment.p_memsz(LE)
+        })?;
+        let start = segment.p_paddr(LE) + (address - segment.p_vaddr(LE));
+        Some(start..start.checked_add(size)?)
+    };
+    let named = |names: &[&[u8]]| -> Vec<Range<u64>> {
+        sections
+            .iter()
+            .filter(|section| section.sh_size(LE) > 0)
+            .filter(|section| sections.section_name(LE, section).is_ok_and(|n| names.contains(&n)))
+            .filter_map(|section| physical(section.sh_addr(LE), section.sh_size(LE)))
+            .collect()
+    };
+    let shared = named(&[b".shared"]);
+    if shared.is_empty() { named(&[b".data", b".bss"]) } else { shared }
 }
 
 fn refuse(image: Image, problem: String) -> Error {

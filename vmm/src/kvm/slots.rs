@@ -4,6 +4,7 @@ use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_userspace_memo
 
 use super::{Vm, failed};
 use crate::error::{Error, Result};
+use crate::memory::PAGE_SIZE;
 
 /// A piece of a machine's RAM shown at one more guest-physical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,34 @@ impl Vm {
         self.fd()
             .get_dirty_log(slot.number, slot.size as usize)
             .map_err(failed("KVM_GET_DIRTY_LOG"))
+    }
+
+    /// Has KVM log which pages of the RAM's own slots the guest stores to.
+    pub fn log_stores(&self) -> Result<()> {
+        for (slot, region) in (0..).zip(self.memory().slots()) {
+            self.map(slot, region, KVM_MEM_LOG_DIRTY_PAGES)?;
+        }
+        Ok(())
+    }
+
+    /// The pages of the RAM's own slots that the guest has stored to since the last call, in
+    /// ascending order. [`Self::log_stores`] comes first.
+    pub fn take_dirty_pages(&self) -> Result<Vec<u64>> {
+        let mut pages = Vec::new();
+        for (slot, region) in (0..).zip(self.memory().slots()) {
+            let log = self
+                .fd()
+                .get_dirty_log(slot, region.size as usize)
+                .map_err(failed("KVM_GET_DIRTY_LOG"))?;
+            for (word, mut bits) in (0..).zip(log) {
+                while bits != 0 {
+                    let page = word * 64 + u64::from(bits.trailing_zeros());
+                    pages.push(region.start + page * PAGE_SIZE);
+                    bits &= bits - 1;
+                }
+            }
+        }
+        Ok(pages)
     }
 
     fn set_region(&self, region: kvm_userspace_memory_region) -> Result<()> {

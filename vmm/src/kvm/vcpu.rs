@@ -101,6 +101,12 @@ impl KvmCpu {
         self.fd.set_lapic(&lapic).map_err(failed("KVM_SET_LAPIC"))
     }
 
+    /// Where the guest's page tables map a linear address; `None` where they don't.
+    pub fn translate(&self, linear: u64) -> Result<Option<u64>> {
+        let found = self.fd.translate_gva(linear).map_err(failed("KVM_TRANSLATE"))?;
+        Ok((found.valid != 0).then_some(found.physical_address))
+    }
+
     /// The frequency of the guest's TSC in kHz.
     pub fn tsc_khz(&self) -> Result<u32> {
         self.fd.get_tsc_khz().map_err(failed("KVM_GET_TSC_KHZ"))

@@ -67,8 +67,8 @@ impl Vm {
             sync_registers: host.has(Cap::SyncRegs),
             max_vcpus: host.max_vcpus(),
         };
-        for (slot, region) in vm.shared.memory.regions().enumerate() {
-            vm.map(slot as u32, region)?;
+        for (slot, region) in (0..).zip(vm.shared.memory.slots()) {
+            vm.map(slot, region, 0)?;
         }
         Ok(vm)
     }
@@ -83,10 +83,10 @@ impl Vm {
         &self.shared.fd
     }
 
-    fn map(&self, slot: u32, region: Region) -> Result<()> {
+    pub(super) fn map(&self, slot: u32, region: Region, flags: u32) -> Result<()> {
         let region = kvm_userspace_memory_region {
             slot,
-            flags: 0,
+            flags,
             guest_phys_addr: region.start,
             memory_size: region.size,
             userspace_addr: region.host,

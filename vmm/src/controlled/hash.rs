@@ -1,0 +1,56 @@
+//! A running hash of everything that vCPUs do to what they share.
+//!
+//! Two runs with the same hash made the same accesses with the same values in the same order. It
+//! leaves out what hosts differ in (RIP at a port exit), so that a run can be compared across them.
+
+use std::hash::Hasher;
+
+use twox_hash::XxHash64;
+
+use crate::registers::Registers;
+
+/// The hash of a run so far.
+#[derive(Clone)]
+pub struct RunHash(XxHash64);
+
+impl std::fmt::Debug for RunHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RunHash({:016x})", self.value())
+    }
+}
+
+impl Default for RunHash {
+    fn default() -> Self {
+        Self(XxHash64::with_seed(0))
+    }
+}
+
+impl RunHash {
+    /// Adds words.
+    pub(super) fn add<const N: usize>(&mut self, words: [u64; N]) {
+        for word in words {
+            self.0.write(&word.to_le_bytes());
+        }
+    }
+
+    /// Adds bytes that were read or written.
+    pub(super) fn add_bytes(&mut self, bytes: &[u8]) {
+        self.add([bytes.len() as u64]);
+        self.0.write(bytes);
+    }
+
+    /// The hash so far.
+    pub fn value(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
+/// A hash of the general registers, to recognise a vCPU that has come round.
+pub(super) fn of_registers(r: &Registers) -> u64 {
+    let mut hash = RunHash::default();
+    hash.add([
+        r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rsp, r.rbp, r.r8, r.r9, r.r10, r.r11, r.r12,
+        r.r13, r.r14, r.r15, r.rip, r.rflags,
+    ]);
+    hash.value()
+}

@@ -1,0 +1,121 @@
+//! A machine whose vCPUs all belong to one thread.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use super::hash::RunHash;
+use super::locked::Instructions;
+use super::platform::Platform;
+use super::seat::{Seat, State};
+use super::waiting::Trail;
+use super::writers::Writers;
+use crate::board::Board;
+use crate::boot::elf::Image;
+use crate::boot::{elf, mptable, pvh};
+use crate::config::MachineConfig;
+use crate::cpu::Cpu;
+use crate::error::{Error, Result};
+use crate::identity::{self, CpuidEntry, Frequencies};
+use crate::kvm::{Host, Irqchip, Vm};
+use crate::memory::Memory;
+
+/// A machine under control: what its guest shares is watched, its interrupt controllers and its
+/// clock are ours, and nothing happens but by choice.
+pub struct ControlledMachine {
+    pub(super) seats: Vec<Seat>,
+    pub(super) platform: Platform,
+    pub(super) board: Board,
+    pub(super) memory: Arc<Memory>,
+    pub(super) instructions: Instructions,
+    pub(super) hash: RunHash,
+    pub(super) writers: Writers,
+    pub(super) points: u64,
+    pub(super) last: Option<u32>,
+    // Dropped last: vCPUs reach into it.
+    pub(super) vm: Vm,
+}
+
+impl ControlledMachine {
+    /// Builds a machine and puts its guest at the first instruction. The guest's console goes to
+    /// `console`.
+    pub fn new(
+        host: &Host,
+        config: &MachineConfig,
+        console: Box<dyn Write + Send>,
+    ) -> Result<Self> {
+        let image = Image { name: &config.guest.name, bytes: &config.guest.bytes };
+        let mut memory = Memory::new(config.memory)?;
+        let entry = elf::load(image, &memory)?;
+        for range in elf::shared(image) {
+            memory.watch(range);
+        }
+        if memory.watched().is_empty() {
+            return Err(Error::Image {
+                name: config.guest.name.clone(),
+                problem: "nothing to watch: it has neither .shared nor .data or .bss".into(),
+            });
+        }
+        pvh::write_boot_data(&memory, &config.full_command_line())?;
+        let vcpus = config.cpus.get();
+        mptable::write(&memory, vcpus)?;
+        let memory = Arc::new(memory);
+        let vm = Vm::new(host, memory.clone(), Irqchip::None)?;
+        vm.log_stores()?;
+
+        let supported: Vec<_> =
+            host.supported_cpuid()?.into_iter().map(without_what_is_not_ours).collect();
+        let mut seats = Vec::new();
+        let mut frequencies = Frequencies { tsc_khz: 0, bus_khz: 1_000_000 };
+        for id in 0..vcpus {
+            let mut cpu = vm.create_cpu(id)?;
+            frequencies.tsc_khz = cpu.tsc_khz()?;
+            let leaves = identity::cpuid(&supported, config.identity, frequencies, id, vcpus);
+            cpu.set_cpuid(&leaves)?;
+            let reset = (cpu.registers()?, cpu.system_registers()?);
+            let mut state = State::WaitForSipi;
+            if id == 0 {
+                cpu.set_system_registers(&pvh::system_registers(&reset.1))?;
+                cpu.set_registers(&pvh::registers(entry))?;
+                state = State::Ready;
+            }
+            seats.push(Seat { cpu, state, trail: Trail::default(), stepping: false, reset });
+        }
+        Ok(Self {
+            seats,
+            platform: Platform::new(vcpus),
+            board: Board::with_console(config.identity, frequencies, console),
+            memory,
+            instructions: Instructions::default(),
+            hash: RunHash::default(),
+            writers: Writers::default(),
+            points: 0,
+            last: None,
+            vm,
+        })
+    }
+
+    /// The guest's memory.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// The hash of everything that the vCPUs have done to what they share.
+    pub fn hash(&self) -> u64 {
+        self.hash.value()
+    }
+
+    /// How many scheduling points have passed.
+    pub fn points(&self) -> u64 {
+        self.points
+    }
+}
+
+/// Hides x2APIC and the TSC deadline timer: their registers are MSRs that KVM keeps to itself.
+fn without_what_is_not_ours(mut entry: CpuidEntry) -> CpuidEntry {
+    const X2APIC: u32 = 1 << 21;
+    const TSC_DEADLINE: u32 = 1 << 24;
+    if entry.leaf == 1 {
+        entry.ecx &= !(X2APIC | TSC_DEADLINE);
+    }
+    entry
+}

@@ -1,0 +1,26 @@
+//! The controlled driver: one host thread owns every vCPU, time is virtual, the interrupt
+//! controllers are ours. A run is a function of its choices.
+//!
+//! What the guest's vCPUs share has no memory slot, so every access to it exits *before* it takes
+//! effect. A vCPU always stands before its next such access (or port access, or sleeps in HLT); a
+//! [`Choice`] says which vCPU does its access next. Between two of its accesses a vCPU touches
+//! private memory only, so the order of the choices is the interleaving.
+
+mod choice;
+mod hang;
+mod hash;
+mod locked;
+mod machine;
+mod outcome;
+mod platform;
+mod run;
+mod seat;
+mod step;
+mod waiting;
+mod writers;
+
+pub use choice::{Choice, Chooser, Point};
+pub use hash::RunHash;
+pub use machine::ControlledMachine;
+pub use outcome::{Awaited, Ending, Problem, Waiter, Waits};
+pub use writers::Store;

@@ -1,0 +1,194 @@
+//! The interrupt controllers and timers of a controlled machine, and its clock.
+//!
+//! Time is virtual: it moves by a microsecond at each scheduling point, and jumps to the next timer
+//! when no vCPU can do anything. Nothing here knows the host's time.
+
+use devices::ioapic::{IOAPIC_BASE, IOAPIC_SIZE, IoApic, Message, MessageMode};
+use devices::lapic::{Effect, Ipi, IpiMode, LAPIC_BASE, LAPIC_SIZE, Lapic};
+use devices::pit::{PIT_FIRST, PIT_PORTS, Pit, SPEAKER_PORT};
+use devices::rtc::{RTC_DATA, RTC_INDEX, RTC_LINE, Rtc};
+
+/// Where the PIT's line ends: the MP table says so, as on a PC.
+const PIT_PIN: u8 = 2;
+
+/// What an access to the controllers asks of vCPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// INIT: back to waiting for a SIPI.
+    Init(u32),
+    /// SIPI: start at this page.
+    Startup(u32, u8),
+    /// NMI.
+    Nmi(u32),
+}
+
+/// LAPICs, IOAPIC, PIT, RTC and the clock.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Platform {
+    pub(super) lapics: Vec<Lapic>,
+    ioapic: IoApic,
+    pit: Pit,
+    rtc: Rtc,
+    /// Virtual nanoseconds.
+    now: u64,
+}
+
+impl Platform {
+    /// Nanoseconds that pass at a scheduling point.
+    const POINT: u64 = 1000;
+
+    pub(super) fn new(vcpus: u32) -> Self {
+        let lapics = (0..vcpus).map(|id| Lapic::new(id as u8, id == 0)).collect();
+        let ioapic = IoApic::new(vcpus as u8);
+        Self { lapics, ioapic, pit: Pit::new(), rtc: Rtc::new(), now: 0 }
+    }
+
+    /// Whether an access to this address is for the controllers.
+    pub(super) fn covers(address: u64) -> bool {
+        let (lapic, ioapic) = (LAPIC_SIZE, IOAPIC_SIZE);
+        (LAPIC_BASE..LAPIC_BASE + lapic).contains(&address)
+            || (IOAPIC_BASE..IOAPIC_BASE + ioapic).contains(&address)
+    }
+
+    /// Whether an access to this port is for a timer.
+    pub(super) fn covers_port(port: u16) -> bool {
+        (PIT_FIRST..PIT_FIRST + PIT_PORTS).contains(&port)
+            || matches!(port, SPEAKER_PORT | RTC_INDEX | RTC_DATA)
+    }
+
+    /// A read by this vCPU.
+    pub(super) fn read(&mut self, vcpu: u32, address: u64) -> u32 {
+        if address >= LAPIC_BASE {
+            self.lapics[vcpu as usize].read((address - LAPIC_BASE) as u32, self.now)
+        } else {
+            self.ioapic.read((address - IOAPIC_BASE) as u32)
+        }
+    }
+
+    /// A write of 32 bits by this vCPU, and what follows from it.
+    pub(super) fn write(&mut self, vcpu: u32, address: u64, value: u32) -> Vec<Signal> {
+        if address < LAPIC_BASE {
+            let message = self.ioapic.write((address - IOAPIC_BASE) as u32, value);
+            return self.send(message);
+        }
+        let offset = (address - LAPIC_BASE) as u32;
+        match self.lapics[vcpu as usize].write(offset, value, self.now) {
+            Effect::None => Vec::new(),
+            Effect::Ipi(ipi) => self.deliver(ipi),
+            Effect::EndOfInterrupt { vector } => {
+                let messages = self.ioapic.end_of_interrupt(vector);
+                self.send(messages)
+            }
+        }
+    }
+
+    /// A byte read from a timer's port.
+    pub(super) fn read_port(&mut self, port: u16) -> u8 {
+        match port {
+            RTC_INDEX | RTC_DATA => {
+                let value = self.rtc.read(port, self.now);
+                self.rtc_line();
+                value
+            }
+            port => self.pit.read(port, self.now),
+        }
+    }
+
+    /// A byte written to a timer's port.
+    pub(super) fn write_port(&mut self, port: u16, value: u8) {
+        match port {
+            RTC_INDEX | RTC_DATA => {
+                self.rtc.write(port, value, self.now);
+                self.rtc_line();
+            }
+            port => self.pit.write(port, value, self.now),
+        }
+        self.advance(self.now);
+    }
+
+    fn rtc_line(&mut self) {
+        let message = self.ioapic.set_line(RTC_LINE, self.rtc.irq());
+        self.send(message);
+    }
+
+    fn deliver(&mut self, ipi: Ipi) -> Vec<Signal> {
+        let targets = ipi.targets(&self.lapics);
+        let mut signals = Vec::new();
+        for vcpu in members(targets) {
+            let Some(lapic) = self.lapics.get_mut(vcpu as usize) else { continue };
+            match ipi.mode {
+                IpiMode::Fixed { vector } | IpiMode::LowestPriority { vector } => {
+                    lapic.accept(vector, false);
+                }
+                IpiMode::Nmi => signals.push(Signal::Nmi(vcpu)),
+                IpiMode::Init => {
+                    lapic.reset();
+                    signals.push(Signal::Init(vcpu));
+                }
+                IpiMode::Startup { vector } => signals.push(Signal::Startup(vcpu, vector)),
+                // No guest here has system management code, and a de-assert does nothing.
+                IpiMode::Smi | IpiMode::InitDeassert => {}
+            }
+        }
+        signals
+    }
+
+    /// Delivers the IOAPIC's messages. Those that no guest of ours asks for (`ExtINT` wants an 8259)
+    /// are dropped.
+    fn send(&mut self, messages: impl IntoIterator<Item = Message>) -> Vec<Signal> {
+        let mut signals = Vec::new();
+        for message in messages {
+            for vcpu in members(message.targets(&self.lapics)) {
+                let Some(lapic) = self.lapics.get_mut(vcpu as usize) else { continue };
+                match message.mode {
+                    MessageMode::Fixed { vector } | MessageMode::LowestPriority { vector } => {
+                        lapic.accept(vector, message.level);
+                    }
+                    MessageMode::Nmi => signals.push(Signal::Nmi(vcpu)),
+                    MessageMode::Init => {
+                        lapic.reset();
+                        signals.push(Signal::Init(vcpu));
+                    }
+                    MessageMode::Smi | MessageMode::ExtInt => {}
+                }
+            }
+        }
+        signals
+    }
+
+    /// A scheduling point has passed.
+    pub(super) fn tick(&mut self) -> Vec<Signal> {
+        self.advance(self.now + Self::POINT)
+    }
+
+    /// Jumps to the next timer. `None` if none is armed.
+    pub(super) fn jump(&mut self) -> Option<Vec<Signal>> {
+        // A PIT that nobody listens to is no timer that could wake anybody.
+        let pit = if self.ioapic.masked(PIT_PIN) { None } else { self.pit.next_deadline() };
+        let lapics = self.lapics.iter().filter_map(Lapic::next_deadline);
+        let next = lapics.chain(pit).chain(self.rtc.next_deadline()).min()?;
+        Some(self.advance(next.max(self.now)))
+    }
+
+    fn advance(&mut self, now: u64) -> Vec<Signal> {
+        self.now = now;
+        for lapic in &mut self.lapics {
+            lapic.advance(now);
+        }
+        let mut signals = Vec::new();
+        if !self.ioapic.masked(PIT_PIN) && self.pit.advance(now) > 0 {
+            let rise = self.ioapic.set_line(PIT_PIN, true);
+            signals = self.send(rise);
+            let fall = self.ioapic.set_line(PIT_PIN, false);
+            signals.extend(self.send(fall));
+        }
+        self.rtc.advance(now);
+        self.rtc_line();
+        signals
+    }
+}
+
+/// The vCPUs of a set.
+fn members(set: u64) -> impl Iterator<Item = u32> {
+    (0..64).filter(move |vcpu| set >> vcpu & 1 != 0)
+}

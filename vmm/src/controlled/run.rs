@@ -1,0 +1,84 @@
+//! The loop: what can happen, who decides, do it.
+
+use super::ControlledMachine;
+use super::choice::{Choice, Chooser, Point};
+use super::outcome::{Awaited, Ending, Waiter, Waits};
+use super::seat::State;
+use crate::cpu::Cpu;
+use crate::error::{Error, Result};
+
+impl ControlledMachine {
+    /// Runs until the guest ends, fails, or has passed `budget` scheduling points.
+    pub fn run(&mut self, chooser: &mut dyn Chooser, budget: u64) -> Result<Ending> {
+        let mut enabled = Vec::new();
+        while self.points < budget {
+            self.list_enabled(&mut enabled);
+            if enabled.is_empty() {
+                if let Some(signals) = self.platform.jump() {
+                    for signal in signals {
+                        self.signal(signal)?;
+                    }
+                    continue;
+                }
+                if self.prove_hang()? {
+                    return Ok(Ending::Hang { proven: true });
+                }
+                continue;
+            }
+            let point = Point {
+                number: self.points,
+                enabled: &enabled,
+                last: self.last,
+                hash: self.hash.value(),
+            };
+            let choice = chooser.choose(&point);
+            if !enabled.contains(&choice) {
+                return Err(Error::Config {
+                    setting: "schedule",
+                    value: format!("{choice:?}"),
+                    problem: format!("not possible at point {}: {enabled:?} are", self.points),
+                });
+            }
+            if let Some(ending) = self.take(choice)? {
+                return Ok(ending);
+            }
+        }
+        Ok(Ending::Budget)
+    }
+
+    fn list_enabled(&mut self, enabled: &mut Vec<Choice>) {
+        enabled.clear();
+        for (vcpu, (seat, lapic)) in (0..).zip(self.seats.iter_mut().zip(&self.platform.lapics)) {
+            if seat.is_ready() {
+                enabled.push(Choice::Step(vcpu));
+            }
+            let awake = seat.state != State::WaitForSipi;
+            if awake && lapic.pending().is_some() && seat.cpu.takes_interrupts() {
+                enabled.push(Choice::Interrupt(vcpu));
+            }
+        }
+    }
+
+    /// Who waits for what.
+    pub fn waiters(&mut self) -> Result<Vec<Waiter>> {
+        let mut waiters = Vec::new();
+        for (vcpu, seat) in (0..).zip(&mut self.seats) {
+            let waits = match seat.state {
+                State::WaitForSipi => Waits::ForSipi,
+                State::Halted => Waits::ForInterrupt,
+                State::Waiting(_) => {
+                    let awaited = |(address, value): (u64, &crate::exit::Bytes)| Awaited {
+                        address,
+                        value: value.clone(),
+                        writer: self.writers.last(address, value.len()).cloned(),
+                    };
+                    Waits::ForChange(seat.trail.reads().map(awaited).collect())
+                }
+                State::Ready | State::Access(_) => Waits::Not,
+            };
+            let (registers, system) = (seat.cpu.registers()?, seat.cpu.system_registers()?);
+            waiters.push(Waiter { vcpu, waits, registers, system });
+        }
+        Ok(waiters)
+    }
+}

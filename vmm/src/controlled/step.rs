@@ -1,0 +1,286 @@
+//! One choice: a vCPU does the access that it stands before, and runs to its next one.
+
+use super::ControlledMachine;
+use super::choice::Choice;
+use super::hash::of_registers;
+use super::outcome::{Ending, Problem};
+use super::platform::{Platform, Signal};
+use super::seat::State;
+use super::writers::Store;
+use crate::board::Answer;
+use crate::cpu::Cpu;
+use crate::error::Result;
+use crate::exit::{Bytes, Entry, Exit};
+use crate::kvm::debug::GuestDebug;
+
+/// Tags of the run hash.
+mod tag {
+    pub(super) const READ: u64 = 1;
+    pub(super) const WRITE: u64 = 2;
+    pub(super) const PORT_READ: u64 = 3;
+    pub(super) const PORT_WRITE: u64 = 4;
+    pub(super) const INTERRUPT: u64 = 5;
+    pub(super) const HALT: u64 = 6;
+}
+
+impl ControlledMachine {
+    /// Does what was chosen. `Some` if the run is over.
+    pub(super) fn take(&mut self, choice: Choice) -> Result<Option<Ending>> {
+        self.points += 1;
+        for signal in self.platform.tick() {
+            self.signal(signal)?;
+        }
+        let vcpu = choice.vcpu();
+        self.last = Some(vcpu);
+        let state = std::mem::replace(&mut self.seats[vcpu as usize].state, State::Ready);
+        let entry = match (choice, state) {
+            (Choice::Interrupt(_), state) => {
+                self.interrupt(vcpu)?;
+                match state {
+                    // The access comes first: an interrupt is taken between two instructions.
+                    State::Access(exit) | State::Waiting(exit) => self.perform(vcpu, &exit)?,
+                    _ => Ok(Entry::Resume),
+                }
+            }
+            (Choice::Step(_), State::Access(exit) | State::Waiting(exit)) => {
+                self.perform(vcpu, &exit)?
+            }
+            (Choice::Step(_), _) => Ok(Entry::Resume),
+        };
+        match entry {
+            Ok(entry) => self.go(vcpu, entry),
+            Err(ending) => Ok(Some(ending)),
+        }
+    }
+
+    /// Gives the vCPU its pending interrupt.
+    fn interrupt(&mut self, vcpu: u32) -> Result<()> {
+        if let Some(vector) = self.platform.lapics[vcpu as usize].acknowledge() {
+            self.hash.add([tag::INTERRUPT, vcpu.into(), vector.into()]);
+            let seat = &mut self.seats[vcpu as usize];
+            seat.trail.clear();
+            seat.cpu.interrupt(vector)?;
+        }
+        Ok(())
+    }
+
+    /// Does the access that a vCPU stands before.
+    fn perform(&mut self, vcpu: u32, exit: &Exit) -> Result<Result<Entry, Ending>> {
+        match exit {
+            Exit::MmioRead { address, size } if Platform::covers(*address) => {
+                let value = self.platform.read(vcpu, *address);
+                self.seats[vcpu as usize].trail.clear();
+                let mut data = Bytes::from_slice(&value.to_le_bytes());
+                data.resize(usize::from(*size), 0);
+                self.note(tag::READ, vcpu, *address, &data)?;
+                Ok(Ok(Entry::Data(data)))
+            }
+            Exit::MmioWrite { address, data } if Platform::covers(*address) => {
+                let mut word = [0; 4];
+                let length = data.len().min(4);
+                word[..length].copy_from_slice(&data[..length]);
+                self.note(tag::WRITE, vcpu, *address, data)?;
+                self.seats[vcpu as usize].trail.clear();
+                // Controllers have 32-bit registers; anything else is not theirs (SDM 11.4.1).
+                if data.len() == 4 {
+                    for signal in self.platform.write(vcpu, *address, u32::from_le_bytes(word)) {
+                        self.signal(signal)?;
+                    }
+                }
+                Ok(Ok(Entry::Resume))
+            }
+            Exit::MmioRead { address, size } if self.is_watched(*address) => {
+                self.load(vcpu, *address, *size).map(Ok)
+            }
+            Exit::MmioWrite { address, data } if self.is_watched(*address) => {
+                self.store(vcpu, *address, data)?;
+                Ok(Ok(Entry::Resume))
+            }
+            exit => self.ask_the_board(vcpu, exit),
+        }
+    }
+
+    /// A load from a watched page; a locked instruction's store belongs to it.
+    fn load(&mut self, vcpu: u32, address: u64, size: u8) -> Result<Entry> {
+        let mut data = Bytes::from_elem(0, usize::from(size));
+        self.memory.read(address, &mut data)?;
+        self.note(tag::READ, vcpu, address, &data)?;
+        let seat = &mut self.seats[vcpu as usize];
+        seat.trail.read(address, &data);
+        let rip = seat.cpu.registers()?.rip;
+        if !self.instructions.is_locked(rip, &seat.cpu, &self.memory)? {
+            return Ok(Entry::Data(data));
+        }
+        match seat.cpu.run(Entry::Data(data.clone()))? {
+            Exit::MmioWrite { address, data } if self.is_watched(address) => {
+                self.store(vcpu, address, &data)?;
+                Ok(Entry::Resume)
+            }
+            // A locked instruction that faulted or was interrupted before its store: it is as if
+            // the load had been a plain one, and what came instead is next.
+            other => {
+                self.seats[vcpu as usize].state = State::Access(other);
+                Ok(Entry::Resume)
+            }
+        }
+    }
+
+    fn store(&mut self, vcpu: u32, address: u64, data: &Bytes) -> Result<()> {
+        let mut before = Bytes::from_elem(0, data.len());
+        self.memory.read(address, &mut before)?;
+        self.note(tag::WRITE, vcpu, address, data)?;
+        if before == *data {
+            // Nothing has changed for anybody: a spin lock's XCHG is no progress.
+            self.seats[vcpu as usize].trail.read(address, data);
+            return Ok(());
+        }
+        self.memory.write(address, data)?;
+        let rip = self.seats[vcpu as usize].cpu.registers()?.rip;
+        let store = Store { address, value: data.clone(), vcpu, rip, point: self.points };
+        self.writers.put(store);
+        for (id, seat) in (0..).zip(&mut self.seats) {
+            if id == vcpu || seat.trail.watches(address, data.len()) {
+                seat.wake();
+            }
+        }
+        Ok(())
+    }
+
+    fn ask_the_board(&mut self, vcpu: u32, exit: &Exit) -> Result<Result<Entry, Ending>> {
+        let seat = &mut self.seats[vcpu as usize];
+        seat.trail.clear();
+        let answer = match exit {
+            Exit::PortRead { port, size: 1, count: 1 } if Platform::covers_port(*port) => {
+                Answer::Enter(Entry::Data(Bytes::from_slice(&[self.platform.read_port(*port)])))
+            }
+            Exit::PortWrite { port, size: 1, data } if Platform::covers_port(*port) => {
+                data.iter().for_each(|value| self.platform.write_port(*port, *value));
+                Answer::Enter(Entry::Resume)
+            }
+            exit => self.board.answer(&mut seat.cpu, exit)?,
+        };
+        match exit {
+            Exit::PortWrite { port, data, .. } => {
+                self.hash.add([tag::PORT_WRITE, vcpu.into(), (*port).into()]);
+                self.hash.add_bytes(data);
+            }
+            Exit::PortRead { port, .. } => {
+                self.hash.add([tag::PORT_READ, vcpu.into(), (*port).into()]);
+                if let Answer::Enter(Entry::Data(data)) = &answer {
+                    self.hash.add_bytes(data);
+                }
+            }
+            _ => {}
+        }
+        Ok(match answer {
+            Answer::Enter(entry) => Ok(entry),
+            Answer::End(code) => Err(Ending::Guest { code }),
+            Answer::Unanswered => Err(Ending::Problem(Problem { vcpu, exit: exit.clone() })),
+        })
+    }
+
+    /// Runs a vCPU to its next scheduling point.
+    fn go(&mut self, vcpu: u32, mut entry: Entry) -> Result<Option<Ending>> {
+        loop {
+            // `load` has already run into the next access.
+            if let State::Access(_) = self.seats[vcpu as usize].state {
+                return Ok(None);
+            }
+            let wanted = self.platform.lapics[vcpu as usize].pending().is_some()
+                && !self.seats[vcpu as usize].cpu.takes_interrupts()
+                && !self.stands_at_halt(vcpu)?;
+            let seat = &mut self.seats[vcpu as usize];
+            if seat.stepping != wanted {
+                // An access that is not yet completed ends with this step.
+                seat.cpu.set_debug(&GuestDebug { step: wanted, ..Default::default() })?;
+                seat.stepping = wanted;
+            }
+            match seat.cpu.run(entry)? {
+                // Interrupts are on again: whether the pending one is taken here is a choice.
+                Exit::Debug { .. } if seat.cpu.takes_interrupts() => return Ok(None),
+                Exit::Kicked | Exit::InterruptWindow | Exit::Debug { .. } => {}
+                Exit::Halt => {
+                    seat.state = State::Halted;
+                    self.hash.add([tag::HALT, vcpu.into()]);
+                    return Ok(None);
+                }
+                exit @ (Exit::MmioRead { .. }
+                | Exit::MmioWrite { .. }
+                | Exit::PortRead { .. }
+                | Exit::PortWrite { .. }) => {
+                    self.park(vcpu, exit)?;
+                    return Ok(None);
+                }
+                exit => return Ok(Some(Ending::Problem(Problem { vcpu, exit }))),
+            }
+            entry = Entry::Resume;
+        }
+    }
+
+    /// The vCPU stands before an access. Has it been there before?
+    fn park(&mut self, vcpu: u32, exit: Exit) -> Result<()> {
+        let watched_read =
+            matches!(exit, Exit::MmioRead { address, .. } if self.is_watched(address));
+        let seat = &mut self.seats[vcpu as usize];
+        let round = watched_read && seat.trail.arrive(of_registers(&seat.cpu.registers()?));
+        seat.state = if round { State::Waiting(exit) } else { State::Access(exit) };
+        Ok(())
+    }
+
+    fn stands_at_halt(&mut self, vcpu: u32) -> Result<bool> {
+        const HLT: u8 = 0xf4;
+        let seat = &mut self.seats[vcpu as usize];
+        let rip = seat.cpu.registers()?.rip;
+        let mut byte = [0];
+        match seat.cpu.translate(rip)? {
+            Some(address) => Ok(self.memory.read(address, &mut byte).is_ok() && byte[0] == HLT),
+            None => Ok(false),
+        }
+    }
+
+    /// Does to a vCPU what an IPI asks.
+    pub(super) fn signal(&mut self, signal: Signal) -> Result<()> {
+        match signal {
+            Signal::Init(vcpu) => {
+                let seat = &mut self.seats[vcpu as usize];
+                let (registers, system) = seat.reset;
+                seat.cpu.set_system_registers(&system)?;
+                seat.cpu.set_registers(&registers)?;
+                seat.trail.clear();
+                seat.state = State::WaitForSipi;
+            }
+            Signal::Startup(vcpu, page) => {
+                let seat = &mut self.seats[vcpu as usize];
+                if seat.state == State::WaitForSipi {
+                    let (mut registers, mut system) = seat.reset;
+                    system.cs.selector = u16::from(page) << 8;
+                    system.cs.base = u64::from(page) << 12;
+                    registers.rip = 0;
+                    seat.cpu.set_system_registers(&system)?;
+                    seat.cpu.set_registers(&registers)?;
+                    seat.state = State::Ready;
+                }
+            }
+            Signal::Nmi(vcpu) => {
+                let seat = &mut self.seats[vcpu as usize];
+                seat.cpu.nmi()?;
+                seat.wake();
+                if seat.state == State::Halted {
+                    seat.state = State::Ready;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_watched(&self, address: u64) -> bool {
+        self.memory.watched().iter().any(|range| range.contains(&address))
+    }
+
+    fn note(&mut self, tag: u64, vcpu: u32, address: u64, data: &Bytes) -> Result<()> {
+        let rip = self.seats[vcpu as usize].cpu.registers()?.rip;
+        self.hash.add([tag, vcpu.into(), rip, address]);
+        self.hash.add_bytes(data);
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! Telling a vCPU that waits from one that gets on.
+//!
+//! A vCPU that comes back to a scheduling point with the same registers, having changed nothing
+//! and having read only values that have not changed since, would do the same again: it waits for
+//! one of those values. That is a heuristic: state that it keeps in private memory is not looked
+//! at. So a hang is only called proven after `hang.rs` has compared the whole machine.
+
+use std::collections::BTreeMap;
+
+use crate::exit::Bytes;
+
+/// The longest loop that is recognised, in scheduling points.
+const MAX_LOOP: usize = 64;
+
+/// What a vCPU has done since it last changed anything.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trail {
+    /// The registers' hash at each scheduling point.
+    points: Vec<u64>,
+    /// What it read, by guest-physical address.
+    reads: BTreeMap<u64, Bytes>,
+}
+
+impl Trail {
+    /// It changed something, or somebody else did that to it: it gets on.
+    pub(super) fn clear(&mut self) {
+        self.points.clear();
+        self.reads.clear();
+    }
+
+    /// It read a value that it shares.
+    pub(super) fn read(&mut self, address: u64, value: &Bytes) {
+        let same = self.reads.get(&address).is_none_or(|before| before == value);
+        if !same {
+            self.clear();
+        }
+        self.reads.insert(address, value.clone());
+    }
+
+    /// It has come to a scheduling point with these registers. True if it has been there before.
+    pub(super) fn arrive(&mut self, registers: u64) -> bool {
+        if self.points.contains(&registers) {
+            return true;
+        }
+        if self.points.len() == MAX_LOOP {
+            self.clear();
+        }
+        self.points.push(registers);
+        false
+    }
+
+    /// What it waits for: where, and the value that it keeps reading.
+    pub(super) fn reads(&self) -> impl Iterator<Item = (u64, &Bytes)> {
+        self.reads.iter().map(|(address, value)| (*address, value))
+    }
+
+    /// Whether a change of these bytes concerns it.
+    pub(super) fn watches(&self, address: u64, length: usize) -> bool {
+        let end = address + length as u64;
+        self.reads.iter().any(|(at, value)| *at < end && address < at + value.len() as u64)
+    }
+}
+
+#[cfg(test)]
+#[path = "waiting_tests.rs"]
+mod tests;
