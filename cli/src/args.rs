@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use experiments::StrategyKind;
 use vmm::CpuCount;
 use vmm::identity::Identity;
 use vmm::jitter::JitterSpec;
@@ -34,6 +35,10 @@ Exit status: 0 no failure found, 1 failure found, 2 wrong usage or input, 3 the 
 pub(crate) enum Command {
     /// Boots a guest and watches it
     Run(Box<RunArgs>),
+    /// Searches interleavings for one that fails
+    Hunt(Box<HuntArgs>),
+    /// Runs a finding again: 0 if it happens exactly as recorded, 1 if not
+    Replay(ReplayArgs),
     /// Lists the guests that come with jitterbug
     Guests(ListArgs),
     /// Tries what this host's KVM can do, and says what jitterbug will use
@@ -88,6 +93,75 @@ pub(crate) struct RunArgs {
     /// Print one JSON report on stdout, the guest's console inside it
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HuntArgs {
+    /// A guest of the catalogue (`jitterbug guests`), or a file: an ELF64 kernel with a PVH note
+    #[arg(value_name = "GUEST|FILE")]
+    pub(crate) guest: String,
+
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+
+    /// Who decides what happens next: round-robin, random or pct
+    #[arg(long, default_value_t, value_name = "S", value_parser = crate::hunt::strategy)]
+    pub(crate) strategy: StrategyKind,
+
+    /// The depth of the bugs to look for (pct)
+    #[arg(long, default_value_t = 2, value_name = "D", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) depth: u32,
+
+    /// At most so many runs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) runs: Option<u64>,
+
+    /// At most so long
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) time: Option<Duration>,
+
+    /// The seed of everything random
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+
+    /// Cut a run short after so many scheduling points
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) budget: u64,
+
+    /// Go on after a failure
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+
+    /// Run every schedule twice, and report those that come out differently (status 1)
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    /// Where to write findings
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// An ELF file with the guest's symbols, or `none` [default: the guest's image]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) symbols: Option<PathBuf>,
+
+    /// Print one JSON report on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The finding's file
+    #[arg(value_name = "FINDING")]
+    pub(crate) finding: PathBuf,
+
+    /// The guest, if it is not where it was
+    #[arg(long, value_name = "GUEST|FILE")]
+    pub(crate) guest: Option<String>,
+
+    /// Replay so many times
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) repeat: u64,
 }
 
 #[derive(Debug, Args)]

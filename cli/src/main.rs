@@ -4,8 +4,10 @@ mod args;
 mod console;
 mod doctor;
 mod guest;
+mod hunt;
 mod list;
 mod progress;
+mod replay;
 mod report;
 mod run;
 mod scripts;
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
     log_to_stderr(cli.verbose);
     let result = match &cli.command {
         Command::Run(args) => run::run(&cli, args),
+        Command::Hunt(args) => hunt::run(&cli, args),
+        Command::Replay(args) => replay::run(&cli, args),
         Command::Guests(args) => list::run(args),
         Command::Doctor(args) => doctor::run(&cli, args),
     };

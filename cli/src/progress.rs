@@ -32,12 +32,17 @@ impl Progress {
         Self { bar, start: Instant::now() }
     }
 
+    /// Shows this on the live line.
+    pub(crate) fn message(&self, text: String) {
+        self.bar.set_message(text);
+        self.bar.tick();
+    }
+
     /// So many runs are done, and so many of them failed.
     pub(crate) fn update(&self, runs: u64, failed: u64) {
         let rate = runs as f64 / self.start.elapsed().as_secs_f64().max(1e-3);
         let of = self.bar.length().map(|all| format!(" of {all}")).unwrap_or_default();
-        self.bar.set_message(format!("{runs}{of} runs, {failed} failed, {rate:.1} runs/s"));
-        self.bar.tick();
+        self.message(format!("{runs}{of} runs, {failed} failed, {rate:.1} runs/s"));
     }
 
     /// Prints a line on standard error, above the live line.

@@ -1,0 +1,166 @@
+//! `jitterbug hunt`: searches interleavings for a failure.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use experiments::hunt::{Next, Progress as Searched, Told};
+use experiments::{Finding, Hunt, StrategyKind, hunt};
+use serde::Serialize;
+use vmm::Host;
+use vmm::interrupts::Interrupts;
+
+use crate::args::{Cli, HuntArgs};
+use crate::guest::Guest;
+use crate::progress::Progress;
+use crate::report::print_json;
+use crate::status::Status;
+use crate::tell;
+
+/// The report of `hunt --json`.
+#[derive(Serialize)]
+struct Report<'a> {
+    format: u32,
+    guest: &'a str,
+    strategy: &'a str,
+    depth: u32,
+    seed: u64,
+    seconds: f64,
+    runs: u64,
+    distinct: u64,
+    failed: u64,
+    cut_short: u64,
+    diverged: u64,
+    points: u64,
+    findings: &'a [Found],
+}
+
+/// A failure and the file that it was written to.
+#[derive(Serialize)]
+struct Found {
+    file: PathBuf,
+    after_seconds: f64,
+    finding: Finding,
+}
+
+/// Searches, reports, and says what it comes to.
+pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
+    let start = Instant::now();
+    let interrupts = Interrupts::take()?;
+    let guest = Guest::find(&args.guest)?;
+    let symbols = guest.symbols(args.symbols.as_deref())?;
+    let setting = Hunt {
+        machine: guest.machine(&args.machine)?,
+        strategy: args.strategy,
+        depth: args.depth,
+        seed: args.seed,
+        runs: args.runs.unwrap_or(u64::MAX),
+        time: args.time,
+        budget: args.budget,
+        keep_going: args.keep_going,
+        verify: args.verify,
+    };
+    let host = Host::open(&cli.kvm)?;
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("--out {}: can't be made", args.out.display()))?;
+    let progress = Progress::of(args.runs);
+    let mut found: Vec<Found> = Vec::new();
+    let mut broken = None;
+    let searched = hunt(&host, &setting, symbols.as_deref(), |searched, told| {
+        if let Told::Diverged(divergence) = told {
+            progress.print(&format!(
+                "jitterbug: run {}: the same schedule came out differently: {divergence}",
+                searched.runs - 1
+            ));
+        }
+        if let Told::Failed(finding) = told {
+            match keep(&args.out, &guest, finding) {
+                Ok(file) => {
+                    let after_seconds = start.elapsed().as_secs_f64();
+                    show(&progress, finding, &file, searched, after_seconds, found.is_empty());
+                    found.push(Found { file, after_seconds, finding: finding.clone() });
+                }
+                Err(error) => broken = Some(error),
+            }
+        }
+        let rate = searched.runs as f64 / progress.seconds().max(1e-3);
+        progress.message(format!(
+            "{} runs, {rate:.0} runs/s, {} distinct, {} failed",
+            searched.runs, searched.distinct, searched.failed
+        ));
+        if broken.is_some() || interrupts.arrived() { Next::Stop } else { Next::GoOn }
+    })?;
+    progress.finish();
+    if let Some(error) = broken {
+        return Err(error);
+    }
+    if setting.runs == 0 || searched.runs == 0 {
+        bail!("no run was made: give --runs and --time more room");
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    summarise(&searched, seconds, args.verify);
+    if args.json {
+        print_json(&Report {
+            format: crate::report::FORMAT,
+            guest: &args.guest,
+            strategy: args.strategy.name(),
+            depth: args.depth,
+            seed: args.seed,
+            seconds,
+            runs: searched.runs,
+            distinct: searched.distinct,
+            failed: searched.failed,
+            cut_short: searched.cut_short,
+            diverged: searched.diverged,
+            points: searched.points,
+            findings: &found,
+        })?;
+    }
+    let clean = searched.failed == 0 && searched.diverged == 0;
+    Ok(if clean { Status::Clean } else { Status::Failure })
+}
+
+/// Writes a finding to a file of its own: `GUEST-SEED-RUN.finding`.
+fn keep(folder: &Path, guest: &Guest, finding: &Finding) -> Result<PathBuf> {
+    let stem = Path::new(&guest.image.name).file_stem().unwrap_or_default().to_string_lossy();
+    let file =
+        folder.join(format!("{stem}-{}-{}.finding", finding.search.seed, finding.search.run));
+    finding.write(&file)?;
+    Ok(file)
+}
+
+fn show(
+    progress: &Progress,
+    finding: &Finding,
+    file: &Path,
+    searched: &Searched,
+    seconds: f64,
+    in_full: bool,
+) {
+    progress.print(&format!(
+        "jitterbug: {} in run {} after {seconds:.2} s ({} runs)",
+        finding.verdict, finding.search.run, searched.runs
+    ));
+    if in_full {
+        for row in &finding.waits {
+            progress.print(&row.to_string());
+        }
+        progress.print(&format!("schedule: {}", finding.schedule));
+    }
+    progress.print(&format!("again: jitterbug replay {}", file.display()));
+}
+
+fn summarise(searched: &Searched, seconds: f64, verified: bool) {
+    let repeatable =
+        if verified { format!(", {} not repeatable", searched.diverged) } else { String::new() };
+    tell::user(&format!(
+        "jitterbug: {} runs ({} distinct) in {seconds:.1} s, {} failed, {} cut short by \
+         --budget{repeatable}",
+        searched.runs, searched.distinct, searched.failed, searched.cut_short
+    ));
+}
+
+/// The strategies, for clap.
+pub(crate) fn strategy(text: &str) -> Result<StrategyKind, String> {
+    text.parse()
+}

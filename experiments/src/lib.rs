@@ -1,0 +1,21 @@
+//! Searching for failures among interleavings, and running one again.
+//!
+//! * [`strategy`]: who decides what happens next;
+//! * [`schedule`]: the decisions of a run, as a short text;
+//! * [`mod@hunt`]: run after run until one fails;
+//! * [`finding`]: a failure as a file;
+//! * [`mod@replay`]: a finding run again, checked at every switch;
+//! * [`waits`]: who waits for what, by name.
+
+pub mod finding;
+pub mod hunt;
+pub mod replay;
+pub mod schedule;
+pub mod strategy;
+pub mod waits;
+
+pub use finding::Finding;
+pub use hunt::{Hunt, hunt};
+pub use replay::{Recorded, Replay, replay};
+pub use schedule::Schedule;
+pub use strategy::{Strategy, StrategyKind};

@@ -1,0 +1,110 @@
+//! The decisions of a run, as a text short enough to paste into a chat.
+//!
+//! ```text
+//! 0@120>3@44>3!>0@9
+//! ```
+//! vCPU 0 goes on for 120 scheduling points, then vCPU 3 for 44, then vCPU 3 takes its pending
+//! interrupt, then vCPU 0 goes on for 9.
+
+use std::fmt;
+use std::str::FromStr;
+
+use vmm::controlled::Choice;
+
+/// The longest schedule that is read: more is no schedule that anything here has made.
+const MAX_POINTS: u64 = 100_000_000;
+
+/// A stretch of a schedule: the same choice, so many times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// What was chosen.
+    pub choice: Choice,
+    /// How often in a row; always 1 for an interrupt.
+    pub points: u64,
+}
+
+/// The decisions of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schedule {
+    stretches: Vec<Stretch>,
+}
+
+/// A text that is no schedule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("schedule: `{part}` is not like 0@120 or 3!: {problem}")]
+pub struct ScheduleError {
+    part: String,
+    problem: &'static str,
+}
+
+impl Schedule {
+    /// Adds a decision.
+    pub fn push(&mut self, choice: Choice) {
+        match self.stretches.last_mut() {
+            Some(last) if last.choice == choice && matches!(choice, Choice::Step(_)) => {
+                last.points += 1;
+            }
+            _ => self.stretches.push(Stretch { choice, points: 1 }),
+        }
+    }
+
+    /// The stretches, in order.
+    pub fn stretches(&self) -> &[Stretch] {
+        &self.stretches
+    }
+
+    /// How many decisions it holds.
+    pub fn points(&self) -> u64 {
+        self.stretches.iter().map(|stretch| stretch.points).sum()
+    }
+
+    /// The decisions, one by one.
+    pub fn choices(&self) -> impl Iterator<Item = Choice> + '_ {
+        self.stretches.iter().flat_map(|stretch| (0..stretch.points).map(move |_| stretch.choice))
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, stretch) in self.stretches.iter().enumerate() {
+            if number > 0 {
+                f.write_str(">")?;
+            }
+            match stretch.choice {
+                Choice::Step(vcpu) => write!(f, "{vcpu}@{}", stretch.points)?,
+                Choice::Interrupt(vcpu) => write!(f, "{vcpu}!")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Schedule {
+    type Err = ScheduleError;
+
+    fn from_str(text: &str) -> Result<Self, ScheduleError> {
+        let mut stretches = Vec::new();
+        let mut total = 0u64;
+        for part in text.split('>').map(str::trim).filter(|_| !text.trim().is_empty()) {
+            let refuse = |problem| ScheduleError { part: part.chars().take(40).collect(), problem };
+            let number = |text: &str| text.parse::<u32>().map_err(|_| refuse("no vCPU's number"));
+            let stretch = if let Some(vcpu) = part.strip_suffix('!') {
+                Stretch { choice: Choice::Interrupt(number(vcpu)?), points: 1 }
+            } else {
+                let (vcpu, points) = part.split_once('@').ok_or_else(|| refuse("no @"))?;
+                let points = points.parse().map_err(|_| refuse("no count"))?;
+                Stretch { choice: Choice::Step(number(vcpu)?), points }
+            };
+            total = total.saturating_add(stretch.points);
+            if stretch.points == 0 || total > MAX_POINTS {
+                return Err(refuse("the count is out of bounds"));
+            }
+            stretches.push(stretch);
+        }
+        Ok(Self { stretches })
+    }
+}
+
+#[cfg(test)]
+#[path = "schedule_tests.rs"]
+mod tests;

@@ -1,0 +1,84 @@
+//! Who decides what happens next.
+
+mod pct;
+mod simple;
+
+use std::fmt;
+use std::str::FromStr;
+
+use rand::{RngExt as _, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use vmm::controlled::Chooser;
+
+pub use pct::Pct;
+pub use simple::{Fixed, Random, RoundRobin};
+
+/// Decides the runs of a search, one after the other.
+pub trait Strategy: Chooser {
+    /// A new run begins. `length` is how many scheduling points the runs so far took at most.
+    fn begin(&mut self, run: u64, length: u64);
+}
+
+/// A strategy's name on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StrategyKind {
+    /// Each vCPU in turn: one schedule, to see that a guest works at all.
+    RoundRobin,
+    /// Any of what is possible, with the same probability.
+    #[default]
+    Random,
+    /// Random priorities with a few points at which they change (PCT, ASPLOS 2010).
+    Pct,
+}
+
+impl StrategyKind {
+    const ALL: [Self; 3] = [Self::RoundRobin, Self::Random, Self::Pct];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round-robin",
+            Self::Random => "random",
+            Self::Pct => "pct",
+        }
+    }
+
+    /// Makes the strategy for a search.
+    pub fn make(self, seed: u64, vcpus: u32, depth: u32) -> Box<dyn Strategy> {
+        match self {
+            Self::RoundRobin => Box::new(RoundRobin),
+            Self::Random => Box::new(Random::new(seed)),
+            Self::Pct => Box::new(Pct::new(seed, vcpus, depth)),
+        }
+    }
+}
+
+impl fmt::Display for StrategyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for StrategyKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| "give round-robin, random or pct".into())
+    }
+}
+
+/// The random stream of one run: runs don't depend on each other, so any of them can be had again.
+fn stream(seed: u64, run: u64) -> ChaCha8Rng {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    generator.set_stream(run);
+    generator
+}
+
+/// A number below `count`, which is not 0.
+fn below(generator: &mut ChaCha8Rng, count: u64) -> u64 {
+    let wide = u128::from(generator.random::<u64>()) * u128::from(count);
+    (wide >> 64) as u64
+}

@@ -1,0 +1,149 @@
+//! Who waits for what, by name.
+
+use std::fmt;
+
+use object::LittleEndian as LE;
+use object::elf::{FileHeader64, PT_LOAD};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use probes::{Stack, Symbols, unwind};
+use serde::{Deserialize, Serialize};
+use vmm::controlled::{Awaited, Store, Waiter, Waits};
+use vmm::memory::Memory;
+
+/// One vCPU's line of the table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// The vCPU.
+    pub vcpu: u32,
+    /// What it waits for: `change`, `interrupt`, `sipi`, or `nothing`.
+    pub waits_for: String,
+    /// Its stack, by name where there are symbols; empty for a vCPU that was never started.
+    pub stack: String,
+    /// The values that it waits to see changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<Value>,
+}
+
+/// A value that a vCPU waits to see changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Value {
+    /// The variable, or the guest-physical address.
+    pub variable: String,
+    /// What it reads there.
+    pub value: String,
+    /// Who wrote it last in this run, where, and at which scheduling point.
+    pub last_writer: String,
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.waits_for.as_str() {
+            "sipi" => return write!(f, "vCPU {}: not started: waits for its SIPI", self.vcpu),
+            "interrupt" => write!(f, "vCPU {}: sleeps, and no interrupt is on its way", self.vcpu)?,
+            "change" => write!(f, "vCPU {}: waits", self.vcpu)?,
+            _ => write!(f, "vCPU {}: could run on", self.vcpu)?,
+        }
+        for (number, value) in self.values.iter().enumerate() {
+            let joint = if number == 0 { " for" } else { " or" };
+            write!(
+                f,
+                "{joint} {} to change from {} ({})",
+                value.variable, value.value, value.last_writer
+            )?;
+        }
+        write!(f, "\n  {}", self.stack)
+    }
+}
+
+/// Gives names to what a run's waiters are and wait for.
+#[derive(Clone, Copy)]
+pub struct Names<'a> {
+    /// The guest's symbols, if it has any.
+    pub symbols: Option<&'a Symbols>,
+    /// The guest's image, which says where linear addresses are in guest-physical memory.
+    pub image: &'a [u8],
+}
+
+impl Names<'_> {
+    /// The table.
+    pub fn table(&self, waiters: &[Waiter], memory: &Memory) -> Vec<Row> {
+        waiters.iter().map(|waiter| self.row(waiter, memory)).collect()
+    }
+
+    fn row(&self, waiter: &Waiter, memory: &Memory) -> Row {
+        let (waits_for, values) = match &waiter.waits {
+            Waits::ForSipi => ("sipi", Vec::new()),
+            Waits::ForInterrupt => ("interrupt", Vec::new()),
+            Waits::ForChange(awaited) => {
+                ("change", awaited.iter().map(|a| self.value(a)).collect())
+            }
+            Waits::Not => ("nothing", Vec::new()),
+        };
+        let stack = if waits_for == "sipi" {
+            String::new()
+        } else {
+            let frames = unwind::walk(&waiter.registers, &waiter.system, memory);
+            Stack::new(&frames, self.symbols).to_string()
+        };
+        Row { vcpu: waiter.vcpu, waits_for: waits_for.into(), stack, values }
+    }
+
+    fn value(&self, awaited: &Awaited) -> Value {
+        let last_writer = match &awaited.writer {
+            Some(store) => self.writer(store),
+            None => "never written in this run".into(),
+        };
+        Value {
+            variable: self.variable(awaited.address),
+            value: number(&awaited.value),
+            last_writer,
+        }
+    }
+
+    fn writer(&self, store: &Store) -> String {
+        // Behind a plain store, so one byte back is inside it, as with return addresses.
+        let inside = store.rip.wrapping_sub(1);
+        let symbols = self.symbols;
+        let function = symbols
+            .and_then(|symbols| symbols.function(inside))
+            .map_or_else(|| format!("{:#x}", store.rip), |(name, _)| name.to_owned());
+        let line = symbols
+            .and_then(|symbols| symbols.line(inside))
+            .map(|line| {
+                format!(" ({}:{})", line.file.rsplit('/').next().unwrap_or_default(), line.line)
+            })
+            .unwrap_or_default();
+        format!(
+            "written {} by vCPU {} in {function}{line} at point {}",
+            number(&store.value),
+            store.vcpu,
+            store.point
+        )
+    }
+
+    /// The variable at a guest-physical address.
+    pub fn variable(&self, physical: u64) -> String {
+        let named = linear(self.image, physical).and_then(|address| {
+            let (name, offset) = self.symbols?.data(address)?;
+            Some(if offset == 0 { name.to_owned() } else { format!("{name}+{offset:#x}") })
+        });
+        named.unwrap_or_else(|| format!("gpa {physical:#x}"))
+    }
+}
+
+fn number(bytes: &[u8]) -> String {
+    let mut word = [0; 8];
+    let length = bytes.len().min(8);
+    word[..length].copy_from_slice(&bytes[..length]);
+    format!("{:#x}", u64::from_le_bytes(word))
+}
+
+/// The linear address at which an image was linked that is loaded at a guest-physical one.
+fn linear(image: &[u8], physical: u64) -> Option<u64> {
+    let header = FileHeader64::<LE>::parse(image).ok()?;
+    let segments = header.program_headers(LE, image).ok()?;
+    segments.iter().filter(|segment| segment.p_type(LE) == PT_LOAD).find_map(|segment| {
+        let offset = physical.checked_sub(segment.p_paddr(LE))?;
+        (offset < segment.p_memsz(LE)).then(|| segment.p_vaddr(LE).wrapping_add(offset))
+    })
+}
