@@ -1,0 +1,120 @@
+//! Measuring things beside each other.
+//!
+//! The speed of a machine drifts, most of all of one that is itself a guest. So whatever is
+//! compared is measured in turns, a little at a time, and a ratio is the median of the ratios
+//! within each round. Criterion gets the same rounds and does its own statistics on them.
+
+use std::time::Duration;
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
+
+use crate::Failure;
+
+/// One of the things that are compared.
+pub(crate) struct Contestant<'a> {
+    pub(crate) name: &'static str,
+    /// The first contestant shall take at most so many times this one's time.
+    pub(crate) goal: Option<f64>,
+    /// Does one turn and says how long that took.
+    pub(crate) turn: Box<dyn FnMut() -> Result<Duration, Failure> + 'a>,
+}
+
+/// How to measure.
+pub(crate) struct Plan {
+    pub(crate) name: &'static str,
+    /// What is measured happens this often in one turn.
+    pub(crate) times: u64,
+    pub(crate) samples: usize,
+    pub(crate) warm_up: Duration,
+    pub(crate) measurement: Duration,
+    /// The first so many contestants are reported by Criterion as well.
+    pub(crate) judged: usize,
+}
+
+/// What was measured, in seconds a time; a line for each contestant, a column for each round.
+pub(crate) struct Rounds {
+    pub(crate) name: &'static str,
+    pub(crate) names: Vec<&'static str>,
+    pub(crate) goals: Vec<Option<f64>>,
+    pub(crate) times: Vec<Vec<f64>>,
+}
+
+impl Rounds {
+    /// Gives everybody a turn, and says how long that of `judged` took.
+    fn run(
+        &mut self,
+        contestants: &mut [Contestant],
+        plan: &Plan,
+        judged: usize,
+    ) -> Result<Duration, Failure> {
+        let turns = contestants.iter_mut().map(|contestant| (contestant.turn)());
+        let turns = turns.collect::<Result<Vec<_>, _>>()?;
+        for (line, turn) in self.times.iter_mut().zip(&turns) {
+            line.push(turn.as_secs_f64() / plan.times as f64);
+        }
+        Ok(turns[judged])
+    }
+
+    /// The median time of a contestant, if it was measured.
+    pub(crate) fn time(&self, contestant: usize) -> Option<f64> {
+        median(self.times.get(contestant)?.clone())
+    }
+
+    /// The median of the first contestant's time in terms of another one's.
+    pub(crate) fn ratio(&self, floor: usize) -> Option<f64> {
+        let (ours, floor) = (self.times.first()?, self.times.get(floor)?);
+        median(ours.iter().zip(floor).map(|(ours, floor)| ours / floor).collect())
+    }
+}
+
+/// Measures all of them, in rounds.
+pub(crate) fn hold(criterion: &mut Criterion, plan: &Plan, mut them: Vec<Contestant>) -> Rounds {
+    let mut rounds = Rounds {
+        name: plan.name,
+        names: them.iter().map(|contestant| contestant.name).collect(),
+        goals: them.iter().map(|contestant| contestant.goal).collect(),
+        times: vec![Vec::new(); them.len()],
+    };
+    let mut group = criterion.benchmark_group(plan.name);
+    configure(&mut group, plan);
+    let mut failure = None;
+    for judged in 0..plan.judged.min(them.len()) {
+        group.bench_function(rounds.names[judged], |bencher| {
+            bencher.iter_custom(|turns| {
+                let mut total = Duration::ZERO;
+                for _ in 0..turns {
+                    // Criterion can't be told that something failed: the rest is not measured.
+                    total += match failure {
+                        None => rounds.run(&mut them, plan, judged).unwrap_or_else(|error| {
+                            failure = Some(error);
+                            Duration::from_nanos(1)
+                        }),
+                        Some(_) => Duration::from_nanos(1),
+                    }
+                }
+                total
+            });
+        });
+    }
+    group.finish();
+    if let Some(failure) = failure {
+        eprintln!("{}: FAILED, and its figures above mean nothing: {failure}", plan.name);
+        rounds.times.iter_mut().for_each(Vec::clear);
+    }
+    rounds
+}
+
+fn configure(group: &mut BenchmarkGroup<WallTime>, plan: &Plan) {
+    group
+        .sample_size(plan.samples)
+        .throughput(Throughput::Elements(plan.times))
+        .sampling_mode(SamplingMode::Flat)
+        .warm_up_time(plan.warm_up)
+        .measurement_time(plan.measurement);
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}

@@ -1,0 +1,135 @@
+//! The guests of the benchmarks: a small one made here, and what the floor needs of a real one.
+
+use std::io;
+
+use object::LittleEndian as LE;
+use object::elf::{FileHeader64, PT_LOAD, PT_NOTE};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+
+/// A write here ends a run.
+pub(crate) const END_PORT: u16 = 0xf4;
+/// Nobody listens here.
+const IDLE_PORT: u8 = 0x80;
+
+/// Where images are linked.
+const BASE: u64 = 0x10_0000;
+/// Where the floor puts what a PVH guest reads at its start: nothing, and its command line.
+const START_INFO: u64 = 0x6000;
+const COMMAND_LINE: u64 = 0x2_0000;
+
+/// Code in memory, for the floor.
+pub(crate) struct Program {
+    pub(crate) entry: u64,
+    pub(crate) start_info: u64,
+    segments: Vec<(u64, Vec<u8>)>,
+}
+
+impl Program {
+    /// 32-bit code at [`BASE`].
+    pub(crate) fn flat(code: Vec<u8>) -> Self {
+        Self { entry: BASE, start_info: 0, segments: vec![(BASE, code)] }
+    }
+
+    /// A PVH image, with the command line `cpus=1`.
+    pub(crate) fn pvh(image: &[u8]) -> io::Result<Self> {
+        Self::read(image).ok_or_else(|| io::Error::other("not an ELF64 image with a PVH note"))
+    }
+
+    fn read(image: &[u8]) -> Option<Self> {
+        let header = FileHeader64::<LE>::parse(image).ok()?;
+        let mut entry = None;
+        let mut segments = vec![(START_INFO, start_info()), (COMMAND_LINE, b"cpus=1\0".to_vec())];
+        for segment in header.program_headers(LE, image).ok()? {
+            if segment.p_type(LE) == PT_LOAD {
+                segments.push((segment.p_paddr(LE), segment.data(LE, image).ok()?.to_vec()));
+            } else if segment.p_type(LE) == PT_NOTE {
+                let mut notes = segment.notes(LE, image).ok()??;
+                while let Ok(Some(note)) = notes.next() {
+                    if note.name() == b"Xen" {
+                        entry = note.desc().first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+                    }
+                }
+            }
+        }
+        Some(Self { entry: entry?.into(), start_info: START_INFO, segments })
+    }
+
+    pub(crate) fn segments(&self) -> &[(u64, Vec<u8>)] {
+        &self.segments
+    }
+}
+
+/// Xen's `hvm_start_info`: a command line and nothing else.
+fn start_info() -> Vec<u8> {
+    const MAGIC: u32 = 0x336e_c578;
+    let mut info = [0; 56];
+    info[..4].copy_from_slice(&MAGIC.to_le_bytes());
+    info[24..32].copy_from_slice(&COMMAND_LINE.to_le_bytes());
+    info.to_vec()
+}
+
+/// How many `out`s the loop has in a row, so that what is measured is exits, not the loop.
+const UNROLLED: u64 = 16;
+
+/// 32-bit code that writes to a port at least this often, then ends the run. Returns the code and
+/// how many exits it makes.
+pub(crate) fn port_writes(times: u64) -> (Vec<u8>, u64) {
+    let rounds = times.div_ceil(UNROLLED).clamp(1, u64::from(u32::MAX));
+    let mut code = vec![0xb9]; // mov ecx, rounds
+    code.extend((rounds as u32).to_le_bytes());
+    for _ in 0..UNROLLED {
+        code.extend([0xe6, IDLE_PORT]); // again: out IDLE_PORT, al
+    }
+    code.push(0x49); // dec ecx
+    code.extend([0x75, (-(2 * UNROLLED as i8 + 3)) as u8]); // jnz again
+    code.extend(end());
+    (code, rounds * UNROLLED + 1)
+}
+
+/// 32-bit code that ends the run.
+pub(crate) fn end() -> Vec<u8> {
+    vec![
+        0x31,
+        0xc0, // xor eax, eax
+        0xe7,
+        END_PORT as u8, // out END_PORT, eax
+        0xf4,           // hlt
+    ]
+}
+
+/// An ELF64 file with this code at its PVH entry.
+pub(crate) fn elf(code: &[u8]) -> Vec<u8> {
+    const HEADERS: u64 = 64 + 2 * 56;
+    const NOTE: u64 = 20;
+    let mut file = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let half = |file: &mut Vec<u8>, value: u16| file.extend(value.to_le_bytes());
+    let word = |file: &mut Vec<u8>, value: u32| file.extend(value.to_le_bytes());
+    let long = |file: &mut Vec<u8>, value: u64| file.extend(value.to_le_bytes());
+    half(&mut file, 2); // an executable
+    half(&mut file, 62); // for x86-64
+    word(&mut file, 1);
+    long(&mut file, BASE);
+    long(&mut file, 64); // program headers
+    long(&mut file, 0); // no section headers
+    word(&mut file, 0);
+    for value in [64, 56, 2, 64, 0, 0] {
+        half(&mut file, value);
+    }
+    let size = code.len() as u64;
+    for (kind, offset, address, size) in
+        [(PT_NOTE, HEADERS, 0, NOTE), (PT_LOAD, HEADERS + NOTE, BASE, size)]
+    {
+        word(&mut file, kind.0);
+        word(&mut file, 5); // read, execute
+        for value in [offset, address, address, size, size, 1] {
+            long(&mut file, value);
+        }
+    }
+    for value in [4, 4, 18] {
+        word(&mut file, value); // XEN_ELFNOTE_PHYS32_ENTRY
+    }
+    file.extend(b"Xen\0");
+    word(&mut file, BASE as u32);
+    file.extend(code);
+    file
+}

@@ -1,0 +1,47 @@
+//! What jitterbug costs, beside the least that it could cost.
+//!
+//! `cargo bench --bench performance`; `docs/performance.md` says what the figures mean.
+
+mod contest;
+mod exits;
+mod firing;
+mod image;
+mod raw;
+mod report;
+mod startup;
+
+use std::error::Error;
+use std::path::Path;
+
+use criterion::Criterion;
+use vmm::Host;
+use vmm::kvm::host::DEFAULT_DEVICE;
+
+/// Whatever went wrong.
+type Failure = Box<dyn Error>;
+
+fn main() -> Result<(), Failure> {
+    if let Some(result) = startup::be_floor() {
+        return result;
+    }
+    let device = Path::new(DEFAULT_DEVICE);
+    let host = match Host::open(device) {
+        Ok(host) => host,
+        Err(error) => {
+            eprintln!("SKIPPED, nothing is measured: {error}");
+            return Ok(());
+        }
+    };
+    let mut criterion = Criterion::default().configure_from_args();
+    let contests = [
+        exits::measure(&mut criterion, &host, device),
+        startup::measure(&mut criterion, device)?,
+        firing::measure(&mut criterion, &host)?,
+    ];
+    criterion.final_summary();
+    report::print_host();
+    for rounds in &contests {
+        report::print(rounds);
+    }
+    Ok(())
+}

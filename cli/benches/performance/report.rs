@@ -1,0 +1,45 @@
+//! The table at the end.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+
+use crate::contest::Rounds;
+
+/// What kind of host the figures are from: they mean nothing without it.
+pub(crate) fn print_host() {
+    let modules = ["kvm_intel", "kvm_amd", "kvm_pvm"];
+    let module = modules.iter().find(|name| Path::new("/sys/module").join(name).exists());
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    println!(
+        "\nHost: {}, {} cores, Linux {}",
+        module.unwrap_or(&"KVM of an unknown kind"),
+        thread::available_parallelism().map_or(0, usize::from),
+        kernel.trim()
+    );
+}
+
+/// Prints each contestant's median time, and the first one's in terms of every other.
+pub(crate) fn print(rounds: &Rounds) {
+    let (Some(line), Some(first)) = (rounds.times.first(), rounds.names.first()) else { return };
+    if line.is_empty() {
+        return;
+    }
+    println!("\n{}: medians of {} rounds", rounds.name, line.len());
+    for (index, name) in rounds.names.iter().enumerate() {
+        let (Some(time), Some(ratio)) = (rounds.time(index), rounds.ratio(index)) else {
+            continue;
+        };
+        let time = time * 1e6;
+        if index == 0 {
+            println!("  {name:<30} {time:>9.2} us");
+            continue;
+        }
+        let verdict = match rounds.goals.get(index).copied().flatten() {
+            Some(goal) if ratio <= goal => format!(" (goal: {goal:.2}, met)"),
+            Some(goal) => format!(" (goal: {goal:.2}, MISSED)"),
+            None => String::new(),
+        };
+        println!("  {name:<30} {time:>9.2} us; {first}: {ratio:.2} times that{verdict}");
+    }
+}
