@@ -154,8 +154,7 @@ fn summarise(searched: &Searched, seconds: f64, verified: bool) {
     let repeatable =
         if verified { format!(", {} not repeatable", searched.diverged) } else { String::new() };
     tell::user(&format!(
-        "jitterbug: {} runs ({} distinct) in {seconds:.1} s, {} failed, {} cut short by \
-         --budget{repeatable}",
+        "jitterbug: {} runs ({} distinct) in {seconds:.1} s, {} failed, {} cut short{repeatable}",
         searched.runs, searched.distinct, searched.failed, searched.cut_short
     ));
 }

@@ -45,7 +45,7 @@ pub struct Progress {
     pub failed: u64,
     /// Different interleavings.
     pub distinct: u64,
-    /// Runs that were cut short by their budget.
+    /// Runs that were cut short: by their budget, or because a vCPU ran away.
     pub cut_short: u64,
     /// Scheduling points of all runs.
     pub points: u64,
@@ -98,7 +98,8 @@ pub fn hunt(
         progress.runs += 1;
         progress.points += machine.points();
         progress.distinct += u64::from(seen.insert(machine.hash()));
-        progress.cut_short += u64::from(ending == Ending::Budget);
+        let cut_short = matches!(ending, Ending::Budget | Ending::Runaway { .. });
+        progress.cut_short += u64::from(cut_short);
         let recorded = Recorded {
             schedule,
             switches,

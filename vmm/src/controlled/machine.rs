@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::hash::RunHash;
+use super::leash::Leash;
 use super::locked::Instructions;
 use super::platform::Platform;
 use super::seat::{Seat, State};
@@ -31,6 +32,7 @@ pub struct ControlledMachine {
     pub(super) writers: Writers,
     pub(super) points: u64,
     pub(super) last: Option<u32>,
+    pub(super) leash: Option<Leash>,
     // Dropped last: vCPUs reach into it.
     pub(super) vm: Vm,
 }
@@ -90,6 +92,7 @@ impl ControlledMachine {
             writers: Writers::default(),
             points: 0,
             last: None,
+            leash: None,
             vm,
         })
     }

@@ -23,6 +23,11 @@ pub enum Ending {
     Problem(Problem),
     /// The run took more scheduling points than it was given.
     Budget,
+    /// A vCPU reached no scheduling point for a second or more: it spins on private memory.
+    Runaway {
+        /// Which one.
+        vcpu: u32,
+    },
 }
 
 /// An exit that nothing answers.
@@ -40,7 +45,7 @@ impl Ending {
         match self {
             Self::Guest { code } => *code != 0,
             Self::Hang { .. } | Self::Problem(_) => true,
-            Self::Budget => false,
+            Self::Budget | Self::Runaway { .. } => false,
         }
     }
 }
@@ -59,6 +64,9 @@ impl fmt::Display for Ending {
                 write!(f, "vCPU {vcpu}: {} exit, which nothing here answers", exit.name())
             }
             Self::Budget => f.write_str("out of budget"),
+            Self::Runaway { vcpu } => {
+                write!(f, "vCPU {vcpu} ran away: it reached no scheduling point")
+            }
         }
     }
 }

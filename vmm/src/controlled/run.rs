@@ -2,6 +2,7 @@
 
 use super::ControlledMachine;
 use super::choice::{Choice, Chooser, Point};
+use super::leash::Leash;
 use super::outcome::{Awaited, Ending, Waiter, Waits};
 use super::seat::State;
 use crate::cpu::Cpu;
@@ -10,6 +11,7 @@ use crate::error::{Error, Result};
 impl ControlledMachine {
     /// Runs until the guest ends, fails, or has passed `budget` scheduling points.
     pub fn run(&mut self, chooser: &mut dyn Chooser, budget: u64) -> Result<Ending> {
+        self.leash = Some(Leash::new(self.points)?);
         let mut enabled = Vec::new();
         while self.points < budget {
             self.list_enabled(&mut enabled);

@@ -181,6 +181,7 @@ impl ControlledMachine {
 
     /// Runs a vCPU to its next scheduling point.
     fn go(&mut self, vcpu: u32, mut entry: Entry) -> Result<Option<Ending>> {
+        self.seats[vcpu as usize].cpu.bind_to_thread();
         loop {
             // `load` has already run into the next access.
             if let State::Access(_) = self.seats[vcpu as usize].state {
@@ -195,10 +196,18 @@ impl ControlledMachine {
                 seat.cpu.set_debug(&GuestDebug { step: wanted, ..Default::default() })?;
                 seat.stepping = wanted;
             }
-            match seat.cpu.run(entry)? {
+            let exit = seat.cpu.run(entry)?;
+            entry = Entry::Resume;
+            match exit {
                 // Interrupts are on again: whether the pending one is taken here is a choice.
                 Exit::Debug { .. } if seat.cpu.takes_interrupts() => return Ok(None),
-                Exit::Kicked | Exit::InterruptWindow | Exit::Debug { .. } => {}
+                Exit::Kicked => {
+                    let Some(leash) = &mut self.leash else { continue };
+                    if leash.pulls(self.points)? {
+                        return Ok(Some(Ending::Runaway { vcpu }));
+                    }
+                }
+                Exit::InterruptWindow | Exit::Debug { .. } => {}
                 Exit::Halt => {
                     seat.state = State::Halted;
                     self.hash.add([tag::HALT, vcpu.into()]);
@@ -213,7 +222,6 @@ impl ControlledMachine {
                 }
                 exit => return Ok(Some(Ending::Problem(Problem { vcpu, exit }))),
             }
-            entry = Entry::Resume;
         }
     }
 
