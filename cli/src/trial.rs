@@ -1,6 +1,6 @@
 //! One boot of a guest: a fresh machine, a seed, and what came of it.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ impl Setting {
         &self,
         kept: &Arc<Mutex<Vec<ScriptLine>>>,
         progress: &Progress,
-    ) -> io::Result<Option<(Session, Output)>> {
+    ) -> vmm::Result<Option<(Session, Output)>> {
         let Some(script) = &self.script else { return Ok(None) };
         let (keep, kept, progress) = (self.keep_lines, kept.clone(), progress.clone());
         let output = Output::to_callback(
@@ -103,7 +103,11 @@ impl Setting {
                 }
             },
             self.symbols.clone(),
-        )?;
+        )
+        .map_err(|source| vmm::Error::System {
+            what: "the thread that writes the scripts' output can't be started",
+            source,
+        })?;
         Ok(Some((Session::new(script, output.sink()), output)))
     }
 }

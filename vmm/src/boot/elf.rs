@@ -95,6 +95,13 @@ fn check(image: Image, memory: &Memory) -> Result<()> {
     };
     let mut loadable = 0;
     let mut entry = false;
+    // Of all segments, so that the memory that a refusal advises is enough.
+    let image_end = segments
+        .iter()
+        .filter(|segment| segment.p_type(LE) == PT_LOAD)
+        .map(|segment| segment.p_paddr(LE).saturating_add(segment.p_memsz(LE)))
+        .max()
+        .unwrap_or(0);
     for segment in segments {
         let (offset, in_file) = (segment.p_offset(LE), segment.p_filesz(LE));
         if !matches!(segment.p_type(LE), PT_LOAD | PT_NOTE) {
@@ -114,7 +121,8 @@ fn check(image: Image, memory: &Memory) -> Result<()> {
             }
         } else {
             loadable += 1;
-            place(segment.p_paddr(LE), segment.p_memsz(LE).max(in_file), memory).or_else(refuse)?;
+            let size = segment.p_memsz(LE).max(in_file);
+            place(segment.p_paddr(LE), size, image_end, memory).or_else(refuse)?;
         }
     }
     if loadable == 0 {
@@ -130,7 +138,7 @@ fn check(image: Image, memory: &Memory) -> Result<()> {
 }
 
 /// Checks that a segment lies in RAM that is free for it.
-fn place(start: u64, size: u64, memory: &Memory) -> Result<(), String> {
+fn place(start: u64, size: u64, image_end: u64, memory: &Memory) -> Result<(), String> {
     let last = memory.regions().last().map_or(0, |region| region.start + region.size);
     let Some(end) = start.checked_add(size) else {
         return Err(format!("a segment at {start:#x} with the absurd size {size:#x}"));
@@ -142,7 +150,7 @@ fn place(start: u64, size: u64, memory: &Memory) -> Result<(), String> {
         ));
     }
     if end > last {
-        let needed = end.div_ceil(1 << 20);
+        let needed = end.max(image_end).div_ceil(1 << 20);
         return Err(format!(
             "larger than memory: a segment ends at {end:#x}, memory at {last:#x}; give --mem {needed}M or more"
         ));

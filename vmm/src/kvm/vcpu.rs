@@ -24,7 +24,13 @@ pub struct KvmCpu {
     flag: RunFlag,
     fd: VcpuFd,
     sync: Sync,
+    /// How often in a row `KVM_RUN` has said EAGAIN.
+    again: u32,
 }
+
+/// A waiting AP says EAGAIN once or twice when it is woken. KVM also says it, for ever, when it can't
+/// start its worker thread (`RLIMIT_NPROC`), and then the guest never runs.
+const TOO_OFTEN: u32 = 1000;
 
 /// What the run page holds besides the exit, so that no ioctl is needed for it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,7 +45,8 @@ struct Sync {
 impl KvmCpu {
     pub(super) fn new(fd: VcpuFd, sync_registers: bool) -> Result<Self> {
         let flag = RunFlag::map(fd.as_raw_fd())?;
-        let mut cpu = Self { flag, fd, sync: Sync { registers: sync_registers, fresh: false } };
+        let mut cpu =
+            Self { flag, fd, sync: Sync { registers: sync_registers, fresh: false }, again: 0 };
         if sync_registers {
             cpu.fd.set_sync_valid_reg(SyncReg::Register);
             cpu.fd.set_sync_valid_reg(SyncReg::SystemRegister);
@@ -205,9 +212,17 @@ impl Cpu for KvmCpu {
                 Exit::Kicked
             }
             // A waiting AP was woken: KVM took the INIT or SIPI and wants to be called again.
-            Err(errno) if errno.errno() == libc::EAGAIN => Exit::ApStart,
+            Err(errno) if errno.errno() == libc::EAGAIN && self.again < TOO_OFTEN => {
+                self.again += 1;
+                return Ok(Exit::ApStart);
+            }
+            Err(errno) if errno.errno() == libc::EAGAIN => {
+                let what = "KVM can't run a vCPU: it needs a thread of its own, raise `ulimit -u`";
+                return Err(Error::System { what, source: errno.into() });
+            }
             Err(errno) => return Err(failed("KVM_RUN")(errno)),
         };
+        self.again = 0;
         self.sync.fresh = true;
         Ok(match exit {
             Exit::PortWrite { port, data, .. } => {
