@@ -1,0 +1,102 @@
+//! The claim: standard input reaches the guest's console from whatever it is, nothing is lost, and no
+//! input or reader that goes away makes the program break or spin.
+
+use std::fs::File;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use crate::harness::{Invocation, jitterbug};
+use crate::image;
+use crate::scratch::ScratchFile;
+
+tests! {
+    Kvm: a_pipe, a_regular_file, more_than_is_read_at_once, input_that_nobody_takes,
+        an_end_of_input_is_no_work, a_reader_who_goes_away, no_stderr, binary_output;
+}
+
+fn echo(bytes: usize) -> Invocation {
+    jitterbug("run --timeout 20s").image(&image::echo(bytes as u32))
+}
+
+fn a_pipe() {
+    echo(2).input("x\n").ends_with(0).shows("x\n");
+}
+
+fn a_regular_file() {
+    let file = ScratchFile::new("input", "from a file\n");
+    echo(12).stdin(File::open(&*file).expect("the file")).ends_with(0).shows("from a file\n");
+}
+
+fn lines(count: usize) -> String {
+    let lines: Vec<String> = (0..count).map(|number| format!("line {number:04}\n")).collect();
+    lines.concat()
+}
+
+fn more_than_is_read_at_once() {
+    let text = lines(1000);
+    echo(text.len()).input(text.clone()).ends_with(0).shows(&text);
+    let file = ScratchFile::new("input", &text);
+    echo(text.len()).stdin(File::open(&*file).expect("the file")).ends_with(0).shows(&text);
+}
+
+/// A guest that sleeps needs no processor time, whatever standard input is.
+fn idles(invocation: Invocation) {
+    let running = invocation.start();
+    thread::sleep(Duration::from_millis(1500));
+    let used = running.processor_time();
+    assert!(used < Duration::from_millis(500), "{used:?} of 1.5 s: {running}");
+    running.ends_with(0);
+}
+
+fn sleeper() -> Invocation {
+    jitterbug("run --watchdog off --timeout 3s").image(&image::halt())
+}
+
+fn input_that_nobody_takes() {
+    idles(sleeper().input(lines(100_000)));
+    let file = ScratchFile::new("input", lines(100_000));
+    idles(sleeper().stdin(File::open(&*file).expect("the file")));
+    idles(sleeper().stdin(File::open("/dev/zero").expect("/dev/zero")));
+}
+
+fn an_end_of_input_is_no_work() {
+    idles(sleeper().stdin(Stdio::null()));
+    idles(sleeper().input(""));
+    let empty = ScratchFile::new("empty", "");
+    idles(sleeper().stdin(File::open(&*empty).expect("the file")));
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    // The wrong end: it can't be read at all.
+    idles(sleeper().stdin(Stdio::from(writer)));
+}
+
+fn a_reader_who_goes_away() {
+    for arguments in ["run hello --cpus 6", "run hello --json", "run hello --repeat 2 --json"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        jitterbug(arguments).stdout(Stdio::from(writer)).ends_with(0);
+    }
+    // In the middle of it: the guest goes on.
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let running = jitterbug("run --watchdog 1s --timeout 2s")
+        .image(&image::heartbeat())
+        .stdout(Stdio::from(writer))
+        .start();
+    std::io::Read::read_exact(&mut reader, &mut [0]).expect("a first byte");
+    drop(reader);
+    running.ends_with(0);
+}
+
+fn no_stderr() {
+    for to in ["2>&-", "2>/dev/full"] {
+        crate::harness::limited(&format!("exec {to}"), "run hello --jitter boot").ends_with(0);
+    }
+}
+
+/// Bytes that are no UTF-8 come out as they are; in JSON they can't, and become U+FFFD.
+fn binary_output() {
+    let guest = image::print_and_exit(b"\xff\xc3\x28\n", 0);
+    let run = jitterbug("run --json").image(&guest).ends_with(0);
+    assert_eq!(run.json()["runs"][0]["console"], "\u{fffd}\u{fffd}(\n", "{run}");
+}

@@ -1,0 +1,59 @@
+//! The claim: whatever ends a run is told in one clear message, within seconds, with the right status.
+
+use crate::harness::jitterbug;
+use crate::image;
+
+tests! {
+    Kvm: success_of_a_file, the_time_limit_is_no_failure, a_failure_code_of_the_guest,
+        a_triple_fault, a_triple_fault_of_an_ap, a_time_limit_that_is_short;
+    KvmWithoutSse: an_instruction_that_kvm_cant_emulate;
+}
+
+fn success_of_a_file() {
+    jitterbug("run").image(&image::print_and_exit("fine\n", 0)).ends_with(0).shows("fine\n");
+}
+
+fn the_time_limit_is_no_failure() {
+    jitterbug("run spin --timeout 1s").within(10).ends_with(0).says(&["time limit reached"]);
+}
+
+fn a_time_limit_that_is_short() {
+    jitterbug("run spin --timeout 1ms").within(10).ends_with(0).says(&["time limit reached"]);
+}
+
+fn a_failure_code_of_the_guest() {
+    for code in [1, 3, 0xdead_beef] {
+        jitterbug("run")
+            .image(&image::print_and_exit("so it ends\n", code))
+            .within(10)
+            .ends_with(1)
+            .shows("so it ends\n")
+            .says(&[&format!("the guest ended the run with failure code {code}\n")]);
+    }
+}
+
+fn a_triple_fault() {
+    jitterbug("run")
+        .image(&image::triple_fault())
+        .within(10)
+        .ends_with(1)
+        .shows("")
+        .says(&["vCPU 0: triple fault"]);
+}
+
+fn a_triple_fault_of_an_ap() {
+    jitterbug("run --cpus 2")
+        .image(&image::triple_fault_on_ap())
+        .within(10)
+        .ends_with(1)
+        .shows("")
+        .says(&["vCPU 1: triple fault"]);
+}
+
+fn an_instruction_that_kvm_cant_emulate() {
+    jitterbug("run").image(&image::sse()).within(10).ends_with(1).shows("").says(&[
+        "vCPU 0: KVM internal error",
+        "addps",
+        "0f 58 c1",
+    ]);
+}

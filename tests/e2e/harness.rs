@@ -1,0 +1,321 @@
+//! Runs the program: with a hard time limit, with its output kept, and with the checks that hold
+//! for every invocation.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::io::{Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::image::Image;
+use crate::needs::Needs;
+use crate::scratch::ScratchFile;
+
+/// The program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_jitterbug");
+
+/// How long an invocation may take, unless it says otherwise.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(2);
+
+/// A test of the list.
+#[derive(Debug)]
+pub(crate) struct Test {
+    pub(crate) name: &'static str,
+    pub(crate) needs: Needs,
+    pub(crate) run: fn(),
+}
+
+impl Test {
+    /// The test's name, without that of this program.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name.trim_start_matches("e2e::")
+    }
+}
+
+/// `tests![Kvm: one, another; Nothing: third]`: the tests of a file, and what they need.
+macro_rules! tests {
+    ($($need:ident: $($test:ident),+);+ $(;)?) => {
+        pub(crate) const TESTS: &[$crate::harness::Test] = &[$($($crate::harness::Test {
+            name: concat!(module_path!(), "::", stringify!($test)),
+            needs: $crate::needs::Needs::$need,
+            run: $test,
+        }),+),+];
+    };
+}
+
+/// An invocation in the making; `arguments` are separated by blanks.
+pub(crate) fn jitterbug(arguments: &str) -> Invocation {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments.split_ascii_whitespace());
+    Invocation::new(command)
+}
+
+/// The program under a shell's limits: `limits` is shell code that runs before it.
+pub(crate) fn limited(limits: &str, arguments: &str) -> Invocation {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("{limits}; exec \"$0\" \"$@\"")).arg(PROGRAM);
+    command.args(arguments.split_ascii_whitespace());
+    Invocation::new(command)
+}
+
+/// An invocation in the making.
+pub(crate) struct Invocation {
+    command: Command,
+    input: Option<Vec<u8>>,
+    limit: Duration,
+    guest: Option<ScratchFile>,
+}
+
+impl Invocation {
+    /// Any command that runs the program. Its input is empty.
+    pub(crate) fn new(mut command: Command) -> Self {
+        command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { command, input: None, limit: TIME_LIMIT, guest: None }
+    }
+
+    pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// The guest, as a file that lives as long as the program does.
+    pub(crate) fn image(mut self, image: &Image) -> Self {
+        let file = image.file();
+        self.command.arg(&*file);
+        self.guest = Some(file);
+        self
+    }
+
+    /// VP code to run.
+    pub(crate) fn probe(self, code: &str) -> Self {
+        self.arg("-e").arg(code)
+    }
+
+    /// What comes through a pipe on standard input, before its end.
+    pub(crate) fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(bytes.into());
+        self.stdin(Stdio::piped())
+    }
+
+    pub(crate) fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.command.stdin(stdin);
+        self
+    }
+
+    pub(crate) fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.command.stdout(stdout);
+        self
+    }
+
+    /// Another time limit.
+    pub(crate) fn within(mut self, seconds: u64) -> Self {
+        self.limit = Duration::from_secs(seconds);
+        self
+    }
+
+    pub(crate) fn start(mut self) -> Running {
+        let shown = format!("{:?}", self.command);
+        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), self.input) {
+            // A program that ends without reading it all breaks the pipe.
+            thread::spawn(move || drop(pipe.write_all(&bytes)));
+        }
+        Running {
+            shown,
+            stdout: Stream::new(child.stdout.take()),
+            stderr: Stream::new(child.stderr.take()),
+            child,
+            start: Instant::now(),
+            limit: self.limit,
+            _guest: self.guest,
+        }
+    }
+
+    /// Runs to the end, which must have this exit status.
+    pub(crate) fn ends_with(self, status: i32) -> Finished {
+        self.start().ends_with(status)
+    }
+
+    /// Runs to the end; -1 stands for a death by signal or by the time limit.
+    pub(crate) fn any_status(self) -> i32 {
+        self.start().wait().and_then(|status| status.code()).unwrap_or(-1)
+    }
+}
+
+/// Output that is being collected.
+struct Stream {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Stream {
+    fn new(pipe: Option<impl Read + Send + 'static>) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let kept = bytes.clone();
+        let reader = pipe.map(|pipe| thread::spawn(move || collect(pipe, &kept)));
+        Self { bytes, reader }
+    }
+
+    fn text(&self) -> String {
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.reader.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+fn collect(mut pipe: impl Read, kept: &Mutex<Vec<u8>>) {
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = pipe.read(&mut buffer) {
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(&buffer[..length]);
+    }
+}
+
+/// The program, running. It is killed when this goes.
+pub(crate) struct Running {
+    child: Child,
+    shown: String,
+    stdout: Stream,
+    stderr: Stream,
+    start: Instant,
+    limit: Duration,
+    _guest: Option<ScratchFile>,
+}
+
+impl Running {
+    /// Waits until its standard output has this text in it.
+    pub(crate) fn prints(&self, text: &str) {
+        self.wait_for(&self.stdout, text);
+    }
+
+    /// Waits until its standard error has this text in it.
+    pub(crate) fn reports(&self, text: &str) {
+        self.wait_for(&self.stderr, text);
+    }
+
+    fn wait_for(&self, stream: &Stream, text: &str) {
+        while !stream.text().contains(text) {
+            assert!(self.start.elapsed() < self.limit, "never says `{text}`: {self}");
+            thread::sleep(POLL);
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        signal::kill(Pid::from_raw(self.child.id() as i32), signal).expect("it still runs");
+    }
+
+    /// The processor time that it has had so far.
+    pub(crate) fn processor_time(&self) -> Duration {
+        const TICKS: u64 = 100; // USER_HZ, the same on every x86 Linux
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = fs::read_to_string(path).expect("it still runs");
+        let fields: Vec<&str> =
+            stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |field: usize| fields[field].parse::<u64>().expect("a number");
+        // utime and stime are fields 14 and 15; the name in parentheses is the second.
+        Duration::from_millis((ticks(11) + ticks(12)) * 1000 / TICKS)
+    }
+
+    /// Waits for the end, `None` if it didn't come in time.
+    fn wait(&mut self) -> Option<ExitStatus> {
+        while self.start.elapsed() < self.limit {
+            if let Ok(Some(status)) = self.child.try_wait()
+                && self.stdout.is_complete()
+                && self.stderr.is_complete()
+            {
+                return Some(status);
+            }
+            thread::sleep(POLL);
+        }
+        None
+    }
+
+    /// Waits for the end with this status.
+    pub(crate) fn ends_with(self, expected: i32) -> Finished {
+        self.ends_with_any(&[expected]).1
+    }
+
+    /// Waits for the end with one of these statuses, and checks what holds for every invocation.
+    pub(crate) fn ends_with_any(mut self, expected: &[i32]) -> (i32, Finished) {
+        let Some(status) = self.wait() else { panic!("not over after {:?}: {self}", self.limit) };
+        let code = status.code().unwrap_or(-1);
+        assert!(expected.contains(&code), "{status} instead of {expected:?}: {self}");
+        let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
+        for sign in ["panicked", "RUST_BACKTRACE", "bug in jitterbug"] {
+            assert!(!stderr.contains(sign), "a bug shows: {self}");
+        }
+        assert!(stdout.is_empty() || stdout.ends_with('\n'), "stdout is half-written: {self}");
+        assert!(stderr.is_empty() || stderr.ends_with('\n'), "stderr is half-written: {self}");
+        assert!(code == 0 || !stderr.is_empty(), "it doesn't say why: {self}");
+        (code, Finished { shown: self.shown.clone(), stdout, stderr })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl fmt::Display for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(f, &self.shown, &self.stdout.text(), &self.stderr.text())
+    }
+}
+
+/// An invocation that is over.
+pub(crate) struct Finished {
+    shown: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    /// All of this must be on standard error.
+    pub(crate) fn says(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(self.stderr.contains(text), "doesn't say `{text}`: {self}");
+        }
+        self
+    }
+
+    /// Exactly this must be on standard output.
+    pub(crate) fn shows(self, stdout: &str) -> Self {
+        assert_eq!(self.stdout, stdout, "{self}");
+        self
+    }
+
+    /// Its standard output, which must be one JSON document.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("stdout is no JSON: {error}: {self}"))
+    }
+
+    /// The lines that scripts printed, or whatever else is between `before` and the line's end.
+    pub(crate) fn lines_with<'a>(&'a self, before: &'a str) -> impl Iterator<Item = &'a str> {
+        self.stderr.lines().filter_map(move |line| line.strip_prefix(before))
+    }
+}
+
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(f, &self.shown, &self.stdout, &self.stderr)
+    }
+}
+
+fn show(f: &mut fmt::Formatter<'_>, what: &str, stdout: &str, stderr: &str) -> fmt::Result {
+    write!(f, "\n{what}\n--- stdout\n{stdout}\n--- stderr\n{stderr}\n---")
+}

@@ -1,0 +1,221 @@
+//! Tiny guests: ELF64 images with a PVH note, made from a few instructions.
+
+use iced_x86::IcedError;
+use iced_x86::code_asm::registers::gpr32::{eax, ebx, ecx, esp};
+use iced_x86::code_asm::registers::xmm::{xmm0, xmm1};
+use iced_x86::code_asm::registers::{cr4, gpr8::al, gpr16::dx};
+use iced_x86::code_asm::{CodeAssembler, byte_ptr, dword_ptr, fword_ptr};
+use object::read::elf::ElfFile64;
+use object::{Object, ObjectSegment};
+
+use crate::scratch::ScratchFile;
+
+/// Where the code lies, and where it starts.
+const ADDRESS: u32 = 0x10_0000;
+/// The size of the ELF header with two program headers and the note.
+pub(crate) const HEADERS: usize = 64 + 2 * 56 + 20;
+
+const CONSOLE: u32 = 0x3f8;
+const LINE_STATUS: u32 = 0x3fd;
+const END: u32 = 0xf4;
+
+/// An image; change a field to damage it.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    pub(crate) class: u8,
+    pub(crate) machine: u8,
+    pub(crate) has_note: bool,
+    pub(crate) address: u64,
+    /// The segment's size in memory, if it is to be larger than its code.
+    pub(crate) size: u64,
+    pub(crate) code: Vec<u8>,
+}
+
+impl Image {
+    /// An image of this 32-bit code.
+    pub(crate) fn new(code: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> Self {
+        let mut assembler = CodeAssembler::new(32).expect("32-bit code");
+        code(&mut assembler).expect("instructions that exist");
+        let code = assembler.assemble(ADDRESS.into()).expect("instructions that fit");
+        Self { class: 2, machine: 62, has_note: true, address: ADDRESS.into(), size: 0, code }
+    }
+
+    /// The ELF file.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        const LOAD: u32 = 1;
+        const NOTE: u32 = 4;
+        let code = self.code.len() as u64;
+        let mut file = vec![0x7f, b'E', b'L', b'F', self.class, 1, 1];
+        file.resize(16, 0);
+        file.extend([2, 0, self.machine, 0, 1, 0, 0, 0]);
+        file.extend(u64::to_le_bytes(self.address));
+        file.extend(u64::to_le_bytes(64)); // the program headers
+        file.resize(52, 0);
+        file.extend([64, 0, 56, 0, 2, 0]);
+        file.resize(64, 0);
+        let mut segment = |kind: u32, offset: u64, address: u64, in_file: u64, in_memory: u64| {
+            file.extend(kind.to_le_bytes());
+            file.extend(7u32.to_le_bytes());
+            for word in [offset, address, address, in_file, in_memory, 4] {
+                file.extend(word.to_le_bytes());
+            }
+        };
+        segment(LOAD, HEADERS as u64, self.address, code, self.size.max(code));
+        segment(if self.has_note { NOTE } else { 0 }, HEADERS as u64 - 20, 0, 20, 20);
+        for word in [4, 4, 18, u32::from_le_bytes(*b"Xen\0"), ADDRESS] {
+            file.extend(word.to_le_bytes());
+        }
+        assert_eq!(file.len(), HEADERS);
+        file.extend(&self.code);
+        file
+    }
+
+    /// The ELF file in a folder of its own.
+    pub(crate) fn file(&self) -> ScratchFile {
+        ScratchFile::new("tiny.elf", self.bytes())
+    }
+}
+
+/// Ends the run with this code.
+pub(crate) fn exit(code: u32) -> Image {
+    Image::new(|a| end_run(a, code))
+}
+
+/// Prints a text and ends the run with this code.
+pub(crate) fn print_and_exit(text: impl AsRef<[u8]>, code: u32) -> Image {
+    Image::new(|a| {
+        print(a, text.as_ref())?;
+        end_run(a, code)
+    })
+}
+
+/// Sleeps for ever, without interrupts.
+pub(crate) fn halt() -> Image {
+    Image::new(sleep)
+}
+
+/// Echoes so many bytes of its console, then ends the run with 0.
+pub(crate) fn echo(bytes: u32) -> Image {
+    Image::new(|a| {
+        let mut next = a.create_label();
+        let mut wait = a.create_label();
+        a.mov(ecx, bytes)?;
+        a.set_label(&mut next)?;
+        a.mov(dx, LINE_STATUS)?;
+        a.set_label(&mut wait)?;
+        a.pause()?;
+        a.in_(al, dx)?;
+        a.test(al, 1)?;
+        a.jz(wait)?;
+        a.mov(dx, CONSOLE)?;
+        a.in_(al, dx)?;
+        a.out(dx, al)?;
+        a.dec(ecx)?;
+        a.jnz(next)?;
+        end_run(a, 0)
+    })
+}
+
+/// Prints an empty line about every 50 ms, and spins in between.
+pub(crate) fn heartbeat() -> Image {
+    const CYCLES: u32 = 100_000_000;
+    Image::new(|a| {
+        let mut beat = a.create_label();
+        let mut wait = a.create_label();
+        a.set_label(&mut beat)?;
+        out(a, CONSOLE, b'\n'.into())?;
+        a.rdtsc()?;
+        a.mov(ebx, eax)?;
+        a.set_label(&mut wait)?;
+        a.pause()?;
+        a.rdtsc()?;
+        a.sub(eax, ebx)?;
+        a.cmp(eax, CYCLES)?;
+        a.jb(wait)?;
+        a.jmp(beat)
+    })
+}
+
+/// Faults without a handler for the fault, nor for that one.
+pub(crate) fn triple_fault() -> Image {
+    Image::new(|a| {
+        // A table of no length.
+        a.mov(esp, ADDRESS + 0x1000)?;
+        a.push(0)?;
+        a.push(0)?;
+        a.lidt(fword_ptr(esp))?;
+        a.ud2()
+    })
+}
+
+/// Starts vCPU 1, which faults as [`triple_fault`] does.
+pub(crate) fn triple_fault_on_ap() -> Image {
+    /// From real mode at 0800:0000 into protected mode, where neither table has an entry:
+    /// `lidt %cs:24; mov %cr0,%eax; or $1,%al; mov %eax,%cr0; mov $-8,%ax; mov %ax,%ds`.
+    const AP: &[u8] =
+        b"\x2e\x0f\x01\x1e\x18\x00\x0f\x20\xc0\x0c\x01\x0f\x22\xc0\xb8\xf8\xff\x8e\xd8\
+        \0\0\0\0\0\0\0\0\0\0\0";
+    const AP_ADDRESS: u32 = 0x8000;
+    const COMMAND: u32 = 0xfee0_0300;
+    const DESTINATION: u32 = 0xfee0_0310;
+    const INIT: u32 = 0x4500;
+    const SIPI: u32 = 0x4600;
+    Image::new(|a| {
+        for (at, &byte) in (AP_ADDRESS..).zip(AP) {
+            a.mov(byte_ptr(at), u32::from(byte))?;
+        }
+        for command in [INIT, SIPI | AP_ADDRESS >> 12] {
+            a.mov(dword_ptr(DESTINATION), 1 << 24)?;
+            a.mov(dword_ptr(COMMAND), command)?;
+        }
+        sleep(a)
+    })
+}
+
+/// Adds floating-point numbers in ring 0 and ends the run with 0.
+pub(crate) fn sse() -> Image {
+    const OSFXSR: u32 = 1 << 9;
+    Image::new(|a| {
+        a.mov(eax, OSFXSR)?;
+        a.mov(cr4, eax)?;
+        a.addps(xmm0, xmm1)?;
+        end_run(a, 0)
+    })
+}
+
+/// A guest of the catalogue.
+pub(crate) fn guest(name: &str) -> &'static [u8] {
+    guests::find(name).expect("a guest of the catalogue").image
+}
+
+/// The length of a kernel's file up to where what is loaded ends.
+pub(crate) fn loaded_end(elf: &[u8]) -> usize {
+    let file: ElfFile64 = ElfFile64::parse(elf).expect("an ELF file");
+    let ranges = file.segments().map(|segment| segment.file_range());
+    ranges.map(|(offset, size)| offset + size).max().expect("segments") as usize
+}
+
+fn print(a: &mut CodeAssembler, text: &[u8]) -> Result<(), IcedError> {
+    text.iter().try_for_each(|&byte| out(a, CONSOLE, byte.into()))
+}
+
+fn out(a: &mut CodeAssembler, port: u32, byte: u32) -> Result<(), IcedError> {
+    a.mov(dx, port)?;
+    a.mov(al, byte)?;
+    a.out(dx, al)
+}
+
+fn end_run(a: &mut CodeAssembler, code: u32) -> Result<(), IcedError> {
+    a.mov(dx, END)?;
+    a.mov(eax, code)?;
+    a.out(dx, eax)?;
+    sleep(a)
+}
+
+fn sleep(a: &mut CodeAssembler) -> Result<(), IcedError> {
+    let mut forever = a.create_label();
+    a.cli()?;
+    a.set_label(&mut forever)?;
+    a.hlt()?;
+    a.jmp(forever)
+}

@@ -1,0 +1,95 @@
+//! The claim: a file that can't be booted is refused with what is wrong with it and what would be
+//! right, before anything runs.
+
+use crate::harness::{Finished, jitterbug};
+use crate::image::{self, Image};
+use crate::scratch::ScratchFile;
+
+tests! {
+    Kvm: not_elf, empty, a_directory, no_such_guest, truncated, truncated_kernel, no_note,
+        another_machine, a_32_bit_file, too_low, larger_than_memory, the_advised_memory_is_enough,
+        damaged_bytes_never_break_the_program;
+}
+
+fn refused(file: &ScratchFile) -> Finished {
+    let path = file.to_str().expect("UTF-8");
+    jitterbug("run").arg(&**file).ends_with(2).shows("").says(&[path])
+}
+
+fn not_elf() {
+    refused(&ScratchFile::new("script", "#!/bin/sh\n")).says(&["not an ELF file", "PVH note"]);
+}
+
+fn empty() {
+    refused(&ScratchFile::new("empty", "")).says(&["not an ELF file"]);
+}
+
+fn a_directory() {
+    jitterbug("run /tmp").ends_with(2).shows("").says(&["/tmp: ", "Is a directory"]);
+}
+
+fn no_such_guest() {
+    jitterbug("run no-such-guest")
+        .ends_with(2)
+        .shows("")
+        .says(&["no-such-guest", "tsc-sync-fixed"]);
+}
+
+fn truncated() {
+    let whole = image::exit(0).bytes();
+    for length in [4, 5, 20, 63, 64, 100, 120, 175, 180, image::HEADERS, whole.len() - 1] {
+        refused(&ScratchFile::new("cut.elf", &whole[..length]))
+            .says(&["truncated", &format!("{length}")]);
+    }
+}
+
+fn truncated_kernel() {
+    let whole = image::guest("tsc-sync");
+    for length in [64, 1000, 0x1000, image::loaded_end(whole) - 1] {
+        refused(&ScratchFile::new("cut.elf", &whole[..length])).says(&["truncated"]);
+    }
+}
+
+fn no_note() {
+    refused(&Image { has_note: false, ..image::exit(0) }.file())
+        .says(&["no PVH entry note", "CONFIG_PVH"]);
+}
+
+fn another_machine() {
+    const AARCH64: u8 = 183;
+    refused(&Image { machine: AARCH64, ..image::exit(0) }.file())
+        .says(&["another machine", "x86-64"]);
+}
+
+fn a_32_bit_file() {
+    refused(&Image { class: 1, ..image::exit(0) }.file()).says(&["32-bit", "ELF64"]);
+}
+
+fn too_low() {
+    refused(&Image { address: 0x8000, ..image::exit(0) }.file()).says(&["0x8000", "first MiB"]);
+}
+
+fn larger_than_memory() {
+    refused(&Image { size: 200 << 20, ..image::exit(0) }.file())
+        .says(&["larger than memory", "give --mem 201M or more"]);
+    refused(&Image { address: u64::MAX - 8, ..image::exit(0) }.file()).says(&["0xfff"]);
+}
+
+/// Who does what the message says, succeeds.
+fn the_advised_memory_is_enough() {
+    let run = jitterbug("run hello --mem 2M").ends_with(2).shows("").says(&["larger than memory"]);
+    let advice = run.stderr.split_once("--mem ").map(|(_, rest)| rest);
+    let size = advice.and_then(|rest| rest.split_whitespace().next()).expect("a size");
+    jitterbug("run hello --mem").arg(size).ends_with(0);
+}
+
+/// Refused, run, or failed: always in order.
+fn damaged_bytes_never_break_the_program() {
+    let whole = image::exit(0).bytes();
+    for (at, value) in (4..image::HEADERS).flat_map(|at| [(at, 0x7f), (at, 0xff)]).step_by(3) {
+        let mut damaged = whole.clone();
+        damaged[at] = value;
+        let file = ScratchFile::new("damaged.elf", damaged);
+        jitterbug("run --watchdog 200ms --mem 16M").arg(&*file).start().ends_with_any(&[0, 1, 2]);
+    }
+}

@@ -1,0 +1,107 @@
+//! End-to-end tests: the `jitterbug` program against the host's own KVM, with nothing in between.
+//!
+//! What this host can't do is ignored, and `what_is_ignored_here` says by name why. The
+//! tests in `race` measure rates, so each of them runs alone: under `cargo test` by a lock here,
+//! under `cargo nextest` by the group in `.config/nextest.toml`.
+
+#[macro_use]
+mod harness;
+
+mod bad_scripts;
+mod console;
+mod ends;
+mod hello;
+mod host_errors;
+mod hunt;
+mod image;
+mod image_errors;
+mod jitter;
+mod json;
+mod lists;
+mod needs;
+mod probes;
+mod race;
+mod repeat;
+mod scratch;
+mod script_2012;
+mod signals;
+mod symbols;
+mod usage;
+mod watchdog;
+
+use std::iter;
+use std::process::ExitCode;
+use std::sync::{PoisonError, RwLock};
+
+use harness::Test;
+use libtest_mimic::{Arguments, Trial};
+
+const TESTS: &[&[Test]] = &[
+    bad_scripts::TESTS,
+    console::TESTS,
+    ends::TESTS,
+    hello::TESTS,
+    host_errors::TESTS,
+    hunt::TESTS,
+    image_errors::TESTS,
+    jitter::TESTS,
+    json::TESTS,
+    lists::TESTS,
+    probes::TESTS,
+    race::TESTS,
+    repeat::TESTS,
+    script_2012::TESTS,
+    signals::TESTS,
+    symbols::TESTS,
+    usage::TESTS,
+    watchdog::TESTS,
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    // libtest-mimic prints the message, but not the place.
+    std::panic::set_hook(Box::new(|panic| {
+        if let Some(place) = panic.location() {
+            eprintln!("test failed at {place}");
+        }
+    }));
+    let report = Trial::test("what_is_ignored_here", || {
+        what_is_ignored_here();
+        Ok(())
+    });
+    let tests = TESTS.iter().copied().flatten().map(|test| trial(test, &arguments));
+    let trials = iter::once(report).chain(tests).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(test: &'static Test, arguments: &Arguments) -> Trial {
+    let name = test.name();
+    let trial = Trial::test(name, move || {
+        run(name.starts_with("race::"), test.run);
+        Ok(())
+    });
+    // `cargo nextest` starts this program for each test: what the others need is not asked then.
+    let other = arguments.exact && arguments.filter.as_deref() != Some(name);
+    trial.with_ignored_flag(!other && test.needs.unmet().is_some())
+}
+
+/// Says which tests this host can't do, and why.
+fn what_is_ignored_here() {
+    for test in TESTS.iter().copied().flatten() {
+        if let Some(reason) = test.needs.unmet() {
+            eprintln!("IGNORED {}: {reason}", test.name());
+        }
+    }
+}
+
+/// Runs a test: alone, or beside others that aren't to be alone either.
+fn run(alone: bool, test: fn()) {
+    static PLACE: RwLock<()> = RwLock::new(());
+    if alone {
+        let _all = PLACE.write().unwrap_or_else(PoisonError::into_inner);
+        test();
+    } else {
+        let _one = PLACE.read().unwrap_or_else(PoisonError::into_inner);
+        test();
+    }
+}

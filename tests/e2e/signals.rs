@@ -1,0 +1,43 @@
+//! The claim: Ctrl-C and `kill` end a run in order: status 0, the last probes fire, a report comes.
+
+use nix::sys::signal::Signal;
+
+use crate::harness::jitterbug;
+
+tests! {
+    Kvm: sigint, sigterm, while_repeating, with_json;
+}
+
+fn ends_in_order(signal: Signal) {
+    let running = jitterbug("run spin --cpus 3")
+        .probe(r#"(vprobe VMMUnload (printf "unload %d\n" VCPUID))"#)
+        .start();
+    running.prints("spin: 3 vCPUs up\n");
+    running.signal(signal);
+    running.ends_with(0).says(&["unload 0\n", "unload 1\n", "unload 2\n", "interrupted"]);
+}
+
+fn sigint() {
+    ends_in_order(Signal::SIGINT);
+}
+
+fn sigterm() {
+    ends_in_order(Signal::SIGTERM);
+}
+
+/// The run that was cut short doesn't count.
+fn while_repeating() {
+    let running = jitterbug("run hello --until-failure").start();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    running.signal(Signal::SIGINT);
+    running.ends_with(0).shows("").says(&["jitterbug: 0 of ", " runs failed"]);
+}
+
+fn with_json() {
+    let running =
+        jitterbug("run spin --json").probe(r#"(vprobe VMM10Hz (printf "tick\n"))"#).start();
+    running.reports("tick\n");
+    running.signal(Signal::SIGTERM);
+    let run = running.ends_with(0);
+    assert_eq!(run.json()["runs"][0]["result"], "interrupted", "{run}");
+}
