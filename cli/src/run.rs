@@ -20,6 +20,9 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     // Before any thread is started, so that all of them leave the signals to it.
     let interrupts = Interrupts::take()?;
     let many = args.until_failure || args.repeat.is_some();
+    if args.seed.checked_add(args.repeat.unwrap_or(0)).is_none() {
+        bail!("--seed {}: too large for --repeat: seeds end at {}", args.seed, u64::MAX);
+    }
     let guest = Guest::find(&args.guest)?;
     let setting = Setting {
         machine: guest.machine(&args.machine)?,
@@ -33,9 +36,6 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         keep_console: many || args.json,
         keep_lines: args.json,
     };
-    if args.seed.checked_add(args.repeat.unwrap_or(0)).is_none() {
-        bail!("--seed {}: too large for --repeat: seeds end at {}", args.seed, u64::MAX);
-    }
     let progress = if many { Progress::of(args.repeat) } else { Progress::none() };
     let runs = boots(&setting, args, &progress)?;
     progress.finish();

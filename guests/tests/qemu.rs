@@ -65,7 +65,7 @@ fn main() -> ExitCode {
         .map(|test| test.with_ignored_flag(!installed))
         .collect();
     for guest in guests::catalogue() {
-        if let Err(e) = fs::write(image(guest), guest.image) {
+        if let Err(e) = write(guest) {
             eprintln!("can't write {}: {e}", image(guest).display());
             return ExitCode::FAILURE;
         }
@@ -162,6 +162,14 @@ fn run(name: &str, cpus: u32, expected: &[&str]) -> Result<(), Failed> {
         Some(SUCCESS) => Ok(()),
         status => Err(format!("exit status {status:?} instead of {SUCCESS}").into()),
     }
+}
+
+/// Puts an image where QEMU finds it. nextest runs each test in a process of its own, at the same time:
+/// by renaming, no QEMU ever reads half of what another process is writing.
+fn write(guest: &guests::Guest) -> std::io::Result<()> {
+    let part = image(guest).with_extension(std::process::id().to_string());
+    fs::write(&part, guest.image)?;
+    fs::rename(part, image(guest))
 }
 
 fn image(guest: &guests::Guest) -> PathBuf {

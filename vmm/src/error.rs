@@ -76,13 +76,12 @@ pub enum Error {
         source: io::Error,
     },
     /// The host can't give the guest its memory.
-    #[error("{bytes} bytes of guest memory can't be had: use a smaller --mem")]
+    #[error("{bytes} bytes of guest memory can't be had ({cause}): use a smaller --mem")]
     NoMemory {
         /// How much was asked for.
         bytes: u64,
-        /// The cause.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// The cause; a text, because vm-memory's errors repeat theirs.
+        cause: String,
     },
     /// An access to guest-physical memory that isn't there.
     #[error("no guest memory at {address:#x} (+{length} bytes)")]

@@ -80,6 +80,7 @@ impl FromStr for MemorySize {
             Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
             Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
             Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
+            Some(b't' | b'T') => (&text[..text.len() - 1], 40),
             _ => (text, 20),
         };
         let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
@@ -133,7 +134,7 @@ impl Memory {
             ranges.push((GuestAddress(HOLE_END), (size.bytes() - low) as usize));
         }
         let map = GuestMemoryMmap::from_ranges(&ranges)
-            .map_err(|source| Error::NoMemory { bytes: size.bytes(), source: source.into() })?;
+            .map_err(|error| Error::NoMemory { bytes: size.bytes(), cause: error.to_string() })?;
         Ok(Self { map, watched: Vec::new() })
     }
 
