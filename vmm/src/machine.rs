@@ -4,8 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use crate::board::Board;
-use crate::boot::elf::Image;
-use crate::boot::{elf, mptable, pvh};
+use crate::boot::{self, pvh};
 use crate::config::MachineConfig;
 use crate::cpu::Cpu;
 use crate::error::Result;
@@ -36,10 +35,7 @@ impl Machine {
         console: Box<dyn Write + Send>,
     ) -> Result<Self> {
         let memory = Arc::new(Memory::new(config.memory)?);
-        let image = Image { name: &config.guest.name, bytes: &config.guest.bytes };
-        let entry = elf::load(image, &memory)?;
-        pvh::write_boot_data(&memory, &config.full_command_line())?;
-        mptable::write(&memory, config.cpus.get())?;
+        let entry = boot::load(config, &memory)?;
 
         let vm = Vm::new(host, memory.clone(), Irqchip::InKernel)?;
         let mut cpus =

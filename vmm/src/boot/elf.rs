@@ -13,6 +13,7 @@ use object::elf::{EM_X86_64, FileHeader64, NoteType, PT_LOAD, PT_NOTE};
 use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
 
 use super::layout;
+use crate::config::MachineConfig;
 use crate::error::{Error, Result};
 use crate::memory::{HOLE_END, HOLE_START, Memory};
 
@@ -26,6 +27,13 @@ pub struct Image<'a> {
     pub name: &'a str,
     /// The whole file.
     pub bytes: &'a [u8],
+}
+
+impl<'a> Image<'a> {
+    /// The image of a machine's guest.
+    pub(crate) fn of(config: &'a MachineConfig) -> Self {
+        Self { name: &config.guest.name, bytes: &config.guest.bytes }
+    }
 }
 
 /// Loads the image and returns its PVH entry point, a guest-physical address.

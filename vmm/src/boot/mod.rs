@@ -8,6 +8,19 @@ pub mod elf;
 pub mod mptable;
 pub mod pvh;
 
+use crate::config::MachineConfig;
+use crate::error::Result;
+use crate::memory::Memory;
+
+/// Puts the guest and all that it finds at its start into memory, whatever the driver. Returns the
+/// entry point of its first vCPU, a guest-physical address.
+pub(crate) fn load(config: &MachineConfig, memory: &Memory) -> Result<u64> {
+    let entry = elf::load(elf::Image::of(config), memory)?;
+    pvh::write_boot_data(memory, &config.full_command_line())?;
+    mptable::write(memory, config.cpus.get())?;
+    Ok(entry)
+}
+
 /// Where boot puts its data, all of it below 1 MiB, which images must leave alone.
 pub(crate) mod layout {
     /// The GDT for the first instruction.

@@ -12,7 +12,7 @@ use super::waiting::Trail;
 use super::writers::Writers;
 use crate::board::Board;
 use crate::boot::elf::Image;
-use crate::boot::{elf, mptable, pvh};
+use crate::boot::{self, elf, pvh};
 use crate::config::MachineConfig;
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
@@ -45,10 +45,9 @@ impl ControlledMachine {
         config: &MachineConfig,
         console: Box<dyn Write + Send>,
     ) -> Result<Self> {
-        let image = Image { name: &config.guest.name, bytes: &config.guest.bytes };
         let mut memory = Memory::new(config.memory)?;
-        let entry = elf::load(image, &memory)?;
-        for range in elf::shared(image) {
+        let entry = boot::load(config, &memory)?;
+        for range in elf::shared(Image::of(config)) {
             memory.watch(range);
         }
         if memory.watched().is_empty() {
@@ -57,9 +56,7 @@ impl ControlledMachine {
                 problem: "nothing to watch: it has neither .shared nor .data or .bss".into(),
             });
         }
-        pvh::write_boot_data(&memory, &config.full_command_line())?;
         let vcpus = config.cpus.get();
-        mptable::write(&memory, vcpus)?;
         let memory = Arc::new(memory);
         let vm = Vm::new(host, memory.clone(), Irqchip::None)?;
         vm.log_stores()?;

@@ -102,11 +102,6 @@ impl RunFlag {
         compiler_fence(Ordering::SeqCst);
     }
 
-    /// Makes the next `KVM_RUN` complete what is pending and come straight back.
-    pub(super) fn set(&self) {
-        self.byte().store(1, Ordering::Relaxed);
-    }
-
     /// Makes this thread the one that kicks for this vCPU reach.
     pub(super) fn bind(&self) {
         IMMEDIATE_EXIT.with(|flag| flag.set(self.byte()));

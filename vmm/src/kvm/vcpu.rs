@@ -124,11 +124,6 @@ impl KvmCpu {
         &mut self.fd
     }
 
-    /// Makes the next [`run`](Cpu::run) complete a pending access and come back at once.
-    pub fn request_immediate_exit(&self) {
-        self.flag.set();
-    }
-
     fn answer(&mut self, entry: &Entry) {
         let Entry::Data(bytes) = entry else { return };
         let run = self.fd.get_kvm_run();

@@ -24,6 +24,16 @@ struct Slot {
     samples: Mutex<Vec<u64>>,
 }
 
+impl Slot {
+    // A vCPU that is held sleeps outside the guest, where the signal alone doesn't wake it.
+    fn kick(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+        self.kicker.kick();
+    }
+}
+
 /// Shared by all threads of a run.
 pub(super) struct Control {
     start: Instant,
@@ -71,7 +81,7 @@ impl Control {
         // An eventfd's write fails only when its counter is full, and then it is readable anyway.
         let _ = self.ended.write(1);
         for slot in &self.slots {
-            self.kick(slot);
+            slot.kick();
         }
     }
 
@@ -105,7 +115,7 @@ impl Control {
     pub(super) fn request_samples(&self) {
         for slot in &self.slots {
             slot.sample_wanted.store(true, Ordering::SeqCst);
-            self.kick(slot);
+            slot.kick();
         }
     }
 
@@ -154,15 +164,6 @@ impl Control {
 
     fn samples_of(&self, vcpu: u32) -> std::sync::MutexGuard<'_, Vec<u64>> {
         self.slot(vcpu).samples.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    // A vCPU that is held sleeps outside the guest, where the signal alone doesn't wake it.
-    #[allow(clippy::unused_self)]
-    fn kick(&self, slot: &Slot) {
-        if let Some(thread) = slot.thread.get() {
-            thread.unpark();
-        }
-        slot.kicker.kick();
     }
 }
 
