@@ -1,9 +1,9 @@
 //! COM1: the guest's console, vm-superio's 16550A behind a port device.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use vm_superio::serial::NoEvents;
+use vm_superio::serial::{NoEvents, SerialState};
 use vm_superio::{Serial, Trigger};
 
 use crate::bus::{Effect, PortDevice};
@@ -14,7 +14,7 @@ pub const COM1: u16 = 0x3f8;
 pub const COM1_IRQ: u32 = 4;
 
 /// An interrupt line that can be pulsed.
-pub trait Line: Send {
+pub trait Line: Send + Sync {
     /// Raises the line and lowers it again (an edge).
     fn pulse(&self) -> io::Result<()>;
 }
@@ -35,7 +35,7 @@ impl Line for NoLine {
     }
 }
 
-struct LineTrigger<L>(L);
+struct LineTrigger<L>(Arc<L>);
 
 impl<L: Line> Trigger for LineTrigger<L> {
     type E = io::Error;
@@ -45,9 +45,30 @@ impl<L: Line> Trigger for LineTrigger<L> {
     }
 }
 
+/// Where a console prints. It outlives the UART, which a restored state replaces.
+struct Out<W>(Arc<Mutex<W>>);
+
+impl<W: Write> Write for Out<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).flush()
+    }
+}
+
+type Uart<L, W> = Serial<LineTrigger<L>, NoEvents, Out<W>>;
+
+/// The registers and the FIFO of a console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleState(SerialState);
+
 /// The serial console. What the guest sends goes to `W` at once; `W` may buffer.
 pub struct Console<L: Line, W: Write + Send> {
-    serial: Mutex<Serial<LineTrigger<L>, NoEvents, W>>,
+    serial: Mutex<Uart<L, W>>,
+    line: Arc<L>,
+    out: Arc<Mutex<W>>,
 }
 
 impl<L: Line, W: Write + Send> Console<L, W> {
@@ -56,7 +77,25 @@ impl<L: Line, W: Write + Send> Console<L, W> {
 
     /// A console that interrupts through `line` and prints to `out`.
     pub fn new(line: L, out: W) -> Self {
-        Self { serial: Mutex::new(Serial::new(LineTrigger(line), out)) }
+        let (line, out) = (Arc::new(line), Arc::new(Mutex::new(out)));
+        let serial = Serial::new(LineTrigger(line.clone()), Out(out.clone()));
+        Self { serial: Mutex::new(serial), line, out }
+    }
+
+    /// The registers and the FIFO. What was printed is not among them.
+    pub fn save(&self) -> ConsoleState {
+        ConsoleState(self.lock().state())
+    }
+
+    /// Puts registers and FIFO back, and raises the line if an interrupt was pending.
+    pub fn restore(&self, state: &ConsoleState) -> io::Result<()> {
+        let mut serial = self.lock();
+        if serial.state() != state.0 {
+            let (line, out) = (LineTrigger(self.line.clone()), Out(self.out.clone()));
+            *serial =
+                Serial::from_state(&state.0, line, NoEvents, out).map_err(io::Error::other)?;
+        }
+        Ok(())
     }
 
     /// Sends bytes to the guest, as many as its FIFO has room for; the number that it took.
@@ -70,7 +109,7 @@ impl<L: Line, W: Write + Send> Console<L, W> {
     }
 
     // A poisoned lock means that a writer panicked; the UART's registers are still whole.
-    fn lock(&self) -> MutexGuard<'_, Serial<LineTrigger<L>, NoEvents, W>> {
+    fn lock(&self) -> MutexGuard<'_, Uart<L, W>> {
         self.serial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

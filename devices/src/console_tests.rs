@@ -72,3 +72,28 @@ fn a_wide_read_sees_one_register() {
     console.read(5, &mut data);
     assert_eq!(data[1..], [0xff; 3]);
 }
+
+#[test]
+fn a_saved_state_comes_back_and_the_screen_stays() {
+    let screen = Screen::default();
+    let console = Console::new(Counter::default(), screen.clone());
+    console.write(7, b"s");
+    console.send(b"ab").unwrap();
+    let saved = console.save();
+    console.write(0, b"x");
+    console.write(7, b"t");
+    assert_eq!(port(&console, 0), b'a');
+    assert_ne!(console.save(), saved);
+
+    console.restore(&saved).unwrap();
+    assert_eq!(console.save(), saved);
+    assert_eq!([port(&console, 7), port(&console, 0), port(&console, 0)], *b"sab");
+    console.write(0, b"y");
+    assert_eq!(*screen.0.lock().unwrap(), b"xy");
+}
+
+fn port(console: &Console<Counter, Screen>, offset: u16) -> u8 {
+    let mut data = [0];
+    console.read(offset, &mut data);
+    data[0]
+}

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use devices::backdoor::{Backdoor, CallRegisters, RegisterPort};
-use devices::console::{COM1, COM1_IRQ, Console, Line, NoLine};
+use devices::console::{COM1, COM1_IRQ, Console, ConsoleState, Line, NoLine};
 use devices::control::{ControlPorts, END_PORT};
 use devices::{Effect, PortBus};
 
@@ -19,6 +19,8 @@ use crate::kvm::Vm;
 pub(crate) enum Answer {
     /// The vCPU runs on, with this.
     Enter(Entry),
+    /// The vCPU runs on; the guest marks the place where a search takes its snapshot.
+    Mark,
     /// The guest ends the run with this code.
     End(u32),
     /// No device answers such an exit.
@@ -87,6 +89,19 @@ impl Board {
         self.console.as_ref().map_or(Ok(0), |console| console.send(bytes))
     }
 
+    /// The state of the devices that have one.
+    pub(crate) fn save(&self) -> Option<ConsoleState> {
+        self.console.as_ref().map(|console| console.save())
+    }
+
+    /// Puts the devices back.
+    pub(crate) fn restore(&self, state: Option<&ConsoleState>) -> io::Result<()> {
+        match (&self.console, state) {
+            (Some(console), Some(state)) => console.restore(state),
+            _ => Ok(()),
+        }
+    }
+
     /// Answers an exit.
     pub(crate) fn answer(&self, cpu: &mut dyn Cpu, exit: &Exit) -> Result<Answer> {
         let resume = Answer::Enter(Entry::Resume);
@@ -112,12 +127,15 @@ impl Board {
                 Ok(Answer::Enter(Entry::Data(data)))
             }
             Exit::PortWrite { port, size, data } => {
+                let mut answer = resume;
                 for element in data.chunks_exact(usize::from(*size).max(1)) {
-                    if let Effect::End(code) = self.ports.write(*port, element) {
-                        return Ok(Answer::End(code));
+                    match self.ports.write(*port, element) {
+                        Effect::None => {}
+                        Effect::Mark => answer = Answer::Mark,
+                        Effect::End(code) => return Ok(Answer::End(code)),
                     }
                 }
-                Ok(resume)
+                Ok(answer)
             }
             // Nothing but RAM and KVM's own irqchip is mapped: an empty bus, as on a PC.
             Exit::MmioRead { size, .. } => {

@@ -91,6 +91,12 @@ pub enum Error {
         /// Bytes.
         length: usize,
     },
+    /// A machine can't be saved or put back.
+    #[error("no snapshot: {problem}")]
+    Snapshot {
+        /// Why not.
+        problem: String,
+    },
     /// Some other service of the host failed.
     #[error("{what}")]
     System {
@@ -112,6 +118,7 @@ impl Error {
             | Self::VcpuLimit { .. }
             | Self::Kvm { .. }
             | Self::NoMemory { .. }
+            | Self::Snapshot { .. }
             | Self::System { .. } => Blame::Host,
         }
     }

@@ -112,3 +112,10 @@ pub enum Entry {
     /// The answer to a port or MMIO read: all its bytes.
     Data(Bytes),
 }
+
+impl Entry {
+    /// The answer to a read of so many bytes: zeroes.
+    pub(crate) fn zeroes(length: u32) -> Self {
+        Self::Data(Bytes::from_elem(0, length as usize))
+    }
+}

@@ -23,6 +23,7 @@ pub mod memory;
 pub mod parallel;
 pub mod registers;
 pub mod scripted;
+mod snapshot;
 pub mod watchdog;
 
 pub use config::{CpuCount, GuestImage, MachineConfig};

@@ -9,6 +9,8 @@
 //! | 0x100000- | the guest's own |
 //! | 0xc0000000-0x100000000 | devices (IOAPIC, LAPIC); RAM goes on above |
 
+mod written;
+
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -17,6 +19,7 @@ use serde::{Serialize, Serializer};
 use vm_memory::{Bytes as _, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use crate::error::{Error, Result};
+use written::WrittenPages;
 
 /// Bytes in a page.
 pub const PAGE_SIZE: u64 = 4096;
@@ -120,7 +123,7 @@ pub struct Region {
 /// The RAM of a machine.
 #[derive(Debug)]
 pub struct Memory {
-    map: GuestMemoryMmap<()>,
+    map: GuestMemoryMmap<WrittenPages>,
     /// Guest-physical ranges that the guest gets no slot for, in ascending order.
     watched: Vec<Range<u64>>,
 }
@@ -211,8 +214,18 @@ impl Memory {
         Ok(u32::from_le_bytes(bytes))
     }
 
+    /// Calls `page` with the guest-physical address of each page that the host has written since
+    /// the last call.
+    pub(crate) fn take_written(&self, mut page: impl FnMut(u64)) {
+        for region in self.map.iter() {
+            let start = region.start_addr().0;
+            // The region behind the trait: its own bitmap, not a slice of it.
+            (**region).bitmap().take(|number| page(start + number * PAGE_SIZE));
+        }
+    }
+
     /// The mapping, for loaders that speak vm-memory.
-    pub(crate) fn map(&self) -> &GuestMemoryMmap<()> {
+    pub(crate) fn map(&self) -> &GuestMemoryMmap<WrittenPages> {
         &self.map
     }
 }

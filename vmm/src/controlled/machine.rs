@@ -8,6 +8,7 @@ use super::leash::Leash;
 use super::locked::Instructions;
 use super::platform::Platform;
 use super::seat::{Seat, State};
+use super::snapshot::Tracking;
 use super::waiting::Trail;
 use super::writers::Writers;
 use crate::board::Board;
@@ -32,7 +33,10 @@ pub struct ControlledMachine {
     pub(super) writers: Writers,
     pub(super) points: u64,
     pub(super) last: Option<u32>,
+    /// Whether the guest has marked the place for a snapshot.
+    pub(super) marked: bool,
     pub(super) leash: Option<Leash>,
+    pub(super) tracking: Tracking,
     // Dropped last: vCPUs reach into it.
     pub(super) vm: Vm,
 }
@@ -77,7 +81,15 @@ impl ControlledMachine {
                 cpu.set_registers(&pvh::registers(entry))?;
                 state = State::Ready;
             }
-            seats.push(Seat { cpu, state, trail: Trail::default(), stepping: false, reset });
+            seats.push(Seat {
+                cpu,
+                state,
+                trail: Trail::default(),
+                stepping: false,
+                reach: None,
+                touched: true,
+                reset,
+            });
         }
         Ok(Self {
             seats,
@@ -89,7 +101,9 @@ impl ControlledMachine {
             writers: Writers::default(),
             points: 0,
             last: None,
+            marked: false,
             leash: None,
+            tracking: Tracking::new(host.msrs_to_save()?),
             vm,
         })
     }

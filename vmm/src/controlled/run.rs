@@ -11,9 +11,30 @@ use crate::error::{Error, Result};
 impl ControlledMachine {
     /// Runs until the guest ends, fails, or has passed `budget` scheduling points.
     pub fn run(&mut self, chooser: &mut dyn Chooser, budget: u64) -> Result<Ending> {
+        Ok(self.go_on(chooser, budget, false)?.unwrap_or(Ending::Budget))
+    }
+
+    /// Runs until the guest marks the place for a snapshot: `None` then. Or until something ends the
+    /// run before.
+    pub fn run_to_mark(
+        &mut self,
+        chooser: &mut dyn Chooser,
+        budget: u64,
+    ) -> Result<Option<Ending>> {
+        self.marked = false;
+        let ending = self.go_on(chooser, budget, true)?;
+        Ok(if self.marked { None } else { Some(ending.unwrap_or(Ending::Budget)) })
+    }
+
+    fn go_on(
+        &mut self,
+        chooser: &mut dyn Chooser,
+        budget: u64,
+        to_mark: bool,
+    ) -> Result<Option<Ending>> {
         self.leash = Some(Leash::new(self.points)?);
         let mut enabled = Vec::new();
-        while self.points < budget {
+        while self.points < budget && !(to_mark && self.marked) {
             self.list_enabled(&mut enabled);
             if enabled.is_empty() {
                 if let Some(signals) = self.platform.jump() {
@@ -23,7 +44,7 @@ impl ControlledMachine {
                     continue;
                 }
                 if self.prove_hang()? {
-                    return Ok(Ending::Hang { proven: true });
+                    return Ok(Some(Ending::Hang { proven: true }));
                 }
                 continue;
             }
@@ -42,10 +63,10 @@ impl ControlledMachine {
                 });
             }
             if let Some(ending) = self.take(choice)? {
-                return Ok(ending);
+                return Ok(Some(ending));
             }
         }
-        Ok(Ending::Budget)
+        Ok(None)
     }
 
     fn list_enabled(&mut self, enabled: &mut Vec<Choice>) {

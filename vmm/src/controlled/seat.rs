@@ -1,8 +1,10 @@
 //! One vCPU of a controlled machine.
 
 use super::waiting::Trail;
+use crate::error::Result;
 use crate::exit::Exit;
 use crate::kvm::KvmCpu;
+use crate::kvm::debug::GuestDebug;
 use crate::registers::{Registers, SystemRegisters};
 
 /// What a vCPU is about to do.
@@ -20,6 +22,14 @@ pub(super) enum State {
     Halted,
 }
 
+/// A vCPU that was put back stands before the instruction whose access it stands before: it has to
+/// execute it once more, up to the exit, before the access is performed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// An NMI is pending. It must not come before the access.
+    pub(super) nmi: bool,
+}
+
 /// A vCPU and what is known of it.
 #[derive(Debug)]
 pub(super) struct Seat {
@@ -28,6 +38,10 @@ pub(super) struct Seat {
     pub(super) trail: Trail,
     /// Whether the vCPU single-steps now: KVM is told only when it changes.
     pub(super) stepping: bool,
+    /// Set after the vCPU was put back: it has yet to run into its access.
+    pub(super) reach: Option<Reach>,
+    /// Whether it has run, or was reset, since it was last saved or put back.
+    pub(super) touched: bool,
     /// The state after reset, for INIT.
     pub(super) reset: (Registers, SystemRegisters),
 }
@@ -36,6 +50,15 @@ impl Seat {
     /// Whether it can run on by itself.
     pub(super) fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready | State::Access(_))
+    }
+
+    /// Turns single steps on or off. An access that is not yet finished ends with a step, too.
+    pub(super) fn set_stepping(&mut self, wanted: bool) -> Result<()> {
+        if self.stepping != wanted {
+            self.cpu.set_debug(&GuestDebug { step: wanted, ..Default::default() })?;
+            self.stepping = wanted;
+        }
+        Ok(())
     }
 
     /// Something that it waits for may have changed: it may look again.

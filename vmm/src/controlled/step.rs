@@ -11,7 +11,6 @@ use crate::board::Answer;
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit};
-use crate::kvm::debug::GuestDebug;
 
 /// Tags of the run hash.
 mod tag {
@@ -32,6 +31,8 @@ impl ControlledMachine {
         }
         let vcpu = choice.vcpu();
         self.last = Some(vcpu);
+        self.reach(vcpu)?;
+        self.seats[vcpu as usize].touched = true;
         let state = std::mem::replace(&mut self.seats[vcpu as usize].state, State::Ready);
         let entry = match (choice, state) {
             (Choice::Interrupt(_), state) => {
@@ -174,6 +175,10 @@ impl ControlledMachine {
         }
         Ok(match answer {
             Answer::Enter(entry) => Ok(entry),
+            Answer::Mark => {
+                self.marked = true;
+                Ok(Entry::Resume)
+            }
             Answer::End(code) => Err(Ending::Guest { code }),
             Answer::Unanswered => Err(Ending::Problem(Problem { vcpu, exit: exit.clone() })),
         })
@@ -191,11 +196,7 @@ impl ControlledMachine {
                 && !self.seats[vcpu as usize].cpu.takes_interrupts()
                 && !self.stands_at_halt(vcpu)?;
             let seat = &mut self.seats[vcpu as usize];
-            if seat.stepping != wanted {
-                // An access that is not yet completed ends with this step.
-                seat.cpu.set_debug(&GuestDebug { step: wanted, ..Default::default() })?;
-                seat.stepping = wanted;
-            }
+            seat.set_stepping(wanted)?;
             let exit = seat.cpu.run(entry)?;
             entry = Entry::Resume;
             match exit {
@@ -252,9 +253,14 @@ impl ControlledMachine {
             Signal::Init(vcpu) => {
                 let seat = &mut self.seats[vcpu as usize];
                 let (registers, system) = seat.reset;
+                // An access that it was about to do is forgotten.
+                seat.set_stepping(false)?;
+                seat.cpu.settle()?;
                 seat.cpu.set_system_registers(&system)?;
                 seat.cpu.set_registers(&registers)?;
                 seat.trail.clear();
+                seat.reach = None;
+                seat.touched = true;
                 seat.state = State::WaitForSipi;
             }
             Signal::Startup(vcpu, page) => {
@@ -267,11 +273,16 @@ impl ControlledMachine {
                     seat.cpu.set_system_registers(&system)?;
                     seat.cpu.set_registers(&registers)?;
                     seat.state = State::Ready;
+                    seat.touched = true;
                 }
             }
             Signal::Nmi(vcpu) => {
                 let seat = &mut self.seats[vcpu as usize];
-                seat.cpu.nmi()?;
+                seat.touched = true;
+                match &mut seat.reach {
+                    Some(reach) => reach.nmi = true,
+                    None => seat.cpu.nmi()?,
+                }
                 seat.wake();
                 if seat.state == State::Halted {
                     seat.state = State::Ready;

@@ -7,19 +7,22 @@
 //! * [`kick`]: getting a vCPU out of the guest from another thread, or at a given time;
 //! * [`debug`]: single steps, breakpoints, watchpoints;
 //! * [`slots`]: more memory slots, read-only ones, dirty logs;
-//! * `inject`, `msr_exits`: more calls on a vCPU: interrupts, exits at MSR accesses.
+//! * `inject`, `msr_exits`, `save`: more calls on a vCPU: interrupts, exits at MSR accesses, saving
+//!   and restoring.
 
 pub mod debug;
 pub mod host;
 mod inject;
 pub mod kick;
 mod msr_exits;
+mod save;
 pub mod slots;
 pub mod state;
 pub mod vcpu;
 pub mod vm;
 
 pub use host::Host;
+pub(crate) use save::{CpuState, Hidden};
 pub use vcpu::KvmCpu;
 pub use vm::{Irqchip, Vm};
 

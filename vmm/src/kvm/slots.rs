@@ -4,7 +4,7 @@ use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_userspace_memo
 
 use super::{Vm, failed};
 use crate::error::{Error, Result};
-use crate::memory::PAGE_SIZE;
+use crate::memory::{PAGE_SIZE, Region};
 
 /// A piece of a machine's RAM shown at one more guest-physical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,19 @@ impl Vm {
             }
         }
         Ok(pages)
+    }
+
+    /// Makes KVM and the processors forget what they remember of page tables. To be called when a
+    /// table has been written behind the guest's back.
+    ///
+    /// Removing a slot does that (`kvm_arch_flush_shadow_memslot`), and is the only call that does
+    /// so on every host.
+    pub(crate) fn forget_translations(&self) -> Result<()> {
+        let slots = self.memory().slots();
+        let smallest = (0..).zip(slots).min_by_key(|(_, region): &(u32, Region)| region.size);
+        let Some((slot, region)) = smallest else { return Ok(()) };
+        self.set_region(kvm_userspace_memory_region { slot, ..Default::default() })?;
+        self.map(slot, region, KVM_MEM_LOG_DIRTY_PAGES)
     }
 
     fn set_region(&self, region: kvm_userspace_memory_region) -> Result<()> {

@@ -6,6 +6,7 @@ use kvm_bindings::{
     CpuId, KVM_EXIT_IO_IN, KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR,
     KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES, KVM_MP_STATE_HALTED,
     KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED, Msrs, kvm_mp_state, kvm_msr_entry,
+    kvm_sync_regs,
 };
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
 
@@ -26,6 +27,8 @@ pub struct KvmCpu {
     sync: Sync,
     /// How often in a row `KVM_RUN` has said EAGAIN.
     again: u32,
+    /// The latest exit announced an access, which KVM finishes on the next `KVM_RUN`.
+    halfway: bool,
 }
 
 /// A waiting AP says EAGAIN once or twice when it is woken. KVM also says it, for ever, when it can't
@@ -45,8 +48,8 @@ struct Sync {
 impl KvmCpu {
     pub(super) fn new(fd: VcpuFd, sync_registers: bool) -> Result<Self> {
         let flag = RunFlag::map(fd.as_raw_fd())?;
-        let mut cpu =
-            Self { flag, fd, sync: Sync { registers: sync_registers, fresh: false }, again: 0 };
+        let sync = Sync { registers: sync_registers, fresh: false };
+        let mut cpu = Self { flag, fd, sync, again: 0, halfway: false };
         if sync_registers {
             cpu.fd.set_sync_valid_reg(SyncReg::Register);
             cpu.fd.set_sync_valid_reg(SyncReg::SystemRegister);
@@ -122,6 +125,16 @@ impl KvmCpu {
     /// The file descriptor, for self-tests that try KVM's own calls.
     pub(crate) fn fd(&mut self) -> &mut VcpuFd {
         &mut self.fd
+    }
+
+    /// The registers in the run page, to read and to write; `None` where they are not there.
+    pub(super) fn shared_registers(&mut self) -> Option<&mut kvm_sync_regs> {
+        (self.sync.registers && self.sync.fresh).then(|| self.fd.sync_regs_mut())
+    }
+
+    /// Whether an access that an exit announced is not yet finished.
+    pub(super) fn is_halfway(&self) -> bool {
+        self.halfway
     }
 
     fn answer(&mut self, entry: &Entry) {
@@ -219,6 +232,13 @@ impl Cpu for KvmCpu {
         };
         self.again = 0;
         self.sync.fresh = true;
+        self.halfway = matches!(
+            exit,
+            Exit::PortWrite { .. }
+                | Exit::PortRead { .. }
+                | Exit::MmioRead { .. }
+                | Exit::MmioWrite { .. }
+        );
         Ok(match exit {
             Exit::PortWrite { port, data, .. } => {
                 Exit::PortWrite { port, size: self.element_size(), data }

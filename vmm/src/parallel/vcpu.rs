@@ -106,6 +106,7 @@ impl<'a, C: Cpu> VcpuLoop<'a, C> {
             }
             entry = match self.board.answer(&mut self.seat.cpu, &exit)? {
                 Answer::Enter(entry) => entry,
+                Answer::Mark => Entry::Resume,
                 Answer::End(code) => return Ok(Some(End::Guest { code })),
                 Answer::Unanswered => return Ok(Some(self.failure(exit))),
             };

@@ -1,0 +1,246 @@
+//! A whole machine as it was at a scheduling point, and back to it.
+//!
+//! Going back costs in proportion to the pages written since and to the vCPUs that have run. The
+//! pages come from KVM's dirty log and from [`Memory`](crate::memory::Memory), which notes what the
+//! host writes.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use devices::console::ConsoleState;
+
+use super::ControlledMachine;
+use super::hash::RunHash;
+use super::platform::Platform;
+use super::seat::{Reach, State};
+use super::waiting::Trail;
+use super::writers::Writers;
+use crate::cpu::Cpu;
+use crate::error::{Error, Result};
+use crate::exit::{Entry, Exit};
+use crate::kvm::{CpuState, Hidden};
+use crate::registers::SystemRegisters;
+use crate::snapshot::{Pages, page_tables};
+
+/// A machine at a scheduling point. Only the machine that made it can go back to it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    machine: u64,
+    pages: Pages,
+    /// The pages that hold page tables.
+    tables: BTreeSet<u64>,
+    seats: Vec<SavedSeat>,
+    platform: Platform,
+    console: Option<ConsoleState>,
+    hash: RunHash,
+    writers: Writers,
+    points: u64,
+    last: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct SavedSeat {
+    cpu: CpuState,
+    system: SystemRegisters,
+    state: State,
+    trail: Trail,
+    stepping: bool,
+    reach: Option<Reach>,
+}
+
+impl Snapshot {
+    /// How many scheduling points had passed.
+    pub fn points(&self) -> u64 {
+        self.points
+    }
+
+    /// Bytes of guest memory that it holds.
+    pub fn bytes(&self) -> u64 {
+        self.pages.len() as u64 * crate::memory::PAGE_SIZE
+    }
+}
+
+/// What a machine knows of its memory for the sake of snapshots.
+#[derive(Debug)]
+pub(super) struct Tracking {
+    /// Tells this machine's snapshots from others'.
+    machine: u64,
+    /// The MSRs of its vCPUs.
+    msrs: Vec<u32>,
+    /// What memory was when it was last saved or put back.
+    base: Pages,
+    /// The pages written since.
+    dirty: BTreeSet<u64>,
+}
+
+impl Tracking {
+    pub(super) fn new(msrs: Vec<u32>) -> Self {
+        static MACHINES: AtomicU64 = AtomicU64::new(0);
+        let machine = MACHINES.fetch_add(1, Ordering::Relaxed);
+        Self { machine, msrs, base: Pages::default(), dirty: BTreeSet::new() }
+    }
+}
+
+impl ControlledMachine {
+    /// Saves everything: memory, vCPUs, devices, the clock, the run's hash.
+    ///
+    /// Fails if a vCPU stands in the middle of an instruction that can't be begun again: one that
+    /// reads two shared locations, for example. The machine can't be used any more then.
+    pub fn save(&mut self) -> Result<Snapshot> {
+        let mut seats = Vec::new();
+        let mut tables = BTreeSet::new();
+        for vcpu in 0..self.seats.len() {
+            let saved = self.save_seat(vcpu)?;
+            page_tables(&saved.system, &self.memory, &mut tables);
+            seats.push(saved);
+        }
+        self.take_dirty()?;
+        let tracking = &mut self.tracking;
+        tracking.base = tracking.base.with(&tracking.dirty, &self.memory)?;
+        tracking.dirty.clear();
+        Ok(Snapshot {
+            machine: tracking.machine,
+            pages: tracking.base.clone(),
+            tables,
+            seats,
+            platform: self.platform.clone(),
+            console: self.board.save(),
+            hash: self.hash.clone(),
+            writers: self.writers.clone(),
+            points: self.points,
+            last: self.last,
+        })
+    }
+
+    /// Goes back to a snapshot of this machine.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        if snapshot.machine != self.tracking.machine {
+            return Err(Error::Snapshot { problem: "it is another machine's".into() });
+        }
+        let elsewhere = !self.tracking.base.is(&snapshot.pages);
+        let mut moved = false;
+        for (seat, saved) in self.seats.iter_mut().zip(&snapshot.seats) {
+            if !elsewhere && !seat.touched {
+                continue;
+            }
+            moved |= !same_tables(&seat.cpu.system_registers()?, &saved.system);
+            // vCPUs come before memory: finishing an access may still write some.
+            seat.set_stepping(false)?;
+            seat.cpu.restore(&saved.cpu, Hidden::Restore)?;
+            seat.set_stepping(saved.stepping)?;
+            seat.state.clone_from(&saved.state);
+            seat.trail.clone_from(&saved.trail);
+            (seat.reach, seat.touched) = (saved.reach, false);
+        }
+        self.restore_memory(snapshot, moved)?;
+        self.platform.clone_from(&snapshot.platform);
+        self.board.restore(snapshot.console.as_ref()).map_err(|source| Error::System {
+            what: "the console can't be put back",
+            source,
+        })?;
+        self.hash.clone_from(&snapshot.hash);
+        self.writers.clone_from(&snapshot.writers);
+        (self.points, self.last) = (snapshot.points, snapshot.last);
+        Ok(())
+    }
+
+    /// `moved`: a vCPU has other page tables than in the snapshot.
+    fn restore_memory(&mut self, snapshot: &Snapshot, moved: bool) -> Result<()> {
+        self.take_dirty()?;
+        let mut pages = std::mem::take(&mut self.tracking.dirty);
+        self.tracking.base.differences(&snapshot.pages, &mut pages);
+        for address in &pages {
+            self.memory.write(*address, snapshot.pages.page(*address))?;
+        }
+        // These writes are what the snapshot says: they make no page dirty.
+        self.memory.take_written(|_| ());
+        self.tracking.base = snapshot.pages.clone();
+        if moved || pages.iter().any(|page| snapshot.tables.contains(page)) {
+            self.vm.forget_translations()?;
+        }
+        Ok(())
+    }
+
+    /// The pages written since this was last asked, which also become part of what the next
+    /// snapshot or the way back to one looks at.
+    pub(super) fn take_dirty(&mut self) -> Result<Vec<u64>> {
+        let mut pages = self.vm.take_dirty_pages()?;
+        self.memory.take_written(|page| pages.push(page));
+        self.tracking.dirty.extend(&pages);
+        Ok(pages)
+    }
+
+    fn save_seat(&mut self, vcpu: usize) -> Result<SavedSeat> {
+        let seat = &mut self.seats[vcpu];
+        // With single steps on, finishing an access would end with a debug exit.
+        let stepping = seat.stepping;
+        seat.set_stepping(false)?;
+        let reads = matches!(
+            seat.state,
+            State::Access(Exit::MmioRead { .. } | Exit::PortRead { .. })
+                | State::Waiting(Exit::MmioRead { .. } | Exit::PortRead { .. })
+        );
+        if !reads {
+            seat.cpu.settle()?;
+        }
+        let mut cpu = seat.cpu.save(&self.tracking.msrs)?;
+        if reads && seat.reach.is_none() {
+            let nmi = cpu.take_nmi();
+            seat.cpu.restore(&cpu, Hidden::Restore)?;
+            seat.reach = Some(Reach { nmi });
+        }
+        seat.set_stepping(stepping)?;
+        let saved = SavedSeat {
+            cpu,
+            system: seat.cpu.system_registers()?,
+            state: seat.state.clone(),
+            trail: seat.trail.clone(),
+            stepping,
+            reach: seat.reach,
+        };
+        seat.touched = false;
+        // Now, while there is somebody to tell, and not at some later time.
+        self.reach(vcpu as u32)?;
+        Ok(saved)
+    }
+
+    /// Brings a vCPU that has been put back to the access that it stands before.
+    pub(super) fn reach(&mut self, vcpu: u32) -> Result<()> {
+        let seat = &mut self.seats[vcpu as usize];
+        let Some(Reach { nmi }) = seat.reach.take() else { return Ok(()) };
+        let (State::Access(recorded) | State::Waiting(recorded)) = &seat.state else {
+            return Ok(());
+        };
+        seat.touched = true;
+        let exit = loop {
+            match seat.cpu.run(Entry::Resume)? {
+                Exit::Kicked => {}
+                exit => break exit,
+            }
+        };
+        if exit != *recorded {
+            let problem = format!(
+                "vCPU {vcpu} at {:#x} stands in the middle of an instruction that can't be begun \
+                 again ({} instead of {})",
+                seat.cpu.registers()?.rip,
+                exit.name(),
+                recorded.name()
+            );
+            return Err(Error::Snapshot { problem });
+        }
+        if nmi {
+            seat.cpu.nmi()?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether both lead to the same page tables, in the same format.
+fn same_tables(one: &SystemRegisters, other: &SystemRegisters) -> bool {
+    let key = |system: &SystemRegisters| (system.cr0, system.cr3, system.cr4, system.efer);
+    key(one) == key(other)
+}
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;

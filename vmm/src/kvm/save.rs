@@ -1,0 +1,198 @@
+//! Saving a vCPU, and putting it back.
+//!
+//! An access that an exit announced is half done: KVM finishes it on the next `KVM_RUN`, whatever
+//! the registers say by then. So the order is always the same: first [`KvmCpu::settle`] finishes it,
+//! then registers are written. A store or an `out` has told all it had to tell and is simply
+//! finished; a load or an `in` is finished with zeroes, which then don't count, because the saved
+//! registers stand before the instruction: it is executed once more.
+//!
+//! General and system registers and pending events travel in the run page. What has no place there,
+//! the FPU, MSRs and debug registers, takes a call each, which costs as much as an exit on some
+//! hosts; [`Hidden`] says whether that can be left out.
+
+use std::sync::Arc;
+
+use kvm_bindings::{
+    KVM_VCPUEVENT_VALID_NMI_PENDING, Msrs, kvm_debugregs, kvm_msr_entry, kvm_regs, kvm_sregs,
+    kvm_vcpu_events, kvm_xcrs, kvm_xsave,
+};
+use kvm_ioctls::{Cap, SyncReg};
+
+use super::{Host, KvmCpu, failed};
+use crate::cpu::Cpu;
+use crate::error::{Error, Result};
+use crate::exit::{Entry, Exit};
+
+/// MSRs that are time: they go on by themselves, and a snapshot must not set the host's clocks.
+const CLOCKS: [u32; 3] = [0x10, 0x3b, 0x6e0];
+
+/// An instruction never takes more exits than this to finish, or it is a `rep` over a page.
+const MAX_EXITS: u32 = 5000;
+
+/// A vCPU's state.
+#[derive(Clone)]
+pub(crate) struct CpuState {
+    regs: kvm_regs,
+    sregs: kvm_sregs,
+    events: kvm_vcpu_events,
+    /// `if_flag` and `ready_for_interrupt_injection` of the run page.
+    window: (u8, u8),
+    hidden: Arc<HiddenState>,
+}
+
+/// What doesn't travel in the run page.
+struct HiddenState {
+    xsave: kvm_xsave,
+    xcrs: kvm_xcrs,
+    debug: kvm_debugregs,
+    msrs: Vec<kvm_msr_entry>,
+}
+
+impl std::fmt::Debug for CpuState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CpuState {{ rip: {:#x}, .. }}", self.regs.rip)
+    }
+}
+
+/// What becomes of the state that doesn't travel in the run page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hidden {
+    /// It is put back.
+    Restore,
+    /// It can't have changed.
+    Unchanged,
+}
+
+impl Host {
+    /// The MSRs of a guest, without those that are clocks.
+    pub(crate) fn msrs_to_save(&self) -> Result<Vec<u32>> {
+        self.require(Cap::VcpuEvents, "KVM_CAP_VCPU_EVENTS", "save a vCPU")?;
+        self.require(Cap::Xsave, "KVM_CAP_XSAVE", "save a vCPU")?;
+        let list = self.kvm().get_msr_index_list().map_err(failed("KVM_GET_MSR_INDEX_LIST"))?;
+        Ok(list.as_slice().iter().copied().filter(|msr| !CLOCKS.contains(msr)).collect())
+    }
+}
+
+impl KvmCpu {
+    /// The vCPU's state, with those of `msrs` that this host lets one read and write.
+    pub(crate) fn save(&mut self, msrs: &[u32]) -> Result<CpuState> {
+        let run = self.fd().get_kvm_run();
+        let window = (run.if_flag, run.ready_for_interrupt_injection);
+        let (regs, sregs) = match self.shared_registers() {
+            Some(sync) => (sync.regs, sync.sregs),
+            None => (
+                self.fd().get_regs().map_err(failed("KVM_GET_REGS"))?,
+                self.fd().get_sregs().map_err(failed("KVM_GET_SREGS"))?,
+            ),
+        };
+        let fd = self.fd();
+        let events = fd.get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+        let hidden = HiddenState {
+            xsave: fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?,
+            xcrs: fd.get_xcrs().map_err(failed("KVM_GET_XCRS"))?,
+            debug: fd.get_debug_regs().map_err(failed("KVM_GET_DEBUGREGS"))?,
+            msrs: self.writable_msrs(msrs)?,
+        };
+        Ok(CpuState { regs, sregs, events, window, hidden: Arc::new(hidden) })
+    }
+
+    /// Puts a state back. An access that is half done is finished first.
+    pub(crate) fn restore(&mut self, state: &CpuState, hidden: Hidden) -> Result<()> {
+        self.settle()?;
+        if hidden == Hidden::Restore {
+            self.restore_hidden(&state.hidden)?;
+        }
+        let run = self.fd().get_kvm_run();
+        (run.if_flag, run.ready_for_interrupt_injection) = state.window;
+        if let Some(sync) = self.shared_registers() {
+            (sync.regs, sync.sregs, sync.events) = (state.regs, state.sregs, state.events);
+            for part in [SyncReg::Register, SyncReg::SystemRegister, SyncReg::VcpuEvents] {
+                self.fd().set_sync_dirty_reg(part);
+            }
+            return Ok(());
+        }
+        let fd = self.fd();
+        // System registers first: setting general ones drops a pending exception, and events come
+        // last because they bring it back.
+        fd.set_sregs(&state.sregs).map_err(failed("KVM_SET_SREGS"))?;
+        fd.set_regs(&state.regs).map_err(failed("KVM_SET_REGS"))?;
+        fd.set_vcpu_events(&state.events).map_err(failed("KVM_SET_VCPU_EVENTS"))
+    }
+
+    /// Finishes an access that an exit announced, if there is one. Loads get zeroes.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        if !self.is_halfway() {
+            return Ok(());
+        }
+        let mut entry = Entry::Resume;
+        for _ in 0..MAX_EXITS {
+            self.fd().set_kvm_immediate_exit(1);
+            let exit = self.run(entry)?;
+            entry = Entry::Resume;
+            match exit {
+                Exit::Kicked => return Ok(()),
+                Exit::MmioRead { size, .. } => entry = Entry::zeroes(size.into()),
+                Exit::PortRead { size, count, .. } => {
+                    entry = Entry::zeroes(u32::from(size) * count);
+                }
+                // Its next part, or the step that ends with it.
+                _ => {}
+            }
+        }
+        Err(Error::Snapshot { problem: "an instruction that never ends".into() })
+    }
+
+    fn restore_hidden(&mut self, state: &HiddenState) -> Result<()> {
+        let fd = self.fd();
+        // XCR0 first: it says which parts of the XSAVE area count.
+        fd.set_xcrs(&state.xcrs).map_err(failed("KVM_SET_XCRS"))?;
+        // SAFETY: the area is one that KVM_GET_XSAVE filled on this vCPU; no guest here asks for
+        // features whose state is larger than it.
+        unsafe { fd.set_xsave(&state.xsave) }.map_err(failed("KVM_SET_XSAVE"))?;
+        fd.set_debug_regs(&state.debug).map_err(failed("KVM_SET_DEBUGREGS"))?;
+        let msrs = msr_list(&state.msrs)?;
+        match fd.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))? {
+            set if set == state.msrs.len() => Ok(()),
+            set => Err(Error::Snapshot {
+                problem: format!("MSR {:#x} can't be set any more", state.msrs[set].index),
+            }),
+        }
+    }
+
+    /// The values of those MSRs that can be read and written back.
+    fn writable_msrs(&mut self, indices: &[u32]) -> Result<Vec<kvm_msr_entry>> {
+        let mut found = Vec::new();
+        let entry = |index: &u32| kvm_msr_entry { index: *index, ..Default::default() };
+        let mut left: Vec<_> = indices.iter().map(entry).collect();
+        // KVM stops at the first that it refuses, and says how many it did.
+        while !left.is_empty() {
+            let mut msrs = msr_list(&left)?;
+            let read = self.fd().get_msrs(&mut msrs).map_err(failed("KVM_GET_MSRS"))?;
+            found.extend_from_slice(&msrs.as_slice()[..read]);
+            left.drain(..(read + 1).min(left.len()));
+        }
+        let mut writable = Vec::new();
+        while !found.is_empty() {
+            let written =
+                self.fd().set_msrs(&msr_list(&found)?).map_err(failed("KVM_SET_MSRS"))?;
+            writable.extend(found.drain(..written));
+            found.drain(..1.min(found.len()));
+        }
+        Ok(writable)
+    }
+}
+
+impl CpuState {
+    /// Takes a pending NMI out of the state. True if there was one.
+    pub(crate) fn take_nmi(&mut self) -> bool {
+        let pending = self.events.nmi.pending != 0
+            && self.events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING != 0;
+        self.events.nmi.pending = 0;
+        pending
+    }
+}
+
+fn msr_list(entries: &[kvm_msr_entry]) -> Result<Msrs> {
+    Msrs::from_entries(entries)
+        .map_err(|_| Error::Snapshot { problem: "more MSRs than KVM takes".into() })
+}

@@ -1,0 +1,71 @@
+//! Memory as it was: pages that are copied once, shared by all snapshots that hold them, and put
+//! back in proportion to what has been written since.
+//!
+//! [`ControlledMachine::save`](crate::controlled::ControlledMachine::save) makes a snapshot of a
+//! whole machine; this is the part that knows nothing of vCPUs.
+
+mod tables;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::memory::{Memory, PAGE_SIZE};
+
+pub(crate) use tables::page_tables;
+
+/// A page's bytes.
+type Page = [u8; PAGE_SIZE as usize];
+
+/// The contents of a machine's RAM, by guest-physical page address. A page that isn't there is all
+/// zeroes, as every page is at first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pages(Arc<BTreeMap<u64, Arc<Page>>>);
+
+impl Pages {
+    /// This, with the pages at `changed` as they are in memory now.
+    pub(crate) fn with(&self, changed: &BTreeSet<u64>, memory: &Memory) -> Result<Self> {
+        let mut pages = (*self.0).clone();
+        for address in changed {
+            let mut page = [0; PAGE_SIZE as usize];
+            memory.read(*address, &mut page)?;
+            let same = pages.get(address).map_or(page == ZEROES, |before| **before == page);
+            if !same {
+                pages.insert(*address, Arc::new(page));
+            }
+        }
+        Ok(Self(Arc::new(pages)))
+    }
+
+    /// Whether both are the very same.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Adds the pages that differ between the two to `pages`.
+    pub(crate) fn differences(&self, other: &Self, pages: &mut BTreeSet<u64>) {
+        let same = |address: &u64, page: &Arc<Page>, other: &Self| {
+            other.0.get(address).is_some_and(|theirs| Arc::ptr_eq(page, theirs))
+        };
+        for (one, other) in [(self, other), (other, self)] {
+            let differing = one.0.iter().filter(|(address, page)| !same(address, page, other));
+            pages.extend(differing.map(|(address, _)| *address));
+        }
+    }
+
+    /// The page at this address.
+    pub(crate) fn page(&self, address: u64) -> &Page {
+        self.0.get(&address).map_or(&ZEROES, |page| page)
+    }
+
+    /// How many pages are not all zeroes.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+const ZEROES: Page = [0; PAGE_SIZE as usize];
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;
