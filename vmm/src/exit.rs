@@ -42,6 +42,13 @@ pub enum Exit {
         /// The bytes written, 1 to 8.
         data: Bytes,
     },
+    /// The guest writes a model-specific register that the host wants to know of.
+    MsrWrite {
+        /// The register's number.
+        index: u32,
+        /// The value.
+        value: u64,
+    },
     /// HLT (only without an in-kernel irqchip).
     Halt,
     /// A waiting application processor was woken by INIT or SIPI and is about to start.
@@ -86,6 +93,7 @@ impl Exit {
             Self::PortWrite { .. } => "port-write",
             Self::MmioRead { .. } => "mmio-read",
             Self::MmioWrite { .. } => "mmio-write",
+            Self::MsrWrite { .. } => "msr-write",
             Self::Halt => "halt",
             Self::ApStart => "ap-start",
             Self::Kicked => "kicked",

@@ -4,6 +4,7 @@
 //! [`ControlledMachine::save`](crate::controlled::ControlledMachine::save) makes a snapshot of a
 //! whole machine; this is the part that knows nothing of vCPUs.
 
+mod code;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::memory::{Memory, PAGE_SIZE};
 
+pub(crate) use code::changes_hidden_state;
 pub(crate) use tables::page_tables;
 
 /// A page's bytes.

@@ -9,7 +9,7 @@ use std::ops::Range;
 use linux_loader::loader::elf::PvhBootCapability;
 use linux_loader::loader::{Elf, KernelLoader};
 use object::LittleEndian as LE;
-use object::elf::{EM_X86_64, FileHeader64, NoteType, PT_LOAD, PT_NOTE};
+use object::elf::{EM_X86_64, FileHeader64, NoteType, PF_X, PT_LOAD, PT_NOTE, ProgramHeader64};
 use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
 
 use super::layout;
@@ -73,6 +73,17 @@ pub(crate) fn shared(image: Image) -> Vec<Range<u64>> {
     };
     let shared = named(&[b".shared"]);
     if shared.is_empty() { named(&[b".data", b".bss"]) } else { shared }
+}
+
+/// The bytes of the image that may be executed.
+pub(crate) fn code(image: Image<'_>) -> impl Iterator<Item = &[u8]> {
+    let segments = FileHeader64::<LE>::parse(image.bytes)
+        .and_then(|header| header.program_headers(LE, image.bytes));
+    let executable = |segment: &&ProgramHeader64<LE>| {
+        segment.p_type(LE) == PT_LOAD && segment.p_flags(LE).0 & PF_X.0 != 0
+    };
+    let data = move |segment: &ProgramHeader64<LE>| segment.data(LE, image.bytes).unwrap_or(&[]);
+    segments.unwrap_or_default().iter().filter(executable).map(data)
 }
 
 fn refuse(image: Image, problem: String) -> Error {

@@ -88,6 +88,7 @@ impl ControlledMachine {
                 stepping: false,
                 reach: None,
                 touched: true,
+                deep: false,
                 reset,
             });
         }
@@ -103,7 +104,7 @@ impl ControlledMachine {
             last: None,
             marked: false,
             leash: None,
-            tracking: Tracking::new(host.msrs_to_save()?),
+            tracking: Tracking::new(host, &vm, Image::of(config))?,
             vm,
         })
     }

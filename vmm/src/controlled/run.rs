@@ -32,7 +32,7 @@ impl ControlledMachine {
         budget: u64,
         to_mark: bool,
     ) -> Result<Option<Ending>> {
-        self.leash = Some(Leash::new(self.points)?);
+        Leash::begin(&mut self.leash)?;
         let mut enabled = Vec::new();
         while self.points < budget && !(to_mark && self.marked) {
             self.list_enabled(&mut enabled);

@@ -42,6 +42,9 @@ pub(super) struct Seat {
     pub(super) reach: Option<Reach>,
     /// Whether it has run, or was reset, since it was last saved or put back.
     pub(super) touched: bool,
+    /// Whether it has done something since that changes more than the registers in the run page:
+    /// it wrote an MSR, or came to an end from which hosts reset a vCPU.
+    pub(super) deep: bool,
     /// The state after reset, for INIT.
     pub(super) reset: (Registers, SystemRegisters),
 }

@@ -15,12 +15,16 @@ use super::platform::Platform;
 use super::seat::{Reach, State};
 use super::waiting::Trail;
 use super::writers::Writers;
+use crate::boot::elf::{self, Image};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
-use crate::kvm::{CpuState, Hidden};
+use crate::kvm::{CpuState, Hidden, Host, Vm};
 use crate::registers::SystemRegisters;
-use crate::snapshot::{Pages, page_tables};
+use crate::snapshot::{Pages, changes_hidden_state, page_tables};
+
+/// Every so often it is checked that what can't have changed has not.
+const CHECK_EVERY: u64 = 256;
 
 /// A machine at a scheduling point. Only the machine that made it can go back to it.
 #[derive(Clone, Debug)]
@@ -67,6 +71,11 @@ pub(super) struct Tracking {
     machine: u64,
     /// The MSRs of its vCPUs.
     msrs: Vec<u32>,
+    /// Whether all that could change a vCPU's FPU, MSRs or debug registers is known when it
+    /// happens, so that they need not be put back when nothing did.
+    hidden: Hidden,
+    /// How often the machine was put back.
+    restored: u64,
     /// What memory was when it was last saved or put back.
     base: Pages,
     /// The pages written since.
@@ -74,10 +83,17 @@ pub(super) struct Tracking {
 }
 
 impl Tracking {
-    pub(super) fn new(msrs: Vec<u32>) -> Self {
+    pub(super) fn new(host: &Host, vm: &Vm, image: Image) -> Result<Self> {
         static MACHINES: AtomicU64 = AtomicU64::new(0);
-        let machine = MACHINES.fetch_add(1, Ordering::Relaxed);
-        Self { machine, msrs, base: Pages::default(), dirty: BTreeSet::new() }
+        let told = vm.exit_on_msr_writes(host)? && !elf::code(image).any(changes_hidden_state);
+        Ok(Self {
+            machine: MACHINES.fetch_add(1, Ordering::Relaxed),
+            msrs: host.msrs_to_save()?,
+            hidden: if told { Hidden::Unchanged } else { Hidden::Restore },
+            restored: 0,
+            base: Pages::default(),
+            dirty: BTreeSet::new(),
+        })
     }
 }
 
@@ -118,15 +134,23 @@ impl ControlledMachine {
             return Err(Error::Snapshot { problem: "it is another machine's".into() });
         }
         let elsewhere = !self.tracking.base.is(&snapshot.pages);
+        let check = self.tracking.restored.is_multiple_of(CHECK_EVERY);
+        self.tracking.restored += 1;
         let mut moved = false;
-        for (seat, saved) in self.seats.iter_mut().zip(&snapshot.seats) {
+        for (vcpu, (seat, saved)) in self.seats.iter_mut().zip(&snapshot.seats).enumerate() {
             if !elsewhere && !seat.touched {
                 continue;
+            }
+            let known = self.tracking.hidden == Hidden::Unchanged && !elsewhere && !seat.deep;
+            let hidden = if known { Hidden::Unchanged } else { Hidden::Restore };
+            if known && check && !saved.cpu.hidden_state_is_same(&mut seat.cpu)? {
+                return Err(changed_unseen(vcpu));
             }
             moved |= !same_tables(&seat.cpu.system_registers()?, &saved.system);
             // vCPUs come before memory: finishing an access may still write some.
             seat.set_stepping(false)?;
-            seat.cpu.restore(&saved.cpu, Hidden::Restore)?;
+            seat.cpu.restore(&saved.cpu, hidden)?;
+            seat.deep = false;
             seat.set_stepping(saved.stepping)?;
             seat.state.clone_from(&saved.state);
             seat.trail.clone_from(&saved.trail);
@@ -134,10 +158,9 @@ impl ControlledMachine {
         }
         self.restore_memory(snapshot, moved)?;
         self.platform.clone_from(&snapshot.platform);
-        self.board.restore(snapshot.console.as_ref()).map_err(|source| Error::System {
-            what: "the console can't be put back",
-            source,
-        })?;
+        self.board
+            .restore(snapshot.console.as_ref())
+            .map_err(|source| Error::System { what: "the console can't be put back", source })?;
         self.hash.clone_from(&snapshot.hash);
         self.writers.clone_from(&snapshot.writers);
         (self.points, self.last) = (snapshot.points, snapshot.last);
@@ -198,7 +221,7 @@ impl ControlledMachine {
             stepping,
             reach: seat.reach,
         };
-        seat.touched = false;
+        (seat.touched, seat.deep) = (false, false);
         // Now, while there is somebody to tell, and not at some later time.
         self.reach(vcpu as u32)?;
         Ok(saved)
@@ -233,6 +256,14 @@ impl ControlledMachine {
         }
         Ok(())
     }
+}
+
+fn changed_unseen(vcpu: usize) -> Error {
+    let problem = format!(
+        "vCPU {vcpu}'s FPU, MSRs or debug registers have changed, but no instruction of the image \
+         does that: a guest that writes code at run time can't be searched"
+    );
+    Error::Snapshot { problem }
 }
 
 /// Whether both lead to the same page tables, in the same format.

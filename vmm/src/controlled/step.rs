@@ -26,6 +26,9 @@ impl ControlledMachine {
     /// Does what was chosen. `Some` if the run is over.
     pub(super) fn take(&mut self, choice: Choice) -> Result<Option<Ending>> {
         self.points += 1;
+        if let Some(leash) = &mut self.leash {
+            leash.pass();
+        }
         for signal in self.platform.tick() {
             self.signal(signal)?;
         }
@@ -204,11 +207,15 @@ impl ControlledMachine {
                 Exit::Debug { .. } if seat.cpu.takes_interrupts() => return Ok(None),
                 Exit::Kicked => {
                     let Some(leash) = &mut self.leash else { continue };
-                    if leash.pulls(self.points)? {
+                    if leash.pulls()? {
                         return Ok(Some(Ending::Runaway { vcpu }));
                     }
                 }
                 Exit::InterruptWindow | Exit::Debug { .. } => {}
+                Exit::MsrWrite { index, value } => {
+                    seat.deep = true;
+                    seat.cpu.write_msr(index, value)?;
+                }
                 Exit::Halt => {
                     seat.state = State::Halted;
                     self.hash.add([tag::HALT, vcpu.into()]);
@@ -221,7 +228,10 @@ impl ControlledMachine {
                     self.park(vcpu, exit)?;
                     return Ok(None);
                 }
-                exit => return Ok(Some(Ending::Problem(Problem { vcpu, exit }))),
+                exit => {
+                    seat.deep = true;
+                    return Ok(Some(Ending::Problem(Problem { vcpu, exit })));
+                }
             }
         }
     }

@@ -95,7 +95,7 @@ pub(super) fn msr_filter(lab: &Lab) -> Tested<Outcome> {
     })?;
     bench.vm.exit_on_msr(MSR)?;
     let read = Exit::Unexpected { reason: kvm_bindings::KVM_EXIT_X86_RDMSR };
-    let write = Exit::Unexpected { reason: kvm_bindings::KVM_EXIT_X86_WRMSR };
+    let write = Exit::MsrWrite { index: MSR, value: 0x5a };
     bench.expect(Entry::Resume, &read)?;
     bench.cpu.answer_msr(0x5a);
     bench.expect(Entry::Resume, &write)?;

@@ -10,6 +10,7 @@
 //! the FPU, MSRs and debug registers, takes a call each, which costs as much as an exit on some
 //! hosts; [`Hidden`] says whether that can be left out.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use kvm_bindings::{
@@ -18,12 +19,14 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{Cap, SyncReg};
 
+use super::msr_exits::IN_SYSTEM_REGISTERS;
 use super::{Host, KvmCpu, failed};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
 
-/// MSRs that are time: they go on by themselves, and a snapshot must not set the host's clocks.
+/// `IA32_TIME_STAMP_COUNTER`, `IA32_TSC_ADJUST`, `IA32_TSC_DEADLINE`: they are time, which goes on by
+/// itself.
 const CLOCKS: [u32; 3] = [0x10, 0x3b, 0x6e0];
 
 /// An instruction never takes more exits than this to finish, or it is a `rep` over a page.
@@ -64,12 +67,13 @@ pub(crate) enum Hidden {
 }
 
 impl Host {
-    /// The MSRs of a guest, without those that are clocks.
+    /// The MSRs of a guest, without clocks and without those that are system registers as well.
     pub(crate) fn msrs_to_save(&self) -> Result<Vec<u32>> {
         self.require(Cap::VcpuEvents, "KVM_CAP_VCPU_EVENTS", "save a vCPU")?;
         self.require(Cap::Xsave, "KVM_CAP_XSAVE", "save a vCPU")?;
         let list = self.kvm().get_msr_index_list().map_err(failed("KVM_GET_MSR_INDEX_LIST"))?;
-        Ok(list.as_slice().iter().copied().filter(|msr| !CLOCKS.contains(msr)).collect())
+        let wanted = |msr: &u32| !CLOCKS.contains(msr) && !IN_SYSTEM_REGISTERS.contains(msr);
+        Ok(list.as_slice().iter().copied().filter(wanted).collect())
     }
 }
 
@@ -87,13 +91,18 @@ impl KvmCpu {
         };
         let fd = self.fd();
         let events = fd.get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
-        let hidden = HiddenState {
+        let hidden = Arc::new(self.hidden_state(msrs)?);
+        Ok(CpuState { regs, sregs, events, window, hidden })
+    }
+
+    fn hidden_state(&mut self, msrs: &[u32]) -> Result<HiddenState> {
+        let fd = self.fd();
+        Ok(HiddenState {
             xsave: fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?,
             xcrs: fd.get_xcrs().map_err(failed("KVM_GET_XCRS"))?,
             debug: fd.get_debug_regs().map_err(failed("KVM_GET_DEBUGREGS"))?,
             msrs: self.writable_msrs(msrs)?,
-        };
-        Ok(CpuState { regs, sregs, events, window, hidden: Arc::new(hidden) })
+        })
     }
 
     /// Puts a state back. An access that is half done is finished first.
@@ -173,8 +182,7 @@ impl KvmCpu {
         }
         let mut writable = Vec::new();
         while !found.is_empty() {
-            let written =
-                self.fd().set_msrs(&msr_list(&found)?).map_err(failed("KVM_SET_MSRS"))?;
+            let written = self.fd().set_msrs(&msr_list(&found)?).map_err(failed("KVM_SET_MSRS"))?;
             writable.extend(found.drain(..written));
             found.drain(..1.min(found.len()));
         }
@@ -183,6 +191,18 @@ impl KvmCpu {
 }
 
 impl CpuState {
+    /// Whether the vCPU's hidden state is still the saved one.
+    pub(crate) fn hidden_state_is_same(&self, cpu: &mut KvmCpu) -> Result<bool> {
+        let indices: Vec<_> = self.hidden.msrs.iter().map(|msr| msr.index).collect();
+        let now = cpu.hidden_state(&indices)?;
+        let values = |state: &HiddenState| state.msrs.iter().map(|msr| msr.data).collect();
+        let [before, after]: [Vec<u64>; 2] = [values(&self.hidden), values(&now)];
+        Ok(before == after
+            && same_fpu(&self.hidden.xsave, &now.xsave)
+            && self.hidden.xcrs == now.xcrs
+            && self.hidden.debug == now.debug)
+    }
+
     /// Takes a pending NMI out of the state. True if there was one.
     pub(crate) fn take_nmi(&mut self) -> bool {
         let pending = self.events.nmi.pending != 0
@@ -192,7 +212,16 @@ impl CpuState {
     }
 }
 
-fn msr_list(entries: &[kvm_msr_entry]) -> Result<Msrs> {
+/// Compares the components' contents. `XSTATE_BV`, the header's first word, may differ all the same:
+/// a processor may or may not notice that a component is in its initial state (Intel SDM vol. 1,
+/// 13.6).
+fn same_fpu(one: &kvm_xsave, other: &kvm_xsave) -> bool {
+    const XSTATE_BV: Range<usize> = 512 / 4..520 / 4;
+    let same = |range: Range<usize>| one.region[range.clone()] == other.region[range];
+    same(0..XSTATE_BV.start) && same(XSTATE_BV.end..one.region.len())
+}
+
+pub(super) fn msr_list(entries: &[kvm_msr_entry]) -> Result<Msrs> {
     Msrs::from_entries(entries)
         .map_err(|_| Error::Snapshot { problem: "more MSRs than KVM takes".into() })
 }

@@ -3,10 +3,9 @@
 use std::os::fd::AsRawFd;
 
 use kvm_bindings::{
-    CpuId, KVM_EXIT_IO_IN, KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR,
-    KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES, KVM_MP_STATE_HALTED,
-    KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED, Msrs, kvm_mp_state, kvm_msr_entry,
-    kvm_sync_regs,
+    CpuId, KVM_EXIT_IO_IN, KVM_EXIT_X86_RDMSR, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES,
+    KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED, Msrs,
+    kvm_mp_state, kvm_msr_entry, kvm_sync_regs,
 };
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
 
@@ -213,7 +212,9 @@ impl Cpu for KvmCpu {
             Ok(VcpuExit::InternalError) => self.internal_error(),
             Ok(VcpuExit::Intr) => Exit::Kicked,
             Ok(VcpuExit::X86Rdmsr(_)) => Exit::Unexpected { reason: KVM_EXIT_X86_RDMSR },
-            Ok(VcpuExit::X86Wrmsr(_)) => Exit::Unexpected { reason: KVM_EXIT_X86_WRMSR },
+            Ok(VcpuExit::X86Wrmsr(write)) => {
+                Exit::MsrWrite { index: write.index, value: write.data }
+            }
             Ok(_) => Exit::Unexpected { reason: self.fd.get_kvm_run().exit_reason },
             Err(errno) if errno.errno() == libc::EINTR => {
                 self.flag.clear();

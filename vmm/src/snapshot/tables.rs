@@ -21,7 +21,10 @@ pub(crate) fn page_tables(system: &SystemRegisters, memory: &Memory, pages: &mut
     }
     let has = |register: u64, bit: u64| register & bit != 0;
     // The levels, and the bytes of an entry.
-    let (levels, width) = match (has(system.cr4, SystemRegisters::CR4_PAE), has(system.efer, SystemRegisters::EFER_LMA)) {
+    let (levels, width) = match (
+        has(system.cr4, SystemRegisters::CR4_PAE),
+        has(system.efer, SystemRegisters::EFER_LMA),
+    ) {
         (false, _) => (2, 4),
         (true, false) => (3, 8),
         (true, true) if has(system.cr4, SystemRegisters::CR4_LA57) => (5, 8),

@@ -24,17 +24,25 @@ fn without_paging_there_are_none() {
 #[test]
 fn four_levels_with_small_and_large_pages() {
     let memory = memory(&[
-        (0x1000, 0x2003),          // PML4 -> PDPT
-        (0x1ff8, 0x1003),          // PML4 -> itself
-        (0x2000, 0x3003),          // PDPT -> PD
-        (0x2008, 0x4000_0083),     // PDPT -> a page of 1 GiB
-        (0x3000, 0x4003),          // PD -> PT
-        (0x3008, 0x0020_0083),     // PD -> a page of 2 MiB
-        (0x3010, 0x6002),          // PD: not present
-        (0x4000, 0x9003),          // PT -> a page
+        (0x1000, 0x2003),           // PML4 -> PDPT
+        (0x1ff8, 0x1003),           // PML4 -> itself
+        (0x2000, 0x3003),           // PDPT -> PD
+        (0x2008, 0x4000_0083),      // PDPT -> a page of 1 GiB
+        (0x3000, 0x4003),           // PD -> PT
+        (0x3008, 0x0020_0083),      // PD -> a page of 2 MiB
+        (0x3010, 0x6002),           // PD: not present
+        (0x4000, 0x9003),           // PT -> a page
         (0x4008, 0xffff_f000_0001), // PT -> a page that isn't there
     ]);
-    assert_eq!(tables(SystemRegisters::CR0_PG | 1, SystemRegisters::CR4_PAE, SystemRegisters::EFER_LMA, &memory), [0x1000, 0x2000, 0x3000, 0x4000]);
+    assert_eq!(
+        tables(
+            SystemRegisters::CR0_PG | 1,
+            SystemRegisters::CR4_PAE,
+            SystemRegisters::EFER_LMA,
+            &memory
+        ),
+        [0x1000, 0x2000, 0x3000, 0x4000]
+    );
 }
 
 #[test]
@@ -46,5 +54,13 @@ fn two_levels_have_entries_of_four_bytes() {
 #[test]
 fn a_table_outside_memory_ends_the_walk() {
     let memory = memory(&[(0x1000, 0x00ff_ffff_f003)]);
-    assert_eq!(tables(SystemRegisters::CR0_PG | 1, SystemRegisters::CR4_PAE, SystemRegisters::EFER_LMA, &memory), [0x1000]);
+    assert_eq!(
+        tables(
+            SystemRegisters::CR0_PG | 1,
+            SystemRegisters::CR4_PAE,
+            SystemRegisters::EFER_LMA,
+            &memory
+        ),
+        [0x1000]
+    );
 }
