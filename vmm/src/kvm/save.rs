@@ -225,3 +225,7 @@ pub(super) fn msr_list(entries: &[kvm_msr_entry]) -> Result<Msrs> {
     Msrs::from_entries(entries)
         .map_err(|_| Error::Snapshot { problem: "more MSRs than KVM takes".into() })
 }
+
+#[cfg(test)]
+#[path = "save_tests.rs"]
+mod tests;
