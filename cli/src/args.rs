@@ -104,15 +104,21 @@ pub(crate) struct HuntArgs {
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
 
-    /// Who decides what happens next: round-robin, random or pct
-    #[arg(long, default_value_t, value_name = "S", value_parser = crate::hunt::strategy)]
-    pub(crate) strategy: StrategyKind,
+    /// Who decides what happens next: round-robin, random, pct or schedule
+    /// [default: random; schedule if there is a --schedule]
+    #[arg(long, value_name = "S", value_parser = str::parse::<StrategyKind>)]
+    pub(crate) strategy: Option<StrategyKind>,
+
+    /// The schedule to follow, such as `0@120>3@44>3!`, or a file with one; a finding will do.
+    /// Behind its end the last vCPU goes on
+    #[arg(long, value_name = "SCHEDULE|@FILE")]
+    pub(crate) schedule: Option<String>,
 
     /// The depth of the bugs to look for (pct)
     #[arg(long, default_value_t = 2, value_name = "D", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) depth: u32,
 
-    /// At most so many runs
+    /// At most so many runs [default: no limit; 1 with round-robin and schedule]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) runs: Option<u64>,
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use experiments::hunt::{Next, Progress as Searched, Told};
-use experiments::{Finding, Hunt, StrategyKind, hunt};
+use experiments::{Finding, Hunt, Schedule, StrategyKind, StrategySpec, hunt};
 use serde::Serialize;
 use vmm::Host;
 use vmm::interrupts::Interrupts;
@@ -23,7 +23,7 @@ struct Report<'a> {
     format: u32,
     guest: &'a str,
     strategy: &'a str,
-    depth: u32,
+    depth: Option<u32>,
     seed: u64,
     seconds: f64,
     runs: u64,
@@ -49,12 +49,12 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     let interrupts = Interrupts::take()?;
     let guest = Guest::find(&args.guest)?;
     let symbols = guest.symbols(args.symbols.as_deref())?;
+    let strategy = strategy(args)?;
     let setting = Hunt {
         machine: guest.machine(&args.machine)?,
-        strategy: args.strategy,
-        depth: args.depth,
+        runs: args.runs.unwrap_or(if strategy.varies() { u64::MAX } else { 1 }),
+        strategy,
         seed: args.seed,
-        runs: args.runs.unwrap_or(u64::MAX),
         time: args.time,
         budget: args.budget,
         keep_going: args.keep_going,
@@ -103,8 +103,8 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
         print_json(&Report {
             format: crate::report::FORMAT,
             guest: &args.guest,
-            strategy: args.strategy.name(),
-            depth: args.depth,
+            strategy: setting.strategy.kind().name(),
+            depth: setting.strategy.depth(),
             seed: args.seed,
             seconds,
             runs: searched.runs,
@@ -159,7 +159,40 @@ fn summarise(searched: &Searched, seconds: f64, verified: bool) {
     ));
 }
 
-/// The strategies, for clap.
-pub(crate) fn strategy(text: &str) -> Result<StrategyKind, String> {
-    text.parse()
+/// The strategy that the arguments ask for.
+fn strategy(args: &HuntArgs) -> Result<StrategySpec> {
+    Ok(match (args.strategy, &args.schedule) {
+        (None | Some(StrategyKind::Schedule), Some(given)) => {
+            StrategySpec::Schedule(schedule(given)?)
+        }
+        (Some(other), Some(_)) => {
+            bail!("--schedule: that is for --strategy schedule, not for {other}")
+        }
+        (Some(StrategyKind::Schedule), None) => {
+            bail!("--strategy schedule: say which by --schedule, such as 0@120>3@44>3! or @FILE")
+        }
+        (Some(StrategyKind::RoundRobin), None) => StrategySpec::RoundRobin,
+        (None | Some(StrategyKind::Random), None) => StrategySpec::Random,
+        (Some(StrategyKind::Pct), None) => StrategySpec::Pct { depth: args.depth },
+    })
+}
+
+/// The schedule that `--schedule` gives, in itself or by a file.
+fn schedule(given: &str) -> Result<Schedule> {
+    let schedule: Schedule = match given.strip_prefix('@') {
+        None => given.parse().context("--schedule")?,
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("--schedule @{path}: can't be read"))?;
+            if Finding::begins(&text) {
+                Finding::read(Path::new(path)).context("--schedule")?.schedule()?
+            } else {
+                text.parse().with_context(|| format!("--schedule @{path}"))?
+            }
+        }
+    };
+    if schedule.points() == 0 {
+        bail!("--schedule {given}: it is empty");
+    }
+    Ok(schedule)
 }

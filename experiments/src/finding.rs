@@ -67,7 +67,8 @@ pub struct Search {
     /// Its seed.
     pub seed: u64,
     /// Its depth, where it has one.
-    pub depth: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<u32>,
     /// The run, from 0.
     pub run: u64,
 }
@@ -148,6 +149,11 @@ impl Finding {
     /// The format's version.
     pub const VERSION: u32 = VERSION;
 
+    /// Whether a text begins as findings do.
+    pub fn begins(text: &str) -> bool {
+        text.starts_with(TITLE)
+    }
+
     /// The decisions.
     pub fn schedule(&self) -> Result<Schedule, crate::schedule::ScheduleError> {
         self.schedule.parse()
@@ -166,7 +172,7 @@ impl Finding {
 
     /// Reads a file's text.
     pub fn from_text(text: &str) -> Result<Self, String> {
-        if !text.starts_with(TITLE) {
+        if !Self::begins(text) {
             return Err(format!("not a finding: its first line doesn't begin with `{TITLE}`"));
         }
         match toml::from_str::<Version>(text) {
@@ -180,7 +186,7 @@ impl Finding {
         }
         let finding: Self = toml::from_str(text)
             .map_err(|error| format!("damaged or truncated: {}", error.message()))?;
-        let schedule = finding.schedule().map_err(|error| error.to_string())?;
+        let schedule = finding.schedule().map_err(|error| format!("damaged: schedule: {error}"))?;
         if finding.run.switches.len() != schedule.stretches().len() {
             return Err(format!(
                 "damaged: {} hashes for {} stretches of the schedule",

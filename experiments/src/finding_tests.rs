@@ -13,7 +13,7 @@ fn finding() -> Finding {
             identity: "vmware".into(),
             command_line: String::new(),
         },
-        search: Search { strategy: "random".into(), seed: 1, depth: 2, run: 7 },
+        search: Search { strategy: "random".into(), seed: 1, depth: Some(2), run: 7 },
         run: Run { points: 5, hash: "00".into(), switches: vec!["01".into(), "02".into()] },
         waits: vec![],
     }

@@ -10,7 +10,7 @@ use vmm::{Host, MachineConfig};
 use crate::finding::{Finding, Machine, Run, Search};
 use crate::replay::{Divergence, Recorded, Replay, replay};
 use crate::schedule::Schedule;
-use crate::strategy::{Strategy, StrategyKind};
+use crate::strategy::{Strategy, StrategySpec};
 use crate::waits::Names;
 
 /// What to search, how, and for how long.
@@ -19,9 +19,7 @@ pub struct Hunt {
     /// The guest and its machine.
     pub machine: MachineConfig,
     /// Who decides.
-    pub strategy: StrategyKind,
-    /// The depth of the bugs to look for, where the strategy has one.
-    pub depth: u32,
+    pub strategy: StrategySpec,
     /// The seed of everything random.
     pub seed: u64,
     /// The most runs.
@@ -81,7 +79,7 @@ pub fn hunt(
     mut tell: impl FnMut(&Progress, Told) -> Next,
 ) -> vmm::Result<Progress> {
     let start = Instant::now();
-    let mut strategy = hunt.strategy.make(hunt.seed, hunt.machine.cpus.get(), hunt.depth);
+    let mut strategy = hunt.strategy.make(hunt.seed, hunt.machine.cpus.get());
     let mut seen = HashSet::new();
     let mut progress = Progress::default();
     let mut length = 0;
@@ -116,9 +114,9 @@ pub fn hunt(
                 schedule: recorded.schedule.to_string(),
                 machine: Machine::of(&hunt.machine),
                 search: Search {
-                    strategy: hunt.strategy.to_string(),
+                    strategy: hunt.strategy.kind().to_string(),
                     seed: hunt.seed,
-                    depth: hunt.depth,
+                    depth: hunt.strategy.depth(),
                     run,
                 },
                 run: Run {

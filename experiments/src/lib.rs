@@ -18,4 +18,4 @@ pub use finding::Finding;
 pub use hunt::{Hunt, hunt};
 pub use replay::{Recorded, Replay, replay};
 pub use schedule::Schedule;
-pub use strategy::{Strategy, StrategyKind};
+pub use strategy::{Strategy, StrategyKind, StrategySpec};

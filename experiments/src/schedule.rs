@@ -31,7 +31,7 @@ pub struct Schedule {
 
 /// A text that is no schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("schedule: `{part}` is not like 0@120 or 3!: {problem}")]
+#[error("`{part}` is not like 0@120 or 3!: {problem}")]
 pub struct ScheduleError {
     part: String,
     problem: &'static str,

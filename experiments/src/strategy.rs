@@ -10,6 +10,8 @@ use rand::{RngExt as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use vmm::controlled::Chooser;
 
+use crate::schedule::Schedule;
+
 pub use pct::Pct;
 pub use simple::{Fixed, Random, RoundRobin};
 
@@ -29,10 +31,12 @@ pub enum StrategyKind {
     Random,
     /// Random priorities with a few points at which they change (PCT, ASPLOS 2010).
     Pct,
+    /// A schedule that somebody has written down.
+    Schedule,
 }
 
 impl StrategyKind {
-    const ALL: [Self; 3] = [Self::RoundRobin, Self::Random, Self::Pct];
+    const ALL: [Self; 4] = [Self::RoundRobin, Self::Random, Self::Pct, Self::Schedule];
 
     /// The name.
     pub fn name(self) -> &'static str {
@@ -40,15 +44,58 @@ impl StrategyKind {
             Self::RoundRobin => "round-robin",
             Self::Random => "random",
             Self::Pct => "pct",
+            Self::Schedule => "schedule",
+        }
+    }
+}
+
+/// A strategy and what it needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StrategySpec {
+    /// [`StrategyKind::RoundRobin`].
+    RoundRobin,
+    /// [`StrategyKind::Random`].
+    Random,
+    /// [`StrategyKind::Pct`].
+    Pct {
+        /// The depth of the bugs to look for, at least 1.
+        depth: u32,
+    },
+    /// [`StrategyKind::Schedule`].
+    Schedule(Schedule),
+}
+
+impl StrategySpec {
+    /// Which one it is.
+    pub fn kind(&self) -> StrategyKind {
+        match self {
+            Self::RoundRobin => StrategyKind::RoundRobin,
+            Self::Random => StrategyKind::Random,
+            Self::Pct { .. } => StrategyKind::Pct,
+            Self::Schedule(_) => StrategyKind::Schedule,
         }
     }
 
+    /// The depth that it looks for, if it has one.
+    pub fn depth(&self) -> Option<u32> {
+        match self {
+            Self::Pct { depth } => Some(*depth),
+            _ => None,
+        }
+    }
+
+    /// Whether it has more than one schedule.
+    pub fn varies(&self) -> bool {
+        matches!(self, Self::Random | Self::Pct { .. })
+    }
+
     /// Makes the strategy for a search.
-    pub fn make(self, seed: u64, vcpus: u32, depth: u32) -> Box<dyn Strategy> {
+    pub fn make(&self, seed: u64, vcpus: u32) -> Box<dyn Strategy> {
         match self {
             Self::RoundRobin => Box::new(RoundRobin),
             Self::Random => Box::new(Random::new(seed)),
-            Self::Pct => Box::new(Pct::new(seed, vcpus, depth)),
+            Self::Pct { depth } => Box::new(Pct::new(seed, vcpus, *depth)),
+            Self::Schedule(schedule) => Box::new(Fixed::new(schedule)),
         }
     }
 }
@@ -66,7 +113,7 @@ impl FromStr for StrategyKind {
         Self::ALL
             .into_iter()
             .find(|kind| kind.name() == text)
-            .ok_or_else(|| "give round-robin, random or pct".into())
+            .ok_or_else(|| "give round-robin, random, pct or schedule".into())
     }
 }
 

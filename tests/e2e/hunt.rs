@@ -12,7 +12,8 @@ use crate::scratch::Folder;
 tests! {
     Kvm: the_race_is_proven_and_replays, every_bug_is_found, no_fixed_twin_fails,
         every_schedule_comes_out_the_same_twice, the_hosts_tsc_is_noticed,
-        a_runaway_is_brought_back, damaged_findings_are_refused;
+        a_runaway_is_brought_back, a_schedule_is_followed, an_impossible_schedule_is_refused,
+        damaged_findings_are_refused;
     Nothing: what_is_no_finding_is_refused, a_bad_search_is_refused;
 }
 
@@ -98,6 +99,46 @@ fn a_runaway_is_brought_back() {
     jitterbug("hunt spin --runs 1").ends_with(0).shows("").says(&["1 cut short"]);
 }
 
+fn a_schedule_is_followed() {
+    let folder = Folder::new();
+    let report = hunt(&folder, "abba --runs 500", 1);
+    let (found, verdict) = (&report["findings"][0], "proven hang");
+    let schedule = found["finding"]["schedule"].as_str().unwrap();
+    let file = folder.file("schedule", schedule.replace('>', " >\n"));
+    for given in [
+        schedule.to_owned(),
+        format!("@{}", file.display()),
+        format!("@{}", found["file"].as_str().unwrap()),
+    ] {
+        let again = folder.join("again");
+        let report = jitterbug("hunt abba --json --schedule")
+            .arg(given)
+            .arg("--out")
+            .arg(&again)
+            .ends_with(1)
+            .json();
+        let finding = &report["findings"][0]["finding"];
+        assert_eq!((&report["runs"], &finding["verdict"]), (&1.into(), &verdict.into()));
+        assert_eq!(finding["schedule"], schedule);
+        assert_eq!(finding["run"]["hash"], found["finding"]["run"]["hash"]);
+    }
+    // Behind its end the last vCPU goes on, as on a plain run.
+    assert_eq!(hunt(&folder, "abba --schedule 0@3", 0)["runs"], 1);
+    assert_eq!(hunt(&folder, "abba --strategy round-robin", 1)["runs"], 1);
+}
+
+fn an_impossible_schedule_is_refused() {
+    for (schedule, said) in [
+        ("0@3>1@4", "point 3: not vCPU 1 (it is not started): possible are vCPU 0"),
+        ("0@3>9@1", "point 3: not vCPU 9 (of 2 vCPUs)"),
+        ("0@300", "not vCPU 0 (it waits for a value to change): possible are vCPU 1"),
+        ("0@5>0!", "point 5: not vCPU 0's interrupt (none is pending"),
+    ] {
+        let refused = jitterbug("hunt abba --schedule").arg(schedule).ends_with(2).shows("");
+        refused.says(&["schedule: ", said]);
+    }
+}
+
 fn damaged_findings_are_refused() {
     let folder = Folder::new();
     let report = hunt(&folder, "abba --runs 500", 1);
@@ -122,7 +163,14 @@ fn what_is_no_finding_is_refused() {
 }
 
 fn a_bad_search_is_refused() {
-    jitterbug("hunt tsc-sync --strategy clever").ends_with(2).says(&["round-robin, random or pct"]);
+    jitterbug("hunt tsc-sync --strategy clever")
+        .ends_with(2)
+        .says(&["round-robin, random, pct or"]);
+    jitterbug("hunt tsc-sync --strategy schedule").ends_with(2).says(&["--schedule"]);
+    jitterbug("hunt tsc-sync --strategy pct --schedule 0@1").ends_with(2).says(&["not for pct"]);
+    jitterbug("hunt tsc-sync --schedule 0@").ends_with(2).says(&["`0@` is not like 0@120"]);
+    jitterbug("hunt tsc-sync --schedule @/nonexistent").ends_with(2).says(&["@/nonexistent"]);
+    jitterbug("hunt tsc-sync --schedule @/dev/null").ends_with(2).says(&["it is empty"]);
     jitterbug("hunt tsc-sync --runs 0").ends_with(2).says(&["--runs"]);
     jitterbug("hunt tsc-sync --depth 0").ends_with(2).says(&["--depth"]);
     jitterbug("hunt no-such-guest").ends_with(2).says(&["catalogue"]);

@@ -1,5 +1,7 @@
 //! Scheduling points and what can be chosen there.
 
+use std::fmt;
+
 /// Something that can happen next. A run of the controlled driver is a function of the machine's
 /// configuration and the list of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,6 +17,15 @@ impl Choice {
     pub fn vcpu(self) -> u32 {
         match self {
             Self::Step(vcpu) | Self::Interrupt(vcpu) => vcpu,
+        }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(vcpu) => write!(f, "vCPU {vcpu}"),
+            Self::Interrupt(vcpu) => write!(f, "vCPU {vcpu}'s interrupt"),
         }
     }
 }

@@ -56,11 +56,7 @@ impl ControlledMachine {
             };
             let choice = chooser.choose(&point);
             if !enabled.contains(&choice) {
-                return Err(Error::Config {
-                    setting: "schedule",
-                    value: format!("{choice:?}"),
-                    problem: format!("not possible at point {}: {enabled:?} are", self.points),
-                });
+                return Err(self.impossible(choice, &enabled));
             }
             if let Some(ending) = self.take(choice)? {
                 return Ok(Some(ending));
@@ -79,6 +75,24 @@ impl ControlledMachine {
             if awake && lapic.pending().is_some() && seat.cpu.takes_interrupts() {
                 enabled.push(Choice::Interrupt(vcpu));
             }
+        }
+    }
+
+    /// What to say of a choice that there is not.
+    fn impossible(&self, choice: Choice, enabled: &[Choice]) -> Error {
+        let seat = self.seats.get(choice.vcpu() as usize);
+        let reason = match (choice, seat.map(|seat| &seat.state)) {
+            (_, None) => format!("of {} vCPUs", self.seats.len()),
+            (Choice::Interrupt(_), _) => "none is pending, or it can't be taken here".into(),
+            (_, Some(State::WaitForSipi)) => "it is not started".into(),
+            (_, Some(State::Halted)) => "it sleeps".into(),
+            _ => "it waits for a value to change".into(),
+        };
+        let possible: Vec<_> = enabled.iter().map(Choice::to_string).collect();
+        Error::Config {
+            setting: "schedule: point",
+            value: self.points.to_string(),
+            problem: format!("not {choice} ({reason}): possible are {}", possible.join(", ")),
         }
     }
 
