@@ -130,6 +130,11 @@ pub(crate) struct HuntArgs {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
 
+    /// Make so many runs at a time, each with a machine of its own, or `auto`: one for each CPU. What
+    /// is found doesn't depend on it
+    #[arg(long, default_value = "1", value_name = "N", value_parser = parse_jobs)]
+    pub(crate) jobs: u32,
+
     /// Cut a run short after so many scheduling points
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) budget: u64,
@@ -242,6 +247,18 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("must be more than zero".into()),
         time if time > Duration::from_hours(24 * 365) => Err("at most a year".into()),
         time => Ok(time),
+    }
+}
+
+/// A number of threads, or `auto`.
+fn parse_jobs(text: &str) -> Result<u32, String> {
+    const MOST: u32 = 1024;
+    if text == "auto" {
+        return Ok(std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32));
+    }
+    match text.parse() {
+        Ok(jobs @ 1..=MOST) => Ok(jobs),
+        _ => Err(format!("give a number from 1 to {MOST}, or auto")),
     }
 }
 

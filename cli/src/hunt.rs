@@ -57,6 +57,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
         seed: args.seed,
         time: args.time,
         budget: args.budget,
+        jobs: args.jobs,
         keep_going: args.keep_going,
         verify: args.verify,
     };
@@ -65,12 +66,11 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
         .with_context(|| format!("--out {}: can't be made", args.out.display()))?;
     let progress = Progress::of(args.runs);
     let mut found: Vec<Found> = Vec::new();
-    let mut broken = None;
+    let (mut broken, mut interrupted) = (None, false);
     let searched = hunt(&host, &setting, symbols.as_deref(), |searched, told| {
-        if let Told::Diverged(divergence) = told {
+        if let Told::Diverged(run, divergence) = told {
             progress.print(&format!(
-                "jitterbug: run {}: the same schedule came out differently: {divergence}",
-                searched.runs - 1
+                "jitterbug: run {run}: the same schedule came out differently: {divergence}"
             ));
         }
         if let Told::Failed(finding) = told {
@@ -88,14 +88,15 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
             "{} runs, {rate:.0} runs/s, {} distinct, {} failed",
             searched.runs, searched.distinct, searched.failed
         ));
-        if broken.is_some() || interrupts.arrived() { Next::Stop } else { Next::GoOn }
+        interrupted |= interrupts.arrived();
+        if broken.is_some() || interrupted { Next::Stop } else { Next::GoOn }
     })?;
     progress.finish();
     if let Some(error) = broken {
         return Err(error);
     }
-    if setting.runs == 0 || searched.runs == 0 {
-        bail!("no run was made: give --runs and --time more room");
+    if searched.runs == 0 && !interrupted {
+        bail!("no run was made: give --time more room");
     }
     let seconds = start.elapsed().as_secs_f64();
     summarise(&searched, seconds, args.verify);

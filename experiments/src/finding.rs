@@ -216,4 +216,4 @@ impl Finding {
 
 #[cfg(test)]
 #[path = "finding_tests.rs"]
-mod tests;
+pub(crate) mod tests;

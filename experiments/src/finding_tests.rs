@@ -1,6 +1,7 @@
 use super::*;
 
-fn finding() -> Finding {
+/// Any finding.
+pub(crate) fn finding() -> Finding {
     Finding {
         version: VERSION,
         verdict: "proven hang".into(),

@@ -17,7 +17,8 @@ pub use simple::{Fixed, Random, RoundRobin};
 
 /// Decides the runs of a search, one after the other.
 pub trait Strategy: Chooser {
-    /// A new run begins. `length` is how many scheduling points the runs so far took at most.
+    /// A new run begins. `length` is how many decisions a run takes, 0 if that is not known yet
+    /// ([`StrategySpec::trials`]).
     fn begin(&mut self, run: u64, length: u64);
 }
 
@@ -87,6 +88,15 @@ impl StrategySpec {
     /// Whether it has more than one schedule.
     pub fn varies(&self) -> bool {
         matches!(self, Self::Random | Self::Pct { .. })
+    }
+
+    /// How many runs come first, from which it learns how long a run is. The others wait for them,
+    /// so that they don't depend on who was quicker.
+    pub fn trials(&self) -> u64 {
+        match self {
+            Self::Pct { depth: 2.. } => pct::TRIALS,
+            _ => 0,
+        }
     }
 
     /// Makes the strategy for a search.

@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::harness::jitterbug;
@@ -13,7 +14,8 @@ tests! {
     Kvm: the_race_is_proven_and_replays, every_bug_is_found, no_fixed_twin_fails,
         every_schedule_comes_out_the_same_twice, the_hosts_tsc_is_noticed,
         a_runaway_is_brought_back, a_schedule_is_followed, an_impossible_schedule_is_refused,
-        damaged_findings_are_refused;
+        what_is_found_does_not_depend_on_the_jobs, each_machine_has_its_own_leash,
+        an_error_of_many_jobs_is_told_once, ctrl_c_ends_in_order, damaged_findings_are_refused;
     Nothing: what_is_no_finding_is_refused, a_bad_search_is_refused;
 }
 
@@ -139,6 +141,54 @@ fn an_impossible_schedule_is_refused() {
     }
 }
 
+fn what_is_found_does_not_depend_on_the_jobs() {
+    let folder = Folder::new();
+    for search in ["tsc-sync --runs 2000", "pct-1b --strategy pct --runs 2000"] {
+        let of = |jobs: u32| {
+            let mut report = hunt(&folder, &format!("{search} --jobs {jobs}"), 1);
+            assert_eq!(report["findings"].as_array().map(Vec::len), Some(1));
+            report["seconds"] = Value::Null;
+            report["findings"][0]["after_seconds"] = Value::Null;
+            report
+        };
+        let alone = of(1);
+        assert_eq!(
+            alone["runs"],
+            alone["findings"][0]["finding"]["search"]["run"].as_u64().unwrap() + 1
+        );
+        assert_eq!(alone, of(2));
+        assert_eq!(alone, of(5));
+    }
+    let all = hunt(&folder, "abba --runs 300 --keep-going --jobs auto", 1);
+    assert_eq!(all["runs"], 300);
+    let runs: Vec<_> = all["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| &f["finding"]["search"]["run"])
+        .collect();
+    assert!(runs.is_sorted_by_key(|run| run.as_u64()) && runs.len() > 10, "{runs:?}");
+}
+
+/// Each thread's alarm reaches the vCPU that this thread runs.
+fn each_machine_has_its_own_leash() {
+    let said = jitterbug("hunt spin --runs 3 --jobs 3").ends_with(0).shows("");
+    said.says(&["3 runs (", "3 cut short"]);
+}
+
+fn an_error_of_many_jobs_is_told_once() {
+    let refused = jitterbug("hunt abba --schedule 9@1 --runs 50 --jobs 4").ends_with(2).shows("");
+    assert_eq!(refused.stderr.lines().count(), 1, "{refused}");
+}
+
+fn ctrl_c_ends_in_order() {
+    let running = jitterbug("hunt abba-fixed --jobs 2 --verify").start();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    running.signal(Signal::SIGINT);
+    let ended = running.ends_with(0).shows("").says(&["distinct) in ", ", 0 not repeatable"]);
+    assert!(!ended.stderr.contains(" 0 runs"), "{ended}");
+}
+
 fn damaged_findings_are_refused() {
     let folder = Folder::new();
     let report = hunt(&folder, "abba --runs 500", 1);
@@ -172,6 +222,7 @@ fn a_bad_search_is_refused() {
     jitterbug("hunt tsc-sync --schedule @/nonexistent").ends_with(2).says(&["@/nonexistent"]);
     jitterbug("hunt tsc-sync --schedule @/dev/null").ends_with(2).says(&["it is empty"]);
     jitterbug("hunt tsc-sync --runs 0").ends_with(2).says(&["--runs"]);
+    jitterbug("hunt tsc-sync --jobs 0").ends_with(2).says(&["from 1 to 1024, or auto"]);
     jitterbug("hunt tsc-sync --depth 0").ends_with(2).says(&["--depth"]);
     jitterbug("hunt no-such-guest").ends_with(2).says(&["catalogue"]);
 }

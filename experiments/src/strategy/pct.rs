@@ -16,6 +16,9 @@ use super::{Strategy, below, stream};
 /// rule didn't recognise (a counter in its loop), and lowered, or nothing would ever end.
 const SPINNING: u64 = 10_000;
 
+/// So many runs of depth 1, each with other priorities, tell how long a run is.
+pub(super) const TRIALS: u64 = 8;
+
 /// What has a priority: a vCPU, or the delivery of its interrupt, which is a thread of its own.
 type Actor = Choice;
 
@@ -103,8 +106,8 @@ impl Strategy for Pct {
         for vcpu in 0..self.vcpus {
             self.priority(Choice::Step(vcpu));
         }
-        let length = length.max(1);
-        self.changes = (1..self.depth).map(|_| below(&mut self.generator, length)).collect();
+        let changes = if length == 0 { 1 } else { self.depth };
+        self.changes = (1..changes).map(|_| below(&mut self.generator, length)).collect();
         self.changes.sort_unstable();
     }
 }

@@ -1,0 +1,171 @@
+//! The threads of a search, and what it makes of their runs.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use probes::Symbols;
+use vmm::{Error, Host};
+
+use super::queue::Queue;
+use super::trial::{Report, Worker};
+use super::{Hunt, Next, Progress, Told};
+
+/// How long nothing need be told.
+const SILENCE: Duration = Duration::from_millis(100);
+
+/// A run's number and what came of it.
+type Made = (u64, vmm::Result<Option<Report>>);
+
+/// Searches. `tell` is called after every run, in the order of their numbers, and now and then when
+/// none has ended. The first failure ends the search, unless it is to keep going; so does an error
+/// in any run that comes before.
+pub fn hunt(
+    host: &Host,
+    hunt: &Hunt,
+    symbols: Option<&Symbols>,
+    mut tell: impl FnMut(&Progress, Told) -> Next,
+) -> vmm::Result<Progress> {
+    let first = match hunt.strategy.trials() {
+        0 => hunt.runs,
+        trials => trials,
+    };
+    let queue = Queue::new(hunt.runs, first, hunt.time);
+    thread::scope(|scope| {
+        // However this ends, the threads must, too.
+        let _closing = Closing(&queue);
+        let (sender, receiver) = mpsc::channel();
+        for number in 0..hunt.jobs.max(1) {
+            let (sender, queue) = (sender.clone(), &queue);
+            let work = move || {
+                let mut worker = Worker::new(host, hunt, symbols, queue);
+                while let Some(ticket) = queue.take() {
+                    let made = worker.make(ticket);
+                    let failed = made.is_err();
+                    // Nobody listens any more once the search is over.
+                    if sender.send((ticket.run, made)).is_err() || failed {
+                        break;
+                    }
+                }
+            };
+            thread::Builder::new()
+                .name(format!("hunt {number}"))
+                .spawn_scoped(scope, work)
+                .map_err(|source| Error::System {
+                    what: "a thread for --jobs can't be started: give fewer",
+                    source,
+                })?;
+        }
+        drop(sender);
+        Search::new(hunt, &queue).collect(&receiver, &mut tell)
+    })
+}
+
+/// Closes a queue when it goes.
+struct Closing<'a>(&'a Queue);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// What has been seen so far.
+struct Search<'a> {
+    hunt: &'a Hunt,
+    queue: &'a Queue,
+    progress: Progress,
+    seen: HashSet<u64>,
+    /// The longest run.
+    length: u64,
+}
+
+impl<'a> Search<'a> {
+    fn new(hunt: &'a Hunt, queue: &'a Queue) -> Self {
+        Self { hunt, queue, progress: Progress::default(), seen: HashSet::new(), length: 0 }
+    }
+
+    /// Takes what the threads have made, in the order of its numbers, until it is enough.
+    fn collect(
+        mut self,
+        receiver: &Receiver<Made>,
+        tell: &mut dyn FnMut(&Progress, Told) -> Next,
+    ) -> vmm::Result<Progress> {
+        // What came before its turn.
+        let mut early = BTreeMap::new();
+        let mut stopped = false;
+        loop {
+            match receiver.recv_timeout(SILENCE) {
+                Ok((run, made)) => drop(early.insert(run, made)),
+                Err(RecvTimeoutError::Timeout) => {
+                    stopped |= tell(&self.progress, Told::Nothing) == Next::Stop;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            while !stopped && let Some(made) = early.remove(&self.progress.runs) {
+                match self.take(made?, tell) {
+                    After::GoOn => {}
+                    After::Stop => stopped = true,
+                    After::Enough => return Ok(self.progress),
+                }
+            }
+            if stopped {
+                self.queue.close();
+            }
+        }
+        // A search that was stopped leaves gaps, but what it has found must not be lost.
+        for made in early.into_values() {
+            if self.take(made?, tell) == After::Enough {
+                break;
+            }
+        }
+        Ok(self.progress)
+    }
+
+    fn take(
+        &mut self,
+        report: Option<Report>,
+        tell: &mut dyn FnMut(&Progress, Told) -> Next,
+    ) -> After {
+        let Some(report) = report else { return After::GoOn };
+        let progress = &mut self.progress;
+        progress.runs += 1;
+        progress.points += report.points;
+        progress.distinct += u64::from(self.seen.insert(report.hash));
+        progress.cut_short += u64::from(report.cut_short);
+        progress.failed += u64::from(report.finding.is_some());
+        progress.diverged += u64::from(report.divergence.is_some());
+        self.length = self.length.max(report.length);
+        if progress.runs == self.hunt.strategy.trials() {
+            self.queue.open(self.length);
+        }
+        let told = match (&report.divergence, &report.finding) {
+            (Some(divergence), _) => Told::Diverged(report.run, divergence),
+            (None, Some(finding)) => Told::Failed(finding),
+            (None, None) => Told::Clean,
+        };
+        let next = tell(&self.progress, told);
+        if report.finding.is_some() && !self.hunt.keep_going {
+            After::Enough
+        } else if next == Next::Stop {
+            After::Stop
+        } else {
+            After::GoOn
+        }
+    }
+}
+
+/// Whether a search goes on after a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    GoOn,
+    /// Somebody wants it to stop: what has been found is told.
+    Stop,
+    /// It has found what it was for.
+    Enough,
+}
+
+#[cfg(test)]
+#[path = "search_tests.rs"]
+mod tests;
