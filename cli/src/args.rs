@@ -139,6 +139,11 @@ pub(crate) struct HuntArgs {
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) budget: u64,
 
+    /// Call it a hang, "by budget", when every vCPU has gone on for so many scheduling points and
+    /// none has changed anything but state of its own [default: 20000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) hang_budget: Option<u64>,
+
     /// Go on after a failure
     #[arg(long)]
     pub(crate) keep_going: bool,

@@ -8,6 +8,7 @@ use experiments::hunt::{Next, Progress as Searched, Told};
 use experiments::{Finding, Hunt, Schedule, StrategyKind, StrategySpec, hunt};
 use serde::Serialize;
 use vmm::Host;
+use vmm::controlled::ControlledMachine;
 use vmm::interrupts::Interrupts;
 
 use crate::args::{Cli, HuntArgs};
@@ -57,6 +58,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
         seed: args.seed,
         time: args.time,
         budget: args.budget,
+        hang_budget: hang_budget(args)?,
         jobs: args.jobs,
         keep_going: args.keep_going,
         verify: args.verify,
@@ -158,6 +160,20 @@ fn summarise(searched: &Searched, seconds: f64, verified: bool) {
         "jitterbug: {} runs ({} distinct) in {seconds:.1} s, {} failed, {} cut short{repeatable}",
         searched.runs, searched.distinct, searched.failed, searched.cut_short
     ));
+}
+
+/// The hang budget: one that is asked for must be able to do something.
+fn hang_budget(args: &HuntArgs) -> Result<u64> {
+    match args.hang_budget {
+        Some(points) if points >= args.budget => {
+            bail!(
+                "--hang-budget {points}: a run ends after {} points (--budget): give less",
+                args.budget
+            )
+        }
+        Some(points) => Ok(points),
+        None => Ok(ControlledMachine::HANG_BUDGET),
+    }
 }
 
 /// The strategy that the arguments ask for.

@@ -77,6 +77,8 @@ pub struct Search {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
+    /// How many scheduling points each vCPU might go on without any progress of the machine.
+    pub hang_budget: u64,
     /// Scheduling points, those of the proof of a hang included.
     pub points: u64,
     /// The run's hash at its end, in hex.

@@ -15,7 +15,12 @@ pub(crate) fn finding() -> Finding {
             command_line: String::new(),
         },
         search: Search { strategy: "random".into(), seed: 1, depth: Some(2), run: 7 },
-        run: Run { points: 5, hash: "00".into(), switches: vec!["01".into(), "02".into()] },
+        run: Run {
+            hang_budget: 100,
+            points: 5,
+            hash: "00".into(),
+            switches: vec!["01".into(), "02".into()],
+        },
         waits: vec![],
     }
 }

@@ -33,6 +33,8 @@ pub struct Hunt {
     pub time: Option<Duration>,
     /// The most scheduling points a run.
     pub budget: u64,
+    /// The most scheduling points that each vCPU may go on without any progress of the machine.
+    pub hang_budget: u64,
     /// How many runs are made at a time, each by a thread with a machine of its own. At least 1.
     pub jobs: u32,
     /// Go on after a failure.

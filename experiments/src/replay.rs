@@ -15,6 +15,8 @@ pub struct Recorded {
     pub schedule: Schedule,
     /// The run's hash at each switch of the schedule, 16 hex digits each.
     pub switches: Vec<String>,
+    /// How many points each vCPU might go on without progress.
+    pub hang_budget: u64,
     /// What the run came to, in words.
     pub verdict: String,
     /// Scheduling points.
@@ -30,6 +32,7 @@ impl TryFrom<&Finding> for Recorded {
         Ok(Self {
             schedule: finding.schedule()?,
             switches: finding.run.switches.clone(),
+            hang_budget: finding.run.hang_budget,
             verdict: finding.verdict.clone(),
             points: finding.run.points,
             hash: finding.run.hash.clone(),
@@ -66,6 +69,7 @@ impl fmt::Display for Divergence {
 /// Runs what was recorded again, on this machine, which must be the one that it was recorded on.
 pub fn replay(host: &Host, recorded: &Recorded, machine: &MachineConfig) -> vmm::Result<Replay> {
     let mut machine = ControlledMachine::new(host, machine, Box::new(std::io::sink()))?;
+    machine.set_hang_budget(recorded.hang_budget);
     let mut follower = Follower {
         choices: recorded.schedule.choices().collect(),
         starts: recorded

@@ -15,11 +15,12 @@ use vmm::memory::Memory;
 pub struct Row {
     /// The vCPU.
     pub vcpu: u32,
-    /// What it waits for: `change`, `interrupt`, `sipi`, or `nothing`.
+    /// What it waits for: `change`, `interrupt`, `sipi`, or `nothing`; `loop` if it goes round and
+    /// changes only state of its own.
     pub waits_for: String,
     /// Its stack, by name where there are symbols; empty for a vCPU that was never started.
     pub stack: String,
-    /// The values that it waits to see changed.
+    /// The values that it waits to see changed, or that its loop reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<Value>,
 }
@@ -41,10 +42,18 @@ impl fmt::Display for Row {
             "sipi" => return write!(f, "vCPU {}: not started: waits for its SIPI", self.vcpu),
             "interrupt" => write!(f, "vCPU {}: sleeps, and no interrupt is on its way", self.vcpu)?,
             "change" => write!(f, "vCPU {}: waits", self.vcpu)?,
+            "loop" => {
+                let what = "goes round a loop that changes only state of its own";
+                write!(f, "vCPU {}: {what}", self.vcpu)?;
+            }
             _ => write!(f, "vCPU {}: could run on", self.vcpu)?,
         }
         for (number, value) in self.values.iter().enumerate() {
-            let joint = if number == 0 { " for" } else { " or" };
+            let joint = match (self.waits_for.as_str(), number) {
+                ("loop", 0) => "; waits for",
+                (_, 0) => " for",
+                _ => " or",
+            };
             write!(
                 f,
                 "{joint} {} to change from {} ({})",
@@ -77,6 +86,7 @@ impl Names<'_> {
             Waits::ForChange(awaited) => {
                 ("change", awaited.iter().map(|a| self.value(a)).collect())
             }
+            Waits::Loop(read) => ("loop", read.iter().map(|a| self.value(a)).collect()),
             Waits::Not => ("nothing", Vec::new()),
         };
         let stack = if waits_for == "sipi" {

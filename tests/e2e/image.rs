@@ -1,10 +1,12 @@
 //! Tiny guests: ELF64 images with a PVH note, made from a few instructions.
 
 use iced_x86::IcedError;
+use iced_x86::code_asm::registers::gpr16::{ax, bp, dx, sp};
 use iced_x86::code_asm::registers::gpr32::{eax, ebx, ecx, esp};
+use iced_x86::code_asm::registers::segment::{cs, ds, ss};
 use iced_x86::code_asm::registers::xmm::{xmm0, xmm1};
-use iced_x86::code_asm::registers::{cr4, gpr8::al, gpr16::dx};
-use iced_x86::code_asm::{CodeAssembler, byte_ptr, dword_ptr, fword_ptr};
+use iced_x86::code_asm::registers::{cr4, gpr8::al};
+use iced_x86::code_asm::{CodeAssembler, byte_ptr, dword_ptr, fword_ptr, word_ptr};
 use object::read::elf::ElfFile64;
 use object::{Object, ObjectSegment};
 
@@ -12,6 +14,9 @@ use crate::scratch::ScratchFile;
 
 /// Where the code lies, and where it starts.
 const ADDRESS: u32 = 0x10_0000;
+/// A page that the guest shares, if it does, and the end of its stack behind it.
+const SHARED: u32 = 0x10_2000;
+const STACK: u32 = 0x10_4000;
 /// The size of the ELF header with two program headers and the note.
 pub(crate) const HEADERS: usize = 64 + 2 * 56 + 20;
 
@@ -28,6 +33,8 @@ pub(crate) struct Image {
     pub(crate) address: u64,
     /// The segment's size in memory, if it is to be larger than its code.
     pub(crate) size: u64,
+    /// Whether it has a section `.shared`.
+    pub(crate) shares: bool,
     pub(crate) code: Vec<u8>,
 }
 
@@ -37,7 +44,21 @@ impl Image {
         let mut assembler = CodeAssembler::new(32).expect("32-bit code");
         code(&mut assembler).expect("instructions that exist");
         let code = assembler.assemble(ADDRESS.into()).expect("instructions that fit");
-        Self { class: 2, machine: 62, has_note: true, address: ADDRESS.into(), size: 0, code }
+        Self {
+            class: 2,
+            machine: 62,
+            has_note: true,
+            address: ADDRESS.into(),
+            size: 0,
+            shares: false,
+            code,
+        }
+    }
+
+    /// The same with a page that is shared, and a stack.
+    fn sharing(mut self) -> Self {
+        (self.shares, self.size) = (true, (STACK - ADDRESS).into());
+        self
     }
 
     /// The ELF file.
@@ -67,6 +88,9 @@ impl Image {
         }
         assert_eq!(file.len(), HEADERS);
         file.extend(&self.code);
+        if self.shares {
+            add_sections(&mut file);
+        }
         file
     }
 
@@ -74,6 +98,63 @@ impl Image {
     pub(crate) fn file(&self) -> ScratchFile {
         ScratchFile::new("tiny.elf", self.bytes())
     }
+}
+
+/// A section header for the shared page, and the others that it takes.
+fn add_sections(file: &mut Vec<u8>) {
+    const NAMES: &[u8] = b"\0.shared\0.names\0";
+    const NOTHING: u64 = 8; // SHT_NOBITS
+    const STRINGS: u64 = 3; // SHT_STRTAB
+    let names = file.len() as u64;
+    file.extend(NAMES);
+    let headers = file.len() as u64;
+    file.extend([0; 64]);
+    let mut section = |name: u32, kind: u64, address: u32, offset: u64, size: u64| {
+        file.extend(name.to_le_bytes());
+        file.extend((kind as u32).to_le_bytes());
+        for word in [3, address.into(), offset, size, 0, 1, 0] {
+            file.extend(u64::to_le_bytes(word));
+        }
+    };
+    section(1, NOTHING, SHARED, 0, 0x1000);
+    section(9, STRINGS, 0, names, NAMES.len() as u64);
+    file[40..48].copy_from_slice(&headers.to_le_bytes());
+    file[58..64].copy_from_slice(&[64, 0, 3, 0, 2, 0]);
+}
+
+/// Where a loop keeps its count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Counter {
+    Stack,
+    Register,
+}
+
+/// Waits for a shared flag that nobody sets, and counts; ends well after so many rounds.
+pub(crate) fn count_and_wait(counter: Counter, rounds: u32) -> Image {
+    let image = Image::new(|a| {
+        let mut again = a.create_label();
+        let mut enough = a.create_label();
+        a.mov(esp, STACK)?;
+        a.push(0)?;
+        a.xor(ecx, ecx)?;
+        a.set_label(&mut again)?;
+        match counter {
+            Counter::Stack => {
+                a.inc(dword_ptr(esp))?;
+                a.cmp(dword_ptr(esp), rounds)?;
+            }
+            Counter::Register => {
+                a.inc(ecx)?;
+                a.cmp(ecx, rounds)?;
+            }
+        }
+        a.jae(enough)?;
+        a.cmp(dword_ptr(SHARED), 0)?;
+        a.je(again)?;
+        a.set_label(&mut enough)?;
+        end_run(a, 0)
+    });
+    image.sharing()
 }
 
 /// Ends the run with this code.
@@ -155,21 +236,68 @@ pub(crate) fn triple_fault_on_ap() -> Image {
     const AP: &[u8] =
         b"\x2e\x0f\x01\x1e\x18\x00\x0f\x20\xc0\x0c\x01\x0f\x22\xc0\xb8\xf8\xff\x8e\xd8\
         \0\0\0\0\0\0\0\0\0\0\0";
+    Image::new(|a| {
+        start_ap(a, AP)?;
+        sleep(a)
+    })
+}
+
+/// Two vCPUs that count. vCPU 1 waits for what never comes and gives up after so many rounds; vCPU 0
+/// waits for that, and ends well.
+pub(crate) fn count_and_wait_for_ap(rounds: u32) -> Image {
+    /// The highest segment of real mode reaches the page.
+    const SEGMENT: u32 = 0xffff;
+    const IN_SEGMENT: u32 = SHARED - (SEGMENT << 4);
+    let mut ap = CodeAssembler::new(16).expect("16-bit code");
+    let mut counting = || {
+        let mut again = ap.create_label();
+        let mut enough = ap.create_label();
+        ap.mov(ax, SEGMENT)?;
+        ap.mov(ds, ax)?;
+        ap.mov(ax, cs)?;
+        ap.mov(ss, ax)?;
+        ap.mov(esp, 0x800)?;
+        ap.push(0)?;
+        ap.mov(bp, sp)?;
+        ap.set_label(&mut again)?;
+        ap.inc(word_ptr(bp))?;
+        ap.cmp(word_ptr(bp), rounds)?;
+        ap.jae(enough)?;
+        ap.cmp(word_ptr(IN_SEGMENT), 0)?;
+        ap.je(again)?;
+        ap.set_label(&mut enough)?;
+        ap.mov(word_ptr(IN_SEGMENT + 8), 1)?;
+        sleep(&mut ap)
+    };
+    counting().expect("instructions that exist");
+    let ap = ap.assemble(0).expect("instructions that fit");
+    let image = Image::new(|a| {
+        let mut again = a.create_label();
+        start_ap(a, &ap)?;
+        a.set_label(&mut again)?;
+        a.inc(ecx)?;
+        a.cmp(dword_ptr(SHARED + 8), 0)?;
+        a.je(again)?;
+        end_run(a, 0)
+    });
+    image.sharing()
+}
+
+/// Puts code where vCPU 1 starts, in real mode, and starts it.
+fn start_ap(a: &mut CodeAssembler, code: &[u8]) -> Result<(), IcedError> {
     const AP_ADDRESS: u32 = 0x8000;
     const COMMAND: u32 = 0xfee0_0300;
     const DESTINATION: u32 = 0xfee0_0310;
     const INIT: u32 = 0x4500;
     const SIPI: u32 = 0x4600;
-    Image::new(|a| {
-        for (at, &byte) in (AP_ADDRESS..).zip(AP) {
-            a.mov(byte_ptr(at), u32::from(byte))?;
-        }
-        for command in [INIT, SIPI | AP_ADDRESS >> 12] {
-            a.mov(dword_ptr(DESTINATION), 1 << 24)?;
-            a.mov(dword_ptr(COMMAND), command)?;
-        }
-        sleep(a)
-    })
+    for (at, &byte) in (AP_ADDRESS..).zip(code) {
+        a.mov(byte_ptr(at), u32::from(byte))?;
+    }
+    for command in [INIT, SIPI | AP_ADDRESS >> 12] {
+        a.mov(dword_ptr(DESTINATION), 1 << 24)?;
+        a.mov(dword_ptr(COMMAND), command)?;
+    }
+    Ok(())
 }
 
 /// Adds floating-point numbers in ring 0 and ends the run with 0.

@@ -10,6 +10,7 @@ mod harness;
 mod bad_scripts;
 mod console;
 mod ends;
+mod hang_budget;
 mod hello;
 mod host_errors;
 mod hunt;
@@ -40,6 +41,7 @@ const TESTS: &[&[Test]] = &[
     bad_scripts::TESTS,
     console::TESTS,
     ends::TESTS,
+    hang_budget::TESTS,
     hello::TESTS,
     host_errors::TESTS,
     hunt::TESTS,

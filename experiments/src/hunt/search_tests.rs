@@ -20,6 +20,7 @@ fn setting(keep_going: bool) -> Hunt {
         runs: 10,
         time: None,
         budget: 100,
+        hang_budget: 10,
         jobs: 2,
         keep_going,
         verify: false,

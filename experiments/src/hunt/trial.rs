@@ -54,6 +54,7 @@ impl<'a> Worker<'a> {
         self.strategy.begin(ticket.run, ticket.length);
         let mut machine =
             ControlledMachine::new(self.host, &hunt.machine, Box::new(std::io::sink()))?;
+        machine.set_hang_budget(hunt.hang_budget);
         let mut recorder = Recorder::new(&mut *self.strategy);
         let ending = loop {
             let slice = machine.points().saturating_add(SLICE).min(hunt.budget);
@@ -69,6 +70,7 @@ impl<'a> Worker<'a> {
         let recorded = Recorded {
             schedule,
             switches,
+            hang_budget: hunt.hang_budget,
             verdict: ending.to_string(),
             points: machine.points(),
             hash: format!("{:016x}", machine.hash()),
@@ -114,6 +116,7 @@ impl<'a> Worker<'a> {
                 run,
             },
             run: Run {
+                hang_budget: recorded.hang_budget,
                 points: recorded.points,
                 hash: recorded.hash.clone(),
                 switches: recorded.switches.clone(),

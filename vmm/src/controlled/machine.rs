@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::hash::RunHash;
+use super::idle::Idle;
 use super::leash::Leash;
 use super::locked::Instructions;
 use super::platform::Platform;
@@ -36,6 +37,8 @@ pub struct ControlledMachine {
     /// Whether the guest has marked the place for a snapshot.
     pub(super) marked: bool,
     pub(super) leash: Option<Leash>,
+    pub(super) idle: Idle,
+    pub(super) hang_budget: u64,
     pub(super) tracking: Tracking,
     // Dropped last: vCPUs reach into it.
     pub(super) vm: Vm,
@@ -104,6 +107,8 @@ impl ControlledMachine {
             last: None,
             marked: false,
             leash: None,
+            idle: Idle::new(vcpus),
+            hang_budget: Self::HANG_BUDGET,
             tracking: Tracking::new(host, &vm, Image::of(config))?,
             vm,
         })

@@ -9,6 +9,7 @@
 mod choice;
 mod hang;
 mod hash;
+mod idle;
 mod leash;
 mod locked;
 mod machine;

@@ -16,7 +16,8 @@ pub enum Ending {
     },
     /// No vCPU will ever do anything else again.
     Hang {
-        /// The whole machine came back to the same state; otherwise it only looked like it.
+        /// The whole machine came back to the same state; otherwise nobody has made progress for
+        /// as long as the hang budget allows.
         proven: bool,
     },
     /// A triple fault, or KVM could not go on.
@@ -80,6 +81,8 @@ pub enum Waits {
     ForInterrupt,
     /// It reads these again and again.
     ForChange(Vec<Awaited>),
+    /// It goes round a loop that changes only state of its own, and reads these.
+    Loop(Vec<Awaited>),
     /// It could run on.
     Not,
 }

@@ -50,6 +50,12 @@ impl Platform {
             || (IOAPIC_BASE..IOAPIC_BASE + ioapic).contains(&address)
     }
 
+    /// Whether a read there tells the time.
+    pub(super) fn is_clock(address: u64) -> bool {
+        const CURRENT_COUNT: u64 = 0x390;
+        address == LAPIC_BASE + CURRENT_COUNT
+    }
+
     /// Whether an access to this port is for a timer.
     pub(super) fn covers_port(port: u16) -> bool {
         (PIT_FIRST..PIT_FIRST + PIT_PORTS).contains(&port)
@@ -161,12 +167,17 @@ impl Platform {
         self.advance(self.now + Self::POINT)
     }
 
-    /// Jumps to the next timer. `None` if none is armed.
-    pub(super) fn jump(&mut self) -> Option<Vec<Signal>> {
+    /// When the next timer fires. `None` if none is armed.
+    pub(super) fn next_deadline(&self) -> Option<u64> {
         // A PIT that nobody listens to is no timer that could wake anybody.
         let pit = if self.ioapic.masked(PIT_PIN) { None } else { self.pit.next_deadline() };
         let lapics = self.lapics.iter().filter_map(Lapic::next_deadline);
-        let next = lapics.chain(pit).chain(self.rtc.next_deadline()).min()?;
+        lapics.chain(pit).chain(self.rtc.next_deadline()).min()
+    }
+
+    /// Jumps to the next timer. `None` if none is armed.
+    pub(super) fn jump(&mut self) -> Option<Vec<Signal>> {
+        let next = self.next_deadline()?;
         Some(self.advance(next.max(self.now)))
     }
 

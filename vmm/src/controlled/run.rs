@@ -4,9 +4,11 @@ use super::ControlledMachine;
 use super::choice::{Choice, Chooser, Point};
 use super::leash::Leash;
 use super::outcome::{Awaited, Ending, Waiter, Waits};
-use super::seat::State;
+use super::seat::{Seat, State};
+use super::writers::Writers;
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
+use crate::exit::Bytes;
 
 impl ControlledMachine {
     /// Runs until the guest ends, fails, or has passed `budget` scheduling points.
@@ -35,6 +37,9 @@ impl ControlledMachine {
         Leash::begin(&mut self.leash)?;
         let mut enabled = Vec::new();
         while self.points < budget && !(to_mark && self.marked) {
+            if let Some(ending) = self.outlast(budget)? {
+                return Ok(Some(ending));
+            }
             self.list_enabled(&mut enabled);
             if enabled.is_empty() {
                 if let Some(signals) = self.platform.jump() {
@@ -65,7 +70,7 @@ impl ControlledMachine {
         Ok(None)
     }
 
-    fn list_enabled(&mut self, enabled: &mut Vec<Choice>) {
+    pub(super) fn list_enabled(&mut self, enabled: &mut Vec<Choice>) {
         enabled.clear();
         for (vcpu, (seat, lapic)) in (0..).zip(self.seats.iter_mut().zip(&self.platform.lapics)) {
             if seat.is_ready() {
@@ -98,18 +103,15 @@ impl ControlledMachine {
 
     /// Who waits for what.
     pub fn waiters(&mut self) -> Result<Vec<Waiter>> {
+        let idle: Vec<_> = (0..self.seats.len() as u32).map(|vcpu| self.is_idle(vcpu)).collect();
         let mut waiters = Vec::new();
         for (vcpu, seat) in (0..).zip(&mut self.seats) {
             let waits = match seat.state {
                 State::WaitForSipi => Waits::ForSipi,
                 State::Halted => Waits::ForInterrupt,
-                State::Waiting(_) => {
-                    let awaited = |(address, value): (u64, &crate::exit::Bytes)| Awaited {
-                        address,
-                        value: value.clone(),
-                        writer: self.writers.last(address, value.len()).cloned(),
-                    };
-                    Waits::ForChange(seat.trail.reads().map(awaited).collect())
+                State::Waiting(_) => Waits::ForChange(reads(seat, &self.writers)),
+                State::Ready | State::Access(_) if idle[vcpu as usize] => {
+                    Waits::Loop(reads(seat, &self.writers))
                 }
                 State::Ready | State::Access(_) => Waits::Not,
             };
@@ -118,4 +120,14 @@ impl ControlledMachine {
         }
         Ok(waiters)
     }
+}
+
+/// What a vCPU has read since it last got on, and who wrote it.
+fn reads(seat: &Seat, writers: &Writers) -> Vec<Awaited> {
+    let awaited = |(address, value): (u64, &Bytes)| Awaited {
+        address,
+        value: value.clone(),
+        writer: writers.last(address, value.len()).cloned(),
+    };
+    seat.trail.reads().map(awaited).collect()
 }

@@ -11,6 +11,7 @@ use devices::console::ConsoleState;
 
 use super::ControlledMachine;
 use super::hash::RunHash;
+use super::idle::Idle;
 use super::platform::Platform;
 use super::seat::{Reach, State};
 use super::waiting::Trail;
@@ -38,6 +39,7 @@ pub struct Snapshot {
     console: Option<ConsoleState>,
     hash: RunHash,
     writers: Writers,
+    idle: Idle,
     points: u64,
     last: Option<u32>,
 }
@@ -123,6 +125,7 @@ impl ControlledMachine {
             console: self.board.save(),
             hash: self.hash.clone(),
             writers: self.writers.clone(),
+            idle: self.idle.clone(),
             points: self.points,
             last: self.last,
         })
@@ -163,6 +166,7 @@ impl ControlledMachine {
             .map_err(|source| Error::System { what: "the console can't be put back", source })?;
         self.hash.clone_from(&snapshot.hash);
         self.writers.clone_from(&snapshot.writers);
+        self.idle.clone_from(&snapshot.idle);
         (self.points, self.last) = (snapshot.points, snapshot.last);
         Ok(())
     }

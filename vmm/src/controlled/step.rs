@@ -34,6 +34,7 @@ impl ControlledMachine {
         }
         let vcpu = choice.vcpu();
         self.last = Some(vcpu);
+        self.idle.pass(vcpu);
         self.reach(vcpu)?;
         self.seats[vcpu as usize].touched = true;
         let state = std::mem::replace(&mut self.seats[vcpu as usize].state, State::Ready);
@@ -61,6 +62,7 @@ impl ControlledMachine {
     fn interrupt(&mut self, vcpu: u32) -> Result<()> {
         if let Some(vector) = self.platform.lapics[vcpu as usize].acknowledge() {
             self.hash.add([tag::INTERRUPT, vcpu.into(), vector.into()]);
+            self.idle.progress();
             let seat = &mut self.seats[vcpu as usize];
             seat.trail.clear();
             seat.cpu.interrupt(vector)?;
@@ -73,6 +75,9 @@ impl ControlledMachine {
         match exit {
             Exit::MmioRead { address, size } if Platform::covers(*address) => {
                 let value = self.platform.read(vcpu, *address);
+                if Platform::is_clock(*address) {
+                    self.idle.progress();
+                }
                 self.seats[vcpu as usize].trail.clear();
                 let mut data = Bytes::from_slice(&value.to_le_bytes());
                 data.resize(usize::from(*size), 0);
@@ -84,6 +89,7 @@ impl ControlledMachine {
                 let length = data.len().min(4);
                 word[..length].copy_from_slice(&data[..length]);
                 self.note(tag::WRITE, vcpu, *address, data)?;
+                self.idle.progress();
                 self.seats[vcpu as usize].trail.clear();
                 // Controllers have 32-bit registers; anything else is not theirs (SDM 11.4.1).
                 if data.len() == 4 {
@@ -139,6 +145,7 @@ impl ControlledMachine {
             return Ok(());
         }
         self.memory.write(address, data)?;
+        self.idle.progress();
         let rip = self.seats[vcpu as usize].cpu.registers()?.rip;
         let store = Store { address, value: data.clone(), vcpu, rip, point: self.points };
         self.writers.put(store);
@@ -155,6 +162,7 @@ impl ControlledMachine {
         seat.trail.clear();
         let answer = match exit {
             Exit::PortRead { port, size: 1, count: 1 } if Platform::covers_port(*port) => {
+                self.idle.progress();
                 Answer::Enter(Entry::Data(Bytes::from_slice(&[self.platform.read_port(*port)])))
             }
             Exit::PortWrite { port, size: 1, data } if Platform::covers_port(*port) => {
@@ -165,6 +173,7 @@ impl ControlledMachine {
         };
         match exit {
             Exit::PortWrite { port, data, .. } => {
+                self.idle.progress();
                 self.hash.add([tag::PORT_WRITE, vcpu.into(), (*port).into()]);
                 self.hash.add_bytes(data);
             }
@@ -218,6 +227,7 @@ impl ControlledMachine {
                 }
                 Exit::Halt => {
                     seat.state = State::Halted;
+                    self.idle.progress();
                     self.hash.add([tag::HALT, vcpu.into()]);
                     return Ok(None);
                 }

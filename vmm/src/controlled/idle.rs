@@ -1,0 +1,132 @@
+//! Ending a run that gets nowhere.
+//!
+//! A vCPU that goes round a loop and keeps a counter in it doesn't repeat itself, so nothing can be
+//! proven: the counter may end the loop one day. It is given a budget. When every vCPU that can run
+//! has gone on for so many scheduling points, and none has changed anything but state of its own,
+//! the machine is taken for hung.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use super::ControlledMachine;
+use super::choice::Choice;
+use super::outcome::Ending;
+use super::seat::State;
+use crate::error::Result;
+
+/// How long a strategy may go on to choose while nobody makes progress, in scheduling points of each
+/// vCPU. The rest of the budget is spent without choices, vCPU by vCPU: as nobody changes anything,
+/// their order doesn't matter, and a schedule stays short.
+const BY_CHOICE: u64 = 1000;
+
+/// How many points of a loop are looked at for what it reads; less than a trail holds.
+const LOOK: u64 = 60;
+
+/// How long each vCPU has gone on since the machine last made progress: since a vCPU changed a
+/// shared byte, wrote to a port or an interrupt controller, read a clock, took an interrupt, or went
+/// to sleep.
+#[derive(Clone, Debug)]
+pub(super) struct Idle {
+    /// How often there was progress.
+    progress: u64,
+    /// For each vCPU, the points that it has passed, and `progress` at the first of them.
+    points: Vec<(u64, u64)>,
+}
+
+impl Idle {
+    pub(super) fn new(vcpus: u32) -> Self {
+        Self { progress: 0, points: vec![(0, 0); vcpus as usize] }
+    }
+
+    /// Something has changed that others may see.
+    pub(super) fn progress(&mut self) {
+        self.progress += 1;
+    }
+
+    /// A vCPU has passed a scheduling point.
+    pub(super) fn pass(&mut self, vcpu: u32) {
+        let (points, since) = &mut self.points[vcpu as usize];
+        if *since != self.progress {
+            (*points, *since) = (0, self.progress);
+        }
+        *points += 1;
+    }
+
+    fn points(&self, vcpu: u32) -> u64 {
+        let (points, since) = self.points[vcpu as usize];
+        if since == self.progress { points } else { 0 }
+    }
+}
+
+impl ControlledMachine {
+    /// Scheduling points that a vCPU may go on without progress, by default.
+    pub const HANG_BUDGET: u64 = 20_000;
+
+    /// How many scheduling points each vCPU may go on without any progress of the machine, before
+    /// that is called a hang. 0 is taken for 1.
+    pub fn set_hang_budget(&mut self, points: u64) {
+        self.hang_budget = points.max(1);
+    }
+
+    /// Whether a vCPU has gone on for long without progress.
+    pub(super) fn is_idle(&self, vcpu: u32) -> bool {
+        self.idle.points(vcpu) >= self.hang_budget.min(BY_CHOICE)
+    }
+
+    /// Spends the rest of the hang budget, if nobody has made progress for long. `Some` if the run is
+    /// over: it hangs, or it has ended otherwise.
+    pub(super) fn outlast(&mut self, budget: u64) -> Result<Option<Ending>> {
+        if !self.last.is_some_and(|last| self.is_idle(last)) || !self.is_stuck() {
+            return Ok(None);
+        }
+        let spinning: Vec<u32> = (0..self.seats.len() as u32).filter(|v| self.spins(*v)).collect();
+        for vcpu in &spinning {
+            let missing = self.hang_budget.saturating_sub(self.idle.points(*vcpu));
+            if let Break(ending) = self.spin(*vcpu, missing, budget)? {
+                return Ok(ending);
+            }
+        }
+        // Once more, for the report: what do they read?
+        for vcpu in &spinning {
+            self.seats[*vcpu as usize].trail.clear();
+            if let Break(ending) = self.spin(*vcpu, LOOK, u64::MAX)? {
+                return Ok(ending);
+            }
+        }
+        Ok(Some(Ending::Hang { proven: false }))
+    }
+
+    /// Nothing else can happen than that the vCPUs go round for another time.
+    fn is_stuck(&mut self) -> bool {
+        let mut enabled = Vec::new();
+        self.list_enabled(&mut enabled);
+        let idle = |choice: &Choice| match choice {
+            Choice::Step(vcpu) => self.is_idle(*vcpu),
+            Choice::Interrupt(_) => false,
+        };
+        enabled.iter().all(idle) && self.platform.next_deadline().is_none()
+    }
+
+    fn spins(&self, vcpu: u32) -> bool {
+        let seat = &self.seats[vcpu as usize];
+        seat.is_ready() || matches!(seat.state, State::Waiting(_))
+    }
+
+    /// Lets a vCPU go on. A break if that was not for nothing: the run is over, or goes on.
+    fn spin(&mut self, vcpu: u32, points: u64, budget: u64) -> Result<ControlFlow<Option<Ending>>> {
+        let progress = self.idle.progress;
+        for _ in 0..points {
+            if self.points >= budget {
+                return Ok(Break(None));
+            }
+            let ending = self.take(Choice::Step(vcpu))?;
+            if ending.is_some() || self.idle.progress != progress {
+                return Ok(Break(ending));
+            }
+        }
+        Ok(Continue(()))
+    }
+}
+
+#[cfg(test)]
+#[path = "idle_tests.rs"]
+mod tests;
