@@ -3,6 +3,7 @@
 //! Run n is a function of the seed and n, and what comes of the runs is looked at in the order of
 //! their numbers. So a search finds the same, however many of its runs are made at a time.
 
+mod lab;
 mod queue;
 mod recorder;
 mod search;

@@ -5,27 +5,43 @@ use vmm::controlled::{Choice, Chooser, Point};
 use crate::schedule::Schedule;
 use crate::strategy::Strategy;
 
-/// A strategy, and what it has decided in this run.
-pub(super) struct Recorder<'a> {
-    strategy: &'a mut dyn Strategy,
+/// The decisions of a run so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recording {
     pub(super) schedule: Schedule,
     /// 16 hex digits for each stretch of the schedule.
     pub(super) switches: Vec<String>,
 }
 
+impl Recording {
+    pub(super) fn push(&mut self, point: &Point, choice: Choice) {
+        self.schedule.push(choice);
+        if self.schedule.stretches().len() > self.switches.len() {
+            self.switches.push(format!("{:016x}", point.hash));
+        }
+    }
+}
+
+/// A strategy, and what it has decided in this run.
+pub(super) struct Recorder<'a> {
+    strategy: &'a mut dyn Strategy,
+    pub(super) recording: Recording,
+    /// How many decisions were the strategy's.
+    pub(super) decisions: u64,
+}
+
 impl<'a> Recorder<'a> {
-    pub(super) fn new(strategy: &'a mut dyn Strategy) -> Self {
-        Self { strategy, schedule: Schedule::default(), switches: Vec::new() }
+    /// `before`: what was decided before the strategy is asked for the first time.
+    pub(super) fn new(strategy: &'a mut dyn Strategy, before: Recording) -> Self {
+        Self { strategy, recording: before, decisions: 0 }
     }
 }
 
 impl Chooser for Recorder<'_> {
     fn choose(&mut self, point: &Point) -> Choice {
         let choice = self.strategy.choose(point);
-        self.schedule.push(choice);
-        if self.schedule.stretches().len() > self.switches.len() {
-            self.switches.push(format!("{:016x}", point.hash));
-        }
+        self.recording.push(point, choice);
+        self.decisions += 1;
         choice
     }
 }

@@ -5,6 +5,7 @@ use vmm::Host;
 use vmm::controlled::{ControlledMachine, Ending};
 
 use super::Hunt;
+use super::lab::Lab;
 use super::queue::{Queue, Ticket};
 use super::recorder::Recorder;
 use crate::finding::{Finding, Machine, Run, Search};
@@ -35,6 +36,8 @@ pub(super) struct Worker<'a> {
     symbols: Option<&'a Symbols>,
     queue: &'a Queue,
     strategy: Box<dyn Strategy>,
+    /// Made for the first run.
+    lab: Option<Lab>,
 }
 
 impl<'a> Worker<'a> {
@@ -45,17 +48,21 @@ impl<'a> Worker<'a> {
         queue: &'a Queue,
     ) -> Self {
         let strategy = hunt.strategy.make(hunt.seed, hunt.machine.cpus.get());
-        Self { host, hunt, symbols, queue, strategy }
+        Self { host, hunt, symbols, queue, strategy, lab: None }
     }
 
     /// Makes a run. `None` if it was not wanted any more before its end.
     pub(super) fn make(&mut self, ticket: Ticket) -> vmm::Result<Option<Report>> {
         let hunt = self.hunt;
         self.strategy.begin(ticket.run, ticket.length);
-        let mut machine =
-            ControlledMachine::new(self.host, &hunt.machine, Box::new(std::io::sink()))?;
+        // A schedule that somebody has written down begins at the first instruction.
+        let mut lab = match self.lab.take() {
+            Some(lab) => lab,
+            None => Lab::new(self.host, &hunt.machine, hunt.strategy.varies())?,
+        };
+        let (machine, before) = lab.begin()?;
         machine.set_hang_budget(hunt.hang_budget);
-        let mut recorder = Recorder::new(&mut *self.strategy);
+        let mut recorder = Recorder::new(&mut *self.strategy, before);
         let ending = loop {
             let slice = machine.points().saturating_add(SLICE).min(hunt.budget);
             let ending = machine.run(&mut recorder, slice)?;
@@ -66,10 +73,10 @@ impl<'a> Worker<'a> {
                 return Ok(None);
             }
         };
-        let Recorder { schedule, switches, .. } = recorder;
+        let Recorder { recording, decisions, .. } = recorder;
         let recorded = Recorded {
-            schedule,
-            switches,
+            schedule: recording.schedule,
+            switches: recording.switches,
             hang_budget: hunt.hang_budget,
             verdict: ending.to_string(),
             points: machine.points(),
@@ -77,7 +84,7 @@ impl<'a> Worker<'a> {
         };
         let mut report = Report {
             run: ticket.run,
-            length: recorded.schedule.points(),
+            length: decisions,
             points: machine.points(),
             hash: machine.hash(),
             cut_short: matches!(ending, Ending::Budget | Ending::Runaway { .. }),
@@ -85,9 +92,9 @@ impl<'a> Worker<'a> {
             divergence: None,
         };
         if ending.is_failure() {
-            report.finding = Some(Box::new(self.finding(ticket.run, &recorded, &mut machine)?));
+            report.finding = Some(Box::new(self.finding(ticket.run, &recorded, machine)?));
         }
-        drop(machine);
+        self.lab = Some(lab);
         if hunt.verify
             && let Replay::Diverged(divergence) = replay(self.host, &recorded, &hunt.machine)?
         {

@@ -34,6 +34,8 @@ pub struct Pct {
     changes: Vec<u64>,
     /// The priority that the next drop gives: below all before.
     lowest: u64,
+    /// How many decisions there were in this run.
+    decisions: u64,
     /// Who runs, and for how many points in a row.
     streak: (Option<Actor>, u64),
 }
@@ -52,6 +54,7 @@ impl Pct {
             priorities: BTreeMap::new(),
             changes: Vec::new(),
             lowest: MIDDLE,
+            decisions: 0,
             streak: (None, 0),
         }
     }
@@ -81,11 +84,12 @@ impl Pct {
 impl Chooser for Pct {
     fn choose(&mut self, point: &Point) -> Choice {
         let mut actor = self.highest(point);
-        while self.changes.first().is_some_and(|change| *change <= point.number) {
+        while self.changes.first().is_some_and(|change| *change <= self.decisions) {
             self.changes.remove(0);
             self.lower(actor);
             actor = self.highest(point);
         }
+        self.decisions += 1;
         let (last, points) = self.streak;
         self.streak = if last == Some(actor) { (last, points + 1) } else { (Some(actor), 1) };
         if self.streak.1 > SPINNING {
@@ -100,7 +104,7 @@ impl Strategy for Pct {
     fn begin(&mut self, run: u64, length: u64) {
         self.generator = stream(self.seed, run);
         self.priorities.clear();
-        self.lowest = MIDDLE;
+        (self.lowest, self.decisions) = (MIDDLE, 0);
         self.streak = (None, 0);
         // Drawn now, in the order of their numbers, so that they don't depend on who is enabled.
         for vcpu in 0..self.vcpus {

@@ -24,11 +24,13 @@ fn vcpu(code: &[u8]) -> (KvmCpu, Vm, Host) {
 
 const SYSENTER_CS: u32 = 0x174;
 
+/// What is changed, and how.
+type Change = (&'static str, fn(&mut KvmCpu));
+
 #[test]
 fn hidden_state_comes_back_when_it_is_asked_for() {
     let (mut cpu, vm, host) = vcpu(&[]);
     let saved = cpu.save(&host.msrs_to_save().unwrap()).unwrap();
-    type Change = (&'static str, fn(&mut KvmCpu));
     let changes: [Change; 3] = [
         ("an MSR", |cpu| {
             let entry = kvm_msr_entry { index: SYSENTER_CS, data: 0x10, ..Default::default() };
