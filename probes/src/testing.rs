@@ -126,7 +126,7 @@ pub(crate) fn hung_guest() -> (Memory, FakeCpu) {
 
 /// What the driver shows of vCPU 1 of 2.
 pub(crate) fn context<'a>(cpu: &'a mut FakeCpu, memory: &'a Memory, now: Duration) -> Context<'a> {
-    Context { vcpu: 1, vcpus: 2, cpu, memory, now, started: true, held: false }
+    Context { vcpu: 1, vcpus: 2, cpu, memory, now, point: None, started: true, held: false }
 }
 
 /// A script in a machine of one vCPU, number 1 of 2.

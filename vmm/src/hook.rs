@@ -3,14 +3,22 @@
 //! A hook is attached once for each vCPU and is called on the thread that owns the vCPU, so it
 //! needs no locks for its own state. The driver calls a point only if some hook asked for it: a
 //! machine without hooks pays one test of an empty list an exit.
+//!
+//! Both drivers call the same points. Under the controlled driver an exit is told when its turn has
+//! come, just before it takes effect, so the calls come in the order of the run's choices.
+
+mod set;
 
 use std::time::Duration;
 
 use bitflags::bitflags;
 
+use crate::controlled::Choice;
 use crate::cpu::Cpu;
 use crate::exit::{Entry, Exit};
 use crate::memory::Memory;
+
+pub(crate) use set::HookSet;
 
 bitflags! {
     /// The points at which a hook wants to be called. Ticks are asked for by [`Hook::next_tick`].
@@ -24,6 +32,10 @@ bitflags! {
         const START = 4;
         /// Once, after the vCPU's last.
         const STOP = 8;
+        /// Every choice of the controlled driver that lets this vCPU run.
+        const CHOICE = 16;
+        /// A hang of the whole machine (controlled driver).
+        const HANG = 32;
     }
 }
 
@@ -37,8 +49,10 @@ pub struct Context<'a> {
     pub cpu: &'a mut dyn Cpu,
     /// Guest-physical memory. Other vCPUs may be writing to it.
     pub memory: &'a Memory,
-    /// Time since the machine started.
+    /// Time since the machine started: real, or virtual under the controlled driver.
     pub now: Duration,
+    /// How many scheduling points have passed; `None` under the parallel driver.
+    pub point: Option<u64>,
     /// Whether the vCPU has ever been started (an AP starts with its SIPI).
     pub started: bool,
     /// Whether an earlier [`Verdict::Hold`] is keeping it out of the guest. Another one then counts
@@ -85,6 +99,13 @@ pub trait Hook: Send {
     fn tick(&mut self, context: &mut Context) -> Verdict {
         Verdict::Continue
     }
+
+    /// The controlled driver lets this vCPU run. Its access, if it stands before one, follows as an
+    /// exit.
+    fn choice(&mut self, context: &mut Context, choice: Choice) {}
+
+    /// No vCPU will ever do anything else: `proven`, or by budget. The run ends with this.
+    fn hang(&mut self, context: &mut Context, proven: bool) {}
 
     /// After the last instruction.
     fn stop(&mut self, context: &mut Context) {}

@@ -121,6 +121,7 @@ impl Work for Fire {
                 cpu: &mut *context.cpu,
                 memory: context.memory,
                 now: due,
+                point: None,
                 started: context.started,
                 held: context.held,
             };

@@ -92,7 +92,7 @@ impl ControlledMachine {
                 return Ok(ending);
             }
         }
-        Ok(Some(Ending::Hang { proven: false }))
+        Ok(Some(self.hang(false)))
     }
 
     /// Nothing else can happen than that the vCPUs go round for another time.
@@ -103,7 +103,9 @@ impl ControlledMachine {
             Choice::Step(vcpu) => self.is_idle(*vcpu),
             Choice::Interrupt(_) => false,
         };
-        enabled.iter().all(idle) && self.platform.next_deadline().is_none()
+        enabled.iter().all(idle)
+            && self.platform.next_deadline().is_none()
+            && self.next_release().is_none()
     }
 
     fn spins(&self, vcpu: u32) -> bool {

@@ -18,6 +18,7 @@ use crate::boot::{self, elf, pvh};
 use crate::config::MachineConfig;
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
+use crate::hook::HookSet;
 use crate::identity::{self, CpuidEntry, Frequencies};
 use crate::kvm::{Host, Irqchip, Vm};
 use crate::memory::Memory;
@@ -36,6 +37,8 @@ pub struct ControlledMachine {
     pub(super) last: Option<u32>,
     /// Whether the guest has marked the place for a snapshot.
     pub(super) marked: bool,
+    /// One set for each vCPU, or none at all.
+    pub(super) hooks: Vec<HookSet>,
     pub(super) leash: Option<Leash>,
     pub(super) idle: Idle,
     pub(super) hang_budget: u64,
@@ -92,6 +95,7 @@ impl ControlledMachine {
                 reach: None,
                 touched: true,
                 deep: false,
+                held_until: 0,
                 reset,
             });
         }
@@ -106,6 +110,7 @@ impl ControlledMachine {
             points: 0,
             last: None,
             marked: false,
+            hooks: Vec::new(),
             leash: None,
             idle: Idle::new(vcpus),
             hang_budget: Self::HANG_BUDGET,

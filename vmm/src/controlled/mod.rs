@@ -9,6 +9,7 @@
 mod choice;
 mod hang;
 mod hash;
+mod hooks;
 mod idle;
 mod leash;
 mod locked;
@@ -19,6 +20,8 @@ mod run;
 mod seat;
 mod snapshot;
 mod step;
+#[cfg(test)]
+mod testing;
 mod waiting;
 mod writers;
 

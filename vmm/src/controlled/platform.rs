@@ -175,10 +175,14 @@ impl Platform {
         lapics.chain(pit).chain(self.rtc.next_deadline()).min()
     }
 
-    /// Jumps to the next timer. `None` if none is armed.
-    pub(super) fn jump(&mut self) -> Option<Vec<Signal>> {
-        let next = self.next_deadline()?;
-        Some(self.advance(next.max(self.now)))
+    /// Virtual nanoseconds since the machine started.
+    pub(super) fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Lets time pass to this instant.
+    pub(super) fn jump(&mut self, to: u64) -> Vec<Signal> {
+        self.advance(to.max(self.now))
     }
 
     fn advance(&mut self, now: u64) -> Vec<Signal> {

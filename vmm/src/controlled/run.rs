@@ -42,14 +42,12 @@ impl ControlledMachine {
             }
             self.list_enabled(&mut enabled);
             if enabled.is_empty() {
-                if let Some(signals) = self.platform.jump() {
-                    for signal in signals {
-                        self.signal(signal)?;
-                    }
-                    continue;
-                }
-                if self.prove_hang()? {
-                    return Ok(Some(Ending::Hang { proven: true }));
+                let timers = self.platform.next_deadline().into_iter();
+                if let Some(next) = timers.chain(self.next_release()).min() {
+                    let signals = self.platform.jump(next);
+                    self.time_has_passed(signals)?;
+                } else if self.prove_hang()? {
+                    return Ok(Some(self.hang(true)));
                 }
                 continue;
             }
@@ -70,9 +68,19 @@ impl ControlledMachine {
         Ok(None)
     }
 
+    /// The end of a run in which nobody will do anything else.
+    pub(super) fn hang(&mut self, proven: bool) -> Ending {
+        self.hook_hang(proven);
+        Ending::Hang { proven }
+    }
+
     pub(super) fn list_enabled(&mut self, enabled: &mut Vec<Choice>) {
         enabled.clear();
+        let now = self.platform.now();
         for (vcpu, (seat, lapic)) in (0..).zip(self.seats.iter_mut().zip(&self.platform.lapics)) {
+            if seat.held_until > now {
+                continue;
+            }
             if seat.is_ready() {
                 enabled.push(Choice::Step(vcpu));
             }

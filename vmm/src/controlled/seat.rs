@@ -45,6 +45,8 @@ pub(super) struct Seat {
     /// Whether it has done something since that changes more than the registers in the run page:
     /// it wrote an MSR, or came to an end from which hosts reset a vCPU.
     pub(super) deep: bool,
+    /// A hook keeps it from running until this virtual time, in nanoseconds.
+    pub(super) held_until: u64,
     /// The state after reset, for INIT.
     pub(super) reset: (Registers, SystemRegisters),
 }

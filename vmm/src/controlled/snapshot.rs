@@ -52,6 +52,7 @@ struct SavedSeat {
     trail: Trail,
     stepping: bool,
     reach: Option<Reach>,
+    held_until: u64,
 }
 
 impl Snapshot {
@@ -153,7 +154,7 @@ impl ControlledMachine {
             // vCPUs come before memory: finishing an access may still write some.
             seat.set_stepping(false)?;
             seat.cpu.restore(&saved.cpu, hidden)?;
-            seat.deep = false;
+            (seat.deep, seat.held_until) = (false, saved.held_until);
             seat.set_stepping(saved.stepping)?;
             seat.state.clone_from(&saved.state);
             seat.trail.clone_from(&saved.trail);
@@ -224,6 +225,7 @@ impl ControlledMachine {
             trail: seat.trail.clone(),
             stepping,
             reach: seat.reach,
+            held_until: seat.held_until,
         };
         (seat.touched, seat.deep) = (false, false);
         // Now, while there is somebody to tell, and not at some later time.

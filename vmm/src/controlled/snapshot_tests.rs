@@ -1,45 +1,15 @@
-use std::borrow::Cow;
-use std::io::sink;
-use std::path::Path;
-
 use super::*;
-use crate::config::{CpuCount, GuestImage, MachineConfig};
+use crate::controlled::testing::{machine, random};
 use crate::controlled::{Choice, Ending, Point};
-use crate::identity::Identity;
-use crate::kvm::{Host, host};
-use crate::memory::MemorySize;
 
 const BUDGET: u64 = 100_000;
 
-fn machine(guest: &str) -> ControlledMachine {
-    let guest = guests::find(guest).unwrap();
-    let config = MachineConfig {
-        guest: GuestImage { name: guest.name.into(), bytes: Cow::Borrowed(guest.image) },
-        cpus: CpuCount::new(guest.default_cpus).unwrap(),
-        memory: MemorySize::new(32 << 20).unwrap(),
-        identity: Identity::Vmware,
-        command_line: String::new(),
-    };
-    let host = Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap();
-    ControlledMachine::new(&host, &config, Box::new(sink())).unwrap()
-}
-
-/// The same numbers for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, count: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (self.0 >> 33) as usize % count
-    }
-}
-
 /// Runs on at random; what it came to, and the choices.
 fn run(machine: &mut ControlledMachine, seed: u64) -> ((Ending, u64, u64), Vec<Choice>) {
-    let mut random = Random(seed);
+    let mut random = random(seed);
     let mut choices = Vec::new();
     let mut choose = |point: &Point| {
-        let choice = point.enabled[random.below(point.enabled.len())];
+        let choice = random(point);
         choices.push(choice);
         choice
     };

@@ -29,14 +29,14 @@ impl ControlledMachine {
         if let Some(leash) = &mut self.leash {
             leash.pass();
         }
-        for signal in self.platform.tick() {
-            self.signal(signal)?;
-        }
+        let signals = self.platform.tick();
+        self.time_has_passed(signals)?;
         let vcpu = choice.vcpu();
         self.last = Some(vcpu);
         self.idle.pass(vcpu);
         self.reach(vcpu)?;
         self.seats[vcpu as usize].touched = true;
+        self.hook_choice(choice);
         let state = std::mem::replace(&mut self.seats[vcpu as usize].state, State::Ready);
         let entry = match (choice, state) {
             (Choice::Interrupt(_), state) => {
@@ -53,9 +53,21 @@ impl ControlledMachine {
             (Choice::Step(_), _) => Ok(Entry::Resume),
         };
         match entry {
-            Ok(entry) => self.go(vcpu, entry),
+            Ok(entry) => {
+                self.hook_entry(vcpu, &entry);
+                self.go(vcpu, entry)
+            }
             Err(ending) => Ok(Some(ending)),
         }
+    }
+
+    /// Virtual time has passed, and this comes of it.
+    pub(super) fn time_has_passed(&mut self, signals: Vec<Signal>) -> Result<()> {
+        for signal in signals {
+            self.signal(signal)?;
+        }
+        self.hook_ticks();
+        Ok(())
     }
 
     /// Gives the vCPU its pending interrupt.
@@ -72,6 +84,7 @@ impl ControlledMachine {
 
     /// Does the access that a vCPU stands before.
     fn perform(&mut self, vcpu: u32, exit: &Exit) -> Result<Result<Entry, Ending>> {
+        self.hook_exit(vcpu, exit);
         match exit {
             Exit::MmioRead { address, size } if Platform::covers(*address) => {
                 let value = self.platform.read(vcpu, *address);
@@ -121,8 +134,11 @@ impl ControlledMachine {
         if !self.instructions.is_locked(rip, &seat.cpu, &self.memory)? {
             return Ok(Entry::Data(data));
         }
-        match seat.cpu.run(Entry::Data(data.clone()))? {
+        let answer = Entry::Data(data);
+        self.hook_entry(vcpu, &answer);
+        match self.seats[vcpu as usize].cpu.run(answer)? {
             Exit::MmioWrite { address, data } if self.is_watched(address) => {
+                self.hook_exit(vcpu, &Exit::MmioWrite { address, data: data.clone() });
                 self.store(vcpu, address, &data)?;
                 Ok(Entry::Resume)
             }
@@ -224,9 +240,11 @@ impl ControlledMachine {
                 Exit::MsrWrite { index, value } => {
                     seat.deep = true;
                     seat.cpu.write_msr(index, value)?;
+                    self.hook_exit(vcpu, &Exit::MsrWrite { index, value });
                 }
                 Exit::Halt => {
                     seat.state = State::Halted;
+                    self.hook_exit(vcpu, &Exit::Halt);
                     self.idle.progress();
                     self.hash.add([tag::HALT, vcpu.into()]);
                     return Ok(None);
@@ -240,6 +258,7 @@ impl ControlledMachine {
                 }
                 exit => {
                     seat.deep = true;
+                    self.hook_exit(vcpu, &exit);
                     return Ok(Some(Ending::Problem(Problem { vcpu, exit })));
                 }
             }

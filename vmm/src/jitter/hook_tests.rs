@@ -19,6 +19,7 @@ fn run(jitter: &Jitter, vcpu: u32, end: Duration, activity: Activity) -> Vec<(Du
         cpu: &mut cpu as &mut dyn Cpu,
         memory: &memory,
         now: Duration::ZERO,
+        point: None,
         started: activity != Activity::WaitForSipi,
         held: false,
     };
@@ -91,6 +92,7 @@ fn a_vcpu_that_does_not_get_on_is_left_alone_for_longer_and_longer() {
         cpu: &mut cpu,
         memory: &memory,
         now: Duration::ZERO,
+        point: None,
         started: true,
         held: false,
     };
@@ -114,6 +116,7 @@ fn holds_happen_at_the_chosen_exits_with_the_chosen_probability() {
         cpu: &mut cpu,
         memory: &memory,
         now: Duration::ZERO,
+        point: None,
         started: true,
         held: false,
     };

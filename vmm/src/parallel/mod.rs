@@ -5,7 +5,6 @@
 //! sides meet in one small shared structure (`control`).
 
 mod control;
-mod hooks;
 mod input;
 mod outcome;
 mod supervisor;
@@ -17,12 +16,11 @@ use std::time::Duration;
 pub use outcome::{End, ExitCounts, Outcome, VcpuReport, VcpuState};
 
 use crate::error::{Error, Result};
-use crate::hook::Attach;
+use crate::hook::{Attach, HookSet};
 use crate::interrupts::Interrupts;
 use crate::kvm::KvmCpu;
 use crate::machine::Machine;
 use control::Control;
-use hooks::HookSet;
 use vcpu::{Seat, VcpuLoop};
 
 /// How a run is watched.

@@ -5,13 +5,12 @@ use std::thread;
 use std::time::Duration;
 
 use super::control::{Control, broken_thread};
-use super::hooks::HookSet;
 use super::outcome::{End, ExitCounts, VcpuReport, VcpuState};
 use crate::board::{Answer, Board};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
-use crate::hook::{Context, Points};
+use crate::hook::{Context, HookSet, Points};
 use crate::kvm::kick::Alarm;
 use crate::memory::Memory;
 use crate::registers::Activity;
@@ -38,6 +37,7 @@ impl<C: Cpu> Seat<C> {
             cpu: &mut self.cpu,
             memory: &self.memory,
             now,
+            point: None,
             started: self.started,
             held: self.held,
         }

@@ -1,0 +1,192 @@
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::controlled::testing::{machine, random};
+use crate::controlled::{Chooser, Ending, Point};
+use crate::exit::Exit;
+use crate::hook::{Hook, Verdict};
+
+/// Writes down what it is called for.
+#[derive(Clone, Default)]
+struct Recorder {
+    log: Arc<Mutex<Vec<String>>>,
+    /// How long vCPU 1 is held at each port write.
+    hold: Duration,
+    period: Option<Duration>,
+}
+
+struct Recording {
+    recorder: Recorder,
+    next: Option<Duration>,
+}
+
+impl Recording {
+    fn put(&self, context: &Context, what: &str) {
+        let Context { vcpu, now, point, .. } = context;
+        let line = format!("{vcpu} {what} at {} ns, point {}", now.as_nanos(), point.unwrap());
+        self.recorder.log.lock().unwrap().push(line);
+    }
+}
+
+impl Attach for Recorder {
+    fn attach(&self, _: u32, _: u32) -> Box<dyn Hook> {
+        Box::new(Recording { recorder: self.clone(), next: self.period })
+    }
+}
+
+impl Hook for Recording {
+    fn points(&self) -> Points {
+        Points::all()
+    }
+
+    fn start(&mut self, context: &mut Context) {
+        self.put(context, "starts");
+    }
+
+    fn exit(&mut self, context: &mut Context, exit: &Exit) -> Verdict {
+        self.put(context, &format!("{exit:x?}"));
+        match exit {
+            Exit::MmioRead { .. } if context.vcpu == 1 => Verdict::Hold(self.recorder.hold),
+            _ => Verdict::Continue,
+        }
+    }
+
+    fn entry(&mut self, context: &mut Context, entry: &Entry) {
+        self.put(context, &format!("{entry:x?}"));
+    }
+
+    fn choice(&mut self, context: &mut Context, choice: Choice) {
+        self.put(context, &format!("chosen as {choice}"));
+    }
+
+    fn hang(&mut self, context: &mut Context, proven: bool) {
+        self.put(context, &format!("hangs, proven {proven}"));
+    }
+
+    fn stop(&mut self, context: &mut Context) {
+        self.put(context, "stops");
+    }
+
+    fn next_tick(&self) -> Option<Duration> {
+        self.next
+    }
+
+    fn tick(&mut self, context: &mut Context) -> Verdict {
+        self.put(context, "ticks");
+        self.next = self.next.zip(self.recorder.period).map(|(next, period)| next + period);
+        Verdict::Continue
+    }
+}
+
+/// Runs a guest under a recorder; what was recorded, how it ended, and the points that it took.
+fn run(guest: &str, recorder: &Recorder, seed: u64) -> (Vec<String>, Ending, u64) {
+    let mut machine = machine(guest);
+    machine.attach(&[recorder]);
+    let ending = machine.run(&mut random(seed), 100_000).unwrap();
+    machine.detach();
+    let log = std::mem::take(&mut *recorder.log.lock().unwrap());
+    (log, ending, machine.points())
+}
+
+fn count(log: &[String], what: &str) -> usize {
+    log.iter().filter(|line| line.contains(what)).count()
+}
+
+#[test]
+fn hooks_see_every_choice_every_access_and_its_answer_in_order() {
+    let (log, ending, points) = run("lost-update-fixed", &Recorder::default(), 3);
+    assert_eq!(ending, Ending::Guest { code: 0 });
+    assert_eq!(count(&log, "chosen as"), points as usize);
+    assert_eq!((count(&log, "starts"), count(&log, "stops")), (2, 2));
+    // Whatever was read got an answer; a locked increment is a read, its answer, and a write.
+    let reads = count(&log, "MmioRead") + count(&log, "PortRead");
+    assert_eq!(count(&log, "Data("), reads);
+    let locked = log.windows(3).filter(|lines| {
+        lines[0].contains("MmioRead")
+            && lines[1].contains("Data(")
+            && lines[2].contains("MmioWrite")
+            && lines.iter().all(|line| line.split(" at ").nth(1) == lines[0].split(" at ").nth(1))
+    });
+    assert!(locked.count() > 2, "{log:#?}");
+}
+
+#[test]
+fn the_same_choices_call_hooks_the_same_way() {
+    let recorder = Recorder { period: Some(Duration::from_micros(7)), ..Recorder::default() };
+    let first = run("tlb-shootdown", &recorder, 5);
+    assert_eq!(run("tlb-shootdown", &recorder, 5), first);
+    assert_ne!(run("tlb-shootdown", &recorder, 6), first);
+}
+
+#[test]
+fn ticks_come_at_their_own_virtual_times() {
+    let recorder = Recorder { period: Some(Duration::from_micros(7)), ..Recorder::default() };
+    let (log, _, points) = run("lost-update", &recorder, 1);
+    let of_one: Vec<_> = log.iter().filter(|line| line.starts_with("1 ticks")).collect();
+    // A point takes a microsecond.
+    assert_eq!(of_one.len() as u64, points / 7);
+    for (number, line) in (1..).zip(of_one) {
+        assert!(line.starts_with(&format!("1 ticks at {} ns", 7000 * number)), "{line}");
+    }
+}
+
+#[test]
+fn a_hang_is_told_on_every_vcpu() {
+    // A deadlock that comes within a few runs.
+    let (log, ending, _) = (0..100)
+        .map(|seed| run("abba", &Recorder::default(), seed))
+        .find(|(_, ending, _)| *ending == Ending::Hang { proven: true })
+        .unwrap();
+    assert!(ending.is_failure());
+    assert_eq!(count(&log, "hangs, proven true"), 2);
+}
+
+#[test]
+fn a_vcpu_that_is_held_is_not_chosen_until_its_time() {
+    let hold = Duration::from_micros(500);
+    let recorder = Recorder { hold, ..Recorder::default() };
+    let (log, ending, _) = run("lost-update-fixed", &recorder, 1);
+    assert_eq!(ending, Ending::Guest { code: 0 });
+    let mut until = 0;
+    let mut held = 0;
+    for line in log.iter().filter(|line| line.starts_with("1 ")) {
+        let time = line.split(" at ").nth(1).unwrap().split(' ').next().unwrap();
+        let time: u64 = time.parse().unwrap();
+        if line.contains("chosen as") {
+            assert!(time >= until, "{line}, but held until {until}");
+        }
+        if line.contains("MmioRead") {
+            held += 1;
+            until = time + 500_000;
+        }
+    }
+    assert!(held > 2);
+}
+
+/// The machine goes on to be used without hooks.
+#[test]
+fn hooks_change_nothing_of_a_run() {
+    let mut plain = machine("seqlock");
+    let ending = plain.run(&mut random(4), 100_000).unwrap();
+    let mut watched = machine("seqlock");
+    watched.attach(&[&Recorder::default()]);
+    assert_eq!(watched.run(&mut random(4), 100_000).unwrap(), ending);
+    assert_eq!(watched.hash(), plain.hash());
+}
+
+/// A chooser that always takes the first choice.
+struct First;
+
+impl Chooser for First {
+    fn choose(&mut self, point: &Point) -> Choice {
+        point.enabled[0]
+    }
+}
+
+#[test]
+fn a_machine_whose_only_awake_vcpu_is_held_waits_for_it() {
+    let recorder = Recorder { hold: Duration::from_millis(3), ..Recorder::default() };
+    let mut machine = machine("lost-update-fixed");
+    machine.attach(&[&recorder]);
+    assert_eq!(machine.run(&mut First, 100_000).unwrap(), Ending::Guest { code: 0 });
+}

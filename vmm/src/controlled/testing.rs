@@ -1,0 +1,34 @@
+//! For the tests of this room: guests of the catalogue in a controlled machine.
+
+use std::borrow::Cow;
+use std::io::sink;
+use std::path::Path;
+
+use super::{Choice, ControlledMachine, Point};
+use crate::config::{CpuCount, GuestImage, MachineConfig};
+use crate::identity::Identity;
+use crate::kvm::{Host, host};
+use crate::memory::MemorySize;
+
+/// A machine with a guest of the catalogue at its first instruction.
+pub(super) fn machine(guest: &str) -> ControlledMachine {
+    let guest = guests::find(guest).unwrap();
+    let config = MachineConfig {
+        guest: GuestImage { name: guest.name.into(), bytes: Cow::Borrowed(guest.image) },
+        cpus: CpuCount::new(guest.default_cpus).unwrap(),
+        memory: MemorySize::new(32 << 20).unwrap(),
+        identity: Identity::Vmware,
+        command_line: String::new(),
+    };
+    let host = Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap();
+    ControlledMachine::new(&host, &config, Box::new(sink())).unwrap()
+}
+
+/// Any of what is possible; the same choices for the same seed.
+pub(super) fn random(seed: u64) -> impl FnMut(&Point) -> Choice {
+    let mut state = seed;
+    move |point| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        point.enabled[(state >> 33) as usize % point.enabled.len()]
+    }
+}
