@@ -224,15 +224,22 @@ impl Lapic {
     }
 
     /// Lets happen what is due up to `now`. A periodic timer that expired more than once has one
-    /// interrupt pending, as on hardware, and stays in step.
+    /// interrupt pending, as on hardware, and stays in step. So has one that expires again within
+    /// 200 us, for the guest's sake.
     ///
     /// A masked timer's state is left alone until the guest changes its mode or divider: what the
     /// guest can't see must not make two equal machines differ.
     pub fn advance(&mut self, now: u64) {
         if self.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.timer.expire(self.periodic(), now);
+            self.timer.pause();
             self.raise_local(Entry::Timer);
         }
+    }
+
+    /// Whether the same vectors wait in both.
+    pub fn same_requests(&self, other: &Self) -> bool {
+        self.requested == other.requested
     }
 
     /// Takes a masked timer's expiries up to `now` for gone.

@@ -7,6 +7,11 @@
 /// The clock that the divider divides. One cycle is one nanosecond of virtual time.
 pub const BUS_HZ: u32 = 1_000_000_000;
 
+/// The least time between two interrupts of a periodic timer, in nanoseconds. With less, the
+/// processor would have no time for anything but its interrupt; KVM has the same bound
+/// (`min_timer_period_us`).
+const MIN_PAUSE: u64 = 200_000;
+
 /// Counts from `initial` to zero, a step every `divisor` nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Timer {
@@ -53,7 +58,7 @@ impl Timer {
         let Some(zero) = self.zero else { return 0 };
         let left = match zero.checked_sub(now) {
             Some(0) | None if !periodic => 0,
-            Some(left) if left > 0 => left,
+            Some(left) if left > 0 => (left - 1) % self.period() + 1,
             _ => self.period() - (now - zero) % self.period(),
         };
         left.div_ceil(self.divisor()).min(u64::from(self.initial)) as u32
@@ -71,6 +76,12 @@ impl Timer {
             None
         };
         true
+    }
+
+    /// It has just interrupted: the zeroes that follow too soon are one with this. It stays in step.
+    pub(super) fn pause(&mut self) {
+        let more = MIN_PAUSE.div_ceil(self.period()) - 1;
+        self.zero = self.zero.and_then(|zero| zero.checked_add(more * self.period()));
     }
 
     /// Nanoseconds from start to zero; not 0 while it runs.

@@ -25,8 +25,16 @@ const INT: u8 = 0;
 const NMI: u8 = 1;
 const EXT_INT: u8 = 3;
 
-/// Writes the table for `vcpus` processors, whose APIC ids are their numbers; the IOAPIC gets the
-/// id after the last.
+/// The IOAPIC's id beside `vcpus` LAPICs, whose ids are their numbers: the one after the last, as
+/// long as the four bits of the IOAPIC's id register hold it. With more vCPUs none of the sixteen is
+/// free, and it is 0, as firmware always has it under QEMU and KVM: xAPICs never look for an IOAPIC
+/// by its id (that was the APIC bus of processors before the Pentium 4), and guests accept it.
+pub(crate) fn ioapic_id(vcpus: u32) -> u8 {
+    const LAST: u32 = 15;
+    if vcpus <= LAST { vcpus as u8 } else { 0 }
+}
+
+/// Writes the table for `vcpus` processors, whose APIC ids are their numbers.
 pub fn write(memory: &Memory, vcpus: u32) -> Result<()> {
     let table = table(vcpus as u8);
     let pointer = pointer(layout::MP_TABLE as u32 + 16);
@@ -43,7 +51,7 @@ fn pointer(table: u32) -> Vec<u8> {
 }
 
 fn table(vcpus: u8) -> Vec<u8> {
-    let ioapic = vcpus;
+    let ioapic = ioapic_id(vcpus.into());
     let mut entries = Vec::new();
     for id in 0..vcpus {
         let flags = 1 | if id == 0 { 2 } else { 0 }; // enabled, bootstrap processor

@@ -8,6 +8,8 @@ use devices::lapic::{Effect, Ipi, IpiMode, LAPIC_BASE, LAPIC_SIZE, Lapic};
 use devices::pit::{PIT_FIRST, PIT_PORTS, Pit, SPEAKER_PORT};
 use devices::rtc::{RTC_DATA, RTC_INDEX, RTC_LINE, Rtc};
 
+use crate::boot::mptable::ioapic_id;
+
 /// Where the PIT's line ends: the MP table says so, as on a PC.
 const PIT_PIN: u8 = 2;
 
@@ -39,7 +41,7 @@ impl Platform {
 
     pub(super) fn new(vcpus: u32) -> Self {
         let lapics = (0..vcpus).map(|id| Lapic::new(id as u8, id == 0)).collect();
-        let ioapic = IoApic::new(vcpus as u8);
+        let ioapic = IoApic::new(ioapic_id(vcpus));
         Self { lapics, ioapic, pit: Pit::new(), rtc: Rtc::new(), now: 0 }
     }
 
@@ -88,33 +90,30 @@ impl Platform {
         }
     }
 
-    /// A byte read from a timer's port.
-    pub(super) fn read_port(&mut self, port: u16) -> u8 {
+    /// A byte read from a timer's port, and what follows from it.
+    pub(super) fn read_port(&mut self, port: u16) -> (u8, Vec<Signal>) {
         match port {
             RTC_INDEX | RTC_DATA => {
                 let value = self.rtc.read(port, self.now);
-                self.rtc_line();
-                value
+                (value, self.rtc_line())
             }
-            port => self.pit.read(port, self.now),
+            port => (self.pit.read(port, self.now), Vec::new()),
         }
     }
 
-    /// A byte written to a timer's port.
-    pub(super) fn write_port(&mut self, port: u16, value: u8) {
+    /// Takes a byte written to a timer's port; told is what follows from it.
+    pub(super) fn write_port(&mut self, port: u16, value: u8) -> Vec<Signal> {
         match port {
-            RTC_INDEX | RTC_DATA => {
-                self.rtc.write(port, value, self.now);
-                self.rtc_line();
-            }
+            RTC_INDEX | RTC_DATA => self.rtc.write(port, value, self.now),
             port => self.pit.write(port, value, self.now),
         }
-        self.advance(self.now);
+        // A new mode can take the PIT's output high, an enabled flag the RTC's line.
+        self.advance(self.now)
     }
 
-    fn rtc_line(&mut self) {
+    fn rtc_line(&mut self) -> Vec<Signal> {
         let message = self.ioapic.set_line(RTC_LINE, self.rtc.irq());
-        self.send(message);
+        self.send(message)
     }
 
     fn deliver(&mut self, ipi: Ipi) -> Vec<Signal> {
@@ -167,12 +166,21 @@ impl Platform {
         self.advance(self.now + Self::POINT)
     }
 
-    /// When the next timer fires. `None` if none is armed.
+    /// When the next timer fires that does anything. `None` if there is none: the others would only
+    /// ask again for what already waits, and do so at every period.
     pub(super) fn next_deadline(&self) -> Option<u64> {
         // A PIT that nobody listens to is no timer that could wake anybody.
         let pit = if self.ioapic.masked(PIT_PIN) { None } else { self.pit.next_deadline() };
         let lapics = self.lapics.iter().filter_map(Lapic::next_deadline);
-        lapics.chain(pit).chain(self.rtc.next_deadline()).min()
+        let mut deadlines: Vec<_> = lapics.chain(pit).chain(self.rtc.next_deadline()).collect();
+        deadlines.sort_unstable();
+        let mut later = self.clone();
+        deadlines.into_iter().find(|deadline| {
+            let signals = later.advance((*deadline).max(later.now));
+            let asks = later.ioapic != self.ioapic
+                || later.lapics.iter().zip(&self.lapics).any(|(new, old)| !new.same_requests(old));
+            asks || !signals.is_empty()
+        })
     }
 
     /// Virtual nanoseconds since the machine started.
@@ -198,7 +206,7 @@ impl Platform {
             signals.extend(self.send(fall));
         }
         self.rtc.advance(now);
-        self.rtc_line();
+        signals.extend(self.rtc_line());
         signals
     }
 }
@@ -207,3 +215,7 @@ impl Platform {
 fn members(set: u64) -> impl Iterator<Item = u32> {
     (0..64).filter(move |vcpu| set >> vcpu & 1 != 0)
 }
+
+#[cfg(test)]
+#[path = "platform_tests.rs"]
+mod tests;

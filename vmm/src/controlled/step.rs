@@ -176,13 +176,17 @@ impl ControlledMachine {
     fn ask_the_board(&mut self, vcpu: u32, exit: &Exit) -> Result<Result<Entry, Ending>> {
         let seat = &mut self.seats[vcpu as usize];
         seat.trail.clear();
+        let mut signals = Vec::new();
         let answer = match exit {
             Exit::PortRead { port, size: 1, count: 1 } if Platform::covers_port(*port) => {
+                let (value, asked) = self.platform.read_port(*port);
+                signals = asked;
                 self.idle.progress();
-                Answer::Enter(Entry::Data(Bytes::from_slice(&[self.platform.read_port(*port)])))
+                Answer::Enter(Entry::Data(Bytes::from_slice(&[value])))
             }
             Exit::PortWrite { port, size: 1, data } if Platform::covers_port(*port) => {
-                data.iter().for_each(|value| self.platform.write_port(*port, *value));
+                let platform = &mut self.platform;
+                signals = data.iter().flat_map(|byte| platform.write_port(*port, *byte)).collect();
                 Answer::Enter(Entry::Resume)
             }
             exit => self.board.answer(&mut seat.cpu, exit)?,
@@ -200,6 +204,9 @@ impl ControlledMachine {
                 }
             }
             _ => {}
+        }
+        for signal in signals {
+            self.signal(signal)?;
         }
         Ok(match answer {
             Answer::Enter(entry) => Ok(entry),

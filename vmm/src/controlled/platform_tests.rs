@@ -1,0 +1,102 @@
+use super::*;
+
+/// IOAPIC: the entry of the RTC's pin, lower half.
+const RTC_ENTRY: u32 = 0x10 + 2 * RTC_LINE as u32;
+const IOAPIC_NMI: u32 = 4 << 8;
+const IOAPIC_INIT: u32 = 5 << 8;
+const LAPIC_SVR: u64 = LAPIC_BASE + 0xf0;
+const LAPIC_TIMER: u64 = LAPIC_BASE + 0x320;
+const LAPIC_INITIAL: u64 = LAPIC_BASE + 0x380;
+const LAPIC_DIVIDE: u64 = LAPIC_BASE + 0x3e0;
+const BY_1: u32 = 0b1011;
+const PERIODIC: u32 = 1 << 17;
+
+/// Two vCPUs, the RTC's pin wired to vCPU 1 with this lower half.
+fn rtc_to_vcpu_1(entry: u32) -> Platform {
+    let mut platform = Platform::new(2);
+    for (register, value) in [(RTC_ENTRY + 1, 1 << 24), (RTC_ENTRY, entry)] {
+        platform.write(0, IOAPIC_BASE, register);
+        assert_eq!(platform.write(0, IOAPIC_BASE + 0x10, value), []);
+    }
+    platform
+}
+
+/// Writes a register of the RTC.
+fn set_rtc(platform: &mut Platform, register: u8, value: u8) -> Vec<Signal> {
+    assert_eq!(platform.write_port(RTC_INDEX, register), []);
+    platform.write_port(RTC_DATA, value)
+}
+
+#[test]
+fn an_nmi_that_a_port_write_raises_arrives() {
+    const B: u8 = 0x0b;
+    const PERIODIC_AND_24_HOURS: u8 = 0x42;
+    for (mode, signal) in [(IOAPIC_NMI, Signal::Nmi(1)), (IOAPIC_INIT, Signal::Init(1))] {
+        let mut platform = rtc_to_vcpu_1(mode);
+        // The flag is set after a millisecond, and nobody hears of it: it is not enabled.
+        for _ in 0..2000 {
+            assert_eq!(platform.tick(), []);
+        }
+        assert_eq!(set_rtc(&mut platform, B, PERIODIC_AND_24_HOURS), [signal]);
+    }
+}
+
+#[test]
+fn an_nmi_of_the_rtcs_own_arrives() {
+    let mut platform = rtc_to_vcpu_1(IOAPIC_NMI);
+    assert_eq!(set_rtc(&mut platform, 0x0b, 0x42), []);
+    assert_eq!(platform.jump(), Some(vec![Signal::Nmi(1)]));
+    // The line stays up until somebody reads C.
+    assert_eq!(platform.jump(), None);
+    platform.write_port(RTC_INDEX, 0x0c);
+    assert_eq!(platform.read_port(RTC_DATA), (0xc0, vec![]));
+    assert_eq!(platform.jump(), Some(vec![Signal::Nmi(1)]));
+}
+
+/// vCPU 0's timer, as short as can be.
+fn shortest_timer(mode: u32) -> Platform {
+    let mut platform = Platform::new(1);
+    for (register, value) in
+        [(LAPIC_SVR, 0x1ff), (LAPIC_DIVIDE, BY_1), (LAPIC_TIMER, mode | 0x40), (LAPIC_INITIAL, 1)]
+    {
+        assert_eq!(platform.write(0, register, value), []);
+    }
+    platform
+}
+
+#[test]
+fn a_timer_without_a_pause_leaves_the_guest_time() {
+    let mut platform = shortest_timer(PERIODIC);
+    let mut served = 0;
+    for _ in 0..10_000 {
+        platform.tick();
+        if platform.lapics[0].acknowledge().is_some() {
+            platform.write(0, LAPIC_BASE + 0xb0, 0);
+            served += 1;
+        }
+    }
+    assert_eq!(served, 50, "10 ms, 200 us a period");
+}
+
+#[test]
+fn timers_that_nobody_takes_come_to_an_end() {
+    for mode in [0, PERIODIC] {
+        let mut platform = shortest_timer(mode);
+        assert_eq!(platform.jump(), Some(vec![]));
+        assert_eq!(platform.lapics[0].pending(), Some(0x40));
+        // It asks again for what already waits: nothing to jump to.
+        assert_eq!(platform.jump(), None);
+    }
+}
+
+#[test]
+fn a_timer_that_changes_nothing_hides_no_other() {
+    let mut platform = shortest_timer(PERIODIC);
+    assert_eq!(platform.jump(), Some(vec![]));
+    assert_eq!(set_rtc(&mut platform, 0x0b, 0x12), []); // each second
+    platform.write(0, IOAPIC_BASE, RTC_ENTRY);
+    platform.write(0, IOAPIC_BASE + 0x10, 0x50);
+    assert_eq!(platform.jump(), Some(vec![]));
+    assert!(platform.now >= 1_000_000_000, "{}", platform.now);
+    assert_eq!(platform.lapics[0].pending(), Some(0x50));
+}
