@@ -10,7 +10,6 @@ pub mod engine;
 pub mod format;
 pub mod ir;
 pub mod output;
-pub mod paging;
 pub mod point;
 pub mod session;
 pub mod source;
@@ -32,6 +31,7 @@ pub use source::Source;
 pub use spin::Spin;
 pub use stack::Stack;
 pub use symbols::Symbols;
+pub use vmm::paging;
 
 /// The script of 2012 that prints every vCPU's stack once a second, lost backslash included.
 pub const ONE_GOOD_PROBE: &str = include_str!("../scripts/one-good-probe.vp");

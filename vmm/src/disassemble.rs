@@ -1,16 +1,20 @@
 //! An instruction as text, in the syntax of `objdump`.
 
-use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter};
+use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Instruction};
 
 /// The first instruction in `bytes`, at `rip`, in code of 16, 32 or 64 bits.
 pub(crate) fn one(bytes: &[u8], rip: u64, bits: u32) -> String {
     let mut decoder = Decoder::with_ip(bits, bytes, rip, DecoderOptions::NONE);
     let instruction = decoder.decode();
-    if instruction.is_invalid() {
-        return "(bad)".into();
-    }
+    if instruction.is_invalid() { "(bad)".into() } else { self::instruction(&instruction) }
+}
+
+/// An instruction that is decoded already.
+pub(crate) fn instruction(instruction: &Instruction) -> String {
     let mut text = String::new();
-    GasFormatter::new().format(&instruction, &mut text);
+    let mut formatter = GasFormatter::new();
+    formatter.options_mut().set_uppercase_hex(false);
+    formatter.format(instruction, &mut text);
     text
 }
 

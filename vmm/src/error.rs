@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::controlled::Misuse;
+
 /// The result of everything in this room.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -91,6 +93,16 @@ pub enum Error {
         /// Bytes.
         length: usize,
     },
+    /// The guest uses a watched page in a way that can't be watched.
+    #[error("vCPU {vcpu} at RIP {rip:#x}: {misuse}")]
+    Watched {
+        /// The vCPU.
+        vcpu: u32,
+        /// Where it is; behind the instruction if that stores.
+        rip: u64,
+        /// What it does.
+        misuse: Misuse,
+    },
     /// A machine can't be saved or put back.
     #[error("no snapshot: {problem}")]
     Snapshot {
@@ -112,7 +124,10 @@ impl Error {
     /// Who can do something about it.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Config { .. } | Self::Image { .. } | Self::Unbacked { .. } => Blame::Input,
+            Self::Config { .. }
+            | Self::Image { .. }
+            | Self::Unbacked { .. }
+            | Self::Watched { .. } => Blame::Input,
             Self::KvmDevice { .. }
             | Self::Capability { .. }
             | Self::VcpuLimit { .. }

@@ -20,6 +20,7 @@ pub mod jitter;
 pub mod kvm;
 pub mod machine;
 pub mod memory;
+pub mod paging;
 pub mod parallel;
 pub mod registers;
 pub mod scripted;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::hash::RunHash;
 use super::idle::Idle;
+use super::instruction::Instructions;
 use super::leash::Leash;
-use super::locked::Instructions;
 use super::platform::Platform;
 use super::seat::{Seat, State};
 use super::snapshot::Tracking;
@@ -96,6 +96,8 @@ impl ControlledMachine {
                 touched: true,
                 deep: false,
                 held_until: 0,
+                tables: None,
+                stored: None,
                 reset,
             });
         }

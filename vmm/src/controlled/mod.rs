@@ -6,14 +6,18 @@
 //! [`Choice`] says which vCPU does its access next. Between two of its accesses a vCPU touches
 //! private memory only, so the order of the choices is the interleaving.
 
+mod check;
 mod choice;
 mod hang;
 mod hash;
 mod hooks;
 mod idle;
+mod instruction;
+#[cfg(test)]
+mod lab;
 mod leash;
-mod locked;
 mod machine;
+mod misuse;
 mod outcome;
 mod platform;
 mod run;
@@ -28,6 +32,7 @@ mod writers;
 pub use choice::{Choice, Chooser, Point};
 pub use hash::RunHash;
 pub use machine::ControlledMachine;
+pub use misuse::Misuse;
 pub use outcome::{Awaited, Ending, Problem, Waiter, Waits};
 pub use snapshot::Snapshot;
 pub use writers::Store;

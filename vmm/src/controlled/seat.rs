@@ -1,5 +1,6 @@
 //! One vCPU of a controlled machine.
 
+use super::check::{Stored, TableRegisters};
 use super::waiting::Trail;
 use crate::error::Result;
 use crate::exit::Exit;
@@ -47,6 +48,10 @@ pub(super) struct Seat {
     pub(super) deep: bool,
     /// A hook keeps it from running until this virtual time, in nanoseconds.
     pub(super) held_until: u64,
+    /// Where its tables are, once it is known that they may be there.
+    pub(super) tables: Option<TableRegisters>,
+    /// The watched store that it did last, until it runs on.
+    pub(super) stored: Option<Stored>,
     /// The state after reset, for INIT.
     pub(super) reset: (Registers, SystemRegisters),
 }

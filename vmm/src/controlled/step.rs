@@ -1,6 +1,9 @@
 //! One choice: a vCPU does the access that it stands before, and runs to its next one.
 
+use iced_x86::Mnemonic;
+
 use super::ControlledMachine;
+use super::check::Stored;
 use super::choice::Choice;
 use super::hash::of_registers;
 use super::outcome::{Ending, Problem};
@@ -130,14 +133,16 @@ impl ControlledMachine {
         self.note(tag::READ, vcpu, address, &data)?;
         let seat = &mut self.seats[vcpu as usize];
         seat.trail.read(address, &data);
-        let rip = seat.cpu.registers()?.rip;
-        if !self.instructions.is_locked(rip, &seat.cpu, &self.memory)? {
+        let (rip, system) = (seat.cpu.registers()?.rip, seat.cpu.system_registers()?);
+        let instruction = self.instructions.at(rip, &system, &self.memory);
+        if !instruction.is_some_and(|decoded| decoded.locked) {
             return Ok(Entry::Data(data));
         }
         let answer = Entry::Data(data);
         self.hook_entry(vcpu, &answer);
         match self.seats[vcpu as usize].cpu.run(answer)? {
             Exit::MmioWrite { address, data } if self.is_watched(address) => {
+                self.check_store(vcpu, address, data.len(), None)?;
                 self.hook_exit(vcpu, &Exit::MmioWrite { address, data: data.clone() });
                 self.store(vcpu, address, &data)?;
                 Ok(Entry::Resume)
@@ -155,6 +160,9 @@ impl ControlledMachine {
         let mut before = Bytes::from_elem(0, data.len());
         self.memory.read(address, &mut before)?;
         self.note(tag::WRITE, vcpu, address, data)?;
+        let seat = &mut self.seats[vcpu as usize];
+        let registers = of_registers(&seat.cpu.registers()?);
+        seat.stored = Some(Stored { registers, address });
         if before == *data {
             // Nothing has changed for anybody: a spin lock's XCHG is no progress.
             self.seats[vcpu as usize].trail.read(address, data);
@@ -215,7 +223,7 @@ impl ControlledMachine {
                 Ok(Entry::Resume)
             }
             Answer::End(code) => Err(Ending::Guest { code }),
-            Answer::Unanswered => Err(Ending::Problem(Problem { vcpu, exit: exit.clone() })),
+            Answer::Unanswered => Err(self.problem(vcpu, exit.clone())?),
         })
     }
 
@@ -232,15 +240,21 @@ impl ControlledMachine {
                 && !self.stands_at_halt(vcpu)?;
             let seat = &mut self.seats[vcpu as usize];
             seat.set_stepping(wanted)?;
+            let stored = seat.stored.take();
             let exit = seat.cpu.run(entry)?;
             entry = Entry::Resume;
+            self.check_tables(vcpu)?;
+            let seat = &mut self.seats[vcpu as usize];
             match exit {
                 // Interrupts are on again: whether the pending one is taken here is a choice.
                 Exit::Debug { .. } if seat.cpu.takes_interrupts() => return Ok(None),
                 Exit::Kicked => {
                     let Some(leash) = &mut self.leash else { continue };
                     if leash.pulls()? {
-                        return Ok(Some(Ending::Runaway { vcpu }));
+                        return match self.explain(vcpu, None)? {
+                            Some(error) => Err(error),
+                            None => Ok(Some(Ending::Runaway { vcpu })),
+                        };
                     }
                 }
                 Exit::InterruptWindow | Exit::Debug { .. } => {}
@@ -260,15 +274,32 @@ impl ControlledMachine {
                 | Exit::MmioWrite { .. }
                 | Exit::PortRead { .. }
                 | Exit::PortWrite { .. }) => {
+                    match &exit {
+                        Exit::MmioRead { address, size } if self.is_watched(*address) => {
+                            self.check_load(vcpu, *address, (*size).into())?;
+                        }
+                        Exit::MmioWrite { address, data } if self.is_watched(*address) => {
+                            self.check_store(vcpu, *address, data.len(), stored)?;
+                        }
+                        _ => {}
+                    }
                     self.park(vcpu, exit)?;
                     return Ok(None);
                 }
                 exit => {
                     seat.deep = true;
                     self.hook_exit(vcpu, &exit);
-                    return Ok(Some(Ending::Problem(Problem { vcpu, exit })));
+                    return self.problem(vcpu, exit).map(Some);
                 }
             }
+        }
+    }
+
+    /// The end of a run by an exit that nothing answers.
+    fn problem(&mut self, vcpu: u32, exit: Exit) -> Result<Ending> {
+        match self.explain(vcpu, Some(&exit))? {
+            Some(error) => Err(error),
+            None => Ok(Ending::Problem(Problem { vcpu, exit })),
         }
     }
 
@@ -283,14 +314,10 @@ impl ControlledMachine {
     }
 
     fn stands_at_halt(&mut self, vcpu: u32) -> Result<bool> {
-        const HLT: u8 = 0xf4;
         let seat = &mut self.seats[vcpu as usize];
-        let rip = seat.cpu.registers()?.rip;
-        let mut byte = [0];
-        match seat.cpu.translate(rip)? {
-            Some(address) => Ok(self.memory.read(address, &mut byte).is_ok() && byte[0] == HLT),
-            None => Ok(false),
-        }
+        let (rip, system) = (seat.cpu.registers()?.rip, seat.cpu.system_registers()?);
+        let instruction = self.instructions.at(rip, &system, &self.memory);
+        Ok(instruction.is_some_and(|decoded| decoded.instruction.mnemonic() == Mnemonic::Hlt))
     }
 
     /// Does to a vCPU what an IPI asks.

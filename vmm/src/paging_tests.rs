@@ -1,10 +1,36 @@
 use std::collections::HashMap;
 
-use proptest::prelude::*;
-use vmm::memory::MemorySize;
-
 use super::*;
-use crate::testing::{KERNEL, KERNEL_PHYSICAL, guest, long_mode};
+use crate::memory::MemorySize;
+use proptest::prelude::*;
+
+/// Where the kernel of [`guest`] is.
+const KERNEL: u64 = 0xffff_ffff_fb80_0000;
+const KERNEL_PHYSICAL: u64 = 0x20_0000;
+
+fn long_mode(cr3: u64) -> SystemRegisters {
+    SystemRegisters {
+        cr0: SystemRegisters::CR0_PG | SystemRegisters::CR0_PE,
+        cr3,
+        cr4: SystemRegisters::CR4_PAE,
+        efer: SystemRegisters::EFER_LMA,
+        ..Default::default()
+    }
+}
+
+/// A guest whose kernel is mapped by one large page; its tables are at 0x100000.
+fn guest() -> (Memory, SystemRegisters) {
+    let memory = Memory::new(MemorySize::new(4 << 20).expect("a size")).expect("RAM");
+    let index = |shift: u32| (KERNEL >> shift & 0x1ff) * 8;
+    for (entry, value) in [
+        (0x10_0000 + index(39), 0x10_1003),
+        (0x10_1000 + index(30), 0x10_2003),
+        (0x10_2000 + index(21), KERNEL_PHYSICAL | 0x83),
+    ] {
+        memory.write(entry, &u64::to_le_bytes(value)).expect("RAM");
+    }
+    (memory, long_mode(0x10_0000))
+}
 
 /// 64-bit words at some addresses; everything else isn't there.
 #[derive(Default)]

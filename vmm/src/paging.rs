@@ -1,8 +1,8 @@
 //! Guest-virtual to guest-physical addresses, as the processor would walk them but without a trace:
 //! nothing is written, not even accessed and dirty bits. Protection is not looked at.
 
-use vmm::memory::{Memory, PAGE_SIZE};
-use vmm::registers::SystemRegisters;
+use crate::memory::{Memory, PAGE_SIZE};
+use crate::registers::SystemRegisters;
 
 /// Guest-physical memory that can be read.
 pub trait PhysicalMemory {

@@ -1,0 +1,234 @@
+use iced_x86::code_asm::*;
+
+use super::*;
+use crate::controlled::lab::{
+    Assembled, CODE, DATA, GDT, Guest, IDT, PDPT, PML4, SHARED, SHARED_END, end,
+};
+use crate::controlled::{Ending, Point};
+
+/// What becomes of a guest of one vCPU.
+fn run(guest: &Guest) -> Result<Ending> {
+    guest.machine().run(&mut |point: &Point| point.enabled[0], 10_000)
+}
+
+fn run_code(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Result<Ending> {
+    run(&Guest::new(|a| {
+        code(a)?;
+        end(a, 0)
+    }))
+}
+
+/// The misuse that the run ends with, and RIP.
+fn misuse(ending: Result<Ending>) -> (Misuse, u64) {
+    match ending {
+        Err(error @ Error::Watched { .. }) => {
+            let text = error.to_string();
+            assert!(text.contains("vCPU 0 at RIP 0x1") && text.contains("--granularity"), "{text}");
+            println!("{text}");
+            let Error::Watched { misuse, rip, .. } = error else { unreachable!() };
+            (misuse, rip)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn split(instruction: &str, gva: u64, gpa: u64, size: usize) -> Misuse {
+    Misuse::Split { instruction: instruction.into(), gva, gpa, size }
+}
+
+#[test]
+fn what_watched_pages_are_for_is_let_through() {
+    let ending = run_code(|a| {
+        a.mov(rbx, SHARED)?;
+        a.mov(qword_ptr(rbx), rax)?;
+        a.mov(qword_ptr(SHARED_END - 8), rax)?;
+        a.mov(byte_ptr(SHARED_END - 1), al)?;
+        a.mov(qword_ptr(SHARED + 0xff8), rax)?;
+        a.mov(qword_ptr(SHARED + 0x1000), rax)?;
+        a.mov(rax, qword_ptr(SHARED + 3))?;
+        a.inc(dword_ptr(SHARED + 0xffc))?;
+        a.lock().xadd(qword_ptr(SHARED + 0x1000), rax)?;
+        a.lock().cmpxchg8b(qword_ptr(SHARED + 0x10))?;
+        a.movzx(eax, byte_ptr(SHARED_END - 1))?;
+        a.lock().bts(qword_ptr(SHARED), 4)?;
+        // Across all of it, and over its edge, an element at a time.
+        a.cld()?;
+        a.mov(rdi, SHARED - 16)?;
+        a.mov(ecx, 0x404)?;
+        a.rep().stosq()?;
+        a.mov(rsi, SHARED)?;
+        a.mov(rdi, SHARED + 0x1000)?;
+        a.mov(ecx, 3)?;
+        a.rep().movsd()?;
+        a.cmpsb()?;
+        // A stack.
+        a.mov(rsp, SHARED_END)?;
+        a.push(rax)?;
+        a.pop(rcx)?;
+        a.mov(rsp, SHARED + 8)?;
+        a.push(rax)?;
+        a.pushfq()?;
+        a.popfq()?;
+        // A loop of stores, one behind the other.
+        let mut again = a.create_label();
+        a.mov(rdi, SHARED + 0xfe0)?;
+        a.set_label(&mut again)?;
+        a.mov(qword_ptr(rdi), rax)?;
+        a.add(rdi, 8)?;
+        a.cmp(rdi, (SHARED + 0x1020) as i32)?;
+        a.jne(again)
+    });
+    assert_eq!(ending.unwrap(), Ending::Guest { code: 0 });
+}
+
+#[test]
+fn accesses_across_watched_pages() {
+    let middle = SHARED + 0xffc;
+    let cases: [(fn(&mut CodeAssembler) -> Assembled, &str); 4] = [
+        (|a| a.mov(rcx, qword_ptr(SHARED + 0xffc)), "mov 0x180ffc,%rcx"),
+        (|a| a.inc(qword_ptr(SHARED + 0xffc)), "incq 0x180ffc"),
+        (|a| a.lock().inc(qword_ptr(SHARED + 0xffc)), "lock incq 0x180ffc"),
+        (|a| a.mov(qword_ptr(SHARED + 0xffc), rbx), "mov %rbx,0x180ffc"),
+    ];
+    for (code, text) in cases {
+        let (found, rip) = misuse(run_code(code));
+        let (Misuse::Split { instruction, gva, size, .. }) = found else { panic!("{found:?}") };
+        assert_eq!((&*instruction, gva, size), (text, middle, 8));
+        assert_eq!(rip, CODE);
+    }
+}
+
+#[test]
+fn accesses_from_watched_pages_to_others() {
+    for address in [SHARED - 4, SHARED - 1, SHARED_END - 4, SHARED_END - 7] {
+        let gpa = address.max(SHARED);
+        let (found, _) = misuse(run_code(|a| a.mov(rcx, qword_ptr(address))));
+        assert_eq!(found, split(&format!("mov {address:#x},%rcx"), address, gpa, 8));
+        let (found, rip) = misuse(run_code(|a| {
+            for _ in 0..20 {
+                a.add(dword_ptr(DATA), 0x4848_4848)?;
+            }
+            a.mov(edi, address as u32)?;
+            a.mov(qword_ptr(rdi), rax)
+        }));
+        assert_eq!(found, split("mov %rax,(%rdi)", address, gpa, 8), "at {rip:#x}");
+    }
+    // The same bytes without the prefix are no such thing.
+    let ending = run_code(|a| {
+        a.mov(dword_ptr(DATA + 0x48), 0x4800_0000u32)?;
+        a.mov(edi, (SHARED_END - 4) as u32)?;
+        a.mov(dword_ptr(DATA), 0x4848_4848u32)?;
+        a.mov(dword_ptr(rdi), eax)
+    });
+    assert_eq!(ending.unwrap(), Ending::Guest { code: 0 });
+}
+
+#[test]
+fn accesses_of_16_bytes() {
+    let cases: [(fn(&mut CodeAssembler) -> Assembled, &str); 4] = [
+        (|a| a.movups(xmm0, xmmword_ptr(SHARED + 0x20)), "movups 0x180020,%xmm0"),
+        (|a| a.movups(xmmword_ptr(SHARED), xmm0), "movups %xmm0,0x180000"),
+        (|a| a.lock().cmpxchg16b(xmmword_ptr(SHARED + 0x20)), "lock cmpxchg16b 0x180020"),
+        (|a| a.movdqu(xmmword_ptr(SHARED + 0x20), xmm0), "movdqu %xmm0,0x180020"),
+    ];
+    for (code, text) in cases {
+        let (found, _) = misuse(run_code(code));
+        match found {
+            Misuse::Split { instruction, size: 16, .. } => assert_eq!(instruction, text),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_split_store_whose_address_is_gone() {
+    let (found, _) = misuse(run_code(|a| {
+        for _ in 0..20 {
+            a.add(dword_ptr(DATA), 0x1234_5678)?;
+        }
+        a.mov(rsp, SHARED + 0x1004)?;
+        a.push(rax)
+    }));
+    assert_eq!(found, Misuse::Part { instruction: "push %rax".into(), gpa: SHARED + 0x1000 });
+}
+
+#[test]
+fn code_in_a_watched_page() {
+    let (found, rip) = misuse(run_code(|a| {
+        a.mov(rax, SHARED + 0x40)?;
+        a.jmp(rax)
+    }));
+    assert_eq!((found, rip), (Misuse::Fetch { gpa: SHARED + 0x40 }, SHARED + 0x40));
+}
+
+#[test]
+fn page_tables_in_watched_pages() {
+    // CR3 itself, with a table there that would do.
+    let (found, _) = misuse(run(&Guest::new(|a| {
+        a.mov(rax, SHARED)?;
+        a.mov(cr3, rax)?;
+        end(a, 0)
+    })
+    .with(SHARED, &(PDPT | 7).to_le_bytes())));
+    assert_eq!(found, Misuse::PageTable { gpa: SHARED, cr3: SHARED });
+    // A table further down, for a part of the address space that nobody ever looks at.
+    let (found, _) = misuse(run_code(|a| {
+        a.mov(rax, (SHARED + 0x1000) | 7)?;
+        a.mov(qword_ptr(PML4 + 8), rax)?;
+        a.mov(rax, cr3)?;
+        a.mov(cr3, rax)
+    }));
+    assert_eq!(found, Misuse::PageTable { gpa: SHARED + 0x1000, cr3: PML4 });
+}
+
+/// `lgdt` or `lidt` of a table at this address.
+fn load_table(
+    a: &mut CodeAssembler,
+    base: u64,
+    load: impl FnOnce(&mut CodeAssembler, AsmMemoryOperand) -> Assembled,
+) -> Assembled {
+    a.mov(word_ptr(DATA), 0x37u32 as i32)?;
+    a.mov(rax, base)?;
+    a.mov(qword_ptr(DATA + 2), rax)?;
+    load(a, tbyte_ptr(DATA))
+}
+
+#[test]
+fn descriptor_tables_in_watched_pages() {
+    let (found, _) = misuse(run_code(|a| load_table(a, SHARED, CodeAssembler::lgdt)));
+    assert_eq!(found, Misuse::Table { name: "GDT", gva: SHARED, gpa: SHARED });
+    let (found, _) = misuse(run_code(|a| load_table(a, SHARED, CodeAssembler::lidt)));
+    assert_eq!(found, Misuse::Table { name: "IDT", gva: SHARED, gpa: SHARED });
+    // Used before anybody notices: KVM tries again for ever.
+    let (found, _) = misuse(run_code(|a| {
+        load_table(a, SHARED, CodeAssembler::lgdt)?;
+        a.mov(ax, 0x10)?;
+        a.mov(ds, ax)
+    }));
+    assert_eq!(found, Misuse::Table { name: "GDT", gva: SHARED, gpa: SHARED });
+    let (found, _) = misuse(run_code(|a| {
+        load_table(a, SHARED, CodeAssembler::lidt)?;
+        a.ud2()
+    }));
+    assert_eq!(found, Misuse::Table { name: "IDT", gva: SHARED, gpa: SHARED });
+    // A table that ends there.
+    let (found, _) = misuse(run_code(|a| load_table(a, SHARED - 0x18, CodeAssembler::lidt)));
+    assert_eq!(found, Misuse::Table { name: "IDT", gva: SHARED + 0x1f, gpa: SHARED + 0x1f });
+    let task = 0x67 | (SHARED & 0xff_ffff) << 16 | 0x89 << 40;
+    let guest = Guest::new(|a| {
+        a.mov(ax, 0x18)?;
+        a.ltr(ax)?;
+        end(a, 0)
+    });
+    let (found, _) = misuse(run(&guest.with(GDT + 0x18, &u64::to_le_bytes(task))));
+    assert_eq!(found, Misuse::Table { name: "TSS", gva: SHARED, gpa: SHARED });
+    assert_ne!(IDT, SHARED);
+}
+
+#[test]
+fn an_instruction_that_kvm_cannot_do_there() {
+    let (found, _) = misuse(run_code(|a| a.sgdt(tbyte_ptr(SHARED + 0x20))));
+    let instruction = "sgdt 0x180020".to_owned();
+    let gva = SHARED + 0x20;
+    assert_eq!(found, Misuse::Unsupported { instruction, gva, gpa: gva });
+}

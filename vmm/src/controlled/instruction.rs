@@ -1,0 +1,202 @@
+//! What an instruction is, decoded once for each place.
+//!
+//! The bytes come through the guest's page tables, which are walked here: asking KVM is a call that
+//! costs as much as an exit. Guests that rewrite their own code are not followed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use iced_x86::{
+    Decoder, DecoderOptions, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
+    Register, UsedMemory,
+};
+use smallvec::SmallVec;
+
+use crate::memory::{Memory, PAGE_SIZE};
+use crate::paging;
+use crate::registers::{Registers, SystemRegisters};
+
+/// The longest x86 instruction.
+pub(super) const MAX_INSTRUCTION: usize = 15;
+
+/// An instruction, and what follows from it alone.
+#[derive(Clone, Debug)]
+pub(super) struct Decoded {
+    pub(super) instruction: Instruction,
+    /// Where it touches memory, stack included.
+    pub(super) accesses: SmallVec<[UsedMemory; 2]>,
+    /// It reads and writes memory as one access.
+    pub(super) locked: bool,
+}
+
+/// A place in the guest's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    linear: u64,
+    cr3: u64,
+    bits: u32,
+}
+
+/// All that have been met.
+#[derive(Debug, Default)]
+pub(super) struct Instructions {
+    known: HashMap<Place, Arc<Decoded>>,
+}
+
+impl Instructions {
+    /// The instruction at `rip`. `None` if nothing is mapped there, or no instruction is.
+    pub(super) fn at(
+        &mut self,
+        rip: u64,
+        system: &SystemRegisters,
+        memory: &Memory,
+    ) -> Option<Arc<Decoded>> {
+        let (linear, bits) = (linear(rip, system), system.code_bits());
+        let place = Place { linear, cr3: system.cr3, bits };
+        if let Some(known) = self.known.get(&place) {
+            return Some(known.clone());
+        }
+        let code = fetch(linear, MAX_INSTRUCTION, system, memory);
+        let decoded = Arc::new(decode(&code, rip, bits)?);
+        self.known.insert(place, decoded.clone());
+        Some(decoded)
+    }
+}
+
+/// The linear address of `rip`.
+pub(super) fn linear(rip: u64, system: &SystemRegisters) -> u64 {
+    if system.code_bits() == 64 { rip } else { system.cs.base.wrapping_add(rip) & 0xffff_ffff }
+}
+
+/// Up to `length` bytes of code, as far as they are mapped.
+pub(super) fn fetch(
+    linear: u64,
+    length: usize,
+    system: &SystemRegisters,
+    memory: &Memory,
+) -> Vec<u8> {
+    let mut code = vec![0; length];
+    let in_page = (PAGE_SIZE - linear % PAGE_SIZE) as usize;
+    if paging::read(system, memory, linear, &mut code).is_err() {
+        code.truncate(in_page.min(length));
+        if paging::read(system, memory, linear, &mut code).is_err() {
+            code.clear();
+        }
+    }
+    code
+}
+
+fn decode(code: &[u8], rip: u64, bits: u32) -> Option<Decoded> {
+    let instruction = Decoder::with_ip(bits, code, rip, DecoderOptions::NONE).decode();
+    if instruction.is_invalid() {
+        return None;
+    }
+    let memory = (0..instruction.op_count()).any(|i| instruction.op_kind(i) == OpKind::Memory);
+    // A LOCK prefix, or XCHG with memory, which locks without one (Intel SDM vol. 3, 9.1.2).
+    let locked =
+        instruction.has_lock_prefix() || instruction.mnemonic() == Mnemonic::Xchg && memory;
+    let mut factory = InstructionInfoFactory::new();
+    let used = factory.info(&instruction).used_memory();
+    let accesses = used.iter().filter(|used| reads(used) || writes(used)).copied().collect();
+    Some(Decoded { instruction, accesses, locked })
+}
+
+/// Whether it may read there.
+pub(super) fn reads(used: &UsedMemory) -> bool {
+    use OpAccess::{CondRead, Read, ReadCondWrite, ReadWrite};
+    matches!(used.access(), Read | CondRead | ReadWrite | ReadCondWrite)
+}
+
+/// Whether it may write there.
+pub(super) fn writes(used: &UsedMemory) -> bool {
+    use OpAccess::{CondWrite, ReadCondWrite, ReadWrite, Write};
+    matches!(used.access(), Write | CondWrite | ReadWrite | ReadCondWrite)
+}
+
+/// The linear address of an access, with these registers before the instruction.
+pub(super) fn address(
+    used: &UsedMemory,
+    registers: &Registers,
+    system: &SystemRegisters,
+) -> Option<u64> {
+    used.virtual_address(0, |register, _, _| value(register, registers, system))
+}
+
+/// A register's value; of a segment register, its base.
+pub(super) fn value(register: Register, r: &Registers, system: &SystemRegisters) -> Option<u64> {
+    let flat = system.code_bits() == 64;
+    let base = |base: u64| Some(if flat { 0 } else { base });
+    let full = match register.full_register() {
+        Register::RAX => r.rax,
+        Register::RBX => r.rbx,
+        Register::RCX => r.rcx,
+        Register::RDX => r.rdx,
+        Register::RSI => r.rsi,
+        Register::RDI => r.rdi,
+        Register::RSP => r.rsp,
+        Register::RBP => r.rbp,
+        Register::R8 => r.r8,
+        Register::R9 => r.r9,
+        Register::R10 => r.r10,
+        Register::R11 => r.r11,
+        Register::R12 => r.r12,
+        Register::R13 => r.r13,
+        Register::R14 => r.r14,
+        Register::R15 => r.r15,
+        Register::RIP => r.rip,
+        Register::CS => return base(system.cs.base),
+        Register::DS => return base(system.ds.base),
+        Register::ES => return base(system.es.base),
+        Register::SS => return base(system.ss.base),
+        Register::FS => return Some(system.fs.base),
+        Register::GS => return Some(system.gs.base),
+        _ => return None,
+    };
+    Some(match register.size() {
+        8 => full,
+        size => full & ((1 << (8 * size)) - 1),
+    })
+}
+
+/// The instruction that ends at `rip`. Code can't be read backwards, so it is read from many places
+/// before: a decoder that begins in the middle of an instruction falls into step after a few. What
+/// most of them say, and whether nearly all say so.
+pub(super) fn before(
+    rip: u64,
+    system: &SystemRegisters,
+    memory: &Memory,
+) -> Option<(Decoded, bool)> {
+    const BACK: usize = 64;
+    /// A way needs so many bytes to fall into step.
+    const LEAD: usize = 2 * MAX_INSTRUCTION;
+    let bits = system.code_bits();
+    let start = linear(rip, system).checked_sub(BACK as u64)?;
+    let code = fetch(start, BACK, system, memory);
+    if code.len() < BACK {
+        return None;
+    }
+    let mut votes = [0u32; MAX_INSTRUCTION + 1];
+    for lead in 0..BACK - LEAD {
+        let mut decoder =
+            Decoder::with_ip(bits, &code, rip.wrapping_sub(BACK as u64), DecoderOptions::NONE);
+        decoder.set_position(lead).ok()?;
+        let mut last = lead;
+        while decoder.can_decode() {
+            last = decoder.position();
+            if decoder.decode().is_invalid() {
+                break;
+            }
+        }
+        if decoder.position() == BACK && BACK - last <= MAX_INSTRUCTION {
+            votes[BACK - last] += 1;
+        }
+    }
+    let length = (1..=MAX_INSTRUCTION).max_by_key(|length| votes[*length])?;
+    let sure = votes[length] > votes.iter().sum::<u32>() / 8 * 7;
+    let decoded = decode(&code[BACK - length..], rip.wrapping_sub(length as u64), bits)?;
+    (votes[length] > 0).then_some((decoded, sure))
+}
+
+#[cfg(test)]
+#[path = "instruction_tests.rs"]
+mod tests;
