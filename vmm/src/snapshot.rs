@@ -8,6 +8,7 @@ mod code;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -21,8 +22,14 @@ type Page = [u8; PAGE_SIZE as usize];
 
 /// The contents of a machine's RAM, by guest-physical page address. A page that isn't there is all
 /// zeroes, as every page is at first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Pages(Arc<BTreeMap<u64, Arc<Page>>>);
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pages({})", self.0.len())
+    }
+}
 
 impl Pages {
     /// This, with the pages at `changed` as they are in memory now.

@@ -25,7 +25,7 @@ use crate::memory::MemorySize;
 
 pub(super) const PML4: u64 = 0x10_1000;
 pub(super) const PDPT: u64 = 0x10_2000;
-const LOW_PD: u64 = 0x10_3000;
+pub(super) const LOW_PD: u64 = 0x10_3000;
 const HIGH_PD: u64 = 0x10_4000;
 pub(super) const GDT: u64 = 0x10_5000;
 pub(super) const IDT: u64 = 0x10_6000;
