@@ -5,40 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Built like a kernel: general registers only, no red zone, and real frames for a walk along RBP to find.
-const FLAGS: &[&str] = &[
-    "-std=gnu11",
-    "-O2",
-    "-g",
-    "-Wall",
-    "-Wextra",
-    "-Wmissing-prototypes",
-    "-Werror",
-    "-ffreestanding",
-    "-mgeneral-regs-only",
-    "-mno-red-zone",
-    "-mcmodel=kernel",
-    "-fno-pic",
-    "-fno-pie",
-    "-fno-stack-protector",
-    "-fcf-protection=none",
-    "-fno-asynchronous-unwind-tables",
-    // A function on the stack has a frame, under its own name. gcc leaves the frame out of a leaf that needs no stack unless
-    // the function is to be profiled: so it is, by a no-op. Without scheduling, no access strays into the prologue.
-    "-fno-omit-frame-pointer",
-    "-pg",
-    "-mnop-mcount",
-    "-fno-schedule-insns2",
-    "-fno-optimize-sibling-calls",
-    "-fno-shrink-wrap",
-    "-fno-ipa-cp",
-    "-fno-ipa-sra",
-    "-fno-ipa-icf",
-    "-fno-partial-inlining",
-    "-fno-reorder-blocks-and-partition",
-    // memcpy must not become a call of memcpy.
-    "-fno-tree-loop-distribute-patterns",
-];
+#[path = "flags.rs"]
+mod flags;
+
+use flags::{FLAGS, LINK_FLAGS};
 
 fn main() {
     let guests =
@@ -148,18 +118,11 @@ impl Compiler {
 
     fn link(&self, script: &Path, objects: &[PathBuf], image: &str) {
         self.run(|c| {
-            c.args([
-                "-nostdlib",
-                "-static",
-                "-no-pie",
-                "-Wl,--build-id=none",
-                "-Wl,-z,max-page-size=4096",
-            ])
-            .args(["-Wl,-z,noexecstack", "-Wl,--fatal-warnings"])
-            .arg(format!("-Wl,-T,{}", script.display()))
-            .args(objects)
-            .arg("-o")
-            .arg(self.out.join(image))
+            c.args(LINK_FLAGS)
+                .arg(format!("-Wl,-T,{}", script.display()))
+                .args(objects)
+                .arg("-o")
+                .arg(self.out.join(image))
         });
     }
 

@@ -37,7 +37,7 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Searches interleavings for one that fails
     Hunt(Box<HuntArgs>),
-    /// Runs a finding again: 0 if it happens exactly as recorded, 1 if not
+    /// Runs a finding again: 0 if it happens as recorded, 1 if not
     Replay(ReplayArgs),
     /// Lists the guests that come with jitterbug
     Guests(ListArgs),
@@ -171,9 +171,13 @@ pub(crate) struct ReplayArgs {
     #[arg(value_name = "FINDING")]
     pub(crate) finding: PathBuf,
 
-    /// The guest, if it is not where it was
+    /// The guest, if it is not where it was; another build of it is followed by symbols
     #[arg(long, value_name = "GUEST|FILE")]
     pub(crate) guest: Option<String>,
+
+    /// An ELF file with the guest's symbols [default: the guest's image]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) symbols: Option<PathBuf>,
 
     /// Replay so many times
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

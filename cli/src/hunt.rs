@@ -154,8 +154,11 @@ fn show(
 }
 
 fn summarise(searched: &Searched, seconds: f64, verified: bool) {
-    let repeatable =
-        if verified { format!(", {} not repeatable", searched.diverged) } else { String::new() };
+    let repeatable = if verified || searched.diverged > 0 {
+        format!(", {} not repeatable", searched.diverged)
+    } else {
+        String::new()
+    };
     tell::user(&format!(
         "jitterbug: {} runs ({} distinct) in {seconds:.1} s, {} failed, {} cut short{repeatable}",
         searched.runs, searched.distinct, searched.failed, searched.cut_short

@@ -11,13 +11,17 @@ use vmm::identity::Identity;
 use vmm::memory::MemorySize;
 use vmm::{CpuCount, GuestImage, MachineConfig};
 
+use crate::places::Stop;
 use crate::schedule::Schedule;
 use crate::waits::Row;
 
 /// The first line of a finding.
 const TITLE: &str = "# jitterbug finding";
+/// The last line of a finding: where it is missing, others may be.
+const END: &str = "# end of finding";
+const TRUNCATED: &str = "truncated: its last line isn't `# end of finding`";
 /// The version of the format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A failure, and how to have it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,8 +87,12 @@ pub struct Run {
     pub points: u64,
     /// The run's hash at its end, in hex.
     pub hash: String,
-    /// The hash at each switch of the schedule, 16 hex digits each.
+    /// The hash at the start of each stretch of the schedule, 16 hex digits each.
     pub switches: Vec<String>,
+    /// Where each stretch ended, for other builds of the guest ([`Stop`]). Empty if the run didn't
+    /// repeat itself when it was looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<String>,
 }
 
 /// What is wrong with a finding's file.
@@ -169,11 +177,21 @@ impl Finding {
             // All fields are texts, numbers and lists of them: TOML has room for that.
             Err(error) => drop(write!(text, "# can't be written: {error}")),
         }
+        text.push_str(END);
+        text.push('\n');
         text
+    }
+
+    /// Where the stretches of the schedule ended.
+    pub fn stops(&self) -> Vec<Stop> {
+        self.run.places.iter().filter_map(|place| place.parse().ok()).collect()
     }
 
     /// Reads a file's text.
     pub fn from_text(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Err("not a finding: it is empty".into());
+        }
         if !Self::begins(text) {
             return Err(format!("not a finding: its first line doesn't begin with `{TITLE}`"));
         }
@@ -181,30 +199,55 @@ impl Finding {
             Ok(Version { version: VERSION }) => {}
             Ok(Version { version }) => {
                 return Err(format!(
-                    "a finding of version {version}; this program reads {VERSION}"
+                    "a finding of version {version}, and this program reads {VERSION}: replay it by \
+                     the program that wrote it, or hunt again with the strategy and seed in it"
                 ));
             }
-            Err(error) => return Err(format!("damaged or truncated: {}", error.message())),
+            Err(error) => return Err(damaged(&error, text)),
         }
-        let finding: Self = toml::from_str(text)
-            .map_err(|error| format!("damaged or truncated: {}", error.message()))?;
-        let schedule = finding.schedule().map_err(|error| format!("damaged: schedule: {error}"))?;
-        if finding.run.switches.len() != schedule.stretches().len() {
-            return Err(format!(
-                "damaged: {} hashes for {} stretches of the schedule",
-                finding.run.switches.len(),
-                schedule.stretches().len()
-            ));
+        if !text.trim_end().ends_with(END) {
+            return Err(TRUNCATED.into());
         }
+        let finding: Self = toml::from_str(text).map_err(|error| damaged(&error, text))?;
+        finding.check().map_err(|problem| format!("damaged: {problem}"))?;
         Ok(finding)
+    }
+
+    /// What the format alone doesn't say.
+    fn check(&self) -> Result<(), String> {
+        let schedule = self.schedule().map_err(|error| format!("schedule: {error}"))?;
+        let stretches = schedule.stretches();
+        let cpus = self.machine.cpus;
+        if let Some(stretch) = stretches.iter().find(|stretch| stretch.choice.vcpu() >= cpus) {
+            return Err(format!("schedule: {}, of {cpus} vCPUs", stretch.choice));
+        }
+        let is_hash = |text: &String| {
+            text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let hashes = [&self.machine.guest_hash, &self.run.hash].into_iter();
+        if let Some(bad) = hashes.chain(&self.run.switches).find(|text| !is_hash(text)) {
+            return Err(format!("`{bad}` is no hash of 16 hex digits"));
+        }
+        let lists = [("hashes", &self.run.switches), ("places", &self.run.places)];
+        for (what, list) in lists {
+            if list.len() != stretches.len() && !(what == "places" && list.is_empty()) {
+                return Err(format!("{} {what} for {} stretches", list.len(), stretches.len()));
+            }
+        }
+        match self.run.places.iter().find(|place| place.parse::<Stop>().is_err()) {
+            Some(bad) => Err(format!("`{bad}` is no place such as `main+0x4e #2`")),
+            None => Ok(()),
+        }
     }
 
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, FindingError> {
         let name = path.display().to_string();
-        let text = fs::read_to_string(path)
-            .map_err(|source| FindingError::File { path: name.clone(), source })?;
-        Self::from_text(&text).map_err(|problem| FindingError::Content { path: name, problem })
+        let bytes =
+            fs::read(path).map_err(|source| FindingError::File { path: name.clone(), source })?;
+        let text = String::from_utf8(bytes).map_err(|_| "not a finding: it is not a text".into());
+        text.and_then(|text| Self::from_text(&text))
+            .map_err(|problem| FindingError::Content { path: name, problem })
     }
 
     /// Writes a file, whole or not at all.
@@ -213,6 +256,18 @@ impl Finding {
         fs::write(&part, self.to_text())
             .and_then(|()| fs::rename(&part, path))
             .map_err(|source| FindingError::File { path: path.display().to_string(), source })
+    }
+}
+
+/// What is wrong with a file that is no TOML of ours, and in which line.
+fn damaged(error: &toml::de::Error, text: &str) -> String {
+    if !text.trim_end().ends_with(END) {
+        return TRUNCATED.into();
+    }
+    let message = error.message().trim_end().replace('\n', ", ");
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("damaged: line {}: {message}", before.matches('\n').count() + 1),
+        None => format!("damaged: {message}"),
     }
 }
 

@@ -18,8 +18,9 @@ pub(crate) fn finding() -> Finding {
         run: Run {
             hang_budget: 100,
             points: 5,
-            hash: "00".into(),
-            switches: vec!["01".into(), "02".into()],
+            hash: "0123456789abcdef".into(),
+            switches: vec!["0000000000000001".into(), "0000000000000002".into()],
+            places: vec!["main+0x4e #2".into(), "-".into()],
         },
         waits: vec![],
     }
@@ -31,27 +32,58 @@ fn what_is_written_is_read_back() {
     assert_eq!(Finding::from_text(&text).unwrap(), finding(), "{text}");
 }
 
+fn refused(text: &str) -> String {
+    Finding::from_text(text).unwrap_err()
+}
+
 #[test]
 fn foreign_and_newer_files_are_refused() {
-    assert!(Finding::from_text("").unwrap_err().contains("not a finding"));
-    assert!(Finding::from_text("[package]\nname = 1").unwrap_err().contains("not a finding"));
-    let newer = finding().to_text().replace("version = 1", "version = 9");
-    assert!(Finding::from_text(&newer).unwrap_err().contains("version 9"));
+    for foreign in ["", "[package]\nname = 1", "\u{7f}ELF\u{2}\u{1}", "# jitterbug"] {
+        assert!(refused(foreign).contains("not a finding"), "{foreign}");
+    }
+    for version in ["0", "1", "3", "4294967295"] {
+        let text = finding().to_text().replace("version = 2", &format!("version = {version}"));
+        assert!(refused(&text).contains(&format!("version {version}, and this program reads 2")));
+    }
+    for version in ["-1", "\"2\"", "4294967296", "2.0", "[]"] {
+        let text = finding().to_text().replace("version = 2", &format!("version = {version}"));
+        assert!(refused(&text).contains("damaged: line 2:"), "{}", refused(&text));
+    }
 }
 
 #[test]
 fn every_truncation_is_refused() {
     let text = finding().to_text();
     for length in 0..text.trim_end().len() {
-        assert!(Finding::from_text(&text[..length]).is_err(), "{length}");
+        let said = refused(&text[..length]);
+        assert!(said.contains("not a finding") || said.contains("truncated"), "{length}: {said}");
     }
 }
 
 #[test]
-fn damage_is_refused() {
-    for (from, to) in
-        [("0@2>1@3", "0@2>x"), ("0@2>1@3", "0@2"), ("points = 5", "points = -5"), ("cpus", "spus")]
-    {
-        assert!(Finding::from_text(&finding().to_text().replace(from, to)).is_err(), "{to}");
+fn damage_is_refused_with_its_reason() {
+    for (from, to, reason) in [
+        ("0@2>1@3", "0@2>x", "schedule: `x` is not like"),
+        ("0@2>1@3", "0@2", "2 hashes for 1 stretches"),
+        ("0@2>1@3", "", "2 hashes for 0 stretches"),
+        ("0@2>1@3", "0@2>9@3", "schedule: vCPU 9, of 6 vCPUs"),
+        ("0@2>1@3", "0@2>1@99999999999999999999", "no count"),
+        ("points = 5", "points = -5", "line"),
+        ("points = 5", "points = \"5\"", "line"),
+        ("points = 5\n", "", "points"),
+        ("cpus", "spus", "spus"),
+        ("cpus = 6", "cpus = true", "boolean"),
+        ("\"main+0x4e #2\", ", "", "1 places for 2 stretches"),
+        ("main+0x4e #2", "main+0x4e #0", "`main+0x4e #0` is no place"),
+        ("0000000000000002", "000000000000002", "is no hash"),
+        ("0000000000000002", "000000000000000g", "`000000000000000g` is no hash"),
+        ("guest_hash = \"", "guest_hash = \"0", "is no hash"),
+        ("verdict = ", "verdict == ", "line 3"),
+    ] {
+        let text = finding().to_text();
+        assert!(text.contains(from), "{from}: {text}");
+        let said = refused(&text.replacen(from, to, 1));
+        assert!(said.starts_with("damaged") && said.contains(reason), "{to}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
     }
 }

@@ -5,16 +5,21 @@
 //! * [`mod@hunt`]: run after run until one fails;
 //! * [`finding`]: a failure as a file;
 //! * [`mod@replay`]: a finding run again, checked at every switch;
+//! * [`mod@follow`]: a finding on another build of its guest;
+//! * [`places`]: where vCPUs stood at the switches;
 //! * [`waits`]: who waits for what, by name.
 
 pub mod finding;
+pub mod follow;
 pub mod hunt;
+pub mod places;
 pub mod replay;
 pub mod schedule;
 pub mod strategy;
 pub mod waits;
 
 pub use finding::Finding;
+pub use follow::{Followed, follow};
 pub use hunt::{Hunt, hunt};
 pub use replay::{Recorded, Replay, replay};
 pub use schedule::Schedule;

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use probes::Symbols;
 use vmm::controlled::{Choice, Chooser, ControlledMachine, Point};
 use vmm::{Host, MachineConfig};
 
 use crate::finding::Finding;
+use crate::places::{Stop, Survey};
 use crate::schedule::{Schedule, ScheduleError};
 
 /// A run as it was recorded: what a replay is compared with.
@@ -68,6 +70,32 @@ impl fmt::Display for Divergence {
 
 /// Runs what was recorded again, on this machine, which must be the one that it was recorded on.
 pub fn replay(host: &Host, recorded: &Recorded, machine: &MachineConfig) -> vmm::Result<Replay> {
+    follow(host, recorded, machine, &mut |_, _, _| ())
+}
+
+/// The same, and looks where the vCPUs stand at the switches.
+pub(crate) fn survey(
+    host: &Host,
+    recorded: &Recorded,
+    machine: &MachineConfig,
+    symbols: Option<&Symbols>,
+) -> vmm::Result<(Replay, Vec<Stop>)> {
+    let mut survey = Survey::new(symbols);
+    let replay = follow(host, recorded, machine, &mut |point, choice, begins| {
+        survey.look(point, choice, begins);
+    })?;
+    Ok((replay, survey.finish()))
+}
+
+/// Called at each point with the choice, and whether it begins a stretch.
+type Look<'a> = &'a mut dyn FnMut(&Point, Choice, bool);
+
+fn follow(
+    host: &Host,
+    recorded: &Recorded,
+    machine: &MachineConfig,
+    look: Look,
+) -> vmm::Result<Replay> {
     let mut machine = ControlledMachine::new(host, machine, Box::new(std::io::sink()))?;
     machine.set_hang_budget(recorded.hang_budget);
     let mut follower = Follower {
@@ -86,6 +114,7 @@ pub fn replay(host: &Host, recorded: &Recorded, machine: &MachineConfig) -> vmm:
         next: 0,
         next_switch: 0,
         divergence: None,
+        look,
     };
     // A run that leaves its schedule is stopped by the budget at the latest.
     let ending = machine.run(&mut follower, recorded.points.saturating_add(1))?;
@@ -110,25 +139,28 @@ pub fn replay(host: &Host, recorded: &Recorded, machine: &MachineConfig) -> vmm:
 }
 
 /// Follows a schedule and compares the run's hash at each switch.
-struct Follower {
+struct Follower<'a> {
     choices: Vec<Choice>,
     starts: Vec<(usize, String)>,
     next: usize,
     next_switch: usize,
     divergence: Option<Divergence>,
+    look: Look<'a>,
 }
 
-impl Follower {
+impl Follower<'_> {
     fn differ(&mut self, point: &Point, recorded: String, happened: String) {
         self.divergence.get_or_insert(Divergence { point: point.number, recorded, happened });
     }
 }
 
-impl Chooser for Follower {
+impl Chooser for Follower<'_> {
     fn choose(&mut self, point: &Point) -> Choice {
+        let mut begins = false;
         if let Some((at, recorded)) = self.starts.get(self.next_switch).cloned()
             && at == self.next
         {
+            begins = true;
             self.next_switch += 1;
             let hash = format!("{:016x}", point.hash);
             if hash != recorded {
@@ -138,15 +170,23 @@ impl Chooser for Follower {
         let planned = self.choices.get(self.next).copied();
         self.next += 1;
         match planned {
-            Some(choice) if point.enabled.contains(&choice) => choice,
+            Some(choice) if point.enabled.contains(&choice) => {
+                (self.look)(point, choice, begins);
+                choice
+            }
             Some(choice) => {
-                self.differ(point, format!("{choice:?}"), format!("only {:?}", point.enabled));
+                self.differ(point, choice.to_string(), format!("only {}", list(point.enabled)));
                 point.enabled[0]
             }
             None => {
-                self.differ(point, "the end".into(), format!("{:?} could go on", point.enabled));
+                let happened = format!("{} could go on", list(point.enabled));
+                self.differ(point, "the end".into(), happened);
                 point.enabled[0]
             }
         }
     }
+}
+
+fn list(choices: &[Choice]) -> String {
+    choices.iter().map(Choice::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -13,6 +13,7 @@ use vmm::controlled::Chooser;
 use crate::schedule::Schedule;
 
 pub use pct::Pct;
+pub(crate) use simple::stay;
 pub use simple::{Fixed, Random, RoundRobin};
 
 /// Decides the runs of a search, one after the other.

@@ -64,6 +64,30 @@ impl fmt::Display for Row {
     }
 }
 
+impl Row {
+    /// The innermost function of its stack.
+    pub fn function(&self) -> &str {
+        self.stack.split(['+', ' ']).next().unwrap_or_default()
+    }
+
+    /// Whether another vCPU waits for the same kind of thing in the same function.
+    pub fn waits_like(&self, other: &Self) -> bool {
+        self.waits_for == other.waits_for && self.function() == other.function()
+    }
+
+    /// What it does, in few words.
+    pub fn in_short(&self) -> String {
+        let what = match self.waits_for.as_str() {
+            "sipi" => return "is not started".into(),
+            "interrupt" => "sleeps",
+            "change" => "waits",
+            "loop" => "goes round",
+            _ => "runs",
+        };
+        format!("{what} in {}", self.function())
+    }
+}
+
 /// Gives names to what a run's waiters are and wait for.
 #[derive(Clone, Copy)]
 pub struct Names<'a> {

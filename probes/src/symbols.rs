@@ -77,6 +77,11 @@ impl Symbols {
         self.tables().functions.find(address)
     }
 
+    /// Whether there is a function of that name.
+    pub fn has_function(&self, name: &str) -> bool {
+        self.tables().functions.has(name)
+    }
+
     /// The variable that `address` is in, and how far.
     pub fn data(&self, address: u64) -> Option<(&str, u64)> {
         self.tables().data.find(address)

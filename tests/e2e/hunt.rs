@@ -15,7 +15,8 @@ tests! {
         every_schedule_comes_out_the_same_twice, the_hosts_tsc_is_noticed,
         a_runaway_is_brought_back, a_schedule_is_followed, an_impossible_schedule_is_refused,
         what_is_found_does_not_depend_on_the_jobs, each_machine_has_its_own_leash,
-        an_error_of_many_jobs_is_told_once, ctrl_c_ends_in_order, damaged_findings_are_refused;
+        an_error_of_many_jobs_is_told_once, ctrl_c_ends_in_order, damaged_findings_are_refused,
+        a_finding_of_another_run_is_not_reproduced;
     Nothing: what_is_no_finding_is_refused, a_bad_search_is_refused;
 }
 
@@ -195,20 +196,45 @@ fn damaged_findings_are_refused() {
     let file = report["findings"][0]["file"].as_str().unwrap();
     let text = fs::read_to_string(file).unwrap();
     let damaged = |from: &str, to: &str, expected: &str, status| {
+        assert!(text.contains(from), "{text}");
         fs::write(file, text.replacen(from, to, 1)).unwrap();
-        jitterbug("replay").arg(file).ends_with(status).shows("").says(&[expected]);
+        jitterbug("replay").arg(file).ends_with(status).shows("").says(&[file, expected]);
     };
-    damaged("version = 1", "version = 2", "version 2", 2);
-    damaged("schedule = \"0@", "schedule = \"x@", "schedule", 2);
-    damaged("guest_hash = \"", "guest_hash = \"0", "another build", 2);
-    damaged("\nhash = \"", "\nhash = \"0", "not reproduced", 1);
-    damaged("@", "@1", "not reproduced", 1);
-    fs::write(file, &text[..text.len() / 2]).unwrap();
-    jitterbug("replay").arg(file).ends_with(2).says(&["truncated"]);
+    damaged("version = 2", "version = 1", "version 1, and this program reads 2", 2);
+    damaged("version = 2", "version = 3", "version 3, and this program reads 2", 2);
+    damaged("schedule = \"0@", "schedule = \"x@", "schedule: `x@", 2);
+    damaged("schedule = \"0@", "schedule = \"7@", "vCPU 7, of 2 vCPUs", 2);
+    damaged("guest_hash = \"", "guest_hash = \"0", "is no hash", 2);
+    damaged("cpus = 2", "cpus = \"2\"", "line 9: invalid type", 2);
+    for length in [1, 30, 60, text.len() / 3, text.len() / 2, text.len() - 20, text.len() - 5] {
+        fs::write(file, &text[..length]).unwrap();
+        let expected = if length < 25 { "not a finding" } else { "truncated" };
+        jitterbug("replay").arg(file).ends_with(2).shows("").says(&[file, expected]);
+    }
+    fs::write(file, b"\x7fELF\xff\xfe\0\x80").unwrap();
+    jitterbug("replay").arg(file).ends_with(2).shows("").says(&[file, "not a text"]);
+}
+
+/// What can't be told from a sound file is noticed when it is run.
+fn a_finding_of_another_run_is_not_reproduced() {
+    let folder = Folder::new();
+    let report = hunt(&folder, "abba --runs 500", 1);
+    let found = &report["findings"][0];
+    let file = found["file"].as_str().unwrap();
+    let text = fs::read_to_string(file).unwrap();
+    let hash = found["finding"]["run"]["hash"].as_str().unwrap();
+    let other = |c: char| if c == '0' { '1' } else { '0' };
+    let turned: String = hash.chars().map(other).collect();
+    for (from, to) in [(hash, turned.as_str()), ("@", "@1"), ("proven hang", "success")] {
+        fs::write(file, text.replacen(from, to, 1)).unwrap();
+        let replayed = jitterbug("replay").arg(file).ends_with(1).shows("");
+        replayed.says(&["not reproduced: at point "]);
+    }
 }
 
 fn what_is_no_finding_is_refused() {
     jitterbug("replay /nonexistent").ends_with(2).says(&["/nonexistent"]);
+    jitterbug("replay /dev/null").ends_with(2).says(&["/dev/null", "it is empty"]);
     jitterbug("replay ../probes/scripts/one-good-probe.vp").ends_with(2).says(&["not a finding"]);
 }
 

@@ -7,7 +7,9 @@
 #[macro_use]
 mod harness;
 
+mod another_build;
 mod bad_scripts;
+mod compile;
 mod console;
 mod ends;
 mod hang_budget;
@@ -38,6 +40,7 @@ use harness::Test;
 use libtest_mimic::{Arguments, Trial};
 
 const TESTS: &[&[Test]] = &[
+    another_build::TESTS,
     bad_scripts::TESTS,
     console::TESTS,
     ends::TESTS,

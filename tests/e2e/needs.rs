@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use nix::unistd::Uid;
 
+use crate::compile;
 use crate::harness::jitterbug;
 use crate::image;
 
@@ -18,6 +19,8 @@ pub(crate) enum Needs {
     Nothing,
     /// A KVM device that can be used.
     Kvm,
+    /// A KVM device, and a compiler that builds guests.
+    KvmAndCompiler,
     /// A KVM that can't emulate SSE in ring 0.
     KvmWithoutSse,
     /// A KVM device that only some users may use, and the right to become another user.
@@ -31,6 +34,7 @@ impl Needs {
         match self {
             Self::Nothing => None,
             Self::Kvm => no_kvm(),
+            Self::KvmAndCompiler => no_kvm().or_else(compile::no_compiler),
             Self::KvmWithoutSse => no_kvm().or_else(|| SSE.clone()),
             Self::OtherUser => no_kvm().or_else(no_other_user),
         }

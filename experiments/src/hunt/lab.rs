@@ -4,10 +4,12 @@
 //! the mark is the same in all of them. There, each vCPU runs in turn. A guest that never marks a
 //! place, or ends before it, is put back to its first instruction.
 
-use vmm::controlled::{Choice, Chooser, ControlledMachine, Point, Snapshot};
-use vmm::{Host, MachineConfig};
+use vmm::Host;
+use vmm::controlled::{Choice, Chooser, ControlledMachine, Ending, Point, Snapshot};
 
+use super::queue::Queue;
 use super::recorder::Recording;
+use super::{Hunt, SLICE};
 use crate::strategy::RoundRobin;
 
 /// The most scheduling points before the mark; a guest that takes more hangs, probably.
@@ -22,37 +24,27 @@ pub(super) struct Lab {
 }
 
 impl Lab {
-    /// Boots a machine.
-    pub(super) fn new(host: &Host, config: &MachineConfig, mark: bool) -> vmm::Result<Self> {
-        if mark && let Some(lab) = Self::at_mark(host, config)? {
-            return Ok(lab);
-        }
-        let mut machine = boot(host, config)?;
-        let start = machine.save()?;
-        Ok(Self { machine, start, prefix: Recording::default() })
-    }
-
-    fn at_mark(host: &Host, config: &MachineConfig) -> vmm::Result<Option<Self>> {
-        let mut machine = boot(host, config)?;
-        let mut prefix = Recording::default();
-        let mut in_turn = RoundRobin;
-        let mut choose = |point: &Point| -> Choice {
-            let choice = in_turn.choose(point);
-            prefix.push(point, choice);
-            choice
-        };
-        if machine.run_to_mark(&mut choose, TO_MARK)?.is_some() {
-            return Ok(None);
-        }
-        match machine.save() {
-            Ok(start) => Ok(Some(Self { machine, start, prefix })),
-            // A vCPU stands in the middle of something: it is no place for a snapshot.
-            Err(vmm::Error::Snapshot { problem }) => {
-                tracing::info!("every run boots: no snapshot at the mark: {problem}");
-                Ok(None)
+    /// Boots a machine. `None` if it is not wanted any more before it gets to where runs begin.
+    pub(super) fn new(host: &Host, hunt: &Hunt, queue: &Queue) -> vmm::Result<Option<Self>> {
+        // A schedule that somebody has written down begins at the first instruction.
+        if hunt.strategy.varies() {
+            let mut machine = boot(host, hunt)?;
+            match to_mark(&mut machine, queue)? {
+                Way::Closed => return Ok(None),
+                Way::Nowhere => {}
+                Way::Mark(prefix) => match machine.save() {
+                    Ok(start) => return Ok(Some(Self { machine, start, prefix })),
+                    // A vCPU stands in the middle of something: it is no place for a snapshot.
+                    Err(vmm::Error::Snapshot { problem }) => {
+                        tracing::info!("every run boots: no snapshot at the mark: {problem}");
+                    }
+                    Err(error) => return Err(error),
+                },
             }
-            Err(error) => Err(error),
         }
+        let mut machine = boot(host, hunt)?;
+        let start = machine.save()?;
+        Ok(Some(Self { machine, start, prefix: Recording::default() }))
     }
 
     /// The machine, put back to where its runs begin, and what was decided before that.
@@ -62,6 +54,39 @@ impl Lab {
     }
 }
 
-fn boot(host: &Host, config: &MachineConfig) -> vmm::Result<ControlledMachine> {
-    ControlledMachine::new(host, config, Box::new(std::io::sink()))
+/// What there was on the way to the mark.
+enum Way {
+    /// The mark, after these decisions.
+    Mark(Recording),
+    /// No mark.
+    Nowhere,
+    /// The end of the search.
+    Closed,
+}
+
+/// Runs a machine to its guest's mark.
+fn to_mark(machine: &mut ControlledMachine, queue: &Queue) -> vmm::Result<Way> {
+    let mut prefix = Recording::default();
+    let mut choose = |point: &Point| -> Choice {
+        let choice = RoundRobin.choose(point);
+        prefix.push(point, choice);
+        choice
+    };
+    loop {
+        let slice = machine.points().saturating_add(SLICE).min(TO_MARK);
+        match machine.run_to_mark(&mut choose, slice)? {
+            None => return Ok(Way::Mark(prefix)),
+            Some(Ending::Budget) if machine.points() < TO_MARK => {}
+            Some(_) => return Ok(Way::Nowhere),
+        }
+        if queue.is_closed() {
+            return Ok(Way::Closed);
+        }
+    }
+}
+
+fn boot(host: &Host, hunt: &Hunt) -> vmm::Result<ControlledMachine> {
+    let mut machine = ControlledMachine::new(host, &hunt.machine, Box::new(std::io::sink()))?;
+    machine.set_hang_budget(hunt.hang_budget);
+    Ok(machine)
 }

@@ -140,12 +140,14 @@ impl<'a> Search<'a> {
         if progress.runs == self.hunt.strategy.trials() {
             self.queue.open(self.length);
         }
-        let told = match (&report.divergence, &report.finding) {
-            (Some(divergence), _) => Told::Diverged(report.run, divergence),
-            (None, Some(finding)) => Told::Failed(finding),
-            (None, None) => Told::Clean,
-        };
-        let next = tell(&self.progress, told);
+        let diverged = report.divergence.as_ref().map(|d| Told::Diverged(report.run, d));
+        let failed = report.finding.as_deref().map(Told::Failed);
+        let mut next = Next::GoOn;
+        for told in diverged.into_iter().chain([failed.unwrap_or(Told::Clean)]) {
+            if tell(&self.progress, told) == Next::Stop {
+                next = Next::Stop;
+            }
+        }
         if report.finding.is_some() && !self.hunt.keep_going {
             After::Enough
         } else if next == Next::Stop {

@@ -2,19 +2,17 @@
 
 use probes::Symbols;
 use vmm::Host;
-use vmm::controlled::{ControlledMachine, Ending};
+use vmm::controlled::Ending;
 
-use super::Hunt;
 use super::lab::Lab;
 use super::queue::{Queue, Ticket};
 use super::recorder::Recorder;
+use super::{Hunt, SLICE};
 use crate::finding::{Finding, Machine, Run, Search};
-use crate::replay::{Divergence, Recorded, Replay, replay};
+use crate::places::Stop;
+use crate::replay::{Divergence, Recorded, Replay, replay, survey};
 use crate::strategy::Strategy;
-use crate::waits::Names;
-
-/// After so many scheduling points a run looks whether it is still wanted.
-const SLICE: u64 = 50_000;
+use crate::waits::{Names, Row};
 
 /// What came of a run.
 #[derive(Debug)]
@@ -55,13 +53,12 @@ impl<'a> Worker<'a> {
     pub(super) fn make(&mut self, ticket: Ticket) -> vmm::Result<Option<Report>> {
         let hunt = self.hunt;
         self.strategy.begin(ticket.run, ticket.length);
-        // A schedule that somebody has written down begins at the first instruction.
-        let mut lab = match self.lab.take() {
-            Some(lab) => lab,
-            None => Lab::new(self.host, &hunt.machine, hunt.strategy.varies())?,
+        let lab = match self.lab.take() {
+            Some(lab) => Some(lab),
+            None => Lab::new(self.host, hunt, self.queue)?,
         };
+        let Some(mut lab) = lab else { return Ok(None) };
         let (machine, before) = lab.begin()?;
-        machine.set_hang_budget(hunt.hang_budget);
         let mut recorder = Recorder::new(&mut *self.strategy, before);
         let ending = loop {
             let slice = machine.points().saturating_add(SLICE).min(hunt.budget);
@@ -91,27 +88,31 @@ impl<'a> Worker<'a> {
             finding: None,
             divergence: None,
         };
+        let mut waits = Vec::new();
         if ending.is_failure() {
-            report.finding = Some(Box::new(self.finding(ticket.run, &recorded, machine)?));
+            let names = Names { symbols: self.symbols, image: &hunt.machine.guest.bytes };
+            waits = names.table(&machine.waiters()?, machine.memory());
         }
         self.lab = Some(lab);
-        if hunt.verify
-            && let Replay::Diverged(divergence) = replay(self.host, &recorded, &hunt.machine)?
-        {
+        let replayed = if ending.is_failure() {
+            let (replayed, stops) = survey(self.host, &recorded, &hunt.machine, self.symbols)?;
+            let stops = if replayed == Replay::Reproduced { stops } else { Vec::new() };
+            report.finding = Some(Box::new(self.finding(ticket.run, &recorded, &stops, waits)));
+            replayed
+        } else if hunt.verify {
+            replay(self.host, &recorded, &hunt.machine)?
+        } else {
+            Replay::Reproduced
+        };
+        if let Replay::Diverged(divergence) = replayed {
             report.divergence = Some(divergence);
         }
         Ok(Some(report))
     }
 
-    fn finding(
-        &self,
-        run: u64,
-        recorded: &Recorded,
-        machine: &mut ControlledMachine,
-    ) -> vmm::Result<Finding> {
+    fn finding(&self, run: u64, recorded: &Recorded, stops: &[Stop], waits: Vec<Row>) -> Finding {
         let hunt = self.hunt;
-        let names = Names { symbols: self.symbols, image: &hunt.machine.guest.bytes };
-        Ok(Finding {
+        Finding {
             version: Finding::VERSION,
             verdict: recorded.verdict.clone(),
             schedule: recorded.schedule.to_string(),
@@ -127,8 +128,9 @@ impl<'a> Worker<'a> {
                 points: recorded.points,
                 hash: recorded.hash.clone(),
                 switches: recorded.switches.clone(),
+                places: stops.iter().map(Stop::to_string).collect(),
             },
-            waits: names.table(&machine.waiters()?, machine.memory()),
-        })
+            waits,
+        }
     }
 }

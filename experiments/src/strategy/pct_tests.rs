@@ -9,7 +9,9 @@ fn run(pct: &mut Pct, run: u64, points: u64) -> Vec<u32> {
     let enabled = all(3);
     pct.begin(run, points);
     (0..points)
-        .map(|number| pct.choose(&Point { number, enabled: &enabled, last: None, hash: 0 }).vcpu())
+        .map(|number| {
+            pct.choose(&Point { number, enabled: &enabled, last: None, rip: 0, hash: 0 }).vcpu()
+        })
         .collect()
 }
 

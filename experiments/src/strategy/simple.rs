@@ -47,6 +47,12 @@ impl Strategy for Random {
     }
 }
 
+/// The vCPU that ran last goes on if it can.
+pub(crate) fn stay(point: &Point) -> Choice {
+    let same = |choice: &&Choice| Some(choice.vcpu()) == point.last;
+    *point.enabled.iter().find(same).unwrap_or(&point.enabled[0])
+}
+
 /// A schedule, decision by decision; behind its end, the last vCPU goes on while it can.
 #[derive(Debug)]
 pub struct Fixed {
@@ -65,10 +71,7 @@ impl Chooser for Fixed {
     fn choose(&mut self, point: &Point) -> Choice {
         let planned = self.choices.get(self.next).copied();
         self.next += 1;
-        planned.unwrap_or_else(|| {
-            let same = |choice: &&Choice| Some(choice.vcpu()) == point.last;
-            *point.enabled.iter().find(same).unwrap_or(&point.enabled[0])
-        })
+        planned.unwrap_or_else(|| stay(point))
     }
 }
 

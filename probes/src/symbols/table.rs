@@ -61,6 +61,11 @@ impl Table {
         Self(entries)
     }
 
+    /// Whether it has a symbol of that name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|entry| &*entry.name == name)
+    }
+
     /// The symbol that holds `address`, and how far it is in.
     pub(super) fn find(&self, address: u64) -> Option<(&str, u64)> {
         let behind = self.0.partition_point(|entry| entry.start <= address);

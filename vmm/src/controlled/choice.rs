@@ -40,6 +40,8 @@ pub struct Point<'a> {
     pub enabled: &'a [Choice],
     /// The vCPU that ran last.
     pub last: Option<u32>,
+    /// Where that vCPU stands: its RIP at the exit.
+    pub rip: u64,
     /// The run's hash so far.
     pub hash: u64,
 }

@@ -51,10 +51,15 @@ impl ControlledMachine {
                 }
                 continue;
             }
+            let rip = match self.last {
+                Some(vcpu) => self.seats[vcpu as usize].cpu.registers()?.rip,
+                None => 0,
+            };
             let point = Point {
                 number: self.points,
                 enabled: &enabled,
                 last: self.last,
+                rip,
                 hash: self.hash.value(),
             };
             let choice = chooser.choose(&point);
