@@ -87,7 +87,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
         }
         let rate = searched.runs as f64 / progress.seconds().max(1e-3);
         progress.message(format!(
-            "{} runs, {rate:.0} runs/s, {} distinct, {} failed",
+            "{} runs, {rate:.0} runs/s, {} distinct schedules, {} failures",
             searched.runs, searched.distinct, searched.failed
         ));
         interrupted |= interrupts.arrived();
@@ -101,7 +101,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
         bail!("no run was made: give --time more room");
     }
     let seconds = start.elapsed().as_secs_f64();
-    summarise(&searched, seconds, args.verify);
+    summarise(&searched, seconds, args.verify, &found);
     if args.json {
         print_json(&Report {
             format: crate::report::FORMAT,
@@ -150,10 +150,27 @@ fn show(
         }
         progress.print(&format!("schedule: {}", finding.schedule));
     }
-    progress.print(&format!("again: jitterbug replay {}", file.display()));
+    progress.print(&format!("again: jitterbug replay {}", quoted(file)));
 }
 
-fn summarise(searched: &Searched, seconds: f64, verified: bool) {
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+fn summarise(searched: &Searched, seconds: f64, verified: bool, found: &[Found]) {
+    // Of several, the first is far above by now.
+    if let [first, _, ..] = found {
+        tell::user(&format!(
+            "jitterbug: first: {} in run {} after {:.2} s: jitterbug replay {}",
+            first.finding.verdict,
+            first.finding.search.run,
+            first.after_seconds,
+            quoted(&first.file)
+        ));
+    }
     let repeatable = if verified || searched.diverged > 0 {
         format!(", {} not repeatable", searched.diverged)
     } else {

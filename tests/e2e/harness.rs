@@ -116,6 +116,12 @@ impl Invocation {
         self
     }
 
+    /// Standard error goes there, and is not checked.
+    pub(crate) fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.command.stderr(stderr);
+        self
+    }
+
     /// Another time limit.
     pub(crate) fn within(mut self, seconds: u64) -> Self {
         self.limit = Duration::from_secs(seconds);

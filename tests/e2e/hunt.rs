@@ -3,7 +3,9 @@
 //! what no schedule describes is reported.
 
 use std::fs;
+use std::io::Read;
 
+use nix::pty::openpty;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -16,7 +18,7 @@ tests! {
         a_runaway_is_brought_back, a_schedule_is_followed, an_impossible_schedule_is_refused,
         what_is_found_does_not_depend_on_the_jobs, each_machine_has_its_own_leash,
         an_error_of_many_jobs_is_told_once, ctrl_c_ends_in_order, damaged_findings_are_refused,
-        a_finding_of_another_run_is_not_reproduced;
+        a_finding_of_another_run_is_not_reproduced, the_live_line, the_end_says_how_to_go_on;
     Nothing: what_is_no_finding_is_refused, a_bad_search_is_refused;
 }
 
@@ -251,4 +253,38 @@ fn a_bad_search_is_refused() {
     jitterbug("hunt tsc-sync --jobs 0").ends_with(2).says(&["from 1 to 1024, or auto"]);
     jitterbug("hunt tsc-sync --depth 0").ends_with(2).says(&["--depth"]);
     jitterbug("hunt no-such-guest").ends_with(2).says(&["catalogue"]);
+}
+
+fn the_live_line() {
+    let terminal = openpty(None, None).expect("a terminal");
+    let mut screen = std::fs::File::from(terminal.master);
+    let running = jitterbug("hunt abba-fixed --jobs 2").stderr(terminal.slave).start();
+    let mut shown = Vec::new();
+    let mut buffer = [0; 4096];
+    while !String::from_utf8_lossy(&shown).contains("50 runs") {
+        let length = screen.read(&mut buffer).expect("it shows more");
+        shown.extend(&buffer[..length]);
+        assert!(shown.len() < 1 << 20, "{}", String::from_utf8_lossy(&shown));
+    }
+    running.signal(Signal::SIGINT);
+    // What it still shows must go somewhere.
+    std::thread::spawn(move || drop(std::io::copy(&mut screen, &mut std::io::sink())));
+    running.ends_with(0).shows("");
+    let shown = String::from_utf8_lossy(&shown);
+    let line = shown.split(['\r', '\n']).rfind(|line| line.contains("0 runs")).unwrap_or_default();
+    for part in [" runs, ", " runs/s, ", " distinct schedules, ", " 0 failures"] {
+        assert!(line.contains(part), "no `{part}` in `{line}`");
+    }
+}
+
+fn the_end_says_how_to_go_on() {
+    let folder = Folder::new();
+    let out = folder.join("a folder");
+    let hunt = jitterbug("hunt abba --runs 40 --keep-going --out").arg(&out).ends_with(1).shows("");
+    let last = hunt.stderr.lines().rev().take(2).collect::<Vec<_>>();
+    assert!(last[0].starts_with("jitterbug: 40 runs (") && last[0].contains(" failed, "), "{hunt}");
+    assert!(last[1].starts_with("jitterbug: first: proven hang in run "), "{hunt}");
+    let command = last[1].split(": ").last().expect("a command");
+    let path = command.strip_prefix("jitterbug replay '").and_then(|p| p.strip_suffix('\''));
+    jitterbug("replay").arg(path.expect(command)).ends_with(0).says(&["reproduced: proven hang"]);
 }
