@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) measurement: Duration,
     /// The first so many contestants are reported by Criterion as well.
     pub(crate) judged: usize,
+    /// The first contestant shall do it at least so many times a second.
+    pub(crate) rate: Option<f64>,
 }
 
 /// What was measured, in seconds a time; a line for each contestant, a column for each round.
@@ -37,6 +39,7 @@ pub(crate) struct Rounds {
     pub(crate) name: &'static str,
     pub(crate) names: Vec<&'static str>,
     pub(crate) goals: Vec<Option<f64>>,
+    pub(crate) rate: Option<f64>,
     pub(crate) times: Vec<Vec<f64>>,
 }
 
@@ -74,6 +77,7 @@ pub(crate) fn hold(criterion: &mut Criterion, plan: &Plan, mut them: Vec<Contest
         name: plan.name,
         names: them.iter().map(|contestant| contestant.name).collect(),
         goals: them.iter().map(|contestant| contestant.goal).collect(),
+        rate: plan.rate,
         times: vec![Vec::new(); them.len()],
     };
     let mut group = criterion.benchmark_group(plan.name);

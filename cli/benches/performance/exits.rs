@@ -23,6 +23,7 @@ const PLAN: Plan = Plan {
     warm_up: Duration::from_millis(500),
     measurement: Duration::from_secs(3),
     judged: 2,
+    rate: None,
 };
 
 pub(crate) fn measure(criterion: &mut Criterion, host: &Host, device: &Path) -> Rounds {

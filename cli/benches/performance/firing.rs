@@ -25,6 +25,7 @@ const PLAN: Plan = Plan {
     warm_up: Duration::from_millis(500),
     measurement: Duration::from_secs(4),
     judged: 2,
+    rate: None,
 };
 
 /// From the end of a tick's work to the next tick: long enough to be in the guest by then.

@@ -3,16 +3,25 @@
 use std::io;
 
 use object::LittleEndian as LE;
-use object::elf::{FileHeader64, PT_LOAD, PT_NOTE};
+use object::elf::{FileHeader64, PT_LOAD, PT_NOTE, SHT_NOBITS, SHT_NULL, SHT_STRTAB};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
 /// A write here ends a run.
 pub(crate) const END_PORT: u16 = 0xf4;
+/// A write here marks the place where a search takes its snapshot.
+pub(crate) const MARK_PORT: u16 = 0xf5;
 /// Nobody listens here.
 const IDLE_PORT: u8 = 0x80;
 
+/// Bytes in a page.
+pub(crate) const PAGE: u64 = 4096;
 /// Where images are linked.
-const BASE: u64 = 0x10_0000;
+pub(crate) const BASE: u64 = 0x10_0000;
+/// The page that is watched in an image with one, and where its private pages begin.
+pub(crate) const SHARED: u64 = 0x20_0000;
+pub(crate) const PRIVATE: u64 = 0x30_0000;
+/// The end of what such an image covers.
+pub(crate) const END: u64 = 0x40_0000;
 /// Where the floor puts what a PVH guest reads at its start: nothing, and its command line.
 const START_INFO: u64 = 0x6000;
 const COMMAND_LINE: u64 = 0x2_0000;
@@ -99,8 +108,23 @@ pub(crate) fn end() -> Vec<u8> {
 
 /// An ELF64 file with this code at its PVH entry.
 pub(crate) fn elf(code: &[u8]) -> Vec<u8> {
+    file(code, BASE + code.len() as u64, &[])
+}
+
+/// The same with memory up to [`END`], of which the page at [`SHARED`] is the section `.shared`.
+pub(crate) fn elf_with_shared(code: &[u8]) -> Vec<u8> {
+    file(code, END, b"\0.shared\0.shstrtab\0")
+}
+
+/// An ELF64 file that takes the memory from [`BASE`] to `end`. Its sections have these names;
+/// without names it has none.
+fn file(code: &[u8], end: u64, names: &[u8]) -> Vec<u8> {
     const HEADERS: u64 = 64 + 2 * 56;
     const NOTE: u64 = 20;
+    let size = code.len() as u64;
+    let names_at = HEADERS + NOTE + size;
+    let (sections, sections_at) =
+        if names.is_empty() { (0, 0) } else { (3, names_at + names.len() as u64) };
     let mut file = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let half = |file: &mut Vec<u8>, value: u16| file.extend(value.to_le_bytes());
     let word = |file: &mut Vec<u8>, value: u32| file.extend(value.to_le_bytes());
@@ -110,18 +134,18 @@ pub(crate) fn elf(code: &[u8]) -> Vec<u8> {
     word(&mut file, 1);
     long(&mut file, BASE);
     long(&mut file, 64); // program headers
-    long(&mut file, 0); // no section headers
+    long(&mut file, sections_at);
     word(&mut file, 0);
-    for value in [64, 56, 2, 64, 0, 0] {
+    // The last section holds the names.
+    for value in [64, 56, 2, 64, sections, u16::saturating_sub(sections, 1)] {
         half(&mut file, value);
     }
-    let size = code.len() as u64;
-    for (kind, offset, address, size) in
-        [(PT_NOTE, HEADERS, 0, NOTE), (PT_LOAD, HEADERS + NOTE, BASE, size)]
+    for (kind, offset, address, size, in_memory) in
+        [(PT_NOTE, HEADERS, 0, NOTE, NOTE), (PT_LOAD, HEADERS + NOTE, BASE, size, end - BASE)]
     {
         word(&mut file, kind.0);
         word(&mut file, 5); // read, execute
-        for value in [offset, address, address, size, size, 1] {
+        for value in [offset, address, address, size, in_memory, 1] {
             long(&mut file, value);
         }
     }
@@ -131,5 +155,18 @@ pub(crate) fn elf(code: &[u8]) -> Vec<u8> {
     file.extend(b"Xen\0");
     word(&mut file, BASE as u32);
     file.extend(code);
+    file.extend(names);
+    let headers = [
+        (0, SHT_NULL, 0, 0, 0),
+        (1, SHT_NOBITS, SHARED, names_at, PAGE),
+        (9, SHT_STRTAB, 0, names_at, names.len() as u64),
+    ];
+    for (name, kind, address, offset, size) in &headers[..sections.into()] {
+        word(&mut file, *name);
+        word(&mut file, kind.0);
+        for value in [0, *address, *offset, *size, 0, 1, 0] {
+            long(&mut file, value);
+        }
+    }
     file
 }

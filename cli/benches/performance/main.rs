@@ -6,8 +6,10 @@ mod contest;
 mod exits;
 mod firing;
 mod image;
+mod points;
 mod raw;
 mod report;
+mod reset;
 mod startup;
 
 use std::error::Error;
@@ -33,11 +35,13 @@ fn main() -> Result<(), Failure> {
         }
     };
     let mut criterion = Criterion::default().configure_from_args();
-    let contests = [
+    let mut contests = vec![
         exits::measure(&mut criterion, &host, device),
         startup::measure(&mut criterion, device)?,
         firing::measure(&mut criterion, &host)?,
     ];
+    contests.extend(points::measure(&mut criterion, &host, device));
+    contests.extend(reset::measure(&mut criterion, &host, device)?);
     criterion.final_summary();
     report::print_host();
     for rounds in &contests {

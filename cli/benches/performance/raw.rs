@@ -1,18 +1,23 @@
 //! The floor: KVM by plain `ioctl` and nothing around it, as a C program of one page would do it.
 
+pub(crate) mod bare;
+mod hidden;
+mod mapping;
+pub(crate) mod reset;
+
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::Path;
-use std::ptr::{self, NonNull};
 use std::time::{Duration, Instant};
 
 use kvm_bindings::{
-    CpuId, KVM_EXIT_IO, KVM_EXIT_IO_OUT, KVM_MAX_CPUID_ENTRIES, kvm_regs, kvm_run, kvm_segment,
-    kvm_sregs, kvm_userspace_memory_region,
+    CpuId, KVM_EXIT_IO, KVM_EXIT_IO_OUT, KVM_MAX_CPUID_ENTRIES, kvm_regs, kvm_run, kvm_segment, kvm_sregs, kvm_userspace_memory_region,
 };
 
 use crate::image::{END_PORT, Program};
+use mapping::Mapping;
 
 const KVM_CREATE_VM: u64 = 0xae01;
 const KVM_GET_VCPU_MMAP_SIZE: u64 = 0xae04;
@@ -42,8 +47,7 @@ pub(crate) enum Synced {
 
 /// One vCPU with KVM's irqchip, at a program's first instruction.
 pub(crate) struct Raw {
-    vcpu: File,
-    run: Mapping,
+    vcpu: Vcpu,
     // Closed before the memory goes.
     _vm: File,
     _memory: Mapping,
@@ -52,49 +56,27 @@ pub(crate) struct Raw {
 impl Raw {
     /// Opens the device and makes everything, in 32-bit protected mode as PVH has it.
     pub(crate) fn new(device: &Path, program: &Program, cpuid: bool) -> io::Result<Self> {
-        let kvm = OpenOptions::new().read(true).write(true).open(device)?;
+        let kvm = open(device)?;
         let vm = made(call(&kvm, KVM_CREATE_VM, 0)?);
         call(&vm, KVM_CREATE_IRQCHIP, 0)?;
-        let memory = Mapping::new(None, MEMORY)?;
-        for (address, bytes) in program.segments() {
-            memory.write(*address, bytes)?;
-        }
-        let region = kvm_userspace_memory_region {
-            slot: 0,
-            flags: 0,
-            guest_phys_addr: 0,
-            memory_size: MEMORY as u64,
-            userspace_addr: memory.start.as_ptr() as u64,
-        };
-        call(&vm, KVM_SET_USER_MEMORY_REGION, &raw const region as u64)?;
-        let vcpu = made(call(&vm, KVM_CREATE_VCPU, 0)?);
+        let memory = load(program)?;
+        map(&vm, &memory, 0, 0..MEMORY as u64, 0)?;
+        let vcpu = Vcpu::new(&kvm, &vm, 0)?;
         if cpuid {
             let mut leaves = CpuId::new(KVM_MAX_CPUID_ENTRIES).map_err(io::Error::other)?;
             call(&kvm, KVM_GET_SUPPORTED_CPUID, leaves.as_mut_fam_struct_ptr() as u64)?;
-            call(&vcpu, KVM_SET_CPUID2, leaves.as_fam_struct_ptr() as u64)?;
+            call(&vcpu.file, KVM_SET_CPUID2, leaves.as_fam_struct_ptr() as u64)?;
         }
-        let mut sregs = kvm_sregs::default();
-        call(&vcpu, KVM_GET_SREGS, &raw mut sregs as u64)?;
-        protected_mode(&mut sregs);
-        call(&vcpu, KVM_SET_SREGS, &raw const sregs as u64)?;
-        let regs = kvm_regs {
-            rip: program.entry,
-            rbx: program.start_info,
-            rflags: 2,
-            ..Default::default()
-        };
-        call(&vcpu, KVM_SET_REGS, &raw const regs as u64)?;
-        let size = call(&kvm, KVM_GET_VCPU_MMAP_SIZE, 0)?;
-        let run = Mapping::new(Some(&vcpu), size as usize)?;
-        Ok(Self { vcpu, run, _vm: vm, _memory: memory })
+        vcpu.begin(program.entry, program.start_info)?;
+        Ok(Self { vcpu, _vm: vm, _memory: memory })
     }
 
     /// The loop itself: runs to the write to the end port, looking at the exit's reason and port
     /// and at nothing else. The time that it took.
     pub(crate) fn run_to_end(&mut self, synced: Synced) -> io::Result<Duration> {
-        let vcpu = self.vcpu.as_raw_fd();
-        let run: *mut kvm_run = self.run.start.as_ptr().cast();
-        // SAFETY: `run` is the whole mapped kvm_run, and KVM writes to it during KVM_RUN only.
+        let vcpu = self.vcpu.file.as_raw_fd();
+        let run = self.vcpu.page();
+        // SAFETY: it is the whole mapped kvm_run, and KVM writes to it during KVM_RUN only.
         unsafe { (*run).kvm_valid_regs = synced as u64 };
         let start = Instant::now();
         loop {
@@ -119,6 +101,64 @@ impl Raw {
             }
         }
     }
+}
+
+/// A vCPU and its run page.
+struct Vcpu {
+    file: File,
+    page: Mapping,
+}
+
+impl Vcpu {
+    fn new(kvm: &File, vm: &File, number: u64) -> io::Result<Self> {
+        let file = made(call(vm, KVM_CREATE_VCPU, number)?);
+        let size = call(kvm, KVM_GET_VCPU_MMAP_SIZE, 0)?;
+        let page = Mapping::new(Some(&file), size as usize)?;
+        Ok(Self { file, page })
+    }
+
+    /// In 32-bit protected mode, as PVH has it, with the address of its start info.
+    fn begin(&self, entry: u64, start_info: u64) -> io::Result<()> {
+        let mut sregs = kvm_sregs::default();
+        call(&self.file, KVM_GET_SREGS, &raw mut sregs as u64)?;
+        protected_mode(&mut sregs);
+        call(&self.file, KVM_SET_SREGS, &raw const sregs as u64)?;
+        let regs = kvm_regs { rip: entry, rbx: start_info, rflags: 2, ..Default::default() };
+        call(&self.file, KVM_SET_REGS, &raw const regs as u64)?;
+        Ok(())
+    }
+
+    /// Its run page, which KVM writes to during KVM_RUN only.
+    fn page(&self) -> *mut kvm_run {
+        self.page.start().cast()
+    }
+}
+
+/// Opens the device.
+fn open(device: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(device)
+}
+
+/// Memory with a program in it.
+fn load(program: &Program) -> io::Result<Mapping> {
+    let memory = Mapping::new(None, MEMORY)?;
+    for (address, bytes) in program.segments() {
+        memory.write(*address, bytes)?;
+    }
+    Ok(memory)
+}
+
+/// Shows this range of the memory to the guest, at the same addresses.
+fn map(vm: &File, memory: &Mapping, slot: u32, range: Range<u64>, flags: u32) -> io::Result<()> {
+    let region = kvm_userspace_memory_region {
+        slot,
+        flags,
+        guest_phys_addr: range.start,
+        memory_size: range.end - range.start,
+        userspace_addr: memory.start() as u64 + range.start,
+    };
+    call(vm, KVM_SET_USER_MEMORY_REGION, &raw const region as u64)?;
+    Ok(())
 }
 
 /// `ioctl`, with its error.
@@ -151,47 +191,4 @@ fn protected_mode(sregs: &mut kvm_sregs) {
     (sregs.cs, sregs.ds, sregs.es) = (flat(1, 11), data, data);
     (sregs.fs, sregs.gs, sregs.ss) = (data, data, data);
     sregs.cr0 = 0x11;
-}
-
-/// Memory of our own, or a vCPU's run page.
-struct Mapping {
-    start: NonNull<libc::c_void>,
-    size: usize,
-}
-
-impl Mapping {
-    fn new(file: Option<&File>, size: usize) -> io::Result<Self> {
-        let (flags, fd) = match file {
-            Some(file) => (libc::MAP_SHARED, file.as_raw_fd()),
-            None => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1),
-        };
-        // SAFETY: a new mapping where the kernel likes; the result is checked.
-        let start = unsafe {
-            libc::mmap(ptr::null_mut(), size, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0)
-        };
-        match NonNull::new(start) {
-            Some(start) if start.as_ptr() != libc::MAP_FAILED => Ok(Self { start, size }),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-
-    fn write(&self, address: u64, bytes: &[u8]) -> io::Result<()> {
-        let address = address as usize;
-        if address.checked_add(bytes.len()).is_none_or(|end| end > self.size) {
-            return Err(io::Error::other("a segment outside the memory"));
-        }
-        // SAFETY: the range was just checked, and the guest doesn't run yet.
-        unsafe {
-            let target = self.start.as_ptr().cast::<u8>().add(address);
-            ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: our own mapping, used by nobody any more: a `Raw` closes its vCPU first.
-        unsafe { libc::munmap(self.start.as_ptr(), self.size) };
-    }
 }

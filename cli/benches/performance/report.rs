@@ -32,7 +32,7 @@ pub(crate) fn print(rounds: &Rounds) {
         };
         let time = time * 1e6;
         if index == 0 {
-            println!("  {name:<30} {time:>9.2} us");
+            println!("  {name:<30} {time:>9.2} us{}", rate(rounds.rate, time));
             continue;
         }
         let verdict = match rounds.goals.get(index).copied().flatten() {
@@ -41,5 +41,15 @@ pub(crate) fn print(rounds: &Rounds) {
             None => String::new(),
         };
         println!("  {name:<30} {time:>9.2} us; {first}: {ratio:.2} times that{verdict}");
+    }
+}
+
+/// How often a second something happens that takes so many microseconds, where that is a goal.
+fn rate(goal: Option<f64>, time: f64) -> String {
+    let rate = 1e6 / time;
+    match goal {
+        Some(goal) if rate >= goal => format!(", {rate:.0} a second (goal: {goal:.0}, met)"),
+        Some(goal) => format!(", {rate:.0} a second (goal: {goal:.0}, MISSED)"),
+        None => String::new(),
     }
 }

@@ -26,6 +26,7 @@ const PLAN: Plan = Plan {
     warm_up: Duration::from_millis(500),
     measurement: Duration::from_secs(4),
     judged: 2,
+    rate: None,
 };
 
 const QEMU: &str = "qemu-system-x86_64";

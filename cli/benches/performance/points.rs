@@ -1,0 +1,214 @@
+//! One scheduling point of the controlled driver, beside the exit that it can't be had without.
+//!
+//! The guest does nothing but access its watched page. The floor runs the same instructions without
+//! an irqchip, with a hole where that page is, and looks at the exit's reason only.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use criterion::Criterion;
+use iced_x86::code_asm::registers::gpr32::{eax, ecx, edx};
+use iced_x86::code_asm::registers::{cr0, ds};
+use iced_x86::code_asm::{CodeAssembler, CodeLabel, byte_ptr, dword_ptr, fword_ptr, ptr};
+use iced_x86::{BlockEncoderOptions, Code, IcedError, Instruction};
+use vmm::controlled::{ControlledMachine, Ending, Point};
+use vmm::registers::SystemRegisters;
+use vmm::{CpuCount, GuestImage, Host, MachineConfig};
+
+use crate::Failure;
+use crate::contest::{Contestant, Plan, Rounds, hold};
+use crate::image::{self, BASE, END_PORT, PAGE, Program, SHARED};
+use crate::raw::bare::{Bare, Stores};
+
+/// Points in a turn.
+const TIMES: u64 = 4_000;
+const FEW: u64 = 64;
+/// How many accesses the loop has in a row, so that what is measured is points, not the loop.
+const UNROLLED: u64 = 16;
+
+const PLAN: Plan = Plan {
+    name: "",
+    times: TIMES,
+    samples: 10,
+    warm_up: Duration::from_millis(300),
+    measurement: Duration::from_secs(2),
+    judged: 2,
+    rate: None,
+};
+
+/// What the guest does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Load,
+    Store,
+    /// A locked read-modify-write: two exits, one point.
+    Locked,
+    /// Loads and stores, by two vCPUs in turn.
+    Alternating,
+}
+
+impl Access {
+    fn vcpus(self) -> u64 {
+        if self == Self::Alternating { 2 } else { 1 }
+    }
+
+    fn exits(self) -> u64 {
+        if self == Self::Locked { 2 } else { 1 }
+    }
+}
+
+pub(crate) fn measure(criterion: &mut Criterion, host: &Host, device: &Path) -> Vec<Rounds> {
+    let contests = [
+        ("point: a load", Access::Load),
+        ("point: a store", Access::Store),
+        ("point: a locked add", Access::Locked),
+        ("point: two vCPUs in turn", Access::Alternating),
+    ];
+    let contest = |(name, access)| {
+        let contestants = vec![
+            Contestant {
+                name: "jitterbug",
+                goal: None,
+                turn: Box::new(move || slope(|times| by_jitterbug(host, access, times))),
+            },
+            Contestant {
+                name: if access == Access::Locked { "ioctl: both exits" } else { "ioctl" },
+                goal: Some(1.25),
+                turn: Box::new(move || slope(|times| by_ioctl(device, access, times))),
+            },
+        ];
+        hold(criterion, &Plan { name, ..PLAN }, contestants)
+    };
+    contests.map(contest).into()
+}
+
+/// What a run with many points takes longer than one with few: the start and the end cancel out.
+fn slope(mut run: impl FnMut(u64) -> Result<Measured, Failure>) -> Result<Duration, Failure> {
+    let (few, many) = (run(FEW)?, run(FEW + TIMES)?);
+    match many.count - few.count {
+        TIMES => Ok(many.time.saturating_sub(few.time)),
+        count => Err(format!("{count} points more instead of {TIMES}").into()),
+    }
+}
+
+/// A run: how long it took, and how many points it had.
+struct Measured {
+    time: Duration,
+    count: u64,
+}
+
+fn by_jitterbug(host: &Host, access: Access, times: u64) -> Result<Measured, Failure> {
+    let guest = Guest::new(access, times)?;
+    let image = GuestImage { name: "accesses".into(), bytes: guest.image().into() };
+    let config = MachineConfig::new(image, CpuCount::new(access.vcpus() as u32)?);
+    let mut machine = ControlledMachine::new(host, &config, Box::new(std::io::sink()))?;
+    // Whose turn it is, if it can go on; nobody's choice is simpler.
+    let mut in_turn = |point: &Point| {
+        let another = point.enabled.iter().find(|choice| Some(choice.vcpu()) != point.last);
+        *another.unwrap_or(&point.enabled[0])
+    };
+    let start = Instant::now();
+    let ending = machine.run(&mut in_turn, u64::MAX)?;
+    let time = start.elapsed();
+    match ending {
+        Ending::Guest { code: 0 } => Ok(Measured { time, count: machine.points() }),
+        ending => Err(format!("the guest's end: {ending}").into()),
+    }
+}
+
+fn by_ioctl(device: &Path, access: Access, times: u64) -> Result<Measured, Failure> {
+    let guest = Guest::new(access, times)?;
+    let entries = &guest.loops[..access.vcpus() as usize];
+    let mut machine = Bare::new(device, &Program::flat(guest.code), entries, Stores::Plain)?;
+    let (time, accesses) = machine.run_to_end()?;
+    Ok(Measured { time, count: accesses / access.exits() })
+}
+
+/// A guest that accesses its watched page.
+struct Guest {
+    code: Vec<u8>,
+    /// Where each vCPU's loop begins. The second one's never ends.
+    loops: [u64; 2],
+}
+
+impl Guest {
+    /// All vCPUs together do so many accesses, a multiple of 2 times [`UNROLLED`], until the
+    /// first one ends the run.
+    fn new(access: Access, times: u64) -> Result<Self, IcedError> {
+        let mut a = CodeAssembler::new(32)?;
+        let (mut second, mut first) = (a.create_label(), a.create_label());
+        if access == Access::Alternating {
+            start_second(&mut a, second)?;
+        }
+        a.set_label(&mut first)?;
+        accesses(&mut a, access, (times / access.vcpus() / UNROLLED) as u32)?;
+        a.xor(eax, eax)?;
+        a.out(u32::from(END_PORT), eax)?;
+        a.hlt()?;
+        a.set_label(&mut second)?;
+        accesses(&mut a, access, u32::MAX)?;
+        let code =
+            a.assemble_options(BASE, BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS)?;
+        let loops = [code.label_ip(&first)?, code.label_ip(&second)?];
+        Ok(Self { code: code.inner.code_buffer, loops })
+    }
+
+    fn image(&self) -> Vec<u8> {
+        image::elf_with_shared(&self.code)
+    }
+}
+
+/// So many rounds of the loop. Each store changes the value, so that it counts as one.
+fn accesses(a: &mut CodeAssembler, access: Access, rounds: u32) -> Result<(), IcedError> {
+    let shared = dword_ptr(SHARED);
+    a.mov(ecx, rounds)?;
+    a.mov(edx, u32::MAX)?;
+    let mut again = a.create_label();
+    a.set_label(&mut again)?;
+    for _ in 0..UNROLLED / 2 {
+        match access {
+            Access::Load => (a.mov(eax, shared)?, a.mov(eax, shared)?),
+            Access::Store => (a.mov(shared, ecx)?, a.mov(shared, edx)?),
+            Access::Locked => (a.lock().add(shared, 1)?, a.lock().add(shared, 1)?),
+            Access::Alternating => (a.mov(eax, shared)?, a.mov(shared, ecx)?),
+        };
+    }
+    a.dec(ecx)?;
+    a.jnz(again)
+}
+
+/// Where the second vCPU starts, and where it finds the table of segments.
+const START: u32 = 0x8000;
+const TABLE: u32 = START + 0x100;
+/// PVH's flat segments.
+const CODE_SEGMENT: u16 = 8;
+const DATA_SEGMENT: u32 = 16;
+
+/// Starts the second vCPU at `entry`: INIT and SIPI (Intel SDM vol. 3, 12.4.4), and at the SIPI's
+/// page what leads from real mode to 32-bit protected mode, with the first vCPU's segments.
+fn start_second(a: &mut CodeAssembler, entry: CodeLabel) -> Result<(), IcedError> {
+    const COMMAND_LOW: u32 = 0xfee0_0300;
+    const COMMAND_HIGH: u32 = 0xfee0_0310;
+    const INIT: u32 = 0x4500;
+    const STARTUP: u32 = 0x4600;
+    let mut real = CodeAssembler::new(16)?;
+    real.lgdt(fword_ptr(TABLE))?;
+    real.mov(eax, SystemRegisters::CR0_PE as u32)?;
+    real.mov(cr0, eax)?;
+    real.mov(eax, DATA_SEGMENT)?;
+    real.mov(ds, eax)?;
+    real.add_instruction(Instruction::with_far_branch(Code::Jmp_ptr1632, CODE_SEGMENT, 0)?)?;
+    let code = real.assemble(0)?;
+    for (at, byte) in (START..).zip(&code) {
+        a.mov(byte_ptr(at), u32::from(*byte))?;
+    }
+    // The jump ends with the offset and the segment.
+    a.lea(eax, ptr(entry))?;
+    a.mov(dword_ptr(START + code.len() as u32 - 6), eax)?;
+    a.sgdt(fword_ptr(TABLE))?;
+    for command in [INIT, STARTUP | START / PAGE as u32] {
+        a.mov(dword_ptr(COMMAND_HIGH), 1 << 24)?;
+        a.mov(dword_ptr(COMMAND_LOW), command)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! The least loop that runs a guest from one place again and again: what the run has changed is put
+//! back by the dirty log and through the run page, and the vCPU enters again.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use kvm_bindings::{
+    KVM_EXIT_IO, KVM_EXIT_MMIO, KVM_SYNC_X86_EVENTS, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS,
+    kvm_dirty_log, kvm_dirty_log__bindgen_ty_1, kvm_sync_regs,
+};
+
+use super::bare::{Bare, SLOTS, Stores};
+use super::hidden::Hidden;
+use super::mapping::Mapping;
+use super::{KVM_RUN, call, open};
+use crate::image::{BASE, END, END_PORT, MARK_PORT, PAGE, Program, SHARED};
+
+const KVM_GET_DIRTY_LOG: u64 = 0x4010_ae42;
+
+/// Which of the vCPU's registers are put back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Registers {
+    /// The general registers.
+    General,
+    /// Those, the system registers and pending events: everything in the run page.
+    All,
+    /// Those, the FPU, MSRs and debug registers, by a call each.
+    AllAndHidden,
+}
+
+/// A machine that stands where its guest is run from.
+pub(crate) struct Resetter {
+    machine: Bare,
+    registers: Registers,
+    saved: kvm_sync_regs,
+    hidden: Hidden,
+    /// The guest's memory up to [`END`], as it was.
+    pages: Mapping,
+    log: Vec<u64>,
+}
+
+impl Resetter {
+    /// Runs the program to its first store to the shared page behind its mark.
+    pub(crate) fn new(device: &Path, program: &Program, registers: Registers) -> io::Result<Self> {
+        let machine = Bare::new(device, program, &[program.entry], Stores::Logged)?;
+        let page = machine.vcpus[0].page();
+        // SAFETY: the mapped run page, which KVM writes to during KVM_RUN only.
+        unsafe {
+            (*page).kvm_valid_regs =
+                u64::from(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS);
+        }
+        let mut this = Self {
+            hidden: Hidden::save(&open(device)?, &machine.vcpus[0].file)?,
+            machine,
+            registers,
+            saved: kvm_sync_regs::default(),
+            pages: Mapping::new(None, END as usize)?,
+            log: vec![0; (SLOTS[1].end / PAGE / 64) as usize],
+        };
+        match (this.run()?, this.run()?) {
+            (Exit::Port { port: MARK_PORT, .. }, Exit::Store { address: SHARED }) => {}
+            (first, second) => return Err(unexpected(&format!("{first:?}, {second:?}"))),
+        }
+        // SAFETY: the exit has filled this part of the run page.
+        this.saved = unsafe { (*page).s.regs };
+        // SAFETY: both mappings are at least that long, and the guest doesn't run.
+        unsafe {
+            this.pages.start().copy_from_nonoverlapping(this.machine.memory.start(), END as usize);
+        }
+        this.put_back()?;
+        Ok(this)
+    }
+
+    /// Runs and resets so often. The time that it took, and how many pages were put back.
+    pub(crate) fn repeat(&mut self, times: u64) -> io::Result<(Duration, u64)> {
+        let mut pages = 0;
+        let start = Instant::now();
+        for _ in 0..times {
+            self.machine.memory.write(SHARED, &1u32.to_le_bytes())?;
+            match self.run()? {
+                Exit::Port { port: END_PORT, value: 0 } => {}
+                exit => return Err(unexpected(&format!("{exit:?}"))),
+            }
+            pages += self.put_back()?;
+        }
+        Ok((start.elapsed(), pages))
+    }
+
+    fn run(&mut self) -> io::Result<Exit> {
+        let vcpu = &self.machine.vcpus[0];
+        call(&vcpu.file, KVM_RUN, 0)?;
+        let page = vcpu.page();
+        // SAFETY: the mapped run page; the exit reason says which member of the union is valid,
+        // and KVM puts a port's data at that offset, inside the mapping.
+        unsafe {
+            match (*page).exit_reason {
+                KVM_EXIT_IO => {
+                    let io = (*page).__bindgen_anon_1.io;
+                    let data = page.cast::<u8>().add(io.data_offset as usize).cast::<u32>();
+                    Ok(Exit::Port { port: io.port, value: data.read_unaligned() })
+                }
+                KVM_EXIT_MMIO => {
+                    Ok(Exit::Store { address: (*page).__bindgen_anon_1.mmio.phys_addr })
+                }
+                reason => Err(unexpected(&format!("exit {reason}"))),
+            }
+        }
+    }
+
+    fn put_back(&mut self) -> io::Result<u64> {
+        let mut count = 0;
+        for (slot, range) in (0..).zip(SLOTS) {
+            let log = kvm_dirty_log {
+                slot,
+                padding1: 0,
+                __bindgen_anon_1: kvm_dirty_log__bindgen_ty_1 {
+                    dirty_bitmap: self.log.as_mut_ptr().cast(),
+                },
+            };
+            call(&self.machine.vm, KVM_GET_DIRTY_LOG, &raw const log as u64)?;
+            let words = ((range.end - range.start) / PAGE).div_ceil(64) as usize;
+            for (word, mut bits) in (0..).zip(self.log[..words].iter().copied()) {
+                while bits != 0 {
+                    let page = word * 64 + u64::from(bits.trailing_zeros());
+                    bits &= bits - 1;
+                    self.copy(range.start + page * PAGE)?;
+                    count += 1;
+                }
+            }
+        }
+        self.copy(SHARED)?;
+        let dirty = match self.registers {
+            Registers::General => KVM_SYNC_X86_REGS,
+            Registers::All | Registers::AllAndHidden => {
+                KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS
+            }
+        };
+        let vcpu = &self.machine.vcpus[0];
+        if matches!(self.registers, Registers::AllAndHidden) {
+            self.hidden.restore(&vcpu.file)?;
+        }
+        let page = vcpu.page();
+        // SAFETY: the mapped run page; KVM reads these on the next KVM_RUN.
+        unsafe {
+            (*page).s.regs = self.saved;
+            (*page).kvm_dirty_regs = dirty.into();
+        }
+        Ok(count + 1)
+    }
+
+    fn copy(&self, address: u64) -> io::Result<()> {
+        if !(BASE..END).contains(&address) {
+            return Err(unexpected(&format!("a store to {address:#x}")));
+        }
+        let offset = address as usize;
+        // SAFETY: whole pages inside both mappings, and the guest doesn't run.
+        unsafe {
+            let target = self.machine.memory.start().add(offset);
+            target.copy_from_nonoverlapping(self.pages.start().add(offset), PAGE as usize);
+        }
+        Ok(())
+    }
+}
+
+/// What the vCPU said.
+#[derive(Debug)]
+enum Exit {
+    Port { port: u16, value: u32 },
+    Store { address: u64 },
+}
+
+fn unexpected(what: &str) -> io::Error {
+    io::Error::other(format!("the guest did something else: {what}"))
+}
