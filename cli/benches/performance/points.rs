@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use criterion::Criterion;
 use iced_x86::code_asm::registers::gpr32::{eax, ecx, edx};
 use iced_x86::code_asm::registers::{cr0, ds};
-use iced_x86::code_asm::{CodeAssembler, CodeLabel, byte_ptr, dword_ptr, fword_ptr, ptr};
-use iced_x86::{BlockEncoderOptions, Code, IcedError, Instruction};
+use iced_x86::code_asm::{CodeAssembler, byte_ptr, dword_ptr, fword_ptr};
+use iced_x86::{Code, IcedError, Instruction};
 use vmm::controlled::{ControlledMachine, Ending, Point};
 use vmm::registers::SystemRegisters;
 use vmm::{CpuCount, GuestImage, Host, MachineConfig};
@@ -99,7 +99,7 @@ struct Measured {
 
 fn by_jitterbug(host: &Host, access: Access, times: u64) -> Result<Measured, Failure> {
     let guest = Guest::new(access, times)?;
-    let image = GuestImage { name: "accesses".into(), bytes: guest.image().into() };
+    let image = GuestImage { name: "accesses".into(), bytes: image::elf_with_shared(&guest.code).into() };
     let config = MachineConfig::new(image, CpuCount::new(access.vcpus() as u32)?);
     let mut machine = ControlledMachine::new(host, &config, Box::new(std::io::sink()))?;
     // Whose turn it is, if it can go on; nobody's choice is simpler.
@@ -127,34 +127,30 @@ fn by_ioctl(device: &Path, access: Access, times: u64) -> Result<Measured, Failu
 /// A guest that accesses its watched page.
 struct Guest {
     code: Vec<u8>,
-    /// Where each vCPU's loop begins. The second one's never ends.
+    /// Where each vCPU's loop begins.
     loops: [u64; 2],
 }
+
+/// Where the second vCPU's loop, which never ends, is.
+const SECOND: u64 = BASE + PAGE;
 
 impl Guest {
     /// All vCPUs together do so many accesses, a multiple of 2 times [`UNROLLED`], until the
     /// first one ends the run.
     fn new(access: Access, times: u64) -> Result<Self, IcedError> {
+        let mut code = if access == Access::Alternating { start_second()? } else { Vec::new() };
+        let first = BASE + code.len() as u64;
         let mut a = CodeAssembler::new(32)?;
-        let (mut second, mut first) = (a.create_label(), a.create_label());
-        if access == Access::Alternating {
-            start_second(&mut a, second)?;
-        }
-        a.set_label(&mut first)?;
         accesses(&mut a, access, (times / access.vcpus() / UNROLLED) as u32)?;
         a.xor(eax, eax)?;
         a.out(u32::from(END_PORT), eax)?;
         a.hlt()?;
-        a.set_label(&mut second)?;
+        code.extend(a.assemble(first)?);
+        code.extend(vec![0; PAGE as usize - code.len()]);
+        let mut a = CodeAssembler::new(32)?;
         accesses(&mut a, access, u32::MAX)?;
-        let code =
-            a.assemble_options(BASE, BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS)?;
-        let loops = [code.label_ip(&first)?, code.label_ip(&second)?];
-        Ok(Self { code: code.inner.code_buffer, loops })
-    }
-
-    fn image(&self) -> Vec<u8> {
-        image::elf_with_shared(&self.code)
+        code.extend(a.assemble(SECOND)?);
+        Ok(Self { code, loops: [first, SECOND] })
     }
 }
 
@@ -184,9 +180,9 @@ const TABLE: u32 = START + 0x100;
 const CODE_SEGMENT: u16 = 8;
 const DATA_SEGMENT: u32 = 16;
 
-/// Starts the second vCPU at `entry`: INIT and SIPI (Intel SDM vol. 3, 12.4.4), and at the SIPI's
-/// page what leads from real mode to 32-bit protected mode, with the first vCPU's segments.
-fn start_second(a: &mut CodeAssembler, entry: CodeLabel) -> Result<(), IcedError> {
+/// Starts the second vCPU: INIT and SIPI (Intel SDM vol. 3, 12.4.4), and at the SIPI's page what
+/// leads from real mode to 32-bit protected mode, with the first vCPU's segments.
+fn start_second() -> Result<Vec<u8>, IcedError> {
     const COMMAND_LOW: u32 = 0xfee0_0300;
     const COMMAND_HIGH: u32 = 0xfee0_0310;
     const INIT: u32 = 0x4500;
@@ -197,18 +193,16 @@ fn start_second(a: &mut CodeAssembler, entry: CodeLabel) -> Result<(), IcedError
     real.mov(cr0, eax)?;
     real.mov(eax, DATA_SEGMENT)?;
     real.mov(ds, eax)?;
-    real.add_instruction(Instruction::with_far_branch(Code::Jmp_ptr1632, CODE_SEGMENT, 0)?)?;
-    let code = real.assemble(0)?;
-    for (at, byte) in (START..).zip(&code) {
-        a.mov(byte_ptr(at), u32::from(*byte))?;
+    let jump = Instruction::with_far_branch(Code::Jmp_ptr1632, CODE_SEGMENT, SECOND as u32)?;
+    real.add_instruction(jump)?;
+    let mut a = CodeAssembler::new(32)?;
+    for (at, byte) in (START..).zip(real.assemble(START.into())?) {
+        a.mov(byte_ptr(at), u32::from(byte))?;
     }
-    // The jump ends with the offset and the segment.
-    a.lea(eax, ptr(entry))?;
-    a.mov(dword_ptr(START + code.len() as u32 - 6), eax)?;
     a.sgdt(fword_ptr(TABLE))?;
     for command in [INIT, STARTUP | START / PAGE as u32] {
         a.mov(dword_ptr(COMMAND_HIGH), 1 << 24)?;
         a.mov(dword_ptr(COMMAND_LOW), command)?;
     }
-    Ok(())
+    a.assemble(BASE)
 }
