@@ -89,7 +89,12 @@ impl Resetter {
 
     fn run(&mut self) -> io::Result<Exit> {
         let vcpu = &self.machine.vcpus[0];
-        call(&vcpu.file, KVM_RUN, 0)?;
+        // An alarm that a machine of ours has set kicks this thread, too.
+        while let Err(error) = call(&vcpu.file, KVM_RUN, 0) {
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
         let page = vcpu.page();
         // SAFETY: the mapped run page; the exit reason says which member of the union is valid,
         // and KVM puts a port's data at that offset, inside the mapping.
