@@ -84,6 +84,7 @@ fn dr7(index: usize, trigger: Trigger) -> u64 {
 impl KvmCpu {
     /// Replaces what the host wants to see; the default is nothing.
     pub fn set_debug(&mut self, debug: &GuestDebug) -> Result<()> {
+        self.flush()?;
         self.fd().set_guest_debug(&debug.to_kvm()).map_err(failed("KVM_SET_GUEST_DEBUG"))
     }
 }

@@ -12,6 +12,7 @@ ioctl_iow_nr!(KVM_INTERRUPT, KVMIO, 0x86, kvm_interrupt);
 impl KvmCpu {
     /// Queues an external interrupt. The guest must be [able to take it](Self::takes_interrupts).
     pub fn interrupt(&mut self, vector: u8) -> Result<()> {
+        self.flush()?;
         let interrupt = kvm_interrupt { irq: vector.into() };
         // SAFETY: the descriptor is a vCPU's, and KVM only reads the structure.
         let queued = unsafe { ioctl_with_ref(self.fd(), KVM_INTERRUPT(), &interrupt) };
@@ -20,6 +21,7 @@ impl KvmCpu {
 
     /// Queues an NMI.
     pub fn nmi(&mut self) -> Result<()> {
+        self.flush()?;
         self.fd().nmi().map_err(failed("KVM_NMI"))
     }
 

@@ -80,6 +80,7 @@ impl Host {
 impl KvmCpu {
     /// The vCPU's state, with those of `msrs` that this host lets one read and write.
     pub(crate) fn save(&mut self, msrs: &[u32]) -> Result<CpuState> {
+        self.flush()?;
         let run = self.fd().get_kvm_run();
         let window = (run.if_flag, run.ready_for_interrupt_injection);
         let (regs, sregs) = match self.shared_registers() {

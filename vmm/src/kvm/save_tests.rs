@@ -109,3 +109,52 @@ fn an_msr_write_exits_and_is_done_or_refused() {
     assert_eq!(cpu.run(Entry::Resume).unwrap(), Exit::Halt);
     assert_eq!(cpu.msr(SYSENTER_CS).unwrap(), 5);
 }
+
+/// What is queued for a vCPU, and how.
+type Event = (&'static str, fn(&mut KvmCpu));
+
+#[test]
+fn an_event_that_comes_right_after_a_restore_is_not_lost() {
+    const VECTOR: u8 = 0x20;
+    const NMI: u64 = 2;
+    // sti; nop; out %al,$0x81; out %al,$0x82. The handler: in $0x83,%al
+    let (mut cpu, vm, host) = vcpu(&[0xfb, 0x90, 0xe6, 0x81, 0xe6, 0x82]);
+    vm.memory().write(0x2000, &[0xe4, 0x83]).unwrap();
+    for vector in [NMI, VECTOR.into()] {
+        vm.memory().write(vector * 4, &[0, 0x20, 0, 0]).unwrap();
+    }
+    let mut registers = cpu.registers().unwrap();
+    registers.rsp = 0x4000;
+    cpu.set_registers(&registers).unwrap();
+    assert!(matches!(cpu.run(Entry::Resume).unwrap(), Exit::PortWrite { port: 0x81, .. }));
+    cpu.settle().unwrap();
+    let saved = cpu.save(&host.msrs_to_save().unwrap()).unwrap();
+    let events: [Event; 2] = [
+        ("an interrupt", |cpu| cpu.interrupt(VECTOR).unwrap()),
+        ("an NMI", |cpu| cpu.nmi().unwrap()),
+    ];
+    for (what, queue) in events {
+        assert!(matches!(cpu.run(Entry::Resume).unwrap(), Exit::PortWrite { port: 0x82, .. }));
+        cpu.restore(&saved, Hidden::Unchanged).unwrap();
+        queue(&mut cpu);
+        let handled = Exit::PortRead { port: 0x83, size: 1, count: 1 };
+        assert_eq!(cpu.run(Entry::Resume).unwrap(), handled, "{what} is lost");
+        cpu.restore(&saved, Hidden::Unchanged).unwrap();
+    }
+}
+
+#[test]
+fn single_steps_begin_where_a_vcpu_was_put_back_to() {
+    // out %al,$0x81; nop; nop; out %al,$0x82
+    let (mut cpu, _vm, host) = vcpu(&[0xe6, 0x81, 0x90, 0x90, 0xe6, 0x82]);
+    assert!(matches!(cpu.run(Entry::Resume).unwrap(), Exit::PortWrite { port: 0x81, .. }));
+    cpu.settle().unwrap();
+    let saved = cpu.save(&host.msrs_to_save().unwrap()).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(cpu.run(Entry::Resume).unwrap(), Exit::PortWrite { port: 0x82, .. }));
+        cpu.restore(&saved, Hidden::Unchanged).unwrap();
+        cpu.set_debug(&GuestDebug { step: true, ..Default::default() }).unwrap();
+        assert!(matches!(cpu.run(Entry::Resume).unwrap(), Exit::Debug { pc: 0x1003, .. }));
+        cpu.set_debug(&GuestDebug::default()).unwrap();
+    }
+}

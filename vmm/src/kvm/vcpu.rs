@@ -126,6 +126,26 @@ impl KvmCpu {
         &mut self.fd
     }
 
+    /// Gives KVM what has been written to the run page, which it takes from there on the next
+    /// `KVM_RUN` only. Comes before every call that looks at registers or events, or queues one.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        let dirty = std::mem::take(&mut self.fd.get_kvm_run().kvm_dirty_regs);
+        let is = |part: SyncReg| dirty & part as u64 != 0;
+        let sync = *self.fd.sync_regs_mut();
+        // System registers first: setting general ones drops a pending exception, and events come
+        // last because they bring it back.
+        if is(SyncReg::SystemRegister) {
+            self.fd.set_sregs(&sync.sregs).map_err(failed("KVM_SET_SREGS"))?;
+        }
+        if is(SyncReg::Register) {
+            self.fd.set_regs(&sync.regs).map_err(failed("KVM_SET_REGS"))?;
+        }
+        if is(SyncReg::VcpuEvents) {
+            self.fd.set_vcpu_events(&sync.events).map_err(failed("KVM_SET_VCPU_EVENTS"))?;
+        }
+        Ok(())
+    }
+
     /// The registers in the run page, to read and to write; `None` where they are not there.
     pub(super) fn shared_registers(&mut self) -> Option<&mut kvm_sync_regs> {
         (self.sync.registers && self.sync.fresh).then(|| self.fd.sync_regs_mut())
