@@ -4,7 +4,8 @@
 //! the registers say by then. So the order is always the same: first [`KvmCpu::settle`] finishes it,
 //! then registers are written. A store or an `out` has told all it had to tell and is simply
 //! finished; a load or an `in` is finished with zeroes, which then don't count, because the saved
-//! registers stand before the instruction: it is executed once more.
+//! registers stand before the instruction: it is executed once more. What is left of most stores
+//! and `out`s changes nothing, and is left to the `KVM_RUN` that follows.
 //!
 //! General and system registers and pending events travel in the run page. What has no place there,
 //! the FPU, MSRs and debug registers, takes a call each, which costs as much as an exit on some
@@ -20,6 +21,8 @@ use kvm_bindings::{
 use kvm_ioctls::{Cap, SyncReg};
 
 use super::msr_exits::IN_SYSTEM_REGISTERS;
+use super::state::linear_rip;
+use super::vcpu::Unfinished;
 use super::{Host, KvmCpu, failed};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
@@ -106,9 +109,11 @@ impl KvmCpu {
         })
     }
 
-    /// Puts a state back. An access that is half done is finished first.
+    /// Puts a state back. An access that is half done is finished first, where it matters.
     pub(crate) fn restore(&mut self, state: &CpuState, hidden: Hidden) -> Result<()> {
-        self.settle()?;
+        if !self.is_harmless_before(state) {
+            self.settle()?;
+        }
         if hidden == Hidden::Restore {
             self.restore_hidden(&state.hidden)?;
         }
@@ -129,9 +134,21 @@ impl KvmCpu {
         fd.set_vcpu_events(&state.events).map_err(failed("KVM_SET_VCPU_EVENTS"))
     }
 
+    /// Whether what is left of an access changes nothing once this state is back: KVM takes over
+    /// the run page's registers first, and finishes an access then. [`Self::settle`] is a `KVM_RUN`
+    /// of its own, which costs as much as an exit on some hosts.
+    fn is_harmless_before(&mut self, state: &CpuState) -> bool {
+        self.shared_registers().is_some()
+            && match self.unfinished() {
+                Unfinished::Nothing | Unfinished::Store => true,
+                Unfinished::Out(at) => at != linear_rip(&state.regs, &state.sregs),
+                Unfinished::More => false,
+            }
+    }
+
     /// Finishes an access that an exit announced, if there is one. Loads get zeroes.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        if !self.is_halfway() {
+        if self.unfinished() == Unfinished::Nothing {
             return Ok(());
         }
         let mut entry = Entry::Resume;

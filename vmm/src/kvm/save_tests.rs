@@ -6,10 +6,14 @@ use crate::kvm::debug::GuestDebug;
 use crate::kvm::{Irqchip, Vm, host};
 use crate::memory::{Memory, MemorySize};
 
+/// Pages without a slot.
+const HOLE: Range<u64> = 0x8000..0xa000;
+
 /// A vCPU in real mode before this code at 0x1000; behind its end it halts.
 fn vcpu(code: &[u8]) -> (KvmCpu, Vm, Host) {
     let host = Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap();
-    let memory = Memory::new(MemorySize::new(2 << 20).unwrap()).unwrap();
+    let mut memory = Memory::new(MemorySize::new(2 << 20).unwrap()).unwrap();
+    memory.watch(HOLE);
     memory.write(0x1000, &[code, &[0xf4]].concat()).unwrap();
     let vm = Vm::new(&host, Shared::new(memory), Irqchip::None).unwrap();
     let mut cpu = vm.create_cpu(0).unwrap();
@@ -93,7 +97,7 @@ fn an_access_under_single_step_is_settled_too() {
     assert_eq!(cpu.run(Entry::Resume).unwrap(), Exit::PortRead { port: 0x80, size: 1, count: 1 });
     cpu.set_debug(&GuestDebug::default()).unwrap();
     cpu.settle().unwrap();
-    assert!(!cpu.is_halfway());
+    assert_eq!(cpu.unfinished(), Unfinished::Nothing);
     assert_eq!(cpu.run(Entry::Resume).unwrap(), Exit::Halt);
 }
 
@@ -156,5 +160,44 @@ fn single_steps_begin_where_a_vcpu_was_put_back_to() {
         cpu.set_debug(&GuestDebug { step: true, ..Default::default() }).unwrap();
         assert!(matches!(cpu.run(Entry::Resume).unwrap(), Exit::Debug { pc: 0x1003, .. }));
         cpu.set_debug(&GuestDebug::default()).unwrap();
+    }
+}
+
+#[test]
+fn what_is_left_of_an_out_moves_nobody_on() {
+    // out %al,$0x80; out %al,$0x81; out %al,$0x82
+    let (mut cpu, _vm, host) = vcpu(&[0xe6, 0x80, 0xe6, 0x81, 0xe6, 0x82]);
+    let ports = |cpu: &mut KvmCpu| match cpu.run(Entry::Resume).unwrap() {
+        Exit::PortWrite { port, .. } => port,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(ports(&mut cpu), 0x80);
+    cpu.settle().unwrap();
+    let saved = cpu.save(&host.msrs_to_save().unwrap()).unwrap();
+    // What is left is that of the instruction at which it is put back, and of the one behind that.
+    for ran in [1, 2, 1, 2] {
+        for port in [0x81, 0x82].into_iter().take(ran) {
+            assert_eq!(ports(&mut cpu), port, "after a restore behind {ran}");
+        }
+        cpu.restore(&saved, Hidden::Unchanged).unwrap();
+    }
+}
+
+#[test]
+fn what_is_left_of_a_store_to_a_hole_is_forgotten() {
+    // mov %al,HOLE; then mov %eax,HOLE+0xffe, which goes on in the next page.
+    let one = [0xa2, 0x00, 0x80, 0x90];
+    let two = [0x66, 0xa3, 0xfe, 0x8f];
+    for (store, told) in [(one, (HOLE.start, 1)), (two, (HOLE.start + 0xffe, 2))] {
+        let (mut cpu, _vm, host) = vcpu(&[&[0xe6, 0x80], &store[..], &[0xe6, 0x81]].concat());
+        assert!(matches!(cpu.run(Entry::Resume).unwrap(), Exit::PortWrite { port: 0x80, .. }));
+        cpu.settle().unwrap();
+        let saved = cpu.save(&host.msrs_to_save().unwrap()).unwrap();
+        for _ in 0..3 {
+            let exit = cpu.run(Entry::Resume).unwrap();
+            let Exit::MmioWrite { address, data } = exit else { panic!("{exit:?}") };
+            assert_eq!((address, data.len()), told);
+            cpu.restore(&saved, Hidden::Unchanged).unwrap();
+        }
     }
 }

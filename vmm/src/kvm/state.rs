@@ -11,6 +11,12 @@ use crate::registers::{DebugRegisters, Registers, Segment, SystemRegisters, Tabl
 /// Bit 16 of a segment's access rights: the segment is unusable.
 const UNUSABLE: u32 = 1 << 16;
 
+/// Where the next instruction is, in linear addresses (KVM's `kvm_get_linear_rip`).
+pub(super) fn linear_rip(regs: &kvm_regs, sregs: &kvm_sregs) -> u64 {
+    let long = sregs.cs.l != 0 && sregs.efer & SystemRegisters::EFER_LMA != 0;
+    if long { regs.rip } else { u64::from(sregs.cs.base.wrapping_add(regs.rip) as u32) }
+}
+
 pub(super) fn registers_from_kvm(regs: &kvm_regs) -> Registers {
     Registers {
         rax: regs.rax,

@@ -15,6 +15,7 @@ use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::{Bytes, Entry, Exit};
 use crate::identity::CpuidEntry;
+use crate::memory::PAGE_SIZE;
 use crate::registers::{Activity, DebugRegisters, Registers, SystemRegisters};
 
 /// A KVM vCPU. It belongs to the thread that runs it.
@@ -26,8 +27,21 @@ pub struct KvmCpu {
     sync: Sync,
     /// How often in a row `KVM_RUN` has said EAGAIN.
     again: u32,
-    /// The latest exit announced an access, which KVM finishes on the next `KVM_RUN`.
-    halfway: bool,
+    /// What KVM still does for the latest exit, on the next `KVM_RUN`.
+    unfinished: Unfinished,
+}
+
+/// What is left of an access after the exit that announced it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unfinished {
+    /// The exit announced none, or it is finished.
+    Nothing,
+    /// A store of which all has been told: KVM only forgets it.
+    Store,
+    /// An `out` at this linear address: KVM moves RIP on if it is still there.
+    Out(u64),
+    /// KVM still writes registers or memory, or there may be another part to tell.
+    More,
 }
 
 /// A waiting AP says EAGAIN once or twice when it is woken. KVM also says it, for ever, when it can't
@@ -48,7 +62,7 @@ impl KvmCpu {
     pub(super) fn new(fd: VcpuFd, sync_registers: bool) -> Result<Self> {
         let flag = RunFlag::map(fd.as_raw_fd())?;
         let sync = Sync { registers: sync_registers, fresh: false };
-        let mut cpu = Self { flag, fd, sync, again: 0, halfway: false };
+        let mut cpu = Self { flag, fd, sync, again: 0, unfinished: Unfinished::Nothing };
         if sync_registers {
             cpu.fd.set_sync_valid_reg(SyncReg::Register);
             cpu.fd.set_sync_valid_reg(SyncReg::SystemRegister);
@@ -151,9 +165,28 @@ impl KvmCpu {
         (self.sync.registers && self.sync.fresh).then(|| self.fd.sync_regs_mut())
     }
 
-    /// Whether an access that an exit announced is not yet finished.
-    pub(super) fn is_halfway(&self) -> bool {
-        self.halfway
+    /// What is left of the access that the latest exit announced.
+    pub(super) fn unfinished(&self) -> Unfinished {
+        self.unfinished
+    }
+
+    fn leftover(&mut self, exit: &Exit) -> Unfinished {
+        match exit {
+            // One that goes on behind its page, or is longer than 8 bytes, has a second exit.
+            Exit::MmioWrite { address, data }
+                if data.len() < 8 && !(address + data.len() as u64).is_multiple_of(PAGE_SIZE) =>
+            {
+                Unfinished::Store
+            }
+            Exit::PortWrite { .. } => self
+                .shared_registers()
+                .map(|sync| Unfinished::Out(state::linear_rip(&sync.regs, &sync.sregs)))
+                .unwrap_or(Unfinished::More),
+            Exit::MmioWrite { .. } | Exit::MmioRead { .. } | Exit::PortRead { .. } => {
+                Unfinished::More
+            }
+            _ => Unfinished::Nothing,
+        }
     }
 
     fn answer(&mut self, entry: &Entry) {
@@ -253,13 +286,7 @@ impl Cpu for KvmCpu {
         };
         self.again = 0;
         self.sync.fresh = true;
-        self.halfway = matches!(
-            exit,
-            Exit::PortWrite { .. }
-                | Exit::PortRead { .. }
-                | Exit::MmioRead { .. }
-                | Exit::MmioWrite { .. }
-        );
+        self.unfinished = self.leftover(&exit);
         Ok(match exit {
             Exit::PortWrite { port, data, .. } => {
                 Exit::PortWrite { port, size: self.element_size(), data }
