@@ -1,29 +1,58 @@
-//! The typed form of a script, which the engine runs. It is made once and never changes.
+//! The typed form of a script: what both front ends make, and what [`crate::code`] turns into
+//! instructions. It is made once and never changes.
 //!
 //! A front end makes it by the checker that knows its language; what is here is checked already:
 //! types agree, slots exist, formats match their arguments. Depth is bounded by the front end.
 
+mod expression;
+
 use std::sync::Arc;
 
-use crate::format::Conversion;
+pub use expression::{
+    Argument, Expression, Integer, IntegerTarget, Operator, Piece, Reading, Scan, Space, Statement,
+    Str, StringTarget,
+};
+
+use crate::aggregate::Shape;
 use crate::point::Point;
 use crate::source::{Source, Span};
 use crate::text::Text;
-use crate::variable::Variable;
 
 /// A checked script.
 #[derive(Debug)]
 pub struct Program {
     /// In the order of the script.
     pub probes: Vec<Probe>,
+    /// The script's own functions.
+    pub functions: Vec<Function>,
     /// First values of the integer variables. Each vCPU has its own set.
     pub integers: Vec<u64>,
     /// First values of the string variables. Each vCPU has its own set.
     pub strings: Vec<Text>,
+    /// Aggregates, which all vCPUs share.
+    pub aggregates: Vec<Shape>,
+    /// Bags, which all vCPUs share.
+    pub bags: Vec<Bag>,
     /// Where in the script a firing can fail.
     pub places: Vec<Span>,
     /// The scripts that it was made of.
     pub sources: Arc<[Source]>,
+}
+
+impl Program {
+    /// Nothing yet.
+    pub fn new(sources: &Arc<[Source]>) -> Self {
+        Self {
+            probes: Vec::new(),
+            functions: Vec::new(),
+            integers: Vec::new(),
+            strings: Vec::new(),
+            aggregates: Vec::new(),
+            bags: Vec::new(),
+            places: Vec::new(),
+            sources: Arc::clone(sources),
+        }
+    }
 }
 
 /// What runs at a point.
@@ -31,10 +60,59 @@ pub struct Program {
 pub struct Probe {
     /// The point.
     pub point: Point,
+    /// The point as the script calls it.
+    pub name: Arc<str>,
     /// Where it is in the script.
     pub span: Span,
+    /// The firing does nothing, and doesn't count, where this is 0.
+    pub predicate: Option<Integer>,
     /// What it does.
-    pub body: Vec<Expression>,
+    pub body: Vec<Statement>,
+    /// What it needs beside the variables.
+    pub frame: Frame,
+}
+
+/// A function of the script. It may call itself; the engine bounds how deep.
+#[derive(Debug)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// What it takes. Parameters are the first locals, in order.
+    pub parameters: Vec<Type>,
+    /// What it does.
+    pub body: Vec<Statement>,
+    /// What it yields, unless a [`Statement::Return`] came first.
+    pub result: Expression,
+    /// What it needs beside the variables.
+    pub frame: Frame,
+}
+
+/// The locals of a probe or function. They begin as 0 and as empty strings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Integers; a function's parameters are the first. A string parameter is one of these too: it
+    /// refers to the caller's string.
+    pub integers: u32,
+    /// Strings.
+    pub strings: u32,
+}
+
+/// A bag: integer keys with a value each, of which a key may be there more than once.
+#[derive(Clone, Debug)]
+pub struct Bag {
+    /// Its name.
+    pub name: String,
+    /// How many pairs it holds.
+    pub capacity: usize,
+}
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// 64 bits.
+    Integer,
+    /// Up to 255 bytes.
+    Str,
 }
 
 /// Index of an integer variable.
@@ -45,111 +123,18 @@ pub struct IntegerSlot(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StringSlot(pub usize);
 
+/// Index of an aggregate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AggregateSlot(pub usize);
+
+/// Index of a bag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BagSlot(pub usize);
+
+/// Index of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionSlot(pub usize);
+
 /// Index into [`Program::places`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place(pub usize);
-
-/// An expression of either type.
-#[derive(Debug)]
-pub enum Expression {
-    /// It has an integer for its value.
-    Integer(Integer),
-    /// It has a string for its value.
-    Str(Str),
-}
-
-/// An expression that yields an integer.
-#[derive(Debug)]
-pub enum Integer {
-    /// A number.
-    Constant(u64),
-    /// A variable of the script.
-    Variable(IntegerSlot),
-    /// A built-in variable.
-    Builtin(Variable, Place),
-    /// Operands folded from the left: `(- a b c)` is `(a - b) - c`. There is at least one.
-    Fold(Operator, Vec<Integer>, Place),
-    /// 1 if no operand is 0; stops at the first that is.
-    And(Vec<Integer>),
-    /// 1 if an operand is not 0; stops at the first.
-    Or(Vec<Integer>),
-    /// 1 if the operand is 0.
-    Not(Box<Integer>),
-    /// Every bit turned over.
-    Complement(Box<Integer>),
-    /// Assigns, and yields what was assigned.
-    Set(IntegerSlot, Box<Integer>),
-    /// The value behind the first condition that is not 0; 0 if there is none.
-    Choice(Vec<(Integer, Integer)>),
-    /// Does everything in turn and yields the last.
-    Sequence(Vec<Expression>, Box<Integer>),
-    /// Prints. 1, or 0 if the output is gone.
-    Print(Vec<Piece>),
-    /// Puts the guest's stack into a string. 1.
-    GuestStack(StringSlot, Place),
-}
-
-/// An expression that yields a string.
-#[derive(Debug)]
-pub enum Str {
-    /// A literal.
-    Constant(Text),
-    /// A variable of the script.
-    Variable(StringSlot),
-    /// The name of the probe that runs.
-    ProbeName,
-    /// Assigns, and yields what was assigned.
-    Set(StringSlot, Box<Str>),
-    /// The value behind the first condition that is not 0; empty if there is none.
-    Choice(Vec<(Integer, Str)>),
-    /// Does everything in turn and yields the last.
-    Sequence(Vec<Expression>, Box<Str>),
-}
-
-/// A binary operator on 64-bit unsigned integers. Arithmetic wraps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operator {
-    /// `+`
-    Add,
-    /// `-`
-    Subtract,
-    /// `*`
-    Multiply,
-    /// `/`; by zero, it cancels the firing.
-    Divide,
-    /// `%`; by zero, it cancels the firing.
-    Remainder,
-    /// `<<`; by 64 and more it yields 0.
-    ShiftLeft,
-    /// `>>`; by 64 and more it yields 0.
-    ShiftRight,
-    /// `^`
-    Xor,
-    /// `|`
-    BitOr,
-    /// `&`
-    BitAnd,
-    /// `<`
-    Less,
-    /// `<=`
-    LessOrEqual,
-    /// `>`
-    Greater,
-    /// `>=`
-    GreaterOrEqual,
-    /// `==`
-    Equal,
-    /// `!=`
-    NotEqual,
-}
-
-/// A piece of a printf.
-#[derive(Debug)]
-pub enum Piece {
-    /// Bytes as they are.
-    Literal(Vec<u8>),
-    /// An integer.
-    Integer(Conversion, Integer),
-    /// A string.
-    Str(Conversion, Str),
-}

@@ -5,9 +5,14 @@
 //! [`engine::Engine`] runs one probe of it in one vCPU; a [`Session`] attaches engines to a machine
 //! by [`vmm::hook`]; what they print goes through an [`Output`] to one writer.
 
+pub mod aggregate;
+pub mod bag;
+pub mod code;
 pub mod diagnostic;
 pub mod engine;
 pub mod format;
+mod front;
+mod infer;
 pub mod ir;
 pub mod output;
 pub mod point;

@@ -5,6 +5,7 @@
 //! stack, so that looking them up costs the vCPUs nothing.
 
 mod line;
+mod ring;
 mod symbolise;
 mod writer;
 
@@ -17,6 +18,7 @@ use std::thread::{self, JoinHandle};
 use crate::symbols::Symbols;
 
 pub use line::LineBuffer;
+pub use ring::Ring;
 use writer::{Message, Target};
 
 /// Lines that can wait for the writer.
@@ -120,6 +122,12 @@ impl Sink {
     /// Hands a line over, and waits while too many are under way; `false` if the output is gone.
     pub fn send(&self, line: OutputLine) -> bool {
         self.sender.send(Message::Line(line)).is_ok()
+    }
+
+    /// Hands over lines between which nobody else's come, such as an aggregate. Stacks in them are
+    /// replaced by names where there are symbols.
+    pub fn send_block(&self, lines: Vec<OutputLine>) -> bool {
+        self.sender.send(Message::Block(lines)).is_ok()
     }
 }
 

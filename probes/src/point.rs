@@ -1,162 +1,167 @@
-//! Probe points: those that this version has, and those of `VProbes` that it knows but lacks.
+//! Probe points: every one that `VProbes` documents, those that are jitterbug's own, and what each
+//! needs of the machine.
+//!
+//! A point is *fixed* (it has a name of its own, [`Fixed`]), a *timer* with its period, or an
+//! *address* with what is done there. Which of them can be had depends on the driver: it offers
+//! [`Mechanisms`], and a script that names a point without its mechanism is refused.
+
+mod address;
+mod fixed;
+mod parse;
+mod table;
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::suggest::nearest;
+use bitflags::bitflags;
 
-/// A point at which a probe fires, on every vCPU, in the vCPU's context.
+use crate::symbols::Symbols;
+
+pub use address::{Access, Address};
+pub use fixed::{Class, Fixed};
+pub use parse::{NoPoint, find};
+pub use table::{Row, rows};
+
+bitflags! {
+    /// What a driver can do so that points fire.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Mechanisms: u16 {
+        /// It shows exits and entries to hooks.
+        const EXITS = 1;
+        /// It stops vCPUs at instructions.
+        const BREAKPOINTS = 1 << 1;
+        /// It stops vCPUs after each instruction.
+        const STEPS = 1 << 2;
+        /// It stops vCPUs at accesses to memory.
+        const WATCHES = 1 << 3;
+        /// It shows interrupts before they are delivered.
+        const INTERRUPTS = 1 << 4;
+        /// It shows faults before they are delivered.
+        const FAULTS = 1 << 5;
+        /// It shows accesses to model-specific registers.
+        const MSRS = 1 << 6;
+        /// It has the local APICs, and shows HLT, INIT and IPIs.
+        const APICS = 1 << 7;
+        /// It has scheduling points.
+        const SCHEDULING = 1 << 8;
+        /// It says when the guest hangs.
+        const HANGS = 1 << 9;
+    }
+}
+
+impl Mechanisms {
+    /// What the parallel driver shows to hooks.
+    pub const PARALLEL: Self = Self::EXITS;
+
+    /// Why a point can't be had whose mechanism is missing.
+    pub(crate) fn lack(self) -> &'static str {
+        match self {
+            Self::EXITS => "this driver doesn't show exits to probes",
+            Self::BREAKPOINTS => "this driver sets no breakpoints in the guest",
+            Self::STEPS => "this driver doesn't step the guest",
+            Self::WATCHES => "this driver doesn't watch the guest's memory for probes",
+            Self::INTERRUPTS => "KVM's irqchip delivers interrupts, and doesn't tell this driver",
+            Self::FAULTS => "KVM delivers the guest's faults, and doesn't tell this driver",
+            Self::MSRS => "this driver doesn't filter model-specific registers",
+            Self::APICS => "KVM's irqchip has the local APICs, and doesn't tell this driver",
+            Self::SCHEDULING => "this driver has no scheduling points: its vCPUs run by themselves",
+            Self::HANGS => "this driver doesn't tell probes of a hang",
+            _ => "this driver can't",
+        }
+    }
+}
+
+impl Default for Mechanisms {
+    fn default() -> Self {
+        Self::PARALLEL
+    }
+}
+
+/// What points are looked up in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scope<'a> {
+    /// What the driver can do.
+    pub mechanisms: Mechanisms,
+    /// The guest's symbols, for points at names.
+    pub symbols: Option<&'a Symbols>,
+}
+
+/// A point at which a probe fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// Once before the vCPU's first instruction. For an AP this is long before it is started.
-    VmmLoad,
-    /// Once after the vCPU's last instruction.
-    VmmUnload,
-    /// Once a second of machine time, if the vCPU has been started.
-    Vmm1Hz,
-    /// Ten times a second of machine time, if the vCPU has been started.
-    Vmm10Hz,
+    /// One that has a name of its own.
+    Fixed(Fixed),
+    /// A timer.
+    Timer(Timer),
+    /// An address of the guest.
+    Address(Address),
+}
+
+/// Fires again and again. A vCPU's timers tick from its start on; one that was never started has
+/// no ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timer {
+    /// The time between two ticks.
+    pub period: Duration,
+    /// `PROFILE`: each tick is at a place of its period that looks random, so that what the guest
+    /// does periodically is seen in all its parts. The others tick at multiples of their period.
+    pub sampling: bool,
+    /// Once for the machine (`VMX1Hz`) instead of on every vCPU.
+    pub machine: bool,
 }
 
 impl Point {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::VmmLoad, Self::VmmUnload, Self::Vmm1Hz, Self::Vmm10Hz];
+    /// A point by its fixed name.
+    pub const fn fixed(fixed: Fixed) -> Self {
+        Self::Fixed(fixed)
+    }
 
-    /// The name in scripts.
-    pub fn name(self) -> &'static str {
+    /// The timer, if it is one.
+    pub fn timer(self) -> Option<Timer> {
         match self {
-            Self::VmmLoad => "VMMLoad",
-            Self::VmmUnload => "VMMUnload",
-            Self::Vmm1Hz => "VMM1Hz",
-            Self::Vmm10Hz => "VMM10Hz",
+            Self::Timer(timer) => Some(timer),
+            Self::Fixed(_) | Self::Address(_) => None,
         }
     }
 
-    /// How often a timer fires; `None` for the others.
-    pub fn period(self) -> Option<Duration> {
+    /// Whether it fires in the context of a vCPU, whose registers can then be read. The others
+    /// fire once for the machine.
+    pub fn is_in_vcpu(self) -> bool {
         match self {
-            Self::Vmm1Hz => Some(Duration::from_secs(1)),
-            Self::Vmm10Hz => Some(Duration::from_millis(100)),
-            Self::VmmLoad | Self::VmmUnload => None,
+            Self::Fixed(fixed) => !matches!(fixed, Fixed::VmxLoad | Fixed::VmxUnload),
+            Self::Timer(timer) => !timer.machine,
+            Self::Address(_) => true,
         }
     }
 
-    /// Looks a point up by its name in scripts.
-    pub fn find(name: &str) -> Result<Self, NoPoint> {
-        if let Some(point) = Self::ALL.into_iter().find(|point| point.name() == name) {
-            return Ok(point);
-        }
-        if let Some(reason) = missing(name) {
-            return Err(NoPoint::Missing { name: name.into(), reason });
-        }
-        let suggestion = nearest(name, Self::ALL.map(Self::name));
-        Err(NoPoint::Unknown { name: name.into(), suggestion })
+    /// Whether it fires at the end, even if the script was unloaded before.
+    pub fn is_unload(self) -> bool {
+        matches!(self, Self::Fixed(Fixed::VmmUnload | Fixed::VmxUnload))
+    }
+}
+
+impl fmt::Display for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let domain = if self.machine { "VMX" } else { "VMM" };
+        let kind = if self.sampling { "PROFILE" } else { "TIMER" };
+        let microseconds = self.period.as_micros();
+        let (count, unit) = match microseconds {
+            us if us % 1_000_000 == 0 => (us / 1_000_000, "sec"),
+            us if us % 1000 == 0 => (us / 1000, "msec"),
+            us => (us, "usec"),
+        };
+        write!(f, "{domain}:{kind}:{count}{unit}")
     }
 }
 
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        match self {
+            Self::Fixed(fixed) => f.write_str(fixed.name()),
+            Self::Timer(timer) => timer.fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
     }
-}
-
-/// Why a name is no probe point.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoPoint {
-    /// `VProbes` has it, this version doesn't.
-    #[error("probe point {name} is not available: {reason}")]
-    Missing {
-        /// The name.
-        name: String,
-        /// Why not.
-        reason: &'static str,
-    },
-    /// Nobody has it.
-    #[error("unknown probe point {name}")]
-    Unknown {
-        /// The name.
-        name: String,
-        /// The point that looks most like it.
-        suggestion: Option<&'static str>,
-    },
-}
-
-const NOT_YET: &str = "this version doesn't have it yet";
-const NO_VMX: &str = "it belongs to VMware's VMX process; the VMM points fire on every vCPU";
-const NO_VMKERNEL: &str = "there is no vmkernel below this machine";
-
-/// Points of `VProbes` by their exact names.
-const MISSING: &[(&str, &str)] = &[
-    ("VMX1Hz", NO_VMX),
-    ("VMXLoad", NO_VMX),
-    ("VMXUnload", NO_VMX),
-    ("VMK1Hz", NO_VMKERNEL),
-    ("Guest_IRQ", NOT_YET),
-    ("Guest_CR3Write", "KVM handles writes to CR3 itself"),
-    ("Guest_TripleFault", NOT_YET),
-    ("HV_Exit", NOT_YET),
-    ("HV_Resume", NOT_YET),
-    ("HV_NPF", "KVM handles nested page faults itself"),
-    ("In", NOT_YET),
-    ("Out", NOT_YET),
-    ("Disk_IOStart", "the machine has no disk"),
-    ("Disk_IOFinish", "the machine has no disk"),
-    ("MAC_SendPacket", "the machine has no network adapter"),
-    ("MAC_ReceivePacket", "the machine has no network adapter"),
-    ("SMM_SMIPre", "the machine has no system management mode"),
-    ("SMM_SMIPost", "the machine has no system management mode"),
-    ("SMM_RSMPre", "the machine has no system management mode"),
-    ("SMM_RSMPost", "the machine has no system management mode"),
-];
-
-/// The exceptions of `Guest_...`.
-const EXCEPTIONS: &[&str] = &[
-    "DE",
-    "DB",
-    "NMI",
-    "BP",
-    "OF",
-    "BR",
-    "UD",
-    "NM",
-    "DF",
-    "TS",
-    "RESERVED_FAULT",
-    "NP",
-    "SS",
-    "GP",
-    "PF",
-    "MF",
-    "AC",
-    "MC",
-    "XF",
-];
-
-/// Families of points, by how their names begin.
-const FAMILIES: &[(&str, &str)] = &[
-    ("VMM:ENTER:", "it probes VMware's own monitor"),
-    ("VMM:EXIT:", "it probes VMware's own monitor"),
-    ("VMM:OFFSET:", "it probes VMware's own monitor"),
-    ("MONITOR:", "it probes VMware's own monitor"),
-    ("VMK:", NO_VMKERNEL),
-    ("VMKERNEL", NO_VMKERNEL),
-    ("VMX:", NO_VMX),
-    ("POSIX:", NO_VMX),
-    ("VMM:", NOT_YET),
-    ("GUEST:", NOT_YET),
-    ("GUEST_READ:", NOT_YET),
-    ("GUEST_WRITE:", NOT_YET),
-    ("USEC:", NOT_YET),
-];
-
-fn missing(name: &str) -> Option<&'static str> {
-    if let Some((_, reason)) = MISSING.iter().find(|(known, _)| *known == name) {
-        return Some(reason);
-    }
-    if name.strip_prefix("Guest_").is_some_and(|exception| EXCEPTIONS.contains(&exception)) {
-        return Some(NOT_YET);
-    }
-    FAMILIES.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, reason)| *reason)
 }
 
 #[cfg(test)]

@@ -1,47 +1,181 @@
 use super::*;
 
+fn of(name: &str) -> Result<Point, NoPoint> {
+    find(name, &Scope::default())
+}
+
+fn anything(name: &str) -> Result<Point, NoPoint> {
+    let symbols = crate::testing::tsc_sync_symbols();
+    find(name, &Scope { mechanisms: Mechanisms::all(), symbols: Some(&symbols) })
+}
+
+fn refusal(name: &str) -> String {
+    of(name).expect_err("a refusal").to_string()
+}
+
 #[test]
-fn every_point_is_found_by_its_name() {
-    for point in Point::ALL {
-        assert_eq!(Point::find(point.name()), Ok(point));
+fn every_fixed_point_is_found_by_its_name() {
+    for fixed in Fixed::ALL {
+        assert_eq!(anything(fixed.name()), Ok(Point::Fixed(*fixed)));
+    }
+    assert_eq!(of("In"), Ok(Point::Fixed(Fixed::In)));
+    assert_eq!(of("VMM:In"), Ok(Point::Fixed(Fixed::In)));
+}
+
+#[test]
+fn timers_by_all_their_names() {
+    for (name, microseconds, sampling, machine) in [
+        ("VMM1Hz", 1_000_000, false, false),
+        ("VMM10Hz", 100_000, false, false),
+        ("VMX1Hz", 1_000_000, false, true),
+        ("VMX:VMX1Hz", 1_000_000, false, true),
+        ("USEC:100", 100, false, false),
+        ("VMM:TIMER:10msec", 10_000, false, false),
+        ("VMM:TIMER:2sec", 2_000_000, false, false),
+        ("VMX:TIMER:20usec", 20, false, true),
+        ("VMM:PROFILE:1msec", 1000, true, false),
+    ] {
+        let period = Duration::from_micros(microseconds);
+        assert_eq!(of(name), Ok(Point::Timer(Timer { period, sampling, machine })), "{name}");
+    }
+    let display = of("VMM10Hz").expect("a timer").to_string();
+    assert_eq!(display, "VMM:TIMER:100msec");
+    for (name, problem) in [
+        ("USEC:9", "a period is at least 10µs"),
+        ("VMM:TIMER:0sec", "a period is at least 10µs"),
+        ("VMM:TIMER:10", "a period is a number with sec, msec or usec, such as 10msec"),
+        ("VMM:TIMER:-1sec", "a period is a number with sec, msec or usec, such as 10msec"),
+        ("VMM:TIMER:99999999999999999999sec", "a period is at most a year"),
+        ("VMM:TIMER:40000000sec", "a period is at most a year"),
+    ] {
+        assert_eq!(refusal(name), format!("{name} is no probe point: {problem}"));
+    }
+}
+
+#[test]
+fn addresses_by_old_and_new_names() {
+    let at = |access, start, length| Ok(Point::Address(Address { access, start, length }));
+    for (name, access, start, length) in [
+        ("GUEST:0x1000", Access::Enter, 0x1000, 1),
+        ("GUEST:ENTER:0x1000", Access::Enter, 0x1000, 1),
+        ("GUEST:EXIT:4096", Access::Exit, 4096, 1),
+        ("GUEST:OFFSET:0x1000:0x10", Access::Offset, 0x1010, 1),
+        ("GUEST:STEP:0x1000", Access::Step, 0x1000, 1),
+        ("GUEST_READ:0x10", Access::Read, 0x10, 1),
+        ("GUEST:WRITE:0x10", Access::Write, 0x10, 1),
+        ("GUEST:WRITE:0x10:8", Access::Write, 0x10, 8),
+    ] {
+        assert_eq!(anything(name), at(access, start, length), "{name}");
+    }
+    let symbols = crate::testing::tsc_sync_symbols();
+    let main = symbols.address("tsc_sync_master").expect("a symbol");
+    assert_eq!(anything("GUEST:tsc_sync_master"), at(Access::Enter, main, 1));
+    assert_eq!(anything("GUEST:OFFSET:tsc_sync_master:0x4"), at(Access::Offset, main + 4, 1));
+}
+
+#[test]
+fn a_bad_address_says_what_is_wrong() {
+    for (name, problem) in [
+        ("GUEST:ENTER:", "it has no address behind it"),
+        ("GUEST:OFFSET:0x10", "it lacks the offset, such as :0x12"),
+        ("GUEST:OFFSET:0x10:zz", "zz is no number; write for example 0x12"),
+        ("GUEST:WRITE:0x10:0", "a range has 1 to 4096 bytes"),
+        (
+            "GUEST:ENTER:tsc_sync_mastre",
+            "tsc_sync.elf has no symbol tsc_sync_mastre; did you mean tsc_sync_master?",
+        ),
+    ] {
+        let error = anything(name).expect_err("no point");
+        assert_eq!(error.to_string(), format!("{name} is no probe point: {problem}"));
+    }
+    let scope = Scope { mechanisms: Mechanisms::all(), symbols: None };
+    let error = find("GUEST:ENTER:main", &scope).expect_err("no symbols");
+    assert!(
+        error.to_string().ends_with("there are no symbols to look main up in; write the address")
+    );
+}
+
+#[test]
+fn what_the_driver_can_not_do_is_refused_and_says_why() {
+    for name in [
+        "Guest_PF",
+        "Guest_IRQ",
+        "Guest_NMI",
+        "Guest_HLT",
+        "GUEST:ENTER:main",
+        "GUEST:0x1000",
+        "GUEST_WRITE:0x10",
+        "GUEST:STEP:main",
+        "MSR_Read",
+        "IPI_Send",
+        "Sched_Point",
+        "Guest_Hang",
+    ] {
+        let message = refusal(name);
+        assert!(
+            message.starts_with(&format!("probe point {name} is not available: ")),
+            "{message}"
+        );
+        // With the mechanism it is no refusal any more, or one about symbols.
+        assert!(!matches!(anything(name), Err(NoPoint::Missing { .. })), "{name}");
+    }
+}
+
+#[test]
+fn what_no_driver_has_is_refused_and_says_why() {
+    for name in [
+        "Disk_IOStart",
+        "MAC_SendPacket",
+        "SMM_SMIPre",
+        "VMK1Hz",
+        "HV_NPF",
+        "Guest_CR3Write",
+        "VMKERNEL:foo",
+        "VMKERNEL_RET:foo",
+        "MONITOR:x",
+        "VMM:ENTER:x",
+        "VMK:EXIT:x",
+        "POSIX:x",
+    ] {
+        assert!(matches!(anything(name), Err(NoPoint::Missing { .. })), "{name}");
     }
 }
 
 #[test]
 fn a_wrong_case_or_a_typing_error_gets_a_suggestion() {
-    for (name, expected) in [("VMM1hz", "VMM1Hz"), ("VMMload", "VMMLoad"), ("VM10Hz", "VMM10Hz")] {
-        match Point::find(name) {
-            Err(NoPoint::Unknown { suggestion, .. }) => assert_eq!(suggestion, Some(expected)),
-            other => panic!("{name}: {other:?}"),
-        }
+    for (name, expected) in [
+        ("VMM1hz", Some("VMM1Hz")),
+        ("VMMload", Some("VMMLoad")),
+        ("VM10Hz", Some("VMM10Hz")),
+        ("HV_Exti", Some("HV_Exit")),
+        ("Bananas", None),
+    ] {
+        let unknown = NoPoint::Unknown { name: name.into(), suggestion: expected };
+        assert_eq!(of(name), Err(unknown));
     }
-    assert_eq!(
-        Point::find("Bananas"),
-        Err(NoPoint::Unknown { name: "Bananas".into(), suggestion: None })
-    );
 }
 
 #[test]
-fn points_of_vprobes_that_are_missing_say_why() {
-    for name in [
-        "VMX1Hz",
-        "Guest_PF",
-        "Guest_IRQ",
-        "HV_Exit",
-        "In",
-        "Disk_IOStart",
-        "MAC_SendPacket",
-        "SMM_SMIPre",
-        "VMK1Hz",
-        "GUEST:ENTER:main",
-        "GUEST:0x1000",
-        "GUEST_WRITE:0x10",
-        "USEC:100",
-        "VMM:TIMER:10msec",
-        "VMKERNEL:foo",
-        "VMKERNEL_RET:foo",
-        "MONITOR:x",
-    ] {
-        assert!(matches!(Point::find(name), Err(NoPoint::Missing { .. })), "{name}");
+fn the_table_and_the_parser_agree() {
+    for row in rows() {
+        let name = match row.name.strip_suffix("...") {
+            Some(prefix) if prefix.ends_with("OFFSET:") => format!("{prefix}0x1000:0x1"),
+            Some(prefix) if row.class == Class::Timer && !prefix.starts_with("USEC") => {
+                format!("{prefix}1msec")
+            }
+            Some(prefix) => format!("{prefix}1000"),
+            None => row.name.clone(),
+        };
+        for mechanisms in [Mechanisms::PARALLEL, Mechanisms::all(), Mechanisms::empty()] {
+            let found = find(&name, &Scope { mechanisms, symbols: None });
+            let missing = row.refusal(mechanisms);
+            match (found, missing) {
+                (Ok(_), None) => {}
+                (Err(NoPoint::Missing { reason, .. }), Some(expected)) => {
+                    assert_eq!(reason, expected, "{name}");
+                }
+                (found, missing) => panic!("{name}: {found:?}, the table says {missing:?}"),
+            }
+        }
     }
 }

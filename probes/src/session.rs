@@ -4,59 +4,72 @@ mod counts;
 mod hook;
 mod timer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use vmm::hook::{Attach, Hook};
 
+use crate::aggregate::{Limits, lock};
+use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::engine::{DEFAULT_STEPS, Engine, Reported};
-use crate::ir::Program;
-use crate::output::Sink;
-use crate::point::Point;
+use crate::engine::{Budget, Clock, Engine, Settings, Shared};
+use crate::front;
+use crate::output::{LineBuffer, LineKind, OutputLine, Ring, Sink};
+use crate::point::{Mechanisms, Point, Scope};
 use crate::source::{Location, Source};
-use crate::vp::{self, Dialect};
+use crate::symbols::Symbols;
+use crate::vp::Dialect;
 
 use counts::Counters;
 pub use counts::ProbeCount;
-use hook::ProbeHook;
+pub use hook::VcpuProbes;
 
 /// How scripts are read and run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// `--strict-vp`: VP as the manual has it, without repairs.
     pub strict: bool,
-    /// How many steps a firing may take.
-    pub steps: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { strict: false, steps: DEFAULT_STEPS }
-    }
+    /// What a firing may use.
+    pub budget: Budget,
+    /// What an aggregate may hold.
+    pub limits: Limits,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// The guest's symbols, for points at names and for scripts that name addresses.
+    pub symbols: Option<Arc<Symbols>>,
+    /// What the driver can do.
+    pub mechanisms: Mechanisms,
+    /// `--ring`: keep the last so many lines of each vCPU instead of printing them.
+    pub ring: Option<usize>,
 }
 
 /// A script that is checked and can run, in as many machines as one likes.
 #[derive(Clone, Debug)]
 pub struct Script {
-    program: Arc<Program>,
+    code: Arc<Code>,
     warnings: Diagnostics,
-    steps: u64,
+    options: Options,
 }
 
 impl Script {
-    /// Reads and checks sources that share their names. Either all of it is loaded or nothing.
+    /// Reads and checks sources. Either all of it is loaded or nothing. Sources of one language
+    /// share their names.
     pub fn load(sources: &[Source], options: &Options) -> Result<Self, Diagnostics> {
-        let dialect = if options.strict { Dialect::Strict } else { Dialect::Lenient };
         let sources: Arc<[Source]> = sources.into();
-        let (program, mut list) = vp::load(&sources, dialect);
+        let environment = front::Environment {
+            dialect: if options.strict { Dialect::Strict } else { Dialect::Lenient },
+            scope: Scope { mechanisms: options.mechanisms, symbols: options.symbols.as_deref() },
+        };
+        let (program, mut list) = front::load(&sources, &environment);
         let Some(program) = program else {
             if list.is_empty() {
                 list.push(Diagnostic::general("the script can't be loaded"));
             }
             return Err(Diagnostics::new(sources, list));
         };
-        let warnings = Diagnostics::new(sources, list);
-        Ok(Self { program: Arc::new(program), warnings, steps: options.steps })
+        let warnings = Diagnostics::new(Arc::clone(&program.sources), list);
+        Ok(Self { code: Arc::new(Code::new(program)), warnings, options: options.clone() })
     }
 
     /// What may surprise about the script.
@@ -64,61 +77,151 @@ impl Script {
         &self.warnings
     }
 
+    /// The instructions.
+    #[cfg(test)]
+    pub(crate) fn ops(&self) -> Vec<crate::code::Op> {
+        self.code.ops.clone()
+    }
+
     /// The probes in the order of the script, with their places.
     pub fn probes(&self) -> impl Iterator<Item = (Point, Location)> {
-        let program = &self.program;
-        program.probes.iter().map(|probe| (probe.point, probe.span.location(&program.sources)))
+        let code = &self.code;
+        code.probes.iter().map(|probe| (probe.point, probe.span.location(&code.sources)))
     }
 }
 
 /// A script that is attached to one machine.
-#[derive(Debug)]
 pub struct Session {
-    program: Arc<Program>,
+    code: Arc<Code>,
     sink: Sink,
-    steps: u64,
-    reported: Arc<Reported>,
+    ring: Option<usize>,
+    shared: Arc<Shared>,
+    finished: AtomicBool,
     /// One for each vCPU that was attached.
     counters: Mutex<Vec<Arc<Counters>>>,
+    rings: Mutex<Vec<Arc<Mutex<Ring>>>>,
 }
 
 impl Session {
     /// Makes a script ready to be attached. What it prints goes to `sink`.
     pub fn new(script: &Script, sink: Sink) -> Self {
+        let options = &script.options;
+        let settings = Settings {
+            budget: options.budget,
+            limits: options.limits,
+            clock: options.clock,
+            symbols: options.symbols.clone(),
+        };
         Self {
-            program: Arc::clone(&script.program),
+            code: Arc::clone(&script.code),
             sink,
-            steps: script.steps,
-            reported: Arc::new(Reported::new(&script.program)),
+            ring: options.ring,
+            shared: Arc::new(Shared::new(&script.code, settings)),
+            finished: AtomicBool::new(false),
             counters: Mutex::default(),
+            rings: Mutex::default(),
         }
+    }
+
+    /// The points that the script has probes at. Who drives the machine arms what these need, and
+    /// calls [`VcpuProbes::fire`] when one is reached.
+    pub fn points(&self) -> Vec<Point> {
+        self.code.points()
+    }
+
+    /// The probes of one more vCPU. The driver gets them by [`Attach`]; who fires points of
+    /// another kind keeps them as they are.
+    pub fn vcpu(&self, vcpu: u32) -> VcpuProbes {
+        let counters = Arc::new(Counters::new(self.code.probes.len()));
+        lock(&self.counters).push(Arc::clone(&counters));
+        let engine = |buffer| Engine::new(Arc::clone(&self.code), Arc::clone(&self.shared), buffer);
+        // The machine's own probes run on the boot processor's thread, with variables of their own.
+        let has_machine = self.code.probes.iter().any(|probe| !probe.point.is_in_vcpu());
+        let machine = (vcpu == 0 && has_machine).then(|| engine(self.buffer(vcpu)));
+        VcpuProbes::new(vcpu, &self.code, engine(self.buffer(vcpu)), machine, counters)
+    }
+
+    fn buffer(&self, vcpu: u32) -> LineBuffer {
+        let Some(lines) = self.ring else { return LineBuffer::new(vcpu, self.sink.clone()) };
+        let ring = Arc::new(Mutex::new(Ring::new(vcpu, lines)));
+        lock(&self.rings).push(Arc::clone(&ring));
+        LineBuffer::with_ring(vcpu, self.sink.clone(), ring)
     }
 
     /// How often each probe has fired so far, in the order of the script.
     pub fn counts(&self) -> Vec<ProbeCount> {
-        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        counts::sum(&self.program, &counters)
+        counts::sum(&self.code, &lock(&self.counters))
     }
 
     /// Whether any probe has fired. A script that never did has told nothing about the guest.
     pub fn has_fired(&self) -> bool {
         self.counts().iter().any(|count| count.firings > 0)
     }
+
+    /// Prints the lines that were kept in the ring, in the order of time, and empties it: for the
+    /// end of a machine that failed.
+    pub fn print_ring(&self) -> usize {
+        let lines = Ring::merge(lock(&self.rings).iter().map(|ring| lock(ring).take()));
+        let count = lines.len();
+        // If the output is gone, nobody is there to read them.
+        let _ = self.sink.send_block(lines);
+        count
+    }
+
+    /// Unloads the script: prints each aggregate that has something new, and what was lost. The
+    /// vCPUs must have stopped. Dropping the session does the same.
+    pub fn finish(&self) {
+        if self.finished.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        for aggregate in self.shared.aggregates() {
+            if aggregate.has_news() {
+                let line = |bytes| OutputLine { vcpu: 0, kind: LineKind::Script, bytes };
+                let lines = aggregate.lines().into_iter().map(line).collect();
+                let _ = self.sink.send_block(lines);
+            }
+            if let Some(text) = lost(aggregate.dropped(), "value", &aggregate.shape().name, "keys")
+            {
+                self.notice(text);
+            }
+        }
+        for (bag, refused) in self.code.bags.iter().zip(self.shared.refused()) {
+            if let Some(text) = lost(refused, "pair", &bag.name, "pairs") {
+                self.notice(text);
+            }
+        }
+    }
+
+    fn notice(&self, text: String) {
+        let line = OutputLine { vcpu: 0, kind: LineKind::Notice, bytes: text.into_bytes() };
+        let _ = self.sink.send(line);
+    }
+}
+
+/// What to say about `count` things that a full table did not take.
+fn lost(count: u64, what: &str, name: &str, of: &str) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some(format!("{name}: 1 {what} was dropped, because it was full of {of}")),
+        _ => Some(format!("{name}: {count} {what}s were dropped, because it was full of {of}")),
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("points", &self.points()).finish_non_exhaustive()
+    }
 }
 
 impl Attach for Session {
     fn attach(&self, vcpu: u32, _vcpus: u32) -> Box<dyn Hook> {
-        let counters = Arc::new(Counters::new(self.program.probes.len()));
-        let mut all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(Arc::clone(&counters));
-        let engine = Engine::new(
-            Arc::clone(&self.program),
-            vcpu,
-            self.sink.clone(),
-            self.steps,
-            Arc::clone(&self.reported),
-        );
-        Box::new(ProbeHook::new(&self.program, engine, counters))
+        Box::new(self.vcpu(vcpu))
     }
 }
 

@@ -3,6 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// The language of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// The Lisp-like one.
+    Vp,
+    /// The C-like one.
+    Emmett,
+}
+
 /// A script and the name by which its user knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -19,6 +28,18 @@ impl Source {
     /// A script under a name.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self { name: name.into(), text: text.into() }
+    }
+
+    /// The language: by the name's ending, `.vp` or `.emt` or `.emmett`; else a script that begins
+    /// with a parenthesis or with VP's comment is VP, and any other is Emmett.
+    pub fn language(&self) -> Language {
+        match self.name.rsplit_once('.') {
+            Some((_, "vp")) => return Language::Vp,
+            Some((_, "emt" | "emmett")) => return Language::Emmett,
+            _ => {}
+        }
+        let start = self.text.trim_start_matches('\u{feff}').trim_start();
+        if start.starts_with(['(', ';']) { Language::Vp } else { Language::Emmett }
     }
 
     /// Line and column of a byte offset, both from 1. Columns count characters.

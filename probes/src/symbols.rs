@@ -1,16 +1,18 @@
-//! Names and lines for addresses, from the guest's ELF file.
+//! Names and lines for addresses, from the guest's ELF file or from a listing of its symbols.
 //!
 //! Opening a file only checks that it is one. Its symbol table is read when the first name is
 //! asked for, its DWARF when the first line is; a run that prints no stack pays for neither.
 
 mod lines;
+mod listing;
 mod table;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use object::Object as _;
+use object::{Object as _, ObjectSymbol as _};
 
 use lines::Lines;
+use listing::Listing;
 use table::Table;
 
 /// A file that gives no symbols.
@@ -32,14 +34,20 @@ pub struct Line {
     pub line: u32,
 }
 
-/// The symbols of one ELF file. Threads may share it.
+/// The symbols of one file. Threads may share it.
 #[derive(Debug)]
 pub struct Symbols {
     name: String,
-    bytes: Arc<[u8]>,
+    file: File,
     tables: OnceLock<Tables>,
     /// Looking a line up fills caches, hence the lock; `None` until the first look-up.
     lines: Mutex<Option<Result<Lines, String>>>,
+}
+
+#[derive(Debug)]
+enum File {
+    Elf(Arc<[u8]>),
+    Listing(Listing),
 }
 
 #[derive(Debug, Default)]
@@ -61,10 +69,59 @@ impl Symbols {
                 "it has no symbol table; use the file before it was stripped".into()
             }
             Ok(_) => {
-                return Ok(Self { name, bytes, tables: OnceLock::new(), lines: Mutex::new(None) });
+                return Ok(Self::new(name, File::Elf(bytes)));
             }
         };
         Err(SymbolError { file: name, problem })
+    }
+
+    /// Takes a listing: a Linux guest's `System.map` or `/proc/kallsyms`, or what `WinDbg` prints
+    /// for `x module!*`.
+    pub fn from_listing(name: impl Into<String>, text: &str) -> Result<Self, SymbolError> {
+        let name = name.into();
+        match Listing::read(text) {
+            Ok(listing) => Ok(Self::new(name, File::Listing(listing))),
+            Err(problem) => Err(SymbolError { file: name, problem }),
+        }
+    }
+
+    /// Takes a file of either kind.
+    pub fn from_file(
+        name: impl Into<String>,
+        bytes: impl Into<Arc<[u8]>>,
+    ) -> Result<Self, SymbolError> {
+        let bytes = bytes.into();
+        match std::str::from_utf8(&bytes) {
+            Ok(text) if !bytes.starts_with(b"\x7fELF") => Self::from_listing(name, text),
+            _ => Self::from_elf(name, bytes),
+        }
+    }
+
+    fn new(name: String, file: File) -> Self {
+        Self { name, file, tables: OnceLock::new(), lines: Mutex::new(None) }
+    }
+
+    /// Where a symbol is. Of several with one name, the first in the file.
+    pub fn address(&self, name: &str) -> Option<u64> {
+        match &self.file {
+            File::Listing(listing) => listing.address(name),
+            File::Elf(bytes) => {
+                let file = object::File::parse(&**bytes).ok()?;
+                let named = |symbol: &object::Symbol| {
+                    symbol.name() == Ok(name) && symbol.section_index().is_some()
+                };
+                file.symbols().find(named).map(|symbol| symbol.address())
+            }
+        }
+    }
+
+    /// The name that looks most like one that isn't there.
+    pub fn nearest(&self, name: &str) -> Option<String> {
+        // Comparing with a million names would take seconds.
+        const MOST: usize = 20_000;
+        let tables = self.tables();
+        let known = tables.functions.names().chain(tables.data.names()).take(MOST);
+        crate::suggest::nearest(name, known).map(str::to_owned)
     }
 
     /// The file's name.
@@ -100,18 +157,27 @@ impl Symbols {
     fn with_lines<T>(&self, look: impl FnOnce(Result<&Lines, &str>) -> T) -> T {
         // A thread that panicked here left at worst a cache without an entry.
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = lines.get_or_insert_with(|| Lines::read(&self.bytes));
+        let lines = lines.get_or_insert_with(|| match &self.file {
+            File::Elf(bytes) => Lines::read(bytes),
+            File::Listing(_) => Err("a listing of symbols has no line numbers".into()),
+        });
         look(lines.as_ref().map_err(String::as_str))
     }
 
     fn tables(&self) -> &Tables {
-        self.tables.get_or_init(|| match object::File::parse(&*self.bytes) {
-            Ok(file) => Tables {
-                functions: Table::read(&file, table::Kind::Function),
-                data: Table::read(&file, table::Kind::Data),
+        self.tables.get_or_init(|| match &self.file {
+            File::Listing(listing) => Tables {
+                functions: listing.table(table::Kind::Function),
+                data: listing.table(table::Kind::Data),
             },
-            // It could be parsed when it was opened, and has not changed.
-            Err(_) => Tables::default(),
+            File::Elf(bytes) => match object::File::parse(&**bytes) {
+                Ok(file) => Tables {
+                    functions: Table::read(&file, table::Kind::Function),
+                    data: Table::read(&file, table::Kind::Data),
+                },
+                // It could be parsed when it was opened, and has not changed.
+                Err(_) => Tables::default(),
+            },
         })
     }
 }

@@ -144,8 +144,11 @@ pub(crate) fn load(text: &str) -> Script {
 }
 
 pub(crate) fn load_with(text: &str, strict: bool) -> Script {
-    let options = Options { strict, ..Options::default() };
-    match Script::load(&[Source::new("test.vp", text)], &options) {
+    load_for(text, &Options { strict, ..Options::default() })
+}
+
+pub(crate) fn load_for(text: &str, options: &Options) -> Script {
+    match Script::load(&[Source::new("test.vp", text)], options) {
         Ok(script) => script,
         Err(diagnostics) => panic!("{diagnostics}"),
     }

@@ -1,38 +1,75 @@
 //! VP's strings: bytes, at most 255 of them.
 
-/// A string variable's value. What doesn't fit is cut off, as `VProbes` did it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Text(Vec<u8>);
+use std::fmt;
+
+/// A string's value. What doesn't fit is cut off, as `VProbes` did it. It owns no heap memory, so
+/// that a firing allocates none for strings.
+#[derive(Clone)]
+pub struct Text {
+    length: u8,
+    bytes: [u8; Self::MAX],
+}
 
 impl Text {
     /// The most bytes that a string holds.
     pub const MAX: usize = 255;
 
-    /// An empty string with room for the longest, so that it never allocates again.
-    pub fn with_room() -> Self {
-        Self(Vec::with_capacity(Self::MAX))
-    }
-
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 
     /// Makes it empty.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.length = 0;
     }
 
     /// Appends as much as fits.
     pub fn push(&mut self, bytes: &[u8]) {
-        let room = Self::MAX.saturating_sub(self.0.len());
-        self.0.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let start = usize::from(self.length);
+        let room = self.bytes.get_mut(start..).unwrap_or_default();
+        for (slot, byte) in room.iter_mut().zip(bytes) {
+            *slot = *byte;
+        }
+        let end = (start + bytes.len()).min(Self::MAX);
+        self.length = end as u8;
+    }
+
+    /// Becomes these bytes, as far as they fit.
+    pub fn set(&mut self, bytes: &[u8]) {
+        self.clear();
+        self.push(bytes);
+    }
+
+    /// Becomes a copy; only the bytes in use are moved.
+    pub fn assign(&mut self, other: &Self) {
+        self.set(other.as_bytes());
     }
 }
 
+impl Default for Text {
+    fn default() -> Self {
+        Self { length: 0, bytes: [0; Self::MAX] }
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(self.as_bytes()))
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Text {}
+
 impl From<&[u8]> for Text {
     fn from(bytes: &[u8]) -> Self {
-        let mut text = Self::with_room();
+        let mut text = Self::default();
         text.push(bytes);
         text
     }

@@ -38,29 +38,52 @@ pub enum From {
     Argument(u8),
 }
 
+impl From {
+    /// Whether only a vCPU has it.
+    pub fn is_of_vcpu(self) -> bool {
+        !matches!(self, Self::NumVcpus | Self::HostProcessor | Self::HostThread | Self::Argument(_))
+    }
+}
+
 /// What a name in capitals means.
 #[derive(Clone, Copy, Debug)]
 pub enum Builtin {
     /// An integer.
     Integer(Variable),
+    /// A number with a name.
+    Constant(u64),
     /// `PROBENAME`.
     ProbeName,
-    /// `VProbes` has it, this version doesn't; the text says why.
+    /// `EXITNAME`.
+    ExitName,
+    /// `VProbes` has it, and it can't be had here; the text says why.
     Missing(&'static str),
 }
 
 /// Looks a built-in variable up.
 pub fn find(name: &str) -> Option<Builtin> {
-    if name == "PROBENAME" {
-        return Some(Builtin::ProbeName);
+    match name {
+        "PROBENAME" => return Some(Builtin::ProbeName),
+        "EXITNAME" => return Some(Builtin::ExitName),
+        _ => {}
     }
     if let Some(variable) = all().find(|variable| variable.name == name) {
         return Some(Builtin::Integer(variable));
+    }
+    if let Some((_, value)) = table::CONSTANTS.iter().find(|(known, _)| *known == name) {
+        return Some(Builtin::Constant(*value));
     }
     table::missing(name).map(Builtin::Missing)
 }
 
 /// The names that scripts can use, for suggestions.
 pub fn names() -> impl Iterator<Item = &'static str> + use<> {
-    all().map(|variable| variable.name).chain(["PROBENAME"])
+    let constants = table::CONSTANTS.iter().map(|(name, _)| *name);
+    all().map(|variable| variable.name).chain(["PROBENAME", "EXITNAME"]).chain(constants)
+}
+
+/// The variables of `VProbes` that can't be had, by name or by the beginning of many names, each
+/// with the reason.
+pub fn refused() -> impl Iterator<Item = (&'static str, &'static str)> {
+    table::MISSING.iter().copied()
 }

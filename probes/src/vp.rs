@@ -2,36 +2,36 @@
 
 pub mod checker;
 pub mod dialect;
+mod infer;
 pub mod lexer;
 pub mod parser;
 pub mod tree;
 pub mod vocabulary;
 
-use std::sync::Arc;
-
 use crate::diagnostic::Diagnostic;
+use crate::front::Environment;
 use crate::ir::Program;
-use crate::source::{Source, Span};
+use crate::source::Source;
 
 pub use dialect::Dialect;
 
-/// Reads and checks scripts that share their names, and makes one program of them. Either all of
-/// it is loaded or nothing. The list holds warnings, or the errors too if there is no program.
-pub fn load(sources: &Arc<[Source]>, dialect: Dialect) -> (Option<Program>, Vec<Diagnostic>) {
+/// Reads and checks scripts that share their names, and adds them to a program. The list holds
+/// warnings and errors.
+pub fn load<'a>(
+    sources: impl Iterator<Item = (u32, &'a Source)>,
+    environment: &Environment,
+    program: &mut Program,
+) -> Vec<Diagnostic> {
     let mut forms = Vec::new();
     let mut errors = Vec::new();
-    for (number, source) in sources.iter().enumerate() {
-        let number = number as u32;
-        if source.text.len() > Source::MAX_BYTES {
-            let problem = format!("the script has {} bytes", source.text.len());
-            let limit = format!("at most {} bytes are read", Source::MAX_BYTES);
-            errors.push(Diagnostic::error(Span::new(number, 0, 0), problem, limit));
-            continue;
-        }
+    for (number, source) in sources {
         match parser::parse(number, &source.text) {
             Ok(nodes) => forms.extend(nodes),
             Err(error) => errors.push(*error),
         }
     }
-    if errors.is_empty() { checker::check(sources, &forms, dialect) } else { (None, errors) }
+    if errors.is_empty() { checker::check(&forms, environment, program) } else { errors }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ fn errors_come_in_the_order_of_the_script() {
    |
  2 | (vprobe VMM1hz
    |         ^^^|^^
-   |            `---- expected one of VMMLoad, VMMUnload, VMM1Hz, VMM10Hz
+   |            `---- expected a probe point such as VMM1Hz, VMM:TIMER:10msec or In
    |
    | Help: did you mean VMM1Hz?
 ---'

@@ -5,36 +5,35 @@ use std::error::Error as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Cancel, Cause};
-use crate::ir::Program;
+use crate::code::Code;
 
 /// Which places have been complained about.
 #[derive(Debug)]
 pub struct Reported {
-    /// One for each place of the program, then one for each probe as a whole.
+    /// One for each place of the code, then one for each probe as a whole.
     places: Vec<AtomicBool>,
 }
 
 impl Reported {
     /// Nothing so far.
-    pub fn new(program: &Program) -> Self {
-        let count = program.places.len() + program.probes.len();
+    pub fn new(code: &Code) -> Self {
+        let count = code.places.len() + code.probes.len();
         Self { places: std::iter::repeat_with(AtomicBool::default).take(count).collect() }
     }
 
     /// What to tell the user, if it is the first time.
-    pub(super) fn first(&self, program: &Program, probe: usize, cancel: &Cancel) -> Option<String> {
-        let index = cancel.place.map_or(program.places.len() + probe, |place| place.0);
+    pub(super) fn first(&self, code: &Code, probe: usize, cancel: &Cancel) -> Option<String> {
+        let index = cancel.place.map_or(code.places.len() + probe, |place| place.0);
         if self.places.get(index)?.swap(true, Ordering::Relaxed) {
             return None;
         }
-        let probe = program.probes.get(probe)?;
-        let span =
-            cancel.place.and_then(|place| program.places.get(place.0)).unwrap_or(&probe.span);
+        let probe = code.probes.get(probe)?;
+        let span = cancel.place.and_then(|place| code.places.get(place.0)).unwrap_or(&probe.span);
         let mut text = format!(
             "{}: {}; this firing of {} is cancelled (said once for this place)",
-            span.location(&program.sources),
+            span.location(&code.sources),
             Chain(&cancel.cause),
-            probe.point,
+            probe.name,
         );
         text.retain(|c| c != '\n');
         Some(text)

@@ -1,6 +1,10 @@
 //! One vCPU's output on its way to whole lines.
 
-use super::{LineKind, OutputLine, Sink};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::{LineKind, OutputLine, Ring, Sink};
+use crate::aggregate::lock;
 
 /// Keeps what a vCPU has printed until its newline comes.
 #[derive(Debug)]
@@ -8,6 +12,9 @@ pub struct LineBuffer {
     vcpu: u32,
     sink: Sink,
     partial: Vec<u8>,
+    /// Where lines are kept instead of being printed.
+    ring: Option<Arc<Mutex<Ring>>>,
+    now: Duration,
 }
 
 impl LineBuffer {
@@ -16,7 +23,19 @@ impl LineBuffer {
 
     /// The buffer of vCPU `vcpu`.
     pub fn new(vcpu: u32, sink: Sink) -> Self {
-        Self { vcpu, sink, partial: Vec::new() }
+        Self { vcpu, sink, partial: Vec::new(), ring: None, now: Duration::ZERO }
+    }
+
+    /// One whose lines are kept in `ring`; notices still go to `sink`.
+    pub fn with_ring(vcpu: u32, sink: Sink, ring: Arc<Mutex<Ring>>) -> Self {
+        let mut buffer = Self::new(vcpu, sink);
+        buffer.ring = Some(ring);
+        buffer
+    }
+
+    /// What is printed from now on is printed at this time of the machine.
+    pub fn set_now(&mut self, now: Duration) {
+        self.now = now;
     }
 
     /// Prints; `false` if the output is gone.
@@ -35,6 +54,21 @@ impl LineBuffer {
         here
     }
 
+    /// Prints lines that belong together, behind what was printed before.
+    pub fn block(&mut self, lines: Vec<Vec<u8>>) -> bool {
+        self.flush();
+        if self.ring.is_some() {
+            let mut here = true;
+            for line in lines {
+                self.partial = line;
+                here &= self.send_partial();
+            }
+            return here;
+        }
+        let line = |bytes| OutputLine { vcpu: self.vcpu, kind: LineKind::Script, bytes };
+        self.sink.send_block(lines.into_iter().map(line).collect())
+    }
+
     /// Says something to the user beside the script's own output.
     pub fn notice(&self, text: String) {
         let bytes = text.into_bytes();
@@ -51,7 +85,13 @@ impl LineBuffer {
 
     fn send_partial(&mut self) -> bool {
         let bytes = std::mem::take(&mut self.partial);
-        self.sink.send(OutputLine { vcpu: self.vcpu, kind: LineKind::Script, bytes })
+        match &self.ring {
+            Some(ring) => {
+                lock(ring).push(self.now, bytes);
+                true
+            }
+            None => self.sink.send(OutputLine { vcpu: self.vcpu, kind: LineKind::Script, bytes }),
+        }
     }
 }
 

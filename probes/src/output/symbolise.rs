@@ -24,6 +24,30 @@ pub(super) fn stack_line(line: &OutputLine, symbols: &Symbols) -> Option<OutputL
     Some(OutputLine { vcpu: line.vcpu, kind: LineKind::Stack, bytes })
 }
 
+/// A line whose stacks are replaced by the names of their functions.
+pub(super) fn in_line(mut line: OutputLine, symbols: &Symbols) -> OutputLine {
+    const MARK: &str = "GUEST_0x";
+    let text = String::from_utf8_lossy(&line.bytes);
+    if !text.contains(MARK) {
+        return line;
+    }
+    let mut named = String::with_capacity(text.len() * 2);
+    let mut rest = &*text;
+    while let Some(at) = rest.find(MARK) {
+        let (before, stack) = rest.split_at(at);
+        let stack = stack.get("GUEST".len()..).unwrap_or_default();
+        let length = stack.find(|c: char| !c.is_ascii_hexdigit() && c != '_' && c != 'x');
+        let (frames, after) = stack.split_at(length.unwrap_or(stack.len()));
+        let (addresses, _) = addresses(frames);
+        named.push_str(before);
+        named.push_str(&Stack::new(&addresses, Some(symbols)).to_string());
+        rest = after;
+    }
+    named.push_str(rest);
+    line.bytes = named.into_bytes();
+    line
+}
+
 /// Reads `_0x12_0x34`, and whether `_...` ends it.
 fn addresses(text: &str) -> (Vec<u64>, bool) {
     let mut addresses = Vec::new();

@@ -10,6 +10,7 @@ use crate::symbols::Symbols;
 #[derive(Debug)]
 pub(super) enum Message {
     Line(OutputLine),
+    Block(Vec<OutputLine>),
     Finish,
 }
 
@@ -63,6 +64,15 @@ pub(super) fn run(
         };
         let line = match message {
             Message::Line(line) => line,
+            Message::Block(lines) => {
+                for line in lines {
+                    target.line(match symbols {
+                        Some(symbols) => symbolise::in_line(line, symbols),
+                        None => line,
+                    })?;
+                }
+                continue;
+            }
             Message::Finish => break,
         };
         let named = match (symbols, line.kind) {

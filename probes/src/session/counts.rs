@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
+use crate::code::Code;
 use crate::engine::Outcome;
-use crate::ir::Program;
 
 /// How often a probe fired, on all vCPUs together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProbeCount {
-    /// The name of its point.
-    pub point: &'static str,
+    /// Its point, as the script calls it.
+    pub point: String,
     /// The script it is in.
     pub file: String,
     /// The line there.
@@ -21,6 +21,8 @@ pub struct ProbeCount {
     pub firings: u64,
     /// How many firings were cancelled.
     pub cancelled: u64,
+    /// How often its point was reached and its predicate said no; these are no firings.
+    pub filtered: u64,
     /// How many ticks of its timer passed while the vCPU could not be stopped for them.
     pub missed: u64,
 }
@@ -33,6 +35,7 @@ pub(super) struct Counters(Vec<Counter>);
 struct Counter {
     firings: AtomicU64,
     cancelled: AtomicU64,
+    filtered: AtomicU64,
     missed: AtomicU64,
 }
 
@@ -43,9 +46,14 @@ impl Counters {
 
     pub(super) fn fired(&self, probe: usize, outcome: Outcome) {
         let Some(counter) = self.0.get(probe) else { return };
-        add(&counter.firings, 1);
-        if outcome == Outcome::Cancelled {
-            add(&counter.cancelled, 1);
+        match outcome {
+            Outcome::Completed => add(&counter.firings, 1),
+            Outcome::Cancelled => {
+                add(&counter.firings, 1);
+                add(&counter.cancelled, 1);
+            }
+            Outcome::Filtered => add(&counter.filtered, 1),
+            Outcome::Unloaded => {}
         }
     }
 
@@ -62,21 +70,22 @@ fn add(counter: &AtomicU64, by: u64) {
 }
 
 /// All vCPUs together.
-pub(super) fn sum(program: &Program, vcpus: &[Arc<Counters>]) -> Vec<ProbeCount> {
+pub(super) fn sum(code: &Code, vcpus: &[Arc<Counters>]) -> Vec<ProbeCount> {
     let count = |index: usize, which: fn(&Counter) -> &AtomicU64| {
         let counters = vcpus.iter().filter_map(|vcpu| vcpu.0.get(index));
         counters.map(|counter| which(counter).load(Ordering::Relaxed)).sum()
     };
-    let probes = program.probes.iter().enumerate();
+    let probes = code.probes.iter().enumerate();
     probes
         .map(|(index, probe)| {
-            let location = probe.span.location(&program.sources);
+            let location = probe.span.location(&code.sources);
             ProbeCount {
-                point: probe.point.name(),
+                point: probe.name.to_string(),
                 file: location.file.to_string(),
                 line: location.line,
                 firings: count(index, |counter| &counter.firings),
                 cancelled: count(index, |counter| &counter.cancelled),
+                filtered: count(index, |counter| &counter.filtered),
                 missed: count(index, |counter| &counter.missed),
             }
         })

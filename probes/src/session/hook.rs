@@ -3,74 +3,158 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use vmm::exit::{Entry, Exit};
 use vmm::hook::{Context, Hook, Points, Verdict};
 
 use super::counts::Counters;
 use super::timer::Timer;
-use crate::engine::{Engine, Values};
-use crate::ir::Program;
-use crate::point::Point;
+use crate::code::Code;
+use crate::engine::{Engine, Event, Values};
+use crate::point::{Fixed, Point};
 
-/// Fires the probes of one vCPU.
-pub(super) struct ProbeHook {
+/// The probes of one vCPU. As a [`Hook`] it sees what every driver shows; points of other kinds
+/// are fired by whoever sees them.
+#[derive(Debug)]
+pub struct VcpuProbes {
     engine: Engine,
+    /// For the machine's own points; only the boot processor has one.
+    machine: Option<Engine>,
     counters: Arc<Counters>,
-    on_load: Vec<usize>,
-    on_unload: Vec<usize>,
+    /// The probes at each point, in the order of the script.
+    points: Vec<(Point, Vec<usize>)>,
     timers: Vec<Timer>,
     /// Probes on timers in the order of the script: the probe, and its timer in `timers`.
     on_tick: Vec<(usize, usize)>,
     /// What each timer missed at the tick that is being handled; `None` if it isn't due.
     due: Vec<Option<u64>>,
+    /// Probes that don't belong to a vCPU.
+    of_machine: Vec<bool>,
+    /// The kind of the last exit.
+    last: &'static str,
 }
 
-impl ProbeHook {
-    pub(super) fn new(program: &Program, engine: Engine, counters: Arc<Counters>) -> Self {
-        let at = |point: Point| {
-            let probes = program.probes.iter().enumerate();
-            probes.filter(move |(_, probe)| probe.point == point).map(|(index, _)| index).collect()
-        };
-        let mut timers: Vec<(Duration, Timer)> = Vec::new();
+impl VcpuProbes {
+    pub(super) fn new(
+        vcpu: u32,
+        code: &Code,
+        engine: Engine,
+        machine: Option<Engine>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let of_machine: Vec<bool> =
+            code.probes.iter().map(|probe| !probe.point.is_in_vcpu()).collect();
+        let here = |index: usize| machine.is_some() || of_machine.get(index) == Some(&false);
+        let mut timers: Vec<(Point, Timer)> = Vec::new();
         let mut on_tick = Vec::new();
-        for (index, probe) in program.probes.iter().enumerate() {
-            let Some(period) = probe.point.period() else { continue };
-            let known = timers.iter().position(|(other, _)| *other == period);
+        let mut points: Vec<(Point, Vec<usize>)> = Vec::new();
+        for (index, probe) in code.probes.iter().enumerate().filter(|(index, _)| here(*index)) {
+            let Some(timer) = probe.point.timer() else {
+                match points.iter_mut().find(|(point, _)| *point == probe.point) {
+                    Some((_, probes)) => probes.push(index),
+                    None => points.push((probe.point, vec![index])),
+                }
+                continue;
+            };
+            let known = timers.iter().position(|(point, _)| *point == probe.point);
             let timer = known.unwrap_or_else(|| {
-                timers.push((period, Timer::new(period)));
+                timers.push((probe.point, Timer::new(timer, vcpu)));
                 timers.len() - 1
             });
             on_tick.push((index, timer));
         }
         let timers: Vec<Timer> = timers.into_iter().map(|(_, timer)| timer).collect();
-        Self {
-            engine,
-            counters,
-            on_load: at(Point::VmmLoad),
-            on_unload: at(Point::VmmUnload),
-            due: Vec::with_capacity(timers.len()),
-            timers,
-            on_tick,
-        }
+        let due = Vec::with_capacity(timers.len());
+        Self { engine, machine, counters, points, timers, on_tick, due, of_machine, last: "" }
     }
 
-    fn fire(&mut self, probe: usize, context: &mut Context, values: &mut Values) {
-        let outcome = self.engine.fire(probe, context, values);
+    /// Runs the probes at a point that the vCPU has reached, and says how many there are.
+    pub fn fire(&mut self, point: Point, event: &Event, context: &mut Context) -> usize {
+        self.at(point, event, context, &mut Values::default())
+    }
+
+    fn at(
+        &mut self,
+        point: Point,
+        event: &Event,
+        context: &mut Context,
+        values: &mut Values,
+    ) -> usize {
+        let Some(index) = self.points.iter().position(|(known, _)| *known == point) else {
+            return 0;
+        };
+        let mut count = 0;
+        while let Some(probe) =
+            self.points.get(index).and_then(|(_, probes)| probes.get(count)).copied()
+        {
+            self.run(probe, event, context, values);
+            count += 1;
+        }
+        count
+    }
+
+    fn run(&mut self, probe: usize, event: &Event, context: &mut Context, values: &mut Values) {
+        let of_machine = self.of_machine.get(probe).copied().unwrap_or_default();
+        let engine = match &mut self.machine {
+            Some(machine) if of_machine => machine,
+            _ => &mut self.engine,
+        };
+        let outcome = engine.fire(probe, event, context, values);
         self.counters.fired(probe, outcome);
+    }
+
+    fn has(&self, wanted: impl Fn(Fixed) -> bool) -> bool {
+        self.points.iter().any(|(point, _)| match point {
+            Point::Fixed(fixed) => wanted(*fixed),
+            Point::Timer(_) | Point::Address(_) => false,
+        })
     }
 }
 
-impl Hook for ProbeHook {
+impl Hook for VcpuProbes {
     fn points(&self) -> Points {
         // Stop is always wanted: it ends a line that has no newline.
-        let start = if self.on_load.is_empty() { Points::empty() } else { Points::START };
-        start | Points::STOP
+        let mut points = Points::STOP;
+        if self.has(|fixed| matches!(fixed, Fixed::VmmLoad | Fixed::VmxLoad)) {
+            points |= Points::START;
+        }
+        if self.has(|fixed| fixed.mechanism() == crate::point::Mechanisms::EXITS) {
+            points |= Points::EXIT;
+        }
+        if self.has(|fixed| fixed == Fixed::HvResume) {
+            points |= Points::ENTRY;
+        }
+        points
     }
 
     fn start(&mut self, context: &mut Context) {
         let mut values = Values::default();
-        for probe in std::mem::take(&mut self.on_load) {
-            self.fire(probe, context, &mut values);
+        for fixed in [Fixed::VmxLoad, Fixed::VmmLoad] {
+            self.at(Point::Fixed(fixed), &Event::default(), context, &mut values);
         }
+    }
+
+    fn exit(&mut self, context: &mut Context, exit: &Exit) -> Verdict {
+        // A kick is the host's doing, not the guest's.
+        self.last = if exit.is_guest_activity() { exit.name() } else { "" };
+        if self.last.is_empty() {
+            return Verdict::Continue;
+        }
+        let mut values = Values::default();
+        let any = Event { exit: self.last, ..Event::default() };
+        self.at(Point::Fixed(Fixed::HvExit), &any, context, &mut values);
+        if let Some((fixed, arguments)) = of_exit(exit) {
+            let event = Event { arguments, exit: self.last };
+            self.at(Point::Fixed(fixed), &event, context, &mut values);
+        }
+        Verdict::Continue
+    }
+
+    fn entry(&mut self, context: &mut Context, _entry: &Entry) {
+        if self.last.is_empty() {
+            return;
+        }
+        let event = Event { exit: self.last, ..Event::default() };
+        self.at(Point::Fixed(Fixed::HvResume), &event, context, &mut Values::default());
     }
 
     fn next_tick(&self) -> Option<Duration> {
@@ -81,16 +165,17 @@ impl Hook for ProbeHook {
         let now = context.now;
         self.due.clear();
         self.due.extend(self.timers.iter_mut().map(|timer| timer.advance(now).map(|d| d.missed)));
-        // An AP that was never started has no state of its own to show.
-        if !context.started {
-            return Verdict::Continue;
-        }
         let mut values = Values::default();
         for index in 0..self.on_tick.len() {
             let Some(&(probe, timer)) = self.on_tick.get(index) else { continue };
+            let of_machine = self.of_machine.get(probe).copied().unwrap_or_default();
+            // An AP that was never started has no state of its own to show.
+            if !context.started && !of_machine {
+                continue;
+            }
             if let Some(Some(missed)) = self.due.get(timer).copied() {
                 self.counters.missed(probe, missed);
-                self.fire(probe, context, &mut values);
+                self.run(probe, &Event::default(), context, &mut values);
             }
         }
         Verdict::Continue
@@ -98,9 +183,42 @@ impl Hook for ProbeHook {
 
     fn stop(&mut self, context: &mut Context) {
         let mut values = Values::default();
-        for probe in std::mem::take(&mut self.on_unload) {
-            self.fire(probe, context, &mut values);
+        for fixed in [Fixed::VmmUnload, Fixed::VmxUnload] {
+            self.at(Point::Fixed(fixed), &Event::default(), context, &mut values);
         }
         self.engine.finish();
+        if let Some(machine) = &mut self.machine {
+            machine.finish();
+        }
     }
+}
+
+/// The point that an exit stands for, and its arguments.
+fn of_exit(exit: &Exit) -> Option<(Fixed, [u64; 10])> {
+    let first = |data: &[u8], size: usize| {
+        let mut value = [0; 8];
+        for (slot, byte) in value.iter_mut().zip(data.iter().take(size)) {
+            *slot = *byte;
+        }
+        u64::from_le_bytes(value)
+    };
+    let (fixed, arguments) = match exit {
+        Exit::PortRead { port, size, count } => {
+            (Fixed::In, [u64::from(*port), u64::from(*size), u64::from(*count), 0])
+        }
+        Exit::PortWrite { port, size, data } => {
+            let count = data.len() / usize::from(*size).max(1);
+            let value = first(data, usize::from(*size));
+            (Fixed::Out, [u64::from(*port), u64::from(*size), count as u64, value])
+        }
+        Exit::MmioRead { address, size } => (Fixed::MmioRead, [*address, u64::from(*size), 0, 0]),
+        Exit::MmioWrite { address, data } => {
+            (Fixed::MmioWrite, [*address, data.len() as u64, first(data, 8), 0])
+        }
+        Exit::Halt => (Fixed::Halt, [0; 4]),
+        Exit::ApStart => (Fixed::ApStart, [0; 4]),
+        Exit::Shutdown => (Fixed::TripleFault, [0; 4]),
+        _ => return None,
+    };
+    Some((fixed, Event::new(&arguments).arguments))
 }

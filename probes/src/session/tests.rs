@@ -87,8 +87,8 @@ fn both_timers_tick_at_multiples_of_their_periods_in_script_order() {
     assert_eq!(bench.hook.next_tick(), Some(SECOND / 10));
     bench.run(SECOND);
     let counts = bench.session.counts();
-    assert_eq!((counts[0].point, counts[0].firings), ("VMM1Hz", 1));
-    assert_eq!((counts[1].point, counts[1].firings), ("VMM10Hz", 10));
+    assert_eq!((counts[0].point.as_str(), counts[0].firings), ("VMM1Hz", 1));
+    assert_eq!((counts[1].point.as_str(), counts[1].firings), ("VMM10Hz", 10));
     let lines = bench.script_lines();
     assert_eq!(lines.len(), 11);
     assert_eq!(lines[9..], ["one", "ten"]);

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind};
 
 /// Which symbols a table holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Those in code.
     Function,
@@ -26,19 +26,23 @@ struct Entry {
 }
 
 /// A symbol while the table is made.
-struct Candidate<'a> {
-    start: u64,
-    size: u64,
-    section_end: u64,
-    global: bool,
-    name: &'a str,
+pub(super) struct Candidate<'a> {
+    pub(super) start: u64,
+    /// 0 if nobody says.
+    pub(super) size: u64,
+    pub(super) section_end: u64,
+    pub(super) global: bool,
+    pub(super) name: &'a str,
 }
 
 impl Table {
     /// Reads a file's symbol table. Symbols that are damaged are left out.
     pub(super) fn read(file: &object::File, kind: Kind) -> Self {
-        let mut candidates: Vec<Candidate> =
-            file.symbols().filter_map(|symbol| candidate(file, &symbol, kind)).collect();
+        Self::of(file.symbols().filter_map(|symbol| candidate(file, &symbol, kind)).collect())
+    }
+
+    /// Sorts symbols, and finds out where each ends.
+    pub(super) fn of(mut candidates: Vec<Candidate>) -> Self {
         // Of several names for one address: the one with a size, then the global one.
         candidates.sort_by_key(|c| (c.start, Reverse(c.size), Reverse(c.global)));
         candidates.dedup_by_key(|c| c.start);
@@ -64,6 +68,11 @@ impl Table {
     /// Whether it has a symbol of that name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|entry| &*entry.name == name)
+    }
+
+    /// All names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|entry| &*entry.name)
     }
 
     /// The symbol that holds `address`, and how far it is in.

@@ -144,7 +144,7 @@ fn code_of_32_and_16_bits() {
 
 #[test]
 fn stacks_are_printed_as_vprobes_did() {
-    let mut text = Text::with_room();
+    let mut text = Text::default();
     let (memory, cpu) = hung_guest();
     guest_stack(&walk(&cpu.registers, &cpu.system, &memory), &mut text);
     assert_eq!(text.as_bytes(), b"GUEST_0xfffffffffb8545c6_0xfffffffffb854a79");
@@ -185,7 +185,7 @@ proptest! {
         let registers = Registers { rip, rsp, rbp, ..Default::default() };
         let frames = walk(&registers, &system, &Noise(noise));
         prop_assert!((1..=MAX_FRAMES).contains(&frames.len()));
-        let mut text = Text::with_room();
+        let mut text = Text::default();
         guest_stack(&frames, &mut text);
         prop_assert!(text.as_bytes().len() <= Text::MAX);
     }

@@ -99,6 +99,8 @@ const TABLE: &[(&str, From)] = {
         // The register without its flags: bits 8 (bootstrap processor), 10 (x2APIC), 11 (enabled).
         ("APIC_BASEPA", From::System(|r| r.apic_base & !0xfff)),
         ("TSC", From::Msr(IA32_TIME_STAMP_COUNTER)),
+        // What Workstation 6.5 called that.
+        ("PTSC", From::Msr(IA32_TIME_STAMP_COUNTER)),
         ("VCPUID", From::VcpuId),
         ("NUMVCPUS", From::NumVcpus),
         ("PCPUID", From::HostProcessor),
@@ -116,21 +118,55 @@ const TABLE: &[(&str, From)] = {
     ]
 };
 
+/// Numbers with a name: the registers in the order of their numbers in instructions, for `getgpr`.
+pub(super) const CONSTANTS: &[(&str, u64)] = &[
+    ("NULL", 0),
+    ("REG_RAX", 0),
+    ("REG_RCX", 1),
+    ("REG_RDX", 2),
+    ("REG_RBX", 3),
+    ("REG_RSP", 4),
+    ("REG_RBP", 5),
+    ("REG_RSI", 6),
+    ("REG_RDI", 7),
+    ("REG_R8", 8),
+    ("REG_R9", 9),
+    ("REG_R10", 10),
+    ("REG_R11", 11),
+    ("REG_R12", 12),
+    ("REG_R13", 13),
+    ("REG_R14", 14),
+    ("REG_R15", 15),
+];
+
+const NO_VMCS: &str =
+    "KVM doesn't show the VMCS or VMCB to user space; EXITNAME says why it exited";
+const MONITOR: &str = "it is a value inside VMware's monitor";
+const VMKERNEL: &str = "it is a value inside VMware's vmkernel";
+
+/// Variables of `VProbes` that can't be had, and why. A name that ends in `_` stands for all that
+/// begin so.
+pub(super) const MISSING: &[(&str, &str)] = &[
+    ("TSC_HZ", "hooks aren't told the frequency of the vCPU's counter"),
+    ("RDTSC", "the host's counter isn't read; TSC is the guest's"),
+    ("SMM", "the machine has no system management mode"),
+    ("BRCNT", "it counts branches of VMware's record and replay"),
+    ("ISVMM", MONITOR),
+    ("SELSTATE", MONITOR),
+    ("HVSTATE", MONITOR),
+    ("EMULATION_MODE", MONITOR),
+    ("APICREGS", MONITOR),
+    ("MEMSCHED_ADDR", VMKERNEL),
+    ("WORLDID", VMKERNEL),
+    ("PCPU", VMKERNEL),
+    ("PRDA_ADDR", VMKERNEL),
+    ("VMCS_", NO_VMCS),
+    ("VMCB_", NO_VMCS),
+    ("VT_", "it is a field for getvmcs, which KVM doesn't have"),
+];
+
 /// Why a variable that `VProbes` has can't be read here.
 pub(super) fn missing(name: &str) -> Option<&'static str> {
-    match name {
-        "TSC_HZ" | "PTSC" | "RDTSC" => Some("not available yet; TSC reads the guest's counter"),
-        "SMM" => Some("KVM guests of jitterbug have no system management mode"),
-        "BRCNT" => Some("it counts branches of VMware's record and replay"),
-        "ISVMM" | "SELSTATE" | "HVSTATE" | "EMULATION_MODE" | "MEMSCHED_ADDR" | "WORLDID"
-        | "PCPU" | "PRDA_ADDR" => Some("it is a value inside VMware's monitor or vmkernel"),
-        "APICREGS" | "NULL" => Some("not available yet"),
-        _ if name.starts_with("VMCS_") || name.starts_with("VMCB_") => {
-            Some("KVM doesn't show the VMCS or VMCB to user space")
-        }
-        _ if name.starts_with("REG_R") || name.starts_with("VT_") => {
-            Some("it is for getgpr and getvmcs, which are not available yet")
-        }
-        _ => None,
-    }
+    let is = |known: &str| name == known || known.ends_with('_') && name.starts_with(known);
+    MISSING.iter().find(|(known, _)| is(known)).map(|(_, reason)| *reason)
 }

@@ -1,72 +1,124 @@
 //! Tree to program: names, types, arity, formats. It reports as much as it can find in one go.
 
+mod aggregate;
+mod define;
 mod expression;
+mod function;
+mod guest;
 mod operand;
 mod print;
 mod top;
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
+use crate::aggregate::Kind;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::ir::{IntegerSlot, Place, Program, StringSlot};
-use crate::source::{Source, Span};
+use crate::front::{Environment, MAX_ERRORS};
+use crate::ir::{
+    AggregateSlot, BagSlot, FunctionSlot, IntegerSlot, Place, Program, StringSlot, Type,
+};
+use crate::point::Scope;
+use crate::source::Span;
 
 use super::dialect::Dialect;
+use super::infer::{self, Signature};
 use super::tree::{Node, NodeKind};
 
-/// After so many errors the rest is not worth reading.
-const MAX_ERRORS: usize = 20;
-
-/// Checks the top-level forms of scripts that share their names.
-pub fn check(
-    sources: &Arc<[Source]>,
-    forms: &[Node],
-    dialect: Dialect,
-) -> (Option<Program>, Vec<Diagnostic>) {
+/// Checks the top-level forms of scripts that share their names, and adds them to a program.
+pub fn check(forms: &[Node], environment: &Environment, program: &mut Program) -> Vec<Diagnostic> {
     let mut checker = Checker {
-        dialect,
+        dialect: environment.dialect,
+        scope: environment.scope,
         variables: BTreeMap::new(),
+        aggregates: BTreeMap::new(),
+        parameters: Vec::new(),
+        signatures: Vec::new(),
         reported: HashSet::new(),
         diagnostics: Vec::new(),
         errors: 0,
-        program: Program {
-            probes: Vec::new(),
-            integers: Vec::new(),
-            strings: Vec::new(),
-            places: Vec::new(),
-            sources: Arc::clone(sources),
-        },
+        program,
     };
-    // Probes come last, so that a variable may be defined behind them or in a later script.
-    let probes: Vec<top::ProbeForm> = forms.iter().filter_map(|form| checker.top(form)).collect();
+    // Bodies come last, so that a name may be defined behind them or in a later script.
+    let mut functions = Vec::new();
+    let mut probes = Vec::new();
+    for form in forms {
+        match checker.top(form) {
+            Some(top::Body::Probe(probe)) => probes.push(probe),
+            Some(top::Body::Function(function)) => functions.push(function),
+            None => {}
+        }
+    }
+    let bodies: Vec<&[Node]> = probes.iter().map(|probe| probe.body).collect();
+    checker.signatures = infer::signatures(&functions, &bodies, &checker.variables);
+    for (index, function) in functions.iter().enumerate() {
+        checker.function(index, function);
+    }
     for probe in &probes {
         checker.probe(probe);
     }
-    checker.finish()
+    if checker.is_full() {
+        let more = Diagnostic::general("there are more errors, which are not shown");
+        checker.diagnostics.push(more);
+    }
+    checker.diagnostics
 }
 
-/// A variable of the script.
+/// What a name of the script stands for.
 #[derive(Clone, Copy)]
-enum Slot {
+pub(super) enum Slot {
     Integer(IntegerSlot),
     Str(StringSlot),
+    Aggregate(AggregateSlot),
+    Bag(BagSlot),
+    Function(FunctionSlot),
 }
 
-struct Variable {
-    slot: Slot,
+impl Slot {
+    /// What it is, for messages.
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Integer(_) => "an integer",
+            Self::Str(_) => "a string",
+            Self::Aggregate(_) => "an aggregate",
+            Self::Bag(_) => "a bag",
+            Self::Function(_) => "a function",
+        }
+    }
+}
+
+pub(super) struct Variable {
+    pub(super) slot: Slot,
     span: Span,
 }
 
-struct Checker {
+/// A `defun` form whose body is checked when every definition is known.
+pub(super) struct FunctionForm<'a> {
+    pub(super) name: &'a str,
+    pub(super) parameters: Vec<(&'a str, Span)>,
+    pub(super) body: &'a [Node],
+}
+
+/// How an aggregate is used, as its first use says.
+struct Usage {
+    kind: Kind,
+    stack: Option<usize>,
+    span: Span,
+}
+
+struct Checker<'a> {
     dialect: Dialect,
+    scope: Scope<'a>,
     /// Sorted, so that of two suggestions that are equally near the same one is made each time.
     variables: BTreeMap<String, Variable>,
+    aggregates: BTreeMap<usize, Usage>,
+    /// The parameters of the function that is checked.
+    parameters: Vec<(String, Type)>,
+    signatures: Vec<Signature>,
     /// Unknown names that were reported already.
     reported: HashSet<String>,
     diagnostics: Vec<Diagnostic>,
     errors: usize,
-    program: Program,
+    program: &'a mut Program,
 }
 
 /// A list whose head is a name.
@@ -80,7 +132,7 @@ struct Call<'a> {
     arguments: &'a [Node],
 }
 
-impl Checker {
+impl Checker<'_> {
     fn report(&mut self, diagnostic: Diagnostic) {
         if diagnostic.severity == Severity::Error {
             self.errors += 1;
@@ -108,7 +160,7 @@ impl Checker {
     }
 
     /// Reads a list as a call; an error if it isn't one.
-    fn call<'a>(&mut self, span: Span, list: &'a [Node], expected: &str) -> Option<Call<'a>> {
+    fn call<'b>(&mut self, span: Span, list: &'b [Node], expected: &str) -> Option<Call<'b>> {
         match list {
             [Node { span: head, kind: NodeKind::Word(name) }, arguments @ ..] => {
                 Some(Call { span, name, head: *head, arguments })
@@ -119,25 +171,6 @@ impl Checker {
                 self.fail(Diagnostic::error(other.span, problem, expected))
             }
         }
-    }
-
-    fn finish(mut self) -> (Option<Program>, Vec<Diagnostic>) {
-        if self.is_full() {
-            self.diagnostics
-                .push(Diagnostic::general("there are more errors, which are not shown"));
-        }
-        if self.errors == 0 && self.program.probes.is_empty() {
-            self.report(
-                Diagnostic::general("there is no probe in this script, so nothing would ever run")
-                    .with_help("add a form such as (vprobe VMM1Hz (printf \"%d\\n\" VCPUID))"),
-            );
-        }
-        // Definitions are checked before probes; the reader wants to go through the file once.
-        self.diagnostics.sort_by_key(|diagnostic| {
-            diagnostic.span.map_or((u32::MAX, 0), |span| (span.source, span.start))
-        });
-        let program = (self.errors == 0).then_some(self.program);
-        (program, self.diagnostics)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The names of VP: what this version runs, and what it knows but doesn't run yet.
+//! The names of VP: what runs, and what is refused and why.
 
 use crate::ir::Operator;
 
@@ -9,8 +9,10 @@ pub enum Head {
     Top(Top),
     /// A form or function that has a value.
     Value(Value),
-    /// VP has it; this version doesn't run it yet. The text says what it is.
-    NotYet(&'static str),
+    /// A function that scripts define for their guest's system; it isn't built in.
+    Preload,
+    /// VP has it, and it can't be had here; the text says why.
+    Never(&'static str),
 }
 
 /// Forms outside probes.
@@ -20,6 +22,9 @@ pub enum Top {
     Version,
     DefInteger,
     DefString,
+    DefAggr,
+    DefBag,
+    Defun,
     Vprobe,
 }
 
@@ -33,6 +38,29 @@ pub enum Value {
     Do,
     Printf,
     GuestStack,
+    Aggr,
+    LogAggr,
+    ClearAggr,
+    BagInsert,
+    BagRemove,
+    Sprintf,
+    LogStr,
+    LogInt,
+    Strcmp,
+    GetGuest,
+    GetGuestStr,
+    GetGuestPhys,
+    GetGuestPhysStr,
+    GetSystemTime,
+    Exit,
+    Unload,
+    OffAtRet,
+    OffAtSeg,
+    OffAtStrcpy,
+    GetGpr,
+    ReadMsr,
+    SymName,
+    Assert,
     And,
     Or,
     Not,
@@ -54,9 +82,6 @@ pub fn values() -> impl Iterator<Item = &'static str> {
 pub fn tops() -> impl Iterator<Item = &'static str> {
     TABLE.iter().filter(|(_, head)| matches!(head, Head::Top(_))).map(|(name, _)| *name)
 }
-
-const FORM: Head = Head::NotYet("form");
-const FUNCTION: Head = Head::NotYet("function");
 
 const fn fold(operator: Operator) -> Head {
     Head::Value(Value::Fold(operator))
@@ -104,43 +129,65 @@ const TABLE: &[(&str, Head)] = &[
     (">=", fold(Operator::GreaterOrEqual)),
     ("==", fold(Operator::Equal)),
     ("!=", fold(Operator::NotEqual)),
-    ("defaggr", FORM),
-    ("defbag", FORM),
-    ("defun", FORM),
-    ("aggr", FORM),
-    ("logaggr", FORM),
-    ("clearaggr", FORM),
-    ("baginsert", FORM),
-    ("bagremove", FORM),
-    ("sprintf", FUNCTION),
-    ("logstr", FUNCTION),
-    ("logint", FUNCTION),
-    ("strcmp", FUNCTION),
-    ("getguest", FUNCTION),
-    ("getgueststr", FUNCTION),
-    ("getguestphys", FUNCTION),
-    ("getguestphysstr", FUNCTION),
-    ("getsystemtime", FUNCTION),
-    ("exit", FUNCTION),
-    ("offatret", FUNCTION),
-    ("offatseg", FUNCTION),
-    ("offatstrcpy", FUNCTION),
-    ("curpid", FUNCTION),
-    ("curprocname", FUNCTION),
-    ("syscname", FUNCTION),
-    ("getvmcs", FUNCTION),
-    ("getgpr", FUNCTION),
-    ("assert", FUNCTION),
-    ("worldtovmid", FUNCTION),
-    ("schedtrace", FUNCTION),
-    ("vmwstack", FUNCTION),
-    ("getvmw", FUNCTION),
-    ("getvmwstr", FUNCTION),
-    ("readpmc", FUNCTION),
-    ("readmsr", FUNCTION),
-    ("getmeminfo", FUNCTION),
-    ("suspendvm", FUNCTION),
-    ("delayus", FUNCTION),
-    ("livecore", FUNCTION),
-    ("fatalPSOD", FUNCTION),
+    ("defaggr", Head::Top(Top::DefAggr)),
+    ("defbag", Head::Top(Top::DefBag)),
+    ("defun", Head::Top(Top::Defun)),
+    ("aggr", Head::Value(Value::Aggr)),
+    ("logaggr", Head::Value(Value::LogAggr)),
+    ("clearaggr", Head::Value(Value::ClearAggr)),
+    ("baginsert", Head::Value(Value::BagInsert)),
+    ("bagremove", Head::Value(Value::BagRemove)),
+    ("sprintf", Head::Value(Value::Sprintf)),
+    ("logstr", Head::Value(Value::LogStr)),
+    ("logint", Head::Value(Value::LogInt)),
+    ("strcmp", Head::Value(Value::Strcmp)),
+    ("getguest", Head::Value(Value::GetGuest)),
+    ("getgueststr", Head::Value(Value::GetGuestStr)),
+    ("getguestphys", Head::Value(Value::GetGuestPhys)),
+    ("getguestphysstr", Head::Value(Value::GetGuestPhysStr)),
+    ("getsystemtime", Head::Value(Value::GetSystemTime)),
+    ("exit", Head::Value(Value::Exit)),
+    ("offatret", Head::Value(Value::OffAtRet)),
+    ("offatseg", Head::Value(Value::OffAtSeg)),
+    ("offatstrcpy", Head::Value(Value::OffAtStrcpy)),
+    ("getgpr", Head::Value(Value::GetGpr)),
+    ("readmsr", Head::Value(Value::ReadMsr)),
+    ("assert", Head::Value(Value::Assert)),
+    ("unload", Head::Value(Value::Unload)),
+    ("symname", Head::Value(Value::SymName)),
+    ("curpid", Head::Preload),
+    ("curprocname", Head::Preload),
+    ("syscname", Head::Never("it needs VMware's table of a guest's system calls")),
+    ("getvmcs", Head::Never("KVM doesn't show the VMCS to user space")),
+    ("worldtovmid", Head::Never(VMKERNEL)),
+    ("schedtrace", Head::Never(VMKERNEL)),
+    ("vmwstack", Head::Never(MONITOR)),
+    ("getvmw", Head::Never(MONITOR)),
+    ("getvmwstr", Head::Never(MONITOR)),
+    ("readpmc", Head::Never("KVM doesn't show the guest's performance counters to user space")),
+    ("getmeminfo", Head::Never(VMKERNEL)),
+    ("suspendvm", Head::Never(DESTRUCTIVE)),
+    ("delayus", Head::Never(DESTRUCTIVE)),
+    ("livecore", Head::Never(DESTRUCTIVE)),
+    ("fatalPSOD", Head::Never(VMKERNEL)),
 ];
+
+const VMKERNEL: &str = "there is no vmkernel below this machine";
+const MONITOR: &str = "it looks into VMware's own monitor";
+const DESTRUCTIVE: &str = "it changes what the guest does, and probes only look";
+
+/// Words that jitterbug has added. A script may define the same names.
+const ADDED: &[&str] = &["unload", "symname", "readmsr", "getgpr", "assert"];
+
+/// Whether a script may not define this name.
+pub fn is_reserved(name: &str) -> bool {
+    !ADDED.contains(&name) && !matches!(head(name), None | Some(Head::Preload))
+}
+
+/// Every name, for the documentation's table.
+pub fn all() -> impl Iterator<Item = (&'static str, Head)> {
+    TABLE.iter().copied()
+}
+
+/// How an aggregate's value is kept, by the word around it: `(aggr A () () (hist value))`.
+pub const AGGREGATIONS: &[&str] = &["count", "sum", "avg", "min", "max", "stddev", "hist", "lhist"];

@@ -1,7 +1,7 @@
 //! Expressions: forms with a value, and calls.
 
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Expression, Integer, Operator, Str};
+use crate::ir::{Expression, Integer, Operator, Scan, Space, Statement, Str};
 use crate::suggest::nearest;
 
 use super::super::tree::{Node, NodeKind};
@@ -17,10 +17,10 @@ pub(super) enum Use {
     Dropped,
 }
 
-impl Checker {
+impl Checker<'_> {
     /// An expression whose value is dropped.
-    pub(super) fn statement(&mut self, node: &Node) -> Option<Expression> {
-        self.expression(node, Use::Dropped)
+    pub(super) fn statement(&mut self, node: &Node) -> Option<Statement> {
+        self.expression(node, Use::Dropped).map(Statement::Evaluate)
     }
 
     /// An expression of either type.
@@ -31,7 +31,8 @@ impl Checker {
         match &node.kind {
             NodeKind::Integer(value) => Some(Expression::Integer(Integer::Constant(*value))),
             NodeKind::Literal(literal) => {
-                Some(Expression::Str(Str::Constant(self.text(literal, node.span)?)))
+                let text = self.text(literal, node.span)?;
+                Some(Expression::Str(Str::Constant(text.as_bytes().into())))
             }
             NodeKind::Word(word) => self.name(word, node.span),
             NodeKind::List(list) => {
@@ -42,9 +43,16 @@ impl Checker {
     }
 
     fn value(&mut self, call: &Call, usage: Use) -> Option<Expression> {
+        if let Some(function) = self.function_named(call.name) {
+            return self.call_function(call, function);
+        }
         let value = match vocabulary::head(call.name) {
             Some(Head::Value(value)) => value,
-            Some(Head::NotYet(what)) => return self.not_yet(call, what),
+            Some(Head::Preload) => return self.preload(call),
+            Some(Head::Never(reason)) => {
+                let problem = format!("{} is not available: {reason}", call.name);
+                return self.fail(Diagnostic::error(call.head, problem, "not available"));
+            }
             Some(Head::Top(_)) => {
                 let problem = format!("{} can't stand inside a probe", call.name);
                 return self.fail(Diagnostic::error(call.head, problem, "expected an expression"));
@@ -55,9 +63,41 @@ impl Checker {
             Value::Do => return self.sequence(call, usage),
             Value::Cond => return self.cond(call, usage),
             Value::SetStr => return self.set_string(call).map(Expression::Str),
+            Value::SymName => {
+                let address = self.single(call)?;
+                return Some(Expression::Str(Str::SymbolName(address)));
+            }
             Value::SetInt => self.set_integer(call),
             Value::Printf => self.printf(call),
+            Value::Sprintf => self.sprintf(call),
+            Value::LogStr => self.log(call, true),
+            Value::LogInt => self.log(call, false),
+            Value::Assert => self.assert(call),
+            Value::Strcmp => self.compare(call),
             Value::GuestStack => self.guest_stack(call),
+            Value::GetGuest => self.get_guest(call, Space::Linear),
+            Value::GetGuestPhys => self.get_guest(call, Space::Physical),
+            Value::GetGuestStr => self.get_guest_string(call, Space::Linear),
+            Value::GetGuestPhysStr => self.get_guest_string(call, Space::Physical),
+            Value::GetSystemTime => self.system_time(call),
+            Value::OffAtRet => self.scan(call, Scan::Return),
+            Value::OffAtSeg => self.scan(call, Scan::Segment),
+            Value::OffAtStrcpy => self.scan(call, Scan::Source),
+            Value::GetGpr => {
+                let number = self.single(call)?;
+                Some(Integer::GeneralRegister(number, self.place(call.span)))
+            }
+            Value::ReadMsr => {
+                let number = self.single(call)?;
+                Some(Integer::ModelRegister(number, self.place(call.span)))
+            }
+            Value::Exit => self.ending(call, Statement::Exit),
+            Value::Unload => self.ending(call, Statement::Unload),
+            Value::Aggr => self.aggregate(call),
+            Value::LogAggr => self.on_aggregate(call, Integer::LogAggregate),
+            Value::ClearAggr => self.on_aggregate(call, Integer::ClearAggregate),
+            Value::BagInsert => self.bag_insert(call),
+            Value::BagRemove => self.bag_remove(call),
             Value::And => self.integers(call, 2).map(Integer::And),
             Value::Or => self.integers(call, 2).map(Integer::Or),
             Value::Not => self.single(call).map(Integer::Not),
@@ -68,15 +108,20 @@ impl Checker {
     }
 
     fn unknown_head<T>(&mut self, call: &Call) -> Option<T> {
-        if self.variables.contains_key(call.name) {
+        if self.what_is(call.name).is_some() {
             let problem = format!("{} is a variable, so it can't be called", call.name);
             return self.fail(
                 Diagnostic::error(call.head, problem, "expected a form, function or operator")
                     .with_help(format!("write {} without parentheses for its value", call.name)),
             );
         }
-        let near = nearest(call.name, vocabulary::values());
-        self.unknown(call.name, call.head, "expected a form, function or operator", near)
+        let functions = self.variables.iter().filter(|(_, v)| matches!(v.slot, Slot::Function(_)));
+        let mut known: Vec<&str> = functions.map(|(name, _)| name.as_str()).collect();
+        for name in vocabulary::values() {
+            known.push(name);
+        }
+        let near = nearest(call.name, known).map(str::to_owned);
+        self.unknown(call.name, call.head, "expected a form, function or operator", near.as_deref())
     }
 
     fn sequence(&mut self, call: &Call, usage: Use) -> Option<Expression> {
@@ -107,7 +152,10 @@ impl Checker {
                 // Nobody looks at the value, so any will do.
                 Some((condition, value)) if usage == Use::Dropped => integers.push((
                     condition,
-                    Integer::Sequence(vec![value], Box::new(Integer::Constant(0))),
+                    Integer::Sequence(
+                        vec![Statement::Evaluate(value)],
+                        Box::new(Integer::Constant(0)),
+                    ),
                 )),
                 Some((condition, Expression::Str(value))) => strings.push((condition, value)),
                 None => complete = false,
@@ -158,13 +206,8 @@ impl Checker {
             return self.arity(call, "an integer variable and a value");
         };
         let value = self.integer(value);
-        match self.target(target, "an integer variable")? {
-            Slot::Integer(slot) => Some(Integer::Set(slot, Box::new(value?))),
-            Slot::Str(_) => self.fail(
-                Diagnostic::error(target.span, "this is a string", "expected an integer variable")
-                    .with_help("setstr assigns to a string"),
-            ),
-        }
+        let target = self.integer_target(target, "an integer variable")?;
+        Some(Integer::Set(target, Box::new(value?)))
     }
 
     fn set_string(&mut self, call: &Call) -> Option<Str> {
@@ -172,25 +215,15 @@ impl Checker {
             return self.arity(call, "a string variable and a value");
         };
         let value = self.string(value);
-        match self.target(target, "a string variable")? {
-            Slot::Str(slot) => Some(Str::Set(slot, Box::new(value?))),
-            Slot::Integer(_) => self.fail(
-                Diagnostic::error(target.span, "this is an integer", "expected a string variable")
-                    .with_help("setint assigns to an integer"),
-            ),
-        }
+        let target = self.string_target(target, "a string variable")?;
+        Some(Str::Set(target, Box::new(value?)))
     }
 
-    fn guest_stack(&mut self, call: &Call) -> Option<Integer> {
-        let [target] = call.arguments else { return self.arity(call, "a string variable") };
-        match self.target(target, "a string variable")? {
-            Slot::Str(slot) => Some(Integer::GuestStack(slot, self.place(call.span))),
-            Slot::Integer(_) => self.fail(Diagnostic::error(
-                target.span,
-                "this is an integer",
-                "expected a string variable that takes the stack",
-            )),
-        }
+    fn compare(&mut self, call: &Call) -> Option<Integer> {
+        let [a, b] = call.arguments else { return self.arity(call, "two strings") };
+        let a = self.string(a);
+        let b = self.string(b)?;
+        Some(Integer::Compare(Box::new(a?), Box::new(b)))
     }
 
     fn fold(&mut self, call: &Call, operator: Operator) -> Option<Integer> {

@@ -1,19 +1,19 @@
 //! What stands in the places of a form: values of a type, names, strings.
 
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Expression, Integer, Str};
+use crate::ir::{Expression, Integer, IntegerTarget, Str, StringTarget, Type};
 use crate::source::Span;
 use crate::suggest::nearest;
 use crate::text::Text;
 use crate::variable::{self, Builtin};
 
 use super::super::parser::looks_like_number;
-use super::super::tree::{Literal, Node, NodeKind};
+use super::super::tree::{Literal, Node};
 use super::super::vocabulary;
 use super::expression::Use;
 use super::{Call, Checker, Slot};
 
-impl Checker {
+impl Checker<'_> {
     /// An expression that must be an integer.
     pub(super) fn integer(&mut self, node: &Node) -> Option<Integer> {
         match self.expression(node, Use::Taken)? {
@@ -50,35 +50,60 @@ impl Checker {
         self.integer(operand).map(Box::new)
     }
 
-    /// The variable that something is assigned to.
-    pub(super) fn target(&mut self, node: &Node, expected: &str) -> Option<Slot> {
-        let label = format!("expected {expected}");
-        let NodeKind::Word(name) = &node.kind else {
-            return self.fail(Diagnostic::error(node.span, "this can't be assigned to", label));
-        };
-        if let Some(variable) = self.variables.get(name) {
-            return Some(variable.slot);
+    /// The parameter of this name.
+    fn parameter(&self, name: &str) -> Option<(u32, Type)> {
+        let at = self.parameters.iter().position(|(known, _)| known == name)?;
+        self.parameters.get(at).map(|(_, known)| (at as u32, *known))
+    }
+
+    /// The integer variable or parameter of this name.
+    pub(super) fn integer_named(&self, name: &str) -> Option<IntegerTarget> {
+        match (self.parameter(name), self.variables.get(name).map(|variable| variable.slot)) {
+            (Some((local, Type::Integer)), _) => Some(IntegerTarget::Local(local)),
+            (None, Some(Slot::Integer(slot))) => Some(IntegerTarget::Variable(slot)),
+            _ => None,
         }
-        if variable::find(name).is_some() {
-            let problem = format!("{name} is built in and can't be assigned to");
-            return self.fail(Diagnostic::error(node.span, problem, label));
+    }
+
+    /// The string variable or parameter of this name.
+    pub(super) fn string_named(&self, name: &str) -> Option<StringTarget> {
+        match (self.parameter(name), self.variables.get(name).map(|variable| variable.slot)) {
+            (Some((local, Type::Str)), _) => Some(StringTarget::Parameter(local)),
+            (None, Some(Slot::Str(slot))) => Some(StringTarget::Variable(slot)),
+            _ => None,
         }
-        let near = nearest(name, self.variables.keys().map(String::as_str)).map(str::to_owned);
-        self.unknown(name, node.span, &label, near.as_deref())
+    }
+
+    /// What a name of the script stands for, in words.
+    pub(super) fn what_is(&self, name: &str) -> Option<&'static str> {
+        match self.parameter(name) {
+            Some((_, Type::Integer)) => Some("an integer"),
+            Some((_, Type::Str)) => Some("a string"),
+            None => self.variables.get(name).map(|variable| variable.slot.describe()),
+        }
     }
 
     /// A name as a value.
     pub(super) fn name(&mut self, name: &str, span: Span) -> Option<Expression> {
-        match self.variables.get(name).map(|variable| variable.slot) {
-            Some(Slot::Integer(slot)) => return Some(Expression::Integer(Integer::Variable(slot))),
-            Some(Slot::Str(slot)) => return Some(Expression::Str(Str::Variable(slot))),
-            None => {}
+        if let Some(target) = self.integer_named(name) {
+            return Some(Expression::Integer(Integer::Get(target)));
+        }
+        if let Some(target) = self.string_named(name) {
+            return Some(Expression::Str(Str::Get(target)));
+        }
+        if let Some(what) = self.what_is(name) {
+            let problem = format!("{name} is {what}, which has no value by itself");
+            return self.fail(Diagnostic::error(span, problem, "expected a variable"));
         }
         match variable::find(name) {
             Some(Builtin::Integer(variable)) => {
                 let place = self.place(span);
                 return Some(Expression::Integer(Integer::Builtin(variable, place)));
             }
+            Some(Builtin::Constant(value)) => {
+                return Some(Expression::Integer(Integer::Constant(value)));
+            }
+            Some(Builtin::ExitName) => return Some(Expression::Str(Str::ExitName)),
             Some(Builtin::ProbeName) => return Some(Expression::Str(Str::ProbeName)),
             Some(Builtin::Missing(reason)) => {
                 let problem = format!("variable {name} is not available: {reason}");

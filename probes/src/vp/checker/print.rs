@@ -1,24 +1,83 @@
 //! printf: its format against its arguments.
 
 use crate::diagnostic::Diagnostic;
-use crate::format::{self, Conversion, Part};
-use crate::ir::{Integer, Piece};
+use crate::format::{self, Conversion, Kind, Part};
+use crate::ir::{Expression, Integer, Piece, Statement};
 use crate::source::Span;
 
 use super::super::dialect::{Dialect, lost_newline};
 use super::super::tree::{Literal, Node, NodeKind};
 use super::{Call, Checker};
 
-impl Checker {
+impl Checker<'_> {
     pub(super) fn printf(&mut self, call: &Call) -> Option<Integer> {
         let [format, arguments @ ..] = call.arguments else {
             return self.arity(call, "a format");
         };
+        self.formatted(call, format, arguments).map(Integer::Print)
+    }
+
+    /// `(sprintf VARIABLE FORMAT ...)`.
+    pub(super) fn sprintf(&mut self, call: &Call) -> Option<Integer> {
+        let [target, format, arguments @ ..] = call.arguments else {
+            return self.arity(call, "a string variable and a format");
+        };
+        let pieces = self.formatted(call, format, arguments);
+        let target = self.string_target(target, "a string variable that takes the text")?;
+        Some(Integer::Format(target, pieces?))
+    }
+
+    /// `(assert CONDITION [FORMAT ...])`: if it doesn't hold, prints where, and what was asked for,
+    /// and cancels the firing.
+    pub(super) fn assert(&mut self, call: &Call) -> Option<Integer> {
+        let [condition, message @ ..] = call.arguments else {
+            return self.arity(call, "a condition, and a format if you like");
+        };
+        let condition = self.integer(condition);
+        let place = call.span.location(&self.program.sources);
+        let mut pieces = vec![Piece::Literal(format!("{place}: assertion failed").into_bytes())];
+        if let [format, arguments @ ..] = message {
+            pieces.push(Piece::Literal(b": ".to_vec()));
+            pieces.extend(self.formatted(call, format, arguments)?);
+        }
+        if !matches!(pieces.last(), Some(Piece::Literal(text)) if text.ends_with(b"\n")) {
+            pieces.push(Piece::Literal(b"\n".to_vec()));
+        }
+        let failed = vec![
+            Statement::Evaluate(Expression::Integer(Integer::Print(pieces))),
+            Statement::Raise(self.place(call.span)),
+        ];
+        let check = Statement::If(condition?, Vec::new(), failed);
+        Some(Integer::Sequence(vec![check], Box::new(Integer::Constant(1))))
+    }
+
+    /// `logstr` and `logint`.
+    pub(super) fn log(&mut self, call: &Call, is_text: bool) -> Option<Integer> {
+        let [value] = call.arguments else {
+            return self.arity(call, if is_text { "a string" } else { "an integer" });
+        };
+        let plain = |kind| Conversion {
+            kind,
+            left: false,
+            zero: false,
+            alternate: false,
+            width: 0,
+            bits: 64,
+        };
+        let piece = if is_text {
+            Piece::Str(plain(Kind::Text), self.string(value)?)
+        } else {
+            Piece::Integer(plain(Kind::Unsigned), self.integer(value)?)
+        };
+        Some(Integer::Print(vec![piece]))
+    }
+
+    fn formatted(&mut self, call: &Call, format: &Node, arguments: &[Node]) -> Option<Vec<Piece>> {
         let NodeKind::Literal(literal) = &format.kind else {
             return self.fail(
                 Diagnostic::error(
                     format.span,
-                    "printf's format must be a literal",
+                    format!("{}'s format must be a literal", call.name),
                     "expected a string in double quotes",
                 )
                 .with_help("print a string variable by (printf \"%s\" variable)"),
@@ -38,7 +97,7 @@ impl Checker {
         if self.dialect == Dialect::Lenient {
             self.repair(&mut parts, literal, format.span);
         }
-        self.pieces(call, parts, literal, format.span, arguments).map(Integer::Print)
+        self.pieces(call, parts, literal, format.span, arguments)
     }
 
     /// Makes a newline of an `n` that has lost its backslash, and says so.

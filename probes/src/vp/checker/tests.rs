@@ -6,7 +6,7 @@ use crate::{Diagnostics, ONE_GOOD_PROBE, Options, Script, Source, Style};
 
 fn refused(text: &str) -> Diagnostics {
     let options = Options::default();
-    match Script::load(&[Source::new("t", text)], &options) {
+    match Script::load(&[Source::new("t.vp", text)], &options) {
         Ok(_) => panic!("accepted: {text}"),
         Err(diagnostics) => diagnostics,
     }
@@ -87,7 +87,7 @@ fn errors_in_expressions() {
         ("printf", "printf is no variable", "4:1", "expected a value"),
         (
             "VMCS_EXIT_REASON",
-            "variable VMCS_EXIT_REASON is not available: KVM doesn't show the VMCS or VMCB to user space",
+            "variable VMCS_EXIT_REASON is not available: KVM doesn't show the VMCS or VMCB to user space; EXITNAME says why it exited",
             "4:1",
             "not available",
         ),
@@ -155,18 +155,18 @@ fn unknown_names_get_a_suggestion() {
 }
 
 #[test]
-fn what_vp_has_and_this_version_lacks_is_named() {
-    for name in
-        ["aggr", "logaggr", "baginsert", "getguest", "getgueststr", "sprintf", "logint", "exit"]
-    {
+fn what_can_not_be_had_is_refused_by_name_and_says_why() {
+    for (name, reason) in [
+        ("getvmcs", "KVM doesn't show the VMCS to user space"),
+        ("delayus", "it changes what the guest does, and probes only look"),
+        ("schedtrace", "there is no vmkernel below this machine"),
+    ] {
         let (message, ..) = body_error(&format!("({name} n)"));
-        assert!(message.ends_with("that this version doesn't run yet"), "{message}");
-        assert!(message.starts_with(name), "{message}");
+        assert_eq!(message, format!("{name} is not available: {reason}"));
     }
-    for form in ["(defaggr a 1 0)", "(defbag b 16)", "(defun f (a) a)"] {
-        let message = refused(form).iter().next().expect("an error").message.clone();
-        assert!(message.ends_with("is a VP form that this version doesn't run yet"), "{message}");
-    }
+    let (message, _, _, help) = body_error("(curpid)");
+    assert_eq!(message, "curpid isn't built in: it depends on the guest's system");
+    assert_eq!(help, "load a script beside this one that has (defun curpid () ...)");
 }
 
 #[test]
@@ -179,9 +179,10 @@ fn errors_outside_probes() {
         ("(vprobe VMM1Hz)", "this probe does nothing"),
         ("(vprobe 5 0)", "a number is no probe point"),
         (
-            "(vprobe VMX1Hz 0)",
-            "probe point VMX1Hz is not available: it belongs to VMware's VMX process; the VMM points fire on every vCPU",
+            "(vprobe SMM_SMIPre 0)",
+            "probe point SMM_SMIPre is not available: the machine has no system management mode",
         ),
+        ("(vprobe USEC:1 0)", "USEC:1 is no probe point: a period is at least 10µs"),
         ("(vprobe badProbeName 0)", "unknown probe point badProbeName"),
         ("(version \"2.0\")", "the script is written for VP 2.0"),
         ("(version x)", "this is no version"),
@@ -273,7 +274,7 @@ fn strict_vp_neither_repairs_nor_accepts_the_other_spelling() {
     let script = load_with("(vprobe VMM1Hz (printf \"%dn\" 1))", true);
     assert!(script.warnings().is_empty());
     let options = Options { strict: true, ..Options::default() };
-    let error = Script::load(&[Source::new("t", ONE_GOOD_PROBE)], &options).expect_err("VProbe");
+    let error = Script::load(&[Source::new("t.vp", ONE_GOOD_PROBE)], &options).expect_err("VProbe");
     let error = error.iter().next().expect("an error").clone();
     assert_eq!(error.message, "unknown form VProbe");
     assert_eq!(
@@ -287,7 +288,7 @@ fn strict_vp_neither_repairs_nor_accepts_the_other_spelling() {
 fn survive(text: &str) {
     for strict in [false, true] {
         let options = Options { strict, ..Options::default() };
-        let diagnostics = match Script::load(&[Source::new("t", text)], &options) {
+        let diagnostics = match Script::load(&[Source::new("t.vp", text)], &options) {
             Ok(script) => script.warnings().clone(),
             Err(diagnostics) => diagnostics,
         };

@@ -1,30 +1,39 @@
 //! The forms outside probes.
 
 use crate::diagnostic::Diagnostic;
-use crate::ir::{IntegerSlot, Probe, StringSlot};
-use crate::point::{NoPoint, Point};
+use crate::ir::{Frame, Function, Probe, Statement, Type};
+use crate::point::{self, Fixed, NoPoint, Point};
 use crate::source::Span;
 use crate::suggest::nearest;
-use crate::text::Text;
-use crate::variable;
 
 use super::super::dialect::{Dialect, is_vprobe_misspelt};
-use super::super::parser::looks_like_number;
 use super::super::tree::{Node, NodeKind};
 use super::super::vocabulary::{self, Head, Top};
-use super::{Call, Checker, Slot, Variable, describe};
+use super::{Call, Checker, FunctionForm, describe};
 
-/// A `vprobe` form whose body is checked when every definition is known.
-pub(super) struct ProbeForm<'a> {
-    point: Point,
-    span: Span,
-    body: &'a [Node],
+/// The most probes of a script. `VProbes` had 32.
+pub(crate) const MAX_PROBES: usize = 1024;
+
+/// What has a body that is checked when every definition is known.
+pub(super) enum Body<'a> {
+    Probe(ProbeForm<'a>),
+    Function(FunctionForm<'a>),
 }
 
-impl Checker {
+/// A `vprobe` form.
+pub(super) struct ProbeForm<'a> {
+    point: Point,
+    name: &'a str,
+    span: Span,
+    predicate: Option<&'a Node>,
+    pub(super) body: &'a [Node],
+}
+
+impl Checker<'_> {
     /// Checks a top-level form. A probe is only read as far as its point.
-    pub(super) fn top<'a>(&mut self, node: &'a Node) -> Option<ProbeForm<'a>> {
-        const EXPECTED: &str = "expected a form: version, definteger, defstring or vprobe";
+    pub(super) fn top<'a>(&mut self, node: &'a Node) -> Option<Body<'a>> {
+        const EXPECTED: &str = "expected a form: version, definteger, defstring, defaggr, defbag, \
+                                defun or vprobe";
         if self.is_full() {
             return None;
         }
@@ -45,11 +54,13 @@ impl Checker {
         }
         match vocabulary::head(call.name) {
             Some(Head::Top(Top::Vprobe)) => self.vprobe(&call),
+            Some(Head::Top(Top::Defun)) => self.define_function(&call).map(Body::Function),
             Some(Head::Top(Top::Version)) => self.version(&call),
             Some(Head::Top(Top::DefInteger)) => self.define_integer(&call),
             Some(Head::Top(Top::DefString)) => self.define_string(&call),
-            Some(Head::NotYet(what)) => self.not_yet(&call, what),
-            Some(Head::Value(_)) => {
+            Some(Head::Top(Top::DefAggr)) => self.define_aggregate(&call),
+            Some(Head::Top(Top::DefBag)) => self.define_bag(&call),
+            Some(Head::Value(_) | Head::Preload | Head::Never(_)) => {
                 let problem = format!("{} can't stand outside a probe", call.name);
                 self.fail(
                     Diagnostic::error(call.head, problem, EXPECTED)
@@ -64,13 +75,7 @@ impl Checker {
         }
     }
 
-    /// VP has it, and this version doesn't run it.
-    pub(super) fn not_yet<T>(&mut self, call: &Call, what: &str) -> Option<T> {
-        let problem = format!("{} is a VP {what} that this version doesn't run yet", call.name);
-        self.fail(Diagnostic::error(call.head, problem, "not available yet"))
-    }
-
-    fn vprobe<'a>(&mut self, call: &Call<'a>) -> Option<ProbeForm<'a>> {
+    fn vprobe<'a>(&mut self, call: &Call<'a>) -> Option<Body<'a>> {
         let [point, body @ ..] = call.arguments else {
             return self.fail(Diagnostic::error(
                 call.span,
@@ -86,19 +91,20 @@ impl Checker {
                 "expected a probe point such as VMM1Hz",
             ));
         };
-        let found = match Point::find(name) {
+        let found = match point::find(name, &self.scope) {
             Ok(found) => found,
             Err(error) => {
-                let points = Point::ALL.map(Point::name).join(", ");
-                let label = format!("expected one of {points}");
-                let diagnostic = Diagnostic::error(point.span, error.to_string(), label);
-                self.report(match error {
-                    NoPoint::Unknown { suggestion, .. } => diagnostic.suggesting(suggestion),
-                    NoPoint::Missing { .. } => diagnostic,
-                });
+                self.report(no_point(point.span, &error));
                 // Nothing is loaded now, but the body is still checked, to report its errors too.
-                Point::VmmLoad
+                Point::fixed(Fixed::VmmLoad)
             }
+        };
+        // Between two slashes stands what must hold for the probe to fire.
+        let (predicate, body) = match body {
+            [open, predicate, close, body @ ..] if is_slash(open) && is_slash(close) => {
+                (Some(predicate), body)
+            }
+            body => (None, body),
         };
         if body.is_empty() {
             return self.fail(Diagnostic::error(
@@ -107,13 +113,51 @@ impl Checker {
                 "expected an expression behind the probe point",
             ));
         }
-        Some(ProbeForm { point: found, span: call.span, body })
+        Some(Body::Probe(ProbeForm { point: found, name, span: call.span, predicate, body }))
     }
 
     /// Checks a probe's body.
     pub(super) fn probe(&mut self, form: &ProbeForm) {
+        self.parameters.clear();
+        let predicate = form.predicate.and_then(|node| self.integer(node));
         let body: Vec<_> = form.body.iter().filter_map(|node| self.statement(node)).collect();
-        self.program.probes.push(Probe { point: form.point, span: form.span, body });
+        if self.program.probes.len() >= MAX_PROBES {
+            let problem = format!("there are more than {MAX_PROBES} probes");
+            return self.report(Diagnostic::error(form.span, problem, "this one is too many"));
+        }
+        self.program.probes.push(Probe {
+            point: form.point,
+            name: form.name.into(),
+            span: form.span,
+            predicate,
+            body,
+            frame: Frame::default(),
+        });
+    }
+
+    /// Checks a function's body.
+    pub(super) fn function(&mut self, index: usize, form: &FunctionForm) {
+        let Some(signature) = self.signatures.get(index).cloned() else { return };
+        let names = form.parameters.iter().map(|(name, _)| (*name).to_owned());
+        self.parameters = names.zip(signature.parameters.iter().copied()).collect();
+        let Some((last, before)) = form.body.split_last() else { return };
+        let body: Vec<Statement> = before.iter().filter_map(|node| self.statement(node)).collect();
+        let result = match signature.result {
+            Type::Integer => self.integer(last).map(crate::ir::Expression::Integer),
+            Type::Str => self.string(last).map(crate::ir::Expression::Str),
+        };
+        self.parameters.clear();
+        // Its number must stay what it is, even if the script is not going to run.
+        let result =
+            result.unwrap_or(crate::ir::Expression::Integer(crate::ir::Integer::Constant(0)));
+        let integers = signature.parameters.len() as u32;
+        self.program.functions.push(Function {
+            name: form.name.into(),
+            parameters: signature.parameters,
+            body,
+            result,
+            frame: Frame { integers, strings: 0 },
+        });
     }
 
     fn version<T>(&mut self, call: &Call) -> Option<T> {
@@ -144,73 +188,22 @@ impl Checker {
             }
         }
     }
+}
 
-    fn define_integer<T>(&mut self, call: &Call) -> Option<T> {
-        const EXPECTED: &str = "expected (definteger NAME) or (definteger NAME NUMBER)";
-        let (name, value) = match call.arguments {
-            [name] => (name, 0),
-            [name, Node { kind: NodeKind::Integer(value), .. }] => (name, *value),
-            [_, other] => {
-                return self.fail(Diagnostic::error(
-                    other.span,
-                    format!("an integer can't begin as {}", describe(other)),
-                    "expected a number",
-                ));
-            }
-            _ => return self.fail(Diagnostic::error(call.span, "bad definition", EXPECTED)),
-        };
-        let slot = Slot::Integer(IntegerSlot(self.program.integers.len()));
-        self.define(name, slot)?;
-        self.program.integers.push(value);
-        None
-    }
+fn is_slash(node: &Node) -> bool {
+    matches!(&node.kind, NodeKind::Word(word) if word == "/")
+}
 
-    fn define_string<T>(&mut self, call: &Call) -> Option<T> {
-        const EXPECTED: &str = "expected (defstring NAME) or (defstring NAME \"TEXT\")";
-        let (name, value) = match call.arguments {
-            [name] => (name, Text::with_room()),
-            [name, Node { kind: NodeKind::Literal(literal), span }] => {
-                (name, self.text(literal, *span)?)
-            }
-            [_, other] => {
-                return self.fail(Diagnostic::error(
-                    other.span,
-                    format!("a string can't begin as {}", describe(other)),
-                    "expected a string in double quotes",
-                ));
-            }
-            _ => return self.fail(Diagnostic::error(call.span, "bad definition", EXPECTED)),
-        };
-        let slot = Slot::Str(StringSlot(self.program.strings.len()));
-        self.define(name, slot)?;
-        self.program.strings.push(value);
-        None
-    }
-
-    fn define(&mut self, node: &Node, slot: Slot) -> Option<()> {
-        let name = match &node.kind {
-            NodeKind::Word(name) if !looks_like_number(name) => name,
-            _ => {
-                let label = "expected a name";
-                return self.fail(Diagnostic::error(node.span, "this can't be a name", label));
-            }
-        };
-        if variable::find(name).is_some() {
-            let problem = format!("{name} is a built-in variable");
-            return self.fail(Diagnostic::error(node.span, problem, "expected another name"));
+/// What to say about a name that is no point.
+pub(crate) fn no_point(span: Span, error: &NoPoint) -> Diagnostic {
+    match error {
+        NoPoint::Unknown { suggestion, .. } => {
+            let label = "expected a probe point such as VMM1Hz, VMM:TIMER:10msec or In";
+            Diagnostic::error(span, error.to_string(), label).suggesting(*suggestion)
         }
-        if vocabulary::head(name).is_some() {
-            let problem = format!("{name} is a word of VP");
-            return self.fail(Diagnostic::error(node.span, problem, "expected another name"));
+        NoPoint::Missing { .. } => Diagnostic::error(span, error.to_string(), "not available"),
+        NoPoint::Malformed { .. } => {
+            Diagnostic::error(span, error.to_string(), "expected another name")
         }
-        if let Some(first) = self.variables.get(name) {
-            let first = first.span;
-            return self.fail(
-                Diagnostic::error(node.span, format!("{name} is defined twice"), "here again")
-                    .with_related(first, "first here"),
-            );
-        }
-        self.variables.insert(name.clone(), Variable { slot, span: node.span });
-        Some(())
     }
 }

@@ -1,0 +1,101 @@
+//! One vCPU's cells.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use super::{Cell, Kind};
+
+/// How much an aggregate may hold, for each vCPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Different keys.
+    pub keys: usize,
+    /// Bytes of keys and cells.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    /// 10,000 keys, and 8 MiB for long ones.
+    fn default() -> Self {
+        Self { keys: 10_000, bytes: 8 << 20 }
+    }
+}
+
+/// Cells by key.
+#[derive(Debug)]
+pub struct Table {
+    kind: Kind,
+    limits: Limits,
+    cells: HashMap<Box<[u8]>, Cell, RandomState>,
+    bytes: usize,
+    dropped: u64,
+    has_news: bool,
+}
+
+impl Table {
+    /// An empty one.
+    pub fn new(kind: Kind, limits: Limits) -> Self {
+        Self { kind, limits, cells: HashMap::default(), bytes: 0, dropped: 0, has_news: false }
+    }
+
+    /// Adds a value; `false` if there is no room for its key.
+    pub fn add(&mut self, key: &[u8], value: u64, stamp: u64) -> bool {
+        if let Some(cell) = self.cells.get_mut(key) {
+            cell.add(value, stamp);
+            self.has_news = true;
+            return true;
+        }
+        self.insert(key, value, stamp)
+    }
+
+    #[cold]
+    fn insert(&mut self, key: &[u8], value: u64, stamp: u64) -> bool {
+        let size = key.len() + self.cell_bytes();
+        if self.cells.len() >= self.limits.keys || self.bytes + size > self.limits.bytes {
+            self.dropped += 1;
+            return false;
+        }
+        self.bytes += size;
+        let mut cell = Cell::new(self.kind);
+        cell.add(value, stamp);
+        self.cells.insert(key.into(), cell);
+        self.has_news = true;
+        true
+    }
+
+    fn cell_bytes(&self) -> usize {
+        let buckets = match self.kind {
+            Kind::Histogram => 65,
+            Kind::Linear(linear) => linear.intervals() as usize + 2,
+            _ => 0,
+        };
+        size_of::<Cell>() + buckets * size_of::<u64>()
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Option<&Cell> {
+        self.cells.get(key)
+    }
+
+    pub(super) fn each(&self, mut call: impl FnMut(&[u8], &Cell)) {
+        self.cells.iter().for_each(|(key, cell)| call(key, cell));
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.cells.clear();
+        self.bytes = 0;
+        self.has_news = false;
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        self.has_news
+    }
+
+    pub(super) fn mark_printed(&mut self) {
+        self.has_news = false;
+    }
+}

@@ -1,0 +1,249 @@
+//! Programs to instructions: the frame of it. Expressions and statements are in their own files.
+
+use std::collections::HashMap;
+
+use super::{Code, Format, Op, Probe, Routine};
+use crate::ir::{Expression, Frame, Integer, Place, Program, Statement};
+use crate::variable::Variable;
+
+/// All of a program.
+pub(super) fn all(program: Program) -> Code {
+    let mut generator = Generator::default();
+    let mut functions = Vec::with_capacity(program.functions.len());
+    for function in &program.functions {
+        let parameters = function.parameters.len() as u32;
+        functions.push(generator.routine(parameters, function.frame, |generator| {
+            generator.in_function = true;
+            generator.statements(&function.body);
+            generator.returned(&function.result);
+        }));
+    }
+    let mut probes = Vec::with_capacity(program.probes.len());
+    for probe in program.probes {
+        let routine = generator.routine(0, probe.frame, |generator| {
+            generator.in_function = false;
+            generator.probe(probe.predicate.as_ref(), &probe.body);
+        });
+        probes.push(Probe { point: probe.point, name: probe.name, span: probe.span, routine });
+    }
+    Code {
+        ops: generator.ops,
+        blame: generator.blame,
+        probes,
+        functions,
+        variables: generator.variables,
+        texts: generator.texts,
+        formats: generator.formats,
+        integers: program.integers,
+        strings: program.strings,
+        aggregates: program.aggregates,
+        bags: program.bags,
+        places: program.places,
+        sources: program.sources,
+    }
+}
+
+/// A loop whose end isn't known yet.
+#[derive(Default)]
+pub(super) struct Loop {
+    /// Jumps to behind it.
+    pub(super) breaks: Vec<usize>,
+    /// Jumps to its step.
+    pub(super) continues: Vec<usize>,
+    /// How many `try`s were open when it began.
+    pub(super) tries: u32,
+}
+
+#[derive(Default)]
+pub(super) struct Generator {
+    pub(super) ops: Vec<Op>,
+    blame: Vec<Option<Place>>,
+    variables: Vec<Variable>,
+    texts: Vec<Box<[u8]>>,
+    /// Where each literal is in `texts`.
+    known_texts: HashMap<Box<[u8]>, u32>,
+    formats: Vec<Format>,
+    pub(super) loops: Vec<Loop>,
+    /// `try`s that are open in this routine.
+    pub(super) tries: u32,
+    pub(super) in_function: bool,
+    /// Operands that are on the stacks now, and the most that were.
+    depth: (u32, u32),
+    text_depth: (u32, u32),
+}
+
+impl Generator {
+    fn routine(&mut self, parameters: u32, frame: Frame, body: impl FnOnce(&mut Self)) -> Routine {
+        let entry = self.ops.len() as u32;
+        self.depth = (0, 0);
+        self.text_depth = (0, 0);
+        self.tries = 0;
+        self.loops.clear();
+        body(self);
+        Routine { entry, parameters, frame, depth: self.depth.1, text_depth: self.text_depth.1 }
+    }
+
+    fn probe(&mut self, predicate: Option<&Integer>, body: &[Statement]) {
+        if let Some(predicate) = predicate {
+            self.integer(predicate);
+            let pass = self.jump(Op::JumpUnlessZero);
+            self.op(Op::Filtered);
+            self.land(pass);
+        }
+        self.statements(body);
+        self.op(Op::Exit);
+    }
+
+    /// Leaves the routine with a value.
+    pub(super) fn returned(&mut self, value: &Expression) {
+        match value {
+            Expression::Integer(integer) => {
+                self.integer(integer);
+                self.op(Op::ReturnInteger);
+            }
+            Expression::Str(string) => {
+                self.string(string);
+                self.op(Op::ReturnString);
+            }
+        }
+    }
+
+    pub(super) fn op(&mut self, op: Op) {
+        self.put(op, None);
+    }
+
+    /// An instruction that can fail.
+    pub(super) fn blamed(&mut self, op: Op, place: Place) {
+        self.put(op, Some(place));
+    }
+
+    fn put(&mut self, op: Op, place: Option<Place>) {
+        let (integers, texts) = self.effect(op);
+        step(&mut self.depth, integers);
+        step(&mut self.text_depth, texts);
+        self.ops.push(op);
+        self.blame.push(place);
+    }
+
+    /// A jump whose aim isn't known yet.
+    pub(super) fn jump(&mut self, kind: fn(u32) -> Op) -> usize {
+        self.op(kind(u32::MAX));
+        self.ops.len() - 1
+    }
+
+    /// Where the next instruction will be.
+    pub(super) fn here(&self) -> u32 {
+        self.ops.len() as u32
+    }
+
+    /// Makes a jump lead here.
+    pub(super) fn land(&mut self, jump: usize) {
+        let here = self.here();
+        if let Some(Op::Jump(aim) | Op::JumpIfZero(aim) | Op::JumpUnlessZero(aim) | Op::Try(aim)) =
+            self.ops.get_mut(jump)
+        {
+            *aim = here;
+        }
+    }
+
+    /// Two branches that each leave a value meet again: only one of the values is there.
+    pub(super) fn forget_integer(&mut self) {
+        step(&mut self.depth, -1);
+    }
+
+    /// The same for strings.
+    pub(super) fn forget_text(&mut self) {
+        step(&mut self.text_depth, -1);
+    }
+
+    pub(super) fn text(&mut self, text: &[u8]) -> u32 {
+        if let Some(index) = self.known_texts.get(text) {
+            return *index;
+        }
+        let index = self.texts.len() as u32;
+        self.texts.push(text.into());
+        self.known_texts.insert(text.into(), index);
+        index
+    }
+
+    pub(super) fn variable(&mut self, variable: Variable) -> u32 {
+        let known = self.variables.iter().position(|other| other.name == variable.name);
+        known.unwrap_or_else(|| {
+            self.variables.push(variable);
+            self.variables.len() - 1
+        }) as u32
+    }
+
+    pub(super) fn format(&mut self, format: Format) -> u32 {
+        self.formats.push(format);
+        self.formats.len() as u32 - 1
+    }
+
+    /// How many integers and strings an instruction adds to the stacks. Where operands depend on a
+    /// shape or a function, what they take is left out: the bound is then higher, never lower.
+    fn effect(&self, op: Op) -> (i32, i32) {
+        match op {
+            Op::Constant(_)
+            | Op::Get(_)
+            | Op::GetLocal(_)
+            | Op::Duplicate
+            | Op::Builtin(_)
+            | Op::ReferVariable(_)
+            | Op::ReferLocal(_)
+            | Op::ReferTop
+            | Op::SystemTime
+            | Op::LogAggregate(_)
+            | Op::ClearAggregate(_) => (1, 0),
+            Op::Set(_)
+            | Op::SetLocal(_)
+            | Op::Drop
+            | Op::Binary(_)
+            | Op::JumpIfZero(_)
+            | Op::JumpUnlessZero(_)
+            | Op::ReturnInteger
+            | Op::BagInsert(_)
+            | Op::Scan(crate::ir::Scan::Source) => (-1, 0),
+            Op::Text(_)
+            | Op::GetText(_)
+            | Op::GetLocalText(_)
+            | Op::GetParameter(_)
+            | Op::EmptyText
+            | Op::ProbeName
+            | Op::ExitName
+            | Op::FaultName
+            | Op::FaultDescription
+            | Op::GuestStack => (0, 1),
+            Op::DropText | Op::Append | Op::ReturnString => (0, -1),
+            Op::Compare => (1, -2),
+            Op::SymbolName => (-1, 1),
+            Op::LoadText(_) => (-2, 1),
+            Op::Print(format) => {
+                let (integers, texts) = self.taken(format);
+                (1 - integers, -texts)
+            }
+            Op::Format(format) => {
+                let (integers, texts) = self.taken(format);
+                (-integers, 1 - texts)
+            }
+            // A string that a function yields, and what aggregates and calls take, is counted by
+            // who makes the instruction.
+            _ => (0, 0),
+        }
+    }
+
+    fn taken(&self, format: u32) -> (i32, i32) {
+        let format = self.formats.get(format as usize);
+        format.map_or((0, 0), |format| (format.integers as i32, format.texts as i32))
+    }
+
+    /// Corrects the depths after an instruction whose effect only its maker knows.
+    pub(super) fn adjust(&mut self, integers: i32, texts: i32) {
+        step(&mut self.depth, integers);
+        step(&mut self.text_depth, texts);
+    }
+}
+
+fn step((now, most): &mut (u32, u32), by: i32) {
+    *now = now.saturating_add_signed(by);
+    *most = (*most).max(*now);
+}

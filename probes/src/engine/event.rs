@@ -1,0 +1,21 @@
+//! What happened at a point.
+
+/// The arguments of a firing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Event {
+    /// `ARG0` to `ARG9`; what the point doesn't have is 0.
+    pub arguments: [u64; 10],
+    /// The kind of exit that the vCPU is at; empty at points that are no exits.
+    pub exit: &'static str,
+}
+
+impl Event {
+    /// An event with these arguments, of which ten count.
+    pub fn new(arguments: &[u64]) -> Self {
+        let mut event = Self::default();
+        for (slot, argument) in event.arguments.iter_mut().zip(arguments) {
+            *slot = *argument;
+        }
+        event
+    }
+}

@@ -1,0 +1,195 @@
+//! Names of points to points: old names, new names, and why a name is none.
+
+use std::time::Duration;
+
+use super::{Access, Address, Fixed, Mechanisms, Point, Scope, Timer, table};
+use crate::suggest::nearest;
+
+/// The shortest period of a timer; a vCPU that is stopped more often gets nowhere.
+const SHORTEST: Duration = Duration::from_micros(10);
+/// The longest: a year.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+/// The most bytes that a data point covers.
+const MAX_RANGE: u64 = 4096;
+
+/// Why a name is no probe point.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPoint {
+    /// `VProbes` or jitterbug has it, but not here.
+    #[error("probe point {name} is not available: {reason}")]
+    Missing {
+        /// The name.
+        name: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// It is a point's beginning, and the rest is wrong.
+    #[error("{name} is no probe point: {problem}")]
+    Malformed {
+        /// The name.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Nobody has it.
+    #[error("unknown probe point {name}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The point that looks most like it.
+        suggestion: Option<&'static str>,
+    },
+}
+
+type Result<T> = std::result::Result<T, NoPoint>;
+
+/// Looks a point up by its name in scripts, of any age.
+pub fn find(name: &str, scope: &Scope) -> Result<Point> {
+    if let Some(point) = fixed(name, scope)? {
+        return Ok(point);
+    }
+    if let Some(reason) = table::never(name) {
+        return Err(NoPoint::Missing { name: name.into(), reason });
+    }
+    if let Some(rest) = name.strip_prefix("USEC:") {
+        return timer(name, &format!("{rest}usec"), false, false);
+    }
+    for (prefix, machine) in [("VMM:", false), ("VMX:", true)] {
+        let Some(rest) = name.strip_prefix(prefix) else { continue };
+        if let Some(time) = rest.strip_prefix("TIMER:") {
+            return timer(name, time, false, machine);
+        }
+        if let Some(time) = rest.strip_prefix("PROFILE:") {
+            return timer(name, time, true, machine);
+        }
+        if let Some(point) = fixed(rest, scope)? {
+            return Ok(point);
+        }
+    }
+    for (prefix, access) in [("GUEST_READ:", Access::Read), ("GUEST_WRITE:", Access::Write)] {
+        if let Some(rest) = name.strip_prefix(prefix) {
+            return address(name, access, rest, scope);
+        }
+    }
+    if let Some(rest) = name.strip_prefix("GUEST:") {
+        let (word, tail) = rest.split_once(':').unwrap_or((rest, ""));
+        let access = Access::ALL.into_iter().find(|access| access.name() == word);
+        return match access {
+            Some(access) if !tail.is_empty() => address(name, access, tail, scope),
+            Some(_) => Err(malformed(name, "it has no address behind it".into())),
+            None => address(name, Access::Enter, rest, scope),
+        };
+    }
+    let suggestion = nearest(name, table::names());
+    Err(NoPoint::Unknown { name: name.into(), suggestion })
+}
+
+fn malformed(name: &str, problem: String) -> NoPoint {
+    NoPoint::Malformed { name: name.into(), problem }
+}
+
+fn fixed(name: &str, scope: &Scope) -> Result<Option<Point>> {
+    let timer =
+        |period, machine| Ok(Some(Point::Timer(Timer { period, sampling: false, machine })));
+    match name {
+        "VMM1Hz" => return timer(Duration::from_secs(1), false),
+        "VMM10Hz" => return timer(Duration::from_millis(100), false),
+        "VMX1Hz" => return timer(Duration::from_secs(1), true),
+        _ => {}
+    }
+    let Some(found) = Fixed::ALL.iter().find(|fixed| fixed.name() == name) else {
+        return Ok(None);
+    };
+    available(name, found.mechanism(), scope)?;
+    Ok(Some(Point::Fixed(*found)))
+}
+
+fn available(name: &str, mechanism: Mechanisms, scope: &Scope) -> Result<()> {
+    if scope.mechanisms.contains(mechanism) {
+        return Ok(());
+    }
+    Err(NoPoint::Missing { name: name.into(), reason: mechanism.lack() })
+}
+
+/// Reads `10msec`.
+fn timer(name: &str, time: &str, sampling: bool, machine: bool) -> Result<Point> {
+    let digits = time.find(|c: char| !c.is_ascii_digit()).unwrap_or(time.len());
+    let (number, unit) = time.split_at(digits);
+    let factor = match unit {
+        "sec" => 1_000_000,
+        "msec" => 1000,
+        "usec" => 1,
+        _ => {
+            let problem = "a period is a number with sec, msec or usec, such as 10msec";
+            return Err(malformed(name, problem.into()));
+        }
+    };
+    let microseconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    let period = microseconds.map(Duration::from_micros);
+    match period {
+        Some(period) if period < SHORTEST => {
+            Err(malformed(name, format!("a period is at least {SHORTEST:?}")))
+        }
+        Some(period) if period <= LONGEST => Ok(Point::Timer(Timer { period, sampling, machine })),
+        _ => Err(malformed(name, "a period is at most a year".into())),
+    }
+}
+
+/// Reads what follows `GUEST:ENTER:` and the like.
+fn address(name: &str, access: Access, rest: &str, scope: &Scope) -> Result<Point> {
+    available(name, access.mechanism(), scope)?;
+    let (place, tail) = match access {
+        Access::Offset | Access::Read | Access::Write => match rest.rsplit_once(':') {
+            Some((place, tail)) => (place, Some(tail)),
+            None => (rest, None),
+        },
+        _ => (rest, None),
+    };
+    let tail = match tail {
+        None => None,
+        Some(tail) => Some(number(tail).ok_or_else(|| {
+            malformed(name, format!("{tail} is no number; write for example 0x12"))
+        })?),
+    };
+    let start = resolve(name, place, scope)?;
+    let (start, length) = match (access, tail) {
+        (Access::Offset, None) => {
+            return Err(malformed(name, "it lacks the offset, such as :0x12".into()));
+        }
+        (Access::Offset, Some(offset)) => (start.wrapping_add(offset), 1),
+        (Access::Read | Access::Write, Some(length)) if !(1..=MAX_RANGE).contains(&length) => {
+            return Err(malformed(name, format!("a range has 1 to {MAX_RANGE} bytes")));
+        }
+        (Access::Read | Access::Write, length) => (start, length.unwrap_or(1)),
+        _ => (start, 1),
+    };
+    Ok(Point::Address(Address { access, start, length }))
+}
+
+fn resolve(name: &str, place: &str, scope: &Scope) -> Result<u64> {
+    if let Some(address) = number(place) {
+        return Ok(address);
+    }
+    let Some(symbols) = scope.symbols else {
+        return Err(malformed(
+            name,
+            format!("there are no symbols to look {place} up in; write the address"),
+        ));
+    };
+    symbols.address(place).ok_or_else(|| {
+        let near = symbols.nearest(place);
+        let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+        malformed(name, format!("{} has no symbol {place}{hint}", symbols.name()))
+    })
+}
+
+/// Reads a decimal or hexadecimal number.
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) if digits.starts_with(|c: char| c.is_ascii_hexdigit()) => {
+            u64::from_str_radix(digits, 16).ok()
+        }
+        None if text.starts_with(|c: char| c.is_ascii_digit()) => text.parse().ok(),
+        Some(_) | None => None,
+    }
+}

@@ -1,0 +1,76 @@
+//! Listings of symbols: Linux' `System.map` and `kallsyms`, and `WinDbg`'s `x module!*`.
+//!
+//! ```text
+//! ffffffff81000000 T _stext
+//! ffffffffc0001000 t init_module   [e1000]
+//! fffff800`02a5c1d0 nt!KeBugCheck = <no type information>
+//! 804d9ae0          nt!KeBugCheck = <no type information>
+//! ```
+
+use super::table::{Candidate, Kind, Table};
+
+/// The symbols in the order of the file.
+#[derive(Debug)]
+pub(super) struct Listing(Vec<Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    start: u64,
+    kind: Kind,
+    global: bool,
+    name: Box<str>,
+}
+
+impl Listing {
+    /// Reads a listing. A line that is none is an error only if no line is one.
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let entries: Vec<Entry> = text.lines().filter_map(entry).collect();
+        if entries.is_empty() {
+            return Err("neither an ELF file nor a listing of symbols, whose lines look like \
+                        'ffffffff81000000 T name' or '804d9ae0 module!name'"
+                .into());
+        }
+        if entries.iter().all(|entry| entry.start == 0) {
+            return Err("all its addresses are 0: the guest's kernel.kptr_restrict hides them \
+                        from who isn't root"
+                .into());
+        }
+        Ok(Self(entries))
+    }
+
+    pub(super) fn address(&self, name: &str) -> Option<u64> {
+        self.0.iter().find(|entry| &*entry.name == name).map(|entry| entry.start)
+    }
+
+    pub(super) fn table(&self, kind: Kind) -> Table {
+        let candidate = |entry| {
+            let Entry { start, global, name, .. }: &Entry = entry;
+            Candidate { start: *start, size: 0, section_end: u64::MAX, global: *global, name }
+        };
+        Table::of(self.0.iter().filter(|entry| entry.kind == kind).map(candidate).collect())
+    }
+}
+
+fn entry(line: &str) -> Option<Entry> {
+    let mut words = line.split_whitespace();
+    let (address, second) = (words.next()?, words.next()?);
+    // WinDbg prints the halves of an address with a backquote between them.
+    let digits: String = address.chars().filter(|&c| c != '`').collect();
+    if !digits.starts_with(|c: char| c.is_ascii_hexdigit()) {
+        return None;
+    }
+    let start = u64::from_str_radix(&digits, 16).ok()?;
+    if second.contains('!') {
+        return Some(Entry { start, kind: Kind::Function, global: true, name: second.into() });
+    }
+    let mut letters = second.chars();
+    let (letter, None) = (letters.next()?, letters.next()) else { return None };
+    let kind = match letter {
+        'T' | 't' | 'W' | 'w' | 'i' => Kind::Function,
+        'D' | 'd' | 'B' | 'b' | 'R' | 'r' | 'V' | 'v' | 'G' | 'g' | 'S' | 's' => Kind::Data,
+        // Undefined symbols, and absolute ones, which are offsets into per-CPU areas.
+        _ => return None,
+    };
+    let name = words.next()?.into();
+    Some(Entry { start, kind, global: letter.is_ascii_uppercase(), name })
+}
