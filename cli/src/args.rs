@@ -205,21 +205,34 @@ pub(crate) struct MachineArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ProbeArgs {
-    /// A VP script to run on every vCPU (may be given more than once)
+    /// A script to run on every vCPU, in VP (`.vp`) or Emmett (`.emt`) (may be given more than once)
     #[arg(long, value_name = "FILE")]
     pub(crate) probe: Vec<PathBuf>,
 
-    /// VP code to run on every vCPU
+    /// Code to run on every vCPU: VP if it begins with a parenthesis, else Emmett
     #[arg(short = 'e', value_name = "CODE")]
     pub(crate) code: Vec<String>,
+
+    /// Keep the last so many lines of each vCPU, and print them only if the guest hangs or dies
+    #[arg(long, value_name = "LINES", value_parser = lines)]
+    pub(crate) ring: Option<usize>,
 
     /// Take VP as its manual has it: no `VProbe` for `vprobe`, no repair of a lost backslash
     #[arg(long)]
     pub(crate) strict_vp: bool,
 
-    /// An ELF file with the guest's symbols, or `none` [default: the guest's image]
+    /// An ELF file with the guest's symbols, a listing of them (System.map, kallsyms, WinDbg's `x`),
+    /// or `none` [default: the guest's image]
     #[arg(long, value_name = "FILE")]
     pub(crate) symbols: Option<PathBuf>,
+}
+
+/// A number of lines for `--ring`.
+fn lines(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(lines @ 1..=1_000_000) => Ok(lines),
+        _ => Err("not a number of lines from 1 to 1000000".into()),
+    }
 }
 
 /// How long to wait for a sign of life.

@@ -80,7 +80,7 @@ impl Guest {
             }
             None => (self.image.name.clone(), self.image.bytes.clone()),
         };
-        match Symbols::from_elf(name, bytes) {
+        match Symbols::from_file(name, bytes) {
             Ok(symbols) => Ok(Some(Arc::new(symbols))),
             Err(error) if asked.is_some() => Err(error).context("--symbols"),
             Err(error) => {

@@ -24,11 +24,12 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         bail!("--seed {}: too large for --repeat: seeds end at {}", args.seed, u64::MAX);
     }
     let guest = Guest::find(&args.guest)?;
+    let symbols = guest.symbols(args.probing.symbols.as_deref())?;
     let setting = Setting {
         machine: guest.machine(&args.machine)?,
         jitter: args.jitter.clone(),
-        script: scripts::load(&args.probing)?,
-        symbols: guest.symbols(args.probing.symbols.as_deref())?,
+        script: scripts::load(&args.probing, symbols.as_ref())?,
+        symbols,
         watchdog: guest.watchdog(args.watchdog),
         timeout: args.timeout,
         host: Host::open(&cli.kvm)?,

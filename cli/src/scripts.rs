@@ -1,15 +1,16 @@
 //! The probe scripts of a run.
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use probes::{Options, Script, Source, Style};
+use probes::{Options, Script, Source, Style, Symbols};
 
 use crate::args::ProbeArgs;
 use crate::tell;
 
 /// Loads all scripts, or none: `None` if no script was given.
-pub(crate) fn load(args: &ProbeArgs) -> Result<Option<Script>> {
+pub(crate) fn load(args: &ProbeArgs, symbols: Option<&Arc<Symbols>>) -> Result<Option<Script>> {
     let mut sources = Vec::new();
     for path in &args.probe {
         let name = path.display().to_string();
@@ -24,7 +25,12 @@ pub(crate) fn load(args: &ProbeArgs) -> Result<Option<Script>> {
         return Ok(None);
     }
     let style = if io::stderr().is_terminal() { Style::Colour } else { Style::Ascii };
-    let options = Options { strict: args.strict_vp, ..Options::default() };
+    let options = Options {
+        strict: args.strict_vp,
+        symbols: symbols.cloned(),
+        ring: args.ring,
+        ..Options::default()
+    };
     let script = Script::load(&sources, &options).map_err(|diagnostics| {
         anyhow!("the script is not run\n{}", diagnostics.render(style).trim_end())
     })?;

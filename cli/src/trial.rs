@@ -79,6 +79,10 @@ impl Setting {
 
         let mut probes = Vec::new();
         if let Some((session, output)) = probing {
+            session.finish();
+            if outcome.end.is_failure() {
+                session.print_ring();
+            }
             probes = session.counts();
             drop(session);
             output.finish().context("the scripts' output can't be written")?;

@@ -73,6 +73,7 @@ impl Bench {
             cpu: &mut self.cpu,
             memory: &self.memory,
             now: Duration::ZERO,
+            point: None,
             started: true,
             held: false,
         };

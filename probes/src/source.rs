@@ -105,3 +105,21 @@ impl fmt::Display for Location {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
 }
+
+/// A string with its escapes resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Literal {
+    /// The string.
+    pub value: String,
+    /// For each byte of the value, where it is in the source; then where the string ends.
+    pub offsets: Vec<u32>,
+}
+
+impl Literal {
+    /// Where bytes `start..end` of the value are in the source.
+    pub fn span(&self, source: u32, start: usize, end: usize) -> Span {
+        let at = |index: usize| self.offsets.get(index).or(self.offsets.last()).copied();
+        let start = at(start).unwrap_or(0);
+        Span { source, start, end: at(end).unwrap_or(start).max(start) }
+    }
+}

@@ -27,6 +27,7 @@ mod race;
 mod repeat;
 mod scratch;
 mod script_2012;
+mod scripts;
 mod signals;
 mod symbols;
 mod usage;
@@ -56,6 +57,7 @@ const TESTS: &[&[Test]] = &[
     race::TESTS,
     repeat::TESTS,
     script_2012::TESTS,
+    scripts::TESTS,
     signals::TESTS,
     symbols::TESTS,
     usage::TESTS,

@@ -69,7 +69,7 @@ fn a_guest_without_symbols() {
 fn a_bad_file_is_refused() {
     let text = ScratchFile::new("notes.txt", "no symbols here\n");
     let cases = [
-        (text.to_str().expect("UTF-8"), "not a readable ELF file"),
+        (text.to_str().expect("UTF-8"), "neither an ELF file nor a listing"),
         ("/nonexistent/kernel", "No such file"),
         ("/tmp", "Is a directory"),
     ];

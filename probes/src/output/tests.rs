@@ -171,3 +171,25 @@ fn a_callback_that_panics_is_told_at_the_end() {
     assert!(output.finish().is_err());
     assert!(!sink.send(OutputLine { vcpu: 0, kind: LineKind::Script, bytes: Vec::new() }));
 }
+
+#[test]
+fn stacks_in_a_block_are_named_in_place_and_nothing_comes_between_its_lines() {
+    let symbols = crate::testing::tsc_sync_symbols();
+    let main = symbols.address("tsc_sync_master").expect("a symbol");
+    let (sender, lines) = std::sync::mpsc::channel();
+    let output = Output::to_callback(move |line| drop(sender.send(line)), Some(symbols));
+    let output = output.expect("a thread");
+    let line = |text: String| OutputLine { vcpu: 0, kind: LineKind::Script, bytes: text.into() };
+    let stack = format!("GUEST_{main:#x}_0x5");
+    assert!(output.sink().send_block(vec![
+        line("aggr: hot".into()),
+        line(format!("  hot[0x1,{stack}] == count 1, {stack}")),
+    ]));
+    output.finish().expect("written");
+    let lines: Vec<String> = lines.iter().map(|line| line.text().into_owned()).collect();
+    assert_eq!(lines.len(), 2);
+    let start = "  hot[0x1,tsc_sync_master+0x0 (tsc_sync.c:";
+    assert!(lines[1].starts_with(start), "{}", lines[1]);
+    assert!(lines[1].ends_with(") < 0x5"), "{}", lines[1]);
+    assert!(lines[1].contains(" < 0x5] == count 1, tsc_sync_master+0x0"), "{}", lines[1]);
+}

@@ -146,3 +146,135 @@ fn a_line_without_newline_waits_for_the_next_firing_and_is_not_lost_at_the_end()
     bench.run(SECOND);
     assert_eq!(bench.script_lines(), ["aaaaaaaaaa"]);
 }
+
+#[test]
+fn a_ring_keeps_the_last_lines_and_prints_them_in_the_order_of_time() {
+    let options = crate::Options { ring: Some(2), ..crate::Options::default() };
+    let script = crate::testing::load_for(
+        "(definteger n) (vprobe VMM10Hz (setint n (+ n 1)) (printf \"%d\\n\" n) (printf \"\"))",
+        &options,
+    );
+    let mut bench = Bench::new(&script);
+    bench.run(SECOND);
+    let mut other = vmm::hook::Attach::attach(&bench.session, 0, 2);
+    std::mem::swap(&mut bench.hook, &mut other);
+    bench.run(SECOND - SECOND / 10);
+    assert_eq!(bench.session.print_ring(), 4);
+    assert_eq!(bench.session.print_ring(), 0);
+    assert_eq!(
+        bench.script_lines(),
+        [
+            "[    0.800000 vCPU 0] 8",
+            "[    0.900000 vCPU 0] 9",
+            "[    0.900000 vCPU 1] 9",
+            "[    1.000000 vCPU 1] 10",
+        ]
+    );
+}
+
+#[test]
+fn exits_fire_their_points_with_arguments() {
+    use vmm::exit::Exit;
+    let script = load(
+        "(vprobe HV_Exit (printf \"exit %s\\n\" EXITNAME))
+         (vprobe In (printf \"in %#x %d %d %s\\n\" ARG0 ARG1 ARG2 EXITNAME))
+         (vprobe Out (printf \"out %#x %d %d %#x\\n\" ARG0 ARG1 ARG2 ARG3))
+         (vprobe MMIO_Read (printf \"read %#x %d\\n\" ARG0 ARG1))
+         (vprobe MMIO_Write (printf \"write %#x %d %#x\\n\" ARG0 ARG1 ARG2))
+         (vprobe Guest_TripleFault (printf \"triple fault %x\\n\" RIP))
+         (vprobe Guest_SIPI (printf \"sipi\\n\"))
+         (vprobe HV_Resume (printf \"resume %s\\n\" EXITNAME))",
+    );
+    let mut bench = Bench::new(&script);
+    assert_eq!(bench.hook.points(), Points::STOP | Points::EXIT | Points::ENTRY);
+    for exit in [
+        Exit::PortRead { port: 0x3fd, size: 1, count: 1 },
+        Exit::PortWrite { port: 0x80, size: 2, data: [1, 2, 3, 4].as_slice().into() },
+        Exit::MmioRead { address: 0xfee0_0020, size: 4 },
+        Exit::MmioWrite { address: 0xfee0_00b0, data: [7, 0, 0, 1].as_slice().into() },
+        Exit::ApStart,
+        Exit::Kicked,
+        Exit::Shutdown,
+    ] {
+        bench.with(SECOND, |hook, context| {
+            hook.exit(context, &exit);
+            hook.entry(context, &vmm::exit::Entry::Resume);
+        });
+    }
+    assert_eq!(
+        bench.script_lines(),
+        [
+            "exit port-read",
+            "in 0x3fd 1 1 port-read",
+            "resume port-read",
+            "exit port-write",
+            "out 0x80 2 2 0x201",
+            "resume port-write",
+            "exit mmio-read",
+            "read 0xfee00020 4",
+            "resume mmio-read",
+            "exit mmio-write",
+            "write 0xfee000b0 4 0x1000007",
+            "resume mmio-write",
+            "exit ap-start",
+            "sipi",
+            "resume ap-start",
+            "exit shutdown",
+            "triple fault fffffffffb8545c6",
+            "resume shutdown",
+        ]
+    );
+}
+
+/// A driver with breakpoints, watches and interrupts of its own: what it will be like.
+#[test]
+fn whoever_sees_a_point_fires_it() {
+    use crate::engine::Event;
+    use crate::point::{Access, Address, Fixed, Mechanisms, Point};
+    let options = crate::Options { mechanisms: Mechanisms::all(), ..crate::Options::default() };
+    let script = crate::testing::load_for(
+        "(vprobe GUEST:ENTER:0x1000 (printf \"enter %d\\n\" ARG0))
+         (vprobe GUEST:0x1000 (printf \"enter again\\n\"))
+         (vprobe GUEST:WRITE:0x2000:8 (printf \"write %#x %d %d\\n\" ARG0 ARG1 ARG2))
+         (vprobe Guest_IRQ (printf \"irq %#x\\n\" ARG0))",
+        &options,
+    );
+    let mut bench = Bench::new(&script);
+    let enter = Point::Address(Address { access: Access::Enter, start: 0x1000, length: 1 });
+    let write = Point::Address(Address { access: Access::Write, start: 0x2000, length: 8 });
+    let irq = Point::fixed(Fixed::Irq);
+    assert_eq!(bench.session.points(), [enter, write, irq]);
+    let mut probes = bench.session.vcpu(1);
+    let mut fired = Vec::new();
+    for (point, arguments) in [
+        (enter, &[7][..]),
+        (write, &[0x2004, 4, 99]),
+        (irq, &[0x20]),
+        (Point::fixed(Fixed::In), &[]),
+    ] {
+        bench.with(SECOND, |_, context| {
+            fired.push(probes.fire(point, &Event::new(arguments), context));
+        });
+    }
+    assert_eq!(fired, [2, 1, 1, 0]);
+    drop(probes);
+    assert_eq!(bench.script_lines(), ["enter 7", "enter again", "write 0x2004 4 99", "irq 0x20"]);
+}
+
+#[test]
+fn a_sampling_timer_ticks_once_in_each_period_and_not_always_at_the_same_place() {
+    let script = load("(vprobe VMM:PROFILE:10msec 0)");
+    let mut bench = Bench::new(&script);
+    let mut places = std::collections::BTreeSet::new();
+    for period in 0..100 {
+        let tick = bench.hook.next_tick().expect("a tick");
+        let start = Duration::from_millis(10) * period;
+        assert!(tick >= start && tick < start + Duration::from_millis(10), "{tick:?}");
+        places.insert((tick - start).as_micros());
+        bench.with(tick, |hook, context| {
+            hook.tick(context);
+        });
+    }
+    assert!(places.len() > 90, "{}", places.len());
+    assert_eq!((bench.session.counts()[0].firings, bench.session.counts()[0].missed), (100, 0));
+}

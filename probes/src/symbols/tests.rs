@@ -143,3 +143,41 @@ proptest! {
         use_all(bytes);
     }
 }
+
+#[test]
+fn a_linux_listing() {
+    let symbols = Symbols::from_file(
+        "System.map",
+        b"ffffffff81000000 T _stext\nffffffff81000100 t do_it [module]\nffffffff81800000 D jiffies\n\
+          0000000000000000 A per_cpu\n                 U undefined\nnonsense\n"
+            .as_slice(),
+    )
+    .expect("a listing");
+    assert_eq!(symbols.function(0xffff_ffff_8100_0104), Some(("do_it", 4)));
+    assert_eq!(symbols.data(0xffff_ffff_8180_0000), Some(("jiffies", 0)));
+    assert_eq!(symbols.address("jiffies"), Some(0xffff_ffff_8180_0000));
+    assert_eq!((symbols.address("per_cpu"), symbols.address("x")), (None, None));
+    assert_eq!(symbols.nearest("jifies").as_deref(), Some("jiffies"));
+    assert_eq!(symbols.line_problem().as_deref(), Some("a listing of symbols has no line numbers"));
+}
+
+#[test]
+fn windbg_listings_of_both_sizes() {
+    for (text, address) in [
+        ("fffff800`02a5c1d0 nt!KeBugCheck = <no type information>\n", 0xffff_f800_02a5_c1d0),
+        ("804d9ae0          nt!KeBugCheck = <no type information>\n", 0x804d_9ae0),
+    ] {
+        let symbols = Symbols::from_listing("x", text).expect("a listing");
+        assert_eq!(symbols.address("nt!KeBugCheck"), Some(address));
+        assert_eq!(symbols.function(address + 1), Some(("nt!KeBugCheck", 1)));
+    }
+}
+
+#[test]
+fn a_listing_that_shows_nothing_says_why() {
+    let error =
+        Symbols::from_listing("kallsyms", "0000000000000000 T _stext\n").expect_err("zeros");
+    assert!(error.to_string().contains("kernel.kptr_restrict"), "{error}");
+    let error = Symbols::from_file("notes", b"no symbols here\n".as_slice()).expect_err("text");
+    assert!(error.to_string().contains("neither an ELF file nor a listing"), "{error}");
+}

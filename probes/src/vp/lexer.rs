@@ -1,9 +1,7 @@
 //! Text to tokens.
 
 use crate::diagnostic::Diagnostic;
-use crate::source::Span;
-
-use super::tree::Literal;
+use crate::source::{Literal, Span};
 
 /// The longest name: 64 bytes in `VProbes`, which counted the NUL behind it.
 pub const MAX_NAME: usize = 63;

@@ -2,13 +2,13 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::ir::{Expression, Integer, IntegerTarget, Str, StringTarget, Type};
-use crate::source::Span;
+use crate::source::{Literal, Span};
 use crate::suggest::nearest;
 use crate::text::Text;
 use crate::variable::{self, Builtin};
 
 use super::super::parser::looks_like_number;
-use super::super::tree::{Literal, Node};
+use super::super::tree::Node;
 use super::super::vocabulary;
 use super::expression::Use;
 use super::{Call, Checker, Slot};

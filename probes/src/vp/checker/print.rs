@@ -3,10 +3,10 @@
 use crate::diagnostic::Diagnostic;
 use crate::format::{self, Conversion, Kind, Part};
 use crate::ir::{Expression, Integer, Piece, Statement};
-use crate::source::Span;
+use crate::source::{Literal, Span};
 
 use super::super::dialect::{Dialect, lost_newline};
-use super::super::tree::{Literal, Node, NodeKind};
+use super::super::tree::{Node, NodeKind};
 use super::{Call, Checker};
 
 impl Checker<'_> {

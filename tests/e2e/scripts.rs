@@ -1,0 +1,96 @@
+//! The claim: scripts count, measure and look into a real guest: exits, aggregates that are printed
+//! at the end, guest memory, the ring of last lines.
+
+use crate::harness::jitterbug;
+use crate::image;
+
+tests! {
+    Kvm: port_writes_are_counted, exits_have_names, aggregates_are_the_same_in_both_languages,
+        stacks_are_keys, a_budget_ends_a_firing_and_not_the_guest, guest_memory_by_symbol,
+        the_ring_is_printed_when_the_guest_hangs, the_ring_of_a_good_run_is_not_printed;
+}
+
+/// `hello` prints on COM1 and ends the run at port 0xf4.
+fn port_writes_are_counted() {
+    let run = jitterbug("run hello --cpus 1")
+        .probe(
+            r#"(defaggr ports 1 0)
+               (vprobe Out / (== ARG1 1) / (aggr ports (ARG0) () (count)))"#,
+        )
+        .ends_with(0);
+    let bytes = run.stdout.len();
+    assert!(bytes > 0, "{run}");
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    let header = "aggr: ports (1 integer key) (0 string keys)";
+    let at = lines.iter().position(|line| *line == header).unwrap_or_else(|| panic!("{run}"));
+    // The guest sets the port up too.
+    let count = lines[at..].iter().find_map(|line| line.strip_prefix("  ports[0x3f8] == count "));
+    let count: usize =
+        count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{run}"));
+    assert!((bytes..=bytes + 8).contains(&count), "{count} of {bytes}: {run}");
+}
+
+fn exits_have_names() {
+    jitterbug("run hello --cpus 1")
+        .probe(
+            r#"(defaggr exits 0 1) (defaggr resumes 0 1)
+               (vprobe HV_Exit (aggr exits () (EXITNAME) (count)))
+               (vprobe HV_Resume (aggr resumes () (EXITNAME) (count)))"#,
+        )
+        .ends_with(0)
+        .says(&["exits[\"port-write\"] == count ", "resumes[\"port-write\"] == count "]);
+}
+
+fn aggregates_are_the_same_in_both_languages() {
+    for code in [
+        "(defaggr n 1 1) (vprobe VMMLoad (aggr n (VCPUID) (\"x\") 5))",
+    ] {
+        jitterbug("run hello --cpus 2").probe(code).ends_with(0).says(&[
+            "aggr: n (1 integer key) (1 string key)\n  \
+             n[0x0,\"x\"] == avg 5 count 1 min 5 max 5 latest 5\n  \
+             n[0x1,\"x\"] == avg 5 count 1 min 5 max 5 latest 5\n",
+        ]);
+    }
+}
+
+fn stacks_are_keys() {
+    let run = jitterbug("run spin --cpus 2 --timeout 1500ms")
+        .probe("(defaggr hot 0 1) (vprobe VMM:PROFILE:10msec (aggr hot () ((gueststack)) (count)))")
+        .ends_with(0);
+    let hot: Vec<&str> = run.lines_with("  hot[").collect();
+    assert!(hot.iter().any(|line| line.contains(" < main+")), "{run}");
+    assert!(hot.iter().any(|line| line.contains(" < ap_main+")), "{run}");
+}
+
+fn a_budget_ends_a_firing_and_not_the_guest() {
+    jitterbug("run hello --cpus 1")
+        .probe(
+            r#"(defun f (n) (f n)) (vprobe VMMLoad (f 1) (printf "not reached\n"))
+               (vprobe VMMUnload (printf "unloaded\n"))"#,
+        )
+        .ends_with(0)
+        .says(&["it called too deep", "unloaded"]);
+}
+
+/// The reported value is that of the guest's variable.
+fn guest_memory_by_symbol() {
+    jitterbug("run hello --cpus 3")
+        .probe(r#"(vprobe VMMUnload (printf "up %d\n" (getguest "up")))"#)
+        .ends_with(0)
+        .says(&["up 2"]);
+}
+
+fn the_ring_is_printed_when_the_guest_hangs() {
+    let run = jitterbug("run --watchdog 1s --ring 3")
+        .image(&image::halt())
+        .probe(r#"(definteger n) (vprobe VMM10Hz (setint n (+ n 1)) (printf "tick %d\n" n))"#)
+        .ends_with(1);
+    let ticks: Vec<&str> = run.stderr.lines().filter(|l| l.contains("vCPU 0] tick ")).collect();
+    assert_eq!(ticks.len(), 3, "{run}");
+}
+
+fn the_ring_of_a_good_run_is_not_printed() {
+    let run =
+        jitterbug("run hello --ring 3").probe(r#"(vprobe Out (printf "port\n"))"#).ends_with(0);
+    assert!(!run.stderr.contains("port"), "{run}");
+}
