@@ -1,0 +1,85 @@
+//! Debian's packages, without root and without installing anything.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{At, Error, Result};
+use crate::tool;
+
+/// The package that depends on the current kernel for virtual machines.
+const NEWEST_KERNEL: &str = "linux-image-cloud-amd64";
+
+/// apt, with the machine's own lists of packages or with lists that are ours.
+#[derive(Debug)]
+pub(crate) struct Apt {
+    get: PathBuf,
+    cache: PathBuf,
+    options: Vec<String>,
+}
+
+impl Apt {
+    /// With the machine's lists, as they are.
+    pub(crate) fn of_the_machine() -> Result<Self> {
+        let find = |name: &str| {
+            tool::find(name).ok_or_else(|| Error::Missing {
+                what: format!("{name}, to get a kernel and busybox from Debian"),
+                remedy: "run it on Debian; elsewhere there is no bed yet".into(),
+            })
+        };
+        Ok(Self { get: find("apt-get")?, cache: find("apt-cache")?, options: Vec::new() })
+    }
+
+    /// With lists of the same sources, made now, in this folder.
+    pub(crate) fn with_lists_in(folder: &Path) -> Result<Self> {
+        let mut apt = Self::of_the_machine()?;
+        for part in ["lists/partial", "cache/archives/partial"] {
+            let path = folder.join(part);
+            fs::create_dir_all(&path).at(&path)?;
+        }
+        for (key, part) in [("Dir::State::lists", "lists"), ("Dir::Cache", "cache")] {
+            apt.option(key, &folder.join(part).display().to_string());
+        }
+        apt.run_get(&["update", "-q"], folder)?;
+        Ok(apt)
+    }
+
+    fn option(&mut self, key: &str, value: &str) {
+        self.options.extend(["-o".into(), format!("{key}={value}")]);
+    }
+
+    fn run_get(&self, arguments: &[&str], folder: &Path) -> Result<Vec<u8>> {
+        // Root's apt would otherwise want the folder to be open to its user `_apt`.
+        let mut all = vec!["-o".to_owned(), "APT::Sandbox::User=root".to_owned()];
+        all.extend(self.options.iter().cloned());
+        all.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        tool::run(&self.get, &all, folder)
+    }
+
+    /// The name of the current kernel's package.
+    pub(crate) fn kernel(&self) -> Result<String> {
+        let mut all = self.options.clone();
+        all.extend(["depends", "--important", NEWEST_KERNEL].map(str::to_owned));
+        let said = tool::run(&self.cache, &all, Path::new("/"))?;
+        let said = String::from_utf8_lossy(&said);
+        let depends = said.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+        depends.map(str::to_owned).find(|name| name.starts_with("linux-image-")).ok_or_else(|| {
+            Error::Package { package: NEWEST_KERNEL.into(), problem: "names no kernel".into() }
+        })
+    }
+
+    /// Unpacks these packages into a folder. The packages themselves are not kept.
+    pub(crate) fn unpack(&self, packages: &[&str], folder: &Path) -> Result<()> {
+        let debs = folder.join("debs");
+        fs::create_dir_all(&debs).at(&debs)?;
+        let download: Vec<&str> = ["download", "-q"].iter().chain(packages).copied().collect();
+        self.run_get(&download, &debs)?;
+        let dpkg = tool::find("dpkg").ok_or_else(|| Error::Missing {
+            what: "dpkg".into(),
+            remedy: "run it on Debian; elsewhere there is no bed yet".into(),
+        })?;
+        for deb in fs::read_dir(&debs).at(&debs)? {
+            tool::run(&dpkg, &["-x".as_ref(), deb.at(&debs)?.path().as_os_str(), folder.as_os_str()], folder)?;
+        }
+        fs::remove_dir_all(&debs).at(&debs)
+    }
+}

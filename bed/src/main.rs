@@ -1,0 +1,71 @@
+//! Runs any program in the bed: for tests/bed. `jitterbug --bed` needs no help from it.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bed::{Error, Job, Parts};
+use clap::Parser;
+
+/// Runs a program in the hardware-like test bed (docs/bed.md).
+#[derive(Parser)]
+struct Cli {
+    /// A file or a folder to carry in (may be given more than once)
+    #[arg(long, value_name = "PATH")]
+    file: Vec<PathBuf>,
+
+    /// A folder whose new files are carried out
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
+
+    /// An environment variable
+    #[arg(long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+
+    /// Give up after this long
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    limit: Option<Duration>,
+
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(status) => ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)),
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            say(&format!("in-bed: {error}{}", cause.unwrap_or_default()));
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn run(cli: Cli) -> Result<i32, Error> {
+    let absolute = |path: &PathBuf| {
+        std::path::absolute(path).map_err(|source| Error::Io { path: path.clone(), source })
+    };
+    let mut command = cli.command.into_iter();
+    let job = Job {
+        program: absolute(&command.next().unwrap_or_default().into())?,
+        arguments: command.collect(),
+        environment: cli
+            .env
+            .iter()
+            .filter_map(|variable| variable.split_once('='))
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
+        folder: absolute(&".".into())?,
+        files: cli.file.iter().map(absolute).collect::<Result<_, _>>()?,
+        results: cli.results.as_ref().map(absolute).transpose()?,
+        limit: cli.limit,
+    };
+    bed::run(&Parts::get(say)?, &job, &mut || false)
+}

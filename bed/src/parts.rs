@@ -1,0 +1,133 @@
+//! What the bed is made of: a kernel, its modules, busybox. Fetched once and kept.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::apt::Apt;
+use crate::error::{At, Error, Result};
+use crate::modules::Modules;
+
+/// The environment variable that names another folder to keep the parts in.
+pub const FOLDER_VARIABLE: &str = "JITTERBUG_BED";
+
+/// The name of what is kept; another content needs another name.
+const KEPT: &str = "parts-1";
+const KERNEL: &str = "vmlinuz";
+const BUSYBOX: &str = "busybox";
+const MODULES: &str = "modules";
+const PACKAGE: &str = "package";
+
+/// The parts, as files.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    folder: PathBuf,
+}
+
+impl Parts {
+    /// The parts that are kept, or else fetches them; `tell` hears that it takes a while.
+    pub fn get(tell: impl Fn(&str)) -> Result<Self> {
+        let kept = folder()?;
+        let folder = kept.join(KEPT);
+        if !folder.is_dir() {
+            tell(&format!("the test bed: fetches Debian's kernel and busybox into {}", kept.display()));
+            fs::create_dir_all(&kept).at(&kept)?;
+            fetch(&kept, &folder)?;
+        }
+        Ok(Self { folder })
+    }
+
+    /// The kernel's image.
+    pub(crate) fn kernel(&self) -> PathBuf {
+        self.folder.join(KERNEL)
+    }
+
+    /// The program that is everything else.
+    pub(crate) fn busybox(&self) -> PathBuf {
+        self.folder.join(BUSYBOX)
+    }
+
+    /// The modules, in the order in which they are to be loaded.
+    pub(crate) fn modules(&self) -> Result<Vec<PathBuf>> {
+        let folder = self.folder.join(MODULES);
+        let entries = fs::read_dir(&folder).at(&folder)?;
+        let mut files = entries
+            .map(|entry| Ok(entry.at(&folder)?.path()))
+            .collect::<Result<Vec<PathBuf>>>()?;
+        files.sort();
+        Ok(files)
+    }
+
+    /// The package that the kernel came from.
+    pub fn kernel_package(&self) -> Result<String> {
+        let file = self.folder.join(PACKAGE);
+        fs::read_to_string(&file).at(&file)
+    }
+}
+
+/// Where the parts are kept: [`FOLDER_VARIABLE`], or `jitterbug/bed` in the user's cache.
+fn folder() -> Result<PathBuf> {
+    let absolute = |value: OsString| Some(PathBuf::from(value)).filter(|path| path.is_absolute());
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(value) = variable(FOLDER_VARIABLE) {
+        return std::path::absolute(&value).at(Path::new(&value));
+    }
+    let cache = variable("XDG_CACHE_HOME")
+        .and_then(absolute)
+        .or_else(|| Some(variable("HOME").and_then(absolute)?.join(".cache")));
+    cache.map(|cache| cache.join("jitterbug/bed")).ok_or_else(|| Error::Missing {
+        what: "a folder to keep its parts in".into(),
+        remedy: format!("set HOME, or name a folder by {FOLDER_VARIABLE}"),
+    })
+}
+
+/// Fetches the parts. Others may do the same: whoever is first, wins.
+fn fetch(kept: &Path, to: &Path) -> Result<()> {
+    let scratch = tempfile::Builder::new().prefix("fetch-").tempdir_in(kept).at(kept)?;
+    let scratch = scratch.path();
+    let unpacked = scratch.join("unpacked");
+    fs::create_dir(&unpacked).at(&unpacked)?;
+    // The machine's lists may be missing, or so old that what they name is gone.
+    let package = unpack(&Apt::of_the_machine()?, &unpacked).or_else(|_| {
+        let lists = scratch.join("apt");
+        unpack(&Apt::with_lists_in(&lists)?, &unpacked)
+    })?;
+
+    let parts = scratch.join("parts");
+    let modules = parts.join(MODULES);
+    fs::create_dir_all(&modules).at(&modules)?;
+    let busybox = parts.join(BUSYBOX);
+    let unpacked_busybox = first(&package, [unpacked.join("bin/busybox"), unpacked.join("usr/bin/busybox")])?;
+    fs::copy(&unpacked_busybox, &busybox).at(&busybox)?;
+    let version = package.trim_start_matches("linux-image-");
+    let kernel = unpacked.join("boot").join(format!("vmlinuz-{version}"));
+    fs::copy(first(&package, [kernel])?, parts.join(KERNEL)).at(&parts)?;
+    let folders = ["lib/modules", "usr/lib/modules"].map(|path| unpacked.join(path).join(version));
+    let needed = Modules::of(&package, &first(&package, folders)?, &busybox)?.needed()?;
+    for (number, (name, content)) in needed.iter().enumerate() {
+        let file = modules.join(format!("{number:02}-{name}.ko"));
+        fs::write(&file, content).at(&file)?;
+    }
+    let file = parts.join(PACKAGE);
+    fs::write(&file, &package).at(&file)?;
+    match fs::rename(&parts, to) {
+        Err(_) if to.is_dir() => Ok(()),
+        done => done.at(to),
+    }
+}
+
+/// Unpacks the packages and returns the name of the kernel's.
+fn unpack(apt: &Apt, folder: &Path) -> Result<String> {
+    let kernel = apt.kernel()?;
+    apt.unpack(&[&kernel, "busybox-static"], folder)?;
+    Ok(kernel)
+}
+
+/// The first of these that exists.
+fn first<const N: usize>(package: &str, paths: [PathBuf; N]) -> Result<PathBuf> {
+    let shown = paths.each_ref().map(|path| path.display().to_string()).join(", ");
+    paths.into_iter().find(|path| path.exists()).ok_or_else(|| Error::Package {
+        package: package.to_owned(),
+        problem: format!("none of {shown} is in it"),
+    })
+}

@@ -1,0 +1,51 @@
+//! The machine: QEMU without KVM, so that it is the same everywhere.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use crate::error::{Error, Result};
+use crate::parts::Parts;
+use crate::ports;
+use crate::tool;
+
+const QEMU: &str = "qemu-system-x86_64";
+const MIB: u64 = 1 << 20;
+
+/// Memory beside what is carried in, in MiB: guests of 128 MiB, more than one at a time.
+const MEMORY: u64 = 1024;
+
+/// Starts QEMU. `sockets` is the folder of the ports' sockets; its console comes on standard output.
+pub(crate) fn start(parts: &Parts, initramfs: &Path, sockets: &Path) -> Result<Child> {
+    let qemu = tool::find(QEMU).ok_or_else(|| Error::Missing {
+        what: QEMU.into(),
+        remedy: "apt-get install qemu-system-x86".into(),
+    })?;
+    // It is in memory twice: as an archive, and unpacked.
+    let carried = initramfs.metadata().map_or(0, |file| file.len()).div_ceil(MIB) * 2;
+    // Each of its processors is a thread of QEMU; with one, races of real threads can't show.
+    let processors = thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8));
+    let mut command = Command::new(qemu);
+    command.args(["-no-user-config", "-nodefaults", "-no-reboot"]);
+    command.args(["-M", "pc", "-accel", "tcg,thread=multi", "-cpu", "max"]);
+    command.arg("-smp").arg(processors.to_string());
+    command.arg("-m").arg(format!("{}M", MEMORY + carried));
+    command.arg("-kernel").arg(parts.kernel()).arg("-initrd").arg(initramfs);
+    command.args(["-append", "console=ttyS0 panic=-1 quiet"]);
+    command.args(["-display", "none", "-monitor", "none"]);
+    command.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
+    command.args(["-device", "virtio-serial-pci"]);
+    for port in ports::ALL {
+        let socket = ports::socket(sockets, port);
+        // QEMU ends a value at a comma; two of them stand for one.
+        let path = socket.display().to_string().replace(',', ",,");
+        command.arg("-chardev").arg(format!("socket,id=port{port},path={path}"));
+        command.arg("-device").arg(format!("virtserialport,chardev=port{port},nr={port}"));
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Ctrl-C is for whoever started the bed, not for QEMU.
+    command.process_group(0);
+    command.spawn().map_err(|source: io::Error| Error::Io { path: QEMU.into(), source })
+}
