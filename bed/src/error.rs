@@ -6,6 +6,15 @@ use std::path::{Path, PathBuf};
 /// The result of everything in this room.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Who can do something about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The user: a file that can't be carried.
+    Input,
+    /// The host: it lacks something, or the bed broke.
+    Host,
+}
+
 /// An error of the bed; never one of the program in it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -61,6 +70,21 @@ pub enum Error {
     /// The user ended it before the program had started.
     #[error("the test bed was interrupted while it booted")]
     Interrupted,
+}
+
+impl Error {
+    /// Who can do something about it.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::File { .. } => Blame::Input,
+            Self::Missing { .. }
+            | Self::Tool { .. }
+            | Self::Package { .. }
+            | Self::Io { .. }
+            | Self::Broken { .. }
+            | Self::Interrupted => Blame::Host,
+        }
+    }
 }
 
 /// Adds the path to an error of the system.

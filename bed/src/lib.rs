@@ -27,7 +27,7 @@ mod results;
 mod tool;
 mod watch;
 
-pub use error::{Error, Result};
+pub use error::{Blame, Error, Result};
 pub use job::Job;
 pub use parts::{FOLDER_VARIABLE, Parts};
 pub use watch::run;

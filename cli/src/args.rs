@@ -23,6 +23,11 @@ pub(crate) struct Cli {
     #[arg(long, global = true, default_value = vmm::kvm::host::DEFAULT_DEVICE, value_name = "PATH")]
     pub(crate) kvm: PathBuf,
 
+    /// Run all of it in a machine with a real kvm-amd, emulated by QEMU: needs no /dev/kvm, and
+    /// takes its time (docs/bed.md)
+    #[arg(long, global = true)]
+    pub(crate) bed: bool,
+
     /// Log more: once for what is chosen, twice for every injection
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,

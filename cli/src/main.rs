@@ -1,6 +1,7 @@
 //! The `jitterbug` program: arguments, progress, exit status.
 
 mod args;
+mod bed;
 mod console;
 mod doctor;
 mod guest;
@@ -22,23 +23,29 @@ use clap::Parser;
 use tracing_subscriber::filter::LevelFilter;
 
 use args::{Cli, Command};
+use status::Status;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr(cli.verbose);
-    let result = match &cli.command {
-        Command::Run(args) => run::run(&cli, args),
-        Command::Hunt(args) => hunt::run(&cli, args),
-        Command::Replay(args) => replay::run(&cli, args),
-        Command::Guests(args) => list::run(args),
-        Command::Doctor(args) => doctor::run(&cli, args),
-    };
+    let result = if cli.bed { bed::run(&cli) } else { here(&cli).map(ExitCode::from) };
     match result {
-        Ok(status) => status.into(),
+        Ok(status) => status,
         Err(error) => {
             tell::user(&format!("jitterbug: {error:#}"));
             status::of(&error).into()
         }
+    }
+}
+
+/// Does what was asked for, on this machine.
+fn here(cli: &Cli) -> anyhow::Result<Status> {
+    match &cli.command {
+        Command::Run(args) => run::run(cli, args),
+        Command::Hunt(args) => hunt::run(cli, args),
+        Command::Replay(args) => replay::run(cli, args),
+        Command::Guests(args) => list::run(args),
+        Command::Doctor(args) => doctor::run(cli, args),
     }
 }
 

@@ -25,6 +25,9 @@ impl From<Status> for ExitCode {
 
 /// The status for an error: the host's if the machine says so, else the user's.
 pub(crate) fn of(error: &anyhow::Error) -> Status {
+    if error.downcast_ref::<bed::Error>().is_some_and(|error| error.blame() == bed::Blame::Host) {
+        return Status::Host;
+    }
     match error.downcast_ref::<vmm::Error>().map(vmm::Error::blame) {
         Some(Blame::Host) => Status::Host,
         Some(Blame::Input) | None => Status::Input,

@@ -1,0 +1,82 @@
+//! `--bed`: the same command, in the hardware-like test bed.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use bed::{Job, Parts};
+use experiments::Finding;
+use vmm::interrupts::Interrupts;
+
+use crate::args::{Cli, Command};
+use crate::tell;
+
+/// The option that asks for it; it is not passed on.
+const OPTION: &str = "--bed";
+
+/// Runs this very command in the bed. Its exit status is that of the program inside.
+pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
+    let interrupts = Interrupts::take()?;
+    let arguments: Vec<OsString> =
+        std::env::args_os().skip(1).filter(|argument| argument != OPTION).collect();
+    let parts = Parts::get(tell::user)?;
+    let job = Job {
+        program: std::env::current_exe().context("where this program is")?,
+        files: files(cli, &arguments)?,
+        arguments,
+        environment: Vec::new(),
+        folder: std::env::current_dir().context("the current folder")?,
+        results: results(cli)?,
+        limit: None,
+    };
+    tell::user(&format!(
+        "jitterbug: runs in the test bed: QEMU with {}; slower than hardware",
+        parts.kernel_package()?
+    ));
+    let status = bed::run(&parts, &job, &mut || interrupts.arrived())?;
+    Ok(ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)))
+}
+
+/// What the command reads: every argument that names a file, alone or behind `=`, and the guest of
+/// a finding.
+fn files(cli: &Cli, arguments: &[OsString]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for argument in arguments {
+        let bytes = argument.as_bytes();
+        let value = bytes.iter().position(|&byte| byte == b'=').map(|at| &bytes[at + 1..]);
+        for name in [Some(bytes), value].into_iter().flatten() {
+            let path = Path::new(std::ffi::OsStr::from_bytes(name));
+            if path.is_file() {
+                files.push(absolute(path)?);
+            }
+        }
+    }
+    if let Command::Replay(args) = &cli.command
+        && let Ok(finding) = Finding::read(&args.finding)
+    {
+        let guest = Path::new(&finding.machine.guest);
+        if guest.is_file() {
+            files.push(absolute(guest)?);
+        }
+    }
+    Ok(files)
+}
+
+/// Where the command writes files.
+fn results(cli: &Cli) -> Result<Option<PathBuf>> {
+    match &cli.command {
+        Command::Hunt(args) => {
+            let folder = absolute(&args.out)?;
+            std::fs::create_dir_all(&folder)
+                .with_context(|| format!("--out {}: can't be made", args.out.display()))?;
+            Ok(Some(folder))
+        }
+        Command::Run(_) | Command::Replay(_) | Command::Guests(_) | Command::Doctor(_) => Ok(None),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| path.display().to_string())
+}
