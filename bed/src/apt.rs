@@ -78,7 +78,11 @@ impl Apt {
             remedy: "run it on Debian; elsewhere there is no bed yet".into(),
         })?;
         for deb in fs::read_dir(&debs).at(&debs)? {
-            tool::run(&dpkg, &["-x".as_ref(), deb.at(&debs)?.path().as_os_str(), folder.as_os_str()], folder)?;
+            tool::run(
+                &dpkg,
+                &["-x".as_ref(), deb.at(&debs)?.path().as_os_str(), folder.as_os_str()],
+                folder,
+            )?;
         }
         fs::remove_dir_all(&debs).at(&debs)
     }

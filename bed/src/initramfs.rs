@@ -52,7 +52,12 @@ impl Initramfs {
     }
 
     /// A file with this content.
-    pub(crate) fn text(&mut self, path: &Path, content: impl Into<Vec<u8>>, mode: u32) -> Result<()> {
+    pub(crate) fn text(
+        &mut self,
+        path: &Path,
+        content: impl Into<Vec<u8>>,
+        mode: u32,
+    ) -> Result<()> {
         self.put(path, Entry::Text { content: content.into(), mode })
     }
 

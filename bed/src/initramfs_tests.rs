@@ -28,7 +28,13 @@ fn folders_come_before_what_is_in_them() {
     initramfs.text(Path::new("/b/c/d"), "x", 0o644).expect("a file");
     initramfs.scratch(Path::new("/tmp")).expect("a folder");
     initramfs.text(Path::new("/init"), "#!", 0o755).expect("a file");
-    let expected = [("b", 0o040_755), ("b/c", 0o040_755), ("b/c/d", 0o100_644), ("init", 0o100_755), ("tmp", 0o041_777)];
+    let expected = [
+        ("b", 0o040_755),
+        ("b/c", 0o040_755),
+        ("b/c/d", 0o100_644),
+        ("init", 0o100_755),
+        ("tmp", 0o041_777),
+    ];
     assert_eq!(names(&written(&initramfs)), expected.map(|(name, mode)| (name.to_owned(), mode)));
     assert_eq!(written(&initramfs), written(&initramfs));
 }

@@ -55,11 +55,9 @@ impl<'a> Modules<'a> {
     fn read(&self, file: &Path) -> Result<Vec<u8>> {
         match file.extension().and_then(|extension| extension.to_str()) {
             Some("ko") => fs::read(file).at(file),
-            Some("xz") => tool::run(
-                self.busybox,
-                &["xzcat".as_ref(), file.as_os_str()],
-                Path::new("/"),
-            ),
+            Some("xz") => {
+                tool::run(self.busybox, &["xzcat".as_ref(), file.as_os_str()], Path::new("/"))
+            }
             _ => Err(self.wrong(format!("{} is packed in a way unknown here", file.display()))),
         }
     }

@@ -9,10 +9,10 @@ fn names_come_from_files() {
 
 #[test]
 fn dependencies_are_read() {
-    assert_eq!(dependencies(b"\x7fELF\0license=GPL\0depends=kvm,irq-bypass\0x="), [
-        "kvm",
-        "irq_bypass"
-    ]);
+    assert_eq!(
+        dependencies(b"\x7fELF\0license=GPL\0depends=kvm,irq-bypass\0x="),
+        ["kvm", "irq_bypass"]
+    );
     assert!(dependencies(b"license=GPL\0depends=\0").is_empty());
     assert!(dependencies(b"").is_empty());
 }
@@ -33,7 +33,8 @@ fn what_is_needed_comes_first_and_once() {
         let content = format!("\0depends={depends}\0");
         fs::write(drivers.join(format!("{name}.ko")), content).expect("a file");
     }
-    fs::write(folder.path().join("modules.builtin"), "kernel/drivers/virtio_ring.ko\n").expect("a file");
+    fs::write(folder.path().join("modules.builtin"), "kernel/drivers/virtio_ring.ko\n")
+        .expect("a file");
     let modules = Modules::of("linux", folder.path(), Path::new("/none")).expect("modules");
     let order: Vec<String> =
         modules.needed().expect("all are there").into_iter().map(|(name, _)| name).collect();

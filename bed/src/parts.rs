@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::apt::Apt;
 use crate::error::{At, Error, Result};
 use crate::modules::Modules;
+use crate::qemu;
 
 /// The environment variable that names another folder to keep the parts in.
 pub const FOLDER_VARIABLE: &str = "JITTERBUG_BED";
@@ -22,19 +23,30 @@ const PACKAGE: &str = "package";
 #[derive(Clone, Debug)]
 pub struct Parts {
     folder: PathBuf,
+    qemu: PathBuf,
 }
 
 impl Parts {
-    /// The parts that are kept, or else fetches them; `tell` hears that it takes a while.
+    /// The parts that are kept, or else fetches them; `tell` hears that it takes a while. QEMU must
+    /// be installed: with all that it needs, it is too much to fetch.
     pub fn get(tell: impl Fn(&str)) -> Result<Self> {
+        let qemu = qemu::program()?;
         let kept = folder()?;
         let folder = kept.join(KEPT);
         if !folder.is_dir() {
-            tell(&format!("the test bed: fetches Debian's kernel and busybox into {}", kept.display()));
+            tell(&format!(
+                "the test bed: fetches Debian's kernel and busybox into {}",
+                kept.display()
+            ));
             fs::create_dir_all(&kept).at(&kept)?;
             fetch(&kept, &folder)?;
         }
-        Ok(Self { folder })
+        Ok(Self { folder, qemu })
+    }
+
+    /// QEMU, which is the machine's own.
+    pub(crate) fn qemu(&self) -> &Path {
+        &self.qemu
     }
 
     /// The kernel's image.
@@ -51,9 +63,8 @@ impl Parts {
     pub(crate) fn modules(&self) -> Result<Vec<PathBuf>> {
         let folder = self.folder.join(MODULES);
         let entries = fs::read_dir(&folder).at(&folder)?;
-        let mut files = entries
-            .map(|entry| Ok(entry.at(&folder)?.path()))
-            .collect::<Result<Vec<PathBuf>>>()?;
+        let mut files =
+            entries.map(|entry| Ok(entry.at(&folder)?.path())).collect::<Result<Vec<PathBuf>>>()?;
         files.sort();
         Ok(files)
     }
@@ -97,7 +108,8 @@ fn fetch(kept: &Path, to: &Path) -> Result<()> {
     let modules = parts.join(MODULES);
     fs::create_dir_all(&modules).at(&modules)?;
     let busybox = parts.join(BUSYBOX);
-    let unpacked_busybox = first(&package, [unpacked.join("bin/busybox"), unpacked.join("usr/bin/busybox")])?;
+    let unpacked_busybox =
+        first(&package, [unpacked.join("bin/busybox"), unpacked.join("usr/bin/busybox")])?;
     fs::copy(&unpacked_busybox, &busybox).at(&busybox)?;
     let version = package.trim_start_matches("linux-image-");
     let kernel = unpacked.join("boot").join(format!("vmlinuz-{version}"));

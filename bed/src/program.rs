@@ -18,10 +18,9 @@ pub(crate) fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let listed = tool::run(&loader, &["--list".as_ref(), program.as_os_str()], Path::new("/"))?;
     let mut files = vec![loader];
     for line in String::from_utf8_lossy(&listed).lines() {
-        files.extend(library(line).map_err(|problem| Error::File {
-            path: program.to_owned(),
-            problem,
-        })?);
+        files.extend(
+            library(line).map_err(|problem| Error::File { path: program.to_owned(), problem })?,
+        );
     }
     Ok(files)
 }
@@ -41,7 +40,8 @@ fn library(line: &str) -> Result<Option<PathBuf>, String> {
 fn loader(bytes: &[u8]) -> Option<PathBuf> {
     let file = ElfFile64::<object::LittleEndian>::parse(bytes).ok()?;
     let mut headers = file.elf_program_headers().iter();
-    let path = headers.find_map(|header| header.interpreter(file.endian(), bytes).ok().flatten())?;
+    let path =
+        headers.find_map(|header| header.interpreter(file.endian(), bytes).ok().flatten())?;
     Some(PathBuf::from(OsStr::from_bytes(path)))
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::error::{Error, Result};
@@ -24,15 +24,19 @@ const PROCESSORS: &str = "1";
 /// The timer is not checked: on a busy host it comes too late for that.
 const KERNEL_OPTIONS: &str = "console=ttyS0 panic=-1 quiet no_timer_check";
 
-/// Starts QEMU. `sockets` is the folder of the ports' sockets; its console comes on standard output.
-pub(crate) fn start(parts: &Parts, initramfs: &Path, sockets: &Path) -> Result<Child> {
-    let qemu = tool::find(QEMU).ok_or_else(|| Error::Missing {
+/// Where QEMU is.
+pub(crate) fn program() -> Result<PathBuf> {
+    tool::find(QEMU).ok_or_else(|| Error::Missing {
         what: QEMU.into(),
         remedy: "apt-get install qemu-system-x86".into(),
-    })?;
+    })
+}
+
+/// Starts QEMU. `sockets` is the folder of the ports' sockets; its console comes on standard output.
+pub(crate) fn start(parts: &Parts, initramfs: &Path, sockets: &Path) -> Result<Child> {
     // It is in memory twice: as an archive, and unpacked.
     let carried = initramfs.metadata().map_or(0, |file| file.len()).div_ceil(MIB) * 2;
-    let mut command = Command::new(qemu);
+    let mut command = Command::new(parts.qemu());
     command.args(["-no-user-config", "-nodefaults", "-no-reboot"]);
     command.args(["-M", "pc", "-accel", "tcg", "-cpu", "max", "-smp", PROCESSORS]);
     command.arg("-m").arg(format!("{}M", MEMORY + carried));

@@ -7,7 +7,8 @@ use super::*;
 fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = Vec::new();
     for (name, content) in files {
-        let mut writer = Builder::new(name).mode(0o100_644).write(&mut archive, content.len() as u32);
+        let mut writer =
+            Builder::new(name).mode(0o100_644).write(&mut archive, content.len() as u32);
         writer.write_all(content).expect("room");
         writer.finish().expect("room");
     }

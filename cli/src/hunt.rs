@@ -33,6 +33,7 @@ struct Report<'a> {
     cut_short: u64,
     diverged: u64,
     points: u64,
+    hashes: String,
     findings: &'a [Found],
 }
 
@@ -116,6 +117,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
             cut_short: searched.cut_short,
             diverged: searched.diverged,
             points: searched.points,
+            hashes: format!("{:016x}", searched.hashes),
             findings: &found,
         })?;
     }

@@ -62,6 +62,9 @@ pub struct Progress {
     pub points: u64,
     /// Runs that came out differently the second time.
     pub diverged: u64,
+    /// The sum of the runs' hashes, in whatever order they were made: two searches that made the
+    /// same runs have the same.
+    pub hashes: u64,
 }
 
 /// Whether a search goes on.

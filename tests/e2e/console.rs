@@ -11,8 +11,9 @@ use crate::image;
 use crate::scratch::ScratchFile;
 
 tests! {
-    Kvm: a_pipe, a_regular_file, more_than_is_read_at_once, input_that_nobody_takes,
-        an_end_of_input_is_no_work, a_reader_who_goes_away, no_stderr, binary_output;
+    Kvm: a_pipe, a_regular_file, more_than_is_read_at_once, a_reader_who_goes_away, no_stderr,
+        binary_output;
+    QuickKvm: input_that_nobody_takes, an_end_of_input_is_no_work;
 }
 
 fn echo(bytes: usize) -> Invocation {

@@ -12,8 +12,8 @@ use crate::scratch::Folder;
 tests! {
     Nothing: no_device, a_device_that_is_not_kvm;
     Kvm: no_file_descriptors_left, no_address_space_left;
-    OtherUser: no_permission, no_threads_left_for_vcpus, no_thread_left_for_kvm,
-        no_thread_left_for_scripts;
+    OtherUser: no_permission;
+    LimitedUser: no_threads_left_for_vcpus, no_thread_left_for_kvm, no_thread_left_for_scripts;
 }
 
 fn no_device() {

@@ -13,12 +13,12 @@ use crate::harness::jitterbug;
 use crate::scratch::Folder;
 
 tests! {
-    Kvm: the_race_is_proven_and_replays, every_bug_is_found, no_fixed_twin_fails,
-        every_schedule_comes_out_the_same_twice, the_hosts_tsc_is_noticed,
-        a_runaway_is_brought_back, a_schedule_is_followed, an_impossible_schedule_is_refused,
+    Kvm: the_race_is_proven_and_replays, the_hosts_tsc_is_noticed, a_runaway_is_brought_back,
+        a_schedule_is_followed, an_impossible_schedule_is_refused,
         what_is_found_does_not_depend_on_the_jobs, each_machine_has_its_own_leash,
         an_error_of_many_jobs_is_told_once, ctrl_c_ends_in_order, damaged_findings_are_refused,
         a_finding_of_another_run_is_not_reproduced, the_live_line, the_end_says_how_to_go_on;
+    QuickKvm: every_bug_is_found, no_fixed_twin_fails, every_schedule_comes_out_the_same_twice;
     Nothing: what_is_no_finding_is_refused, a_bad_search_is_refused;
 }
 

@@ -9,6 +9,7 @@ mod harness;
 
 mod another_build;
 mod bad_scripts;
+mod bed;
 mod compile;
 mod console;
 mod ends;
@@ -33,6 +34,7 @@ mod symbols;
 mod usage;
 mod watchdog;
 
+use std::env;
 use std::iter;
 use std::process::ExitCode;
 use std::sync::{PoisonError, RwLock};
@@ -43,6 +45,7 @@ use libtest_mimic::{Arguments, Trial};
 const TESTS: &[&[Test]] = &[
     another_build::TESTS,
     bad_scripts::TESTS,
+    bed::TESTS,
     console::TESTS,
     ends::TESTS,
     hang_budget::TESTS,
@@ -76,9 +79,35 @@ fn main() -> ExitCode {
         what_is_ignored_here();
         Ok(())
     });
-    let tests = TESTS.iter().copied().flatten().map(|test| trial(test, &arguments));
+    let part = Part::of_the_environment();
+    let tests = TESTS.iter().copied().flatten().enumerate();
+    let tests = tests.filter(|(number, _)| part.has(*number));
+    let tests = tests.map(|(_, test)| trial(test, &arguments));
     let trials = iter::once(report).chain(tests).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Every so many tests from one on: the test bed has one processor, so there are two of them.
+struct Part {
+    number: usize,
+    of: usize,
+}
+
+impl Part {
+    /// `JITTERBUG_E2E_PART=1/2`, or all of them.
+    fn of_the_environment() -> Self {
+        const NAME: &str = "JITTERBUG_E2E_PART";
+        let Ok(text) = env::var(NAME) else { return Self { number: 1, of: 1 } };
+        let read = |(number, of): (&str, &str)| {
+            let part = Self { number: number.parse().ok()?, of: of.parse().ok()? };
+            (1..=part.of).contains(&part.number).then_some(part)
+        };
+        text.split_once('/').and_then(read).unwrap_or_else(|| panic!("{NAME}={text}: not like 1/2"))
+    }
+
+    fn has(&self, test: usize) -> bool {
+        test % self.of == self.number - 1
+    }
 }
 
 fn trial(test: &'static Test, arguments: &Arguments) -> Trial {

@@ -1,5 +1,6 @@
 //! What a test needs of its host.
 
+use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::sync::LazyLock;
@@ -21,10 +22,16 @@ pub(crate) enum Needs {
     Kvm,
     /// A KVM device, and a compiler that builds guests.
     KvmAndCompiler,
+    /// A KVM whose exits are quick, for a great many of them or for times that are compared.
+    QuickKvm,
     /// A KVM that can't emulate SSE in ring 0.
     KvmWithoutSse,
     /// A KVM device that only some users may use, and the right to become another user.
     OtherUser,
+    /// That, and programs to limit what that user may have.
+    LimitedUser,
+    /// What the test bed is made with.
+    Bed,
 }
 
 impl Needs {
@@ -35,10 +42,35 @@ impl Needs {
             Self::Nothing => None,
             Self::Kvm => no_kvm(),
             Self::KvmAndCompiler => no_kvm().or_else(compile::no_compiler),
+            Self::QuickKvm => no_kvm().or_else(|| SLOW.clone()),
             Self::KvmWithoutSse => no_kvm().or_else(|| SSE.clone()),
             Self::OtherUser => no_kvm().or_else(no_other_user),
+            Self::LimitedUser => {
+                no_kvm().or_else(no_other_user).or_else(|| no_program(&["prlimit", "setpriv"]))
+            }
+            Self::Bed => no_program(&["qemu-system-x86_64", "apt-get", "dpkg"]),
         }
     }
+}
+
+/// Hardware takes 1 to 3 us for an exit, nested KVM without VMX or SVM 8 to 14, and KVM under an
+/// emulator 40 to 140.
+const SLOW_EXIT: f64 = 20_000.0;
+
+static SLOW: LazyLock<Option<String>> = LazyLock::new(slow_exits);
+
+/// How much longer than on a quick host everything may take.
+pub(crate) fn patience() -> u32 {
+    if SLOW.is_some() { 8 } else { 1 }
+}
+
+/// Asks the doctor what a port access costs.
+fn slow_exits() -> Option<String> {
+    let report = jitterbug("doctor --json").within(300).ends_with(0).json();
+    let rows = report["rows"].as_array().expect("rows");
+    let port = rows.iter().find(|row| row["id"] == "port-exit").expect("a row for port accesses");
+    let cost = port["cost"].as_f64().expect("its cost in nanoseconds");
+    (cost > SLOW_EXIT).then(|| format!("an exit takes {:.0} us here", cost / 1000.0))
 }
 
 fn no_kvm() -> Option<String> {
@@ -49,6 +81,12 @@ fn no_kvm() -> Option<String> {
 fn sse_works() -> Option<String> {
     let status = jitterbug("run").image(&image::sse()).any_status();
     (status == 0).then(|| "this host's KVM runs SSE instructions in ring 0".into())
+}
+
+fn no_program(names: &[&str]) -> Option<String> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let exists = |name: &&&str| env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    names.iter().find(|name| !exists(name)).map(|name| format!("there is no program {name}"))
 }
 
 fn no_other_user() -> Option<String> {

@@ -5,8 +5,9 @@ use crate::harness::{Finished, jitterbug};
 use crate::image;
 
 tests! {
-    Kvm: spinning_vcpus, halted_vcpus, halted_aps, stacks_by_name, load_and_unload_once,
-        variables_are_each_vcpus_own, strings, one_hertz_is_one_hertz, not_before_the_start,
+    QuickKvm: spinning_vcpus, halted_vcpus, halted_aps, one_hertz_is_one_hertz;
+    Kvm: stacks_by_name, load_and_unload_once,
+        variables_are_each_vcpus_own, strings, not_before_the_start,
         two_scripts_at_once, a_probe_that_never_fired, a_division_by_zero_is_told;
 }
 

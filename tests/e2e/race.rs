@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::harness::jitterbug;
 
 tests! {
-    Kvm: boot_jitter_provokes_the_hang, the_fixed_twin_never_hangs;
+    QuickKvm: boot_jitter_provokes_the_hang, the_fixed_twin_never_hangs;
 }
 
 /// Failed runs of all runs.

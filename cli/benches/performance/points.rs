@@ -99,7 +99,8 @@ struct Measured {
 
 fn by_jitterbug(host: &Host, access: Access, times: u64) -> Result<Measured, Failure> {
     let guest = Guest::new(access, times)?;
-    let image = GuestImage { name: "accesses".into(), bytes: image::elf_with_shared(&guest.code).into() };
+    let image =
+        GuestImage { name: "accesses".into(), bytes: image::elf_with_shared(&guest.code).into() };
     let config = MachineConfig::new(image, CpuCount::new(access.vcpus() as u32)?);
     let mut machine = ControlledMachine::new(host, &config, Box::new(std::io::sink()))?;
     // Whose turn it is, if it can go on; nobody's choice is simpler.

@@ -13,7 +13,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kvm_bindings::{
-    CpuId, KVM_EXIT_IO, KVM_EXIT_IO_OUT, KVM_MAX_CPUID_ENTRIES, kvm_regs, kvm_run, kvm_segment, kvm_sregs, kvm_userspace_memory_region,
+    CpuId, KVM_EXIT_IO, KVM_EXIT_IO_OUT, KVM_MAX_CPUID_ENTRIES, kvm_regs, kvm_run, kvm_segment,
+    kvm_sregs, kvm_userspace_memory_region,
 };
 
 use crate::image::{END_PORT, Program};

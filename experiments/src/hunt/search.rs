@@ -133,6 +133,7 @@ impl<'a> Search<'a> {
         progress.runs += 1;
         progress.points += report.points;
         progress.distinct += u64::from(self.seen.insert(report.hash));
+        progress.hashes = progress.hashes.wrapping_add(report.hash);
         progress.cut_short += u64::from(report.cut_short);
         progress.failed += u64::from(report.finding.is_some());
         progress.diverged += u64::from(report.divergence.is_some());

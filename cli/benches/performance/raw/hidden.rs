@@ -3,9 +3,7 @@
 use std::fs::File;
 use std::io;
 
-use kvm_bindings::{
-    KVM_MAX_MSR_ENTRIES, MsrList, Msrs, kvm_debugregs, kvm_msr_entry, kvm_xsave,
-};
+use kvm_bindings::{KVM_MAX_MSR_ENTRIES, MsrList, Msrs, kvm_debugregs, kvm_msr_entry, kvm_xsave};
 
 use super::call;
 
