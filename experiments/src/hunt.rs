@@ -60,6 +60,8 @@ pub struct Progress {
     pub cut_short: u64,
     /// Scheduling points of all runs.
     pub points: u64,
+    /// The most decisions of a run that didn't fail, from where the strategy began to decide.
+    pub longest: u64,
     /// Runs that came out differently the second time.
     pub diverged: u64,
     /// The sum of the runs' hashes, in whatever order they were made: two searches that made the

@@ -18,8 +18,8 @@ pub use simple::{Fixed, Random, RoundRobin};
 
 /// Decides the runs of a search, one after the other.
 pub trait Strategy: Chooser {
-    /// A new run begins. `length` is how many decisions a run takes, 0 if that is not known yet
-    /// ([`StrategySpec::trials`]).
+    /// A new run begins. `length` is the most choices (decisions that had an alternative) in a run
+    /// of the rounds before ([`StrategySpec::round`]) that didn't fail.
     fn begin(&mut self, run: u64, length: u64);
 }
 
@@ -91,12 +91,12 @@ impl StrategySpec {
         matches!(self, Self::Random | Self::Pct { .. })
     }
 
-    /// How many runs come first, from which it learns how long a run is. The others wait for them,
-    /// so that they don't depend on who was quicker.
-    pub fn trials(&self) -> u64 {
+    /// The end of the round that begins with this run. What a strategy learns from runs, it learns
+    /// from the rounds before: so a run doesn't depend on who was quicker. Most have one round.
+    pub fn round(&self, start: u64) -> u64 {
         match self {
-            Self::Pct { depth: 2.. } => pct::TRIALS,
-            _ => 0,
+            Self::Pct { depth } => pct::round(*depth, start),
+            _ => u64::MAX,
         }
     }
 

@@ -18,7 +18,8 @@ tests! {
         what_is_found_does_not_depend_on_the_jobs, each_machine_has_its_own_leash,
         an_error_of_many_jobs_is_told_once, ctrl_c_ends_in_order, damaged_findings_are_refused,
         a_finding_of_another_run_is_not_reproduced, the_live_line, the_end_says_how_to_go_on;
-    QuickKvm: every_bug_is_found, no_fixed_twin_fails, every_schedule_comes_out_the_same_twice;
+    QuickKvm: every_bug_is_found, pct_finds_every_bug_at_its_depth, no_fixed_twin_fails,
+        every_schedule_comes_out_the_same_twice;
     Nothing: what_is_no_finding_is_refused, a_bad_search_is_refused;
 }
 
@@ -67,6 +68,19 @@ fn every_bug_is_found() {
             _ => "the guest's failure code",
         };
         assert!(verdict.starts_with(expected), "{name}: {verdict}");
+        found += 1;
+    }
+    assert!(found >= 17, "only {found} guests have a bug");
+}
+
+/// Also those that want one vCPU stopped twice, or two in the right order.
+fn pct_finds_every_bug_at_its_depth() {
+    let folder = Folder::new();
+    let mut found = 0;
+    for guest in catalogue().iter().filter(|guest| guest["bug"].is_object()) {
+        let (name, depth) = (guest["name"].as_str().unwrap(), &guest["bug"]["depth"]);
+        let search = format!("{name} --strategy pct --depth {depth} --runs 5000");
+        assert_eq!(hunt(&folder, &search, 1)["depth"], *depth, "{name}");
         found += 1;
     }
     assert!(found >= 17, "only {found} guests have a bug");

@@ -27,7 +27,7 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
     pub(super) run: u64,
-    /// How many decisions a run takes, as far as that is known.
+    /// How many choices there are in a run, as far as that is known.
     pub(super) length: u64,
 }
 
@@ -57,10 +57,10 @@ impl Queue {
         }
     }
 
-    /// Gives out the rest, and tells it this length.
-    pub(super) fn open(&self, length: u64) {
+    /// Gives out the runs below `end`, too, and tells them this length.
+    pub(super) fn open(&self, end: u64, length: u64) {
         let mut state = self.lock();
-        (state.end, state.length) = (u64::MAX, length);
+        (state.end, state.length) = (end, length);
         self.changed.notify_all();
     }
 

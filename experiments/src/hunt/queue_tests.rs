@@ -27,7 +27,7 @@ fn the_rest_waits_for_the_length() {
         let rest = scope.spawn(|| std::iter::from_fn(|| queue.take()).collect::<Vec<_>>());
         thread::sleep(Duration::from_millis(20));
         assert!(!rest.is_finished());
-        queue.open(7);
+        queue.open(9, 7);
         let expected: Vec<_> = (2..5).map(|run| Ticket { run, length: 7 }).collect();
         assert_eq!(rest.join().unwrap(), expected);
     });

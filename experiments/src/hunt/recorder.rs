@@ -28,12 +28,14 @@ pub(super) struct Recorder<'a> {
     pub(super) recording: Recording,
     /// How many decisions were the strategy's.
     pub(super) decisions: u64,
+    /// How many of them had an alternative.
+    pub(super) choices: u64,
 }
 
 impl<'a> Recorder<'a> {
     /// `before`: what was decided before the strategy is asked for the first time.
     pub(super) fn new(strategy: &'a mut dyn Strategy, before: Recording) -> Self {
-        Self { strategy, recording: before, decisions: 0 }
+        Self { strategy, recording: before, decisions: 0, choices: 0 }
     }
 }
 
@@ -42,6 +44,7 @@ impl Chooser for Recorder<'_> {
         let choice = self.strategy.choose(point);
         self.recording.push(point, choice);
         self.decisions += 1;
+        self.choices += u64::from(point.enabled.len() > 1);
         choice
     }
 }

@@ -27,11 +27,7 @@ pub fn hunt(
     symbols: Option<&Symbols>,
     mut tell: impl FnMut(&Progress, Told) -> Next,
 ) -> vmm::Result<Progress> {
-    let first = match hunt.strategy.trials() {
-        0 => hunt.runs,
-        trials => trials,
-    };
-    let queue = Queue::new(hunt.runs, first, hunt.time);
+    let queue = Queue::new(hunt.runs, hunt.strategy.round(0), hunt.time);
     thread::scope(|scope| {
         // However this ends, the threads must, too.
         let _closing = Closing(&queue);
@@ -77,13 +73,17 @@ struct Search<'a> {
     queue: &'a Queue,
     progress: Progress,
     seen: HashSet<u64>,
-    /// The longest run.
-    length: u64,
+    /// The most choices in a run that didn't fail, and in any: what a guest does after its bug has
+    /// shown is of no use.
+    choices: (u64, u64),
+    /// The end of this round.
+    round: u64,
 }
 
 impl<'a> Search<'a> {
     fn new(hunt: &'a Hunt, queue: &'a Queue) -> Self {
-        Self { hunt, queue, progress: Progress::default(), seen: HashSet::new(), length: 0 }
+        let (progress, round) = (Progress::default(), hunt.strategy.round(0));
+        Self { hunt, queue, progress, seen: HashSet::new(), choices: (0, 0), round }
     }
 
     /// Takes what the threads have made, in the order of its numbers, until it is enough.
@@ -137,9 +137,16 @@ impl<'a> Search<'a> {
         progress.cut_short += u64::from(report.cut_short);
         progress.failed += u64::from(report.finding.is_some());
         progress.diverged += u64::from(report.divergence.is_some());
-        self.length = self.length.max(report.length);
-        if progress.runs == self.hunt.strategy.trials() {
-            self.queue.open(self.length);
+        let (clean, any) = &mut self.choices;
+        *any = report.choices.max(*any);
+        if report.finding.is_none() {
+            progress.longest = progress.longest.max(report.decisions);
+            *clean = report.choices.max(*clean);
+        }
+        let length = if *clean == 0 { *any } else { *clean };
+        if progress.runs == self.round {
+            self.round = self.hunt.strategy.round(self.round);
+            self.queue.open(self.round, length);
         }
         let diverged = report.divergence.as_ref().map(|d| Told::Diverged(report.run, d));
         let failed = report.finding.as_deref().map(Told::Failed);

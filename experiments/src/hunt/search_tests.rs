@@ -30,7 +30,8 @@ fn setting(keep_going: bool) -> Hunt {
 fn clean(run: u64) -> Made {
     let report = Report {
         run,
-        length: 5,
+        decisions: 5,
+        choices: 3,
         points: 7,
         hash: run % 3,
         cut_short: false,

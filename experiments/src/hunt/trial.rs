@@ -19,7 +19,9 @@ use crate::waits::{Names, Row};
 pub(super) struct Report {
     pub(super) run: u64,
     /// How many decisions it took.
-    pub(super) length: u64,
+    pub(super) decisions: u64,
+    /// How many of them had an alternative.
+    pub(super) choices: u64,
     pub(super) points: u64,
     pub(super) hash: u64,
     pub(super) cut_short: bool,
@@ -70,7 +72,7 @@ impl<'a> Worker<'a> {
                 return Ok(None);
             }
         };
-        let Recorder { recording, decisions, .. } = recorder;
+        let Recorder { recording, decisions, choices, .. } = recorder;
         let recorded = Recorded {
             schedule: recording.schedule,
             switches: recording.switches,
@@ -81,7 +83,8 @@ impl<'a> Worker<'a> {
         };
         let mut report = Report {
             run: ticket.run,
-            length: decisions,
+            decisions,
+            choices,
             points: machine.points(),
             hash: machine.hash(),
             cut_short: matches!(ending, Ending::Budget | Ending::Runaway { .. }),

@@ -2,8 +2,19 @@
 //! randomized scheduler with probabilistic guarantees of finding bugs", ASPLOS 2010).
 //!
 //! Every vCPU has a random priority, and the highest that can run does. At d-1 points, drawn from
-//! the length of a run, the priority of the vCPU that runs drops below all others. A bug of depth d
-//! is then found with a probability of at least 1/(n k^(d-1)), for n vCPUs and k points.
+//! the length of a run, the priority of the vCPU that is about to run drops below all initial ones. A
+//! bug of depth d is then found with a probability of at least 1/(n k^(d-1)), for n vCPUs and k
+//! points. That takes more care than it seems:
+//!
+//! * The i-th draw drops to the i-th lowest priority, wherever in the run it lies. If each drop went
+//!   below the one before, no bug would be found that wants the vCPU that was stopped second to go
+//!   on first.
+//! * Points without an alternative are not counted. A change there has no effect before the next
+//!   point that has one, so the guarantee stands, with a smaller k.
+//! * k is the most points in a run *with one change less*: that many come before the last change. It
+//!   is learnt in rounds: of depth 1, then of depth 2, and so on.
+//! * A vCPU that waits can't run, and is passed over. Taking a pending interrupt is an actor of its
+//!   own, with a priority of its own; what the handler does then is its vCPU's.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +27,22 @@ use super::{Strategy, below, stream};
 /// rule didn't recognise (a counter in its loop), and lowered, or nothing would ever end.
 const SPINNING: u64 = 10_000;
 
-/// So many runs of depth 1, each with other priorities, tell how long a run is.
-pub(super) const TRIALS: u64 = 8;
+/// How many runs of each lesser depth tell how long a run is. With two vCPUs, the chance that all
+/// begin with the same one is 2^-15.
+const ROUND: u64 = 16;
+
+/// Runs of more changes than this are hardly longer.
+const ROUNDS: u64 = 4;
+
+/// The end of the round that begins with this run.
+pub(super) fn round(depth: u32, start: u64) -> u64 {
+    if start / ROUND < rounds(depth) { start + ROUND } else { u64::MAX }
+}
+
+/// How many rounds come before the last one.
+fn rounds(depth: u32) -> u64 {
+    u64::from(depth.saturating_sub(1)).min(ROUNDS)
+}
 
 /// What has a priority: a vCPU, or the delivery of its interrupt, which is a thread of its own.
 type Actor = Choice;
@@ -30,18 +55,20 @@ pub struct Pct {
     depth: u32,
     generator: ChaCha8Rng,
     priorities: BTreeMap<Actor, u64>,
-    /// Points at which the priority drops, in ascending order.
-    changes: Vec<u64>,
-    /// The priority that the next drop gives: below all before.
+    /// Choices at which a priority drops, the last one first, and what it drops to.
+    changes: Vec<(u64, u64)>,
+    /// The priority that a spinning vCPU gets: below all before.
     lowest: u64,
-    /// How many decisions there were in this run.
-    decisions: u64,
+    /// How many choices there were in this run.
+    choices: u64,
     /// Who runs, and for how many points in a row.
     streak: (Option<Actor>, u64),
 }
 
-/// Initial priorities are drawn from above this, drops count down from it.
+/// Initial priorities are drawn from above this; those of changes are just below.
 const MIDDLE: u64 = 1 << 32;
+/// Priorities of spinning vCPUs count down from here.
+const LOW: u64 = 1 << 31;
 
 impl Pct {
     /// Looks for bugs of this depth.
@@ -53,8 +80,8 @@ impl Pct {
             generator: stream(seed, 0),
             priorities: BTreeMap::new(),
             changes: Vec::new(),
-            lowest: MIDDLE,
-            decisions: 0,
+            lowest: LOW,
+            choices: 0,
             streak: (None, 0),
         }
     }
@@ -62,11 +89,6 @@ impl Pct {
     fn priority(&mut self, actor: Actor) -> u64 {
         let generator = &mut self.generator;
         *self.priorities.entry(actor).or_insert_with(|| MIDDLE + 1 + below(generator, MIDDLE))
-    }
-
-    fn lower(&mut self, actor: Actor) {
-        self.lowest -= 1;
-        self.priorities.insert(actor, self.lowest);
     }
 
     fn highest(&mut self, point: &Point) -> Actor {
@@ -79,22 +101,31 @@ impl Pct {
         }
         best.1
     }
+
+    /// The highest, after the changes that are due.
+    fn choice(&mut self, point: &Point) -> Actor {
+        let mut actor = self.highest(point);
+        if point.enabled.len() == 1 {
+            return actor;
+        }
+        while let Some((_, priority)) = self.changes.pop_if(|(at, _)| *at == self.choices) {
+            self.priorities.insert(actor, priority);
+            actor = self.highest(point);
+        }
+        self.choices += 1;
+        actor
+    }
 }
 
 impl Chooser for Pct {
     fn choose(&mut self, point: &Point) -> Choice {
-        let mut actor = self.highest(point);
-        while self.changes.first().is_some_and(|change| *change <= self.decisions) {
-            self.changes.remove(0);
-            self.lower(actor);
-            actor = self.highest(point);
-        }
-        self.decisions += 1;
+        let actor = self.choice(point);
         let (last, points) = self.streak;
         self.streak = if last == Some(actor) { (last, points + 1) } else { (Some(actor), 1) };
         if self.streak.1 > SPINNING {
             self.streak = (None, 0);
-            self.lower(actor);
+            self.lowest -= 1;
+            self.priorities.insert(actor, self.lowest);
         }
         actor
     }
@@ -104,15 +135,17 @@ impl Strategy for Pct {
     fn begin(&mut self, run: u64, length: u64) {
         self.generator = stream(self.seed, run);
         self.priorities.clear();
-        (self.lowest, self.decisions) = (MIDDLE, 0);
+        (self.lowest, self.choices) = (LOW, 0);
         self.streak = (None, 0);
         // Drawn now, in the order of their numbers, so that they don't depend on who is enabled.
         for vcpu in 0..self.vcpus {
             self.priority(Choice::Step(vcpu));
         }
-        let changes = if length == 0 { 1 } else { self.depth };
-        self.changes = (1..changes).map(|_| below(&mut self.generator, length)).collect();
-        self.changes.sort_unstable();
+        let learning = run / ROUND < rounds(self.depth);
+        let changes = if learning { run / ROUND } else { u64::from(self.depth - 1) };
+        let draw = |i| (below(&mut self.generator, length.max(1)), MIDDLE - changes + i);
+        self.changes = (0..changes).map(draw).collect();
+        self.changes.sort_unstable_by(|one, other| other.cmp(one));
     }
 }
 

@@ -54,3 +54,82 @@ fn a_spinner_is_lowered_in_the_end() {
     let ran = run(&mut pct, 0, 2 * SPINNING + 10);
     assert_ne!(ran[0], *ran.last().unwrap());
 }
+
+#[test]
+fn rounds_learn_depth_by_depth() {
+    assert_eq!(round(1, 0), u64::MAX);
+    assert_eq!([round(3, 0), round(3, 16), round(3, 32)], [16, 32, u64::MAX]);
+    assert_eq!(round(100, 64), u64::MAX);
+    let mut pct = Pct::new(1, 3, 3);
+    let mut most = [0; 3];
+    for number in 0..200 {
+        let ran = run(&mut pct, number, 50);
+        let switches = (1..50).filter(|i| ran[*i] != ran[i - 1]).count();
+        let round = (number / ROUND).min(2) as usize;
+        most[round] = switches.max(most[round]);
+    }
+    assert_eq!(most, [0, 1, 2]);
+}
+
+/// Threads of so many steps each; the steps in the order in which they were made.
+fn play(pct: &mut Pct, run: u64, length: u64, steps: [u64; 3]) -> (Vec<u32>, u64) {
+    pct.begin(run, length);
+    let (mut left, mut made, mut choices) = (steps, Vec::new(), 0);
+    while left.iter().any(|steps| *steps > 0) {
+        let enabled: Vec<_> =
+            (0..3).filter(|thread| left[*thread as usize] > 0).map(Choice::Step).collect();
+        choices += u64::from(enabled.len() > 1);
+        let point = Point { number: 0, enabled: &enabled, last: None, rip: 0, hash: 0 };
+        let thread = pct.choose(&point).vcpu();
+        left[thread as usize] -= 1;
+        made.push(thread);
+    }
+    (made, choices)
+}
+
+/// The pattern of an ABA bug: between two steps of thread 0, thread 1 does something, thread 2 does,
+/// and thread 1 undoes it. Thread 1 is stopped after thread 0, and must go on before it.
+#[test]
+fn a_bug_of_depth_3_is_found_as_often_as_promised() {
+    const RUNS: u64 = 40_000;
+    let steps = [9, 8, 7];
+    let mut pct = Pct::new(1, 3, 3);
+    let (mut length, mut hits) = (0, 0);
+    for run in 0..RUNS {
+        let (made, choices) = play(&mut pct, run, length, steps);
+        if run < 2 * ROUND {
+            length = length.max(choices);
+        }
+        // When a thread made its n-th step.
+        let when = |thread: u32, step: usize| {
+            made.iter().enumerate().filter(|(_, made)| **made == thread).nth(step).unwrap().0
+        };
+        let (start, end) = (when(0, 3), when(0, 4));
+        hits += u64::from([start, when(1, 2), when(2, 3), when(1, 6), end].is_sorted());
+    }
+    let rate = hits as f64 / RUNS as f64;
+    let k: u64 = steps.iter().sum();
+    let floor = 1.0 / (3 * k * k) as f64;
+    assert!(rate > floor, "{hits} hits, floor {floor}");
+}
+
+#[test]
+fn points_without_an_alternative_are_not_counted() {
+    let mut pct = Pct::new(1, 3, 2);
+    for run in 16..100 {
+        // Alone at first, for longer than the length.
+        pct.begin(run, 4);
+        let alone = [Choice::Step(2)];
+        for number in 0..50 {
+            pct.choose(&Point { number, enabled: &alone, last: None, rip: 0, hash: 0 });
+        }
+        let enabled = all(3);
+        let ran: Vec<_> = (0..4)
+            .map(|number| {
+                pct.choose(&Point { number, enabled: &enabled, last: None, rip: 0, hash: 0 })
+            })
+            .collect();
+        let changed = pct.priorities.values().filter(|priority| **priority < MIDDLE).count();
+        assert_eq!(changed, 1, "{ran:?}");
+    }
+}
