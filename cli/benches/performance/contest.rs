@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
+use nix::errno::Errno;
+use nix::time::{ClockId, clock_gettime};
 
 use crate::Failure;
 
@@ -121,4 +123,24 @@ fn configure(group: &mut BenchmarkGroup<WallTime>, plan: &Plan) {
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
+}
+
+/// The processor time that the calling thread takes. What never waits takes as much of that as time
+/// passes on an idle machine, and on a busy one hardly more.
+pub(crate) struct Busy {
+    start: Duration,
+}
+
+impl Busy {
+    pub(crate) fn start() -> Result<Self, Errno> {
+        Ok(Self { start: Self::now()? })
+    }
+
+    pub(crate) fn elapsed(&self) -> Result<Duration, Errno> {
+        Ok(Self::now()?.saturating_sub(self.start))
+    }
+
+    fn now() -> Result<Duration, Errno> {
+        clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from)
+    }
 }

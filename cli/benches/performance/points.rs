@@ -4,7 +4,7 @@
 //! an irqchip, with a hole where that page is, and looks at the exit's reason only.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::Criterion;
 use iced_x86::code_asm::registers::gpr32::{eax, ecx, edx};
@@ -16,20 +16,20 @@ use vmm::registers::SystemRegisters;
 use vmm::{CpuCount, GuestImage, Host, MachineConfig};
 
 use crate::Failure;
-use crate::contest::{Contestant, Plan, Rounds, hold};
+use crate::contest::{Busy, Contestant, Plan, Rounds, hold};
 use crate::image::{self, BASE, END_PORT, PAGE, Program, SHARED};
 use crate::raw::bare::{Bare, Stores};
 
 /// Points in a turn.
-const TIMES: u64 = 4_000;
-const FEW: u64 = 64;
+const TIMES: u64 = 1_024;
+const FEW: u64 = 32;
 /// How many accesses the loop has in a row, so that what is measured is points, not the loop.
 const UNROLLED: u64 = 16;
 
 const PLAN: Plan = Plan {
     name: "",
     times: TIMES,
-    samples: 10,
+    samples: 20,
     warm_up: Duration::from_millis(300),
     measurement: Duration::from_secs(2),
     judged: 2,
@@ -108,9 +108,9 @@ fn by_jitterbug(host: &Host, access: Access, times: u64) -> Result<Measured, Fai
         let another = point.enabled.iter().find(|choice| Some(choice.vcpu()) != point.last);
         *another.unwrap_or(&point.enabled[0])
     };
-    let start = Instant::now();
+    let start = Busy::start()?;
     let ending = machine.run(&mut in_turn, u64::MAX)?;
-    let time = start.elapsed();
+    let time = start.elapsed()?;
     match ending {
         Ending::Guest { code: 0 } => Ok(Measured { time, count: machine.points() }),
         ending => Err(format!("the guest's end: {ending}").into()),

@@ -4,7 +4,7 @@
 //! of those pages first, and reports what it finds: a page that was not put back ends the benchmark.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::Criterion;
 use iced_x86::IcedError;
@@ -14,17 +14,17 @@ use vmm::controlled::{ControlledMachine, Ending, Point, Snapshot};
 use vmm::{CpuCount, GuestImage, Host, MachineConfig};
 
 use crate::Failure;
-use crate::contest::{Contestant, Plan, Rounds, hold};
+use crate::contest::{Busy, Contestant, Plan, Rounds, hold};
 use crate::image::{self, BASE, END_PORT, MARK_PORT, PAGE, PRIVATE, Program, SHARED};
 use crate::raw::reset::{Registers, Resetter};
 
 /// Resets in a turn.
-const TIMES: u64 = 500;
+const TIMES: u64 = 200;
 
 const PLAN: Plan = Plan {
     name: "",
     times: TIMES,
-    samples: 10,
+    samples: 20,
     warm_up: Duration::from_millis(300),
     measurement: Duration::from_secs(2),
     judged: 2,
@@ -97,7 +97,7 @@ impl Controlled {
     }
 
     fn turn(&mut self) -> Result<Duration, Failure> {
-        let start = Instant::now();
+        let start = Busy::start()?;
         for _ in 0..TIMES {
             self.machine.restore(&self.snapshot)?;
             let ending = self.machine.run(&mut only, u64::MAX)?;
@@ -106,7 +106,7 @@ impl Controlled {
                 return Err(format!("a run that was not the same: {ending}").into());
             }
         }
-        Ok(start.elapsed())
+        Ok(start.elapsed()?)
     }
 }
 

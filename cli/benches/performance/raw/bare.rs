@@ -6,12 +6,13 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kvm_bindings::{KVM_EXIT_IO, KVM_EXIT_MMIO, KVM_MEM_LOG_DIRTY_PAGES};
 
 use super::mapping::Mapping;
 use super::{KVM_CREATE_VM, KVM_RUN, MEMORY, Vcpu, call, load, made, map, open};
+use crate::contest::Busy;
 use crate::image::{END_PORT, PAGE, Program, SHARED};
 
 /// A machine with a hole.
@@ -62,7 +63,7 @@ impl Bare {
         let vcpus: Vec<_> =
             self.vcpus.iter().map(|vcpu| (vcpu.file.as_raw_fd(), vcpu.page())).collect();
         let mut accesses = 0;
-        let start = Instant::now();
+        let start = Busy::start()?;
         loop {
             for (vcpu, page) in &vcpus {
                 // SAFETY: KVM_RUN takes no argument; the memory is mapped as long as `self`.
@@ -74,7 +75,7 @@ impl Bare {
                     KVM_EXIT_MMIO => accesses += 1,
                     // SAFETY: the exit reason says that `io` is the union's valid member.
                     KVM_EXIT_IO if unsafe { (**page).__bindgen_anon_1.io.port } == END_PORT => {
-                        return Ok((start.elapsed(), accesses));
+                        return Ok((start.elapsed()?, accesses));
                     }
                     reason => return Err(io::Error::other(format!("KVM exit {reason}"))),
                 }

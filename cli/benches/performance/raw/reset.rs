@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kvm_bindings::{
     KVM_EXIT_IO, KVM_EXIT_MMIO, KVM_SYNC_X86_EVENTS, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS,
@@ -14,6 +14,7 @@ use super::bare::{Bare, SLOTS, Stores};
 use super::hidden::Hidden;
 use super::mapping::Mapping;
 use super::{KVM_RUN, call, open};
+use crate::contest::Busy;
 use crate::image::{BASE, END, END_PORT, MARK_PORT, PAGE, Program, SHARED};
 
 const KVM_GET_DIRTY_LOG: u64 = 0x4010_ae42;
@@ -75,7 +76,7 @@ impl Resetter {
     /// Runs and resets so often. The time that it took, and how many pages were put back.
     pub(crate) fn repeat(&mut self, times: u64) -> io::Result<(Duration, u64)> {
         let mut pages = 0;
-        let start = Instant::now();
+        let start = Busy::start()?;
         for _ in 0..times {
             self.machine.memory.write(SHARED, &1u32.to_le_bytes())?;
             match self.run()? {
@@ -84,7 +85,7 @@ impl Resetter {
             }
             pages += self.put_back()?;
         }
-        Ok((start.elapsed(), pages))
+        Ok((start.elapsed()?, pages))
     }
 
     fn run(&mut self) -> io::Result<Exit> {
