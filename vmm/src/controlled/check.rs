@@ -91,8 +91,8 @@ impl ControlledMachine {
         let here = self.instructions.at(registers.rip, &system, &self.memory);
         let here = here.filter(|decoded| decoded.instruction.is_string_instruction());
         let candidate = match here {
-            Some(decoded) => Some(((*decoded).clone(), true)),
-            None => instruction::before(registers.rip, &system, &self.memory),
+            Some(decoded) => Some((decoded, true)),
+            None => self.instructions.before(registers.rip, &system, &self.memory),
         };
         let certain = second || odd;
         // Nothing is held against an instruction that isn't known for sure, unless its store is.

@@ -41,6 +41,8 @@ struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Instructions {
     known: HashMap<Place, Arc<Decoded>>,
+    /// What [`before`] says of these places.
+    before: HashMap<Place, Option<(Arc<Decoded>, bool)>>,
 }
 
 impl Instructions {
@@ -51,15 +53,31 @@ impl Instructions {
         system: &SystemRegisters,
         memory: &Memory,
     ) -> Option<Arc<Decoded>> {
-        let (linear, bits) = (linear(rip, system), system.code_bits());
-        let place = Place { linear, cr3: system.cr3, bits };
+        let place = Place::of(rip, system);
         if let Some(known) = self.known.get(&place) {
             return Some(known.clone());
         }
-        let code = fetch(linear, MAX_INSTRUCTION, system, memory);
-        let decoded = Arc::new(decode(&code, rip, bits)?);
+        let code = fetch(place.linear, MAX_INSTRUCTION, system, memory);
+        let decoded = Arc::new(decode(&code, rip, place.bits)?);
         self.known.insert(place, decoded.clone());
         Some(decoded)
+    }
+
+    /// The instruction that ends at `rip`, as [`before`] has it.
+    pub(super) fn before(
+        &mut self,
+        rip: u64,
+        system: &SystemRegisters,
+        memory: &Memory,
+    ) -> Option<(Arc<Decoded>, bool)> {
+        let look = || before(rip, system, memory).map(|(found, sure)| (Arc::new(found), sure));
+        self.before.entry(Place::of(rip, system)).or_insert_with(look).clone()
+    }
+}
+
+impl Place {
+    fn of(rip: u64, system: &SystemRegisters) -> Self {
+        Self { linear: linear(rip, system), cr3: system.cr3, bits: system.code_bits() }
     }
 }
 
@@ -161,11 +179,7 @@ pub(super) fn value(register: Register, r: &Registers, system: &SystemRegisters)
 /// The instruction that ends at `rip`. Code can't be read backwards, so it is read from many places
 /// before: a decoder that begins in the middle of an instruction falls into step after a few. What
 /// most of them say, and whether nearly all say so.
-pub(super) fn before(
-    rip: u64,
-    system: &SystemRegisters,
-    memory: &Memory,
-) -> Option<(Decoded, bool)> {
+fn before(rip: u64, system: &SystemRegisters, memory: &Memory) -> Option<(Decoded, bool)> {
     const BACK: usize = 64;
     /// A way needs so many bytes to fall into step.
     const LEAD: usize = 2 * MAX_INSTRUCTION;

@@ -178,10 +178,9 @@ impl KvmCpu {
             {
                 Unfinished::Store
             }
-            Exit::PortWrite { .. } => self
-                .shared_registers()
-                .map(|sync| Unfinished::Out(state::linear_rip(&sync.regs, &sync.sregs)))
-                .unwrap_or(Unfinished::More),
+            Exit::PortWrite { .. } => self.shared_registers().map_or(Unfinished::More, |sync| {
+                Unfinished::Out(state::linear_rip(&sync.regs, &sync.sregs))
+            }),
             Exit::MmioWrite { .. } | Exit::MmioRead { .. } | Exit::PortRead { .. } => {
                 Unfinished::More
             }
