@@ -118,27 +118,42 @@ fn firings(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A script of 1,000 lines, ten for each probe.
-fn long_script() -> String {
+/// A script of 1,000 lines in VP.
+fn long_vp() -> String {
     let mut text = String::from("(definteger n) (defstring s) (defaggr a 1 1)\n");
-    for probe in 0..111 {
+    for _ in 0..100 {
         text.push_str("(vprobe VMM1Hz\n");
-        for line in 0..7 {
-            text.push_str(&format!("  (setint n (+ n {line} (& RIP 0xff)))\n"));
-        }
+        text.push_str(&"  (setint n (+ n 7 (& RIP 0xff)))\n".repeat(7));
         text.push_str("  (gueststack s) (aggr a (RIP) (s) 1)\n");
-        text.push_str(&format!("  (printf \"CPU %d of {probe}: %s\\n\" VCPUID s))\n"));
+        text.push_str("  (printf \"CPU %d: %s\\n\" VCPUID s))\n");
+    }
+    text
+}
+
+/// The same in Emmett.
+fn long_emmett() -> String {
+    let mut text = String::from("int n; string s; aggr a[1][1];\n");
+    for _ in 0..100 {
+        text.push_str("VMM1Hz {\n");
+        text.push_str(&"  n += 7 + (RIP & 0xff);\n".repeat(7));
+        text.push_str("  gueststack(s); a[RIP, s]++;\n");
+        text.push_str("  printf(\"CPU %d: %s\\n\", VCPUID, s); }\n");
     }
     text
 }
 
 fn loading(criterion: &mut Criterion) {
-    let text = long_script();
-    assert!((1000..1120).contains(&text.lines().count()), "{}", text.lines().count());
-    let source = [Source::new("long.vp", text)];
-    criterion.bench_function("load_1000_lines_of_vp", |bencher| {
-        bencher.iter(|| Script::load(black_box(&source), &Options::default()).expect("a script"));
-    });
+    for (name, file, text) in [
+        ("load_1000_lines_of_vp", "long.vp", long_vp()),
+        ("load_1000_lines_of_emmett", "long.emt", long_emmett()),
+    ] {
+        assert_eq!(text.lines().count(), 1001);
+        let source = [Source::new(file, text)];
+        criterion.bench_function(name, |bencher| {
+            bencher
+                .iter(|| Script::load(black_box(&source), &Options::default()).expect("a script"));
+        });
+    }
 }
 
 criterion_group!(benches, firings, loading);

@@ -45,6 +45,16 @@ pub struct Conversion {
 }
 
 impl Conversion {
+    /// One without flags, width or size.
+    pub fn plain(kind: Kind) -> Self {
+        Self { kind, left: false, zero: false, alternate: false, width: 0, bits: 64 }
+    }
+
+    /// What it takes, in words.
+    pub fn wanted(self) -> &'static str {
+        if self.takes_text() { "a string" } else { "an integer" }
+    }
+
     /// Whether it takes a string rather than an integer.
     pub fn takes_text(self) -> bool {
         self.kind == Kind::Text

@@ -1,8 +1,11 @@
 //! Which language a source is in, and all sources to one program.
 
+pub(crate) mod aggregation;
+
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::emmett;
 use crate::ir::Program;
 use crate::point::Scope;
 use crate::source::{Language, Source, Span};
@@ -20,19 +23,22 @@ pub struct Environment<'a> {
 /// After so many errors the rest is not worth reading.
 pub(crate) const MAX_ERRORS: usize = 20;
 
+/// What came of sources.
+pub(crate) struct Loaded {
+    /// `None` if there is an error in the list.
+    pub(crate) program: Option<Program>,
+    /// Errors and warnings.
+    pub(crate) list: Vec<Diagnostic>,
+    /// The sources, and those that they include.
+    pub(crate) sources: Arc<[Source]>,
+}
+
 /// Reads and checks sources and makes one program of them. Either all of it is loaded or nothing.
-/// The list holds warnings, or the errors too if there is no program.
-pub(crate) fn load(
-    sources: &Arc<[Source]>,
-    environment: &Environment,
-) -> (Option<Program>, Vec<Diagnostic>) {
-    let mut program = Program::new(sources);
+pub(crate) fn load(sources: &[Source], environment: &Environment) -> Loaded {
+    let mut sources = sources.to_vec();
+    let mut program = Program::new(&Arc::from([]));
     let mut list = Vec::new();
-    let of = |language: Language| {
-        let numbered = (0_u32..).zip(sources.iter());
-        numbered.filter(move |(_, source)| source.language() == language)
-    };
-    for (number, source) in (0_u32..).zip(sources.iter()) {
+    for (number, source) in (0_u32..).zip(&sources) {
         if source.text.len() > Source::MAX_BYTES {
             let problem = format!("the script has {} bytes", source.text.len());
             let limit = format!("at most {} bytes are read", Source::MAX_BYTES);
@@ -40,20 +46,25 @@ pub(crate) fn load(
         }
     }
     if list.is_empty() {
-        list.extend(vp::load(of(Language::Vp), environment, &mut program));
+        let (vp, emmett): (Vec<u32>, Vec<u32>) = (0..sources.len() as u32).partition(|&number| {
+            sources.get(number as usize).is_some_and(|source| source.language() == Language::Vp)
+        });
+        list = vp::load(&vp, &sources, environment, &mut program);
+        list.extend(emmett::load(&emmett, &mut sources, environment, &mut program));
     }
-    let errors = |list: &[Diagnostic]| {
-        list.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
-    };
-    if errors(&list) == 0 && program.probes.is_empty() {
+    let is_error = |diagnostic: &Diagnostic| diagnostic.severity == Severity::Error;
+    if !list.iter().any(is_error) && program.probes.is_empty() {
         list.push(
             Diagnostic::general("there is no probe in this script, so nothing would ever run")
-                .with_help("add a form such as (vprobe VMM1Hz (printf \"%d\\n\" VCPUID))"),
+                .with_help("add a probe such as VMM1Hz printf(\"%d\\n\", VCPUID);"),
         );
     }
     // Definitions are checked before probes; the reader wants to go through the file once.
     list.sort_by_key(|diagnostic| {
         diagnostic.span.map_or((u32::MAX, 0), |span| (span.source, span.start))
     });
-    ((errors(&list) == 0).then_some(program), list)
+    let sources: Arc<[Source]> = sources.into();
+    program.sources = Arc::clone(&sources);
+    let program = (!list.iter().any(is_error)).then_some(program);
+    Loaded { program, list, sources }
 }

@@ -9,6 +9,7 @@ pub mod aggregate;
 pub mod bag;
 pub mod code;
 pub mod diagnostic;
+pub mod emmett;
 pub mod engine;
 pub mod format;
 mod front;

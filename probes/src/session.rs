@@ -56,19 +56,18 @@ impl Script {
     /// Reads and checks sources. Either all of it is loaded or nothing. Sources of one language
     /// share their names.
     pub fn load(sources: &[Source], options: &Options) -> Result<Self, Diagnostics> {
-        let sources: Arc<[Source]> = sources.into();
         let environment = front::Environment {
             dialect: if options.strict { Dialect::Strict } else { Dialect::Lenient },
             scope: Scope { mechanisms: options.mechanisms, symbols: options.symbols.as_deref() },
         };
-        let (program, mut list) = front::load(&sources, &environment);
+        let front::Loaded { program, mut list, sources } = front::load(sources, &environment);
         let Some(program) = program else {
             if list.is_empty() {
                 list.push(Diagnostic::general("the script can't be loaded"));
             }
             return Err(Diagnostics::new(sources, list));
         };
-        let warnings = Diagnostics::new(Arc::clone(&program.sources), list);
+        let warnings = Diagnostics::new(sources, list);
         Ok(Self { code: Arc::new(Code::new(program)), warnings, options: options.clone() })
     }
 

@@ -148,7 +148,16 @@ pub(crate) fn load_with(text: &str, strict: bool) -> Script {
 }
 
 pub(crate) fn load_for(text: &str, options: &Options) -> Script {
-    match Script::load(&[Source::new("test.vp", text)], options) {
+    load_source("test.vp", text, options)
+}
+
+/// Loads an Emmett script.
+pub(crate) fn load_emmett(text: &str) -> Script {
+    load_source("test.emt", text, &Options::default())
+}
+
+pub(crate) fn load_source(name: &str, text: &str, options: &Options) -> Script {
+    match Script::load(&[Source::new(name, text)], options) {
         Ok(script) => script,
         Err(diagnostics) => panic!("{diagnostics}"),
     }

@@ -17,20 +17,22 @@ pub use dialect::Dialect;
 
 /// Reads and checks scripts that share their names, and adds them to a program. The list holds
 /// warnings and errors.
-pub fn load<'a>(
-    sources: impl Iterator<Item = (u32, &'a Source)>,
+pub fn load(
+    scripts: &[u32],
+    sources: &[Source],
     environment: &Environment,
     program: &mut Program,
 ) -> Vec<Diagnostic> {
     let mut forms = Vec::new();
     let mut errors = Vec::new();
-    for (number, source) in sources {
+    for &number in scripts {
+        let Some(source) = sources.get(number as usize) else { continue };
         match parser::parse(number, &source.text) {
             Ok(nodes) => forms.extend(nodes),
             Err(error) => errors.push(*error),
         }
     }
-    if errors.is_empty() { checker::check(&forms, environment, program) } else { errors }
+    if errors.is_empty() { checker::check(&forms, sources, environment, program) } else { errors }
 }
 
 #[cfg(test)]

@@ -42,7 +42,10 @@ fn exits_have_names() {
 }
 
 fn aggregates_are_the_same_in_both_languages() {
-    for code in ["(defaggr n 1 1) (vprobe VMMLoad (aggr n (VCPUID) (\"x\") 5))"] {
+    for code in [
+        "(defaggr n 1 1) (vprobe VMMLoad (aggr n (VCPUID) (\"x\") 5))",
+        "aggr n[1][1]; VMMLoad { n[VCPUID, \"x\"] <- 5; }",
+    ] {
         jitterbug("run hello --cpus 2").probe(code).ends_with(0).says(&[
             "aggr: n (1 integer key) (1 string key)\n  \
              n[0x0,\"x\"] == avg 5 count 1 min 5 max 5 latest 5\n  \

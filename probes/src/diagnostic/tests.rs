@@ -125,7 +125,7 @@ fn an_error_without_a_place() {
     golden(
         "",
         r#"Error: there is no probe in this script, so nothing would ever run
-  Help: add a form such as (vprobe VMM1Hz (printf "%d\n" VCPUID))
+  Help: add a probe such as VMM1Hz printf("%d\n", VCPUID);
 "#,
     );
 }

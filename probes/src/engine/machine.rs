@@ -6,7 +6,7 @@ use vmm::hook::Context;
 
 use super::{Cancel, Cause, Event, MAX_CALLS, MAX_STACK, MAX_TEXTS, Shared, State, Values};
 use crate::code::{Code, Op, Probe, Routine};
-use crate::ir::{Operator, Scan};
+use crate::ir::Scan;
 
 /// Steps between two looks at the clock.
 const SLICE: u64 = 1024;
@@ -218,11 +218,11 @@ impl<'a, 'c> Firing<'a, 'c> {
                 Op::Binary(operator) => {
                     let b = self.pop();
                     let a = self.pop();
-                    self.push(apply(operator, a, b).ok_or(Cause::DivisionByZero)?);
+                    self.push(operator.apply(a, b).ok_or(Cause::DivisionByZero)?);
                 }
                 Op::BinaryConstant(operator, b) => {
                     let a = self.pop();
-                    self.push(apply(operator, a, b.into()).ok_or(Cause::DivisionByZero)?);
+                    self.push(operator.apply(a, b.into()).ok_or(Cause::DivisionByZero)?);
                 }
                 Op::Not => {
                     let a = self.pop();
@@ -352,29 +352,4 @@ fn processor_time() -> Result<Duration> {
     let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
         .map_err(|errno| Cause::Host { what: "the thread's processor time", errno })?;
     Ok(time.into())
-}
-
-/// The operator on two integers; `None` for a division by zero.
-fn apply(operator: Operator, a: u64, b: u64) -> Option<u64> {
-    let shift = |shifted: Option<u64>| shifted.unwrap_or_default();
-    // A distance beyond 32 bits is beyond 64 too.
-    let distance = u32::try_from(b).unwrap_or(u32::MAX);
-    Some(match operator {
-        Operator::Add => a.wrapping_add(b),
-        Operator::Subtract => a.wrapping_sub(b),
-        Operator::Multiply => a.wrapping_mul(b),
-        Operator::Divide => a.checked_div(b)?,
-        Operator::Remainder => a.checked_rem(b)?,
-        Operator::ShiftLeft => shift(a.checked_shl(distance)),
-        Operator::ShiftRight => shift(a.checked_shr(distance)),
-        Operator::Xor => a ^ b,
-        Operator::BitOr => a | b,
-        Operator::BitAnd => a & b,
-        Operator::Less => u64::from(a < b),
-        Operator::LessOrEqual => u64::from(a <= b),
-        Operator::Greater => u64::from(a > b),
-        Operator::GreaterOrEqual => u64::from(a >= b),
-        Operator::Equal => u64::from(a == b),
-        Operator::NotEqual => u64::from(a != b),
-    })
 }

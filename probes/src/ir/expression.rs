@@ -294,6 +294,55 @@ pub enum Operator {
     NotEqual,
 }
 
+impl Operator {
+    /// It as it is written.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Subtract => "-",
+            Self::Multiply => "*",
+            Self::Divide => "/",
+            Self::Remainder => "%",
+            Self::ShiftLeft => "<<",
+            Self::ShiftRight => ">>",
+            Self::Xor => "^",
+            Self::BitOr => "|",
+            Self::BitAnd => "&",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+        }
+    }
+
+    /// The operator on two integers; `None` for a division by zero.
+    pub fn apply(self, a: u64, b: u64) -> Option<u64> {
+        let shift = |shifted: Option<u64>| shifted.unwrap_or_default();
+        // A distance beyond 32 bits is beyond 64 too.
+        let distance = u32::try_from(b).unwrap_or(u32::MAX);
+        Some(match self {
+            Self::Add => a.wrapping_add(b),
+            Self::Subtract => a.wrapping_sub(b),
+            Self::Multiply => a.wrapping_mul(b),
+            Self::Divide => a.checked_div(b)?,
+            Self::Remainder => a.checked_rem(b)?,
+            Self::ShiftLeft => shift(a.checked_shl(distance)),
+            Self::ShiftRight => shift(a.checked_shr(distance)),
+            Self::Xor => a ^ b,
+            Self::BitOr => a | b,
+            Self::BitAnd => a & b,
+            Self::Less => u64::from(a < b),
+            Self::LessOrEqual => u64::from(a <= b),
+            Self::Greater => u64::from(a > b),
+            Self::GreaterOrEqual => u64::from(a >= b),
+            Self::Equal => u64::from(a == b),
+            Self::NotEqual => u64::from(a != b),
+        })
+    }
+}
+
 /// A piece of a printf.
 #[derive(Debug)]
 pub enum Piece {

@@ -11,26 +11,34 @@ mod top;
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::aggregate::Kind;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::front::aggregation::Usages;
 use crate::front::{Environment, MAX_ERRORS};
 use crate::ir::{
     AggregateSlot, BagSlot, FunctionSlot, IntegerSlot, Place, Program, StringSlot, Type,
 };
 use crate::point::Scope;
-use crate::source::Span;
+use crate::source::{Source, Span};
+
+pub(crate) use top::{MAX_PROBES, no_point};
 
 use super::dialect::Dialect;
 use super::infer::{self, Signature};
 use super::tree::{Node, NodeKind};
 
 /// Checks the top-level forms of scripts that share their names, and adds them to a program.
-pub fn check(forms: &[Node], environment: &Environment, program: &mut Program) -> Vec<Diagnostic> {
+pub fn check(
+    forms: &[Node],
+    sources: &[Source],
+    environment: &Environment,
+    program: &mut Program,
+) -> Vec<Diagnostic> {
     let mut checker = Checker {
         dialect: environment.dialect,
         scope: environment.scope,
+        sources,
         variables: BTreeMap::new(),
-        aggregates: BTreeMap::new(),
+        usages: Usages::default(),
         parameters: Vec::new(),
         signatures: Vec::new(),
         reported: HashSet::new(),
@@ -98,19 +106,13 @@ pub(super) struct FunctionForm<'a> {
     pub(super) body: &'a [Node],
 }
 
-/// How an aggregate is used, as its first use says.
-struct Usage {
-    kind: Kind,
-    stack: Option<usize>,
-    span: Span,
-}
-
 struct Checker<'a> {
     dialect: Dialect,
     scope: Scope<'a>,
+    sources: &'a [Source],
     /// Sorted, so that of two suggestions that are equally near the same one is made each time.
     variables: BTreeMap<String, Variable>,
-    aggregates: BTreeMap<usize, Usage>,
+    usages: Usages,
     /// The parameters of the function that is checked.
     parameters: Vec<(String, Type)>,
     signatures: Vec<Signature>,

@@ -188,6 +188,3 @@ pub fn is_reserved(name: &str) -> bool {
 pub fn all() -> impl Iterator<Item = (&'static str, Head)> {
     TABLE.iter().copied()
 }
-
-/// How an aggregate's value is kept, by the word around it: `(aggr A () () (hist value))`.
-pub const AGGREGATIONS: &[&str] = &["count", "sum", "avg", "min", "max", "stddev", "hist", "lhist"];

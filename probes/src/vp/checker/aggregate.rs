@@ -1,15 +1,14 @@
 //! Aggregates and bags.
 
-use crate::aggregate::{Kind, Linear};
+use crate::aggregate::Kind;
 use crate::diagnostic::Diagnostic;
+use crate::front::aggregation;
 use crate::ir::{AggregateSlot, BagSlot, Integer, Statement};
-use crate::source::Span;
 use crate::suggest::nearest;
 use crate::unwind;
 
 use super::super::tree::{Node, NodeKind};
-use super::super::vocabulary::AGGREGATIONS;
-use super::{Call, Checker, Slot, Usage};
+use super::{Call, Checker, Slot};
 
 impl Checker<'_> {
     fn named<T>(&mut self, node: &Node, what: &str, pick: fn(Slot) -> Option<T>) -> Option<T> {
@@ -54,8 +53,8 @@ impl Checker<'_> {
         let (stack, string_keys) = self.stack_key(string_keys)?;
         let (kind, value) = self.aggregation(value)?;
         let declared = self.program.aggregates.get(slot.0)?;
-        let taken = self.aggregates.get(&slot.0).and_then(|usage| usage.stack).is_some();
-        let declared = (declared.integers, declared.strings + usize::from(taken));
+        let taken = usize::from(self.usages.has_stack(slot));
+        let declared = (declared.integers, declared.strings + taken);
         let given = (integer_keys.len(), string_keys.len() + usize::from(stack.is_some()));
         if declared != given {
             return self.fail(Diagnostic::error(
@@ -64,7 +63,9 @@ impl Checker<'_> {
                 format!("its definition has {} and {}", declared.0, declared.1),
             ));
         }
-        self.agree(slot, kind, stack, call.span)?;
+        if let Err(problem) = self.usages.agree(self.program, slot, kind, stack, call.span) {
+            return self.fail(*problem);
+        }
         let integers: Vec<_> = integer_keys.iter().map(|node| self.integer(node)).collect();
         let strings: Vec<_> = string_keys.iter().map(|node| self.string(node)).collect();
         let value = match value {
@@ -122,68 +123,23 @@ impl Checker<'_> {
         let [Node { kind: NodeKind::Word(word), .. }, arguments @ ..] = list.as_slice() else {
             return Some((Kind::Classic, Some(node)));
         };
-        if !AGGREGATIONS.contains(&word.as_str()) || self.function_named(word).is_some() {
+        if !aggregation::WORDS.contains(&word.as_str()) || self.function_named(word).is_some() {
             return Some((Kind::Classic, Some(node)));
         }
-        let kind = match (word.as_str(), arguments) {
-            ("count", []) => return Some((Kind::Count, None)),
-            ("sum", [_]) => Kind::Sum,
-            ("avg", [_]) => Kind::Average,
-            ("min", [_]) => Kind::Minimum,
-            ("max", [_]) => Kind::Maximum,
-            ("stddev", [_]) => Kind::Deviation,
-            ("hist", [_]) => Kind::Histogram,
-            ("lhist", [_, low, high, step]) => {
-                let number = |node: &Node| match node.kind {
-                    NodeKind::Integer(value) => Some(value),
-                    _ => None,
-                };
-                match linear(number(low), number(high), number(step)) {
-                    Ok(linear) => Kind::Linear(linear),
-                    Err(problem) => {
-                        let label = "expected (lhist VALUE LOW HIGH STEP)";
-                        return self.fail(Diagnostic::error(node.span, problem, label));
-                    }
-                }
-            }
-            _ => {
-                let problem = format!("{word} has {} arguments here", arguments.len());
+        let number = |node: &Node| match node.kind {
+            NodeKind::Integer(value) => Some(value),
+            _ => None,
+        };
+        let numbers: Vec<_> = arguments.iter().map(number).collect();
+        let kind = match aggregation::kind(word, &numbers) {
+            Ok(kind) => kind,
+            Err(problem) => {
                 let label =
                     "expected (count), (hist VALUE), (lhist VALUE LOW HIGH STEP) or the like";
                 return self.fail(Diagnostic::error(node.span, problem, label));
             }
         };
         Some((kind, arguments.first()))
-    }
-
-    /// All uses of an aggregate keep the same.
-    fn agree(
-        &mut self,
-        slot: AggregateSlot,
-        kind: Kind,
-        stack: Option<usize>,
-        span: Span,
-    ) -> Option<()> {
-        if let Some(first) = self.aggregates.get(&slot.0) {
-            if (first.kind, first.stack) == (kind, stack) {
-                return Some(());
-            }
-            let related = first.span;
-            return self.fail(
-                Diagnostic::error(
-                    span,
-                    "this aggregate is used in two ways",
-                    "expected the same function and the same stack key everywhere",
-                )
-                .with_related(related, "used otherwise here"),
-            );
-        }
-        self.aggregates.insert(slot.0, Usage { kind, stack, span });
-        if let Some(shape) = self.program.aggregates.get_mut(slot.0) {
-            (shape.kind, shape.stack) = (kind, stack);
-            shape.strings -= usize::from(stack.is_some());
-        }
-        Some(())
     }
 
     pub(super) fn on_aggregate(
@@ -222,27 +178,4 @@ impl Checker<'_> {
 
 fn is_word(node: &Node, word: &str) -> bool {
     matches!(&node.kind, NodeKind::Word(name) if name == word)
-}
-
-/// The intervals of a linear histogram, or what is wrong with them.
-pub(crate) fn linear(
-    low: Option<u64>,
-    high: Option<u64>,
-    step: Option<u64>,
-) -> Result<Linear, String> {
-    let (Some(low), Some(high), Some(step)) = (low, high, step) else {
-        return Err("the intervals of a histogram must be numbers".into());
-    };
-    if high <= low || step == 0 {
-        return Err("this histogram has no interval".into());
-    }
-    let linear = Linear { low, high, step };
-    if linear.intervals() > Linear::MAX_INTERVALS {
-        let most = Linear::MAX_INTERVALS;
-        return Err(format!(
-            "this histogram has {} intervals; {most} is the most",
-            linear.intervals()
-        ));
-    }
-    Ok(linear)
 }

@@ -34,7 +34,7 @@ impl Checker<'_> {
             return self.arity(call, "a condition, and a format if you like");
         };
         let condition = self.integer(condition);
-        let place = call.span.location(&self.program.sources);
+        let place = call.span.location(self.sources);
         let mut pieces = vec![Piece::Literal(format!("{place}: assertion failed").into_bytes())];
         if let [format, arguments @ ..] = message {
             pieces.push(Piece::Literal(b": ".to_vec()));
@@ -56,18 +56,10 @@ impl Checker<'_> {
         let [value] = call.arguments else {
             return self.arity(call, if is_text { "a string" } else { "an integer" });
         };
-        let plain = |kind| Conversion {
-            kind,
-            left: false,
-            zero: false,
-            alternate: false,
-            width: 0,
-            bits: 64,
-        };
         let piece = if is_text {
-            Piece::Str(plain(Kind::Text), self.string(value)?)
+            Piece::Str(Conversion::plain(Kind::Text), self.string(value)?)
         } else {
-            Piece::Integer(plain(Kind::Unsigned), self.integer(value)?)
+            Piece::Integer(Conversion::plain(Kind::Unsigned), self.integer(value)?)
         };
         Some(Integer::Print(vec![piece]))
     }
@@ -106,7 +98,7 @@ impl Checker<'_> {
         if let Some(Part::Literal(tail)) = parts.last_mut() {
             "\n".clone_into(tail);
             let at = literal.span(format.source, at.start, at.end);
-            let line = at.location(&self.program.sources).line;
+            let line = at.location(self.sources).line;
             self.report(
                 Diagnostic::warning(
                     at,
@@ -142,7 +134,7 @@ impl Checker<'_> {
                 return self.fail(Diagnostic::error(
                     at,
                     "this conversion has no argument",
-                    format!("expected {} behind the format", wanted(conversion)),
+                    format!("expected {} behind the format", conversion.wanted()),
                 ));
             };
             match self.argument(conversion, at, argument) {
@@ -169,7 +161,7 @@ impl Checker<'_> {
             }
             other => {
                 let found = if matches!(other, Str(_)) { "a string" } else { "an integer" };
-                let wanted = wanted(conversion);
+                let wanted = conversion.wanted();
                 self.fail(
                     Diagnostic::error(
                         node.span,
@@ -181,8 +173,4 @@ impl Checker<'_> {
             }
         }
     }
-}
-
-fn wanted(conversion: Conversion) -> &'static str {
-    if conversion.takes_text() { "a string" } else { "an integer" }
 }

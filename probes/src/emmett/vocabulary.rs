@@ -1,0 +1,63 @@
+//! The words of Emmett that are no functions.
+
+/// Words that begin a type.
+pub const TYPES: &[&str] = &[
+    "void", "char", "short", "int", "long", "unsigned", "signed", "int8", "int16", "int32",
+    "int64", "uint8", "uint16", "uint32", "uint64", "int8_t", "int16_t", "int32_t", "int64_t",
+    "uint8_t", "uint16_t", "uint32_t", "uint64_t", "string", "bag", "aggr", "struct", "union",
+    "enum",
+];
+
+/// Words before a type.
+pub const PREFIXES: &[&str] = &["typedef", "const", "perthread", "pervm", "pervmk", "perhost"];
+
+/// Words of statements, and `sizeof`.
+pub const STATEMENTS: &[&str] =
+    &["if", "else", "for", "try", "catch", "return", "break", "continue", "sizeof", "memmodel"];
+
+/// Words of C that Emmett refuses, and what to do instead.
+pub const REFUSED: &[(&str, &str)] = &[
+    ("do", "write a for loop"),
+    ("while", "write a for loop: for (; condition; )"),
+    ("switch", "write if and else"),
+    ("case", "write if and else"),
+    ("default", "write if and else"),
+    ("goto", "write a for loop or a function"),
+    ("float", "there are only integers"),
+    ("double", "there are only integers"),
+    ("static", "variables outside functions keep their values"),
+    ("extern", "&name is the address of a symbol of the guest"),
+    ("register", "leave it out"),
+    ("auto", "leave it out"),
+    ("bool", "write int"),
+    ("volatile", "leave it out: memory is read each time"),
+    ("pervcpu", "perthread is one for each vCPU"),
+];
+
+/// Every word that can't be a name.
+pub fn keywords() -> impl Iterator<Item = &'static str> {
+    TYPES.iter().chain(PREFIXES).chain(STATEMENTS).copied()
+}
+
+/// Whether a word can't be a name.
+pub fn is_keyword(word: &str) -> bool {
+    keywords().any(|keyword| keyword == word) || refused(word).is_some()
+}
+
+/// What to do instead of a word of C that Emmett refuses.
+pub fn refused(word: &str) -> Option<&'static str> {
+    REFUSED.iter().find(|(refused, _)| *refused == word).map(|(_, instead)| *instead)
+}
+
+/// Memory models: `None` stands for the hypervisor's memory, which there is none of.
+pub const MODELS: &[(&str, Option<super::types::Model>)] = {
+    use super::types::Model;
+    &[
+        ("guest64", Some(Model::Guest64)),
+        ("guest32", Some(Model::Guest32)),
+        ("guest16", Some(Model::Guest16)),
+        ("guestphys", Some(Model::Physical)),
+        ("vmw64", None),
+        ("vmw32", None),
+    ]
+};
