@@ -42,7 +42,7 @@ job=$!
 wait "$job"
 status=$?
 if [ -s /bed/results ]; then
-    cd "$(cat /bed/results)" && find . -type f -newer /bed/start | cpio -o -H newc >/dev/vport0p5 2>/dev/null
+    cd "$(cat /bed/results)" && find . -xdev -type f -newer /bed/start | cpio -o -H newc >/dev/vport0p5 2>/dev/null
 fi
 echo "exit $status" >&9
 poweroff -f

@@ -10,24 +10,27 @@
 //! need not be linked statically.
 //!
 //! * `parts`, with `apt` and `modules`: kernel, modules and busybox, out of Debian's packages;
-//! * `initramfs`, with `program`: everything that is carried in, as one archive; `init.sh` starts it;
-//! * `qemu`: the machine; `ports`: the streams that lead out of it;
-//! * `watch`: from the start to the power-off; `results`: the files that are carried out.
+//! * `pack`, with `initramfs` and `program`: all that is carried in, as one archive; `init.sh` in it
+//!   starts the job;
+//! * `run`: from the start to the power-off; `qemu` and `machine`: QEMU; `ports`: the streams that lead
+//!   out of it; `results`: the files that are carried out.
 
 mod apt;
 mod error;
 mod initramfs;
 mod job;
+mod machine;
 mod modules;
+mod pack;
 mod parts;
 mod ports;
 mod program;
 mod qemu;
 mod results;
+mod run;
 mod tool;
-mod watch;
 
 pub use error::{Blame, Error, Result};
 pub use job::Job;
 pub use parts::{FOLDER_VARIABLE, Parts};
-pub use watch::run;
+pub use run::run;

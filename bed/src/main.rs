@@ -21,8 +21,8 @@ struct Cli {
     results: Option<PathBuf>,
 
     /// An environment variable
-    #[arg(long, value_name = "NAME=VALUE")]
-    env: Vec<String>,
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    env: Vec<(OsString, OsString)>,
 
     /// Give up after this long
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -44,6 +44,11 @@ fn main() -> ExitCode {
     }
 }
 
+fn variable(text: &str) -> Result<(OsString, OsString), String> {
+    let (name, value) = text.split_once('=').ok_or("not like NAME=VALUE")?;
+    Ok((name.into(), value.into()))
+}
+
 fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
@@ -56,12 +61,7 @@ fn run(cli: Cli) -> Result<i32, Error> {
     let job = Job {
         program: absolute(&command.next().unwrap_or_default().into())?,
         arguments: command.collect(),
-        environment: cli
-            .env
-            .iter()
-            .filter_map(|variable| variable.split_once('='))
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect(),
+        environment: cli.env,
         folder: absolute(&".".into())?,
         files: cli.file.iter().map(absolute).collect::<Result<_, _>>()?,
         results: cli.results.as_ref().map(absolute).transpose()?,

@@ -42,7 +42,8 @@ fn a_file_and_its_input() {
 /// Both ways: found there, it happens here, and the other way round.
 fn a_finding_comes_out_and_replays() {
     let folder = Folder::new();
-    let report = in_bed("hunt abba --runs 500 --json --out").arg(&*folder).ends_with(1).json();
+    let report =
+        in_bed("hunt abba --runs 500 --json").arg("--out").arg(&*folder).ends_with(1).json();
     let file = report["findings"][0]["file"].as_str().expect("a file");
     assert!(fs::metadata(file).is_ok(), "{file} didn't come out: {report:#}");
     let reproduced = "jitterbug: reproduced: proven hang";

@@ -62,9 +62,11 @@ impl Seat {
         matches!(self.state, State::Ready | State::Access(_))
     }
 
-    /// Turns single steps on or off. An access that is not yet finished ends with a step, too.
+    /// Turns single steps on or off. An access that is not yet finished ends with a step, too: KVM
+    /// emulates it, and then forgets that it steps (it keeps TF only where it was asked to step
+    /// from). So it is asked each time.
     pub(super) fn set_stepping(&mut self, wanted: bool) -> Result<()> {
-        if self.stepping != wanted {
+        if wanted || self.stepping {
             self.cpu.set_debug(&GuestDebug { step: wanted, ..Default::default() })?;
             self.stepping = wanted;
         }
