@@ -59,7 +59,11 @@ impl Apt {
     pub(crate) fn kernel(&self) -> Result<String> {
         let mut all = self.options.clone();
         all.extend(["depends", "--important", NEWEST_KERNEL].map(str::to_owned));
-        let said = tool::run(&self.cache, &all, Path::new("/"))?;
+        let said = tool::run(&self.cache, &all, Path::new("/")).map_err(|_| Error::Missing {
+            what: format!("the package {NEWEST_KERNEL}, which apt doesn't know"),
+            remedy: "on Debian, see that `apt-get update` works; elsewhere there is no bed yet"
+                .into(),
+        })?;
         let said = String::from_utf8_lossy(&said);
         let depends = said.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
         depends.map(str::to_owned).find(|name| name.starts_with("linux-image-")).ok_or_else(|| {
