@@ -53,6 +53,9 @@ impl Pages {
 
     /// Adds the pages that differ between the two to `pages`.
     pub(crate) fn differences(&self, other: &Self, pages: &mut BTreeSet<u64>) {
+        if self.is(other) {
+            return;
+        }
         let same = |address: &u64, page: &Arc<Page>, other: &Self| {
             other.0.get(address).is_some_and(|theirs| Arc::ptr_eq(page, theirs))
         };

@@ -69,8 +69,8 @@ impl Vm {
 
     /// Has KVM log which pages of the RAM's own slots the guest stores to.
     pub fn log_stores(&self) -> Result<()> {
-        for (slot, region) in (0..).zip(self.memory().slots()) {
-            self.map(slot, region, KVM_MEM_LOG_DIRTY_PAGES)?;
+        for (slot, region) in (0..).zip(self.slots()) {
+            self.map(slot, *region, KVM_MEM_LOG_DIRTY_PAGES)?;
         }
         Ok(())
     }
@@ -79,7 +79,7 @@ impl Vm {
     /// ascending order. [`Self::log_stores`] comes first.
     pub fn take_dirty_pages(&self) -> Result<Vec<u64>> {
         let mut pages = Vec::new();
-        for (slot, region) in (0..).zip(self.memory().slots()) {
+        for (slot, region) in (0..).zip(self.slots()) {
             let log = self
                 .fd()
                 .get_dirty_log(slot, region.size as usize)
@@ -101,11 +101,11 @@ impl Vm {
     /// Removing a slot does that (`kvm_arch_flush_shadow_memslot`), and is the only call that does
     /// so on every host.
     pub(crate) fn forget_translations(&self) -> Result<()> {
-        let slots = self.memory().slots();
-        let smallest = (0..).zip(slots).min_by_key(|(_, region): &(u32, Region)| region.size);
+        let slots = (0..).zip(self.slots());
+        let smallest = slots.min_by_key(|(_, region)| region.size);
         let Some((slot, region)) = smallest else { return Ok(()) };
         self.set_region(kvm_userspace_memory_region { slot, ..Default::default() })?;
-        self.map(slot, region, KVM_MEM_LOG_DIRTY_PAGES)
+        self.map(slot, *region, KVM_MEM_LOG_DIRTY_PAGES)
     }
 
     fn set_region(&self, region: kvm_userspace_memory_region) -> Result<()> {

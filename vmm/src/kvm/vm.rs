@@ -31,6 +31,8 @@ pub enum Irqchip {
 #[derive(Debug)]
 pub struct Vm {
     shared: Arc<Shared>,
+    /// The RAM's own slots, by number.
+    slots: Vec<Region>,
     sync_registers: bool,
     max_vcpus: usize,
 }
@@ -63,12 +65,13 @@ impl Vm {
             fd.enable_cap(&cap).map_err(failed("KVM_ENABLE_CAP"))?;
         }
         let vm = Self {
+            slots: memory.slots(),
             shared: Arc::new(Shared { fd, memory }),
             sync_registers: host.has(Cap::SyncRegs),
             max_vcpus: host.max_vcpus(),
         };
-        for (slot, region) in (0..).zip(vm.shared.memory.slots()) {
-            vm.map(slot, region, 0)?;
+        for (slot, region) in (0..).zip(&vm.slots) {
+            vm.map(slot, *region, 0)?;
         }
         Ok(vm)
     }
@@ -76,6 +79,11 @@ impl Vm {
     /// The memory that the guest runs on.
     pub fn memory(&self) -> &Arc<Memory> {
         &self.shared.memory
+    }
+
+    /// The RAM's own slots, by number.
+    pub(super) fn slots(&self) -> &[Region] {
+        &self.slots
     }
 
     /// The file descriptor, for the other files of this room.
