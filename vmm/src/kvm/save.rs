@@ -28,9 +28,10 @@ use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
 
-/// `IA32_TIME_STAMP_COUNTER`, `IA32_TSC_ADJUST`, `IA32_TSC_DEADLINE`: they are time, which goes on by
-/// itself.
-const CLOCKS: [u32; 3] = [0x10, 0x3b, 0x6e0];
+/// `IA32_TIME_STAMP_COUNTER`, `IA32_TSC_ADJUST`, `IA32_TSC_DEADLINE`, and `HV_X64_MSR_VP_RUNTIME`,
+/// `HV_X64_MSR_TIME_REF_COUNT` (Hyper-V TLFS), which `kvm-amd` lists: they are time, which goes on
+/// by itself.
+const CLOCKS: [u32; 5] = [0x10, 0x3b, 0x6e0, 0x4000_0010, 0x4000_0020];
 
 /// An instruction never takes more exits than this to finish, or it is a `rep` over a page.
 const MAX_EXITS: u32 = 5000;
