@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use experiments::StrategyKind;
 use vmm::CpuCount;
+use vmm::controlled::Granularity;
 use vmm::identity::Identity;
 use vmm::jitter::JitterSpec;
 use vmm::memory::MemorySize;
@@ -119,6 +120,11 @@ pub(crate) struct HuntArgs {
     #[arg(long, value_name = "SCHEDULE|@FILE")]
     pub(crate) schedule: Option<String>,
 
+    /// What a vCPU does from one scheduling point to the next: watch (an access to what is shared) or
+    /// instruction (one instruction; no page is watched)
+    #[arg(long, default_value_t, value_name = "G")]
+    pub(crate) granularity: Granularity,
+
     /// The depth of the bugs to look for (pct)
     #[arg(long, default_value_t = 2, value_name = "D", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) depth: u32,
@@ -145,7 +151,8 @@ pub(crate) struct HuntArgs {
     pub(crate) budget: u64,
 
     /// Call it a hang, "by budget", when every vCPU has gone on for so many scheduling points and
-    /// none has changed anything but state of its own [default: 20000]
+    /// none has changed anything but state of its own [default: 20000, or 100000 with --granularity
+    /// instruction]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) hang_budget: Option<u64>,
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use probes::Symbols;
+use vmm::controlled::Granularity;
 use vmm::{CpuCount, GuestImage, MachineConfig};
 
 use crate::args::{MachineArgs, Watchdog};
@@ -55,6 +56,7 @@ impl Guest {
             memory: args.mem,
             identity: args.identity,
             command_line: args.cmdline.clone(),
+            granularity: Granularity::default(),
         })
     }
 

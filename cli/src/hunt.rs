@@ -6,10 +6,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use experiments::hunt::{Next, Progress as Searched, Told};
 use experiments::{Finding, Hunt, Schedule, StrategyKind, StrategySpec, hunt};
+use probes::{Stack, Symbols};
 use serde::Serialize;
-use vmm::Host;
-use vmm::controlled::ControlledMachine;
 use vmm::interrupts::Interrupts;
+use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, HuntArgs};
 use crate::guest::Guest;
@@ -24,6 +24,7 @@ struct Report<'a> {
     format: u32,
     guest: &'a str,
     strategy: &'a str,
+    granularity: &'a str,
     depth: Option<u32>,
     seed: u64,
     seconds: f64,
@@ -53,7 +54,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     let symbols = guest.symbols(args.symbols.as_deref())?;
     let strategy = strategy(args)?;
     let setting = Hunt {
-        machine: guest.machine(&args.machine)?,
+        machine: MachineConfig { granularity: args.granularity, ..guest.machine(&args.machine)? },
         runs: args.runs.unwrap_or(if strategy.varies() { u64::MAX } else { 1 }),
         strategy,
         seed: args.seed,
@@ -93,7 +94,8 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
         ));
         interrupted |= interrupts.arrived();
         if broken.is_some() || interrupted { Next::Stop } else { Next::GoOn }
-    })?;
+    })
+    .map_err(|error| with_place(error, symbols.as_deref()))?;
     progress.finish();
     if let Some(error) = broken {
         return Err(error);
@@ -108,6 +110,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
             format: crate::report::FORMAT,
             guest: &args.guest,
             strategy: setting.strategy.kind().name(),
+            granularity: args.granularity.name(),
             depth: setting.strategy.depth(),
             seed: args.seed,
             seconds,
@@ -184,6 +187,21 @@ fn summarise(searched: &Searched, seconds: f64, verified: bool, found: &[Found])
     ));
 }
 
+/// An error of a vCPU, with the name of the place where it is.
+fn with_place(error: vmm::Error, symbols: Option<&Symbols>) -> anyhow::Error {
+    let rip = match &error {
+        vmm::Error::Watched { rip, .. } | vmm::Error::Step { rip, .. } => *rip,
+        _ => return error.into(),
+    };
+    match symbols.filter(|symbols| symbols.function(rip).is_some()) {
+        Some(symbols) => {
+            let place = Stack::new(&[rip], Some(symbols));
+            anyhow::Error::new(error).context(format!("in {place}"))
+        }
+        None => error.into(),
+    }
+}
+
 /// The hang budget: one that is asked for must be able to do something.
 fn hang_budget(args: &HuntArgs) -> Result<u64> {
     match args.hang_budget {
@@ -194,7 +212,7 @@ fn hang_budget(args: &HuntArgs) -> Result<u64> {
             )
         }
         Some(points) => Ok(points),
-        None => Ok(ControlledMachine::HANG_BUDGET),
+        None => Ok(args.granularity.hang_budget()),
     }
 }
 

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use experiments::hunt::{Next, Progress};
 use experiments::{Hunt, StrategySpec, hunt};
 use guests::Guest;
-use vmm::controlled::ControlledMachine;
+use vmm::controlled::{ControlledMachine, Granularity};
 use vmm::identity::Identity;
 use vmm::kvm::host::DEFAULT_DEVICE;
 use vmm::memory::MemorySize;
@@ -80,6 +80,7 @@ fn measure(host: &Host, guest: &Guest, runs: u64) -> vmm::Result<Line> {
             memory: MemorySize::default(),
             identity: Identity::default(),
             command_line: String::new(),
+            granularity: Granularity::default(),
         },
         strategy: StrategySpec::Pct { depth },
         seed: 1,

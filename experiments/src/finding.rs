@@ -7,6 +7,7 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash64;
+use vmm::controlled::Granularity;
 use vmm::identity::Identity;
 use vmm::memory::MemorySize;
 use vmm::{CpuCount, GuestImage, MachineConfig};
@@ -60,6 +61,18 @@ pub struct Machine {
     pub identity: String,
     /// The user's part of the command line.
     pub command_line: String,
+    /// Where its scheduling points are.
+    #[serde(default = "watch", skip_serializing_if = "is_watch")]
+    pub granularity: String,
+}
+
+/// What a finding means that doesn't say.
+fn watch() -> String {
+    Granularity::Watch.to_string()
+}
+
+fn is_watch(granularity: &str) -> bool {
+    granularity == Granularity::Watch.name()
 }
 
 /// How it was found.
@@ -134,6 +147,7 @@ impl Machine {
             memory: config.memory.to_string(),
             identity: config.identity.to_string(),
             command_line: config.command_line.clone(),
+            granularity: config.granularity.to_string(),
         }
     }
 
@@ -145,6 +159,7 @@ impl Machine {
             memory: self.memory.parse::<MemorySize>()?,
             identity: self.identity.parse::<Identity>()?,
             command_line: self.command_line.clone(),
+            granularity: self.granularity.parse::<Granularity>()?,
         })
     }
 }

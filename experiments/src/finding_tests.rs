@@ -13,6 +13,7 @@ pub(crate) fn finding() -> Finding {
             memory: "128M".into(),
             identity: "vmware".into(),
             command_line: String::new(),
+            granularity: "watch".into(),
         },
         search: Search { strategy: "random".into(), seed: 1, depth: Some(2), run: 7 },
         run: Run {
@@ -86,4 +87,15 @@ fn damage_is_refused_with_its_reason() {
         assert!(said.starts_with("damaged") && said.contains(reason), "{to}: {said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
+}
+
+#[test]
+fn the_granularity_is_kept() {
+    let mut stepped = finding();
+    stepped.machine.granularity = "instruction".into();
+    let text = stepped.to_text();
+    assert!(text.contains("granularity = \"instruction\""), "{text}");
+    assert_eq!(Finding::from_text(&text).unwrap(), stepped);
+    // The usual one needs no line: findings of before there was another are still good.
+    assert!(!finding().to_text().contains("granularity"));
 }

@@ -14,8 +14,8 @@ tests! {
 fn port_writes_are_counted() {
     let run = jitterbug("run hello --cpus 1")
         .probe(
-            r#"(defaggr ports 1 0)
-               (vprobe Out / (== ARG1 1) / (aggr ports (ARG0) () (count)))"#,
+            r"(defaggr ports 1 0)
+               (vprobe Out / (== ARG1 1) / (aggr ports (ARG0) () (count)))",
         )
         .ends_with(0);
     let bytes = run.stdout.len();
@@ -33,9 +33,9 @@ fn port_writes_are_counted() {
 fn exits_have_names() {
     jitterbug("run hello --cpus 1")
         .probe(
-            r#"(defaggr exits 0 1) (defaggr resumes 0 1)
+            r"(defaggr exits 0 1) (defaggr resumes 0 1)
                (vprobe HV_Exit (aggr exits () (EXITNAME) (count)))
-               (vprobe HV_Resume (aggr resumes () (EXITNAME) (count)))"#,
+               (vprobe HV_Resume (aggr resumes () (EXITNAME) (count)))",
         )
         .ends_with(0)
         .says(&["exits[\"port-write\"] == count ", "resumes[\"port-write\"] == count "]);

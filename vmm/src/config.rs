@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use crate::controlled::Granularity;
 use crate::error::{Error, Result};
 use crate::identity::Identity;
 use crate::memory::MemorySize;
@@ -80,6 +81,9 @@ pub struct MachineConfig {
     pub identity: Identity,
     /// The user's part of the command line.
     pub command_line: String,
+    /// Where the scheduling points of the controlled driver are; others have none.
+    #[serde(skip)]
+    pub granularity: Granularity,
 }
 
 impl MachineConfig {
@@ -91,6 +95,7 @@ impl MachineConfig {
             memory: MemorySize::default(),
             identity: Identity::default(),
             command_line: String::new(),
+            granularity: Granularity::default(),
         }
     }
 

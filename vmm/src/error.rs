@@ -103,6 +103,18 @@ pub enum Error {
         /// What it does.
         misuse: Misuse,
     },
+    /// An instruction that this host can't step.
+    #[error(
+        "vCPU {vcpu} at RIP {rip:#x}: {problem}: use --granularity watch here, or another host"
+    )]
+    Step {
+        /// The vCPU.
+        vcpu: u32,
+        /// Where it is.
+        rip: u64,
+        /// What it is about.
+        problem: &'static str,
+    },
     /// A machine can't be saved or put back.
     #[error("no snapshot: {problem}")]
     Snapshot {
@@ -133,6 +145,7 @@ impl Error {
             | Self::VcpuLimit { .. }
             | Self::Kvm { .. }
             | Self::NoMemory { .. }
+            | Self::Step { .. }
             | Self::Snapshot { .. }
             | Self::System { .. } => Blame::Host,
         }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::registers::SystemRegisters;
 
 /// The hypervisor that the guest believes to run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -116,6 +117,50 @@ pub fn cpuid(
         leaves.extend(vmware(frequencies));
     }
     leaves
+}
+
+/// What CPUID answers with these leaves on a processor in this state, as KVM has it.
+pub fn answer(
+    leaves: &[CpuidEntry],
+    leaf: u32,
+    subleaf: u32,
+    system: &SystemRegisters,
+) -> CpuidEntry {
+    let find = |leaf, subleaf| {
+        let same = |it: &&CpuidEntry| it.leaf == leaf && it.subleaf.is_none_or(|it| it == subleaf);
+        leaves.iter().find(same).copied()
+    };
+    let mut answer = find(leaf, subleaf).unwrap_or_else(|| {
+        let nothing = CpuidEntry { leaf, subleaf: None, eax: 0, ebx: 0, ecx: 0, edx: 0 };
+        // Topology goes on behind its last level, with the id of the processor.
+        if Topology::LEAVES.contains(&leaf) {
+            let edx = find(leaf, 1).map_or(0, |level| level.edx);
+            return CpuidEntry { ecx: subleaf & 0xff, edx, ..nothing };
+        }
+        // On Intel's, what lies behind the last leaf of a range answers as the last basic one.
+        let first = find(0, 0).unwrap_or(nothing);
+        let range = find(leaf & 0xf000_0000, 0).or(find(leaf & 0x8000_0000, 0)).unwrap_or(first);
+        let is_intel = first.ebx == u32::from_le_bytes(*b"Genu");
+        if is_intel && leaf > range.eax {
+            find(first.eax, subleaf).unwrap_or(nothing)
+        } else {
+            nothing
+        }
+    });
+    // Bits that say what the processor is set to.
+    let bit =
+        |word: &mut u32, bit: u32, set: bool| *word = *word & !bit | if set { bit } else { 0 };
+    match leaf {
+        1 => {
+            bit(&mut answer.ecx, 1 << 27, system.cr4 & SystemRegisters::CR4_OSXSAVE != 0);
+            bit(&mut answer.edx, 1 << 9, system.apic_base & SystemRegisters::APIC_ENABLED != 0);
+        }
+        7 if subleaf == 0 => {
+            bit(&mut answer.ecx, 1 << 4, system.cr4 & SystemRegisters::CR4_PKE != 0);
+        }
+        _ => {}
+    }
+    answer
 }
 
 fn vmware(frequencies: Frequencies) -> [CpuidEntry; 2] {

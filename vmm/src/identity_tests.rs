@@ -98,3 +98,32 @@ fn names_are_read_back() {
     }
     assert!("xen".parse::<Identity>().unwrap_err().to_string().contains("vmware, kvm or none"));
 }
+
+#[test]
+fn leaves_are_answered_as_by_kvm() {
+    let entry = |leaf, subleaf, eax, edx| CpuidEntry { leaf, subleaf, eax, ebx: 0, ecx: 0, edx };
+    let intel = CpuidEntry { ebx: u32::from_le_bytes(*b"Genu"), ..entry(0, None, 0xb, 0) };
+    let leaves = [
+        intel,
+        entry(1, None, 1, 1 << 9),
+        entry(0xb, Some(0), 0, 5),
+        entry(0xb, Some(1), 3, 5),
+        entry(0x8000_0000, None, 0x8000_0001, 0),
+        entry(0x8000_0001, None, 9, 0),
+    ];
+    let mut system = SystemRegisters { cr4: SystemRegisters::CR4_OSXSAVE, ..Default::default() };
+    let at = |leaf, subleaf, system: &_| answer(&leaves, leaf, subleaf, system);
+    assert_eq!((at(1, 7, &system).ecx, at(1, 7, &system).edx), (1 << 27, 0));
+    system = SystemRegisters { apic_base: SystemRegisters::APIC_ENABLED, ..Default::default() };
+    assert_eq!((at(1, 0, &system).ecx, at(1, 0, &system).edx), (0, 1 << 9));
+    assert_eq!(at(0xb, 1, &system).eax, 3);
+    assert_eq!((at(0xb, 9, &system).ecx, at(0xb, 9, &system).edx), (9, 5));
+    assert_eq!(at(0x8000_0001, 0, &system).eax, 9);
+    // Behind the end of a range: the last basic leaf. A gap within it is nothing.
+    for beyond in [0xc, 0x4000_0000, 0x8000_0002] {
+        assert_eq!(at(beyond, 1, &system).eax, 3, "{beyond:#x}");
+    }
+    assert_eq!(at(5, 0, &system).eax, 0);
+    let others = [CpuidEntry { ebx: 0, ..intel }, leaves[1]];
+    assert_eq!(answer(&others, 0xc, 0, &system).eax, 0);
+}

@@ -81,10 +81,21 @@ impl SystemRegisters {
     pub const CR4_PSE: u64 = 1 << 4;
     /// CR4.PAE: 64-bit page-table entries.
     pub const CR4_PAE: u64 = 1 << 5;
+    /// CR4.OSXSAVE: XSAVE and its like can be used.
+    pub const CR4_OSXSAVE: u64 = 1 << 18;
+    /// CR4.PKE: protection keys.
+    pub const CR4_PKE: u64 = 1 << 22;
     /// CR4.LA57: five-level paging.
     pub const CR4_LA57: u64 = 1 << 12;
+    /// `IA32_APIC_BASE`: the LAPIC is on.
+    pub const APIC_ENABLED: u64 = 1 << 11;
     /// EFER.LMA: long mode is active.
     pub const EFER_LMA: u64 = 1 << 10;
+
+    /// The privilege level that the code runs with, 0 to 3.
+    pub fn privilege(&self) -> u16 {
+        if self.cr0 & Self::CR0_PE == 0 { 0 } else { self.cs.selector & 3 }
+    }
 
     /// The width of the code that runs, in bits: 16, 32 or 64.
     pub fn code_bits(&self) -> u32 {

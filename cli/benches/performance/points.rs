@@ -201,7 +201,7 @@ fn start_second() -> Result<Vec<u8>, IcedError> {
         a.mov(byte_ptr(at), u32::from(byte))?;
     }
     a.sgdt(fword_ptr(TABLE))?;
-    for command in [INIT, STARTUP | START / PAGE as u32] {
+    for command in [INIT, STARTUP | (START / PAGE as u32)] {
         a.mov(dword_ptr(COMMAND_HIGH), 1 << 24)?;
         a.mov(dword_ptr(COMMAND_LOW), command)?;
     }

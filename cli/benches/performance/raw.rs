@@ -77,7 +77,7 @@ impl Raw {
     pub(crate) fn run_to_end(&mut self, synced: Synced) -> io::Result<Duration> {
         let vcpu = self.vcpu.file.as_raw_fd();
         let run = self.vcpu.page();
-        // SAFETY: it is the whole mapped kvm_run, and KVM writes to it during KVM_RUN only.
+        // SAFETY: it is the whole mapped kvm_run, and KVM writes to it during `KVM_RUN` only.
         unsafe { (*run).kvm_valid_regs = synced as u64 };
         let start = Instant::now();
         loop {
@@ -129,7 +129,7 @@ impl Vcpu {
         Ok(())
     }
 
-    /// Its run page, which KVM writes to during KVM_RUN only.
+    /// Its run page, which KVM writes to during `KVM_RUN` only.
     fn page(&self) -> *mut kvm_run {
         self.page.start().cast()
     }

@@ -1,3 +1,4 @@
+use vmm::controlled::Granularity;
 use vmm::identity::Identity;
 use vmm::memory::MemorySize;
 use vmm::{CpuCount, GuestImage, MachineConfig};
@@ -14,6 +15,7 @@ fn setting(keep_going: bool) -> Hunt {
             memory: MemorySize::default(),
             identity: Identity::default(),
             command_line: String::new(),
+            granularity: Granularity::default(),
         },
         strategy: StrategySpec::Random,
         seed: 1,

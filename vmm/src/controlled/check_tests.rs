@@ -6,6 +6,9 @@ use crate::controlled::lab::{
 };
 use crate::controlled::{Ending, Point};
 
+/// Code, and how its instruction reads.
+type Case = (fn(&mut CodeAssembler) -> Assembled, &'static str);
+
 /// What becomes of a guest of one vCPU.
 fn run(guest: &Guest) -> Result<Ending> {
     guest.machine().run(&mut |point: &Point| point.enabled[0], 10_000)
@@ -84,7 +87,7 @@ fn what_watched_pages_are_for_is_let_through() {
 #[test]
 fn accesses_across_watched_pages() {
     let middle = SHARED + 0xffc;
-    let cases: [(fn(&mut CodeAssembler) -> Assembled, &str); 4] = [
+    let cases: [Case; 4] = [
         (|a| a.mov(rcx, qword_ptr(SHARED + 0xffc)), "mov 0x180ffc,%rcx"),
         (|a| a.inc(qword_ptr(SHARED + 0xffc)), "incq 0x180ffc"),
         (|a| a.lock().inc(qword_ptr(SHARED + 0xffc)), "lock incq 0x180ffc"),
@@ -92,7 +95,7 @@ fn accesses_across_watched_pages() {
     ];
     for (code, text) in cases {
         let (found, rip) = misuse(run_code(code));
-        let (Misuse::Split { instruction, gva, size, .. }) = found else { panic!("{found:?}") };
+        let Misuse::Split { instruction, gva, size, .. } = found else { panic!("{found:?}") };
         assert_eq!((&*instruction, gva, size), (text, middle, 8));
         assert_eq!(rip, CODE);
     }
@@ -125,7 +128,7 @@ fn accesses_from_watched_pages_to_others() {
 
 #[test]
 fn accesses_of_16_bytes() {
-    let cases: [(fn(&mut CodeAssembler) -> Assembled, &str); 4] = [
+    let cases: [Case; 4] = [
         (|a| a.movups(xmm0, xmmword_ptr(SHARED + 0x20)), "movups 0x180020,%xmm0"),
         (|a| a.movups(xmmword_ptr(SHARED), xmm0), "movups %xmm0,0x180000"),
         (|a| a.lock().cmpxchg16b(xmmword_ptr(SHARED + 0x20)), "lock cmpxchg16b 0x180020"),
@@ -187,7 +190,7 @@ fn load_table(
     base: u64,
     load: impl FnOnce(&mut CodeAssembler, AsmMemoryOperand) -> Assembled,
 ) -> Assembled {
-    a.mov(word_ptr(DATA), 0x37u32 as i32)?;
+    a.mov(word_ptr(DATA), 0xff)?;
     a.mov(rax, base)?;
     a.mov(qword_ptr(DATA + 2), rax)?;
     load(a, tbyte_ptr(DATA))
@@ -213,7 +216,7 @@ fn descriptor_tables_in_watched_pages() {
     assert_eq!(found, Misuse::Table { name: "IDT", gva: SHARED, gpa: SHARED });
     // A table that ends there.
     let (found, _) = misuse(run_code(|a| load_table(a, SHARED - 0x18, CodeAssembler::lidt)));
-    assert_eq!(found, Misuse::Table { name: "IDT", gva: SHARED + 0x1f, gpa: SHARED + 0x1f });
+    assert_eq!(found, Misuse::Table { name: "IDT", gva: SHARED + 0xe7, gpa: SHARED + 0xe7 });
     let task = 0x67 | (SHARED & 0xff_ffff) << 16 | 0x89 << 40;
     let guest = Guest::new(|a| {
         a.mov(ax, 0x18)?;

@@ -8,14 +8,10 @@ use std::collections::BTreeMap;
 
 use super::ControlledMachine;
 use super::choice::Choice;
-use super::seat::State;
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::memory::PAGE_SIZE;
 use crate::registers::{Registers, SystemRegisters};
-
-/// The longest round, in scheduling points.
-const MAX_ROUND: u32 = 256;
 
 /// What must come back: the registers of all vCPUs and the pages that a round writes.
 #[derive(PartialEq)]
@@ -44,7 +40,7 @@ impl ControlledMachine {
     /// Lets every waiting vCPU go round once. `None` if one did something else.
     fn round(&mut self) -> Result<Option<Picture>> {
         for vcpu in 0..self.seats.len() as u32 {
-            if matches!(self.seats[vcpu as usize].state, State::Waiting(_)) && !self.lap(vcpu)? {
+            if self.seats[vcpu as usize].state.waits() && !self.lap(vcpu)? {
                 return Ok(None);
             }
         }
@@ -63,12 +59,12 @@ impl ControlledMachine {
     /// Lets one vCPU go until it stands where it stood, with the same registers.
     fn lap(&mut self, vcpu: u32) -> Result<bool> {
         let start = self.seats[vcpu as usize].cpu.registers()?;
-        for _ in 0..MAX_ROUND {
+        for _ in 0..self.granularity.longest_round() {
             if self.take(Choice::Step(vcpu))?.is_some() {
                 return Ok(false);
             }
             let seat = &mut self.seats[vcpu as usize];
-            if !matches!(seat.state, State::Waiting(_)) {
+            if !seat.state.waits() {
                 return Ok(false);
             }
             if seat.cpu.registers()? == start {

@@ -9,6 +9,17 @@ use twox_hash::XxHash64;
 
 use crate::registers::Registers;
 
+/// What begins each thing that is hashed.
+pub(super) mod tag {
+    pub(in crate::controlled) const READ: u64 = 1;
+    pub(in crate::controlled) const WRITE: u64 = 2;
+    pub(in crate::controlled) const PORT_READ: u64 = 3;
+    pub(in crate::controlled) const PORT_WRITE: u64 = 4;
+    pub(in crate::controlled) const INTERRUPT: u64 = 5;
+    pub(in crate::controlled) const HALT: u64 = 6;
+    pub(in crate::controlled) const STEP: u64 = 7;
+}
+
 /// The hash of a run so far.
 #[derive(Clone)]
 pub struct RunHash(XxHash64);

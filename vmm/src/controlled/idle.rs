@@ -10,13 +10,15 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use super::ControlledMachine;
 use super::choice::Choice;
 use super::outcome::Ending;
-use super::seat::State;
 use crate::error::Result;
 
 /// How long a strategy may go on to choose while nobody makes progress, in scheduling points of each
 /// vCPU. The rest of the budget is spent without choices, vCPU by vCPU: as nobody changes anything,
 /// their order doesn't matter, and a schedule stays short.
 const BY_CHOICE: u64 = 1000;
+
+/// How many of those points a vCPU passes in a row.
+const TURN: u64 = 1000;
 
 /// How many points of a loop are looked at for what it reads; less than a trail holds.
 const LOOK: u64 = 60;
@@ -79,10 +81,13 @@ impl ControlledMachine {
             return Ok(None);
         }
         let spinning: Vec<u32> = (0..self.seats.len() as u32).filter(|v| self.spins(*v)).collect();
-        for vcpu in &spinning {
-            let missing = self.hang_budget.saturating_sub(self.idle.points(*vcpu));
-            if let Break(ending) = self.spin(*vcpu, missing, budget)? {
-                return Ok(ending);
+        // By turns, so that one that does get on is not kept waiting by one that doesn't.
+        while spinning.iter().any(|vcpu| self.idle.points(*vcpu) < self.hang_budget) {
+            for vcpu in &spinning {
+                let missing = self.hang_budget.saturating_sub(self.idle.points(*vcpu));
+                if let Break(ending) = self.spin(*vcpu, missing.min(TURN), budget)? {
+                    return Ok(ending);
+                }
             }
         }
         // Once more, for the report: what do they read?
@@ -110,7 +115,7 @@ impl ControlledMachine {
 
     fn spins(&self, vcpu: u32) -> bool {
         let seat = &self.seats[vcpu as usize];
-        seat.is_ready() || matches!(seat.state, State::Waiting(_))
+        seat.is_ready() || seat.state.waits()
     }
 
     /// Lets a vCPU go on. A break if that was not for nothing: the run is over, or goes on.

@@ -27,6 +27,11 @@ pub(super) struct Decoded {
     pub(super) accesses: SmallVec<[UsedMemory; 2]>,
     /// It reads and writes memory as one access.
     pub(super) locked: bool,
+    /// A string instruction that goes on by itself: how far, its operands don't say.
+    pub(super) repeats: bool,
+    /// It changes more of the processor than general registers: a vector register, a control
+    /// register.
+    pub(super) hidden: bool,
 }
 
 /// A place in the guest's code.
@@ -114,9 +119,27 @@ fn decode(code: &[u8], rip: u64, bits: u32) -> Option<Decoded> {
     let locked =
         instruction.has_lock_prefix() || instruction.mnemonic() == Mnemonic::Xchg && memory;
     let mut factory = InstructionInfoFactory::new();
-    let used = factory.info(&instruction).used_memory();
+    let info = factory.info(&instruction);
+    let used = info.used_memory();
     let accesses = used.iter().filter(|used| reads(used) || writes(used)).copied().collect();
-    Some(Decoded { instruction, accesses, locked })
+    let hidden = info
+        .used_registers()
+        .iter()
+        .any(|used| changes(used.access()) && !used.register().is_gpr());
+    // Those that turn interrupts on and off, sleep and read are seen in flags and registers.
+    let seen = matches!(
+        instruction.mnemonic(),
+        Mnemonic::Cli
+            | Mnemonic::Sti
+            | Mnemonic::Hlt
+            | Mnemonic::Rdmsr
+            | Mnemonic::In
+            | Mnemonic::Out
+    );
+    let hidden = hidden || instruction.is_privileged() && !seen;
+    let repeats = instruction.is_string_instruction()
+        && (instruction.has_rep_prefix() || instruction.has_repne_prefix());
+    Some(Decoded { instruction, accesses, locked, repeats, hidden })
 }
 
 /// Whether it may read there.
@@ -127,8 +150,12 @@ pub(super) fn reads(used: &UsedMemory) -> bool {
 
 /// Whether it may write there.
 pub(super) fn writes(used: &UsedMemory) -> bool {
+    changes(used.access())
+}
+
+fn changes(access: OpAccess) -> bool {
     use OpAccess::{CondWrite, ReadCondWrite, ReadWrite, Write};
-    matches!(used.access(), Write | CondWrite | ReadWrite | ReadCondWrite)
+    matches!(access, Write | CondWrite | ReadWrite | ReadCondWrite)
 }
 
 /// The linear address of an access, with these registers before the instruction.
@@ -141,38 +168,64 @@ pub(super) fn address(
 }
 
 /// A register's value; of a segment register, its base.
-pub(super) fn value(register: Register, r: &Registers, system: &SystemRegisters) -> Option<u64> {
+pub(super) fn value(
+    register: Register,
+    registers: &Registers,
+    system: &SystemRegisters,
+) -> Option<u64> {
     let flat = system.code_bits() == 64;
     let base = |base: u64| Some(if flat { 0 } else { base });
-    let full = match register.full_register() {
-        Register::RAX => r.rax,
-        Register::RBX => r.rbx,
-        Register::RCX => r.rcx,
-        Register::RDX => r.rdx,
-        Register::RSI => r.rsi,
-        Register::RDI => r.rdi,
-        Register::RSP => r.rsp,
-        Register::RBP => r.rbp,
-        Register::R8 => r.r8,
-        Register::R9 => r.r9,
-        Register::R10 => r.r10,
-        Register::R11 => r.r11,
-        Register::R12 => r.r12,
-        Register::R13 => r.r13,
-        Register::R14 => r.r14,
-        Register::R15 => r.r15,
-        Register::RIP => r.rip,
-        Register::CS => return base(system.cs.base),
-        Register::DS => return base(system.ds.base),
-        Register::ES => return base(system.es.base),
-        Register::SS => return base(system.ss.base),
-        Register::FS => return Some(system.fs.base),
-        Register::GS => return Some(system.gs.base),
+    match register {
+        Register::CS => base(system.cs.base),
+        Register::DS => base(system.ds.base),
+        Register::ES => base(system.es.base),
+        Register::SS => base(system.ss.base),
+        Register::FS => Some(system.fs.base),
+        Register::GS => Some(system.gs.base),
+        register => {
+            let full = *whole(register, &mut registers.clone())?;
+            Some(if register.size() == 8 { full } else { full & mask(register.size()) })
+        }
+    }
+}
+
+/// Sets a general register of 16, 32 or 64 bits, as an instruction does: 32 bits clear the upper
+/// half.
+pub(super) fn set_value(register: Register, value: u64, registers: &mut Registers) {
+    if let Some(whole) = whole(register, registers) {
+        *whole = match register.size() {
+            8 => value,
+            4 => value & mask(4),
+            size => *whole & !mask(size) | value & mask(size),
+        };
+    }
+}
+
+fn mask(size: usize) -> u64 {
+    (1 << (8 * size)) - 1
+}
+
+/// The 64 bits that a general register is a part of.
+fn whole(register: Register, r: &mut Registers) -> Option<&mut u64> {
+    Some(match register.full_register() {
+        Register::RAX => &mut r.rax,
+        Register::RBX => &mut r.rbx,
+        Register::RCX => &mut r.rcx,
+        Register::RDX => &mut r.rdx,
+        Register::RSI => &mut r.rsi,
+        Register::RDI => &mut r.rdi,
+        Register::RSP => &mut r.rsp,
+        Register::RBP => &mut r.rbp,
+        Register::R8 => &mut r.r8,
+        Register::R9 => &mut r.r9,
+        Register::R10 => &mut r.r10,
+        Register::R11 => &mut r.r11,
+        Register::R12 => &mut r.r12,
+        Register::R13 => &mut r.r13,
+        Register::R14 => &mut r.r14,
+        Register::R15 => &mut r.r15,
+        Register::RIP => &mut r.rip,
         _ => return None,
-    };
-    Some(match register.size() {
-        8 => full,
-        size => full & ((1 << (8 * size)) - 1),
     })
 }
 

@@ -17,7 +17,7 @@ use std::path::Path;
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 
-use super::ControlledMachine;
+use super::{ControlledMachine, Granularity};
 use crate::config::{CpuCount, GuestImage, MachineConfig};
 use crate::error::Result;
 use crate::kvm::{Host, host};
@@ -54,9 +54,11 @@ pub(super) const END: u32 = 0xf4;
 pub(super) type Assembled = std::result::Result<(), IcedError>;
 
 /// A guest in the making.
+#[derive(Clone)]
 pub(super) struct Guest {
     memory: Vec<u8>,
     vcpus: u32,
+    granularity: Granularity,
     /// The sections that the image names.
     sections: Vec<(&'static str, u64, u64)>,
 }
@@ -66,7 +68,7 @@ impl Guest {
     pub(super) fn new(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Self {
         let memory = vec![0; (IMAGE_END - IMAGE) as usize];
         let sections = vec![(".shared", SHARED, SHARED_END - SHARED)];
-        let mut guest = Self { memory, vcpus: 1, sections };
+        let mut guest = Self { memory, vcpus: 1, granularity: Granularity::Watch, sections };
         guest.put(
             IMAGE,
             &assemble(32, IMAGE, |a| {
@@ -139,6 +141,13 @@ impl Guest {
         self
     }
 
+    /// Each instruction is a scheduling point, and no section is named.
+    pub(super) fn stepped(mut self) -> Self {
+        self.granularity = Granularity::Instruction;
+        self.sections.clear();
+        self
+    }
+
     /// A handler of the test's own, at most 0x400 bytes of it.
     pub(super) fn handle(
         mut self,
@@ -167,6 +176,7 @@ impl Guest {
         let image = GuestImage { name: "test".into(), bytes: Cow::Owned(self.elf()) };
         let mut config = MachineConfig::new(image, CpuCount::new(self.vcpus).unwrap());
         config.memory = MemorySize::new(4 << 20).unwrap();
+        config.granularity = self.granularity;
         config
     }
 

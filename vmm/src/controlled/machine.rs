@@ -3,12 +3,15 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use super::emulate::Tsc;
+use super::granularity::Granularity;
 use super::hash::RunHash;
 use super::idle::Idle;
 use super::instruction::Instructions;
 use super::leash::Leash;
 use super::platform::Platform;
 use super::seat::{Seat, State};
+use super::single::{Kept, Stepping};
 use super::snapshot::Tracking;
 use super::waiting::Trail;
 use super::writers::Writers;
@@ -17,6 +20,7 @@ use crate::boot::elf::Image;
 use crate::boot::{self, elf, pvh};
 use crate::config::MachineConfig;
 use crate::cpu::Cpu;
+use crate::doctor;
 use crate::error::{Error, Result};
 use crate::hook::HookSet;
 use crate::identity::{self, CpuidEntry, Frequencies};
@@ -27,6 +31,10 @@ use crate::memory::Memory;
 /// clock are ours, and nothing happens but by choice.
 pub struct ControlledMachine {
     pub(super) seats: Vec<Seat>,
+    pub(super) granularity: Granularity,
+    /// What single steps are good for here.
+    pub(super) stepping: Stepping,
+    pub(super) tsc: Tsc,
     pub(super) platform: Platform,
     pub(super) board: Board,
     pub(super) memory: Arc<Memory>,
@@ -57,14 +65,11 @@ impl ControlledMachine {
     ) -> Result<Self> {
         let mut memory = Memory::new(config.memory)?;
         let entry = boot::load(config, &memory)?;
-        for range in elf::shared(Image::of(config)) {
-            memory.watch(range);
-        }
-        if memory.watched().is_empty() {
-            return Err(Error::Image {
-                name: config.guest.name.clone(),
-                problem: "nothing to watch: it has neither .shared nor .data or .bss".into(),
-            });
+        let granularity = config.granularity;
+        let mut stepping = Stepping::default();
+        match granularity {
+            Granularity::Watch => watch(config, &mut memory)?,
+            Granularity::Instruction => stepping = doctor::stepping(host)?,
         }
         let vcpus = config.cpus.get();
         let memory = Arc::new(memory);
@@ -72,7 +77,7 @@ impl ControlledMachine {
         vm.log_stores()?;
 
         let supported: Vec<_> =
-            host.supported_cpuid()?.into_iter().map(without_what_is_not_ours).collect();
+            host.supported_cpuid()?.into_iter().map(|leaf| granularity.restrict(leaf)).collect();
         let mut seats = Vec::new();
         let mut frequencies = Frequencies { tsc_khz: 0, bus_khz: 1_000_000 };
         for id in 0..vcpus {
@@ -92,6 +97,11 @@ impl ControlledMachine {
                 state,
                 trail: Trail::default(),
                 stepping: false,
+                blocks_interrupts: stepping.block_interrupts,
+                armed: false,
+                interruptible: false,
+                leaves,
+                kept: Kept::default(),
                 reach: None,
                 touched: true,
                 deep: false,
@@ -103,6 +113,9 @@ impl ControlledMachine {
         }
         Ok(Self {
             seats,
+            granularity,
+            stepping,
+            tsc: Tsc { khz: frequencies.tsc_khz, has_rdtscp: supported.iter().any(offers_rdtscp) },
             platform: Platform::new(vcpus),
             board: Board::with_console(config.identity, frequencies, console),
             memory,
@@ -115,7 +128,7 @@ impl ControlledMachine {
             hooks: Vec::new(),
             leash: None,
             idle: Idle::new(vcpus),
-            hang_budget: Self::HANG_BUDGET,
+            hang_budget: granularity.hang_budget(),
             tracking: Tracking::new(host, &vm, Image::of(config))?,
             vm,
         })
@@ -137,12 +150,23 @@ impl ControlledMachine {
     }
 }
 
-/// Hides x2APIC and the TSC deadline timer: their registers are MSRs that KVM keeps to itself.
-fn without_what_is_not_ours(mut entry: CpuidEntry) -> CpuidEntry {
-    const X2APIC: u32 = 1 << 21;
-    const TSC_DEADLINE: u32 = 1 << 24;
-    if entry.leaf == 1 {
-        entry.ecx &= !(X2APIC | TSC_DEADLINE);
+/// Leaves what the image's vCPUs share out of the memory slots.
+fn watch(config: &MachineConfig, memory: &mut Memory) -> Result<()> {
+    for range in elf::shared(Image::of(config)) {
+        memory.watch(range);
     }
-    entry
+    if !memory.watched().is_empty() {
+        return Ok(());
+    }
+    Err(Error::Image {
+        name: config.guest.name.clone(),
+        problem: "nothing to watch: it has neither .shared nor .data or .bss; give \
+                  --granularity instruction, which needs none"
+            .into(),
+    })
+}
+
+fn offers_rdtscp(entry: &CpuidEntry) -> bool {
+    const RDTSCP: u32 = 1 << 27;
+    entry.leaf == 0x8000_0001 && entry.edx & RDTSCP != 0
 }

@@ -8,6 +8,10 @@
 
 mod check;
 mod choice;
+mod deliver;
+mod effects;
+mod emulate;
+mod granularity;
 mod hang;
 mod hash;
 mod hooks;
@@ -22,6 +26,7 @@ mod outcome;
 mod platform;
 mod run;
 mod seat;
+mod single;
 mod snapshot;
 mod step;
 #[cfg(test)]
@@ -30,9 +35,11 @@ mod waiting;
 mod writers;
 
 pub use choice::{Choice, Chooser, Point};
+pub use granularity::Granularity;
 pub use hash::RunHash;
 pub use machine::ControlledMachine;
 pub use misuse::Misuse;
 pub use outcome::{Awaited, Ending, Problem, Waiter, Waits};
+pub(crate) use single::Stepping;
 pub use snapshot::Snapshot;
 pub use writers::Store;

@@ -2,6 +2,7 @@
 
 use super::ControlledMachine;
 use super::choice::{Choice, Chooser, Point};
+use super::granularity::Granularity;
 use super::leash::Leash;
 use super::outcome::{Awaited, Ending, Waiter, Waits};
 use super::seat::{Seat, State};
@@ -90,7 +91,11 @@ impl ControlledMachine {
                 enabled.push(Choice::Step(vcpu));
             }
             let awake = seat.state != State::WaitForSipi;
-            if awake && lapic.pending().is_some() && seat.cpu.takes_interrupts() {
+            let takes_interrupts = match self.granularity {
+                Granularity::Watch => seat.cpu.takes_interrupts(),
+                Granularity::Instruction => seat.interruptible,
+            };
+            if awake && lapic.pending().is_some() && takes_interrupts {
                 enabled.push(Choice::Interrupt(vcpu));
             }
         }
@@ -122,7 +127,7 @@ impl ControlledMachine {
             let waits = match seat.state {
                 State::WaitForSipi => Waits::ForSipi,
                 State::Halted => Waits::ForInterrupt,
-                State::Waiting(_) => Waits::ForChange(reads(seat, &self.writers)),
+                State::Waiting(_) | State::Spinning => Waits::ForChange(reads(seat, &self.writers)),
                 State::Ready | State::Access(_) if idle[vcpu as usize] => {
                     Waits::Loop(reads(seat, &self.writers))
                 }

@@ -1,9 +1,11 @@
 //! One vCPU of a controlled machine.
 
 use super::check::{Stored, TableRegisters};
+use super::single::Kept;
 use super::waiting::Trail;
 use crate::error::Result;
 use crate::exit::Exit;
+use crate::identity::CpuidEntry;
 use crate::kvm::KvmCpu;
 use crate::kvm::debug::GuestDebug;
 use crate::registers::{Registers, SystemRegisters};
@@ -19,8 +21,17 @@ pub(super) enum State {
     Access(Exit),
     /// As [`State::Access`], and would only read again what has not changed.
     Waiting(Exit),
+    /// Has come round, and would only do the same again (instruction granularity).
+    Spinning,
     /// Sleeps in HLT.
     Halted,
+}
+
+impl State {
+    /// Whether it would only do again what it has done.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self, Self::Waiting(_) | Self::Spinning)
+    }
 }
 
 /// A vCPU that was put back stands before the instruction whose access it stands before: it has to
@@ -39,6 +50,16 @@ pub(super) struct Seat {
     pub(super) trail: Trail,
     /// Whether the vCPU single-steps now: KVM is told only when it changes.
     pub(super) stepping: bool,
+    /// Interrupts are held back while it steps.
+    pub(super) blocks_interrupts: bool,
+    /// The next entry ends after one instruction (instruction granularity).
+    pub(super) armed: bool,
+    /// It stands where it could take an interrupt (instruction granularity).
+    pub(super) interruptible: bool,
+    /// What CPUID tells it.
+    pub(super) leaves: Vec<CpuidEntry>,
+    /// What is kept of it outside the processor (instruction granularity).
+    pub(super) kept: Kept,
     /// Set after the vCPU was put back: it has yet to run into its access.
     pub(super) reach: Option<Reach>,
     /// Whether it has run, or was reset, since it was last saved or put back.
@@ -67,17 +88,35 @@ impl Seat {
     /// from). So it is asked each time.
     pub(super) fn set_stepping(&mut self, wanted: bool) -> Result<()> {
         if wanted || self.stepping {
-            self.cpu.set_debug(&GuestDebug { step: wanted, ..Default::default() })?;
-            self.stepping = wanted;
+            self.tell_kvm(wanted)?;
         }
+        Ok(())
+    }
+
+    /// Makes the next entry end after one instruction, whatever has happened since the last.
+    pub(super) fn arm(&mut self) -> Result<()> {
+        if !self.armed {
+            self.tell_kvm(true)?;
+            self.armed = true;
+        }
+        Ok(())
+    }
+
+    /// KVM remembers where the vCPU is when it is told.
+    fn tell_kvm(&mut self, step: bool) -> Result<()> {
+        let block_interrupts = step && self.blocks_interrupts;
+        self.cpu.set_debug(&GuestDebug { step, block_interrupts, ..Default::default() })?;
+        (self.stepping, self.armed) = (step, false);
         Ok(())
     }
 
     /// Something that it waits for may have changed: it may look again.
     pub(super) fn wake(&mut self) {
         self.trail.clear();
-        if let State::Waiting(exit) = &self.state {
-            self.state = State::Access(exit.clone());
+        match &self.state {
+            State::Waiting(exit) => self.state = State::Access(exit.clone()),
+            State::Spinning => self.state = State::Ready,
+            _ => {}
         }
     }
 }

@@ -14,6 +14,7 @@ use super::hash::RunHash;
 use super::idle::Idle;
 use super::platform::Platform;
 use super::seat::{Reach, State};
+use super::single::Kept;
 use super::waiting::Trail;
 use super::writers::Writers;
 use crate::boot::elf::{self, Image};
@@ -53,6 +54,8 @@ struct SavedSeat {
     stepping: bool,
     reach: Option<Reach>,
     held_until: u64,
+    kept: Kept,
+    interruptible: bool,
 }
 
 impl Snapshot {
@@ -159,6 +162,7 @@ impl ControlledMachine {
             seat.state.clone_from(&saved.state);
             seat.trail.clone_from(&saved.trail);
             (seat.reach, seat.touched) = (saved.reach, false);
+            (seat.kept, seat.interruptible, seat.armed) = (saved.kept, saved.interruptible, false);
         }
         self.restore_memory(snapshot, moved)?;
         self.platform.clone_from(&snapshot.platform);
@@ -226,6 +230,8 @@ impl ControlledMachine {
             stepping,
             reach: seat.reach,
             held_until: seat.held_until,
+            kept: seat.kept,
+            interruptible: seat.interruptible,
         };
         (seat.touched, seat.deep) = (false, false);
         // Now, while there is somebody to tell, and not at some later time.

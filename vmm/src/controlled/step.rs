@@ -5,25 +5,17 @@ use iced_x86::Mnemonic;
 use super::ControlledMachine;
 use super::check::Stored;
 use super::choice::Choice;
-use super::hash::of_registers;
+use super::granularity::Granularity;
+use super::hash::{of_registers, tag};
 use super::outcome::{Ending, Problem};
 use super::platform::{Platform, Signal};
 use super::seat::State;
+use super::single::Kept;
 use super::writers::Store;
 use crate::board::Answer;
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit};
-
-/// Tags of the run hash.
-mod tag {
-    pub(super) const READ: u64 = 1;
-    pub(super) const WRITE: u64 = 2;
-    pub(super) const PORT_READ: u64 = 3;
-    pub(super) const PORT_WRITE: u64 = 4;
-    pub(super) const INTERRUPT: u64 = 5;
-    pub(super) const HALT: u64 = 6;
-}
 
 impl ControlledMachine {
     /// Does what was chosen. `Some` if the run is over.
@@ -40,6 +32,9 @@ impl ControlledMachine {
         self.reach(vcpu)?;
         self.seats[vcpu as usize].touched = true;
         self.hook_choice(choice);
+        if self.granularity == Granularity::Instruction {
+            return self.take_instruction(choice);
+        }
         let state = std::mem::replace(&mut self.seats[vcpu as usize].state, State::Ready);
         let entry = match (choice, state) {
             (Choice::Interrupt(_), state) => {
@@ -86,7 +81,7 @@ impl ControlledMachine {
     }
 
     /// Does the access that a vCPU stands before.
-    fn perform(&mut self, vcpu: u32, exit: &Exit) -> Result<Result<Entry, Ending>> {
+    pub(super) fn perform(&mut self, vcpu: u32, exit: &Exit) -> Result<Result<Entry, Ending>> {
         self.hook_exit(vcpu, exit);
         match exit {
             Exit::MmioRead { address, size } if Platform::covers(*address) => {
@@ -169,16 +164,21 @@ impl ControlledMachine {
             return Ok(());
         }
         self.memory.write(address, data)?;
-        self.idle.progress();
         let rip = self.seats[vcpu as usize].cpu.registers()?.rip;
         let store = Store { address, value: data.clone(), vcpu, rip, point: self.points };
         self.writers.put(store);
+        self.changed(vcpu, address, data.len());
+        Ok(())
+    }
+
+    /// A vCPU has changed shared bytes: it gets on, and so may those that read them.
+    pub(super) fn changed(&mut self, vcpu: u32, address: u64, length: usize) {
+        self.idle.progress();
         for (id, seat) in (0..).zip(&mut self.seats) {
-            if id == vcpu || seat.trail.watches(address, data.len()) {
+            if id == vcpu || seat.trail.watches(address, length) {
                 seat.wake();
             }
         }
-        Ok(())
     }
 
     fn ask_the_board(&mut self, vcpu: u32, exit: &Exit) -> Result<Result<Entry, Ending>> {
@@ -250,7 +250,7 @@ impl ControlledMachine {
                 Exit::Debug { .. } if seat.cpu.takes_interrupts() => return Ok(None),
                 Exit::Kicked => {
                     let Some(leash) = &mut self.leash else { continue };
-                    if leash.pulls()? {
+                    if leash.pulls() {
                         return match self.explain(vcpu, None)? {
                             Some(error) => Err(error),
                             None => Ok(Some(Ending::Runaway { vcpu })),
@@ -296,7 +296,7 @@ impl ControlledMachine {
     }
 
     /// The end of a run by an exit that nothing answers.
-    fn problem(&mut self, vcpu: u32, exit: Exit) -> Result<Ending> {
+    pub(super) fn problem(&mut self, vcpu: u32, exit: Exit) -> Result<Ending> {
         match self.explain(vcpu, Some(&exit))? {
             Some(error) => Err(error),
             None => Ok(Ending::Problem(Problem { vcpu, exit })),
@@ -308,7 +308,9 @@ impl ControlledMachine {
         let watched_read =
             matches!(exit, Exit::MmioRead { address, .. } if self.is_watched(address));
         let seat = &mut self.seats[vcpu as usize];
-        let round = watched_read && seat.trail.arrive(of_registers(&seat.cpu.registers()?));
+        let longest = self.granularity.longest_loop();
+        let round =
+            watched_read && seat.trail.arrive(of_registers(&seat.cpu.registers()?), longest);
         seat.state = if round { State::Waiting(exit) } else { State::Access(exit) };
         Ok(())
     }
@@ -334,6 +336,7 @@ impl ControlledMachine {
                 seat.trail.clear();
                 seat.reach = None;
                 seat.touched = true;
+                (seat.kept, seat.interruptible) = (Kept::default(), false);
                 seat.state = State::WaitForSipi;
             }
             Signal::Startup(vcpu, page) => {
@@ -346,15 +349,16 @@ impl ControlledMachine {
                     seat.cpu.set_system_registers(&system)?;
                     seat.cpu.set_registers(&registers)?;
                     seat.state = State::Ready;
-                    seat.touched = true;
+                    (seat.touched, seat.armed) = (true, false);
                 }
             }
             Signal::Nmi(vcpu) => {
                 let seat = &mut self.seats[vcpu as usize];
                 seat.touched = true;
-                match &mut seat.reach {
-                    Some(reach) => reach.nmi = true,
-                    None => seat.cpu.nmi()?,
+                match (&mut seat.reach, self.granularity) {
+                    (_, Granularity::Instruction) => seat.kept.nmi_pending = true,
+                    (Some(reach), _) => reach.nmi = true,
+                    (None, _) => seat.cpu.nmi()?,
                 }
                 seat.wake();
                 if seat.state == State::Halted {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::sink;
 use std::path::Path;
 
-use super::{Choice, ControlledMachine, Point};
+use super::{Choice, ControlledMachine, Granularity, Point};
 use crate::config::{CpuCount, GuestImage, MachineConfig};
 use crate::identity::Identity;
 use crate::kvm::{Host, host};
@@ -12,6 +12,11 @@ use crate::memory::MemorySize;
 
 /// A machine with a guest of the catalogue at its first instruction.
 pub(super) fn machine(guest: &str) -> ControlledMachine {
+    machine_at(guest, Granularity::Watch)
+}
+
+/// The same with other scheduling points.
+pub(super) fn machine_at(guest: &str, granularity: Granularity) -> ControlledMachine {
     let guest = guests::find(guest).unwrap();
     let config = MachineConfig {
         guest: GuestImage { name: guest.name.into(), bytes: Cow::Borrowed(guest.image) },
@@ -19,6 +24,7 @@ pub(super) fn machine(guest: &str) -> ControlledMachine {
         memory: MemorySize::new(32 << 20).unwrap(),
         identity: Identity::Vmware,
         command_line: String::new(),
+        granularity,
     };
     let host = Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap();
     ControlledMachine::new(&host, &config, Box::new(sink())).unwrap()

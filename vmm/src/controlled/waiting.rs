@@ -9,9 +9,6 @@ use std::collections::BTreeMap;
 
 use crate::exit::Bytes;
 
-/// The longest loop that is recognised, in scheduling points.
-const MAX_LOOP: usize = 64;
-
 /// What a vCPU has done since it last changed anything.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trail {
@@ -37,12 +34,13 @@ impl Trail {
         self.reads.insert(address, value.clone());
     }
 
-    /// It has come to a scheduling point with these registers. True if it has been there before.
-    pub(super) fn arrive(&mut self, registers: u64) -> bool {
+    /// It has come to a scheduling point with these registers. True if it has been there before;
+    /// `longest` is how many points a loop may have that is recognised.
+    pub(super) fn arrive(&mut self, registers: u64, longest: usize) -> bool {
         if self.points.contains(&registers) {
             return true;
         }
-        if self.points.len() == MAX_LOOP {
+        if self.points.len() == longest {
             self.clear();
         }
         self.points.push(registers);

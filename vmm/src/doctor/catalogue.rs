@@ -102,6 +102,12 @@ pub(super) const GROUPS: &[Group] = &[
                 "only kernels are stepped",
             ),
             test(
+                "step-handler",
+                "single step into a handler",
+                stepping::step_into_handler,
+                "steps are armed again; not over faults",
+            ),
+            test(
                 "block-irq",
                 "GUESTDBG_BLOCKIRQ",
                 stepping::block_interrupts,

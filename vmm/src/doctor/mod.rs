@@ -41,9 +41,11 @@ pub use choices::Choice;
 pub use outcome::{Cost, Verdict};
 pub use report::{Finding, Platform, Report};
 
+use crate::controlled::Stepping;
+use crate::error::{Error, Result};
 use crate::kvm::Host;
 use lab::Lab;
-use outcome::Outcome;
+use outcome::{Outcome, Tested};
 
 /// After this time, the self-tests that are left are skipped.
 const PATIENCE: Duration = Duration::from_millis(4500);
@@ -73,6 +75,30 @@ pub fn examine(host: &Host) -> Report {
     ));
     let choices = choices::choose(&rows);
     Report { platform: platform(), rows, choices, elapsed: start.elapsed() }
+}
+
+/// What single steps of this host are good for. Fails if they don't even go from one instruction to
+/// the next.
+pub(crate) fn stepping(host: &Host) -> Result<Stepping> {
+    if let Some(known) = host.stepping.get() {
+        return Ok(*known);
+    }
+    let lab = Lab::new(host)?;
+    let works = |test: fn(&Lab) -> Tested<Outcome>| {
+        test(&lab).unwrap_or_else(Outcome::from).verdict == Verdict::Works
+    };
+    if !works(stepping::step) {
+        return Err(Error::Capability {
+            capability: "single step (KVM_GUESTDBG_SINGLESTEP) that works",
+            purpose: "make each instruction a scheduling point (--granularity instruction)",
+        });
+    }
+    let found = Stepping {
+        user: works(stepping::step_user),
+        handlers: works(stepping::step_into_handler),
+        block_interrupts: works(stepping::block_interrupts),
+    };
+    Ok(*host.stepping.get_or_init(|| found))
 }
 
 fn finding(

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use iced_x86::code_asm::{al, dword_ptr, eax};
+use iced_x86::code_asm::{CodeAssembler, al, dword_ptr, eax};
 
 use super::bench::Bench;
 use super::lab::{Lab, done};
@@ -55,6 +55,28 @@ pub(super) fn step_user(lab: &Lab) -> Tested<Outcome> {
         }
     }
     Ok(Outcome::works("user programs can be stepped"))
+}
+
+/// A step of an instruction that faults must stop in the handler, at the latest behind its first
+/// instruction.
+pub(super) fn step_into_handler(lab: &Lab) -> Tested<Outcome> {
+    const UNDEFINED: u8 = 6;
+    let mut bench = lab.kernel(CodeAssembler::ud2)?;
+    bench.handle(UNDEFINED, |a| {
+        a.nop()?;
+        a.nop()?;
+        a.out(u32::from(MARK), al)
+    })?;
+    let (handler, ..) = layout::own_handler(UNDEFINED);
+    bench.cpu.set_debug(&STEP)?;
+    Ok(match bench.resume()? {
+        Exit::Debug { pc, .. } if pc == handler => Outcome::works("before its first instruction"),
+        Exit::Debug { pc, .. } if pc == handler + 1 => {
+            Outcome::works("behind its first instruction")
+        }
+        Exit::PortWrite { port: MARK, .. } => Outcome::silent("the handler runs on"),
+        exit => bench.odd(&exit),
+    })
 }
 
 fn nops(lab: &Lab) -> Tested<Bench> {

@@ -10,6 +10,7 @@ use kvm_bindings::KVM_API_VERSION;
 use kvm_ioctls::{Cap, Kvm};
 
 use super::{failed, state};
+use crate::controlled::Stepping;
 use crate::error::{Error, Result};
 use crate::identity::CpuidEntry;
 
@@ -22,6 +23,8 @@ pub struct Host {
     kvm: Kvm,
     /// Asked once: the call takes longer than making a vCPU.
     supported_cpuid: OnceLock<Vec<CpuidEntry>>,
+    /// What single steps are good for; tried once.
+    pub(crate) stepping: OnceLock<Stepping>,
 }
 
 impl Host {
@@ -41,7 +44,7 @@ impl Host {
                 io::Error::other(format!("KVM_GET_API_VERSION says {version}")),
             ));
         }
-        let host = Self { kvm, supported_cpuid: OnceLock::new() };
+        let host = Self { kvm, supported_cpuid: OnceLock::new(), stepping: OnceLock::new() };
         host.require(Cap::UserMemory, "KVM_CAP_USER_MEMORY", "give a guest its memory")?;
         host.require(Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT", "kick a vCPU safely")?;
         host.require(Cap::ExtCpuid, "KVM_CAP_EXT_CPUID", "tell the guest what it runs on")?;

@@ -195,15 +195,20 @@ impl Alarm {
     /// Kicks once, after this time; replaces what was set before.
     pub fn set(&mut self, after: Duration) -> Result<()> {
         // A zero time would disarm the timer instead.
-        let after = after.max(Duration::from_nanos(1));
-        let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        let value = libc::itimerspec {
-            it_interval: never,
-            it_value: libc::timespec {
-                tv_sec: after.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-                tv_nsec: after.subsec_nanos().into(),
-            },
+        self.set_timer(after.max(Duration::from_nanos(1)), Duration::ZERO)
+    }
+
+    /// Kicks after this time, and again each time that it has passed; replaces what was set before.
+    pub fn repeat(&mut self, every: Duration) -> Result<()> {
+        self.set_timer(every, every)
+    }
+
+    fn set_timer(&mut self, first: Duration, every: Duration) -> Result<()> {
+        let timespec = |time: Duration| libc::timespec {
+            tv_sec: time.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+            tv_nsec: time.subsec_nanos().into(),
         };
+        let value = libc::itimerspec { it_interval: timespec(every), it_value: timespec(first) };
         // SAFETY: the timer is ours and alive, the pointer is to a live local.
         let set = unsafe { libc::timer_settime(self.timer, 0, &raw const value, ptr::null_mut()) };
         if set == 0 { Ok(()) } else { Err(no_timer()) }

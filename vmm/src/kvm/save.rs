@@ -154,8 +154,7 @@ impl KvmCpu {
         }
         let mut entry = Entry::Resume;
         for _ in 0..MAX_EXITS {
-            self.fd().set_kvm_immediate_exit(1);
-            let exit = self.run(entry)?;
+            let exit = self.finish(entry)?;
             entry = Entry::Resume;
             match exit {
                 Exit::Kicked => return Ok(()),
@@ -168,6 +167,14 @@ impl KvmCpu {
             }
         }
         Err(Error::Snapshot { problem: "an instruction that never ends".into() })
+    }
+
+    /// Finishes the access that the latest exit announced, with this answer, and runs no further:
+    /// [`Exit::Kicked`] then, or a debug exit where the instruction is being stepped. Another access
+    /// is the instruction's next.
+    pub(crate) fn finish(&mut self, entry: Entry) -> Result<Exit> {
+        self.fd().set_kvm_immediate_exit(1);
+        self.run(entry)
     }
 
     fn restore_hidden(&mut self, state: &HiddenState) -> Result<()> {

@@ -4,7 +4,7 @@ use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_userspace_memo
 
 use super::{Vm, failed};
 use crate::error::{Error, Result};
-use crate::memory::{PAGE_SIZE, Region};
+use crate::memory::PAGE_SIZE;
 
 /// A piece of a machine's RAM shown at one more guest-physical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -103,8 +103,9 @@ impl Resetter {
             match (*page).exit_reason {
                 KVM_EXIT_IO => {
                     let io = (*page).__bindgen_anon_1.io;
-                    let data = page.cast::<u8>().add(io.data_offset as usize).cast::<u32>();
-                    Ok(Exit::Port { port: io.port, value: data.read_unaligned() })
+                    let data = page.cast::<u8>().add(io.data_offset as usize);
+                    let value = u32::from_le_bytes(data.cast::<[u8; 4]>().read());
+                    Ok(Exit::Port { port: io.port, value })
                 }
                 KVM_EXIT_MMIO => {
                     Ok(Exit::Store { address: (*page).__bindgen_anon_1.mmio.phys_addr })

@@ -1,0 +1,156 @@
+//! Interrupts at instruction granularity: what the processor does on the way to a handler.
+//!
+//! Where a step is the trap flag, the delivery of an interrupt clears it, and a handler would run to
+//! its end. So the frame is put on the stack here, and the handler's first instruction is the
+//! vCPU's next (Intel SDM vol. 3, 6.14). The way back, IRETQ, is the same in reverse: some hosts that
+//! emulate it don't always stop behind it. All that is for 64-bit code whose privilege doesn't
+//! change, which is what kernels do; anything else is left to KVM, if this host's steps stop in
+//! handlers.
+
+use super::ControlledMachine;
+use super::outcome::Ending;
+use super::single::{IF, TF};
+use crate::cpu::Cpu;
+use crate::error::{Error, Result};
+use crate::memory::Memory;
+use crate::paging;
+use crate::registers::{Registers, SystemRegisters};
+
+/// NT, RF, VM: cleared on the way, as TF is.
+const CLEARED: u64 = TF | NT | 1 << 16 | VM;
+const NT: u64 = 1 << 14;
+const VM: u64 = 1 << 17;
+/// The bits of RFLAGS that exist: what IRETQ takes from the stack. Bit 1 is always set.
+const FLAGS: u64 = 0x003f_7fd5;
+/// Where a TSS has IST 1; the others follow.
+const TSS_IST: u64 = 0x24;
+/// Gate types.
+const INTERRUPT_GATE: u8 = 0xe;
+const TRAP_GATE: u8 = 0xf;
+pub(super) const NMI: u8 = 2;
+
+/// Where an interrupt leads.
+struct Delivery {
+    registers: Registers,
+    /// What goes on the stack: guest-physical addresses and words.
+    frame: [(u64, u64); 5],
+}
+
+impl ControlledMachine {
+    /// Takes a vCPU to the handler of a vector.
+    pub(super) fn deliver(&mut self, vcpu: u32, vector: u8) -> Result<Option<Ending>> {
+        self.idle.progress();
+        let seat = &mut self.seats[vcpu as usize];
+        seat.trail.clear();
+        let (registers, system) = (seat.cpu.registers()?, seat.cpu.system_registers()?);
+        let Some(delivery) = delivery(vector, &registers, &system, &self.memory) else {
+            return self.leave_to_kvm(vcpu, vector, &registers, &system);
+        };
+        for (address, word) in delivery.frame {
+            self.memory.write(address, &word.to_le_bytes())?;
+            self.changed(vcpu, address, 8);
+        }
+        let seat = &mut self.seats[vcpu as usize];
+        seat.cpu.set_registers(&delivery.registers)?;
+        seat.armed = false;
+        Ok(None)
+    }
+
+    /// Has KVM deliver it; the handler's first instruction is executed with that.
+    fn leave_to_kvm(
+        &mut self,
+        vcpu: u32,
+        vector: u8,
+        registers: &Registers,
+        system: &SystemRegisters,
+    ) -> Result<Option<Ending>> {
+        if !self.stepping.handlers {
+            let problem = "an interrupt outside 64-bit code of one privilege, and this host \
+                           doesn't stop single steps in its handler";
+            return Err(Error::Step { vcpu, rip: registers.rip, problem });
+        }
+        let seat = &mut self.seats[vcpu as usize];
+        match vector {
+            NMI => seat.cpu.nmi()?,
+            vector => seat.cpu.interrupt(vector)?,
+        }
+        // This one is not to be held back.
+        let blocks = std::mem::replace(&mut seat.blocks_interrupts, false);
+        seat.armed = false;
+        let ending = self.step(vcpu, None, registers, system);
+        let seat = &mut self.seats[vcpu as usize];
+        (seat.blocks_interrupts, seat.armed) = (blocks, false);
+        ending
+    }
+}
+
+/// The registers behind an IRETQ. `None` if it leads to other code, or another privilege, or faults.
+pub(super) fn interrupt_return(
+    registers: &Registers,
+    system: &SystemRegisters,
+    memory: &Memory,
+) -> Option<Registers> {
+    if system.code_bits() != 64 || system.privilege() != 0 || registers.rflags & NT != 0 {
+        return None;
+    }
+    let mut words = [0; 5];
+    for (word, at) in words.iter_mut().zip((0..).step_by(8)) {
+        *word = paging::read_integer(system, memory, registers.rsp.wrapping_add(at), 8).ok()?;
+    }
+    let [rip, cs, rflags, rsp, ss] = words;
+    let same_code = cs == u64::from(system.cs.selector) && ss == u64::from(system.ss.selector);
+    let plain = rflags & (TF | VM | NT) == 0 && paging::Mode::of(system).is_canonical(rip);
+    (same_code && plain).then_some(Registers { rip, rflags: rflags & FLAGS | 2, rsp, ..*registers })
+}
+
+/// `None` if the way to the handler is not a plain one.
+fn delivery(
+    vector: u8,
+    registers: &Registers,
+    system: &SystemRegisters,
+    memory: &Memory,
+) -> Option<Delivery> {
+    let offset = 16 * u16::from(vector);
+    if system.code_bits() != 64 || system.privilege() != 0 || offset + 15 > system.idt.limit {
+        return None;
+    }
+    let mut gate = [0; 16];
+    paging::read(system, memory, system.idt.base.wrapping_add(offset.into()), &mut gate).ok()?;
+    let half = |at: usize| u64::from(u16::from_le_bytes([gate[at], gate[at + 1]]));
+    let (selector, stack, kind) = (half(2) as u16, gate[4] & 7, gate[5]);
+    let is_present = kind & 0x80 != 0;
+    let same_code = selector & !3 == system.cs.selector & !3;
+    if !is_present || !same_code || !matches!(kind & 0x1f, INTERRUPT_GATE | TRAP_GATE) {
+        return None;
+    }
+    let top = match stack {
+        0 => registers.rsp,
+        stack => {
+            let entry = system.tr.base.wrapping_add(TSS_IST + 8 * u64::from(stack - 1));
+            paging::read_integer(system, memory, entry, 8).ok()?
+        }
+    };
+    let top = top & !0xf;
+    let words = [
+        registers.rip,
+        system.cs.selector.into(),
+        registers.rflags,
+        registers.rsp,
+        system.ss.selector.into(),
+    ];
+    let mut frame = [(0, 0); 5];
+    let rsp = top.wrapping_sub(40);
+    for ((place, word), at) in frame.iter_mut().zip(words).zip((0..).step_by(8)) {
+        let address = paging::translate(system, memory, rsp.wrapping_add(at)).ok()?;
+        memory.read_u64(address).ok()?;
+        *place = (address, word);
+    }
+    let mut after = *registers;
+    after.rip = half(0) | half(6) << 16 | half(8) << 32 | half(10) << 48;
+    after.rsp = rsp;
+    after.rflags &= !CLEARED;
+    if kind & 0x1f == INTERRUPT_GATE {
+        after.rflags &= !IF;
+    }
+    Some(Delivery { registers: after, frame })
+}

@@ -1,0 +1,108 @@
+//! What an instruction reads and writes, told from its operands.
+
+use smallvec::SmallVec;
+
+use super::ControlledMachine;
+use super::instruction::{self, Decoded};
+use super::writers::Store;
+use crate::error::Result;
+use crate::exit::Bytes;
+use crate::memory::{Memory, PAGE_SIZE};
+use crate::paging;
+use crate::registers::{Registers, SystemRegisters};
+
+/// A stretch of memory within a page that an instruction is about to access.
+#[derive(Debug)]
+struct Touch {
+    /// Guest-physical address.
+    address: u64,
+    /// What is there now.
+    before: Bytes,
+    writes: bool,
+}
+
+/// All of an instruction's accesses.
+#[derive(Debug)]
+pub(super) struct Effects {
+    touches: SmallVec<[Touch; 2]>,
+    /// It changes more of its own processor than can be seen.
+    hidden: bool,
+    /// It changes, or may change, more memory than these.
+    more: bool,
+}
+
+/// The largest operand that is looked at. More than any general register's, and than a vector's.
+const MAX_OPERAND: usize = 64;
+
+impl Effects {
+    /// Those of the instruction that a vCPU with these registers is about to execute.
+    pub(super) fn before(
+        decoded: Option<&Decoded>,
+        registers: &Registers,
+        system: &SystemRegisters,
+        memory: &Memory,
+    ) -> Self {
+        let Some(decoded) = decoded else {
+            return Self { touches: SmallVec::new(), hidden: true, more: true };
+        };
+        let mut effects = Self { touches: SmallVec::new(), hidden: decoded.hidden, more: false };
+        for used in &decoded.accesses {
+            let size = used.memory_size().size();
+            let writes = instruction::writes(used);
+            // As many elements as are left: an unknown size.
+            let known = (1..=MAX_OPERAND).contains(&size) && !decoded.repeats;
+            let Some(gva) = instruction::address(used, registers, system).filter(|_| known) else {
+                effects.more |= writes;
+                continue;
+            };
+            let in_page = ((PAGE_SIZE - gva % PAGE_SIZE) as usize).min(size);
+            for (gva, size) in [(gva, in_page), (gva.wrapping_add(in_page as u64), size - in_page)]
+            {
+                // What isn't mapped faults, what is no RAM is a device's.
+                let Ok(address) = paging::translate(system, memory, gva) else { continue };
+                let mut before = Bytes::from_elem(0, size);
+                if size > 0 && memory.read(address, &mut before).is_ok() {
+                    effects.touches.push(Touch { address, before, writes });
+                }
+            }
+        }
+        effects
+    }
+}
+
+impl ControlledMachine {
+    /// The instruction has been executed: who is concerned by what it changed?
+    pub(super) fn follow(&mut self, vcpu: u32, decoded: &Decoded, effects: &Effects) -> Result<()> {
+        if effects.more {
+            self.everything_may_have_changed();
+        }
+        if effects.hidden {
+            self.seats[vcpu as usize].trail.clear();
+        }
+        for touch in &effects.touches {
+            let mut after = touch.before.clone();
+            if touch.writes {
+                self.memory.read(touch.address, &mut after)?;
+            }
+            if after == touch.before {
+                self.seats[vcpu as usize].trail.read(touch.address, &after);
+                continue;
+            }
+            let rip = decoded.instruction.next_ip();
+            for (part, value) in (touch.address..).step_by(8).zip(after.chunks(8)) {
+                let value = Bytes::from_slice(value);
+                self.writers.put(Store { address: part, value, vcpu, rip, point: self.points });
+            }
+            self.changed(vcpu, touch.address, after.len());
+        }
+        Ok(())
+    }
+
+    /// Somebody has done something whose extent is not known: nobody waits any more.
+    pub(super) fn everything_may_have_changed(&mut self) {
+        self.idle.progress();
+        for seat in &mut self.seats {
+            seat.wake();
+        }
+    }
+}

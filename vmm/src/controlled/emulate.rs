@@ -1,0 +1,169 @@
+//! Instructions that are executed here, because a step of the host's would not do.
+//!
+//! * HLT, STI, PAUSE and IRETQ: no step stops behind them on some hosts.
+//! * The time: RDTSC, RDTSCP and the TSC's MSR say virtual time, which is a function of the run's
+//!   choices. One nanosecond of it is as many cycles as one of the host's.
+//! * RDRAND and RDSEED: CPUID doesn't offer them. Who executes them anyway gets numbers that depend
+//!   on the scheduling point alone.
+//!
+//! * CPUID, because some hosts let the processor's own features show through the leaves that KVM was
+//!   given, and because those leave out what we don't answer.
+
+use iced_x86::{Mnemonic, Register};
+
+use super::ControlledMachine;
+use super::deliver;
+use super::hash::tag;
+use super::instruction::{self, Decoded};
+use super::seat::State;
+use super::single::IF;
+use crate::cpu::Cpu;
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::identity;
+use crate::registers::{Registers, SystemRegisters};
+
+/// `IA32_TIME_STAMP_COUNTER`.
+const MSR_TSC: u32 = 0x10;
+/// `IA32_TSC_AUX`.
+const MSR_TSC_AUX: u32 = 0xc000_0103;
+/// The sizes of XSAVE's area.
+const LEAF_XSAVE: u32 = 0xd;
+/// CR4: RDTSC is for ring 0 only.
+const CR4_TSD: u64 = 1 << 2;
+const CF: u64 = 1;
+/// OF, SF, ZF, AF, PF.
+const OTHER_STATUS_FLAGS: u64 = 1 << 11 | 1 << 7 | 1 << 6 | 1 << 4 | 1 << 2;
+/// A fault was, or would be, ignored once.
+const RF: u64 = 1 << 16;
+
+/// The guest's TSC.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tsc {
+    /// Its frequency.
+    pub(super) khz: u32,
+    /// CPUID offers RDTSCP.
+    pub(super) has_rdtscp: bool,
+}
+
+impl Tsc {
+    /// Its value at this virtual time in nanoseconds.
+    fn at(self, now: u64) -> u64 {
+        (u128::from(now) * u128::from(self.khz) / 1_000_000) as u64
+    }
+}
+
+impl ControlledMachine {
+    /// Executes the instruction that a vCPU with these registers stands before, if it is one of
+    /// those.
+    pub(super) fn emulate(
+        &mut self,
+        vcpu: u32,
+        decoded: &Decoded,
+        registers: &Registers,
+        system: &SystemRegisters,
+    ) -> Result<bool> {
+        let instruction = &decoded.instruction;
+        let in_ring_0 = system.privilege() == 0;
+        let tells_time = in_ring_0 || system.cr4 & CR4_TSD == 0;
+        let now = self.tsc.at(self.platform.now());
+        let seat = &mut self.seats[vcpu as usize];
+        let tsc = now.wrapping_add(seat.kept.tsc_offset);
+        let mut after = *registers;
+        match instruction.mnemonic() {
+            Mnemonic::Hlt if in_ring_0 => {
+                seat.state = State::Halted;
+                self.hash.add([tag::HALT, vcpu.into()]);
+                self.idle.progress();
+                self.hook_exit(vcpu, &Exit::Halt);
+            }
+            Mnemonic::Sti if in_ring_0 => {
+                seat.kept.shadow = registers.rflags & IF == 0;
+                after.rflags |= IF;
+            }
+            Mnemonic::Pause => {}
+            Mnemonic::Iretq => {
+                let found = deliver::interrupt_return(registers, system, &self.memory);
+                let Some(back) = found else { return Ok(false) };
+                after = back;
+                seat.kept.nmi_masked = false;
+                seat.trail.clear();
+            }
+            Mnemonic::Rdtsc if tells_time => set_edx_eax(&mut after, tsc),
+            Mnemonic::Rdtscp if tells_time && self.tsc.has_rdtscp => {
+                set_edx_eax(&mut after, tsc);
+                after.rcx = seat.cpu.msr(MSR_TSC_AUX)? & 0xffff_ffff;
+            }
+            Mnemonic::Rdmsr if in_ring_0 && registers.rcx as u32 == MSR_TSC => {
+                set_edx_eax(&mut after, tsc);
+            }
+            Mnemonic::Wrmsr if in_ring_0 && registers.rcx as u32 == MSR_TSC => {
+                let value = registers.rdx << 32 | registers.rax & 0xffff_ffff;
+                seat.kept.tsc_offset = value.wrapping_sub(now);
+            }
+            // What depends on XCR0 is KVM's.
+            Mnemonic::Cpuid if registers.rax as u32 != LEAF_XSAVE => {
+                let (leaf, subleaf) = (registers.rax as u32, registers.rcx as u32);
+                let answer = identity::answer(&seat.leaves, leaf, subleaf, system);
+                for (register, value) in [
+                    (Register::EAX, answer.eax),
+                    (Register::EBX, answer.ebx),
+                    (Register::ECX, answer.ecx),
+                    (Register::EDX, answer.edx),
+                ] {
+                    instruction::set_value(register, value.into(), &mut after);
+                }
+            }
+            Mnemonic::Rdrand | Mnemonic::Rdseed => {
+                instruction::set_value(
+                    instruction.op0_register(),
+                    splitmix64(self.points),
+                    &mut after,
+                );
+                after.rflags = after.rflags & !OTHER_STATUS_FLAGS | CF;
+            }
+            _ => return Ok(false),
+        }
+        if after.rip == registers.rip {
+            after.rip = instruction.next_ip();
+        }
+        after.rflags &= !RF;
+        let seat = &mut self.seats[vcpu as usize];
+        seat.cpu.set_registers(&after)?;
+        seat.armed = false;
+        Ok(true)
+    }
+}
+
+/// EDX:EAX, and zeroes above them.
+fn set_edx_eax(registers: &mut Registers, value: u64) {
+    instruction::set_value(Register::EAX, value, registers);
+    instruction::set_value(Register::EDX, value >> 32, registers);
+}
+
+/// The `n`th number of `SplitMix64` from seed 0 (Steele, Lea, Flood: "Fast splittable pseudorandom
+/// number generators", OOPSLA 2014).
+fn splitmix64(n: u64) -> u64 {
+    let mut z = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splitmix_is_the_published_one() {
+        // The first numbers of the reference implementation (Vigna's splitmix64.c), seed 0.
+        let first = [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f];
+        assert_eq!([1, 2, 3].map(splitmix64), first);
+    }
+
+    #[test]
+    fn the_tsc_counts_virtual_time() {
+        let tsc = Tsc { khz: 2_500_000, has_rdtscp: false };
+        assert_eq!((tsc.at(0), tsc.at(1000), tsc.at(1 << 60)), (0, 2500, 5 << 59));
+    }
+}

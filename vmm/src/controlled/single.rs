@@ -1,0 +1,332 @@
+//! One choice at instruction granularity: a vCPU executes one instruction.
+//!
+//! KVM does it by a single step, whose surroundings differ from host to host. On a processor with
+//! VMX or SVM a step is the trap flag, which is lost when an access goes through KVM's emulator, when
+//! flags are popped and when an interrupt is delivered, and which PUSHF shows; a HLT and the
+//! instruction behind STI go unnoticed. So the step is armed again wherever it may be lost, accesses
+//! are finished without running on, and what can't be stepped (HLT, STI, the delivery of an
+//! interrupt) or must not be the host's (time, random numbers) is done here (`emulate`, `deliver`).
+//! An exception's handler is the exception: where KVM runs on into it, the run ends with an error.
+//!
+//! No page is watched. What an instruction reads and writes is told from its operands (`effects`), so
+//! that waiting is seen and proven as with watched pages.
+
+use iced_x86::{FlowControl, Mnemonic, OpKind, Register, UsedMemory};
+
+use super::ControlledMachine;
+use super::choice::Choice;
+use super::deliver::NMI;
+use super::effects::Effects;
+use super::hash::{of_registers, tag};
+use super::instruction::{self, Decoded};
+use super::outcome::Ending;
+use super::seat::State;
+use crate::cpu::Cpu;
+use crate::error::{Error, Result};
+use crate::exit::{Entry, Exit};
+use crate::memory::Memory;
+use crate::paging;
+use crate::registers::{Registers, SystemRegisters};
+
+/// RFLAGS.
+pub(super) const TF: u64 = 1 << 8;
+pub(super) const IF: u64 = 1 << 9;
+
+/// What of a stepped vCPU is kept here and not in the processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// The instruction before was the STI that turned interrupts on, or loaded SS: none comes yet
+    /// (Intel SDM vol. 3, 6.8.3 and vol. 2, STI).
+    pub(super) shadow: bool,
+    /// An NMI waits.
+    pub(super) nmi_pending: bool,
+    /// An NMI is being served, until IRET.
+    pub(super) nmi_masked: bool,
+    /// What the guest has added to its TSC.
+    pub(super) tsc_offset: u64,
+}
+
+/// What single steps of this host are good for, besides plain code in ring 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stepping {
+    /// They stop in ring 3.
+    pub(crate) user: bool,
+    /// They stop in the handler of an exception.
+    pub(crate) handlers: bool,
+    /// `KVM_GUESTDBG_BLOCKIRQ` is there.
+    pub(crate) block_interrupts: bool,
+}
+
+impl ControlledMachine {
+    /// Does what was chosen. `Some` if the run is over.
+    pub(super) fn take_instruction(&mut self, choice: Choice) -> Result<Option<Ending>> {
+        let vcpu = choice.vcpu();
+        let seat = &mut self.seats[vcpu as usize];
+        seat.cpu.bind_to_thread();
+        seat.state = State::Ready;
+        if let Choice::Interrupt(_) = choice {
+            let Some(vector) = self.platform.lapics[vcpu as usize].acknowledge() else {
+                return Ok(None);
+            };
+            self.hash.add([tag::INTERRUPT, vcpu.into(), vector.into()]);
+            let ending = self.deliver(vcpu, vector)?;
+            self.look_at_flags(vcpu)?;
+            return Ok(ending);
+        }
+        if seat.kept.nmi_pending && !seat.kept.nmi_masked {
+            (seat.kept.nmi_pending, seat.kept.nmi_masked) = (false, true);
+            self.hash.add([tag::INTERRUPT, vcpu.into(), NMI.into()]);
+            let ending = self.deliver(vcpu, NMI)?;
+            self.look_at_flags(vcpu)?;
+            return Ok(ending);
+        }
+        let (registers, system) = (seat.cpu.registers()?, seat.cpu.system_registers()?);
+        let decoded = self.instructions.at(registers.rip, &system, &self.memory);
+        seat.kept.shadow = false;
+        let ending = match &decoded {
+            Some(decoded) if self.emulate(vcpu, decoded, &registers, &system)? => None,
+            decoded => self.step(vcpu, decoded.as_deref(), &registers, &system)?,
+        };
+        if ending.is_none() {
+            self.arrive(vcpu, registers.rip)?;
+        }
+        Ok(ending)
+    }
+
+    /// The vCPU has executed the instruction at `from`. Has it been here before?
+    fn arrive(&mut self, vcpu: u32, from: u64) -> Result<()> {
+        self.look_at_flags(vcpu)?;
+        let longest = self.granularity.longest_loop();
+        let seat = &mut self.seats[vcpu as usize];
+        let registers = of_registers(&seat.cpu.registers()?);
+        self.hash.add([tag::STEP, vcpu.into(), from, registers]);
+        if seat.state == State::Ready && seat.trail.arrive(registers, longest) {
+            seat.state = State::Spinning;
+        }
+        Ok(())
+    }
+
+    fn look_at_flags(&mut self, vcpu: u32) -> Result<()> {
+        let seat = &mut self.seats[vcpu as usize];
+        let enabled = seat.cpu.registers()?.rflags & IF != 0;
+        seat.interruptible = enabled && !seat.kept.shadow;
+        Ok(())
+    }
+
+    /// Has KVM execute one instruction.
+    pub(super) fn step(
+        &mut self,
+        vcpu: u32,
+        decoded: Option<&Decoded>,
+        before: &Registers,
+        system: &SystemRegisters,
+    ) -> Result<Option<Ending>> {
+        if !self.stepping.user && self.is_for_ring_3(decoded, before, system) {
+            let problem = "ring 3, which this host's single steps don't reach";
+            return Err(Error::Step { vcpu, rip: before.rip, problem });
+        }
+        let effects = Effects::before(decoded, before, system, &self.memory);
+        let target = decoded.and_then(|decoded| target(decoded, before, system, &self.memory));
+        let seat = &mut self.seats[vcpu as usize];
+        // Where handlers run on, steps are the trap flag, and it has many ways to get lost.
+        seat.armed &= self.stepping.handlers;
+        seat.arm()?;
+        let mut exit = self.seats[vcpu as usize].cpu.run(Entry::Resume)?;
+        loop {
+            match exit {
+                Exit::Debug { .. } => break,
+                Exit::MmioRead { .. }
+                | Exit::MmioWrite { .. }
+                | Exit::PortRead { .. }
+                | Exit::PortWrite { .. } => {
+                    let rip = self.seats[vcpu as usize].cpu.registers()?.rip;
+                    if !decoded.is_some_and(|decoded| is_at(decoded, rip)) {
+                        self.allow_exceptions(vcpu, before.rip)?;
+                    }
+                    let entry = match self.perform(vcpu, &exit)? {
+                        Ok(entry) => entry,
+                        Err(ending) => return Ok(Some(ending)),
+                    };
+                    self.hook_entry(vcpu, &entry);
+                    let seat = &mut self.seats[vcpu as usize];
+                    seat.armed = false;
+                    // An INIT to itself.
+                    if seat.state == State::WaitForSipi {
+                        return Ok(None);
+                    }
+                    exit = seat.cpu.finish(entry)?;
+                    if exit == Exit::Kicked {
+                        break;
+                    }
+                }
+                Exit::MsrWrite { index, value } => {
+                    let seat = &mut self.seats[vcpu as usize];
+                    (seat.deep, seat.armed) = (true, false);
+                    seat.cpu.write_msr(index, value)?;
+                    self.hook_exit(vcpu, &exit);
+                    exit = self.seats[vcpu as usize].cpu.finish(Entry::Resume)?;
+                    if exit == Exit::Kicked {
+                        break;
+                    }
+                }
+                Exit::Kicked => {
+                    if let Some(leash) = &mut self.leash
+                        && leash.pulls()
+                    {
+                        return Ok(Some(Ending::Runaway { vcpu }));
+                    }
+                    exit = self.seats[vcpu as usize].cpu.run(Entry::Resume)?;
+                }
+                // Behind an instruction that no step stops after.
+                Exit::Halt => {
+                    let seat = &mut self.seats[vcpu as usize];
+                    (seat.state, seat.armed) = (State::Halted, false);
+                    self.idle.progress();
+                    self.hook_exit(vcpu, &Exit::Halt);
+                    self.hash.add([tag::HALT, vcpu.into()]);
+                    break;
+                }
+                exit => {
+                    self.seats[vcpu as usize].deep = true;
+                    self.hook_exit(vcpu, &exit);
+                    return self.problem(vcpu, exit).map(Some);
+                }
+            }
+        }
+        let after = self.seats[vcpu as usize].cpu.registers()?;
+        let expected = decoded.is_some_and(|decoded| leads_to(decoded, target, after.rip));
+        if !expected {
+            self.allow_exceptions(vcpu, before.rip)?;
+        }
+        if let Some(decoded) = decoded.filter(|_| expected) {
+            self.tidy(vcpu, decoded, &after, system)?;
+            self.follow(vcpu, decoded, &effects)?;
+        } else {
+            // A handler's first instruction is part of this step.
+            self.seats[vcpu as usize].armed = false;
+            self.everything_may_have_changed();
+        }
+        Ok(None)
+    }
+
+    /// The vCPU is not where the instruction at `rip` leads to.
+    fn allow_exceptions(&self, vcpu: u32, rip: u64) -> Result<()> {
+        if self.stepping.handlers {
+            return Ok(());
+        }
+        let problem = "an exception, and this host doesn't stop single steps in its handler";
+        Err(Error::Step { vcpu, rip, problem })
+    }
+
+    /// Whether the vCPU is in ring 3, or about to go there. A step would not stop there.
+    fn is_for_ring_3(
+        &self,
+        decoded: Option<&Decoded>,
+        registers: &Registers,
+        system: &SystemRegisters,
+    ) -> bool {
+        let word = match decoded.map(|decoded| decoded.instruction.mnemonic()) {
+            Some(Mnemonic::Iretq) => 8,
+            Some(Mnemonic::Iretd) => 4,
+            Some(Mnemonic::Sysret | Mnemonic::Sysretq | Mnemonic::Sysexit | Mnemonic::Sysexitq) => {
+                return true;
+            }
+            _ => return system.privilege() == 3,
+        };
+        // The selector on the stack, behind RIP.
+        let selector = registers.rsp.wrapping_add(word);
+        let found = paging::read_integer(system, &*self.memory, selector, 2);
+        system.privilege() == 3 || found.is_ok_and(|selector| selector & 3 == 3)
+    }
+
+    /// Undoes what a step by the trap flag leaves behind, and notes what holds interrupts back.
+    fn tidy(
+        &mut self,
+        vcpu: u32,
+        decoded: &Decoded,
+        after: &Registers,
+        system: &SystemRegisters,
+    ) -> Result<()> {
+        use Mnemonic::{Iret, Iretd, Iretq, Lss, Mov, Pop, Pushf, Pushfd, Pushfq};
+        let seat = &mut self.seats[vcpu as usize];
+        match decoded.instruction.mnemonic() {
+            Pushf | Pushfd | Pushfq if after.rflags & TF == 0 => {
+                let base = if system.code_bits() == 64 { 0 } else { system.ss.base };
+                let flags = base.wrapping_add(after.rsp);
+                if let Ok(gpa) = paging::translate(system, &*self.memory, flags.wrapping_add(1)) {
+                    let mut byte = [0];
+                    self.memory.read(gpa, &mut byte)?;
+                    if byte[0] & (TF >> 8) as u8 != 0 {
+                        self.memory.write(gpa, &[byte[0] & !((TF >> 8) as u8)])?;
+                    }
+                }
+            }
+            Iret | Iretd | Iretq => seat.kept.nmi_masked = false,
+            Mov | Pop | Lss if decoded.instruction.op0_register() == Register::SS => {
+                seat.kept.shadow = true;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether an access announced at `rip` is that instruction's: hosts say where it begins, or where it
+/// ends.
+fn is_at(decoded: &Decoded, rip: u64) -> bool {
+    rip == decoded.instruction.ip() || rip == decoded.instruction.next_ip()
+}
+
+/// Where a branch leads if it is taken, with these registers before it. `None` for what is no near
+/// branch.
+fn target(
+    decoded: &Decoded,
+    registers: &Registers,
+    system: &SystemRegisters,
+    memory: &Memory,
+) -> Option<u64> {
+    let instruction = &decoded.instruction;
+    let word = |used: &UsedMemory| {
+        let address = instruction::address(used, registers, system)?;
+        paging::read_integer(system, memory, address, used.memory_size().size()).ok()
+    };
+    let mut loads = decoded.accesses.iter().filter(|used| instruction::reads(used));
+    match instruction.flow_control() {
+        FlowControl::Return if instruction.mnemonic() == Mnemonic::Ret => word(loads.next()?),
+        FlowControl::IndirectBranch | FlowControl::IndirectCall
+            if instruction.is_jmp_near_indirect() || instruction.is_call_near_indirect() =>
+        {
+            match instruction.op0_kind() {
+                OpKind::Register => {
+                    instruction::value(instruction.op0_register(), registers, system)
+                }
+                _ => word(loads.next()?),
+            }
+        }
+        FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch | FlowControl::Call => {
+            Some(instruction.near_branch_target()).filter(|target| *target != 0)
+        }
+        _ => None,
+    }
+}
+
+/// Whether an instruction that doesn't fault may lead to `rip`.
+fn leads_to(decoded: &Decoded, target: Option<u64>, rip: u64) -> bool {
+    let instruction = &decoded.instruction;
+    let next = instruction.next_ip();
+    match instruction.flow_control() {
+        FlowControl::Next => {
+            // A string instruction stands where it was until the last repetition. No step stops
+            // behind an instruction that loads SS.
+            let stays = instruction.is_string_instruction() && rip == instruction.ip();
+            rip == next || stays || instruction.op0_register() == Register::SS
+        }
+        FlowControl::ConditionalBranch => rip == next || target == Some(rip),
+        // What goes elsewhere than the code around it can't be told.
+        _ => target.is_none_or(|target| target == rip),
+    }
+}
+
+#[cfg(test)]
+#[path = "single_tests.rs"]
+mod tests;
