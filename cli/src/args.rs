@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Hunt(Box<HuntArgs>),
     /// Runs a finding again: 0 if it happens as recorded, 1 if not
     Replay(ReplayArgs),
+    /// Says what went wrong in a finding: which accesses, in which order, and the proof
+    Explain(ExplainArgs),
     /// Lists the guests that come with jitterbug
     Guests(ListArgs),
     /// Tries what this host's KVM can do, and says what jitterbug will use
@@ -194,6 +196,21 @@ pub(crate) struct ReplayArgs {
     /// Replay so many times
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) repeat: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// A finding's file
+    #[arg(value_name = "FINDING")]
+    pub(crate) finding: PathBuf,
+
+    /// The guest, if it is not where it was
+    #[arg(long, value_name = "GUEST|FILE")]
+    pub(crate) guest: Option<String>,
+
+    /// An ELF file with the guest's symbols, or `none` [default: the guest's image]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) symbols: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ mod args;
 mod bed;
 mod console;
 mod doctor;
+mod explain;
 mod guest;
 mod hunt;
 mod list;
@@ -44,6 +45,7 @@ fn here(cli: &Cli) -> anyhow::Result<Status> {
         Command::Run(args) => run::run(cli, args),
         Command::Hunt(args) => hunt::run(cli, args),
         Command::Replay(args) => replay::run(cli, args),
+        Command::Explain(args) => explain::run(cli, args),
         Command::Guests(args) => list::run(args),
         Command::Doctor(args) => doctor::run(cli, args),
     }

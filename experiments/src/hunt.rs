@@ -5,7 +5,7 @@
 
 mod lab;
 mod queue;
-mod recorder;
+pub(crate) mod recorder;
 mod search;
 mod trial;
 

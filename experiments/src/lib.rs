@@ -7,8 +7,10 @@
 //! * [`mod@replay`]: a finding run again, checked at every switch;
 //! * [`mod@follow`]: a finding on another build of its guest;
 //! * [`places`]: where vCPUs stood at the switches;
+//! * [`cause`]: from a finding to what went wrong;
 //! * [`waits`]: who waits for what, by name.
 
+pub mod cause;
 pub mod finding;
 pub mod follow;
 pub mod hunt;

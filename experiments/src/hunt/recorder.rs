@@ -7,14 +7,14 @@ use crate::strategy::Strategy;
 
 /// The decisions of a run so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Recording {
-    pub(super) schedule: Schedule,
+pub(crate) struct Recording {
+    pub(crate) schedule: Schedule,
     /// 16 hex digits for each stretch of the schedule.
-    pub(super) switches: Vec<String>,
+    pub(crate) switches: Vec<String>,
 }
 
 impl Recording {
-    pub(super) fn push(&mut self, point: &Point, choice: Choice) {
+    pub(crate) fn push(&mut self, point: &Point, choice: Choice) {
         self.schedule.push(choice);
         if self.schedule.stretches().len() > self.switches.len() {
             self.switches.push(format!("{:016x}", point.hash));

@@ -1,0 +1,40 @@
+//! From a finding to its cause: which accesses, in which order, why everybody then waits, and the
+//! proof that this is it.
+//!
+//! 1. The finding's schedule is run again, and the fewest switches are searched that still fail in
+//!    the same way (`minimise.rs`).
+//! 2. Around each switch, two schedules are searched that differ by the order of two adjacent
+//!    accesses, and of which one fails and the other passes (`pairs.rs`).
+//! 3. Each pair is put to the test: with the other order forced and everything else left to chance, 99
+//!    of 100 runs must pass; with all the failing orders forced, 99 of 100 must fail; the order of two
+//!    other accesses must change nothing (`counterfactual.rs`). Forcing the other order of a race and
+//!    looking whether the failure disappears is AITIA's definition of a cause (EuroSys 2023).
+//! 4. The schedule is followed up to each of its steps, and left to chance from there: where the share
+//!    of failures jumps, the failure became inevitable (`curve.rs`; the idea is Antithesis').
+//!
+//! A pair that fails its test is not named.
+
+mod counterfactual;
+mod curve;
+mod deed;
+mod explain;
+mod failure;
+mod force;
+mod lab;
+mod minimise;
+mod pairs;
+mod proof;
+mod scene;
+mod shorten;
+mod switches;
+pub mod trace;
+
+pub use counterfactual::Share;
+pub use curve::Sample;
+pub use deed::Deed;
+pub use explain::{Cause, CauseError, Question, explain};
+pub use failure::Failure;
+pub use minimise::Limits;
+pub use proof::{Claim, Condition, Proof, Scope};
+pub use scene::{Opening, Stand};
+pub use switches::Switch;

@@ -1,0 +1,122 @@
+//! Runs at random in which some orders are forced, and what share of them fails.
+
+use serde::Serialize;
+
+use super::deed::{Deed, deeds};
+use super::failure::Failure;
+use super::force::{Forcing, Order, Region, Rules};
+use super::lab::{Lab, Run};
+use super::pairs::Critical;
+
+/// What came of runs at random.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Share {
+    /// How many.
+    pub runs: u32,
+    /// How many came to the failure.
+    pub failed: u32,
+    /// How many failed otherwise.
+    pub otherwise: u32,
+    /// In how many the orders could not be kept.
+    pub unforced: u32,
+}
+
+impl Share {
+    /// Not more than one of a hundred failed in any way.
+    pub fn passes(self) -> bool {
+        self.runs > 0 && (self.failed + self.otherwise) * 100 <= self.runs
+    }
+
+    /// Not more than one of a hundred did anything else.
+    pub fn fails(self) -> bool {
+        self.runs > 0 && (self.runs - self.failed) * 100 <= self.runs
+    }
+}
+
+/// Runs at random that keep to these rules, from where runs begin, or behind some steps of a run.
+pub(super) fn share(
+    lab: &mut Lab,
+    failure: &Failure,
+    rules: &Rules,
+    behind: Option<(&Run, usize)>,
+    runs: u32,
+    seed: u64,
+) -> vmm::Result<Share> {
+    let mut share = Share { runs, ..Share::default() };
+    let mut prefix = Vec::new();
+    let mut before = &[][..];
+    if let Some((run, steps)) = behind {
+        lab.plant(run, steps, steps + 1, 1)?;
+        before = &run.steps[..steps];
+        prefix = before.iter().map(|step| step.choice).collect();
+    }
+    for number in 0..runs {
+        let mut forcing = Forcing::new(rules, before, seed, number.into());
+        let run = lab.run(&prefix, &mut forcing)?;
+        share.unforced += u32::from(forcing.broken);
+        match &run.failure {
+            Some(found) if found == failure => share.failed += 1,
+            Some(_) => share.otherwise += 1,
+            None => {}
+        }
+    }
+    Ok(share)
+}
+
+/// The same, and no further than it takes to see that they don't all pass.
+pub(super) fn share_that_passes(
+    lab: &mut Lab,
+    failure: &Failure,
+    rules: &Rules,
+    behind: Option<(&Run, usize)>,
+    runs: u32,
+    seed: u64,
+) -> vmm::Result<Share> {
+    // A few first: most of what doesn't pass shows there.
+    let few = share(lab, failure, rules, behind, FEW.min(runs), seed)?;
+    if few.failed + few.otherwise > 1 { Ok(few) } else { share(lab, failure, rules, behind, runs, seed) }
+}
+
+/// Runs that come first.
+const FEW: u32 = 12;
+
+/// The order that fails.
+pub(super) fn failing(pair: &Critical) -> Order {
+    Order::of(&pair.first, &pair.second)
+}
+
+/// The other order, wherever the same two places of the program meet: the accesses as they come in
+/// the run that passes.
+pub(super) fn passing(pair: &Critical) -> Vec<Order> {
+    let all: Vec<Deed> = deeds(&pair.passes).into_iter().map(|(_, deed)| deed).collect();
+    let mut orders = Vec::new();
+    for (number, late) in all.iter().enumerate().filter(|(_, late)| late.same_site(&pair.first)) {
+        let early = all[..number].iter().rev();
+        let mut early = early.filter(|early| early.same_site(&pair.second) && early.conflicts(late));
+        if let Some(early) = early.next() {
+            orders.push(Order::of(early, late));
+        }
+    }
+    orders.dedup();
+    orders
+}
+
+/// How many steps the two runs of a pair have in common.
+pub(super) fn common(pair: &Critical) -> usize {
+    let both = pair.fails.steps.iter().zip(&pair.passes.steps);
+    both.take_while(|(one, other)| one.choice == other.choice).count()
+}
+
+/// The stretch of a vCPU's program into which another one gets in between, if two pairs tell of one.
+pub(super) fn region(one: &Critical, other: &Critical) -> Option<Region> {
+    let same_target = one.first.access.target == other.second.access.target;
+    let enclosed = one.first.in_order_with(&other.second)
+        && one.second.in_order_with(&other.first)
+        && one.first.step < other.second.step;
+    let between_vcpus = one.first.vcpu != one.second.vcpu;
+    (same_target && enclosed && between_vcpus).then(|| Region {
+        first: one.first.stand.rip,
+        last: other.second.stand.rip,
+        others: [one.second.stand.rip, other.first.stand.rip].into(),
+    })
+}

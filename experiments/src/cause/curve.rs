@@ -1,0 +1,79 @@
+//! When a failure became inevitable.
+
+use serde::Serialize;
+
+use super::counterfactual::{Share, share};
+use super::failure::Failure;
+use super::force::Rules;
+use super::lab::{Lab, Run};
+
+/// What came of runs that follow a schedule for some steps, and are left to chance then.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Sample {
+    /// How many steps of the schedule, from where runs begin.
+    pub steps: usize,
+    /// What came of them.
+    pub share: Share,
+}
+
+impl Sample {
+    /// The share that failed, from 0 to 1.
+    pub fn failed(&self) -> f64 {
+        f64::from(self.share.failed) / f64::from(self.share.runs.max(1))
+    }
+}
+
+/// Two samples that differ by less are taken for the same, and nothing is sampled between them.
+const SAME: f64 = 0.25;
+/// The most steps that are sampled one by one.
+const DENSE: usize = 12;
+
+/// Samples a schedule: its beginning and its end, and between them where the share changes.
+pub(super) fn curve(
+    lab: &mut Lab,
+    failure: &Failure,
+    run: &Run,
+    runs: u32,
+    seed: u64,
+) -> vmm::Result<Vec<Sample>> {
+    let end = run.steps.len();
+    // One out of so many, so that what goes up and down again is not passed over.
+    let stride = (end / DENSE).max(1);
+    let mut samples = Vec::new();
+    for steps in (0..end).step_by(stride).chain([end]) {
+        samples.push(sample(lab, failure, run, steps, runs, seed)?);
+    }
+    let mut at = 0;
+    while at + 1 < samples.len() {
+        let (one, two): (Sample, Sample) = (samples[at], samples[at + 1]);
+        let differ = (one.failed() - two.failed()).abs() >= SAME;
+        if differ && two.steps - one.steps > 1 {
+            let middle = usize::midpoint(one.steps, two.steps);
+            samples.insert(at + 1, sample(lab, failure, run, middle, runs, seed)?);
+        } else {
+            at += 1;
+        }
+    }
+    Ok(samples)
+}
+
+/// The steps between which the share grows most.
+pub(super) fn jump(samples: &[Sample]) -> Option<(Sample, Sample)> {
+    let pairs = samples.windows(2).map(|two| (two[0], two[1]));
+    pairs.max_by(|one, two| {
+        let growth = |(from, to): &(Sample, Sample)| to.failed() - from.failed();
+        growth(one).total_cmp(&growth(two))
+    })
+}
+
+fn sample(
+    lab: &mut Lab,
+    failure: &Failure,
+    run: &Run,
+    steps: usize,
+    runs: u32,
+    seed: u64,
+) -> vmm::Result<Sample> {
+    let share = share(lab, failure, &Rules::default(), Some((run, steps)), runs, seed)?;
+    Ok(Sample { steps, share })
+}

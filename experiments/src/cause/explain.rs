@@ -1,0 +1,148 @@
+//! All of it, one after the other.
+
+use std::time::{Duration, Instant};
+
+use probes::Symbols;
+use vmm::{Host, MachineConfig};
+
+use super::curve::{Sample, curve};
+use super::failure::Failure;
+use super::lab::{Lab, Setup, undisturbed};
+use super::minimise::{Limits, minimise};
+use super::pairs::pairs;
+use super::proof::{Proof, prove};
+use super::trace::Step;
+use crate::finding::Finding;
+use crate::schedule::{Schedule, ScheduleError};
+use crate::waits::{Names, Row};
+
+/// What is to be explained.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// The host.
+    pub host: &'a Host,
+    /// The finding's machine.
+    pub machine: &'a MachineConfig,
+    /// The finding.
+    pub finding: &'a Finding,
+    /// The guest's symbols.
+    pub symbols: Option<&'a Symbols>,
+    /// What it may cost.
+    pub limits: Limits,
+    /// The seed of everything that is left to chance.
+    pub seed: u64,
+}
+
+/// Why there is no explanation.
+#[derive(Debug, thiserror::Error)]
+pub enum CauseError {
+    /// The finding's schedule doesn't do what the finding says.
+    #[error("the finding's schedule comes to {now} now, and not to {recorded}: nothing to explain")]
+    NotReproduced {
+        /// What the finding says.
+        recorded: String,
+        /// What it comes to.
+        now: String,
+    },
+    /// The finding has no schedule.
+    #[error("the finding's schedule")]
+    Schedule(#[from] ScheduleError),
+    /// The machine.
+    #[error(transparent)]
+    Machine(#[from] vmm::Error),
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Cause {
+    /// What failed.
+    pub failure: Failure,
+    /// The shortest schedule that fails, from the first instruction.
+    pub schedule: Schedule,
+    /// How many of its decisions come before the guest's mark.
+    pub before: usize,
+    /// Its steps from there.
+    pub steps: Vec<Step>,
+    /// Its switches, as indices of steps.
+    pub switches: Vec<usize>,
+    /// How many of them are preemptions.
+    pub preemptions: usize,
+    /// Whether it is the shortest that a search finds; otherwise it is the finding's own, shortened.
+    pub systematic: bool,
+    /// Every schedule with fewer preemptions and at most so many switches was tried, and passes.
+    pub excluded: Option<usize>,
+    /// The pairs, and their test.
+    pub proof: Proof,
+    /// The share of failures along the schedule.
+    pub curve: Vec<Sample>,
+    /// Who waits for what at its end.
+    pub waits: Vec<Row>,
+    /// A run that differs from `steps` by one pair's order, and passes.
+    pub passes: Option<Vec<Step>>,
+    /// Runs to find the schedule and the pairs.
+    pub search_runs: u64,
+    /// Runs for the figures.
+    pub proof_runs: u64,
+    /// How long it took.
+    pub time: Duration,
+}
+
+impl Cause {
+    /// Whether the orders that are claimed bring the failure about, each of them being needed.
+    pub fn is_shown(&self) -> bool {
+        !self.proof.claims.is_empty() && self.proof.forced.fails()
+    }
+}
+
+/// Explains a finding.
+pub fn explain(question: &Question) -> Result<Cause, CauseError> {
+    let begin = Instant::now();
+    let Question { host, machine: config, finding, symbols, limits, seed } = *question;
+    let names = Names { symbols, image: &config.guest.bytes };
+    let schedule = finding.schedule()?;
+    let mut lab = Lab::new(Setup {
+        host,
+        config,
+        names,
+        schedule: schedule.clone(),
+        points: finding.run.points,
+        hang_budget: finding.run.hang_budget,
+    })?;
+    let before = lab.before().schedule.points() as usize;
+    let choices: Vec<_> = schedule.choices().skip(before).collect();
+    let found = lab.run(&choices, &mut undisturbed)?;
+    let Some(failure) = found.failure.clone() else {
+        let (recorded, now) = (finding.verdict.clone(), found.ending.to_string());
+        return Err(CauseError::NotReproduced { recorded, now });
+    };
+    let minimal = minimise(&mut lab, &failure, found, &limits)?;
+    tracing::info!("{} runs: shortest schedule, {:?}", lab.runs, begin.elapsed());
+    let critical = pairs(&mut lab, &failure, &minimal.run)?;
+    let search_runs = lab.runs;
+    tracing::info!("{} runs: {} pairs, {:?}", lab.runs, critical.len(), begin.elapsed());
+    let proof = prove(&mut lab, &failure, &minimal.run, &critical, &limits, seed)?;
+    tracing::info!("{} runs: pairs tested, {:?}", lab.runs, begin.elapsed());
+    let curve = curve(&mut lab, &failure, &minimal.run, limits.samples, seed)?;
+    let choices = minimal.run.choices();
+    let (run, waits) = lab.look_closely(&choices)?;
+    let mut whole = lab.before().schedule.clone();
+    choices.iter().for_each(|choice| whole.push(*choice));
+    let passes = critical.first().map(|pair| pair.passes.steps.clone());
+    Ok(Cause {
+        failure,
+        schedule: whole,
+        before,
+        switches: run.deviations(),
+        preemptions: run.preemptions(),
+        steps: run.steps,
+        systematic: minimal.systematic,
+        excluded: minimal.excluded,
+        proof,
+        curve,
+        waits,
+        passes,
+        search_runs,
+        proof_runs: lab.runs - search_runs,
+        time: begin.elapsed(),
+    })
+}

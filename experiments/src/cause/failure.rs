@@ -1,0 +1,64 @@
+//! When two failures are the same one.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use vmm::controlled::{Ending, Problem};
+
+use crate::waits::Row;
+
+/// A failure, without what differs between two runs into the same one: which vCPUs it hits, and
+/// where the others are meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Failure {
+    verdict: String,
+    /// Of a hang: who waits for what, or where vCPUs sleep if nobody waits.
+    spots: BTreeSet<String>,
+}
+
+impl Failure {
+    /// What a run that ended so came to.
+    pub(super) fn new(ending: &Ending, waits: &[Row]) -> Self {
+        let (verdict, hangs) = match ending {
+            Ending::Hang { .. } => ("hang".into(), true),
+            Ending::Problem(Problem { exit, .. }) => (exit.name().into(), false),
+            other => (other.to_string(), false),
+        };
+        let of = |kinds: &[&str]| -> BTreeSet<String> {
+            let rows = waits.iter().filter(|row| kinds.contains(&row.waits_for.as_str()));
+            rows.map(spot).collect()
+        };
+        let mut spots = BTreeSet::new();
+        if hangs {
+            spots = of(&["change", "loop"]);
+            if spots.is_empty() {
+                spots = of(&["interrupt"]);
+            }
+        }
+        Self { verdict, spots }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.verdict)?;
+        for (number, spot) in self.spots.iter().enumerate() {
+            write!(f, "{} {spot}", if number == 0 { ":" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a vCPU is and what it waits for.
+fn spot(row: &Row) -> String {
+    // An element of an array counts as the array: which one depends on the vCPU.
+    let variable = |value: &crate::waits::Value| {
+        value.variable.split('+').next().unwrap_or_default().to_owned()
+    };
+    let variables: BTreeSet<_> = row.values.iter().map(variable).collect();
+    let names: Vec<_> = variables.into_iter().collect();
+    match names.as_slice() {
+        [] => row.function().to_owned(),
+        names => format!("{} for {}", row.function(), names.join(" and ")),
+    }
+}

@@ -1,0 +1,150 @@
+//! Runs at random in which some orders are forced.
+
+use std::collections::{BTreeSet, HashSet};
+
+use rand::{RngExt as _, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use vmm::controlled::{Choice, Point};
+
+use super::deed::Deed;
+use super::lab::Decide;
+use super::scene::{Scene, Stand};
+use super::trace::Step;
+
+/// Something that a vCPU does once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Event {
+    /// The access at this place.
+    Access(u32, Stand),
+    /// It takes an interrupt.
+    Interrupt(u32),
+}
+
+/// An order of two events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Order {
+    pub(super) first: Event,
+    pub(super) then: Event,
+}
+
+impl Order {
+    /// The order of two accesses.
+    pub(super) fn of(first: &Deed, then: &Deed) -> Self {
+        let access = |deed: &Deed| Event::Access(deed.vcpu, deed.stand);
+        let interrupt = Event::Interrupt(first.vcpu);
+        if first.vcpu != then.vcpu {
+            return Self { first: access(first), then: access(then) };
+        }
+        match (first.interrupted(), then.interrupted()) {
+            // A handler comes as a whole. An interrupt is taken behind the access at which the vCPU
+            // stands, so it must be taken where it was taken.
+            (Some(stand), None) => Self::taken_at(first.vcpu, stand),
+            (None, Some(_)) => Self { first: access(first), then: interrupt },
+            _ => Self { first: access(first), then: access(then) },
+        }
+    }
+
+    /// A vCPU takes its interrupt where it stands here.
+    pub(super) fn taken_at(vcpu: u32, stand: Stand) -> Self {
+        Self { first: Event::Interrupt(vcpu), then: Event::Access(vcpu, stand) }
+    }
+}
+
+/// A stretch of a program that nobody else may get into, wherever it is run: while a vCPU is between
+/// the first and the last of two instructions, others are kept from some.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Region {
+    pub(super) first: u64,
+    pub(super) last: u64,
+    pub(super) others: BTreeSet<u64>,
+}
+
+/// What a run has to keep to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rules {
+    pub(super) orders: Vec<Order>,
+    pub(super) regions: Vec<Region>,
+}
+
+impl From<Vec<Order>> for Rules {
+    fn from(orders: Vec<Order>) -> Self {
+        Self { orders, regions: Vec::new() }
+    }
+}
+
+/// Chooses at random among what keeps the rules.
+#[derive(Debug)]
+pub(super) struct Forcing<'a> {
+    rules: &'a Rules,
+    done: HashSet<Event>,
+    /// Which vCPU is in which region.
+    inside: HashSet<(u32, usize)>,
+    generator: ChaCha8Rng,
+    /// At some point nothing that was possible kept them.
+    pub(super) broken: bool,
+}
+
+impl<'a> Forcing<'a> {
+    /// `before`: what the run begins with.
+    pub(super) fn new(rules: &'a Rules, before: &[Step], seed: u64, run: u64) -> Self {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        generator.set_stream(run);
+        let (done, inside) = (HashSet::new(), HashSet::new());
+        let mut forcing = Self { rules, done, inside, generator, broken: false };
+        before.iter().for_each(|step| forcing.happens(step.choice, step.stand));
+        forcing
+    }
+
+    fn keeps(&self, choice: Choice, stand: Stand) -> bool {
+        let does = events(choice, stand);
+        let in_order = |order: &super::force::Order| {
+            !does.contains(&Some(order.then))
+                || self.done.contains(&order.first)
+                || does.contains(&Some(order.first))
+        };
+        let gets_in = |(number, region): (usize, &Region)| {
+            region.others.contains(&stand.rip)
+                && self.inside.iter().any(|(vcpu, of)| *of == number && *vcpu != choice.vcpu())
+        };
+        self.rules.orders.iter().all(in_order)
+            && !self.rules.regions.iter().enumerate().any(gets_in)
+    }
+
+    fn happens(&mut self, choice: Choice, stand: Stand) {
+        self.done.extend(events(choice, stand).into_iter().flatten());
+        for (number, region) in self.rules.regions.iter().enumerate() {
+            if stand.rip == region.last {
+                self.inside.remove(&(choice.vcpu(), number));
+            } else if stand.rip == region.first {
+                self.inside.insert((choice.vcpu(), number));
+            }
+        }
+    }
+}
+
+/// What a choice does.
+fn events(choice: Choice, stand: Stand) -> [Option<Event>; 2] {
+    let vcpu = choice.vcpu();
+    let access = Event::Access(vcpu, stand);
+    match choice {
+        Choice::Step(_) => [Some(access), None],
+        Choice::Interrupt(_) => [Some(access), Some(Event::Interrupt(vcpu))],
+    }
+}
+
+impl Decide for Forcing<'_> {
+    fn decide(&mut self, point: &Point, scene: &Scene, _: Choice) -> Choice {
+        let stand = |choice: Choice| scene.stands[choice.vcpu() as usize];
+        let keeps = |choice: &Choice| self.keeps(*choice, stand(*choice));
+        let allowed: Vec<Choice> = point.enabled.iter().copied().filter(keeps).collect();
+        let from = if allowed.is_empty() {
+            self.broken = true;
+            point.enabled
+        } else {
+            &allowed
+        };
+        let choice = from[self.generator.random_range(0..from.len())];
+        self.happens(choice, stand(choice));
+        choice
+    }
+}

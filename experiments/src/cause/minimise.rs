@@ -1,0 +1,215 @@
+//! The fewest switches that still fail.
+//!
+//! Schedules are tried by their number of switches: none, each place for one, each pair of places,
+//! as CHESS (OSDI 2008) and PERIOD (ICSE 2022) do. What is between two switches goes on by itself
+//! (`scene.rs`). A switch to a vCPU is tried only once for all places between which nothing conflicts
+//! with what that vCPU then does. After the first failure, schedules with fewer preemptions and one
+//! more switch are tried, as long as the budget allows.
+//!
+//! If that doesn't lead to the failure, the finding's own schedule is made shorter switch by switch
+//! (`shorten.rs`): as schedules fail for their order and not for a set of switches, what remains is
+//! put to the test each time, in order.
+
+use std::time::{Duration, Instant};
+
+use vmm::controlled::Choice;
+
+use super::failure::Failure;
+use super::lab::{Lab, Run, undisturbed};
+use super::scene::Opening;
+use super::shorten::shorten;
+use super::trace::Step;
+
+/// What a search may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Runs of the search for the shortest schedule.
+    pub runs: u64,
+    /// Time for it.
+    pub time: Duration,
+    /// Runs for each figure of the counterfactual.
+    pub trials: u32,
+    /// Runs for each point of the curve.
+    pub samples: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { runs: 4000, time: Duration::from_secs(8), trials: 100, samples: 24 }
+    }
+}
+
+/// The most switches that are searched for.
+const MOST_SWITCHES: usize = 4;
+/// How far from the last switch the next one is tried, first of all, then next, and then anywhere.
+const WINDOWS: [usize; 4] = [0, 8, 32, usize::MAX];
+/// Runs for a schedule with fewer preemptions, once there is one that fails.
+const FEWER: u64 = 300;
+/// Steps between two snapshots on the way.
+const EVERY: usize = 4;
+
+/// What came of it.
+pub(super) struct Minimal {
+    pub(super) run: Run,
+    /// It is the shortest that a search by number of switches finds; otherwise the finding's own
+    /// schedule, shortened.
+    pub(super) systematic: bool,
+    /// All schedules with fewer preemptions and at most so many switches pass.
+    pub(super) excluded: Option<usize>,
+}
+
+/// A run whose schedule may get another switch.
+struct Node {
+    run: Run,
+    /// Behind its last switch.
+    from: usize,
+    preemptions: usize,
+}
+
+/// The latest switch of a kind that was tried, and what the chosen vCPU did then.
+#[derive(Clone)]
+struct Latest {
+    choice: Choice,
+    preempts: bool,
+    stretch: Vec<Step>,
+}
+
+/// Searches.
+pub(super) fn minimise(
+    lab: &mut Lab,
+    failure: &Failure,
+    found: Run,
+    limits: &Limits,
+) -> vmm::Result<Minimal> {
+    let mut search = Search {
+        failure,
+        runs: lab.runs + limits.runs,
+        until: Instant::now() + limits.time,
+        best: None,
+    };
+    let root = lab.run(&[], &mut undisturbed)?;
+    if root.failure.as_ref() == Some(failure) {
+        return Ok(Minimal { run: root, systematic: true, excluded: Some(0) });
+    }
+    let mut nodes = vec![Node { run: root, from: 0, preemptions: 0 }];
+    let mut excluded = None;
+    for level in 1..=MOST_SWITCHES {
+        nodes = search.extend(lab, &nodes)?;
+        match &search.best {
+            Some((_, at)) if *at < level => {
+                excluded = (!search.is_over(lab)).then_some(level);
+                break;
+            }
+            Some((_, _)) if search.is_over(lab) => break,
+            None if search.is_over(lab) => break,
+            _ => {}
+        }
+    }
+    let (run, systematic) = match search.best {
+        Some((run, _)) => (run, true),
+        None => (shorten(lab, failure, found, search.until + limits.time)?, false),
+    };
+    let excluded = if run.preemptions() == 0 { Some(MOST_SWITCHES) } else { excluded };
+    Ok(Minimal { run, systematic, excluded })
+}
+
+struct Search<'a> {
+    failure: &'a Failure,
+    /// Where the budget ends.
+    runs: u64,
+    until: Instant,
+    /// The best so far, and how many switches it has.
+    best: Option<(Run, usize)>,
+}
+
+impl Search<'_> {
+    fn is_over(&self, lab: &Lab) -> bool {
+        lab.runs >= self.runs || Instant::now() >= self.until
+    }
+
+    /// Whether a schedule with so many preemptions is of interest.
+    fn wants(&self, preemptions: usize) -> bool {
+        self.best.as_ref().is_none_or(|(best, _)| preemptions < best.preemptions())
+    }
+
+    /// Gives each node another switch.
+    fn extend(&mut self, lab: &mut Lab, nodes: &[Node]) -> vmm::Result<Vec<Node>> {
+        let mut order: Vec<&Node> = nodes.iter().collect();
+        order.sort_by_key(|node| node.preemptions);
+        let mut children = Vec::new();
+        let mut latest: Vec<Vec<Latest>> = vec![Vec::new(); order.len()];
+        for window in WINDOWS.windows(2) {
+            for (node, latest) in order.iter().zip(&mut latest) {
+                let end = node.run.steps.len();
+                let from = node.from.saturating_add(window[0]).min(end);
+                let to = node.from.saturating_add(window[1]).min(end);
+                if from < to && self.wants(node.preemptions) {
+                    self.place(lab, node, (from, to), latest, &mut children)?;
+                }
+                if self.is_over(lab) {
+                    return Ok(children);
+                }
+            }
+        }
+        Ok(children)
+    }
+
+    /// Tries a switch at each step from `from` to `to`.
+    fn place(
+        &mut self,
+        lab: &mut Lab,
+        node: &Node,
+        (from, to): (usize, usize),
+        latest: &mut Vec<Latest>,
+        children: &mut Vec<Node>,
+    ) -> vmm::Result<()> {
+        let choices = node.run.choices();
+        let mut planted = false;
+        for at in from..to {
+            let step = &node.run.steps[at];
+            if let Some(before) = at.checked_sub(1).map(|before| &node.run.steps[before]) {
+                latest.retain(|tried| {
+                    let offered = |opening: &Opening| {
+                        // What was dear there and is free here is worth another run.
+                        opening.choice == tried.choice && opening.preempts >= tried.preempts
+                    };
+                    let commutes = !tried.stretch.iter().any(|other| other.conflicts(before));
+                    commutes && step.openings.iter().any(offered)
+                });
+            }
+            for opening in &step.openings {
+                let preemptions = node.preemptions + usize::from(opening.preempts);
+                let known = latest.iter().any(|tried| tried.choice == opening.choice);
+                if opening.choice == step.choice || known || !self.wants(preemptions) {
+                    continue;
+                }
+                if self.is_over(lab) {
+                    return Ok(());
+                }
+                if !planted {
+                    lab.plant(&node.run, from, to, EVERY)?;
+                    planted = true;
+                }
+                let mut prefix = choices[..at].to_vec();
+                prefix.push(opening.choice);
+                let run = lab.run(&prefix, &mut undisturbed)?;
+                let Opening { choice, preempts } = *opening;
+                latest.push(Latest { choice, preempts, stretch: run.stretch(at).to_vec() });
+                if run.failure.as_ref() == Some(self.failure) {
+                    let switches = run.deviations().len();
+                    tracing::info!(
+                        "run {}: {switches} switches fail, {preemptions} preemptions",
+                        lab.runs
+                    );
+                    if self.best.is_none() {
+                        self.runs = self.runs.min(lab.runs + FEWER);
+                    }
+                    self.best = Some((run, switches));
+                } else {
+                    children.push(Node { run, from: at + 1, preemptions });
+                }
+            }
+        }
+        Ok(())
+    }
+}

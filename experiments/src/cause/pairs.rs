@@ -1,0 +1,235 @@
+//! The two accesses whose order decides.
+//!
+//! At each switch of the shortest failing schedule, the vCPU that is switched away from is let go
+//! on for one access longer, and then another one, until the run passes; and the other way, for one
+//! access less. The access at which it turns is one of a pair. It is then moved through what the
+//! other vCPU does meanwhile, one conflicting access at a time, until two schedules are found that
+//! differ by the order of two adjacent accesses, and one fails and the other passes. (The idea is that
+//! of Hermit's `analyze`.)
+
+use vmm::controlled::{Choice, Point};
+
+use super::deed::{Deed, deeds, differences};
+use super::failure::Failure;
+use super::lab::{Lab, Run, undisturbed};
+use super::scene::Scene;
+use super::switches::{Switch, Switching, switches};
+use super::trace::{Step, Target};
+
+/// Two accesses in the order that fails, and two runs that differ by it.
+#[derive(Clone, Debug)]
+pub(super) struct Critical {
+    pub(super) first: Deed,
+    pub(super) second: Deed,
+    pub(super) fails: Run,
+    pub(super) passes: Run,
+}
+
+/// Finds the pairs of a schedule.
+pub(super) fn pairs(lab: &mut Lab, failure: &Failure, minimal: &Run) -> vmm::Result<Vec<Critical>> {
+    let mut found: Vec<Critical> = Vec::new();
+    let all = switches(minimal);
+    for (number, at) in minimal.deviations().into_iter().enumerate() {
+        let mut around = Around {
+            failure,
+            minimal,
+            at,
+            earliest: if number == 0 { 0 } else { minimal.deviations()[number - 1] + 1 },
+            rest: all.get(number + 1..).unwrap_or_default(),
+        };
+        for critical in [around.later(lab)?, around.earlier(lab)?].into_iter().flatten() {
+            let known = found.iter().any(|other| {
+                other.first.is_like(&critical.first) && other.second.is_like(&critical.second)
+            });
+            if !known {
+                found.push(critical);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A switch, and what may be done about it.
+struct Around<'a> {
+    failure: &'a Failure,
+    minimal: &'a Run,
+    /// The switch's step.
+    at: usize,
+    /// The first step to which it may be moved.
+    earliest: usize,
+    /// The switches behind it.
+    rest: &'a [Switch],
+}
+
+/// An access that may come before or behind what another vCPU does.
+struct Move<'a> {
+    /// What was chosen before both.
+    prefix: &'a [Choice],
+    /// The access.
+    mover: &'a Step,
+    /// What the other vCPU does, undisturbed.
+    others: &'a [Step],
+    /// Whether it fails if the access comes first.
+    fails_first: bool,
+}
+
+impl Around<'_> {
+    fn fails(&self, run: &Run) -> bool {
+        run.failure.as_ref() == Some(self.failure)
+    }
+
+    /// Lets the vCPU go on for longer before the switch.
+    fn later(&mut self, lab: &mut Lab) -> vmm::Result<Option<Critical>> {
+        let (at, to) = (self.at, self.minimal.steps[self.at].choice);
+        let path = lab.run(&self.minimal.choices()[..at], &mut undisturbed)?;
+        let choices = path.choices();
+        let own = path.stretch(at).len();
+        let mut failing = self.minimal.clone();
+        if path.steps.get(at).is_some_and(|step| step.vcpu() != to.vcpu()) {
+            for moved in at..at + own {
+                let mover = &path.steps[moved];
+                let others = failing.stretch(moved).to_vec();
+                if !others.iter().any(|other| other.conflicts(mover)) {
+                    // The same in all that matters.
+                    let Some(run) = self.switch_at(lab, &path, moved + 1, to)? else { break };
+                    if !self.fails(&run) {
+                        break;
+                    }
+                    failing = run;
+                    continue;
+                }
+                let passing = match self.switch_at(lab, &path, moved + 1, to)? {
+                    Some(run) => run,
+                    None => path.clone(),
+                };
+                if self.fails(&passing) {
+                    failing = passing;
+                    continue;
+                }
+                let prefix = &choices[..moved];
+                let turn = Move { prefix, mover, others: &others, fails_first: false };
+                return self.narrow(lab, &turn, failing, passing);
+            }
+        }
+        Ok(if self.fails(&path) { None } else { by_difference(failing, path) })
+    }
+
+    /// Switches earlier.
+    fn earlier(&mut self, lab: &mut Lab) -> vmm::Result<Option<Critical>> {
+        let to = self.minimal.steps[self.at].choice;
+        let mut failing = self.minimal.clone();
+        let own = self.at.checked_sub(1).map(|before| self.minimal.steps[before].vcpu());
+        for moved in (self.earliest..self.at).rev() {
+            let mover = &self.minimal.steps[moved];
+            if Some(mover.vcpu()) != own || mover.vcpu() == to.vcpu() {
+                break;
+            }
+            let minimal = self.minimal;
+            let Some(run) = self.switch_at(lab, minimal, moved, to)? else { break };
+            if self.fails(&run) {
+                failing = run;
+                continue;
+            }
+            let others = run.stretch(moved).to_vec();
+            let prefix = &minimal.choices()[..moved];
+            let turn = Move { prefix, mover, others: &others, fails_first: true };
+            return self.narrow(lab, &turn, failing, run);
+        }
+        Ok(None)
+    }
+
+    /// Follows a run up to this step, and switches there; `None` if that is not possible.
+    fn switch_at(
+        &self,
+        lab: &mut Lab,
+        path: &Run,
+        at: usize,
+        to: Choice,
+    ) -> vmm::Result<Option<Run>> {
+        let possible = |step: &Step| step.openings.iter().any(|opening| opening.choice == to);
+        if !path.steps.get(at).is_some_and(possible) {
+            return Ok(None);
+        }
+        let mut prefix = path.choices()[..at].to_vec();
+        prefix.push(to);
+        lab.run(&prefix, &mut Switching(self.rest)).map(Some)
+    }
+
+    /// Moves an access through what the other vCPU does, until it turns.
+    fn narrow(
+        &self,
+        lab: &mut Lab,
+        turn: &Move,
+        failing: Run,
+        passing: Run,
+    ) -> vmm::Result<Option<Critical>> {
+        // The one with the access before all of the others, and then further and further behind.
+        let (mut before, last) =
+            if turn.fails_first { (failing, passing) } else { (passing, failing) };
+        let conflicts: Vec<usize> = (0..turn.others.len())
+            .filter(|number| turn.others[*number].conflicts(turn.mover))
+            .collect();
+        for (index, number) in conflicts.iter().enumerate() {
+            let behind = if index + 1 == conflicts.len() {
+                Some(last.clone())
+            } else {
+                self.put_behind(lab, turn, number + 1)?
+            };
+            let Some(behind) = behind else { break };
+            if self.fails(&behind) == turn.fails_first {
+                before = behind;
+                continue;
+            }
+            let (fails, passes) =
+                if turn.fails_first { (before, behind) } else { (behind, before) };
+            let (access, other) = (turn.mover, &turn.others[*number]);
+            let (first, second) = if turn.fails_first { (access, other) } else { (other, access) };
+            return Ok(critical(first, second, fails, passes));
+        }
+        let (fails, passes) = if turn.fails_first { (before, last) } else { (last, before) };
+        Ok(by_difference(fails, passes))
+    }
+
+    /// The access behind so many steps of the other vCPU, which goes on then.
+    fn put_behind(&self, lab: &mut Lab, turn: &Move, number: usize) -> vmm::Result<Option<Run>> {
+        let mut prefix = turn.prefix.to_vec();
+        prefix.extend(turn.others[..number].iter().map(|step| step.choice));
+        let (at, access) = (prefix.len(), turn.mover.choice);
+        prefix.push(access);
+        let mut rest = Switching(self.rest);
+        let mut back = turn.others.get(number).map(|step| step.choice);
+        let mut go_on = |point: &Point, scene: &Scene, by_itself: Choice| {
+            if let Some(back) = back.take().filter(|back| point.enabled.contains(back)) {
+                return back;
+            }
+            super::lab::Decide::decide(&mut rest, point, scene, by_itself)
+        };
+        let run = lab.run(&prefix, &mut go_on)?;
+        Ok(run.steps.get(at).is_some_and(|step| step.choice == access).then_some(run))
+    }
+}
+
+/// The pair of two steps, if both access memory; otherwise what two runs differ by.
+fn critical(first: &Step, second: &Step, fails: Run, passes: Run) -> Option<Critical> {
+    let memory = |step: &Step| {
+        matches!(&step.access, Some(access) if matches!(access.target, Target::Memory(_)))
+    };
+    if !memory(first) || !memory(second) {
+        return by_difference(fails, passes);
+    }
+    let find = |run: &Run, step: &Step| {
+        deeds(run).into_iter().map(|(_, deed)| deed).find(|deed| {
+            deed.vcpu == step.vcpu() && deed.stand == step.stand && step.access.is_some()
+        })
+    };
+    // What comes second may never come in the failing run, and the first not in the passing one.
+    let first = find(&fails, first).or_else(|| find(&passes, first))?;
+    let second = find(&fails, second).or_else(|| find(&passes, second))?;
+    Some(Critical { first, second, fails, passes })
+}
+
+/// The first conflicting accesses that come in another order.
+fn by_difference(fails: Run, passes: Run) -> Option<Critical> {
+    let (first, second) = differences(&fails, &passes).into_iter().next()?;
+    Some(Critical { first, second, fails, passes })
+}

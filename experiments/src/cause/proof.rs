@@ -1,0 +1,316 @@
+//! Which of the pairs stand their test, and what else it takes to fail.
+//!
+//! *Needed*: with the other order of a pair forced, wherever its two places of the program meet, and
+//! everything else left to chance, 99 of 100 runs pass. Where two pairs enclose what another vCPU
+//! does, their stretch is closed to it instead. If that isn't enough, as a run may come to the same
+//! failure by the same two places in another way, the runs begin where the failing schedule and the
+//! passing one part. A failure that is rare by chance would be so with any order: there, the other
+//! failing orders are forced besides.
+//!
+//! *Sufficient*: with the failing orders forced, 99 of 100 fail. Where they don't, orders of the
+//! failing schedule are added, of the same variables first, and taken away again while 99 of 100 fail.
+
+use serde::Serialize;
+
+use super::counterfactual::{
+    Share, common, failing, passing, region, share, share_that_passes,
+};
+use super::deed::{Deed, conflicts, deeds};
+use super::failure::Failure;
+use super::force::{Forcing, Order, Region, Rules};
+use super::lab::{Lab, Run};
+use super::minimise::Limits;
+use super::pairs::Critical;
+use super::scene::Stand;
+use vmm::controlled::Choice;
+
+/// What was left to chance when a pair's order was turned round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Everything else.
+    Everything,
+    /// Everything else, with the stretch that the pairs enclose closed to others.
+    Region,
+    /// Everything from where the failing schedule and the passing one part.
+    FromThere,
+}
+
+/// A pair that has stood its test.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// What came first when it failed.
+    pub first: Deed,
+    /// What came later.
+    pub second: Deed,
+    /// Where it is not `second` itself: what its vCPU does first at that place, later than `first`, in
+    /// the shortest schedule. A lock that is found taken is read there, and not taken.
+    pub meets: Option<Deed>,
+    /// The other order, and what was left to chance.
+    pub reversed: (Share, Scope),
+    /// The other order, with all other failing orders forced; only of failures that are rare.
+    pub among: Option<Share>,
+    /// The number of the claim with which it encloses what another vCPU does: that came in between
+    /// this one's first access and that one's second.
+    pub encloses: Option<usize>,
+}
+
+/// An order that it takes besides.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// Of two accesses.
+    Pair(Deed, Deed),
+    /// An interrupt is taken where the vCPU stands here.
+    Interrupt(u32, Stand),
+}
+
+impl Condition {
+    fn order(&self) -> Order {
+        match self {
+            Self::Pair(first, second) => Order::of(first, second),
+            Self::Interrupt(vcpu, stand) => Order::taken_at(*vcpu, *stand),
+        }
+    }
+}
+
+/// All that was found out about the pairs.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// The pairs that are needed.
+    pub claims: Vec<Claim>,
+    /// How many were not.
+    pub refuted: usize,
+    /// What else it takes.
+    pub conditions: Vec<Condition>,
+    /// All of these orders forced.
+    pub forced: Share,
+    /// Nothing forced.
+    pub chance: Share,
+    /// The order of two other accesses, with the failing orders forced: as it was, and turned round.
+    pub unrelated: Option<(Deed, Deed, Share, Share)>,
+}
+
+/// With less than one failure in so many runs, a failure is rare.
+const RARE: u32 = 10;
+/// The most orders that are tried one by one.
+const MOST: usize = 24;
+/// The most pairs that are tried as unrelated.
+const OTHERS: usize = 4;
+
+struct Trials<'a, 'b> {
+    lab: &'a mut Lab<'b>,
+    failure: &'a Failure,
+    runs: u32,
+    seed: u64,
+}
+
+/// Puts pairs to the test.
+pub(super) fn prove(
+    lab: &mut Lab,
+    failure: &Failure,
+    minimal: &Run,
+    critical: &[Critical],
+    limits: &Limits,
+    seed: u64,
+) -> vmm::Result<Proof> {
+    let mut trials = Trials { lab, failure, runs: limits.trials, seed };
+    let chance = trials.all(&Rules::default())?;
+    let mut kept: Vec<(&Critical, Share, Scope)> = Vec::new();
+    for pair in critical {
+        if let Some((reversed, scope)) = trials.reversed(pair, critical)? {
+            kept.push((pair, reversed, scope));
+        }
+    }
+    let mut orders: Vec<Order> = kept.iter().map(|(pair, ..)| failing(pair)).collect();
+    let claimed = orders.len();
+    let conditions = trials.complete(minimal, &kept, &mut orders)?;
+    let forced = trials.all(&orders.clone().into())?;
+    let mut claims = Vec::new();
+    for (number, (pair, reversed, scope)) in kept.iter().enumerate() {
+        let rare = chance.failed * RARE < chance.runs && forced.fails();
+        let among = if rare { Some(trials.among(pair, number, &orders)?) } else { None };
+        if among.is_none_or(Share::passes) {
+            let (first, second) = (pair.first.clone(), pair.second.clone());
+            let (reversed, meets) = ((*reversed, *scope), meets(minimal, pair));
+            claims.push(Claim { first, second, meets, reversed, among, encloses: None });
+        }
+    }
+    enclose(&mut claims);
+    let refuted = critical.len() - claims.len();
+    let unrelated = if forced.fails() && claimed > 0 {
+        trials.unrelated(minimal, &kept, &orders)?
+    } else {
+        None
+    };
+    Ok(Proof { claims, refuted, conditions, forced, chance, unrelated })
+}
+
+/// What comes second in the shortest schedule.
+fn meets(minimal: &Run, pair: &Critical) -> Option<Deed> {
+    let all = deeds(minimal).into_iter().map(|(_, deed)| deed);
+    let mut behind = all.skip_while(|deed| !deed.is_like(&pair.first)).skip(1);
+    let there = |deed: &Deed| deed.in_order_with(&pair.second) && deed.conflicts(&pair.first);
+    behind.find(there).filter(|deed| !deed.is_like(&pair.second))
+}
+
+/// Finds the claims that enclose something together.
+fn enclose(claims: &mut [Claim]) {
+    for number in 0..claims.len() {
+        let (one, all) = (&claims[number], &claims[..]);
+        let other = all.iter().position(|other| {
+            one.first.access.target == other.second.access.target
+                && one.first.in_order_with(&other.second)
+                && one.second.in_order_with(&other.first)
+                && one.first.stand != other.second.stand
+                && one.first.step < other.second.step
+        });
+        claims[number].encloses = other.filter(|other| *other != number);
+    }
+}
+
+impl Trials<'_, '_> {
+    fn all(&mut self, rules: &Rules) -> vmm::Result<Share> {
+        share(self.lab, self.failure, rules, None, self.runs, self.seed)
+    }
+
+    /// Turns a pair's order round. `None` if it doesn't always pass then.
+    fn reversed(
+        &mut self,
+        pair: &Critical,
+        all: &[Critical],
+    ) -> vmm::Result<Option<(Share, Scope)>> {
+        let orders = passing(pair);
+        if orders.is_empty() {
+            return Ok(None);
+        }
+        let regions: Vec<Region> = all
+            .iter()
+            .flat_map(|other| [region(pair, other), region(other, pair)])
+            .flatten()
+            .collect();
+        let local = (&pair.fails, common(pair));
+        let ways = [
+            (Rules::from(orders.clone()), None, Scope::Everything),
+            (Rules { orders: Vec::new(), regions }, None, Scope::Region),
+            (Rules::from(orders), Some(local), Scope::FromThere),
+        ];
+        for (rules, behind, scope) in ways {
+            if rules.orders.is_empty() && rules.regions.is_empty() {
+                continue;
+            }
+            let (runs, seed) = (self.runs, self.seed);
+            let share = share_that_passes(self.lab, self.failure, &rules, behind, runs, seed)?;
+            if share.runs == runs && share.passes() {
+                return Ok(Some((share, scope)));
+            }
+            tracing::info!("{scope:?}: {} of {} fail", share.failed, share.runs);
+        }
+        Ok(None)
+    }
+
+    /// Turns a pair's order round among all others.
+    fn among(&mut self, pair: &Critical, number: usize, orders: &[Order]) -> vmm::Result<Share> {
+        let mut rules = passing(pair);
+        let others = orders.iter().enumerate().filter(|(other, _)| *other != number);
+        rules.extend(others.map(|(_, order)| *order));
+        self.all(&rules.into())
+    }
+
+    /// Adds what else it takes to fail.
+    fn complete(
+        &mut self,
+        minimal: &Run,
+        kept: &[(&Critical, Share, Scope)],
+        orders: &mut Vec<Order>,
+    ) -> vmm::Result<Vec<Condition>> {
+        if kept.is_empty() || self.fails(orders)? {
+            return Ok(Vec::new());
+        }
+        let named = |deed: &Deed| {
+            kept.iter().any(|(pair, ..)| pair.first.access.target == deed.access.target)
+        };
+        let all = conflicts(minimal);
+        let (near, far): (Vec<_>, Vec<_>) = all.into_iter().partition(|(first, _)| named(first));
+        let interrupts = minimal.steps.iter().filter_map(|step| match step.choice {
+            Choice::Interrupt(vcpu) => Some(Condition::Interrupt(vcpu, step.stand)),
+            Choice::Step(_) => None,
+        });
+        let pair = |(first, second)| Condition::Pair(first, second);
+        let mut added: Vec<Condition> = near.into_iter().map(pair).chain(interrupts).collect();
+        let claimed = orders.clone();
+        let with = |added: &[Condition]| -> Vec<Order> {
+            claimed.iter().copied().chain(added.iter().map(Condition::order)).collect()
+        };
+        if !self.fails(&with(&added))? {
+            added.extend(far.into_iter().map(pair));
+            if !self.fails(&with(&added))? {
+                return Ok(Vec::new());
+            }
+        }
+        let mut group = added.len().div_ceil(2);
+        while group > 0 {
+            let mut from = 0;
+            while from < added.len() {
+                let mut fewer = added.clone();
+                fewer.drain(from..(from + group).min(added.len()));
+                if self.fails(&with(&fewer))? {
+                    added = fewer;
+                } else {
+                    from += group;
+                }
+            }
+            group = if group == 1 || added.len() > MOST { 0 } else { group.div_ceil(2) };
+        }
+        *orders = with(&added);
+        Ok(added)
+    }
+
+    /// Whether 99 of 100 runs with these orders fail. One after the other, as most sets of orders that
+    /// don't show it soon.
+    fn fails(&mut self, orders: &[Order]) -> vmm::Result<bool> {
+        let rules = orders.to_vec().into();
+        let mut all = Share { runs: self.runs, ..Share::default() };
+        for number in 0..self.runs {
+            let forcing = &mut Forcing::new(&rules, &[], self.seed, number.into());
+            let run = self.lab.run(&[], forcing)?;
+            all.failed += u32::from(run.failure.as_ref() == Some(self.failure));
+            if (number + 1 - all.failed) * 100 > self.runs {
+                return Ok(false);
+            }
+        }
+        Ok(all.fails())
+    }
+
+    /// Turns the order of two other accesses round.
+    fn unrelated(
+        &mut self,
+        minimal: &Run,
+        kept: &[(&Critical, Share, Scope)],
+        orders: &[Order],
+    ) -> vmm::Result<Option<(Deed, Deed, Share, Share)>> {
+        let involved = |deed: &Deed| {
+            kept.iter().any(|(pair, ..)| pair.first.access.target == deed.access.target)
+        };
+        let all = conflicts(minimal).into_iter();
+        let others = all.filter(|(first, second)| {
+            let order = Order::of(first, second);
+            let used = orders.iter().any(|other| {
+                [other.first, other.then].iter().any(|e| *e == order.first || *e == order.then)
+            });
+            first.vcpu != second.vcpu && !involved(first) && !used
+        });
+        for (first, second) in others.take(OTHERS) {
+            let mut with = |order: Order| {
+                let rules: Vec<_> = orders.iter().copied().chain([order]).collect();
+                self.all(&rules.into())
+            };
+            let turned = with(Order::of(&second, &first))?;
+            // Many orders can't be turned round alone: what follows from another is one.
+            if turned.unforced == 0 && turned.fails() {
+                let as_it_was = with(Order::of(&first, &second))?;
+                return Ok(Some((first, second, as_it_was, turned)));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,43 @@
+//! Making a failing schedule shorter, switch by switch.
+
+use std::time::Instant;
+
+use super::failure::Failure;
+use super::lab::{Lab, Run};
+use super::switches::{Switching, switches};
+
+/// Takes switches away as long as what remains fails in the same way: large groups first, then
+/// smaller ones, then each alone, until none can be spared.
+pub(super) fn shorten(
+    lab: &mut Lab,
+    failure: &Failure,
+    found: Run,
+    until: Instant,
+) -> vmm::Result<Run> {
+    let mut best = found;
+    let mut group = switches(&best).len().max(1);
+    loop {
+        let mut spared = false;
+        let mut from = 0;
+        while Instant::now() < until {
+            let all = switches(&best);
+            if from >= all.len() {
+                break;
+            }
+            let mut fewer = all.clone();
+            fewer.drain(from..(from + group).min(all.len()));
+            let run = lab.run(&[], &mut Switching(&fewer))?;
+            let same = run.failure.as_ref() == Some(failure);
+            if same && run.deviations().len() < all.len() {
+                best = run;
+                spared = true;
+            } else {
+                from += group;
+            }
+        }
+        if Instant::now() >= until || group == 1 && !spared {
+            return Ok(best);
+        }
+        group = group.div_ceil(2).max(1);
+    }
+}
