@@ -211,6 +211,10 @@ pub(crate) struct ExplainArgs {
     /// An ELF file with the guest's symbols, or `none` [default: the guest's image]
     #[arg(long, value_name = "FILE")]
     pub(crate) symbols: Option<PathBuf>,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

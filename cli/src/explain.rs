@@ -1,50 +1,74 @@
 //! `jitterbug explain`: what went wrong in a finding.
 
-use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
 use experiments::Finding;
-use experiments::cause::{Limits, Question, explain};
-use experiments::waits::Names;
+use experiments::cause::{Limits, Question, Report, explain};
+use experiments::finding::image_hash;
 use vmm::Host;
 
 use crate::args::{Cli, ExplainArgs};
 use crate::guest::Guest;
+use crate::report::print_json;
 use crate::status::Status;
+use crate::tell;
 
-/// Explains.
+/// Explains a finding, and writes down its shortest schedule.
 pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     let finding = Finding::read(&args.finding)?;
     let name = args.guest.as_deref().unwrap_or(&finding.machine.guest);
     let guest = Guest::find(name).context("the finding's guest (name another place by --guest)")?;
+    let hash = image_hash(&guest.image.bytes);
+    if hash != finding.machine.guest_hash {
+        bail!(
+            "{name}: not the image that the finding is about (hash {hash}, recorded {}): hunt again, or \
+             give the old image by --guest",
+            finding.machine.guest_hash
+        );
+    }
+    let host = Host::open(&cli.kvm)?;
+    let report = of_finding(&host, &guest, &finding, args, &args.finding)?;
+    Ok(if report.shown { Status::Clean } else { Status::Failure })
+}
+
+/// Explains a finding that lies in a file.
+fn of_finding(
+    host: &Host,
+    guest: &Guest,
+    finding: &Finding,
+    args: &ExplainArgs,
+    file: &Path,
+) -> Result<Report> {
     let machine = finding.machine.config(guest.image.clone())?;
     let symbols = guest.symbols(args.symbols.as_deref())?;
-    let host = Host::open(&cli.kvm)?;
-    let cause = explain(&Question {
-        host: &host,
+    let question = Question {
+        host,
         machine: &machine,
-        finding: &finding,
+        finding,
         symbols: symbols.as_deref(),
         limits: Limits::default(),
-        seed: 1,
-    })?;
-    let names = Names { symbols: symbols.as_deref(), image: &machine.guest.bytes };
-    let show = |deed: &experiments::cause::Deed| {
-        let a = &deed.access;
-        let experiments::cause::trace::Target::Memory(at) = a.target else { return String::new() };
-        let back = u64::from(a.kind == experiments::cause::trace::Kind::Write);
-        let f = symbols.as_deref().and_then(|s| s.function(a.rip - back)).map(|f| f.0.to_owned());
-        format!("vCPU {} {:?} {} {:#x}->{:#x} in {:?} visit {} {}", deed.vcpu, a.kind, names.variable(at), a.before, a.value, f, deed.stand.visit, if deed.interrupted().is_some() {"handler"} else {""})
+        seed: finding.search.seed,
     };
-    println!("{}: {} shown={} pre={} switches={:?} of {} systematic={} excluded={:?} search={} proof={} {:?}", finding.machine.guest, cause.failure, cause.is_shown(), cause.preemptions, cause.switches.len(), cause.steps.len(), cause.systematic, cause.excluded, cause.search_runs, cause.proof_runs, cause.time);
-    println!("  schedule {}", cause.schedule);
-    let proof = &cause.proof;
-    for claim in &proof.claims {
-        println!("  {}\n    < {}\n   reversed {:?} among {:?} encloses {:?}", show(&claim.first), show(&claim.second), claim.reversed, claim.among, claim.encloses);
+    let cause = explain(&question).with_context(|| file.display().to_string())?;
+    let report = Report::new(&question, &cause);
+    let shortest = shortest_file(file);
+    cause.finding.write(&shortest)?;
+    if args.json {
+        print_json(&report)?;
+    } else {
+        tell::output(&report.to_string())?;
     }
-    for c in &proof.conditions {
-        match c { experiments::cause::Condition::Pair(a, b) => println!("  + {} <\n    {}", show(a), show(b)), other => println!("  + {other:?}") }
+    tell::user(&format!("again: jitterbug replay {}", shortest.display()));
+    if let Some(schedule) = &report.passing_schedule {
+        let machine = report.machine_arguments();
+        tell::user(&format!("passes: jitterbug hunt {machine} --schedule '{schedule}'"));
     }
-    if let Some((a, b, x, y)) = &proof.unrelated { println!("  unrelated {} < {}: {x:?} {y:?}", show(a), show(b)); }
-    println!("  refuted {} forced {:?} chance {:?}", proof.refuted, proof.forced, proof.chance);
-    println!("  curve {:?}", cause.curve.iter().map(|s| (s.steps, s.share.failed)).collect::<Vec<_>>());
-    Ok(Status::Clean)
+    Ok(report)
+}
+
+/// Where the shortest schedule goes: beside the finding.
+fn shortest_file(finding: &Path) -> PathBuf {
+    let stem = finding.file_stem().unwrap_or_default().to_string_lossy();
+    finding.with_file_name(format!("{stem}-shortest.finding"))
 }

@@ -14,6 +14,7 @@
 //!
 //! A pair that fails its test is not named.
 
+mod code;
 mod counterfactual;
 mod curve;
 mod deed;
@@ -22,8 +23,10 @@ mod failure;
 mod force;
 mod lab;
 mod minimise;
+mod naming;
 mod pairs;
 mod proof;
+pub mod report;
 mod scene;
 mod shorten;
 mod switches;
@@ -35,6 +38,8 @@ pub use deed::Deed;
 pub use explain::{Cause, CauseError, Question, explain};
 pub use failure::Failure;
 pub use minimise::Limits;
+pub use naming::{Named, NamedStep};
 pub use proof::{Claim, Condition, Proof, Scope};
+pub use report::Report;
 pub use scene::{Opening, Stand};
 pub use switches::Switch;

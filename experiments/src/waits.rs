@@ -173,7 +173,7 @@ fn number(bytes: &[u8]) -> String {
 }
 
 /// The linear address at which an image was linked that is loaded at a guest-physical one.
-fn linear(image: &[u8], physical: u64) -> Option<u64> {
+pub(crate) fn linear(image: &[u8], physical: u64) -> Option<u64> {
     let header = FileHeader64::<LE>::parse(image).ok()?;
     let segments = header.program_headers(LE, image).ok()?;
     segments.iter().filter(|segment| segment.p_type(LE) == PT_LOAD).find_map(|segment| {

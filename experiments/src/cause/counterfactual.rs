@@ -80,11 +80,6 @@ pub(super) fn share_that_passes(
 /// Runs that come first.
 const FEW: u32 = 12;
 
-/// The order that fails.
-pub(super) fn failing(pair: &Critical) -> Order {
-    Order::of(&pair.first, &pair.second)
-}
-
 /// The other order, wherever the same two places of the program meet: the accesses as they come in
 /// the run that passes.
 pub(super) fn passing(pair: &Critical) -> Vec<Order> {

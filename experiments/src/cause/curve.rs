@@ -28,7 +28,8 @@ const SAME: f64 = 0.25;
 /// The most steps that are sampled one by one.
 const DENSE: usize = 12;
 
-/// Samples a schedule: its beginning and its end, and between them where the share changes.
+/// Samples a schedule: its beginning and its end, and between them where the share changes, down to
+/// the step behind which there is no way out.
 pub(super) fn curve(
     lab: &mut Lab,
     failure: &Failure,
@@ -46,7 +47,8 @@ pub(super) fn curve(
     let mut at = 0;
     while at + 1 < samples.len() {
         let (one, two): (Sample, Sample) = (samples[at], samples[at + 1]);
-        let differ = (one.failed() - two.failed()).abs() >= SAME;
+        let differ = (one.failed() - two.failed()).abs() >= SAME
+            || jump(&samples).is_some_and(|(before, _)| before.steps == one.steps);
         if differ && two.steps - one.steps > 1 {
             let middle = usize::midpoint(one.steps, two.steps);
             samples.insert(at + 1, sample(lab, failure, run, middle, runs, seed)?);
@@ -57,13 +59,11 @@ pub(super) fn curve(
     Ok(samples)
 }
 
-/// The steps between which the share grows most.
+/// The last sample that is not the end's share, and the next one: from there on it is inevitable.
 pub(super) fn jump(samples: &[Sample]) -> Option<(Sample, Sample)> {
-    let pairs = samples.windows(2).map(|two| (two[0], two[1]));
-    pairs.max_by(|one, two| {
-        let growth = |(from, to): &(Sample, Sample)| to.failed() - from.failed();
-        growth(one).total_cmp(&growth(two))
-    })
+    let end = samples.last()?;
+    let last = samples.iter().rposition(|sample| sample.failed() < end.failed())?;
+    Some((samples[last], *samples.get(last + 1)?))
 }
 
 fn sample(

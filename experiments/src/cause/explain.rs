@@ -13,6 +13,8 @@ use super::pairs::pairs;
 use super::proof::{Proof, prove};
 use super::trace::Step;
 use crate::finding::Finding;
+use crate::places::Stop;
+use crate::replay::{Divergence, Recorded, Replay, survey};
 use crate::schedule::{Schedule, ScheduleError};
 use crate::waits::{Names, Row};
 
@@ -44,6 +46,9 @@ pub enum CauseError {
         /// What it comes to.
         now: String,
     },
+    /// The same schedule comes out differently the second time.
+    #[error("the guest doesn't repeat itself, so nothing can be shown: {0}")]
+    Unrepeatable(Divergence),
     /// The finding has no schedule.
     #[error("the finding's schedule")]
     Schedule(#[from] ScheduleError),
@@ -57,14 +62,10 @@ pub enum CauseError {
 pub struct Cause {
     /// What failed.
     pub failure: Failure,
-    /// The shortest schedule that fails, from the first instruction.
-    pub schedule: Schedule,
-    /// How many of its decisions come before the guest's mark.
-    pub before: usize,
-    /// Its steps from there.
+    /// The shortest schedule that fails, as a finding of its own.
+    pub finding: Finding,
+    /// Its steps, from where runs begin.
     pub steps: Vec<Step>,
-    /// Its switches, as indices of steps.
-    pub switches: Vec<usize>,
     /// How many of them are preemptions.
     pub preemptions: usize,
     /// Whether it is the shortest that a search finds; otherwise it is the finding's own, shortened.
@@ -75,10 +76,9 @@ pub struct Cause {
     pub proof: Proof,
     /// The share of failures along the schedule.
     pub curve: Vec<Sample>,
-    /// Who waits for what at its end.
-    pub waits: Vec<Row>,
-    /// A run that differs from `steps` by one pair's order, and passes.
-    pub passes: Option<Vec<Step>>,
+    /// A run that differs from a failing one by the first pair's order alone, and passes: its
+    /// schedule from the first instruction, and its steps.
+    pub passes: Option<(Schedule, Vec<Step>)>,
     /// Runs to find the schedule and the pairs.
     pub search_runs: u64,
     /// Runs for the figures.
@@ -123,26 +123,45 @@ pub fn explain(question: &Question) -> Result<Cause, CauseError> {
     let proof = prove(&mut lab, &failure, &minimal.run, &critical, &limits, seed)?;
     tracing::info!("{} runs: pairs tested, {:?}", lab.runs, begin.elapsed());
     let curve = curve(&mut lab, &failure, &minimal.run, limits.samples, seed)?;
-    let choices = minimal.run.choices();
-    let (run, waits) = lab.look_closely(&choices)?;
-    let mut whole = lab.before().schedule.clone();
-    choices.iter().for_each(|choice| whole.push(*choice));
-    let passes = critical.first().map(|pair| pair.passes.steps.clone());
+    let (run, waits, recorded) = lab.look_closely(&minimal.run.choices())?;
+    let (replayed, stops) = survey(host, &recorded, config, symbols)?;
+    if let Replay::Diverged(divergence) = replayed {
+        return Err(CauseError::Unrepeatable(divergence));
+    }
+    let passes = critical.first().map(|pair| {
+        let mut schedule = lab.before().schedule.clone();
+        pair.passes.steps.iter().for_each(|step| schedule.push(step.choice));
+        (schedule, pair.passes.steps.clone())
+    });
     Ok(Cause {
         failure,
-        schedule: whole,
-        before,
-        switches: run.deviations(),
+        finding: shortest(finding, &recorded, &stops, waits),
         preemptions: run.preemptions(),
         steps: run.steps,
         systematic: minimal.systematic,
         excluded: minimal.excluded,
         proof,
         curve,
-        waits,
         passes,
         search_runs,
         proof_runs: lab.runs - search_runs,
         time: begin.elapsed(),
     })
+}
+
+/// The finding, with another schedule.
+fn shortest(finding: &Finding, recorded: &Recorded, stops: &[Stop], waits: Vec<Row>) -> Finding {
+    Finding {
+        verdict: recorded.verdict.clone(),
+        schedule: recorded.schedule.to_string(),
+        run: crate::finding::Run {
+            hang_budget: recorded.hang_budget,
+            points: recorded.points,
+            hash: recorded.hash.clone(),
+            switches: recorded.switches.clone(),
+            places: stops.iter().map(Stop::to_string).collect(),
+        },
+        waits,
+        ..finding.clone()
+    }
 }

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::scene::Scene;
 use super::trace::{Recorder, Step, Vcpu};
 use crate::hunt::recorder::Recording;
+use crate::replay::Recorded;
 use crate::schedule::Schedule;
 use crate::waits::{Names, Row};
 
@@ -224,6 +225,7 @@ impl<'a> Lab<'a> {
             };
             tape.next = Some(Step {
                 point: point.number,
+                hash: point.hash,
                 choice,
                 openings: scene.openings(point),
                 by_itself,
@@ -246,13 +248,30 @@ impl<'a> Lab<'a> {
         Ok(Run { steps, ending, failure })
     }
 
-    /// The same with every stack, and who waits for what at its end.
-    pub(super) fn look_closely(&mut self, choices: &[Choice]) -> vmm::Result<(Run, Vec<Row>)> {
+    /// A run once more, with every stack, the finding's own hang budget, and what a replay of it must
+    /// come to.
+    pub(super) fn look_closely(
+        &mut self,
+        choices: &[Choice],
+    ) -> vmm::Result<(Run, Vec<Row>, Recorded)> {
         self.trunk = Trunk::default();
         self.recorder.tape().stacks = true;
+        self.machine.set_hang_budget(self.setup.hang_budget);
         let run = self.run(choices, &mut undisturbed);
+        self.machine.set_hang_budget(self.setup.hang_budget.min(HANG_BUDGET));
         self.recorder.tape().stacks = false;
-        Ok((run?, self.waits()?))
+        let run = run?;
+        let mut whole = self.before.clone();
+        run.steps.iter().for_each(|step| whole.add(step.hash, step.choice));
+        let recorded = Recorded {
+            schedule: whole.schedule,
+            switches: whole.switches,
+            hang_budget: self.setup.hang_budget,
+            verdict: run.ending.to_string(),
+            points: self.machine.points(),
+            hash: format!("{:016x}", self.machine.hash()),
+        };
+        Ok((run, self.waits()?, recorded))
     }
 
     fn waits(&mut self) -> vmm::Result<Vec<Row>> {

@@ -43,8 +43,9 @@ impl Default for Limits {
 const MOST_SWITCHES: usize = 4;
 /// How far from the last switch the next one is tried, first of all, then next, and then anywhere.
 const WINDOWS: [usize; 4] = [0, 8, 32, usize::MAX];
-/// Runs for a schedule with fewer preemptions, once there is one that fails.
-const FEWER: u64 = 300;
+/// Runs for a schedule with fewer preemptions, once there is one that fails: as many as that took,
+/// or so many.
+const FEWER: u64 = 50;
 /// Steps between two snapshots on the way.
 const EVERY: usize = 4;
 
@@ -202,7 +203,7 @@ impl Search<'_> {
                         lab.runs
                     );
                     if self.best.is_none() {
-                        self.runs = self.runs.min(lab.runs + FEWER);
+                        self.runs = self.runs.min(lab.runs + lab.runs.max(FEWER));
                     }
                     self.best = Some((run, switches));
                 } else {

@@ -12,9 +12,7 @@
 
 use serde::Serialize;
 
-use super::counterfactual::{
-    Share, common, failing, passing, region, share, share_that_passes,
-};
+use super::counterfactual::{Share, common, passing, region, share, share_that_passes};
 use super::deed::{Deed, conflicts, deeds};
 use super::failure::Failure;
 use super::force::{Forcing, Order, Region, Rules};
@@ -71,6 +69,15 @@ impl Condition {
             Self::Interrupt(vcpu, stand) => Order::taken_at(*vcpu, *stand),
         }
     }
+
+    /// Whether both are about the same two flows of control at the same place.
+    fn goes_with(&self, other: &Self) -> bool {
+        let (Self::Pair(first, second), Self::Pair(one, two)) = (self, other) else { return false };
+        let same = |a: &Deed, b: &Deed| {
+            first.in_order_with(a) && second.in_order_with(b)
+        };
+        first.access.target == one.access.target && (same(one, two) || same(two, one))
+    }
 }
 
 /// All that was found out about the pairs.
@@ -121,27 +128,43 @@ pub(super) fn prove(
             kept.push((pair, reversed, scope));
         }
     }
-    let mut orders: Vec<Order> = kept.iter().map(|(pair, ..)| failing(pair)).collect();
-    let claimed = orders.len();
-    let conditions = trials.complete(minimal, &kept, &mut orders)?;
-    let forced = trials.all(&orders.clone().into())?;
+    let mut needed: Vec<Condition> = kept
+        .iter()
+        .map(|(pair, ..)| Condition::Pair(pair.first.clone(), pair.second.clone()))
+        .collect();
+    let claimed = needed.len();
+    trials.complete(minimal, &mut needed)?;
+    let forced = trials.all(&orders(&needed).into())?;
+    let rare = chance.failed * RARE < chance.runs && forced.fails();
     let mut claims = Vec::new();
     for (number, (pair, reversed, scope)) in kept.iter().enumerate() {
-        let rare = chance.failed * RARE < chance.runs && forced.fails();
-        let among = if rare { Some(trials.among(pair, number, &orders)?) } else { None };
+        let among = if rare { trials.among(&passing(pair), number, &needed)? } else { None };
         if among.is_none_or(Share::passes) {
-            let (first, second) = (pair.first.clone(), pair.second.clone());
-            let (reversed, meets) = ((*reversed, *scope), meets(minimal, pair));
-            claims.push(Claim { first, second, meets, reversed, among, encloses: None });
+            claims.push(Claim {
+                first: pair.first.clone(),
+                second: pair.second.clone(),
+                meets: meets(minimal, pair),
+                reversed: (*reversed, *scope),
+                among,
+                encloses: None,
+            });
+        }
+    }
+    // What had to be added may be needed as well.
+    let mut conditions = Vec::new();
+    for number in claimed..needed.len() {
+        match trials.condition(number, &needed, rare)? {
+            Some(claim) => claims.push(claim),
+            None => conditions.push(needed[number].clone()),
         }
     }
     enclose(&mut claims);
-    let refuted = critical.len() - claims.len();
     let unrelated = if forced.fails() && claimed > 0 {
-        trials.unrelated(minimal, &kept, &orders)?
+        trials.unrelated(minimal, &needed)?
     } else {
         None
     };
+    let refuted = critical.len() - kept.len();
     Ok(Proof { claims, refuted, conditions, forced, chance, unrelated })
 }
 
@@ -208,61 +231,85 @@ impl Trials<'_, '_> {
         Ok(None)
     }
 
-    /// Turns a pair's order round among all others.
-    fn among(&mut self, pair: &Critical, number: usize, orders: &[Order]) -> vmm::Result<Share> {
-        let mut rules = passing(pair);
-        let others = orders.iter().enumerate().filter(|(other, _)| *other != number);
-        rules.extend(others.map(|(_, order)| *order));
-        self.all(&rules.into())
+    /// Turns an order round among all others, except those that go with it: of the same two vCPUs at
+    /// the same place. `None` if they can't be kept then.
+    fn among(
+        &mut self,
+        turned: &[Order],
+        number: usize,
+        needed: &[Condition],
+    ) -> vmm::Result<Option<Share>> {
+        let others = needed.iter().enumerate();
+        let others = others.filter(|(other, order)| *other != number && !needed[number].goes_with(order));
+        let rules: Vec<_> =
+            turned.iter().copied().chain(others.map(|(_, order)| order.order())).collect();
+        let share = self.all(&rules.into())?;
+        Ok((share.unforced < share.runs).then_some(share))
+    }
+
+    /// Puts an order that was added to the same test.
+    fn condition(
+        &mut self,
+        number: usize,
+        needed: &[Condition],
+        rare: bool,
+    ) -> vmm::Result<Option<Claim>> {
+        let Condition::Pair(first, second) = &needed[number] else { return Ok(None) };
+        let turned = vec![Order::of(second, first)];
+        let (runs, seed) = (self.runs, self.seed);
+        let rules = turned.clone().into();
+        let share = share_that_passes(self.lab, self.failure, &rules, None, runs, seed)?;
+        if share.runs < runs || !share.passes() {
+            return Ok(None);
+        }
+        let among = if rare { self.among(&turned, number, needed)? } else { None };
+        Ok(among.is_none_or(Share::passes).then(|| Claim {
+            first: first.clone(),
+            second: second.clone(),
+            meets: None,
+            reversed: (share, Scope::Everything),
+            among,
+            encloses: None,
+        }))
     }
 
     /// Adds what else it takes to fail.
-    fn complete(
-        &mut self,
-        minimal: &Run,
-        kept: &[(&Critical, Share, Scope)],
-        orders: &mut Vec<Order>,
-    ) -> vmm::Result<Vec<Condition>> {
-        if kept.is_empty() || self.fails(orders)? {
-            return Ok(Vec::new());
+    fn complete(&mut self, minimal: &Run, needed: &mut Vec<Condition>) -> vmm::Result<()> {
+        if needed.is_empty() || self.fails(&orders(needed))? {
+            return Ok(());
         }
-        let named = |deed: &Deed| {
-            kept.iter().any(|(pair, ..)| pair.first.access.target == deed.access.target)
-        };
-        let all = conflicts(minimal);
-        let (near, far): (Vec<_>, Vec<_>) = all.into_iter().partition(|(first, _)| named(first));
+        let claimed = needed.len();
+        let (near, far): (Vec<_>, Vec<_>) =
+            conflicts(minimal).into_iter().partition(|(first, _)| is_involved(first, needed));
         let interrupts = minimal.steps.iter().filter_map(|step| match step.choice {
             Choice::Interrupt(vcpu) => Some(Condition::Interrupt(vcpu, step.stand)),
             Choice::Step(_) => None,
         });
         let pair = |(first, second)| Condition::Pair(first, second);
-        let mut added: Vec<Condition> = near.into_iter().map(pair).chain(interrupts).collect();
-        let claimed = orders.clone();
-        let with = |added: &[Condition]| -> Vec<Order> {
-            claimed.iter().copied().chain(added.iter().map(Condition::order)).collect()
-        };
-        if !self.fails(&with(&added))? {
-            added.extend(far.into_iter().map(pair));
-            if !self.fails(&with(&added))? {
-                return Ok(Vec::new());
+        let mut all = needed.clone();
+        all.extend(near.into_iter().map(pair).chain(interrupts));
+        if !self.fails(&orders(&all))? {
+            all.extend(far.into_iter().map(pair));
+            if !self.fails(&orders(&all))? {
+                return Ok(());
             }
         }
-        let mut group = added.len().div_ceil(2);
+        let mut group = (all.len() - claimed).div_ceil(2);
         while group > 0 {
-            let mut from = 0;
-            while from < added.len() {
-                let mut fewer = added.clone();
-                fewer.drain(from..(from + group).min(added.len()));
-                if self.fails(&with(&fewer))? {
-                    added = fewer;
+            let mut from = claimed;
+            while from < all.len() {
+                let mut fewer = all.clone();
+                fewer.drain(from..(from + group).min(all.len()));
+                if self.fails(&orders(&fewer))? {
+                    all = fewer;
                 } else {
                     from += group;
                 }
             }
-            group = if group == 1 || added.len() > MOST { 0 } else { group.div_ceil(2) };
+            group = if group == 1 || all.len() > MOST { 0 } else { group.div_ceil(2) };
         }
-        *orders = with(&added);
-        Ok(added)
+        *needed = all;
+        Ok(())
     }
 
     /// Whether 99 of 100 runs with these orders fail. One after the other, as most sets of orders that
@@ -285,19 +332,16 @@ impl Trials<'_, '_> {
     fn unrelated(
         &mut self,
         minimal: &Run,
-        kept: &[(&Critical, Share, Scope)],
-        orders: &[Order],
+        needed: &[Condition],
     ) -> vmm::Result<Option<(Deed, Deed, Share, Share)>> {
-        let involved = |deed: &Deed| {
-            kept.iter().any(|(pair, ..)| pair.first.access.target == deed.access.target)
-        };
+        let orders = orders(needed);
         let all = conflicts(minimal).into_iter();
         let others = all.filter(|(first, second)| {
             let order = Order::of(first, second);
             let used = orders.iter().any(|other| {
                 [other.first, other.then].iter().any(|e| *e == order.first || *e == order.then)
             });
-            first.vcpu != second.vcpu && !involved(first) && !used
+            first.vcpu != second.vcpu && !is_involved(first, needed) && !used
         });
         for (first, second) in others.take(OTHERS) {
             let mut with = |order: Order| {
@@ -313,4 +357,16 @@ impl Trials<'_, '_> {
         }
         Ok(None)
     }
+}
+
+fn orders(needed: &[Condition]) -> Vec<Order> {
+    needed.iter().map(Condition::order).collect()
+}
+
+/// Whether these orders are about the same place.
+fn is_involved(deed: &Deed, needed: &[Condition]) -> bool {
+    needed.iter().any(|order| match order {
+        Condition::Pair(first, _) => first.access.target == deed.access.target,
+        Condition::Interrupt(..) => false,
+    })
 }

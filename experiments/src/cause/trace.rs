@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use probes::unwind;
+use serde::Serialize;
 use vmm::controlled::Choice;
 use vmm::exit::{Bytes, Entry, Exit};
 use vmm::paging;
@@ -11,7 +12,8 @@ use vmm::hook::{Attach, Context, Hook, Points, Verdict};
 use super::scene::{Opening, Stand};
 
 /// What an access does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A load.
     Read,
@@ -88,6 +90,8 @@ impl Access {
 pub struct Step {
     /// The scheduling point's number.
     pub point: u64,
+    /// The run's hash there.
+    pub hash: u64,
     /// What was chosen.
     pub choice: Choice,
     /// What could have been chosen.

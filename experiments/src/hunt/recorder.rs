@@ -15,9 +15,14 @@ pub(crate) struct Recording {
 
 impl Recording {
     pub(crate) fn push(&mut self, point: &Point, choice: Choice) {
+        self.add(point.hash, choice);
+    }
+
+    /// A decision, and the run's hash before it.
+    pub(crate) fn add(&mut self, hash: u64, choice: Choice) {
         self.schedule.push(choice);
         if self.schedule.stretches().len() > self.switches.len() {
-            self.switches.push(format!("{:016x}", point.hash));
+            self.switches.push(format!("{hash:016x}"));
         }
     }
 }

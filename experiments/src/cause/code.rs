@@ -1,0 +1,59 @@
+//! The instruction of an access, from the guest's image.
+
+use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Instruction};
+use object::LittleEndian as LE;
+use object::elf::{FileHeader64, PT_LOAD};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use probes::Symbols;
+
+use super::trace::{Access, Kind};
+
+/// Where the instruction of an access begins, and its text. An exit for a store may have RIP behind
+/// it: code can't be read backwards, so it is read from the start of its function.
+pub(super) fn instruction(
+    access: &Access,
+    image: &[u8],
+    symbols: Option<&Symbols>,
+) -> (u64, Option<String>) {
+    let behind = access.kind == Kind::Write;
+    // One byte back is inside it.
+    let inside = access.rip.wrapping_sub(u64::from(behind));
+    let start = match symbols.and_then(|symbols| symbols.function(inside)) {
+        Some((_, offset)) => inside.wrapping_sub(offset),
+        None if behind => return (inside, None),
+        None => inside,
+    };
+    let Some(code) = bytes(image, start, inside.wrapping_sub(start).saturating_add(15)) else {
+        return (inside, None);
+    };
+    let decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
+    for instruction in decoder {
+        if instruction.is_invalid() || instruction.ip() > inside {
+            break;
+        }
+        if inside < instruction.next_ip() {
+            return (instruction.ip(), Some(text(&instruction)));
+        }
+    }
+    (inside, None)
+}
+
+fn text(instruction: &Instruction) -> String {
+    let mut text = String::new();
+    let mut formatter = GasFormatter::new();
+    formatter.options_mut().set_uppercase_hex(false);
+    formatter.format(instruction, &mut text);
+    text
+}
+
+/// Up to so many bytes of the image at a linear address.
+fn bytes(image: &[u8], address: u64, length: u64) -> Option<&[u8]> {
+    let header = FileHeader64::<LE>::parse(image).ok()?;
+    let segments = header.program_headers(LE, image).ok()?;
+    segments.iter().filter(|segment| segment.p_type(LE) == PT_LOAD).find_map(|segment| {
+        let offset = address.checked_sub(segment.p_vaddr(LE))?;
+        let left = segment.p_filesz(LE).checked_sub(offset).filter(|left| *left > 0)?;
+        let start = usize::try_from(segment.p_offset(LE).checked_add(offset)?).ok()?;
+        image.get(start..start.checked_add(length.min(left) as usize)?)
+    })
+}

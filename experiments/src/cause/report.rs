@@ -1,0 +1,268 @@
+//! A cause as a report: everything by name, for people and for programs.
+
+mod story;
+mod text;
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use vmm::identity::Identity;
+use vmm::memory::MemorySize;
+
+use super::curve::jump;
+use super::explain::{Cause, Question};
+use super::naming::{Named, NamedStep, Naming};
+use super::proof::{Condition, Scope};
+use super::{Claim, Deed, Share};
+use crate::finding::Machine;
+use crate::waits::{Names, Row};
+
+/// The version of the report's format.
+pub const FORMAT: u32 = 1;
+
+/// All that is known of a failure.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The format's version.
+    pub format: u32,
+    /// The guest and its machine.
+    pub machine: Machine,
+    /// What failed, in words.
+    pub verdict: String,
+    /// Whether a cause has been shown.
+    pub shown: bool,
+    /// What happened, in sentences.
+    pub story: Vec<String>,
+    /// The pairs whose order decides.
+    pub pairs: Vec<Pair>,
+    /// What else has to come in this order.
+    pub conditions: Vec<String>,
+    /// How many pairs were found that didn't stand their test.
+    pub refuted: usize,
+    /// Runs with all of these orders forced.
+    pub forced: Share,
+    /// Runs with nothing forced.
+    pub chance: Share,
+    /// Another pair, with these orders forced.
+    pub unrelated: Option<Unrelated>,
+    /// Who waits for what.
+    pub waits: Vec<Row>,
+    /// The shortest schedule that fails.
+    pub schedule: Shortest,
+    /// The share of failures along it.
+    pub curve: Vec<CurvePoint>,
+    /// Where it jumps.
+    pub jump: Option<Jump>,
+    /// What happens in it.
+    pub steps: Vec<NamedStep>,
+    /// What happens in a run that differs by one pair's order, and passes.
+    pub passes: Vec<NamedStep>,
+    /// Its schedule.
+    pub passing_schedule: Option<String>,
+    /// What it has cost.
+    pub cost: Cost,
+}
+
+/// Two accesses whose order decides.
+#[derive(Clone, Debug, Serialize)]
+pub struct Pair {
+    /// What comes first when it fails.
+    pub first: Named,
+    /// What comes later.
+    pub second: Named,
+    /// What comes later in the shortest schedule, where it is something else at the same place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meets: Option<Named>,
+    /// Runs with the other order.
+    pub reversed: Share,
+    /// What was left to chance in them.
+    pub scope: Scope,
+    /// Runs with the other order and all other orders that fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub among: Option<Share>,
+    /// The pair with which it encloses what another vCPU does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encloses: Option<usize>,
+}
+
+/// Two accesses whose order doesn't matter.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unrelated {
+    /// What came first.
+    pub first: Named,
+    /// What came later.
+    pub second: Named,
+    /// Runs with that order.
+    pub as_it_was: Share,
+    /// Runs with the other.
+    pub turned: Share,
+}
+
+/// The shortest schedule that fails.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shortest {
+    /// From the first instruction.
+    pub text: String,
+    /// Its switches.
+    pub switches: Vec<NamedSwitch>,
+    /// How many of them are preemptions.
+    pub preemptions: usize,
+    /// Whether a systematic search found it.
+    pub systematic: bool,
+    /// Every schedule with fewer preemptions and at most so many switches was tried, and passes.
+    pub excluded: Option<usize>,
+}
+
+/// A switch.
+#[derive(Clone, Debug, Serialize)]
+pub struct NamedSwitch {
+    /// How many scheduling points are before it.
+    pub point: u64,
+    /// Which vCPU stood where.
+    pub from: String,
+    /// What happened instead.
+    pub to: String,
+    /// Whether it could have gone on.
+    pub preempts: bool,
+}
+
+/// A sample of the curve.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct CurvePoint {
+    /// Steps of the schedule.
+    pub steps: usize,
+    /// Runs.
+    pub runs: u32,
+    /// Failures.
+    pub failed: u32,
+}
+
+/// Where the curve jumps.
+#[derive(Clone, Debug, Serialize)]
+pub struct Jump {
+    /// Before.
+    pub before: CurvePoint,
+    /// Behind.
+    pub behind: CurvePoint,
+    /// What happens there, in words.
+    pub what: String,
+}
+
+/// What an explanation costs.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Cost {
+    /// Runs to find the schedule and the pairs.
+    pub search_runs: u64,
+    /// Runs for the figures.
+    pub proof_runs: u64,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// Names everything.
+    pub fn new(question: &Question, cause: &Cause) -> Self {
+        let names = Names { symbols: question.symbols, image: &question.machine.guest.bytes };
+        let naming = Naming(names);
+        let named = |deed: &Deed| naming.deed(deed, &cause.steps);
+        let pair = |claim: &Claim| Pair {
+            first: named(&claim.first),
+            second: named(&claim.second),
+            meets: claim.meets.as_ref().map(named),
+            reversed: claim.reversed.0,
+            scope: claim.reversed.1,
+            among: claim.among,
+            encloses: claim.encloses,
+        };
+        let proof = &cause.proof;
+        let pairs: Vec<Pair> = proof.claims.iter().map(pair).collect();
+        let condition = |condition: &Condition| match condition {
+            Condition::Pair(first, second) => story::order(&named(first), &named(second)),
+            Condition::Interrupt(vcpu, stand) => {
+                format!("vCPU {vcpu} takes its interrupt at {}", naming.stand(*stand))
+            }
+        };
+        let switches = cause.steps.iter().filter(|step| step.deviates());
+        let switches = switches.map(|step| NamedSwitch {
+            point: step.point,
+            from: step.left.map_or_else(String::new, |(vcpu, stand)| {
+                format!("vCPU {vcpu} at {}", naming.stand(stand))
+            }),
+            to: step.choice.to_string(),
+            preempts: step.preempts(),
+        });
+        let steps: Vec<_> = cause.steps.iter().map(|step| naming.step(step)).collect();
+        let curve: Vec<CurvePoint> = cause.curve.iter().map(CurvePoint::of).collect();
+        let jump = jump(&cause.curve).map(|(before, behind)| Jump {
+            before: CurvePoint::of(&before),
+            behind: CurvePoint::of(&behind),
+            what: story::stretch(&steps, before.steps, behind.steps),
+        });
+        Self {
+            format: FORMAT,
+            machine: cause.finding.machine.clone(),
+            verdict: cause.finding.verdict.clone(),
+            shown: cause.is_shown(),
+            story: story::tell(&pairs, cause.is_shown()),
+            conditions: proof.conditions.iter().map(condition).collect(),
+            refuted: proof.refuted,
+            forced: proof.forced,
+            chance: proof.chance,
+            unrelated: proof.unrelated.as_ref().map(|(first, second, as_it_was, turned)| {
+                let (as_it_was, turned) = (*as_it_was, *turned);
+                Unrelated { first: named(first), second: named(second), as_it_was, turned }
+            }),
+            pairs,
+            waits: cause.finding.waits.clone(),
+            schedule: Shortest {
+                text: cause.finding.schedule.clone(),
+                switches: switches.collect(),
+                preemptions: cause.preemptions,
+                systematic: cause.systematic,
+                excluded: cause.excluded,
+            },
+            curve,
+            jump,
+            steps,
+            passes: cause
+                .passes
+                .iter()
+                .flat_map(|(_, steps)| steps.iter().map(|step| naming.step(step)))
+                .collect(),
+            passing_schedule: cause.passes.as_ref().map(|(schedule, _)| schedule.to_string()),
+            cost: Cost {
+                search_runs: cause.search_runs,
+                proof_runs: cause.proof_runs,
+                seconds: cause.time.as_secs_f64(),
+            },
+        }
+    }
+
+    /// The arguments that make the same machine.
+    pub fn machine_arguments(&self) -> String {
+        let Machine { guest, cpus, memory, identity, command_line, .. } = &self.machine;
+        let mut text = format!("{guest} --cpus {cpus}");
+        // Writing to a String can't fail.
+        if *memory != MemorySize::default().to_string() {
+            let _ = write!(text, " --mem {memory}");
+        }
+        if *identity != Identity::default().to_string() {
+            let _ = write!(text, " --identity {identity}");
+        }
+        if !command_line.is_empty() {
+            let _ = write!(text, " --cmdline '{command_line}'");
+        }
+        text
+    }
+}
+
+impl CurvePoint {
+    fn of(sample: &super::Sample) -> Self {
+        Self { steps: sample.steps, runs: sample.share.runs, failed: sample.share.failed }
+    }
+
+    /// The share that failed, in percent.
+    pub fn percent(&self) -> u32 {
+        (self.failed * 100 + self.runs / 2) / self.runs.max(1)
+    }
+}
