@@ -212,9 +212,28 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) symbols: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) pages: PageArgs,
+
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Where an explanation goes besides.
+#[derive(Debug, Args)]
+pub(crate) struct PageArgs {
+    /// Write the explanation as a page of HTML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Write the shortest schedule as a trace that Perfetto opens
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// Look for the guest's source here, too [default: only in the current folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) source: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -53,9 +53,12 @@ fn files(cli: &Cli, arguments: &[OsString]) -> Result<Vec<PathBuf>> {
             }
         }
     }
-    if let Command::Replay(args) = &cli.command
-        && let Ok(finding) = Finding::read(&args.finding)
-    {
+    let finding = match &cli.command {
+        Command::Replay(args) => Some(&args.finding),
+        Command::Explain(args) => Some(&args.finding),
+        _ => None,
+    };
+    if let Some(Ok(finding)) = finding.map(|path| Finding::read(path)) {
         let guest = Path::new(&finding.machine.guest);
         if guest.is_file() {
             files.push(absolute(guest)?);
@@ -73,6 +76,8 @@ fn results(cli: &Cli) -> Result<Option<PathBuf>> {
                 .with_context(|| format!("--out {}: can't be made", args.out.display()))?;
             Ok(Some(folder))
         }
+        // The shortest schedule goes there.
+        Command::Explain(args) => Ok(absolute(&args.finding)?.parent().map(Path::to_owned)),
         Command::Run(_) | Command::Replay(_) | Command::Guests(_) | Command::Doctor(_) => Ok(None),
     }
 }

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use experiments::Finding;
+use experiments::cause::report::Command;
 use experiments::cause::{Limits, Question, Report, explain};
 use experiments::finding::image_hash;
+use probes::Symbols;
 use vmm::Host;
 
-use crate::args::{Cli, ExplainArgs};
+use crate::args::{Cli, ExplainArgs, PageArgs};
 use crate::guest::Guest;
 use crate::report::print_json;
 use crate::status::Status;
@@ -28,43 +30,53 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
         );
     }
     let host = Host::open(&cli.kvm)?;
-    let report = of_finding(&host, &guest, &finding, args, &args.finding)?;
-    Ok(if report.shown { Status::Clean } else { Status::Failure })
-}
-
-/// Explains a finding that lies in a file.
-fn of_finding(
-    host: &Host,
-    guest: &Guest,
-    finding: &Finding,
-    args: &ExplainArgs,
-    file: &Path,
-) -> Result<Report> {
-    let machine = finding.machine.config(guest.image.clone())?;
     let symbols = guest.symbols(args.symbols.as_deref())?;
-    let question = Question {
-        host,
-        machine: &machine,
-        finding,
-        symbols: symbols.as_deref(),
-        limits: Limits::default(),
-        seed: finding.search.seed,
-    };
-    let cause = explain(&question).with_context(|| file.display().to_string())?;
-    let report = Report::new(&question, &cause);
-    let shortest = shortest_file(file);
-    cause.finding.write(&shortest)?;
+    let symbols = symbols.as_deref();
+    let report = of_finding(&host, &guest, symbols, &finding, &args.finding, &args.pages)?;
     if args.json {
         print_json(&report)?;
     } else {
         tell::output(&report.to_string())?;
+        for Command { what, command } in &report.commands {
+            tell::user(&format!("{what}: {command}"));
+        }
     }
-    tell::user(&format!("again: jitterbug replay {}", shortest.display()));
-    if let Some(schedule) = &report.passing_schedule {
-        let machine = report.machine_arguments();
-        tell::user(&format!("passes: jitterbug hunt {machine} --schedule '{schedule}'"));
+    Ok(if report.shown { Status::Clean } else { Status::Failure })
+}
+
+/// Explains a finding that lies in a file, and writes what is asked for.
+pub(crate) fn of_finding(
+    host: &Host,
+    guest: &Guest,
+    symbols: Option<&Symbols>,
+    finding: &Finding,
+    file: &Path,
+    pages: &PageArgs,
+) -> Result<Report> {
+    let machine = finding.machine.config(guest.image.clone())?;
+    let (limits, seed) = (Limits::default(), finding.search.seed);
+    let question = Question { host, machine: &machine, finding, symbols, limits, seed };
+    let cause = explain(&question).with_context(|| file.display().to_string())?;
+    let mut report = Report::new(&question, &cause);
+    let shortest = shortest_file(file);
+    cause.finding.write(&shortest)?;
+    report.add_commands(&shortest.display().to_string());
+    let here = std::env::current_dir().context("the current folder")?;
+    let folders: Vec<_> = pages.source.iter().cloned().chain([here]).collect();
+    report.read_source(&folders);
+    if let Some(path) = &pages.html {
+        let page = report.to_html().context("the page can't be made")?;
+        write(path, "--html", &page)?;
+    }
+    if let Some(path) = &pages.trace {
+        write(path, "--trace", &report.to_trace().to_string())?;
     }
     Ok(report)
+}
+
+fn write(path: &Path, option: &str, text: &str) -> Result<()> {
+    std::fs::write(path, text)
+        .with_context(|| format!("{option} {}: can't be written", path.display()))
 }
 
 /// Where the shortest schedule goes: beside the finding.

@@ -1,5 +1,8 @@
 //! A cause as a report: everything by name, for people and for programs.
 
+mod html;
+mod perfetto;
+mod source;
 mod story;
 mod text;
 
@@ -13,6 +16,8 @@ use super::curve::jump;
 use super::explain::{Cause, Question};
 use super::naming::{Named, NamedStep, Naming};
 use super::proof::{Condition, Scope};
+pub use source::Source;
+
 use super::{Claim, Deed, Share};
 use crate::finding::Machine;
 use crate::waits::{Names, Row};
@@ -59,8 +64,21 @@ pub struct Report {
     pub passes: Vec<NamedStep>,
     /// Its schedule.
     pub passing_schedule: Option<String>,
+    /// How to have both again.
+    pub commands: Vec<Command>,
+    /// Source lines, where they were found.
+    pub source: Source,
     /// What it has cost.
     pub cost: Cost,
+}
+
+/// A command to type.
+#[derive(Clone, Debug, Serialize)]
+pub struct Command {
+    /// What it does.
+    pub what: String,
+    /// The command.
+    pub command: String,
 }
 
 /// Two accesses whose order decides.
@@ -230,6 +248,8 @@ impl Report {
                 .flat_map(|(_, steps)| steps.iter().map(|step| naming.step(step)))
                 .collect(),
             passing_schedule: cause.passes.as_ref().map(|(schedule, _)| schedule.to_string()),
+            commands: Vec::new(),
+            source: Source::new(),
             cost: Cost {
                 search_runs: cause.search_runs,
                 proof_runs: cause.proof_runs,
@@ -238,8 +258,27 @@ impl Report {
         }
     }
 
+    /// Says how to have it again: `failing` is the file of the shortest schedule.
+    pub fn add_commands(&mut self, failing: &str) {
+        let machine = self.machine_arguments();
+        let mut add = |what: &str, command: String| {
+            self.commands.push(Command { what: what.into(), command });
+        };
+        add("The failure, exactly", format!("jitterbug replay {failing}"));
+        if let Some(schedule) = &self.passing_schedule {
+            add(
+                "One order apart, and it passes",
+                format!("jitterbug hunt {machine} --schedule '{schedule}'"),
+            );
+        }
+        add(
+            "The failing schedule in words",
+            format!("jitterbug hunt {machine} --schedule '{}'", self.schedule.text),
+        );
+    }
+
     /// The arguments that make the same machine.
-    pub fn machine_arguments(&self) -> String {
+    fn machine_arguments(&self) -> String {
         let Machine { guest, cpus, memory, identity, command_line, .. } = &self.machine;
         let mut text = format!("{guest} --cpus {cpus}");
         // Writing to a String can't fail.

@@ -1,0 +1,70 @@
+"use strict";
+// What the other parts share: the report, and how elements are made. Text goes in as text, never as
+// markup: names come from the guest.
+const report = JSON.parse(document.getElementById("report").textContent);
+const at = (id) => document.getElementById(id);
+const SVG = "http://www.w3.org/2000/svg";
+
+function make(name, attributes = {}, ...children) {
+  return fill(document.createElement(name), attributes, children);
+}
+function draw(name, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, name), attributes, children);
+}
+function fill(element, attributes, children) {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value !== undefined && value !== null) element.setAttribute(key, value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+const lane = (vcpu) => `var(--c${vcpu % 8})`;
+const plural = (count, one, more = one + "s") => `${count} ${count === 1 ? one : more}`;
+const percent = (sample) => Math.round((100 * sample.failed) / Math.max(1, sample.runs));
+const base = (path) => path.split("/").pop();
+const place = (access) => (access.file ? `${base(access.file)}:${access.line}` : "");
+const agent = (access) => `vCPU ${access.vcpu}${access.in_handler ? "'s handler" : ""}`;
+const site = (access) => `${access.function}+0x${access.offset.toString(16)}`;
+const noun = { read: "read", write: "store", update: "update" };
+
+// `code` between backquotes.
+function prose(text) {
+  return text.split("`").map((part, number) => (number % 2 ? make("code", {}, part) : part));
+}
+function change(access) {
+  if (access.kind === "read") return `reads ${access.value}`;
+  if (access.kind === "write") return `stores ${access.value} over ${access.before}`;
+  return `changes ${access.before} to ${access.value}`;
+}
+function describe(step) {
+  const access = step.access;
+  let text = access ? `${access.variable}: ${change(access)}` : "goes on";
+  if (step.interrupt) text += ", then takes an interrupt";
+  if (step.halts) text += ", then sleeps";
+  return text;
+}
+
+// The lines around one, where the source was found.
+function source(access, around) {
+  const file = access.file && report.source[access.file];
+  if (!file || !file[access.line]) return null;
+  const box = make("div", { class: "source mono" });
+  for (let line = access.line - around; line <= access.line + around; line++) {
+    if (file[line] === undefined) continue;
+    const here = line === access.line ? "here" : "";
+    box.append(make("div", { class: here }, make("span", { class: "line" }, String(line)), file[line]));
+  }
+  return box;
+}
+
+// The accesses that the pairs name, in the order of the failing run, each once.
+const critical = (() => {
+  const all = report.pairs.flatMap((pair) => [pair.first, pair.meets || pair.second]);
+  const key = (access) => `${access.point || "later"} ${access.vcpu} ${access.offset} ${access.function}`;
+  const seen = new Map(all.map((access) => [key(access), access]));
+  return [...seen.values()].sort((a, b) => (a.point || Infinity) - (b.point || Infinity));
+})();
+const isCritical = (access) => (other) =>
+  access && other.vcpu === access.vcpu && other.function === access.function &&
+  other.offset === access.offset && other.address === access.address;

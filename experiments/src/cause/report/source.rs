@@ -1,0 +1,54 @@
+//! The source lines that a report is about.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Report;
+use crate::cause::naming::Named;
+
+/// Lines around one of a critical access.
+const AROUND: u32 = 2;
+/// Larger files are nobody's source.
+const LARGEST: u64 = 4 << 20;
+
+/// Lines by number, by file as the compiler recorded it.
+pub type Source = BTreeMap<String, BTreeMap<u32, String>>;
+
+impl Report {
+    /// Reads the lines from files in these folders, where they are.
+    pub fn read_source(&mut self, folders: &[PathBuf]) {
+        let mut wanted: BTreeMap<String, Vec<(u32, u32)>> = BTreeMap::new();
+        let mut want = |access: &Named, around: u32| {
+            if let (Some(file), Some(line)) = (&access.file, access.line) {
+                let lines = (line.saturating_sub(around), line.saturating_add(around));
+                wanted.entry(file.clone()).or_default().push(lines);
+            }
+        };
+        for pair in &self.pairs {
+            let all = [Some(&pair.first), Some(&pair.second), pair.meets.as_ref()];
+            all.into_iter().flatten().for_each(|access| want(access, AROUND));
+        }
+        let steps = self.steps.iter().filter_map(|step| step.access.as_ref());
+        steps.for_each(|access| want(access, 0));
+        for (file, ranges) in wanted {
+            let Some(text) = read(&file, folders) else { continue };
+            let lines = (1..).zip(text.lines());
+            let lines = lines.filter(|(number, _)| {
+                ranges.iter().any(|(from, to)| (*from..=*to).contains(number))
+            });
+            let lines = lines.map(|(number, line)| (number, line.to_owned())).collect();
+            self.source.insert(file, lines);
+        }
+    }
+}
+
+/// A source file: where the compiler says it is, seen from one of the folders, or beside the others.
+fn read(file: &str, folders: &[PathBuf]) -> Option<String> {
+    let name = Path::new(file).file_name()?;
+    folders
+        .iter()
+        .flat_map(|folder| [folder.join(file), folder.join(name)])
+        .find(|path| fs::metadata(path).is_ok_and(|it| it.is_file() && it.len() <= LARGEST))
+        .and_then(|path| fs::read_to_string(path).ok())
+}
