@@ -166,6 +166,13 @@ pub(crate) struct HuntArgs {
     #[arg(long)]
     pub(crate) verify: bool,
 
+    /// Explain the first failure: which accesses, in which order, and the proof
+    #[arg(long)]
+    pub(crate) explain: bool,
+
+    #[command(flatten)]
+    pub(crate) pages: PageArgs,
+
     /// Where to write findings
     #[arg(long, default_value = ".", value_name = "DIR")]
     pub(crate) out: PathBuf,
@@ -221,9 +228,9 @@ pub(crate) struct ExplainArgs {
 }
 
 /// Where an explanation goes besides.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct PageArgs {
-    /// Write the explanation as a page of HTML
+    /// Write the explanation as a page of HTML, which needs no other file
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
 
@@ -234,6 +241,18 @@ pub(crate) struct PageArgs {
     /// Look for the guest's source here, too [default: only in the current folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) source: Vec<PathBuf>,
+}
+
+impl PageArgs {
+    /// The first option that was given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let options = [
+            ("--html", self.html.is_some()),
+            ("--trace", self.trace.is_some()),
+            ("--source", !self.source.is_empty()),
+        ];
+        options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
 }
 
 #[derive(Debug, Args)]

@@ -36,10 +36,7 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     if args.json {
         print_json(&report)?;
     } else {
-        tell::output(&report.to_string())?;
-        for Command { what, command } in &report.commands {
-            tell::user(&format!("{what}: {command}"));
-        }
+        show(&report)?;
     }
     Ok(if report.shown { Status::Clean } else { Status::Failure })
 }
@@ -77,6 +74,15 @@ pub(crate) fn of_finding(
 fn write(path: &Path, option: &str, text: &str) -> Result<()> {
     std::fs::write(path, text)
         .with_context(|| format!("{option} {}: can't be written", path.display()))
+}
+
+/// Shows a report to a person.
+pub(crate) fn show(report: &Report) -> Result<()> {
+    tell::output(&report.to_string()).context("the report can't be written")?;
+    for Command { what, command } in &report.commands {
+        tell::user(&format!("{what}: {command}"));
+    }
+    Ok(())
 }
 
 /// Where the shortest schedule goes: beside the finding.

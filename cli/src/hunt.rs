@@ -12,6 +12,7 @@ use vmm::interrupts::Interrupts;
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, HuntArgs};
+use crate::explain;
 use crate::guest::Guest;
 use crate::progress::Progress;
 use crate::report::print_json;
@@ -36,6 +37,9 @@ struct Report<'a> {
     points: u64,
     hashes: String,
     findings: &'a [Found],
+    /// Of the first finding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<experiments::cause::Report>,
 }
 
 /// A failure and the file that it was written to.
@@ -49,6 +53,9 @@ struct Found {
 /// Searches, reports, and says what it comes to.
 pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     let start = Instant::now();
+    if let (Some(option), false) = (args.pages.given(), args.explain) {
+        bail!("{option}: that is for --explain, which is not there");
+    }
     let interrupts = Interrupts::take()?;
     let guest = Guest::find(&args.guest)?;
     let symbols = guest.symbols(args.symbols.as_deref())?;
@@ -105,6 +112,21 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     }
     let seconds = start.elapsed().as_secs_f64();
     summarise(&searched, seconds, args.verify, &found);
+    let explanation = match found.first().filter(|_| args.explain) {
+        Some(first) => {
+            let (symbols, pages) = (symbols.as_deref(), &args.pages);
+            Some(explain::of_finding(&host, &guest, symbols, &first.finding, &first.file, pages)?)
+        }
+        None => {
+            if args.explain {
+                tell::user("jitterbug: no failure was found: nothing to explain");
+            }
+            None
+        }
+    };
+    if let Some(report) = explanation.as_ref().filter(|_| !args.json) {
+        explain::show(report)?;
+    }
     if args.json {
         print_json(&Report {
             format: crate::report::FORMAT,
@@ -122,6 +144,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
             points: searched.points,
             hashes: format!("{:016x}", searched.hashes),
             findings: &found,
+            explanation,
         })?;
     }
     let clean = searched.failed == 0 && searched.diverged == 0;

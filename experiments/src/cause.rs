@@ -16,6 +16,7 @@
 
 mod code;
 mod counterfactual;
+mod crew;
 mod curve;
 mod deed;
 mod explain;

@@ -1,11 +1,9 @@
-//! Runs at random in which some orders are forced, and what share of them fails.
+//! What is forced in runs at random, and what share of them fails.
 
 use serde::Serialize;
 
 use super::deed::{Deed, deeds};
-use super::failure::Failure;
-use super::force::{Forcing, Order, Region, Rules};
-use super::lab::{Lab, Run};
+use super::force::{Order, Region};
 use super::pairs::Critical;
 
 /// What came of runs at random.
@@ -22,6 +20,16 @@ pub struct Share {
 }
 
 impl Share {
+    /// Both.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            runs: self.runs + other.runs,
+            failed: self.failed + other.failed,
+            otherwise: self.otherwise + other.otherwise,
+            unforced: self.unforced + other.unforced,
+        }
+    }
+
     /// Not more than one of a hundred failed in any way.
     pub fn passes(self) -> bool {
         self.runs > 0 && (self.failed + self.otherwise) * 100 <= self.runs
@@ -32,53 +40,6 @@ impl Share {
         self.runs > 0 && (self.runs - self.failed) * 100 <= self.runs
     }
 }
-
-/// Runs at random that keep to these rules, from where runs begin, or behind some steps of a run.
-pub(super) fn share(
-    lab: &mut Lab,
-    failure: &Failure,
-    rules: &Rules,
-    behind: Option<(&Run, usize)>,
-    runs: u32,
-    seed: u64,
-) -> vmm::Result<Share> {
-    let mut share = Share { runs, ..Share::default() };
-    let mut prefix = Vec::new();
-    let mut before = &[][..];
-    if let Some((run, steps)) = behind {
-        lab.plant(run, steps, steps + 1, 1)?;
-        before = &run.steps[..steps];
-        prefix = before.iter().map(|step| step.choice).collect();
-    }
-    for number in 0..runs {
-        let mut forcing = Forcing::new(rules, before, seed, number.into());
-        let run = lab.run(&prefix, &mut forcing)?;
-        share.unforced += u32::from(forcing.broken);
-        match &run.failure {
-            Some(found) if found == failure => share.failed += 1,
-            Some(_) => share.otherwise += 1,
-            None => {}
-        }
-    }
-    Ok(share)
-}
-
-/// The same, and no further than it takes to see that they don't all pass.
-pub(super) fn share_that_passes(
-    lab: &mut Lab,
-    failure: &Failure,
-    rules: &Rules,
-    behind: Option<(&Run, usize)>,
-    runs: u32,
-    seed: u64,
-) -> vmm::Result<Share> {
-    // A few first: most of what doesn't pass shows there.
-    let few = share(lab, failure, rules, behind, FEW.min(runs), seed)?;
-    if few.failed + few.otherwise > 1 { Ok(few) } else { share(lab, failure, rules, behind, runs, seed) }
-}
-
-/// Runs that come first.
-const FEW: u32 = 12;
 
 /// The other order, wherever the same two places of the program meet: the accesses as they come in
 /// the run that passes.

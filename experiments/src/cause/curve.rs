@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::counterfactual::{Share, share};
+use super::counterfactual::Share;
+use super::crew::{Crew, Order};
 use super::failure::Failure;
 use super::force::Rules;
-use super::lab::{Lab, Run};
+use super::lab::Run;
 
 /// What came of runs that follow a schedule for some steps, and are left to chance then.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -31,7 +32,7 @@ const DENSE: usize = 12;
 /// Samples a schedule: its beginning and its end, and between them where the share changes, down to
 /// the step behind which there is no way out.
 pub(super) fn curve(
-    lab: &mut Lab,
+    crew: &mut Crew,
     failure: &Failure,
     run: &Run,
     runs: u32,
@@ -42,7 +43,7 @@ pub(super) fn curve(
     let stride = (end / DENSE).max(1);
     let mut samples = Vec::new();
     for steps in (0..end).step_by(stride).chain([end]) {
-        samples.push(sample(lab, failure, run, steps, runs, seed)?);
+        samples.push(sample(crew, failure, run, steps, runs, seed)?);
     }
     let mut at = 0;
     while at + 1 < samples.len() {
@@ -51,7 +52,7 @@ pub(super) fn curve(
             || jump(&samples).is_some_and(|(before, _)| before.steps == one.steps);
         if differ && two.steps - one.steps > 1 {
             let middle = usize::midpoint(one.steps, two.steps);
-            samples.insert(at + 1, sample(lab, failure, run, middle, runs, seed)?);
+            samples.insert(at + 1, sample(crew, failure, run, middle, runs, seed)?);
         } else {
             at += 1;
         }
@@ -67,13 +68,13 @@ pub(super) fn jump(samples: &[Sample]) -> Option<(Sample, Sample)> {
 }
 
 fn sample(
-    lab: &mut Lab,
+    crew: &mut Crew,
     failure: &Failure,
     run: &Run,
     steps: usize,
     runs: u32,
     seed: u64,
 ) -> vmm::Result<Sample> {
-    let share = share(lab, failure, &Rules::default(), Some((run, steps)), runs, seed)?;
-    Ok(Sample { steps, share })
+    let order = Order { failure, rules: &Rules::default(), behind: Some((run, steps)), seed };
+    Ok(Sample { steps, share: crew.make(order, 0..runs)? })
 }

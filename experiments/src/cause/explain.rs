@@ -1,5 +1,6 @@
 //! All of it, one after the other.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use probes::Symbols;
@@ -7,7 +8,8 @@ use vmm::{Host, MachineConfig};
 
 use super::curve::{Sample, curve};
 use super::failure::Failure;
-use super::lab::{Lab, Setup, undisturbed};
+use super::crew::Crew;
+use super::lab::{Setup, undisturbed};
 use super::minimise::{Limits, minimise};
 use super::pairs::pairs;
 use super::proof::{Proof, prove};
@@ -96,40 +98,44 @@ impl Cause {
 
 /// Explains a finding.
 pub fn explain(question: &Question) -> Result<Cause, CauseError> {
-    let begin = Instant::now();
-    let Question { host, machine: config, finding, symbols, limits, seed } = *question;
-    let names = Names { symbols, image: &config.guest.bytes };
-    let schedule = finding.schedule()?;
-    let mut lab = Lab::new(Setup {
+    let Question { host, machine: config, finding, symbols, .. } = *question;
+    let setup = Setup {
         host,
         config,
-        names,
-        schedule: schedule.clone(),
+        names: Names { symbols, image: &config.guest.bytes },
+        schedule: finding.schedule()?,
         points: finding.run.points,
         hang_budget: finding.run.hang_budget,
-    })?;
+    };
+    thread::scope(|scope| work(&mut Crew::new(scope, setup)?, question))
+}
+
+fn work(crew: &mut Crew, question: &Question) -> Result<Cause, CauseError> {
+    let begin = Instant::now();
+    let Question { host, machine: config, finding, symbols, limits, seed } = *question;
+    let lab = &mut crew.lab;
     let before = lab.before().schedule.points() as usize;
-    let choices: Vec<_> = schedule.choices().skip(before).collect();
+    let choices: Vec<_> = finding.schedule()?.choices().skip(before).collect();
     let found = lab.run(&choices, &mut undisturbed)?;
     let Some(failure) = found.failure.clone() else {
         let (recorded, now) = (finding.verdict.clone(), found.ending.to_string());
         return Err(CauseError::NotReproduced { recorded, now });
     };
-    let minimal = minimise(&mut lab, &failure, found, &limits)?;
-    tracing::info!("{} runs: shortest schedule, {:?}", lab.runs, begin.elapsed());
-    let critical = pairs(&mut lab, &failure, &minimal.run)?;
+    let minimal = minimise(lab, &failure, found, &limits)?;
+    tracing::info!("{} runs: the shortest schedule, {:?}", lab.runs, begin.elapsed());
+    let critical = pairs(lab, &failure, &minimal.run)?;
     let search_runs = lab.runs;
-    tracing::info!("{} runs: {} pairs, {:?}", lab.runs, critical.len(), begin.elapsed());
-    let proof = prove(&mut lab, &failure, &minimal.run, &critical, &limits, seed)?;
-    tracing::info!("{} runs: pairs tested, {:?}", lab.runs, begin.elapsed());
-    let curve = curve(&mut lab, &failure, &minimal.run, limits.samples, seed)?;
-    let (run, waits, recorded) = lab.look_closely(&minimal.run.choices())?;
+    tracing::info!("{search_runs} runs: {} pairs, {:?}", critical.len(), begin.elapsed());
+    let proof = prove(crew, &failure, &minimal.run, &critical, &limits, seed)?;
+    tracing::info!("{} runs: tested, {:?}", crew.runs(), begin.elapsed());
+    let curve = curve(crew, &failure, &minimal.run, limits.samples, seed)?;
+    let (run, waits, recorded) = crew.lab.look_closely(&minimal.run.choices())?;
     let (replayed, stops) = survey(host, &recorded, config, symbols)?;
     if let Replay::Diverged(divergence) = replayed {
         return Err(CauseError::Unrepeatable(divergence));
     }
     let passes = critical.first().map(|pair| {
-        let mut schedule = lab.before().schedule.clone();
+        let mut schedule = crew.lab.before().schedule.clone();
         pair.passes.steps.iter().for_each(|step| schedule.push(step.choice));
         (schedule, pair.passes.steps.clone())
     });
@@ -144,7 +150,7 @@ pub fn explain(question: &Question) -> Result<Cause, CauseError> {
         curve,
         passes,
         search_runs,
-        proof_runs: lab.runs - search_runs,
+        proof_runs: crew.runs() - search_runs,
         time: begin.elapsed(),
     })
 }

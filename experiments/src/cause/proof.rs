@@ -10,13 +10,16 @@
 //! *Sufficient*: with the failing orders forced, 99 of 100 fail. Where they don't, orders of the
 //! failing schedule are added, of the same variables first, and taken away again while 99 of 100 fail.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
-use super::counterfactual::{Share, common, passing, region, share, share_that_passes};
+use super::counterfactual::{Share, common, passing, region};
+use super::crew::{self, Crew};
 use super::deed::{Deed, conflicts, deeds};
 use super::failure::Failure;
-use super::force::{Forcing, Order, Region, Rules};
-use super::lab::{Lab, Run};
+use super::force::{Order, Region, Rules};
+use super::lab::Run;
 use super::minimise::Limits;
 use super::pairs::Critical;
 use super::scene::Stand;
@@ -99,13 +102,15 @@ pub struct Proof {
 
 /// With less than one failure in so many runs, a failure is rare.
 const RARE: u32 = 10;
+/// Most of what doesn't pass, or doesn't fail, shows in so many runs.
+const FEW: u32 = 12;
 /// The most orders that are tried one by one.
 const MOST: usize = 24;
 /// The most pairs that are tried as unrelated.
 const OTHERS: usize = 4;
 
 struct Trials<'a, 'b> {
-    lab: &'a mut Lab<'b>,
+    crew: &'a mut Crew<'b>,
     failure: &'a Failure,
     runs: u32,
     seed: u64,
@@ -113,14 +118,14 @@ struct Trials<'a, 'b> {
 
 /// Puts pairs to the test.
 pub(super) fn prove(
-    lab: &mut Lab,
+    crew: &mut Crew,
     failure: &Failure,
     minimal: &Run,
     critical: &[Critical],
     limits: &Limits,
     seed: u64,
 ) -> vmm::Result<Proof> {
-    let mut trials = Trials { lab, failure, runs: limits.trials, seed };
+    let mut trials = Trials { crew, failure, runs: limits.trials, seed };
     let chance = trials.all(&Rules::default())?;
     let mut kept: Vec<(&Critical, Share, Scope)> = Vec::new();
     for pair in critical {
@@ -193,7 +198,31 @@ fn enclose(claims: &mut [Claim]) {
 
 impl Trials<'_, '_> {
     fn all(&mut self, rules: &Rules) -> vmm::Result<Share> {
-        share(self.lab, self.failure, rules, None, self.runs, self.seed)
+        self.make(rules, None, 0..self.runs)
+    }
+
+    fn make(
+        &mut self,
+        rules: &Rules,
+        behind: Option<(&Run, usize)>,
+        numbers: Range<u32>,
+    ) -> vmm::Result<Share> {
+        let (failure, seed) = (self.failure, self.seed);
+        self.crew.make(crew::Order { failure, rules, behind, seed }, numbers)
+    }
+
+    /// All runs with these rules if they pass; a few of them if not.
+    fn that_pass(
+        &mut self,
+        rules: &Rules,
+        behind: Option<(&Run, usize)>,
+    ) -> vmm::Result<Option<Share>> {
+        let few = FEW.min(self.runs);
+        let mut share = self.make(rules, behind, 0..few)?;
+        if share.failed + share.otherwise <= 1 {
+            share = share.and(self.make(rules, behind, few..self.runs)?);
+        }
+        Ok((share.runs == self.runs && share.passes()).then_some(share))
     }
 
     /// Turns a pair's order round. `None` if it doesn't always pass then.
@@ -221,12 +250,9 @@ impl Trials<'_, '_> {
             if rules.orders.is_empty() && rules.regions.is_empty() {
                 continue;
             }
-            let (runs, seed) = (self.runs, self.seed);
-            let share = share_that_passes(self.lab, self.failure, &rules, behind, runs, seed)?;
-            if share.runs == runs && share.passes() {
+            if let Some(share) = self.that_pass(&rules, behind)? {
                 return Ok(Some((share, scope)));
             }
-            tracing::info!("{scope:?}: {} of {} fail", share.failed, share.runs);
         }
         Ok(None)
     }
@@ -256,12 +282,7 @@ impl Trials<'_, '_> {
     ) -> vmm::Result<Option<Claim>> {
         let Condition::Pair(first, second) = &needed[number] else { return Ok(None) };
         let turned = vec![Order::of(second, first)];
-        let (runs, seed) = (self.runs, self.seed);
-        let rules = turned.clone().into();
-        let share = share_that_passes(self.lab, self.failure, &rules, None, runs, seed)?;
-        if share.runs < runs || !share.passes() {
-            return Ok(None);
-        }
+        let Some(share) = self.that_pass(&turned.clone().into(), None)? else { return Ok(None) };
         let among = if rare { self.among(&turned, number, needed)? } else { None };
         Ok(among.is_none_or(Share::passes).then(|| Claim {
             first: first.clone(),
@@ -312,16 +333,15 @@ impl Trials<'_, '_> {
         Ok(())
     }
 
-    /// Whether 99 of 100 runs with these orders fail. One after the other, as most sets of orders that
-    /// don't show it soon.
+    /// Whether 99 of 100 runs with these orders fail. A few at a time, as most sets of orders that don't
+    /// show it soon.
     fn fails(&mut self, orders: &[Order]) -> vmm::Result<bool> {
         let rules = orders.to_vec().into();
-        let mut all = Share { runs: self.runs, ..Share::default() };
-        for number in 0..self.runs {
-            let forcing = &mut Forcing::new(&rules, &[], self.seed, number.into());
-            let run = self.lab.run(&[], forcing)?;
-            all.failed += u32::from(run.failure.as_ref() == Some(self.failure));
-            if (number + 1 - all.failed) * 100 > self.runs {
+        let mut all = Share::default();
+        while all.runs < self.runs {
+            let to = (all.runs + FEW).min(self.runs);
+            all = all.and(self.make(&rules, None, all.runs..to)?);
+            if (all.runs - all.failed) * 100 > self.runs {
                 return Ok(false);
             }
         }

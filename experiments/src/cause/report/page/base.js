@@ -37,6 +37,13 @@ function change(access) {
   if (access.kind === "write") return `stores ${access.value} over ${access.before}`;
   return `changes ${access.before} to ${access.value}`;
 }
+// What an access does, with the variable's name among it.
+function deed(access) {
+  const name = make("code", {}, access.variable);
+  if (access.kind === "read") return ["reads ", access.value, " from ", name];
+  if (access.kind === "write") return ["stores ", access.value, " over ", access.before, " to ", name];
+  return ["changes ", name, " from ", access.before, " to ", access.value];
+}
 function describe(step) {
   const access = step.access;
   let text = access ? `${access.variable}: ${change(access)}` : "goes on";

@@ -28,7 +28,7 @@ function idle(rows) {
 function graph(rows) {
   const svg = at("waits");
   const variables = [...new Set(rows.flatMap((row) => row.values.map((value) => value.variable)))];
-  const ROWH = 76, BOX = 52, COLUMNS = [16, 392, 690], WIDTHS = [250, 170, 290];
+  const ROWH = 76, BOX = 52, COLUMNS = [16, 420, 730], WIDTHS = [300, 190, 300];
   const count = Math.max(rows.length, variables.length);
   const [w, h] = [COLUMNS[2] + WIDTHS[2] + 16, count * ROWH + 20];
   fill(svg, { width: w, height: h, viewBox: `0 0 ${w} ${h}` }, []);
@@ -38,7 +38,7 @@ function graph(rows) {
     const [left, wide] = [COLUMNS[column], WIDTHS[column]];
     svg.append(draw("rect", { x: left, y: middle - BOX / 2, width: wide, height: BOX, rx: 8, fill: "var(--paper)", stroke: color, "stroke-width": 1.8 }));
     lines.filter(Boolean).forEach((line, number, all) => {
-      const room = Math.floor(wide / 6.3);
+      const room = Math.floor((wide - 20) / (number ? 6.5 : 7.4));
       const text = line.length > room ? line.slice(0, room - 1) + "…" : line;
       const top = middle + 4 + (number - (all.length - 1) / 2) * 16;
       svg.append(draw("text", { class: number ? "soft" : null, x: left + 12, y: top, style: number ? null : `fill:${color};font-weight:600` }, text, draw("title", {}, line)));

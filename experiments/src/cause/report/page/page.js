@@ -22,7 +22,7 @@ function accesses() {
     const what = make("div", { class: "what" },
       make("div", { class: "head" },
         make("b", {}, agent(access)),
-        make("span", { class: "value" }, make("code", {}, access.variable), ` ${change(access)}`),
+        make("span", { class: "value" }, ...deed(access)),
         make("span", {}, "in ", make("code", {}, access.function), place(access) ? ` (${place(access)})` : ""),
         make("span", { class: "point" }, point)),
       make("div", { class: "stack mono" }, `${access.address}, ${plural(access.size, "byte")}${access.instruction ? `: ${access.instruction}` : ""}`),
