@@ -12,7 +12,8 @@
 //! 4. The schedule is followed up to each of its steps, and left to chance from there: where the share
 //!    of failures jumps, the failure became inevitable (`curve.rs`; the idea is Antithesis').
 //!
-//! A pair that fails its test is not named.
+//! A pair that fails its test is not named. Besides, accesses that nothing orders are listed, and
+//! whether their order matters (`races.rs`).
 
 mod code;
 mod counterfactual;
@@ -27,6 +28,7 @@ mod minimise;
 mod naming;
 mod pairs;
 mod proof;
+mod races;
 pub mod report;
 mod scene;
 mod shorten;
@@ -40,7 +42,7 @@ pub use explain::{Cause, CauseError, Question, explain};
 pub use failure::Failure;
 pub use minimise::Limits;
 pub use naming::{Named, NamedStep};
-pub use proof::{Claim, Condition, Proof, Scope};
+pub use proof::{Claim, Condition, Proof, Race, Scope};
 pub use report::Report;
 pub use scene::{Opening, Stand};
 pub use switches::Switch;

@@ -126,7 +126,7 @@ fn work(crew: &mut Crew, question: &Question) -> Result<Cause, CauseError> {
     let critical = pairs(lab, &failure, &minimal.run)?;
     let search_runs = lab.runs;
     tracing::info!("{search_runs} runs: {} pairs, {:?}", critical.len(), begin.elapsed());
-    let proof = prove(crew, &failure, &minimal.run, &critical, &limits, seed)?;
+    let proof = prove(crew, &failure, &minimal.run, &critical, &limits, config.cpus.get(), seed)?;
     tracing::info!("{} runs: tested, {:?}", crew.runs(), begin.elapsed());
     let curve = curve(crew, &failure, &minimal.run, limits.samples, seed)?;
     let (run, waits, recorded) = crew.lab.look_closely(&minimal.run.choices())?;

@@ -22,6 +22,7 @@ use super::force::{Order, Region, Rules};
 use super::lab::Run;
 use super::minimise::Limits;
 use super::pairs::Critical;
+use super::races::unordered;
 use super::scene::Stand;
 use vmm::controlled::Choice;
 
@@ -98,6 +99,28 @@ pub struct Proof {
     pub chance: Share,
     /// The order of two other accesses, with the failing orders forced: as it was, and turned round.
     pub unrelated: Option<(Deed, Deed, Share, Share)>,
+    /// Accesses of the shortest schedule that nothing orders. Those whose order matters come first.
+    pub races: Vec<Race>,
+}
+
+/// Two accesses that nothing orders.
+#[derive(Clone, Debug)]
+pub struct Race {
+    /// What came first.
+    pub first: Deed,
+    /// What came later.
+    pub second: Deed,
+    /// Runs with the other order, and with the failing orders that are not about the same; all of
+    /// them unforced if one waits for the other.
+    pub turned: Share,
+}
+
+impl Race {
+    /// Whether the failure goes away with the other order.
+    pub fn is_harmful(&self) -> bool {
+        let kept = self.turned.runs - self.turned.unforced;
+        kept > 0 && self.turned.failed * 2 < kept
+    }
 }
 
 /// With less than one failure in so many runs, a failure is rare.
@@ -123,6 +146,7 @@ pub(super) fn prove(
     minimal: &Run,
     critical: &[Critical],
     limits: &Limits,
+    vcpus: u32,
     seed: u64,
 ) -> vmm::Result<Proof> {
     let mut trials = Trials { crew, failure, runs: limits.trials, seed };
@@ -170,7 +194,8 @@ pub(super) fn prove(
         None
     };
     let refuted = critical.len() - kept.len();
-    Ok(Proof { claims, refuted, conditions, forced, chance, unrelated })
+    let races = if forced.fails() { trials.races(minimal, &needed, vcpus)? } else { Vec::new() };
+    Ok(Proof { claims, refuted, conditions, forced, chance, unrelated, races })
 }
 
 /// What comes second in the shortest schedule.
@@ -346,6 +371,26 @@ impl Trials<'_, '_> {
             }
         }
         Ok(all.fails())
+    }
+
+    /// Turns the order of what nothing orders round.
+    fn races(
+        &mut self,
+        minimal: &Run,
+        needed: &[Condition],
+        vcpus: u32,
+    ) -> vmm::Result<Vec<Race>> {
+        let mut races = Vec::new();
+        for (first, second) in unordered(minimal, vcpus).into_iter().take(MOST) {
+            let pair = Condition::Pair(first.clone(), second.clone());
+            let others = needed.iter().filter(|order| !pair.goes_with(order));
+            let mut rules: Vec<_> = others.map(Condition::order).collect();
+            rules.push(Order::of(&second, &first));
+            let turned = self.make(&rules.into(), None, 0..FEW.min(self.runs))?;
+            races.push(Race { first, second, turned });
+        }
+        races.sort_by_key(|race| (!race.is_harmful(), race.turned.unforced));
+        Ok(races)
     }
 
     /// Turns the order of two other accesses round.

@@ -50,6 +50,8 @@ pub struct Report {
     pub chance: Share,
     /// Another pair, with these orders forced.
     pub unrelated: Option<Unrelated>,
+    /// Accesses that nothing orders.
+    pub unordered: Vec<Unordered>,
     /// Who waits for what.
     pub waits: Vec<Row>,
     /// The shortest schedule that fails.
@@ -114,6 +116,19 @@ pub struct Unrelated {
     pub as_it_was: Share,
     /// Runs with the other.
     pub turned: Share,
+}
+
+/// Two accesses that nothing orders.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unordered {
+    /// What came first.
+    pub first: Named,
+    /// What came later.
+    pub second: Named,
+    /// Runs with the other order.
+    pub turned: Share,
+    /// The failure goes away then.
+    pub harmful: bool,
 }
 
 /// The shortest schedule that fails.
@@ -230,6 +245,16 @@ impl Report {
                 let (as_it_was, turned) = (*as_it_was, *turned);
                 Unrelated { first: named(first), second: named(second), as_it_was, turned }
             }),
+            unordered: proof
+                .races
+                .iter()
+                .map(|race| Unordered {
+                    first: named(&race.first),
+                    second: named(&race.second),
+                    turned: race.turned,
+                    harmful: race.is_harmful(),
+                })
+                .collect(),
             pairs,
             waits: cause.finding.waits.clone(),
             schedule: Shortest {

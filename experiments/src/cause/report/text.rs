@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{CurvePoint, Pair, Report};
+use super::{CurvePoint, Pair, Report, Unordered};
 use crate::cause::Share;
 use crate::cause::naming::Named;
 use crate::cause::proof::Scope;
@@ -31,6 +31,7 @@ impl fmt::Display for Report {
             }
         }
         self.figures(f)?;
+        self.unordered(f)?;
         self.inevitable(f)?;
         self.shortest(f)?;
         let cost = &self.cost;
@@ -106,6 +107,25 @@ impl Report {
         if self.refuted > 0 {
             let plural = if self.refuted == 1 { "" } else { "s" };
             paragraph(f, 2, &format!("{} more order{plural} looked like it and did not stand this test.", self.refuted))?;
+        }
+        Ok(())
+    }
+
+    fn unordered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.unordered.is_empty() {
+            return Ok(());
+        }
+        heading(f, "Unordered: no lock, IPI or start comes between them")?;
+        for Unordered { first, second, turned, harmful } in &self.unordered {
+            let verdict = match (harmful, turned.unforced == turned.runs) {
+                (true, _) => format!("harmful: turned round, {} of {} fail", turned.failed, turned.runs),
+                (false, true) => "one waits for the other".into(),
+                (false, false) => {
+                    format!("makes no difference: turned round, {} of {} fail", turned.failed, turned.runs)
+                }
+            };
+            let place = |access: &Named| format!("{} ({})", short(access), access.place());
+            paragraph(f, 2, &format!("{} and {}: {verdict}", place(first), place(second)))?;
         }
         Ok(())
     }

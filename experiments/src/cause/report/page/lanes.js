@@ -17,7 +17,7 @@ const columns = (() => {
   return all;
 })();
 
-const LEFT = 74, TOP = 34, ROW = 46, CURVE = 84;
+const LEFT = 74, TOP = 34, ROW = 54, CURVE = 84;
 let width = 0;
 
 function glyph(step, x, y, size = 6) {
@@ -154,7 +154,6 @@ function badges(svg, x, y) {
   }
   positions.forEach((position, number) => {
     if (!position) return;
-    if (width <= 64) svg.append(draw("text", { class: "soft", x: position.x, y: position.y + 24, "text-anchor": "middle" }, critical[number].variable));
     svg.append(draw("circle", { class: "ring", cx: position.x, cy: position.y, r: 11 }));
     svg.append(draw("circle", { class: "badge", cx: position.x, cy: position.y - 21, r: 8.5 }));
     svg.append(draw("text", { class: "badge-text", x: position.x, y: position.y - 17 }, String(number + 1)));
