@@ -292,8 +292,8 @@ pub(crate) struct ProbeArgs {
     #[arg(long)]
     pub(crate) strict_vp: bool,
 
-    /// An ELF file with the guest's symbols, a listing of them (System.map, kallsyms, WinDbg's `x`),
-    /// or `none` [default: the guest's image]
+    /// An ELF file with the guest's symbols, a listing of them (System.map, kallsyms, or what the
+    /// Windows debugger prints for `x`), or `none` [default: the guest's image]
     #[arg(long, value_name = "FILE")]
     pub(crate) symbols: Option<PathBuf>,
 }

@@ -9,6 +9,8 @@ pub mod aggregate;
 pub mod bag;
 pub mod code;
 pub mod diagnostic;
+#[cfg(test)]
+mod documented;
 pub mod emmett;
 pub mod engine;
 pub mod format;

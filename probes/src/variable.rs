@@ -2,6 +2,9 @@
 
 mod table;
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use vmm::registers::{DebugRegisters, Registers, SystemRegisters};
 
 pub use table::all;
@@ -62,18 +65,15 @@ pub enum Builtin {
 
 /// Looks a built-in variable up.
 pub fn find(name: &str) -> Option<Builtin> {
-    match name {
-        "PROBENAME" => return Some(Builtin::ProbeName),
-        "EXITNAME" => return Some(Builtin::ExitName),
-        _ => {}
-    }
-    if let Some(variable) = all().find(|variable| variable.name == name) {
-        return Some(Builtin::Integer(variable));
-    }
-    if let Some((_, value)) = table::CONSTANTS.iter().find(|(known, _)| *known == name) {
-        return Some(Builtin::Constant(*value));
-    }
-    table::missing(name).map(Builtin::Missing)
+    static BUILTINS: LazyLock<HashMap<&str, Builtin>> = LazyLock::new(|| {
+        let integers = all().map(|variable| (variable.name, Builtin::Integer(variable)));
+        let constants = table::CONSTANTS.iter();
+        let constants = constants.map(|(name, value)| (*name, Builtin::Constant(*value)));
+        let names = [("PROBENAME", Builtin::ProbeName), ("EXITNAME", Builtin::ExitName)];
+        integers.chain(constants).chain(names).collect()
+    });
+    let known = BUILTINS.get(name).copied();
+    known.or_else(|| table::missing(name).map(Builtin::Missing))
 }
 
 /// The names that scripts can use, for suggestions.

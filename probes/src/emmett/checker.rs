@@ -17,6 +17,9 @@ mod statement;
 mod types;
 mod value;
 
+#[cfg(test)]
+pub(crate) use builtin::OWN;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::tree::Item;

@@ -159,7 +159,9 @@ impl<'a> Lexer<'a> {
         if first == '\'' {
             return self.character(start).map(Some);
         }
-        if let Some(sign) = SIGNS.iter().find(|sign| rest.starts_with(**sign)) {
+        if let Some(sign) =
+            SIGNS.iter().find(|sign| sign.starts_with(first) && rest.starts_with(**sign))
+        {
             self.at += sign.len();
             return Ok(Some(Token::Sign(sign)));
         }

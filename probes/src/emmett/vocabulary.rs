@@ -1,5 +1,8 @@
 //! The words of Emmett that are no functions.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 /// Words that begin a type.
 pub const TYPES: &[&str] = &[
     "void", "char", "short", "int", "long", "unsigned", "signed", "int8", "int16", "int32",
@@ -41,11 +44,17 @@ pub fn keywords() -> impl Iterator<Item = &'static str> {
 
 /// Whether a word can't be a name.
 pub fn is_keyword(word: &str) -> bool {
-    keywords().any(|keyword| keyword == word) || refused(word).is_some()
+    static KEYWORDS: LazyLock<HashSet<&str>> =
+        LazyLock::new(|| keywords().chain(REFUSED.iter().map(|(word, _)| *word)).collect());
+    KEYWORDS.contains(word)
 }
 
 /// What to do instead of a word of C that Emmett refuses.
 pub fn refused(word: &str) -> Option<&'static str> {
+    // Nearly all names that are asked for are none.
+    if !is_keyword(word) {
+        return None;
+    }
     REFUSED.iter().find(|(refused, _)| *refused == word).map(|(_, instead)| *instead)
 }
 

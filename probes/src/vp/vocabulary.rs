@@ -1,5 +1,8 @@
 //! The names of VP: what runs, and what is refused and why.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::ir::Operator;
 
 /// What stands first in a list.
@@ -70,7 +73,8 @@ pub enum Value {
 
 /// What `name` means at the head of a list.
 pub fn head(name: &str) -> Option<Head> {
-    TABLE.iter().find(|(known, _)| *known == name).map(|(_, head)| *head)
+    static HEADS: LazyLock<HashMap<&str, Head>> = LazyLock::new(|| TABLE.iter().copied().collect());
+    HEADS.get(name).copied()
 }
 
 /// The names that can stand first in a list inside a probe and run, for suggestions.

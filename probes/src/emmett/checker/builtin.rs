@@ -31,6 +31,15 @@ fn is_form(function: Function) -> bool {
     )
 }
 
+/// Whether this is a function that can be called.
+pub(super) fn is_builtin(name: &str) -> bool {
+    match vocabulary::head(name) {
+        Some(Head::Value(function)) => !is_form(function),
+        Some(_) => false,
+        None => OWN.contains(&name),
+    }
+}
+
 /// The functions that can be called, for suggestions.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     let shared = vocabulary::all().filter_map(|(name, head)| match head {

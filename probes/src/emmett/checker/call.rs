@@ -30,7 +30,7 @@ impl Checker<'_> {
             let problem = format!("{name} has a prototype and no body");
             return self.wrong(head, problem, "expected a function that is defined in some script");
         }
-        if super::builtin::names().any(|known| known == name) {
+        if super::builtin::is_builtin(name) {
             return self.builtin(name, arguments, span);
         }
         match vocabulary::head(name) {

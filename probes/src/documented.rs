@@ -1,0 +1,132 @@
+//! docs/probes.md against the code: no row is missing, none is stale.
+
+use std::collections::BTreeMap;
+
+use crate::point::{self, Mechanisms};
+use crate::vp::vocabulary::{self, Head};
+use crate::{emmett, variable};
+
+const TEXT: &str = include_str!("../../docs/probes.md");
+
+/// The rows of the table below a heading: the name in the first cell, what the last cell says.
+fn rows(heading: &str) -> BTreeMap<String, String> {
+    let mut lines = TEXT.lines().skip_while(|line| *line != heading).skip(1);
+    let mut rows = BTreeMap::new();
+    let table = lines.by_ref().skip_while(|line| !line.starts_with('|')).skip(2);
+    for line in table.take_while(|line| line.starts_with('|')) {
+        // A bar inside a cell is written \|.
+        let line = line.replace("\\|", "\u{1}");
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let (Some(names), Some(status)) = (cells.first(), cells.last()) else { continue };
+        for name in names.split(' ').filter(|name| !name.is_empty()) {
+            let name = name.trim_matches('`').replace('\u{1}', "|");
+            let old = rows.insert(name.clone(), (*status).to_owned());
+            assert!(old.is_none(), "{heading}: {name} is there twice");
+        }
+    }
+    assert!(!rows.is_empty(), "{heading}: there is no table");
+    rows
+}
+
+#[track_caller]
+fn agree(heading: &str, code: impl Iterator<Item = (String, Option<&'static str>)>) {
+    let mut documented = rows(heading);
+    let mut problems = Vec::new();
+    for (name, refused) in code {
+        let expected = match refused {
+            None => "runs".to_owned(),
+            Some(reason) => format!("refused: {reason}"),
+        };
+        match documented.remove(&name) {
+            Some(status) if status == expected => {}
+            Some(status) => problems.push(format!("{name}: `{status}` should be `{expected}`")),
+            None => problems.push(format!("missing: | `{name}` | {expected} |")),
+        }
+    }
+    problems.extend(documented.into_keys().map(|name| format!("stale: {name}")));
+    assert!(problems.is_empty(), "{heading} in docs/probes.md:\n{}", problems.join("\n"));
+}
+
+#[test]
+fn every_form_and_function_of_vp() {
+    agree(
+        "### Forms, functions and operators",
+        vocabulary::all().map(|(name, head)| {
+            let refused = match head {
+                Head::Top(_) | Head::Value(_) => None,
+                Head::Preload => Some("a script defines it for its guest's system"),
+                Head::Never(reason) => Some(reason),
+            };
+            (name.to_owned(), refused)
+        }),
+    );
+}
+
+#[test]
+fn every_variable() {
+    let runs = variable::names().map(|name| (name.to_owned(), None));
+    let refused = variable::refused().map(|(name, reason)| {
+        let name = if name.ends_with('_') { format!("{name}...") } else { name.to_owned() };
+        (name, Some(reason))
+    });
+    agree("### Variables", runs.chain(refused));
+}
+
+#[test]
+fn every_point() {
+    agree(
+        "### Probe points",
+        point::rows().into_iter().map(|row| {
+            let refused = row.refusal(Mechanisms::PARALLEL);
+            (row.name, refused)
+        }),
+    );
+}
+
+#[test]
+fn every_argument_of_a_point() {
+    let text = TEXT.lines().skip_while(|line| *line != "### Probe points");
+    for row in point::rows().iter().filter(|row| !row.arguments.is_empty()) {
+        let name = format!("`{}`", row.name);
+        let line = text.clone().find(|line| line.starts_with('|') && line.contains(&name));
+        let line = line.unwrap_or_else(|| panic!("{name} has no row"));
+        let arguments = row.arguments.join(", ");
+        assert!(line.contains(&format!("| {arguments} |")), "{name}: {arguments}: {line}");
+    }
+}
+
+#[test]
+fn every_word_of_emmett() {
+    let words = emmett::vocabulary::keywords().map(|word| {
+        let no_vmkernel = "there is no vmkernel below this machine";
+        (word.to_owned(), (word == "pervmk").then_some(no_vmkernel))
+    });
+    let own = emmett::checker::OWN.iter().map(|name| ((*name).to_owned(), None));
+    let refused = emmett::vocabulary::REFUSED.iter();
+    let refused = refused.map(|(word, instead)| ((*word).to_owned(), Some(*instead)));
+    let models = emmett::vocabulary::MODELS.iter().map(|(name, model)| {
+        let refused = match model {
+            Some(_) => None,
+            None => Some("there is no hypervisor memory"),
+        };
+        ((*name).to_owned(), refused)
+    });
+    agree("### Words of Emmett", words.chain(own).chain(refused).chain(models));
+}
+
+/// The scripts in the text are scripts.
+#[test]
+fn every_example_can_be_loaded() {
+    let mut count = 0;
+    for (name, fence) in [("doc.vp", "```vp\n"), ("doc.emt", "```emt\n")] {
+        for block in TEXT.split(fence).skip(1) {
+            let code = block.split("```").next().unwrap_or_default();
+            let source = crate::Source::new(name, code);
+            if let Err(error) = crate::Script::load(&[source], &crate::Options::default()) {
+                panic!("{code}\n{error}");
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "{count} examples");
+}
