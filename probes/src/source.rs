@@ -123,3 +123,19 @@ impl Literal {
         Span { source, start, end: at(end).unwrap_or(start).max(start) }
     }
 }
+
+/// It in double quotes, as both languages read it.
+impl fmt::Display for Literal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        for character in self.value.chars() {
+            match character {
+                '\n' => f.write_str("\\n")?,
+                '\t' => f.write_str("\\t")?,
+                '"' | '\\' => write!(f, "\\{character}")?,
+                other => write!(f, "{other}")?,
+            }
+        }
+        f.write_str("\"")
+    }
+}

@@ -15,7 +15,7 @@ fn port_writes_are_counted() {
     let run = jitterbug("run hello --cpus 1")
         .probe(
             r"(defaggr ports 1 0)
-               (vprobe Out / (== ARG1 1) / (aggr ports (ARG0) () (count)))",
+              (vprobe Out / (== ARG1 1) / (aggr ports (ARG0) () (count)))",
         )
         .ends_with(0);
     let bytes = run.stdout.len();

@@ -35,20 +35,6 @@ impl Display for Braced<'_> {
     }
 }
 
-/// A string in double quotes.
-pub(crate) fn quoted(text: &str, f: &mut Formatter<'_>) -> fmt::Result {
-    f.write_str("\"")?;
-    for character in text.chars() {
-        match character {
-            '\n' => f.write_str("\\n")?,
-            '\t' => f.write_str("\\t")?,
-            '"' | '\\' => write!(f, "\\{character}")?,
-            other => write!(f, "{other}")?,
-        }
-    }
-    f.write_str("\"")
-}
-
 impl Display for Item {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -213,7 +199,7 @@ impl Display for Expression {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Number(value) => write!(f, "{value}"),
-            Kind::Text(literal) => quoted(&literal.value, f),
+            Kind::Text(literal) => literal.fmt(f),
             Kind::Name(name) => f.write_str(name),
             Kind::Unary(operator, operand) => write!(f, "({}({operand}))", operator.sign()),
             Kind::Load(pointer) => write!(f, "(*({pointer}))"),

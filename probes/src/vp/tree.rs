@@ -1,5 +1,7 @@
 //! A VP script as lists and atoms, before anything is known about names.
 
+use std::fmt;
+
 use crate::source::{Literal, Span};
 
 /// A list or an atom.
@@ -22,4 +24,24 @@ pub enum NodeKind {
     Literal(Literal),
     /// What stands between parentheses.
     List(Vec<Node>),
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            NodeKind::Integer(value) => write!(f, "{value}"),
+            NodeKind::Word(word) => f.write_str(word),
+            NodeKind::Literal(literal) => literal.fmt(f),
+            NodeKind::List(list) => {
+                f.write_str("(")?;
+                for (index, node) in list.iter().enumerate() {
+                    if index > 0 {
+                        f.write_str(" ")?;
+                    }
+                    node.fmt(f)?;
+                }
+                f.write_str(")")
+            }
+        }
+    }
 }

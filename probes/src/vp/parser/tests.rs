@@ -52,3 +52,40 @@ fn depth_is_bounded() {
     let error = parse(0, &nested(MAX_DEPTH + 1)).expect_err("too deep");
     assert_eq!(error.message, "lists are nested too deep");
 }
+
+/// What a node is, without its place.
+fn shape(node: &Node) -> String {
+    match &node.kind {
+        NodeKind::Integer(value) => format!("{value}"),
+        NodeKind::Word(word) => format!("w{word}"),
+        NodeKind::Literal(literal) => format!("{:?}", literal.value),
+        NodeKind::List(list) => format!("{:?}", list.iter().map(shape).collect::<Vec<_>>()),
+    }
+}
+
+fn node() -> impl proptest::strategy::Strategy<Value = Node> {
+    use proptest::prelude::*;
+    let make = |kind| Node { span: crate::source::Span::new(0, 0, 0), kind };
+    let leaf = prop_oneof![
+        any::<u64>().prop_map(NodeKind::Integer),
+        "[a-zA-Z~_:+*/<=!|&^%-][a-zA-Z0-9~_:.-]{0,6}"
+            .prop_filter("no number", |word| integer(word).is_none())
+            .prop_map(NodeKind::Word),
+        "[^\\x00-\\x08\\x0b-\\x1f\\x7f]{0,8}".prop_map(|value| {
+            NodeKind::Literal(crate::source::Literal { value, offsets: Vec::new() })
+        }),
+    ];
+    leaf.prop_map(make).prop_recursive(5, 40, 5, move |inner| {
+        proptest::collection::vec(inner, 0..5).prop_map(NodeKind::List).prop_map(make)
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_tree_comes_back(tree in node()) {
+        let text = tree.to_string();
+        let read = parse(0, &text).unwrap_or_else(|error| panic!("{}: {text}", error.message));
+        let found: Vec<String> = read.iter().map(shape).collect();
+        assert_eq!(found, [shape(&tree)], "{text}");
+    }
+}
