@@ -171,8 +171,14 @@ fn warn_of_silent_probes(runs: &[RunReport]) {
         let silent = |run: &RunReport| run.probes().get(number).is_none_or(|p| p.firings == 0);
         if runs.iter().all(silent) {
             let seconds: f64 = runs.iter().map(RunReport::seconds).sum();
+            let tried: u64 =
+                runs.iter().filter_map(|run| run.probes().get(number)).map(|p| p.filtered).sum();
+            let why = match tried {
+                0 => format!("the guest ran for {seconds:.3} s"),
+                tried => format!("its predicate held in none of {tried} cases"),
+            };
             tell::user(&format!(
-                "jitterbug: warning: {}:{}: {} never fired; the guest ran for {seconds:.3} s",
+                "jitterbug: warning: {}:{}: {} never fired; {why}",
                 probe.file, probe.line, probe.point
             ));
         }

@@ -32,7 +32,7 @@ fn timers_by_all_their_names() {
         ("USEC:100", 100, false, false),
         ("VMM:TIMER:10msec", 10_000, false, false),
         ("VMM:TIMER:2sec", 2_000_000, false, false),
-        ("VMX:TIMER:20usec", 20, false, true),
+        ("VMX:TIMER:60usec", 60, false, true),
         ("VMM:PROFILE:1msec", 1000, true, false),
     ] {
         let period = Duration::from_micros(microseconds);
@@ -41,8 +41,8 @@ fn timers_by_all_their_names() {
     let display = of("VMM10Hz").expect("a timer").to_string();
     assert_eq!(display, "VMM:TIMER:100msec");
     for (name, problem) in [
-        ("USEC:9", "a period is at least 10µs"),
-        ("VMM:TIMER:0sec", "a period is at least 10µs"),
+        ("USEC:49", "a period is at least 50µs"),
+        ("VMM:TIMER:0sec", "a period is at least 50µs"),
         ("VMM:TIMER:10", "a period is a number with sec, msec or usec, such as 10msec"),
         ("VMM:TIMER:-1sec", "a period is a number with sec, msec or usec, such as 10msec"),
         ("VMM:TIMER:99999999999999999999sec", "a period is at most a year"),

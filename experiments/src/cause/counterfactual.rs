@@ -48,7 +48,8 @@ pub(super) fn passing(pair: &Critical) -> Vec<Order> {
     let mut orders = Vec::new();
     for (number, late) in all.iter().enumerate().filter(|(_, late)| late.same_site(&pair.first)) {
         let early = all[..number].iter().rev();
-        let mut early = early.filter(|early| early.same_site(&pair.second) && early.conflicts(late));
+        let mut early =
+            early.filter(|early| early.same_site(&pair.second) && early.conflicts(late));
         if let Some(early) = early.next() {
             orders.push(Order::of(early, late));
         }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use probes::Symbols;
 use vmm::{Host, MachineConfig};
 
+use super::crew::Crew;
 use super::curve::{Sample, curve};
 use super::failure::Failure;
-use super::crew::Crew;
 use super::lab::{Setup, undisturbed};
 use super::minimise::{Limits, minimise};
 use super::pairs::pairs;

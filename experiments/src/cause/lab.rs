@@ -194,11 +194,7 @@ impl<'a> Lab<'a> {
 
     /// Runs: first `prefix`, then as `decide` says. A choice of the prefix that is not possible ends
     /// it.
-    pub(super) fn run(
-        &mut self,
-        prefix: &[Choice],
-        decide: &mut dyn Decide,
-    ) -> vmm::Result<Run> {
+    pub(super) fn run(&mut self, prefix: &[Choice], decide: &mut dyn Decide) -> vmm::Result<Run> {
         self.runs += 1;
         let common = prefix.iter().zip(&self.trunk.steps).take_while(|(a, b)| **a == b.choice);
         let common = common.count();

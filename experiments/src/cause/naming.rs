@@ -115,7 +115,8 @@ pub(super) struct Naming<'a>(pub(super) Names<'a>);
 
 impl Naming<'_> {
     pub(super) fn step(self, step: &Step) -> NamedStep {
-        let access = step.access.as_ref().map(|access| self.access(step.vcpu(), step.point + 1, access));
+        let access =
+            step.access.as_ref().map(|access| self.access(step.vcpu(), step.point + 1, access));
         NamedStep {
             point: step.point + 1,
             vcpu: step.vcpu(),
@@ -133,7 +134,9 @@ impl Naming<'_> {
             step.vcpu() == deed.vcpu && step.stand == deed.stand && step.access.is_some()
         };
         match steps.iter().find(there) {
-            Some(step) => self.access(deed.vcpu, step.point + 1, step.access.as_ref().unwrap_or(&deed.access)),
+            Some(step) => {
+                self.access(deed.vcpu, step.point + 1, step.access.as_ref().unwrap_or(&deed.access))
+            }
             None => self.access(deed.vcpu, 0, &deed.access),
         }
     }

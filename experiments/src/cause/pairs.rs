@@ -211,9 +211,7 @@ impl Around<'_> {
 
 /// The pair of two steps, if both access memory; otherwise what two runs differ by.
 fn critical(first: &Step, second: &Step, fails: Run, passes: Run) -> Option<Critical> {
-    let memory = |step: &Step| {
-        matches!(&step.access, Some(access) if matches!(access.target, Target::Memory(_)))
-    };
+    let memory = |step: &Step| matches!(&step.access, Some(access) if matches!(access.target, Target::Memory(_)));
     if !memory(first) || !memory(second) {
         return by_difference(fails, passes);
     }

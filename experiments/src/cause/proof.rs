@@ -77,9 +77,7 @@ impl Condition {
     /// Whether both are about the same two flows of control at the same place.
     fn goes_with(&self, other: &Self) -> bool {
         let (Self::Pair(first, second), Self::Pair(one, two)) = (self, other) else { return false };
-        let same = |a: &Deed, b: &Deed| {
-            first.in_order_with(a) && second.in_order_with(b)
-        };
+        let same = |a: &Deed, b: &Deed| first.in_order_with(a) && second.in_order_with(b);
         first.access.target == one.access.target && (same(one, two) || same(two, one))
     }
 }
@@ -188,11 +186,8 @@ pub(super) fn prove(
         }
     }
     enclose(&mut claims);
-    let unrelated = if forced.fails() && claimed > 0 {
-        trials.unrelated(minimal, &needed)?
-    } else {
-        None
-    };
+    let unrelated =
+        if forced.fails() && claimed > 0 { trials.unrelated(minimal, &needed)? } else { None };
     let refuted = critical.len() - kept.len();
     let races = if forced.fails() { trials.races(minimal, &needed, vcpus)? } else { Vec::new() };
     Ok(Proof { claims, refuted, conditions, forced, chance, unrelated, races })
@@ -291,7 +286,8 @@ impl Trials<'_, '_> {
         needed: &[Condition],
     ) -> vmm::Result<Option<Share>> {
         let others = needed.iter().enumerate();
-        let others = others.filter(|(other, order)| *other != number && !needed[number].goes_with(order));
+        let others =
+            others.filter(|(other, order)| *other != number && !needed[number].goes_with(order));
         let rules: Vec<_> =
             turned.iter().copied().chain(others.map(|(_, order)| order.order())).collect();
         let share = self.all(&rules.into())?;
@@ -374,12 +370,7 @@ impl Trials<'_, '_> {
     }
 
     /// Turns the order of what nothing orders round.
-    fn races(
-        &mut self,
-        minimal: &Run,
-        needed: &[Condition],
-        vcpus: u32,
-    ) -> vmm::Result<Vec<Race>> {
+    fn races(&mut self, minimal: &Run, needed: &[Condition], vcpus: u32) -> vmm::Result<Vec<Race>> {
         let mut races = Vec::new();
         for (first, second) in unordered(minimal, vcpus).into_iter().take(MOST) {
             let pair = Condition::Pair(first.clone(), second.clone());

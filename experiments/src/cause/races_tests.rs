@@ -46,7 +46,10 @@ fn plain_accesses_are_unordered_if_one_is_a_store() {
     assert_eq!(found(&run(&[(0, Read, ON_DATA, 0), (1, Read, ON_DATA, 0)])), []);
     assert_eq!(found(&run(&[(0, Write, ON_DATA, 1), (0, Read, ON_DATA, 1)])), []);
     assert_eq!(found(&run(&[(0, Write, ON_DATA, 1), (1, Read, Target::Memory(DATA + 8), 1)])), []);
-    assert_eq!(found(&run(&[(0, Write, ON_DATA, 1), (1, Read, Target::Memory(DATA + 4), 1)])), [(0, 1)]);
+    assert_eq!(
+        found(&run(&[(0, Write, ON_DATA, 1), (1, Read, Target::Memory(DATA + 4), 1)])),
+        [(0, 1)]
+    );
 }
 
 #[test]

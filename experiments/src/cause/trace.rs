@@ -6,8 +6,8 @@ use probes::unwind;
 use serde::Serialize;
 use vmm::controlled::Choice;
 use vmm::exit::{Bytes, Entry, Exit};
-use vmm::paging;
 use vmm::hook::{Attach, Context, Hook, Points, Verdict};
+use vmm::paging;
 
 use super::scene::{Opening, Stand};
 
@@ -285,11 +285,7 @@ fn leave_handlers(vcpu: &mut Vcpu, context: &mut Context) -> Option<Stand> {
 /// Where the interrupt controllers are (Intel SDM vol. 3, 11.4.1; 82093AA, 3.0).
 fn place(address: u64) -> Target {
     const CONTROLLERS: std::ops::Range<u64> = 0xfec0_0000..0xfef0_0000;
-    if CONTROLLERS.contains(&address) {
-        Target::Device(address)
-    } else {
-        Target::Memory(address)
-    }
+    if CONTROLLERS.contains(&address) { Target::Device(address) } else { Target::Memory(address) }
 }
 
 /// Up to eight bytes as a number.

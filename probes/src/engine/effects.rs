@@ -98,8 +98,10 @@ impl Firing<'_, '_> {
         let shared = self.shared;
         let lines = shared.aggregates.get(index as usize).map(Aggregate::lines);
         let lines = lines.unwrap_or_default();
-        self.charge(10 * lines.len() as u64)?;
+        // However long it is, it may be printed once in a firing, and then not much else be done.
+        let cost = (lines.len() as u64).min(self.shared.settings.budget.steps / 2);
         let here = self.state.output.block(lines);
+        self.charge(cost)?;
         self.push(here.into());
         Ok(())
     }

@@ -93,7 +93,7 @@ fixed! {
         "The vCPU goes back into the guest with the answer; EXITNAME says to what.";
     ApStart "Guest_SIPI" Exit EXITS [] "A waiting AP was woken and is about to start.";
     TripleFault "Guest_TripleFault" Exit EXITS [] "A triple fault ends the machine.";
-    Halt "Guest_HLT" Interrupt APICS [] "The guest executes HLT.";
+    Halt "Guest_HLT" Exit APICS [] "The guest executes HLT.";
     Init "Guest_INIT" Interrupt APICS [] "An INIT reaches the vCPU.";
     LapicRead "LAPIC_Read" Device APICS ["register"] "The guest reads its local APIC.";
     LapicWrite "LAPIC_Write" Device APICS ["register", "the value"]

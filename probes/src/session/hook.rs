@@ -10,7 +10,7 @@ use super::counts::Counters;
 use super::timer::Timer;
 use crate::code::Code;
 use crate::engine::{Engine, Event, Values};
-use crate::point::{Fixed, Point};
+use crate::point::{Class, Fixed, Point};
 
 /// The probes of one vCPU. As a [`Hook`] it sees what every driver shows; points of other kinds
 /// are fired by whoever sees them.
@@ -117,7 +117,7 @@ impl Hook for VcpuProbes {
         if self.has(|fixed| matches!(fixed, Fixed::VmmLoad | Fixed::VmxLoad)) {
             points |= Points::START;
         }
-        if self.has(|fixed| fixed.mechanism() == crate::point::Mechanisms::EXITS) {
+        if self.has(|fixed| fixed.class() == Class::Exit) {
             points |= Points::EXIT;
         }
         if self.has(|fixed| fixed == Fixed::HvResume) {

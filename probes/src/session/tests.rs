@@ -262,6 +262,33 @@ fn whoever_sees_a_point_fires_it() {
 }
 
 #[test]
+fn a_halt_is_seen_where_the_driver_shows_it() {
+    let options =
+        crate::Options { mechanisms: crate::point::Mechanisms::all(), ..crate::Options::default() };
+    let script = crate::testing::load_for("(vprobe Guest_HLT (logstr EXITNAME))", &options);
+    let mut bench = Bench::new(&script);
+    assert_eq!(bench.hook.points(), Points::STOP | Points::EXIT);
+    bench.with(SECOND, |hook, context| {
+        hook.exit(context, &vmm::exit::Exit::Halt);
+    });
+    assert_eq!(bench.script_lines(), ["halt"]);
+}
+
+#[test]
+fn a_full_aggregate_can_still_be_printed() {
+    let script = load(
+        "(defaggr a 1 0) (definteger n)
+         (defun fill (k) (cond (k (setint n (+ n 1)) )) (aggr a (n) () 1) (cond (k (fill (- k 1)))))
+         (vprobe VMM10Hz (fill 100)) (vprobe VMMUnload (logaggr a) (printf \"done\\n\"))",
+    );
+    let mut bench = Bench::new(&script);
+    bench.run(SECOND * 12);
+    let lines = bench.script_lines();
+    assert_eq!(lines.len(), 10_000 + 2);
+    assert_eq!(lines[10_001], "done");
+}
+
+#[test]
 fn a_sampling_timer_ticks_once_in_each_period_and_not_always_at_the_same_place() {
     let script = load("(vprobe VMM:PROFILE:10msec 0)");
     let mut bench = Bench::new(&script);

@@ -97,7 +97,7 @@ pub(crate) const WORDS: &[&str] = &[
     "In",
     "HV_Exit",
     "GUEST:ENTER:0x10",
-    "USEC:10",
+    "USEC:100",
     "VMM:PROFILE:1msec",
     "vprobe",
     "defun",

@@ -63,6 +63,7 @@ fn load_and_run(name: &str, text: String, output: &Output, random: &mut Random) 
             cpu: &mut cpu,
             memory: &memory,
             now,
+            point: None,
             started: true,
             held: false,
         };

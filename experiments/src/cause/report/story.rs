@@ -23,9 +23,8 @@ pub(super) fn tell(pairs: &[Pair], shown: bool) -> Vec<String> {
         }
         done.push((number, other));
     }
-    let enclosing = |number: usize| {
-        done.iter().any(|(one, other)| [*one, *other].contains(&number))
-    };
+    let enclosing =
+        |number: usize| done.iter().any(|(one, other)| [*one, *other].contains(&number));
     let alone = pairs.iter().enumerate().filter(|(number, _)| !enclosing(*number));
     told.extend(alone.map(|(_, pair)| {
         let second = pair.meets.as_ref().unwrap_or(&pair.second);
@@ -64,14 +63,7 @@ fn enclosed(one: &Pair, other: &Pair) -> String {
         deed(&one.second, true)
     } else {
         let (a, b) = (&other.first, &one.second);
-        format!(
-            "{}'s {} and {} of `{}` in {}",
-            a.agent(),
-            a.noun(),
-            b.noun(),
-            a.variable,
-            site(a)
-        )
+        format!("{}'s {} and {} of `{}` in {}", a.agent(), a.noun(), b.noun(), a.variable, site(a))
     };
     let stores = from.kind == Kind::Write && to.kind == Kind::Write;
     let both = if stores {
@@ -84,7 +76,8 @@ fn enclosed(one: &Pair, other: &Pair) -> String {
     let place = if from.function == to.function {
         let places: Vec<_> =
             [from.place(), to.place()].into_iter().filter(|place| !place.is_empty()).collect();
-        let places = if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) };
+        let places =
+            if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) };
         format!("`{}`{places}", from.function)
     } else {
         format!("{} and {}", site(from), site(to))

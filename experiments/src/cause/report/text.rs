@@ -106,7 +106,14 @@ impl Report {
         figure(f, self.chance, "nothing forced")?;
         if self.refuted > 0 {
             let plural = if self.refuted == 1 { "" } else { "s" };
-            paragraph(f, 2, &format!("{} more order{plural} looked like it and did not stand this test.", self.refuted))?;
+            paragraph(
+                f,
+                2,
+                &format!(
+                    "{} more order{plural} looked like it and did not stand this test.",
+                    self.refuted
+                ),
+            )?;
         }
         Ok(())
     }
@@ -118,10 +125,15 @@ impl Report {
         heading(f, "Unordered: no lock, IPI or start comes between them")?;
         for Unordered { first, second, turned, harmful } in &self.unordered {
             let verdict = match (harmful, turned.unforced == turned.runs) {
-                (true, _) => format!("harmful: turned round, {} of {} fail", turned.failed, turned.runs),
+                (true, _) => {
+                    format!("harmful: turned round, {} of {} fail", turned.failed, turned.runs)
+                }
                 (false, true) => "one waits for the other".into(),
                 (false, false) => {
-                    format!("makes no difference: turned round, {} of {} fail", turned.failed, turned.runs)
+                    format!(
+                        "makes no difference: turned round, {} of {} fail",
+                        turned.failed, turned.runs
+                    )
                 }
             };
             let place = |access: &Named| format!("{} ({})", short(access), access.place());
@@ -169,7 +181,10 @@ impl Report {
         paragraph(f, 2, &text)?;
         for switch in &schedule.switches {
             let free = if switch.preempts { "preempted" } else { "free" };
-            let line = format!("after point {}: {}, then {} ({free})", switch.point, switch.from, switch.to);
+            let line = format!(
+                "after point {}: {}, then {} ({free})",
+                switch.point, switch.from, switch.to
+            );
             paragraph(f, 4, &line)?;
         }
         paragraph(f, 2, &schedule.text)

@@ -182,7 +182,7 @@ fn errors_outside_probes() {
             "(vprobe SMM_SMIPre 0)",
             "probe point SMM_SMIPre is not available: the machine has no system management mode",
         ),
-        ("(vprobe USEC:1 0)", "USEC:1 is no probe point: a period is at least 10µs"),
+        ("(vprobe USEC:1 0)", "USEC:1 is no probe point: a period is at least 50µs"),
         ("(vprobe badProbeName 0)", "unknown probe point badProbeName"),
         ("(version \"2.0\")", "the script is written for VP 2.0"),
         ("(version x)", "this is no version"),
