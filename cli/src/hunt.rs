@@ -112,17 +112,14 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     }
     let seconds = start.elapsed().as_secs_f64();
     summarise(&searched, seconds, args.verify, &found);
-    let explanation = match found.first().filter(|_| args.explain) {
-        Some(first) => {
-            let (symbols, pages) = (symbols.as_deref(), &args.pages);
-            Some(explain::of_finding(&host, &guest, symbols, &first.finding, &first.file, pages)?)
+    let explanation = if let Some(first) = found.first().filter(|_| args.explain) {
+        let (symbols, pages) = (symbols.as_deref(), &args.pages);
+        Some(explain::of_finding(&host, &guest, symbols, &first.finding, &first.file, pages)?)
+    } else {
+        if args.explain {
+            tell::user("jitterbug: no failure was found: nothing to explain");
         }
-        None => {
-            if args.explain {
-                tell::user("jitterbug: no failure was found: nothing to explain");
-            }
-            None
-        }
+        None
     };
     if let Some(report) = explanation.as_ref().filter(|_| !args.json) {
         explain::show(report)?;

@@ -42,7 +42,7 @@ pub use explain::{Cause, CauseError, Question, explain};
 pub use failure::Failure;
 pub use minimise::Limits;
 pub use naming::{Named, NamedStep};
-pub use proof::{Claim, Condition, Proof, Race, Scope};
+pub use proof::{Claim, Condition, Matters, Proof, Race, Scope};
 pub use report::Report;
 pub use scene::{Opening, Stand};
 pub use switches::Switch;

@@ -13,6 +13,8 @@ mod bed;
 mod compile;
 mod console;
 mod ends;
+mod explain;
+mod explain_page;
 mod hang_budget;
 mod hello;
 mod host_errors;
@@ -48,6 +50,8 @@ const TESTS: &[&[Test]] = &[
     bed::TESTS,
     console::TESTS,
     ends::TESTS,
+    explain::TESTS,
+    explain_page::TESTS,
     hang_budget::TESTS,
     hello::TESTS,
     host_errors::TESTS,

@@ -13,6 +13,9 @@ use crate::image;
 
 const DEVICE: &str = "/dev/kvm";
 
+/// The browser that pages are looked at with.
+pub(crate) const CHROMIUM: &str = "chromium";
+
 /// A need of a test.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Needs {
@@ -22,6 +25,8 @@ pub(crate) enum Needs {
     Kvm,
     /// A KVM device, and a compiler that builds guests.
     KvmAndCompiler,
+    /// A KVM device, and a browser that needs no screen.
+    KvmAndChromium,
     /// A KVM whose exits are quick, for a great many of them or for times that are compared.
     QuickKvm,
     /// A KVM that can't emulate SSE in ring 0.
@@ -42,6 +47,7 @@ impl Needs {
             Self::Nothing => None,
             Self::Kvm => no_kvm(),
             Self::KvmAndCompiler => no_kvm().or_else(compile::no_compiler),
+            Self::KvmAndChromium => no_kvm().or_else(|| no_program(&[CHROMIUM])),
             Self::QuickKvm => no_kvm().or_else(|| SLOW.clone()),
             Self::KvmWithoutSse => no_kvm().or_else(|| SSE.clone()),
             Self::OtherUser => no_kvm().or_else(no_other_user),

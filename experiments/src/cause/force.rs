@@ -91,7 +91,9 @@ impl<'a> Forcing<'a> {
         generator.set_stream(run);
         let (done, inside) = (HashSet::new(), HashSet::new());
         let mut forcing = Self { rules, done, inside, generator, broken: false };
-        before.iter().for_each(|step| forcing.happens(step.choice, step.stand));
+        for step in before {
+            forcing.happens(step.choice, step.stand);
+        }
         forcing
     }
 

@@ -101,8 +101,7 @@ pub(super) fn minimise(
                 excluded = (!search.is_over(lab)).then_some(level);
                 break;
             }
-            Some((_, _)) if search.is_over(lab) => break,
-            None if search.is_over(lab) => break,
+            Some(_) | None if search.is_over(lab) => break,
             _ => {}
         }
     }

@@ -57,11 +57,18 @@ pub struct Claim {
     pub encloses: Option<usize>,
 }
 
+impl Claim {
+    fn is_about(&self, first: &Deed, second: &Deed) -> bool {
+        let same = |deed: &Deed| deed.is_like(second);
+        self.first.is_like(first) && (same(&self.second) || self.meets.as_ref().is_some_and(same))
+    }
+}
+
 /// An order that it takes besides.
 #[derive(Clone, Debug)]
 pub enum Condition {
     /// Of two accesses.
-    Pair(Deed, Deed),
+    Pair(Box<(Deed, Deed)>),
     /// An interrupt is taken where the vCPU stands here.
     Interrupt(u32, Stand),
 }
@@ -69,14 +76,15 @@ pub enum Condition {
 impl Condition {
     fn order(&self) -> Order {
         match self {
-            Self::Pair(first, second) => Order::of(first, second),
+            Self::Pair(pair) => Order::of(&pair.0, &pair.1),
             Self::Interrupt(vcpu, stand) => Order::taken_at(*vcpu, *stand),
         }
     }
 
     /// Whether both are about the same two flows of control at the same place.
     fn goes_with(&self, other: &Self) -> bool {
-        let (Self::Pair(first, second), Self::Pair(one, two)) = (self, other) else { return false };
+        let (Self::Pair(mine), Self::Pair(theirs)) = (self, other) else { return false };
+        let ((first, second), (one, two)) = (&**mine, &**theirs);
         let same = |a: &Deed, b: &Deed| first.in_order_with(a) && second.in_order_with(b);
         first.access.target == one.access.target && (same(one, two) || same(two, one))
     }
@@ -113,11 +121,30 @@ pub struct Race {
     pub turned: Share,
 }
 
+/// Whether the order of two accesses matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Matters {
+    /// Turned round, hardly a run fails.
+    Harmful,
+    /// Turned round, some runs fail.
+    Sometimes,
+    /// Turned round, it fails as well.
+    NoDifference,
+    /// It can't be turned round: one waits for the other.
+    Wait,
+}
+
 impl Race {
-    /// Whether the failure goes away with the other order.
-    pub fn is_harmful(&self) -> bool {
-        let kept = self.turned.runs - self.turned.unforced;
-        kept > 0 && self.turned.failed * 2 < kept
+    /// Whether their order matters.
+    pub fn matters(&self) -> Matters {
+        let Share { runs, failed, unforced, .. } = self.turned;
+        match runs - unforced {
+            0 => Matters::Wait,
+            kept if failed * 5 <= kept => Matters::Harmful,
+            kept if failed * 10 >= kept * 9 => Matters::NoDifference,
+            _ => Matters::Sometimes,
+        }
     }
 }
 
@@ -157,7 +184,7 @@ pub(super) fn prove(
     }
     let mut needed: Vec<Condition> = kept
         .iter()
-        .map(|(pair, ..)| Condition::Pair(pair.first.clone(), pair.second.clone()))
+        .map(|(pair, ..)| Condition::Pair(Box::new((pair.first.clone(), pair.second.clone()))))
         .collect();
     let claimed = needed.len();
     trials.complete(minimal, &mut needed)?;
@@ -189,7 +216,8 @@ pub(super) fn prove(
     let unrelated =
         if forced.fails() && claimed > 0 { trials.unrelated(minimal, &needed)? } else { None };
     let refuted = critical.len() - kept.len();
-    let races = if forced.fails() { trials.races(minimal, &needed, vcpus)? } else { Vec::new() };
+    let races =
+        if forced.fails() { trials.races(minimal, &needed, &claims, vcpus)? } else { Vec::new() };
     Ok(Proof { claims, refuted, conditions, forced, chance, unrelated, races })
 }
 
@@ -301,7 +329,8 @@ impl Trials<'_, '_> {
         needed: &[Condition],
         rare: bool,
     ) -> vmm::Result<Option<Claim>> {
-        let Condition::Pair(first, second) = &needed[number] else { return Ok(None) };
+        let Condition::Pair(pair) = &needed[number] else { return Ok(None) };
+        let (first, second) = &**pair;
         let turned = vec![Order::of(second, first)];
         let Some(share) = self.that_pass(&turned.clone().into(), None)? else { return Ok(None) };
         let among = if rare { self.among(&turned, number, needed)? } else { None };
@@ -327,7 +356,7 @@ impl Trials<'_, '_> {
             Choice::Interrupt(vcpu) => Some(Condition::Interrupt(vcpu, step.stand)),
             Choice::Step(_) => None,
         });
-        let pair = |(first, second)| Condition::Pair(first, second);
+        let pair = |pair| Condition::Pair(Box::new(pair));
         let mut all = needed.clone();
         all.extend(near.into_iter().map(pair).chain(interrupts));
         if !self.fails(&orders(&all))? {
@@ -370,17 +399,27 @@ impl Trials<'_, '_> {
     }
 
     /// Turns the order of what nothing orders round.
-    fn races(&mut self, minimal: &Run, needed: &[Condition], vcpus: u32) -> vmm::Result<Vec<Race>> {
+    fn races(
+        &mut self,
+        minimal: &Run,
+        needed: &[Condition],
+        claims: &[Claim],
+        vcpus: u32,
+    ) -> vmm::Result<Vec<Race>> {
         let mut races = Vec::new();
         for (first, second) in unordered(minimal, vcpus).into_iter().take(MOST) {
-            let pair = Condition::Pair(first.clone(), second.clone());
+            let pair = Condition::Pair(Box::new((first.clone(), second.clone())));
             let others = needed.iter().filter(|order| !pair.goes_with(order));
             let mut rules: Vec<_> = others.map(Condition::order).collect();
             rules.push(Order::of(&second, &first));
-            let turned = self.make(&rules.into(), None, 0..FEW.min(self.runs))?;
+            let claimed = claims.iter().find(|claim| claim.is_about(&first, &second));
+            let turned = match claimed {
+                Some(claim) => claim.reversed.0,
+                None => self.make(&rules.into(), None, 0..FEW.min(self.runs))?,
+            };
             races.push(Race { first, second, turned });
         }
-        races.sort_by_key(|race| (!race.is_harmful(), race.turned.unforced));
+        races.sort_by_key(Race::matters);
         Ok(races)
     }
 
@@ -422,7 +461,7 @@ fn orders(needed: &[Condition]) -> Vec<Order> {
 /// Whether these orders are about the same place.
 fn is_involved(deed: &Deed, needed: &[Condition]) -> bool {
     needed.iter().any(|order| match order {
-        Condition::Pair(first, _) => first.access.target == deed.access.target,
+        Condition::Pair(pair) => pair.0.access.target == deed.access.target,
         Condition::Interrupt(..) => false,
     })
 }

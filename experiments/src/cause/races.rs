@@ -75,7 +75,7 @@ pub(super) fn unordered(run: &Run, vcpus: u32) -> Vec<(Deed, Deed)> {
                 }
                 Target::Memory(_) => {
                     if let Some(deed) = deed(number, step) {
-                        look(&order, &mut places, deed, &mut found);
+                        look(&order, &mut places, &deed, &mut found);
                     }
                 }
                 Target::Device(register) => order.send(step.vcpu(), register, access.value),
@@ -91,7 +91,7 @@ pub(super) fn unordered(run: &Run, vcpus: u32) -> Vec<(Deed, Deed)> {
 fn look(
     order: &Order,
     places: &mut BTreeMap<u64, Place>,
-    deed: Deed,
+    deed: &Deed,
     found: &mut Vec<(Deed, Deed)>,
 ) {
     let known = &order.vcpus[deed.vcpu as usize];
@@ -103,8 +103,8 @@ fn look(
                 && known[other.deed.vcpu as usize] < other.time
                 && other.deed.access.conflicts(&deed.access);
             let again = |(one, two): &(Deed, Deed)| {
-                one.same_site(&other.deed) && two.same_site(&deed)
-                    || one.same_site(&deed) && two.same_site(&other.deed)
+                one.same_site(&other.deed) && two.same_site(deed)
+                    || one.same_site(deed) && two.same_site(&other.deed)
             };
             if unordered && !found.iter().any(again) {
                 found.push((other.deed.clone(), deed.clone()));

@@ -18,7 +18,7 @@ use super::naming::{Named, NamedStep, Naming};
 use super::proof::{Condition, Scope};
 pub use source::Source;
 
-use super::{Claim, Deed, Share};
+use super::{Claim, Deed, Matters, Share};
 use crate::finding::Machine;
 use crate::waits::{Names, Row};
 
@@ -127,8 +127,8 @@ pub struct Unordered {
     pub second: Named,
     /// Runs with the other order.
     pub turned: Share,
-    /// The failure goes away then.
-    pub harmful: bool,
+    /// What comes of it.
+    pub matters: Matters,
 }
 
 /// The shortest schedule that fails.
@@ -210,7 +210,7 @@ impl Report {
         let proof = &cause.proof;
         let pairs: Vec<Pair> = proof.claims.iter().map(pair).collect();
         let condition = |condition: &Condition| match condition {
-            Condition::Pair(first, second) => story::order(&named(first), &named(second)),
+            Condition::Pair(pair) => story::order(&named(&pair.0), &named(&pair.1)),
             Condition::Interrupt(vcpu, stand) => {
                 format!("vCPU {vcpu} takes its interrupt at {}", naming.stand(*stand))
             }
@@ -252,7 +252,7 @@ impl Report {
                     first: named(&race.first),
                     second: named(&race.second),
                     turned: race.turned,
-                    harmful: race.is_harmful(),
+                    matters: race.matters(),
                 })
                 .collect(),
             pairs,

@@ -3,9 +3,9 @@
 use std::fmt::{self, Write as _};
 
 use super::{CurvePoint, Pair, Report, Unordered};
-use crate::cause::Share;
 use crate::cause::naming::Named;
 use crate::cause::proof::Scope;
+use crate::cause::{Matters, Share};
 
 /// The widest line.
 const WIDTH: usize = 100;
@@ -123,18 +123,13 @@ impl Report {
             return Ok(());
         }
         heading(f, "Unordered: no lock, IPI or start comes between them")?;
-        for Unordered { first, second, turned, harmful } in &self.unordered {
-            let verdict = match (harmful, turned.unforced == turned.runs) {
-                (true, _) => {
-                    format!("harmful: turned round, {} of {} fail", turned.failed, turned.runs)
-                }
-                (false, true) => "one waits for the other".into(),
-                (false, false) => {
-                    format!(
-                        "makes no difference: turned round, {} of {} fail",
-                        turned.failed, turned.runs
-                    )
-                }
+        for Unordered { first, second, turned, matters } in &self.unordered {
+            let round = format!("turned round, {} of {} fail", turned.failed, turned.runs);
+            let verdict = match matters {
+                Matters::Harmful => format!("harmful: {round}"),
+                Matters::Sometimes => format!("may matter: {round}"),
+                Matters::NoDifference => format!("makes no difference: {round}"),
+                Matters::Wait => "one waits for the other".into(),
             };
             let place = |access: &Named| format!("{} ({})", short(access), access.place());
             paragraph(f, 2, &format!("{} and {}: {verdict}", place(first), place(second)))?;

@@ -84,14 +84,14 @@ function proof() {
 
 function unordered() {
   at("unordered-section").hidden = !report.unordered.length;
-  for (const { first, second, turned, harmful } of report.unordered) {
+  for (const { first, second, turned, matters } of report.unordered) {
     const line = (access) => make("div", { style: `--lane:${lane(access.vcpu)}` },
       make("b", {}, agent(access)), ` ${noun[access.kind]} of `, make("code", {}, access.variable), " in ",
       make("code", {}, access.function), place(access) ? ` (${place(access)})` : "",
       access.stack.length ? make("div", { class: "stack mono" }, access.stack.join(" < ")) : null);
     const round = `turned round, ${turned.failed} of ${turned.runs} fail`;
-    const verdict = harmful ? `harmful: ${round}` : turned.unforced === turned.runs ? "one waits for the other" : `makes no difference: ${round}`;
-    at("unordered").append(make("li", { class: harmful ? "harmful" : "" }, make("p", { class: "verdict" }, verdict), line(first), line(second)));
+    const verdicts = { harmful: `harmful: ${round}`, sometimes: `may matter: ${round}`, "no-difference": `makes no difference: ${round}`, wait: "one waits for the other" };
+    at("unordered").append(make("li", { class: matters }, make("p", { class: "verdict" }, verdicts[matters]), line(first), line(second)));
   }
 }
 

@@ -1,0 +1,193 @@
+//! The claims: `explain` says of every bug of the catalogue which accesses decide, proves it, and
+//! finds a schedule that is short; a fixed twin has nothing to explain; what it writes can be used.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use guests::{Access, AccessKind, Bug};
+use serde_json::Value;
+
+use crate::harness::jitterbug;
+use crate::scratch::Folder;
+
+tests! {
+    QuickKvm: the_flagship_is_explained, every_bug_is_explained;
+    Kvm: no_fixed_twin_is_explained,
+        what_it_writes_can_be_used, a_trace_is_written, bad_requests_are_refused;
+    Nothing: what_is_no_finding_is_refused;
+}
+
+/// A guest's failure: its finding's file.
+pub(crate) fn finding(folder: &Folder, guest: &str) -> String {
+    // A long prefix before the bug: a random walk hardly ever gets through it (PCT, figure 5).
+    let strategy = if guest == "pct-5" { "pct --depth 1" } else { "random" };
+    let command = format!("hunt {guest} --strategy {strategy} --runs 5000 --json --out");
+    let report = jitterbug(&command).arg(&**folder).within(60).ends_with(1).json();
+    report["findings"][0]["file"].as_str().expect("a file").to_owned()
+}
+
+fn the_flagship_is_explained() {
+    let folder = Folder::new();
+    let html = folder.join("report.html");
+    let report = jitterbug("hunt tsc-sync --cpus 6 --explain --json --html")
+        .arg(&html)
+        .arg("--out")
+        .arg(&*folder)
+        .within(60)
+        .ends_with(1)
+        .json();
+    let cause = &report["explanation"];
+    assert_eq!(cause["shown"], true, "{cause:#}");
+    let story = cause["story"][0].as_str().unwrap();
+    for part in [
+        "read of `platform_type` in `get_hwenv`",
+        "fell between",
+        "stores of 0x0 and of 0x3 in `determine_platform`",
+    ] {
+        assert!(story.contains(part), "{story}");
+    }
+    let stack = cause["pairs"][0]["second"]["stack"].to_string();
+    assert!(stack.contains("get_hwenv") && stack.contains("tsc_sync_master"), "{stack}");
+    for pair in cause["pairs"].as_array().unwrap() {
+        assert_eq!(pair["reversed"]["runs"], 100);
+        assert!(pair["reversed"]["failed"].as_u64().unwrap() <= 1, "{pair:#}");
+    }
+    assert!(cause["forced"]["failed"].as_u64().unwrap() >= 99, "{:#}", cause["forced"]);
+    assert!(cause["chance"]["failed"].as_u64().unwrap() < 99, "chance alone does it");
+    assert!(cause["unrelated"]["turned"]["failed"].as_u64().unwrap() >= 99, "{cause:#}");
+    assert!(cause["schedule"]["preemptions"].as_u64().unwrap() <= 1, "{:#}", cause["schedule"]);
+    assert!(fs::read_to_string(html).unwrap().contains("determine_platform"));
+}
+
+/// Whether a pair of the report is one of the catalogue's.
+fn is_known(pair: &Value, bug: &Bug) -> bool {
+    let variable = pair["first"]["variable"].as_str().unwrap().split('+').next().unwrap();
+    let is = |named: &Value, access: &Access| {
+        let kind = match access.kind {
+            AccessKind::Read => "read",
+            AccessKind::Write => "write",
+            AccessKind::Update => "update",
+        };
+        named["function"] == access.function && named["kind"] == kind
+    };
+    bug.pairs.iter().any(|known| {
+        known.variable == variable
+            && is(&pair["first"], &known.first)
+            && (is(&pair["second"], &known.second) || is(&pair["meets"], &known.second))
+    })
+}
+
+/// The table of docs/performance.md.
+fn every_bug_is_explained() {
+    let folder = Folder::new();
+    let bugs: Vec<_> =
+        guests::catalogue().iter().filter_map(|guest| Some((guest, guest.bug.as_ref()?))).collect();
+    let (mut right, mut times, mut searches) = (0, Vec::new(), Vec::new());
+    eprintln!(
+        "| guest | runs to find it | runs for the figures | seconds | preemptions | depth | switches | pair |"
+    );
+    for (guest, bug) in &bugs {
+        let file = finding(&folder, guest.name);
+        let start = Instant::now();
+        let cause = jitterbug("explain --json").arg(&file).within(100).ends_with(0).json();
+        let seconds = start.elapsed().as_secs_f64();
+        assert_eq!(cause["shown"], true, "{}: {cause:#}", guest.name);
+        let known = cause["pairs"].as_array().unwrap().iter().any(|pair| is_known(pair, bug));
+        right += usize::from(known);
+        let schedule = &cause["schedule"];
+        let preemptions = schedule["preemptions"].as_u64().unwrap();
+        eprintln!(
+            "| `{}` | {} | {} | {seconds:.1} | {preemptions} | {} | {} | {} |",
+            guest.name,
+            cause["cost"]["search_runs"],
+            cause["cost"]["proof_runs"],
+            bug.depth,
+            schedule["switches"].as_array().unwrap().len(),
+            if known { "right" } else { "other" },
+        );
+        assert!(preemptions < u64::from(bug.depth), "{}: {schedule:#}", guest.name);
+        assert!(known || guest.name != "tsc-sync", "{cause:#}");
+        times.push(seconds);
+        searches.push(cause["cost"]["search_runs"].as_u64().unwrap());
+    }
+    times.sort_by(f64::total_cmp);
+    searches.sort_unstable();
+    let middle = bugs.len() / 2;
+    eprintln!(
+        "median: {} runs to find it, {:.1} s; {right} of {}",
+        searches[middle],
+        times[middle],
+        bugs.len()
+    );
+    assert!(bugs.len() >= 17 && right * 10 >= bugs.len() * 9, "{right} of {}", bugs.len());
+    assert!(searches[middle] <= 300, "{searches:?}");
+}
+
+fn no_fixed_twin_is_explained() {
+    let folder = Folder::new();
+    let bugs = guests::catalogue().iter().filter_map(|guest| guest.bug.as_ref());
+    for bug in bugs {
+        jitterbug(&format!("hunt {} --runs 20 --explain --out", bug.fixed_twin))
+            .arg(&*folder)
+            .ends_with(0)
+            .shows("")
+            .says(&["nothing to explain"]);
+    }
+}
+
+fn what_it_writes_can_be_used() {
+    let folder = Folder::new();
+    let file = finding(&folder, "lost-update");
+    let cause = jitterbug("explain --json").arg(&file).ends_with(0).json();
+    let shortest = file.replace(".finding", "-shortest.finding");
+    jitterbug("replay --repeat 3").arg(&shortest).ends_with(0).says(&["reproduced 3 times"]);
+    // One order apart, and it passes.
+    let passes = cause["passing_schedule"].as_str().unwrap();
+    let again = folder.join("again");
+    jitterbug("hunt lost-update --schedule").arg(passes).arg("--out").arg(&again).ends_with(0);
+    let fails = cause["schedule"]["text"].as_str().unwrap();
+    jitterbug("hunt lost-update --schedule").arg(fails).arg("--out").arg(&again).ends_with(1);
+    // What is the shortest already stays what it is.
+    let again = jitterbug("explain --json").arg(&shortest).ends_with(0).json();
+    assert_eq!(again["schedule"]["text"], cause["schedule"]["text"]);
+
+    // The page for the terminal keeps to 100 columns.
+    let page = jitterbug("explain").arg(&file).ends_with(0);
+    assert!(page.stdout.contains("fell between"), "{page}");
+    let long: Vec<_> = page.stdout.lines().filter(|line| line.chars().count() > 100).collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+fn a_trace_is_written() {
+    let folder = Folder::new();
+    let (file, trace) = (finding(&folder, "abba"), folder.join("trace.json"));
+    let cause =
+        jitterbug("explain --json").arg(&file).arg("--trace").arg(&trace).ends_with(0).json();
+    let trace: Value = serde_json::from_str(&fs::read_to_string(trace).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let phase = |phase: &str| events.iter().filter(|event| event["ph"] == phase).count();
+    assert_eq!(phase("X"), cause["steps"].as_array().unwrap().len());
+    assert!(phase("s") >= 2 && phase("s") == phase("f"), "{trace:#}");
+}
+
+fn bad_requests_are_refused() {
+    let folder = Folder::new();
+    let file = finding(&folder, "abba");
+    jitterbug("explain --html /nonexistent/page.html")
+        .arg(&file)
+        .ends_with(2)
+        .says(&["--html /nonexistent/page.html", "No such file"]);
+    jitterbug("explain --guest hello").arg(&file).ends_with(2).says(&["not the image"]);
+    jitterbug("hunt abba --html page.html").ends_with(2).says(&["--html: that is for --explain"]);
+    let text = fs::read_to_string(&file).unwrap();
+    let shorter = text.replacen("schedule = \"0@", "schedule = \"0@1>0@", 1);
+    fs::write(&file, shorter).unwrap();
+    jitterbug("explain").arg(&file).ends_with(2);
+}
+
+fn what_is_no_finding_is_refused() {
+    jitterbug("explain /nonexistent").ends_with(2).says(&["/nonexistent"]);
+    let script = Path::new("../probes/scripts/one-good-probe.vp");
+    jitterbug("explain").arg(script).ends_with(2).says(&["not a finding"]);
+}
