@@ -15,6 +15,7 @@ mod console;
 mod ends;
 mod explain;
 mod explain_page;
+mod granularity;
 mod hang_budget;
 mod hello;
 mod host_errors;
@@ -52,6 +53,7 @@ const TESTS: &[&[Test]] = &[
     ends::TESTS,
     explain::TESTS,
     explain_page::TESTS,
+    granularity::TESTS,
     hang_budget::TESTS,
     hello::TESTS,
     host_errors::TESTS,

@@ -77,17 +77,25 @@ impl ControlledMachine {
     /// Spends the rest of the hang budget, if nobody has made progress for long. `Some` if the run is
     /// over: it hangs, or it has ended otherwise.
     pub(super) fn outlast(&mut self, budget: u64) -> Result<Option<Ending>> {
-        if !self.last.is_some_and(|last| self.is_idle(last)) || !self.is_stuck() {
+        // Not whether the one that ran last is idle: a run may be made in pieces, and end and begin
+        // in the middle of this.
+        let vcpus = 0..self.seats.len() as u32;
+        if !vcpus.clone().any(|vcpu| self.is_idle(vcpu)) || !self.is_stuck() {
             return Ok(None);
         }
-        let spinning: Vec<u32> = (0..self.seats.len() as u32).filter(|v| self.spins(*v)).collect();
-        // By turns, so that one that does get on is not kept waiting by one that doesn't.
-        while spinning.iter().any(|vcpu| self.idle.points(*vcpu) < self.hang_budget) {
-            for vcpu in &spinning {
-                let missing = self.hang_budget.saturating_sub(self.idle.points(*vcpu));
-                if let Break(ending) = self.spin(*vcpu, missing.min(TURN), budget)? {
-                    return Ok(ending);
-                }
+        let spinning: Vec<u32> = vcpus.filter(|vcpu| self.spins(*vcpu)).collect();
+        // By turns, so that one that does get on is not kept waiting by one that doesn't. Whose turn
+        // it is follows from the points alone: a run may be made in pieces.
+        let turn = |machine: &Self, vcpu: u32| {
+            let points = machine.idle.points(vcpu);
+            let missing = machine.hang_budget.saturating_sub(points);
+            (missing > 0).then(|| (points / TURN, vcpu, missing.min(TURN - points % TURN)))
+        };
+        while let Some((_, vcpu, points)) =
+            spinning.iter().filter_map(|vcpu| turn(self, *vcpu)).min()
+        {
+            if let Break(ending) = self.spin(vcpu, points, budget)? {
+                return Ok(ending);
             }
         }
         // Once more, for the report: what do they read?
@@ -100,7 +108,8 @@ impl ControlledMachine {
         Ok(Some(self.hang(false)))
     }
 
-    /// Nothing else can happen than that the vCPUs go round for another time.
+    /// Nothing else can happen than that the vCPUs go round for another time, and some do so by choice:
+    /// if all wait, that is to be proven.
     fn is_stuck(&mut self) -> bool {
         let mut enabled = Vec::new();
         self.list_enabled(&mut enabled);
@@ -108,7 +117,8 @@ impl ControlledMachine {
             Choice::Step(vcpu) => self.is_idle(*vcpu),
             Choice::Interrupt(_) => false,
         };
-        enabled.iter().all(idle)
+        !enabled.is_empty()
+            && enabled.iter().all(idle)
             && self.platform.next_deadline().is_none()
             && self.next_release().is_none()
     }

@@ -1,4 +1,6 @@
 use super::*;
+use crate::controlled::Granularity;
+use crate::controlled::testing::{machine_at, random};
 
 #[test]
 fn points_count_since_the_last_progress() {
@@ -12,4 +14,21 @@ fn points_count_since_the_last_progress() {
     assert_eq!((idle.points(0), idle.points(1)), (0, 0));
     idle.pass(1);
     assert_eq!((idle.points(0), idle.points(1)), (0, 1));
+}
+
+#[test]
+fn a_run_in_pieces_is_the_same_run() {
+    // vCPU 0 waits, and vCPU 1 computes for thousands of instructions that nobody sees.
+    let run = |piece: u64| {
+        let mut machine = machine_at("tsc-sync", Granularity::Instruction);
+        let mut choose = random(1);
+        loop {
+            let points = (machine.points() + piece).min(40_000);
+            match machine.run(&mut choose, points).unwrap() {
+                Ending::Budget if points < 40_000 => {}
+                ending => return (ending, machine.points(), machine.hash()),
+            }
+        }
+    };
+    assert_eq!(run(777), run(40_000));
 }

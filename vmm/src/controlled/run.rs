@@ -38,8 +38,12 @@ impl ControlledMachine {
         Leash::begin(&mut self.leash)?;
         let mut enabled = Vec::new();
         while self.points < budget && !(to_mark && self.marked) {
+            let before = self.points;
             if let Some(ending) = self.outlast(budget)? {
                 return Ok(Some(ending));
+            }
+            if self.points != before {
+                continue;
             }
             self.list_enabled(&mut enabled);
             if enabled.is_empty() {
