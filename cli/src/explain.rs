@@ -1,6 +1,7 @@
 //! `jitterbug explain`: what went wrong in a finding.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyhow::{Context, Result, bail};
 use experiments::Finding;
@@ -9,6 +10,7 @@ use experiments::cause::{Limits, Question, Report, explain};
 use experiments::finding::image_hash;
 use probes::Symbols;
 use vmm::Host;
+use vmm::interrupts::Interrupts;
 
 use crate::args::{Cli, ExplainArgs, PageArgs};
 use crate::guest::Guest;
@@ -18,6 +20,7 @@ use crate::tell;
 
 /// Explains a finding, and writes down its shortest schedule.
 pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
+    let interrupts = Interrupts::take()?;
     let finding = Finding::read(&args.finding)?;
     let name = args.guest.as_deref().unwrap_or(&finding.machine.guest);
     let guest = Guest::find(name).context("the finding's guest (name another place by --guest)")?;
@@ -32,7 +35,8 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     let host = Host::open(&cli.kvm)?;
     let symbols = guest.symbols(args.symbols.as_deref())?;
     let symbols = symbols.as_deref();
-    let report = of_finding(&host, &guest, symbols, &finding, &args.finding, &args.pages)?;
+    let report =
+        of_finding(&host, &guest, symbols, &finding, &args.finding, &args.pages, &interrupts)?;
     if args.json {
         print_json(&report)?;
     } else {
@@ -49,10 +53,16 @@ pub(crate) fn of_finding(
     finding: &Finding,
     file: &Path,
     pages: &PageArgs,
+    interrupts: &Interrupts,
 ) -> Result<Report> {
     let machine = finding.machine.config(guest.image.clone())?;
     let (limits, seed) = (Limits::default(), finding.search.seed);
-    let question = Question { host, machine: &machine, finding, symbols, limits, seed };
+    let interrupted = AtomicBool::new(false);
+    // A signal is taken once, but every thread has to hear of it.
+    let stop =
+        || interrupted.load(Relaxed) || interrupts.arrived() && !interrupted.swap(true, Relaxed);
+    let question =
+        Question { host, machine: &machine, finding, symbols, stop: &stop, limits, seed };
     let cause = explain(&question).with_context(|| file.display().to_string())?;
     let mut report = Report::new(&question, &cause);
     let shortest = shortest_file(file);

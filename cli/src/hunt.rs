@@ -112,15 +112,18 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     }
     let seconds = start.elapsed().as_secs_f64();
     summarise(&searched, seconds, args.verify, &found);
-    let explanation = if let Some(first) = found.first().filter(|_| args.explain) {
-        let (symbols, pages) = (symbols.as_deref(), &args.pages);
-        Some(explain::of_finding(&host, &guest, symbols, &first.finding, &first.file, pages)?)
-    } else {
-        if args.explain {
-            tell::user("jitterbug: no failure was found: nothing to explain");
+    let explanation = match found.first() {
+        Some(first) if args.explain => {
+            let (finding, file) = (&first.finding, &first.file);
+            let symbols = symbols.as_deref();
+            let pages = &args.pages;
+            Some(explain::of_finding(&host, &guest, symbols, finding, file, pages, &interrupts)?)
         }
-        None
+        _ => None,
     };
+    if args.explain && explanation.is_none() {
+        tell::user("jitterbug: no failure was found: nothing to explain");
+    }
     if let Some(report) = explanation.as_ref().filter(|_| !args.json) {
         explain::show(report)?;
     }

@@ -8,7 +8,7 @@
 //! 3. Each pair is put to the test: with the other order forced and everything else left to chance, 99
 //!    of 100 runs must pass; with all the failing orders forced, 99 of 100 must fail; the order of two
 //!    other accesses must change nothing (`counterfactual.rs`). Forcing the other order of a race and
-//!    looking whether the failure disappears is AITIA's definition of a cause (EuroSys 2023).
+//!    looking whether the failure disappears is AITIA's definition of a cause (`EuroSys` 2023).
 //! 4. The schedule is followed up to each of its steps, and left to chance from there: where the share
 //!    of failures jumps, the failure became inevitable (`curve.rs`; the idea is Antithesis').
 //!
@@ -38,11 +38,12 @@ pub mod trace;
 pub use counterfactual::Share;
 pub use curve::Sample;
 pub use deed::Deed;
-pub use explain::{Cause, CauseError, Question, explain};
+pub use explain::{Apart, Cause, CauseError, Question, explain};
 pub use failure::Failure;
 pub use minimise::Limits;
 pub use naming::{Named, NamedStep};
-pub use proof::{Claim, Condition, Matters, Proof, Race, Scope};
+pub use proof::{Claim, Condition, Proof, Scope};
+pub use races::{Matters, Race};
 pub use report::Report;
 pub use scene::{Opening, Stand};
 pub use switches::Switch;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use guests::{Access, AccessKind, Bug};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::harness::jitterbug;
@@ -14,7 +15,7 @@ use crate::scratch::Folder;
 tests! {
     QuickKvm: the_flagship_is_explained, every_bug_is_explained;
     Kvm: no_fixed_twin_is_explained,
-        what_it_writes_can_be_used, a_trace_is_written, bad_requests_are_refused;
+        what_it_writes_can_be_used, a_trace_is_written, ctrl_c_ends_it, bad_requests_are_refused;
     Nothing: what_is_no_finding_is_refused;
 }
 
@@ -143,7 +144,7 @@ fn what_it_writes_can_be_used() {
     let shortest = file.replace(".finding", "-shortest.finding");
     jitterbug("replay --repeat 3").arg(&shortest).ends_with(0).says(&["reproduced 3 times"]);
     // One order apart, and it passes.
-    let passes = cause["passing_schedule"].as_str().unwrap();
+    let passes = cause["apart"]["passing_schedule"].as_str().unwrap();
     let again = folder.join("again");
     jitterbug("hunt lost-update --schedule").arg(passes).arg("--out").arg(&again).ends_with(0);
     let fails = cause["schedule"]["text"].as_str().unwrap();
@@ -190,4 +191,13 @@ fn what_is_no_finding_is_refused() {
     jitterbug("explain /nonexistent").ends_with(2).says(&["/nonexistent"]);
     let script = Path::new("../probes/scripts/one-good-probe.vp");
     jitterbug("explain").arg(script).ends_with(2).says(&["not a finding"]);
+}
+
+fn ctrl_c_ends_it() {
+    let folder = Folder::new();
+    let file = finding(&folder, "tsc-sync");
+    let running = jitterbug("-v explain").arg(&file).start();
+    running.reports("INFO run ");
+    running.signal(Signal::SIGINT);
+    running.ends_with(2).shows("").says(&["interrupted before anything could be shown"]);
 }

@@ -78,3 +78,7 @@ fn sample(
     let order = Order { failure, rules: &Rules::default(), behind: Some((run, steps)), seed };
     Ok(Sample { steps, share: crew.make(order, 0..runs)? })
 }
+
+#[cfg(test)]
+#[path = "curve_tests.rs"]
+mod tests;

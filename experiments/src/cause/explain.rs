@@ -1,5 +1,6 @@
 //! All of it, one after the other.
 
+use std::io::ErrorKind;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use super::curve::{Sample, curve};
 use super::failure::Failure;
 use super::lab::{Setup, undisturbed};
 use super::minimise::{Limits, minimise};
-use super::pairs::pairs;
+use super::pairs::{Critical, pairs};
 use super::proof::{Proof, prove};
 use super::trace::Step;
 use crate::finding::Finding;
@@ -31,6 +32,8 @@ pub struct Question<'a> {
     pub finding: &'a Finding,
     /// The guest's symbols.
     pub symbols: Option<&'a Symbols>,
+    /// Asked before each run: whether somebody wants it to stop.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
     /// What it may cost.
     pub limits: Limits,
     /// The seed of everything that is left to chance.
@@ -48,6 +51,14 @@ pub enum CauseError {
         /// What it comes to.
         now: String,
     },
+    /// Nothing is seen of what the vCPUs share.
+    #[error(
+        "the run shows no access to anything shared: there is nothing whose order could matter"
+    )]
+    NoAccesses,
+    /// Somebody wanted it to stop.
+    #[error("interrupted before anything could be shown")]
+    Stopped,
     /// The same schedule comes out differently the second time.
     #[error("the guest doesn't repeat itself, so nothing can be shown: {0}")]
     Unrepeatable(Divergence),
@@ -56,7 +67,29 @@ pub enum CauseError {
     Schedule(#[from] ScheduleError),
     /// The machine.
     #[error(transparent)]
-    Machine(#[from] vmm::Error),
+    Machine(vmm::Error),
+}
+
+impl From<vmm::Error> for CauseError {
+    fn from(error: vmm::Error) -> Self {
+        match &error {
+            vmm::Error::System { source, .. } if source.kind() == ErrorKind::Interrupted => {
+                Self::Stopped
+            }
+            _ => Self::Machine(error),
+        }
+    }
+}
+
+/// Two runs, one order apart.
+#[derive(Clone, Debug)]
+pub struct Apart {
+    /// What happens in the one that fails.
+    pub fails: Vec<Step>,
+    /// What happens in the one that passes.
+    pub passes: Vec<Step>,
+    /// The schedule of the one that passes, from the first instruction.
+    pub schedule: Schedule,
 }
 
 /// What came of it.
@@ -78,9 +111,8 @@ pub struct Cause {
     pub proof: Proof,
     /// The share of failures along the schedule.
     pub curve: Vec<Sample>,
-    /// A run that differs from a failing one by the first pair's order alone, and passes: its
-    /// schedule from the first instruction, and its steps.
-    pub passes: Option<(Schedule, Vec<Step>)>,
+    /// Two runs that differ by the first pair's order alone.
+    pub apart: Option<Apart>,
     /// Runs to find the schedule and the pairs.
     pub search_runs: u64,
     /// Runs for the figures.
@@ -106,13 +138,14 @@ pub fn explain(question: &Question) -> Result<Cause, CauseError> {
         schedule: finding.schedule()?,
         points: finding.run.points,
         hang_budget: finding.run.hang_budget,
+        stop: question.stop,
     };
     thread::scope(|scope| work(&mut Crew::new(scope, setup)?, question))
 }
 
 fn work(crew: &mut Crew, question: &Question) -> Result<Cause, CauseError> {
     let begin = Instant::now();
-    let Question { host, machine: config, finding, symbols, limits, seed } = *question;
+    let Question { host, machine: config, finding, symbols, limits, seed, .. } = *question;
     let lab = &mut crew.lab;
     let before = lab.before().schedule.points() as usize;
     let choices: Vec<_> = finding.schedule()?.choices().skip(before).collect();
@@ -121,6 +154,9 @@ fn work(crew: &mut Crew, question: &Question) -> Result<Cause, CauseError> {
         let (recorded, now) = (finding.verdict.clone(), found.ending.to_string());
         return Err(CauseError::NotReproduced { recorded, now });
     };
+    if !found.steps.iter().any(|step| step.access.is_some()) {
+        return Err(CauseError::NoAccesses);
+    }
     let minimal = minimise(lab, &failure, found, &limits)?;
     tracing::info!("{} runs: the shortest schedule, {:?}", lab.runs, begin.elapsed());
     let critical = pairs(lab, &failure, &minimal.run)?;
@@ -134,10 +170,15 @@ fn work(crew: &mut Crew, question: &Question) -> Result<Cause, CauseError> {
     if let Replay::Diverged(divergence) = replayed {
         return Err(CauseError::Unrepeatable(divergence));
     }
-    let passes = critical.first().map(|pair| {
+    let claimed = |pair: &&Critical| {
+        let claim = proof.claims.first();
+        claim.is_some_and(|it| it.first.is_like(&pair.first) && it.second.is_like(&pair.second))
+    };
+    let apart = critical.iter().find(claimed).map(|pair| {
         let mut schedule = crew.lab.before().schedule.clone();
         pair.passes.steps.iter().for_each(|step| schedule.push(step.choice));
-        (schedule, pair.passes.steps.clone())
+        let (fails, passes) = (pair.fails.steps.clone(), pair.passes.steps.clone());
+        Apart { fails, passes, schedule }
     });
     Ok(Cause {
         failure,
@@ -148,7 +189,7 @@ fn work(crew: &mut Crew, question: &Question) -> Result<Cause, CauseError> {
         excluded: minimal.excluded,
         proof,
         curve,
-        passes,
+        apart,
         search_runs,
         proof_runs: crew.runs() - search_runs,
         time: begin.elapsed(),

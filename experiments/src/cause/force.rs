@@ -150,3 +150,7 @@ impl Decide for Forcing<'_> {
         choice
     }
 }
+
+#[cfg(test)]
+#[path = "force_tests.rs"]
+mod tests;

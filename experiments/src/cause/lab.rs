@@ -113,6 +113,8 @@ pub(super) struct Setup<'a> {
     /// How many points it has.
     pub(super) points: u64,
     pub(super) hang_budget: u64,
+    /// Asked before each run: somebody wants it to stop.
+    pub(super) stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Setup<'_> {
@@ -195,6 +197,9 @@ impl<'a> Lab<'a> {
     /// Runs: first `prefix`, then as `decide` says. A choice of the prefix that is not possible ends
     /// it.
     pub(super) fn run(&mut self, prefix: &[Choice], decide: &mut dyn Decide) -> vmm::Result<Run> {
+        if (self.setup.stop)() {
+            return Err(stopped());
+        }
         self.runs += 1;
         let common = prefix.iter().zip(&self.trunk.steps).take_while(|(a, b)| **a == b.choice);
         let common = common.count();
@@ -315,6 +320,12 @@ impl<'a> Lab<'a> {
         self.trunk = Trunk { steps: run.steps.clone(), places };
         Ok(())
     }
+}
+
+/// The end of a run that nobody wants any more.
+fn stopped() -> vmm::Error {
+    let source = std::io::ErrorKind::Interrupted.into();
+    vmm::Error::System { what: "the explanation was interrupted", source }
 }
 
 /// A snapshot. `None` where a vCPU stands in the middle of something: it is no place for one.

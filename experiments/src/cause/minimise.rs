@@ -46,8 +46,10 @@ const WINDOWS: [usize; 4] = [0, 8, 32, usize::MAX];
 /// Runs for a schedule with fewer preemptions, once there is one that fails: as many as that took,
 /// or so many.
 const FEWER: u64 = 50;
-/// Steps between two snapshots on the way.
+/// Steps between two snapshots on the way, at least.
 const EVERY: usize = 4;
+/// The most snapshots on the way.
+const SNAPSHOTS: usize = 256;
 
 /// What came of it.
 pub(super) struct Minimal {
@@ -101,7 +103,7 @@ pub(super) fn minimise(
                 excluded = (!search.is_over(lab)).then_some(level);
                 break;
             }
-            Some(_) | None if search.is_over(lab) => break,
+            _ if search.is_over(lab) => break,
             _ => {}
         }
     }
@@ -187,7 +189,7 @@ impl Search<'_> {
                     return Ok(());
                 }
                 if !planted {
-                    lab.plant(&node.run, from, to, EVERY)?;
+                    lab.plant(&node.run, from, to, EVERY.max((to - from) / SNAPSHOTS))?;
                     planted = true;
                 }
                 let mut prefix = choices[..at].to_vec();

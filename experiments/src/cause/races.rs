@@ -1,6 +1,6 @@
 //! Accesses that nothing orders.
 //!
-//! Happens-before with vector clocks, as in Djit+ and FastTrack (PLDI 2009), on the steps of one run.
+//! Happens-before with vector clocks, as in Djit+ and `FastTrack` (PLDI 2009), on the steps of one run.
 //! What orders vCPUs:
 //! * a locked instruction, and every access to a place that some locked instruction of the run
 //!   touches: a plain store there gives a lock back, a plain load looks whether it is free;
@@ -13,11 +13,52 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use vmm::controlled::Choice;
 
+use super::counterfactual::Share;
 use super::deed::{Deed, deed};
 use super::lab::Run;
 use super::trace::{Access, Kind, Step, Target};
+
+/// Two accesses that nothing orders.
+#[derive(Clone, Debug)]
+pub struct Race {
+    /// What came first.
+    pub first: Deed,
+    /// What came later.
+    pub second: Deed,
+    /// Runs with the other order, and with the failing orders that are not about the same; all of
+    /// them unforced if one waits for the other.
+    pub turned: Share,
+}
+
+/// Whether the order of two accesses matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Matters {
+    /// Turned round, hardly a run fails.
+    Harmful,
+    /// Turned round, some runs fail.
+    Sometimes,
+    /// Turned round, it fails as well.
+    NoDifference,
+    /// It can't be turned round: one waits for the other.
+    Wait,
+}
+
+impl Race {
+    /// Whether their order matters.
+    pub fn matters(&self) -> Matters {
+        let Share { runs, failed, unforced, .. } = self.turned;
+        match runs - unforced {
+            0 => Matters::Wait,
+            kept if failed * 5 <= kept => Matters::Harmful,
+            kept if failed * 10 >= kept * 9 => Matters::NoDifference,
+            _ => Matters::Sometimes,
+        }
+    }
+}
 
 /// A vector clock: for each vCPU, how much of it is known to have happened.
 type Clock = Vec<u64>;

@@ -18,6 +18,7 @@ use super::naming::{Named, NamedStep, Naming};
 use super::proof::{Condition, Scope};
 pub use source::Source;
 
+use super::trace::Step;
 use super::{Claim, Deed, Matters, Share};
 use crate::finding::Machine;
 use crate::waits::{Names, Row};
@@ -62,16 +63,25 @@ pub struct Report {
     pub jump: Option<Jump>,
     /// What happens in it.
     pub steps: Vec<NamedStep>,
-    /// What happens in a run that differs by one pair's order, and passes.
-    pub passes: Vec<NamedStep>,
-    /// Its schedule.
-    pub passing_schedule: Option<String>,
+    /// Two runs that differ by one pair's order.
+    pub apart: Option<Sides>,
     /// How to have both again.
     pub commands: Vec<Command>,
     /// Source lines, where they were found.
     pub source: Source,
     /// What it has cost.
     pub cost: Cost,
+}
+
+/// Two runs that differ by the order of the first pair alone.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sides {
+    /// What happens in the one that fails.
+    pub fails: Vec<NamedStep>,
+    /// What happens in the one that passes.
+    pub passes: Vec<NamedStep>,
+    /// The schedule of the one that passes.
+    pub passing_schedule: String,
 }
 
 /// A command to type.
@@ -210,7 +220,7 @@ impl Report {
         let proof = &cause.proof;
         let pairs: Vec<Pair> = proof.claims.iter().map(pair).collect();
         let condition = |condition: &Condition| match condition {
-            Condition::Pair(pair) => story::order(&named(&pair.0), &named(&pair.1)),
+            Condition::Pair(first, second) => story::order(&named(first), &named(second)),
             Condition::Interrupt(vcpu, stand) => {
                 format!("vCPU {vcpu} takes its interrupt at {}", naming.stand(*stand))
             }
@@ -267,12 +277,14 @@ impl Report {
             curve,
             jump,
             steps,
-            passes: cause
-                .passes
-                .iter()
-                .flat_map(|(_, steps)| steps.iter().map(|step| naming.step(step)))
-                .collect(),
-            passing_schedule: cause.passes.as_ref().map(|(schedule, _)| schedule.to_string()),
+            apart: cause.apart.as_ref().map(|apart| {
+                let name = |steps: &[Step]| steps.iter().map(|step| naming.step(step)).collect();
+                Sides {
+                    fails: name(&apart.fails),
+                    passes: name(&apart.passes),
+                    passing_schedule: apart.schedule.to_string(),
+                }
+            }),
             commands: Vec::new(),
             source: Source::new(),
             cost: Cost {
@@ -290,7 +302,7 @@ impl Report {
             self.commands.push(Command { what: what.into(), command });
         };
         add("The failure, exactly", format!("jitterbug replay {failing}"));
-        if let Some(schedule) = &self.passing_schedule {
+        if let Some(Sides { passing_schedule: schedule, .. }) = &self.apart {
             add(
                 "One order apart, and it passes",
                 format!("jitterbug hunt {machine} --schedule '{schedule}'"),

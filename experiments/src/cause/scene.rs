@@ -116,3 +116,7 @@ impl Scene {
 fn is_enabled(point: &Point, vcpu: u32) -> bool {
     point.enabled.iter().any(|choice| choice.vcpu() == vcpu)
 }
+
+#[cfg(test)]
+#[path = "scene_tests.rs"]
+mod tests;

@@ -49,3 +49,7 @@ fn escape(text: &str) -> String {
 fn data(json: &str) -> String {
     json.replace('<', "\\u003c")
 }
+
+#[cfg(test)]
+#[path = "html_tests.rs"]
+mod tests;

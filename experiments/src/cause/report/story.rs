@@ -113,3 +113,7 @@ pub(super) fn stretch(steps: &[NamedStep], from: usize, to: usize) -> String {
         [first, .., last] => format!("{first} … {last}"),
     }
 }
+
+#[cfg(test)]
+#[path = "story_tests.rs"]
+mod tests;

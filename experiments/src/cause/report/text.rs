@@ -236,3 +236,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     }
     lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
+
+#[cfg(test)]
+#[path = "text_tests.rs"]
+mod tests;

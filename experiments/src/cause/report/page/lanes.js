@@ -20,6 +20,9 @@ const columns = (() => {
 const LEFT = 74, TOP = 34, ROW = 54, CURVE = 84;
 let width = 0;
 
+// Columns that fill the window; but marks must stay apart.
+const fitting = () => Math.max(20, (at("scroll").clientWidth - LEFT - 30) / Math.max(1, columns.length));
+
 function glyph(step, x, y, size = 6) {
   const color = lane(step.vcpu);
   const kind = step.access ? step.access.kind : "none";
@@ -65,9 +68,7 @@ function lanes() {
   // vCPUs that never run share one line at the bottom.
   const active = [...new Set(report.steps.map((step) => step.vcpu))].sort((a, b) => a - b);
   const idle = cpus - active.length;
-  const room = at("scroll").clientWidth - LEFT - 30;
-  const fit = Math.max(13, room / Math.max(1, columns.length));
-  if (!width) width = fit;
+  if (!width) width = fitting();
   const x = (column) => LEFT + 14 + (column + 0.5) * width;
   const y = (vcpu) => TOP + active.indexOf(vcpu) * ROW + ROW / 2;
   const bottom = TOP + active.length * ROW + (idle ? 22 : 0);
@@ -221,7 +222,7 @@ function zoom(factor, around) {
   const before = width;
   const middle = around === undefined ? box.clientWidth / 2 : around;
   const position = (box.scrollLeft + middle - LEFT) / before;
-  width = Math.min(160, Math.max(6, factor ? before * factor : (box.clientWidth - LEFT - 30) / columns.length));
+  width = Math.min(160, Math.max(6, factor ? before * factor : fitting()));
   lanes();
   box.scrollLeft = position * width + LEFT - middle;
 }

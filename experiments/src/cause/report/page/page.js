@@ -97,9 +97,9 @@ function unordered() {
 
 // The two runs that differ by one order, from a little before they part.
 function sides() {
-  const [fails, passes] = [report.steps, report.passes];
-  at("sides-section").hidden = !passes.length;
-  if (!passes.length) return;
+  at("sides-section").hidden = !report.apart;
+  if (!report.apart) return;
+  const { fails, passes } = report.apart;
   const same = (a, b) => a && b && a.vcpu === b.vcpu && a.interrupt === b.interrupt &&
     (a.access ? a.access.function === b.access?.function && a.access.offset === b.access?.offset : !b.access);
   let part = 0;

@@ -1,0 +1,257 @@
+//! The runs that put pairs to the test.
+
+use std::ops::Range;
+
+use vmm::controlled::Choice;
+
+use super::{Claim, Condition, Scope};
+use crate::cause::counterfactual::{Share, common, passing, region};
+use crate::cause::crew::{self, Crew};
+use crate::cause::deed::{Deed, conflicts};
+use crate::cause::failure::Failure;
+use crate::cause::force::{Order, Region, Rules};
+use crate::cause::lab::Run;
+use crate::cause::pairs::Critical;
+use crate::cause::races::{Race, unordered};
+
+/// Most of what doesn't pass, or doesn't fail, shows in so many runs.
+const FEW: u32 = 12;
+/// The most orders that are tried one by one.
+const MOST: usize = 24;
+/// The most pairs that are tried as unrelated.
+const OTHERS: usize = 4;
+
+/// What all runs have in common.
+pub(super) struct Trials<'a, 'b> {
+    pub(super) crew: &'a mut Crew<'b>,
+    pub(super) failure: &'a Failure,
+    pub(super) runs: u32,
+    pub(super) seed: u64,
+}
+
+impl Trials<'_, '_> {
+    pub(super) fn all(&mut self, rules: &Rules) -> vmm::Result<Share> {
+        self.make(rules, None, 0..self.runs)
+    }
+
+    fn make(
+        &mut self,
+        rules: &Rules,
+        behind: Option<(&Run, usize)>,
+        numbers: Range<u32>,
+    ) -> vmm::Result<Share> {
+        let (failure, seed) = (self.failure, self.seed);
+        self.crew.make(crew::Order { failure, rules, behind, seed }, numbers)
+    }
+
+    /// All runs with these rules if they pass; a few of them if not.
+    fn that_pass(
+        &mut self,
+        rules: &Rules,
+        behind: Option<(&Run, usize)>,
+    ) -> vmm::Result<Option<Share>> {
+        let few = FEW.min(self.runs);
+        let mut share = self.make(rules, behind, 0..few)?;
+        if share.failed + share.otherwise <= 1 {
+            share = share.and(self.make(rules, behind, few..self.runs)?);
+        }
+        // Where the order is hardly ever kept, nothing is seen of it.
+        let kept = share.unforced * 2 <= share.runs;
+        Ok((kept && share.runs == self.runs && share.passes()).then_some(share))
+    }
+
+    /// Turns a pair's order round. `None` if it doesn't always pass then.
+    pub(super) fn reversed(
+        &mut self,
+        pair: &Critical,
+        all: &[Critical],
+    ) -> vmm::Result<Option<(Share, Scope)>> {
+        let orders = passing(pair);
+        if orders.is_empty() {
+            return Ok(None);
+        }
+        let regions: Vec<Region> = all
+            .iter()
+            .flat_map(|other| [region(pair, other), region(other, pair)])
+            .flatten()
+            .collect();
+        let local = (&pair.fails, common(pair));
+        let ways = [
+            (Rules::from(orders.clone()), None, Scope::Everything),
+            (Rules { orders: Vec::new(), regions }, None, Scope::Region),
+            (Rules::from(orders), Some(local), Scope::FromThere),
+        ];
+        for (rules, behind, scope) in ways {
+            if rules.orders.is_empty() && rules.regions.is_empty() {
+                continue;
+            }
+            if let Some(share) = self.that_pass(&rules, behind)? {
+                return Ok(Some((share, scope)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Turns an order round among all others, except those that go with it: of the same two vCPUs at
+    /// the same place. `None` if they can't be kept then.
+    pub(super) fn among(
+        &mut self,
+        turned: &[Order],
+        number: usize,
+        needed: &[Condition],
+    ) -> vmm::Result<Option<Share>> {
+        let others = needed.iter().enumerate();
+        let others =
+            others.filter(|(other, order)| *other != number && !needed[number].goes_with(order));
+        let rules: Vec<_> =
+            turned.iter().copied().chain(others.map(|(_, order)| order.order())).collect();
+        let share = self.all(&rules.into())?;
+        Ok((share.unforced < share.runs).then_some(share))
+    }
+
+    /// Puts an order that was added to the same test.
+    pub(super) fn condition(
+        &mut self,
+        number: usize,
+        needed: &[Condition],
+        rare: bool,
+    ) -> vmm::Result<Option<Claim>> {
+        let Condition::Pair(first, second) = &needed[number] else { return Ok(None) };
+        let turned = vec![Order::of(second, first)];
+        let Some(share) = self.that_pass(&turned.clone().into(), None)? else { return Ok(None) };
+        let among = if rare { self.among(&turned, number, needed)? } else { None };
+        Ok(among.map_or(!rare, Share::passes).then(|| Claim {
+            first: Deed::clone(first),
+            second: Deed::clone(second),
+            meets: None,
+            reversed: (share, Scope::Everything),
+            among,
+            encloses: None,
+        }))
+    }
+
+    /// Adds what else it takes to fail.
+    pub(super) fn complete(
+        &mut self,
+        minimal: &Run,
+        needed: &mut Vec<Condition>,
+    ) -> vmm::Result<()> {
+        if needed.is_empty() || self.fails(&orders(needed))? {
+            return Ok(());
+        }
+        let claimed = needed.len();
+        let (near, far): (Vec<_>, Vec<_>) =
+            conflicts(minimal).into_iter().partition(|(first, _)| is_involved(first, needed));
+        let interrupts = minimal.steps.iter().filter_map(|step| match step.choice {
+            Choice::Interrupt(vcpu) => Some(Condition::Interrupt(vcpu, step.stand)),
+            Choice::Step(_) => None,
+        });
+        let pair = |(first, second): (Deed, Deed)| Condition::pair(&first, &second);
+        let mut all = needed.clone();
+        all.extend(near.into_iter().map(pair).chain(interrupts));
+        if !self.fails(&orders(&all))? {
+            all.extend(far.into_iter().map(pair));
+            if !self.fails(&orders(&all))? {
+                return Ok(());
+            }
+        }
+        let mut group = (all.len() - claimed).div_ceil(2);
+        while group > 0 {
+            let mut from = claimed;
+            while from < all.len() {
+                let mut fewer = all.clone();
+                fewer.drain(from..(from + group).min(all.len()));
+                if self.fails(&orders(&fewer))? {
+                    all = fewer;
+                } else {
+                    from += group;
+                }
+            }
+            group = if group == 1 || all.len() > MOST { 0 } else { group.div_ceil(2) };
+        }
+        *needed = all;
+        Ok(())
+    }
+
+    /// Whether 99 of 100 runs with these orders fail. A few at a time, as most sets of orders that don't
+    /// show it soon.
+    fn fails(&mut self, orders: &[Order]) -> vmm::Result<bool> {
+        let rules = orders.to_vec().into();
+        let mut all = Share::default();
+        while all.runs < self.runs {
+            let to = (all.runs + FEW).min(self.runs);
+            all = all.and(self.make(&rules, None, all.runs..to)?);
+            if (all.runs - all.failed) * 100 > self.runs {
+                return Ok(false);
+            }
+        }
+        Ok(all.fails())
+    }
+
+    /// Turns the order of what nothing orders round.
+    pub(super) fn races(
+        &mut self,
+        minimal: &Run,
+        needed: &[Condition],
+        claims: &[Claim],
+        vcpus: u32,
+    ) -> vmm::Result<Vec<Race>> {
+        let mut races = Vec::new();
+        for (first, second) in unordered(minimal, vcpus).into_iter().take(MOST) {
+            let pair = Condition::pair(&first, &second);
+            let others = needed.iter().filter(|order| !pair.goes_with(order));
+            let mut rules: Vec<_> = others.map(Condition::order).collect();
+            rules.push(Order::of(&second, &first));
+            let claimed = claims.iter().find(|claim| claim.is_about(&first, &second));
+            let turned = match claimed {
+                Some(claim) => claim.reversed.0,
+                None => self.make(&rules.into(), None, 0..FEW.min(self.runs))?,
+            };
+            races.push(Race { first, second, turned });
+        }
+        races.sort_by_key(Race::matters);
+        Ok(races)
+    }
+
+    /// Turns the order of two other accesses round.
+    pub(super) fn unrelated(
+        &mut self,
+        minimal: &Run,
+        needed: &[Condition],
+    ) -> vmm::Result<Option<(Deed, Deed, Share, Share)>> {
+        let orders = orders(needed);
+        let all = conflicts(minimal).into_iter();
+        let others = all.filter(|(first, second)| {
+            let order = Order::of(first, second);
+            let used = orders.iter().any(|other| {
+                [other.first, other.then].iter().any(|e| *e == order.first || *e == order.then)
+            });
+            first.vcpu != second.vcpu && !is_involved(first, needed) && !used
+        });
+        for (first, second) in others.take(OTHERS) {
+            let mut with = |order: Order| {
+                let rules: Vec<_> = orders.iter().copied().chain([order]).collect();
+                self.all(&rules.into())
+            };
+            let turned = with(Order::of(&second, &first))?;
+            // Many orders can't be turned round alone: what follows from another is one.
+            if turned.unforced == 0 && turned.fails() {
+                let as_it_was = with(Order::of(&first, &second))?;
+                return Ok(Some((first, second, as_it_was, turned)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+pub(super) fn orders(needed: &[Condition]) -> Vec<Order> {
+    needed.iter().map(Condition::order).collect()
+}
+
+/// Whether these orders are about the same place.
+fn is_involved(deed: &Deed, needed: &[Condition]) -> bool {
+    needed.iter().any(|order| match order {
+        Condition::Pair(first, _) => first.access.target == deed.access.target,
+        Condition::Interrupt(..) => false,
+    })
+}
