@@ -13,9 +13,9 @@ use crate::harness::jitterbug;
 use crate::scratch::Folder;
 
 tests! {
-    QuickKvm: the_flagship_is_explained, every_bug_is_explained;
-    Kvm: no_fixed_twin_is_explained,
-        what_it_writes_can_be_used, a_trace_is_written, ctrl_c_ends_it, bad_requests_are_refused;
+    QuickKvm: the_flagship_is_explained, every_bug_is_explained, no_fixed_twin_is_explained,
+        what_it_writes_can_be_used, a_trace_is_written, ctrl_c_ends_it;
+    Kvm: bad_requests_are_refused;
     Nothing: what_is_no_finding_is_refused;
 }
 

@@ -12,7 +12,7 @@ use crate::scratch::Folder;
 
 tests! {
     KvmAndChromium: the_page_shows_it_all, the_page_fits_two_widths;
-    Kvm: the_page_needs_nothing_else;
+    QuickKvm: the_page_needs_nothing_else;
 }
 
 /// A guest's page, and the source of the guests beside it.

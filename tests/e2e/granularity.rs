@@ -13,10 +13,10 @@ use crate::image;
 use crate::scratch::Folder;
 
 tests! {
-    Kvm: a_bug_in_private_memory_is_found, the_time_is_a_function_of_the_schedule,
-        an_image_without_sections_is_stepped;
+    Kvm: an_image_without_sections_is_stepped;
     KvmAndCompiler: misuse_of_a_watched_page_is_named;
-    QuickKvm: every_step_comes_out_the_same_twice;
+    QuickKvm: a_bug_in_private_memory_is_found, the_time_is_a_function_of_the_schedule,
+        every_step_comes_out_the_same_twice;
     Nothing: a_bad_granularity_is_refused;
 }
 
