@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use anyhow::{Context, Result, bail};
 use experiments::Finding;
 use experiments::cause::report::Command;
-use experiments::cause::{Limits, Question, Report, explain};
+use experiments::cause::{CauseError, Limits, Question, Report, explain};
 use experiments::finding::image_hash;
 use probes::Symbols;
 use vmm::Host;
@@ -63,7 +63,11 @@ pub(crate) fn of_finding(
         || interrupted.load(Relaxed) || interrupts.arrived() && !interrupted.swap(true, Relaxed);
     let question =
         Question { host, machine: &machine, finding, symbols, stop: &stop, limits, seed };
-    let cause = explain(&question).with_context(|| file.display().to_string())?;
+    let cause = explain(&question).map_err(|error| match error {
+        // Whose fault it is shows in the error itself.
+        CauseError::Machine(error) => anyhow::Error::new(error),
+        other => anyhow::Error::new(other).context(file.display().to_string()),
+    })?;
     let mut report = Report::new(&question, &cause);
     let shortest = shortest_file(file);
     cause.finding.write(&shortest)?;
