@@ -23,7 +23,7 @@ struct Picture {
 impl ControlledMachine {
     /// True if the machine can never do anything else. If not, some vCPU is ready again.
     pub(super) fn prove_hang(&mut self) -> Result<bool> {
-        self.take_dirty()?;
+        self.take_dirty(|_| ())?;
         let Some(first) = self.round()? else { return Ok(false) };
         let Some(second) = self.round()? else { return Ok(false) };
         if first == second {
@@ -48,7 +48,9 @@ impl ControlledMachine {
         for seat in &mut self.seats {
             picture.registers.push((seat.cpu.registers()?, seat.cpu.system_registers()?));
         }
-        for address in self.take_dirty()? {
+        let mut written = Vec::new();
+        self.take_dirty(|address| written.push(address))?;
+        for address in written {
             let mut page = vec![0; PAGE_SIZE as usize];
             self.memory.read(address, &mut page)?;
             picture.pages.insert(address, page);

@@ -21,6 +21,7 @@ use crate::boot::elf::{self, Image};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
+use crate::kvm::slots::DirtyLog;
 use crate::kvm::{CpuState, Hidden, Host, Vm};
 use crate::registers::SystemRegisters;
 use crate::snapshot::{Pages, changes_hidden_state, page_tables};
@@ -86,6 +87,7 @@ pub(super) struct Tracking {
     base: Pages,
     /// The pages written since.
     dirty: BTreeSet<u64>,
+    log: DirtyLog,
 }
 
 impl Tracking {
@@ -99,6 +101,7 @@ impl Tracking {
             restored: 0,
             base: Pages::default(),
             dirty: BTreeSet::new(),
+            log: DirtyLog::default(),
         })
     }
 }
@@ -116,7 +119,7 @@ impl ControlledMachine {
             page_tables(&saved.system, &self.memory, &mut tables);
             seats.push(saved);
         }
-        self.take_dirty()?;
+        self.take_dirty(|_| ())?;
         let tracking = &mut self.tracking;
         tracking.base = tracking.base.with(&tracking.dirty, &self.memory)?;
         tracking.dirty.clear();
@@ -178,7 +181,7 @@ impl ControlledMachine {
 
     /// `moved`: a vCPU has other page tables than in the snapshot.
     fn restore_memory(&mut self, snapshot: &Snapshot, moved: bool) -> Result<()> {
-        self.take_dirty()?;
+        self.take_dirty(|_| ())?;
         let mut pages = std::mem::take(&mut self.tracking.dirty);
         self.tracking.base.differences(&snapshot.pages, &mut pages);
         for address in &pages {
@@ -193,13 +196,17 @@ impl ControlledMachine {
         Ok(())
     }
 
-    /// The pages written since this was last asked, which also become part of what the next
-    /// snapshot or the way back to one looks at.
-    pub(super) fn take_dirty(&mut self) -> Result<Vec<u64>> {
-        let mut pages = self.vm.take_dirty_pages()?;
-        self.memory.take_written(|page| pages.push(page));
-        self.tracking.dirty.extend(&pages);
-        Ok(pages)
+    /// Calls `page` with each page written since this was last asked. They also become part of what
+    /// the next snapshot or the way back to one looks at.
+    pub(super) fn take_dirty(&mut self, mut page: impl FnMut(u64)) -> Result<()> {
+        let Tracking { log, dirty, .. } = &mut self.tracking;
+        let mut note = |address| {
+            dirty.insert(address);
+            page(address);
+        };
+        self.vm.take_dirty_pages(log, &mut note)?;
+        self.memory.take_written(note);
+        Ok(())
     }
 
     fn save_seat(&mut self, vcpu: usize) -> Result<SavedSeat> {
