@@ -25,7 +25,7 @@ pub(super) enum Signal {
 }
 
 /// LAPICs, IOAPIC, PIT, RTC and the clock.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Platform {
     pub(super) lapics: Vec<Lapic>,
     ioapic: IoApic,
@@ -33,6 +33,23 @@ pub(super) struct Platform {
     rtc: Rtc,
     /// Virtual nanoseconds.
     now: u64,
+}
+
+impl Clone for Platform {
+    fn clone(&self) -> Self {
+        let Self { lapics, ioapic, pit, rtc, now } = self;
+        let (lapics, ioapic, pit, rtc) = (lapics.clone(), ioapic.clone(), pit.clone(), rtc.clone());
+        Self { lapics, ioapic, pit, rtc, now: *now }
+    }
+
+    /// Takes no new memory: it is done at every reset.
+    fn clone_from(&mut self, source: &Self) {
+        self.lapics.clone_from(&source.lapics);
+        self.ioapic.clone_from(&source.ioapic);
+        self.pit.clone_from(&source.pit);
+        self.rtc.clone_from(&source.rtc);
+        self.now = source.now;
+    }
 }
 
 impl Platform {
