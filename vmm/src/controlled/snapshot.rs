@@ -21,8 +21,7 @@ use crate::boot::elf::{self, Image};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
-use crate::kvm::slots::DirtyLog;
-use crate::kvm::{CpuState, Hidden, Host, Vm};
+use crate::kvm::{CpuState, DirtyLog, Hidden, Host, Vm};
 use crate::registers::SystemRegisters;
 use crate::snapshot::{Pages, changes_hidden_state, page_tables};
 

@@ -7,10 +7,12 @@
 //! * [`kick`]: getting a vCPU out of the guest from another thread, or at a given time;
 //! * [`debug`]: single steps, breakpoints, watchpoints;
 //! * [`slots`]: more memory slots, read-only ones, dirty logs;
+//! * `dirty`: which pages a guest has stored to, for snapshots;
 //! * `inject`, `msr_exits`, `save`: more calls on a vCPU: interrupts, exits at MSR accesses, saving
 //!   and restoring.
 
 pub mod debug;
+mod dirty;
 pub mod host;
 mod inject;
 pub mod kick;
@@ -21,6 +23,7 @@ pub mod state;
 pub mod vcpu;
 pub mod vm;
 
+pub(crate) use dirty::DirtyLog;
 pub use host::Host;
 pub(crate) use save::{CpuState, Hidden};
 pub use vcpu::KvmCpu;

@@ -1,15 +1,9 @@
 //! Memory slots beside those that a [`Vm`] maps at its birth.
 
-use kvm_bindings::{
-    KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, KVMIO, kvm_dirty_log, kvm_dirty_log__bindgen_ty_1,
-    kvm_userspace_memory_region,
-};
-use vmm_sys_util::ioctl::ioctl_with_ref;
-use vmm_sys_util::ioctl_iow_nr;
+use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_userspace_memory_region};
 
 use super::{Vm, failed};
 use crate::error::{Error, Result};
-use crate::memory::PAGE_SIZE;
 
 /// A piece of a machine's RAM shown at one more guest-physical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +30,6 @@ pub enum Stores {
     /// Exits as for MMIO: the slot is read-only.
     Exit,
 }
-
-/// Room for a slot's dirty log. Asked for at every reset, it is not made anew each time.
-#[derive(Debug, Default)]
-pub struct DirtyLog(Vec<u64>);
-
-ioctl_iow_nr!(KVM_GET_DIRTY_LOG, KVMIO, 0x42, kvm_dirty_log);
 
 impl Vm {
     /// Adds a slot.
@@ -82,39 +70,6 @@ impl Vm {
     pub fn log_stores(&self) -> Result<()> {
         for (slot, region) in (0..).zip(self.slots()) {
             self.map(slot, *region, KVM_MEM_LOG_DIRTY_PAGES)?;
-        }
-        Ok(())
-    }
-
-    /// Calls `page` with each page of the RAM's own slots that the guest has stored to since the last
-    /// call, in ascending order. [`Self::log_stores`] comes first.
-    pub fn take_dirty_pages(&self, log: &mut DirtyLog, mut page: impl FnMut(u64)) -> Result<()> {
-        for (slot, region) in (0..).zip(self.slots()) {
-            let words = (region.size / PAGE_SIZE).div_ceil(64) as usize;
-            if log.0.len() < words {
-                log.0.resize(words, 0);
-            }
-            let request = kvm_dirty_log {
-                slot,
-                padding1: 0,
-                __bindgen_anon_1: kvm_dirty_log__bindgen_ty_1 {
-                    dirty_bitmap: log.0.as_mut_ptr().cast(),
-                },
-            };
-            // SAFETY: KVM writes a bit for each of the slot's pages, in whole words, to the log, which
-            // is at least as long.
-            let done = unsafe { ioctl_with_ref(self.fd(), KVM_GET_DIRTY_LOG(), &request) };
-            if done != 0 {
-                return Err(failed("KVM_GET_DIRTY_LOG")(kvm_ioctls::Error::last()));
-            }
-            for (word, bits) in (0..).zip(&log.0[..words]) {
-                let mut bits = *bits;
-                while bits != 0 {
-                    let number = word * 64 + u64::from(bits.trailing_zeros());
-                    page(region.start + number * PAGE_SIZE);
-                    bits &= bits - 1;
-                }
-            }
         }
         Ok(())
     }
