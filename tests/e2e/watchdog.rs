@@ -15,10 +15,11 @@ tests! {
         a_guest_that_spins_by_design_is_one_if_asked, a_sign_of_life_is_enough, it_can_be_off;
 }
 
-/// The hang of `tsc-sync`, as JSON.
+/// The hang of `tsc-sync`, as JSON. The patience is for slow hosts: where each CPUID takes 4 ms, the
+/// guest's search for Xen by 256 of them stands still for a second.
 fn it_says_what_each_vcpu_waits_for() {
-    let run = jitterbug("run tsc-sync --jitter boot --until-failure --watchdog 1s --json")
-        .within(90)
+    let run = jitterbug("run tsc-sync --jitter boot --until-failure --watchdog 5s --json")
+        .within(120)
         .ends_with(1);
     let report = run.json();
     let hang = report["runs"].as_array().and_then(|runs| runs.last()).expect("a run");
