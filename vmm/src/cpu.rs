@@ -3,6 +3,7 @@
 
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
+use crate::kvm::debug::GuestDebug;
 use crate::registers::{Activity, DebugRegisters, Registers, SystemRegisters};
 
 /// A virtual processor.
@@ -30,4 +31,30 @@ pub trait Cpu {
 
     /// Whether it runs, sleeps, or has never been started.
     fn activity(&mut self) -> Result<Activity>;
+}
+
+/// What a driver needs besides where hooks look at single instructions.
+pub trait Debuggable: Cpu {
+    /// Replaces what the host wants to see; the default is nothing.
+    fn set_debug(&mut self, debug: &GuestDebug) -> Result<()>;
+
+    /// Finishes the access that the latest exit announced, as [`run`](Cpu::run) does, and doesn't
+    /// run on: RIP is then where the vCPU goes on. `Some` if something is to be told before: the
+    /// instruction's next access, a step that ends with this one, or a kick. `None` also if there
+    /// is nothing to finish.
+    fn finish_access(&mut self, entry: Entry) -> Result<Option<Exit>>;
+
+    /// Executes the HLT at RIP: the vCPU sleeps behind it. For machines with an in-kernel irqchip,
+    /// which wakes it.
+    fn halt(&mut self) -> Result<()>;
+
+    /// Executes the STI at RIP, in ring 0. Interrupts still wait for the instruction behind it.
+    fn enable_interrupts(&mut self) -> Result<()>;
+
+    /// Does the MSR read that the latest exit announced; the guest gets a #GP, and the answer is
+    /// `None`, if there is no such register.
+    fn read_msr(&mut self, index: u32) -> Result<Option<u64>>;
+
+    /// Does the MSR write that the latest exit announced; the guest gets a #GP if that is refused.
+    fn write_msr(&mut self, index: u32, value: u64) -> Result<()>;
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::controlled::Misuse;
+use crate::watched::{Misuse, Watcher};
 
 /// The result of everything in this room.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -94,7 +94,7 @@ pub enum Error {
         length: usize,
     },
     /// The guest uses a watched page in a way that can't be watched.
-    #[error("vCPU {vcpu} at RIP {rip:#x}: {misuse}")]
+    #[error("vCPU {vcpu} at RIP {rip:#x}: {misuse}{by}")]
     Watched {
         /// The vCPU.
         vcpu: u32,
@@ -102,6 +102,8 @@ pub enum Error {
         rip: u64,
         /// What it does.
         misuse: Misuse,
+        /// Who watches the page.
+        by: Watcher,
     },
     /// An instruction that this host can't step.
     #[error(

@@ -7,6 +7,11 @@ use smallvec::SmallVec;
 /// The bytes that an access moves: up to 16 in place, more (a string instruction's) on the heap.
 pub type Bytes = SmallVec<[u8; 16]>;
 
+/// Up to 8 bytes as a little-endian number.
+pub(crate) fn little(bytes: &[u8]) -> u64 {
+    bytes.iter().take(8).rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
 /// Why a vCPU came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -41,6 +46,11 @@ pub enum Exit {
         address: u64,
         /// The bytes written, 1 to 8.
         data: Bytes,
+    },
+    /// The guest reads a model-specific register that the host wants to know of.
+    MsrRead {
+        /// The register's number.
+        index: u32,
     },
     /// The guest writes a model-specific register that the host wants to know of.
     MsrWrite {
@@ -93,6 +103,7 @@ impl Exit {
             Self::PortWrite { .. } => "port-write",
             Self::MmioRead { .. } => "mmio-read",
             Self::MmioWrite { .. } => "mmio-write",
+            Self::MsrRead { .. } => "msr-read",
             Self::MsrWrite { .. } => "msr-write",
             Self::Halt => "halt",
             Self::ApStart => "ap-start",

@@ -7,8 +7,11 @@
 //! Both drivers call the same points. Under the controlled driver an exit is told when its turn has
 //! come, just before it takes effect, so the calls come in the order of the run's choices.
 
+mod access;
+mod apic;
 mod set;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use bitflags::bitflags;
@@ -18,12 +21,14 @@ use crate::cpu::Cpu;
 use crate::exit::{Entry, Exit};
 use crate::memory::Memory;
 
+pub use access::{Access, MsrAccess};
+pub use apic::{ApicEvent, IpiMode};
 pub(crate) use set::HookSet;
 
 bitflags! {
     /// The points at which a hook wants to be called. Ticks are asked for by [`Hook::next_tick`].
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Points: u8 {
+    pub struct Points: u16 {
         /// Every exit, before a device answers it.
         const EXIT = 1;
         /// Every entry, with the answer.
@@ -36,6 +41,10 @@ bitflags! {
         const CHOICE = 16;
         /// A hang of the whole machine (controlled driver).
         const HANG = 32;
+        /// The instructions that [`Hook::breakpoints`] names.
+        const BREAKPOINT = 64;
+        /// What happens at local APICs (controlled driver: KVM's irqchip tells nobody).
+        const APIC = 128;
     }
 }
 
@@ -89,6 +98,37 @@ pub trait Hook: Send {
     /// The vCPU is about to enter the guest with this answer.
     fn entry(&mut self, context: &mut Context, entry: &Entry) {}
 
+    /// The linear addresses of the instructions before which [`breakpoint`](Hook::breakpoint) is
+    /// called. Asked whenever the vCPU is about to run, so it may change, and has to be quick. An
+    /// address that is no instruction's first byte is never reached.
+    ///
+    /// Up to four for all hooks of a vCPU cost nothing until they are hit; more are slow
+    /// (`doctor::Stopping` says what is used on a host). While any is wanted, the guest's own debug
+    /// registers and single steps don't work.
+    fn breakpoints(&self) -> &[u64] {
+        &[]
+    }
+
+    /// The vCPU stands before the instruction at linear `address`.
+    fn breakpoint(&mut self, context: &mut Context, address: u64) -> Verdict {
+        Verdict::Continue
+    }
+
+    /// The vCPU has done this access to memory that [`Attach::watches`] names.
+    fn access(&mut self, context: &mut Context, access: &Access) -> Verdict {
+        Verdict::Continue
+    }
+
+    /// The vCPU accesses a register that [`Attach::msrs`] names. A write has not been done yet.
+    fn msr(&mut self, context: &mut Context, access: &MsrAccess) -> Verdict {
+        Verdict::Continue
+    }
+
+    /// Something is about to happen at the vCPU's local APIC (controlled driver).
+    fn apic(&mut self, context: &mut Context, event: &ApicEvent) -> Verdict {
+        Verdict::Continue
+    }
+
     /// When [`tick`](Hook::tick) is wanted next, as time since the machine started. The driver
     /// kicks the vCPU then, whether it runs, spins, sleeps in HLT, waits for its SIPI or is held.
     fn next_tick(&self) -> Option<Duration> {
@@ -115,4 +155,30 @@ pub trait Hook: Send {
 pub trait Attach: Sync {
     /// The hook for vCPU `vcpu` of `vcpus`.
     fn attach(&self, vcpu: u32, vcpus: u32) -> Box<dyn Hook>;
+
+    /// The guest-physical ranges whose loads and stores [`Hook::access`] is called for. The machine has
+    /// to be made with them ([`watches`]).
+    ///
+    /// The pages that they touch have no memory slot, so each access to any byte of these pages exits:
+    /// some microseconds each. Neither code nor page tables, descriptor tables or interrupt stacks can
+    /// be there. In a controlled machine such accesses are scheduling points like those to what vCPUs
+    /// share.
+    fn watches(&self) -> Vec<Range<u64>> {
+        Vec::new()
+    }
+
+    /// The model-specific registers whose reads and writes [`Hook::msr`] is called for. They exit, and
+    /// are done with the host's rights: KVM refuses fewer values then.
+    fn msrs(&self) -> Vec<u32> {
+        Vec::new()
+    }
 }
+
+/// What all of these hooks watch: for the making of their machine.
+pub fn watches(hooks: &[&dyn Attach]) -> Vec<Range<u64>> {
+    hooks.iter().flat_map(|hook| hook.watches()).collect()
+}
+
+#[cfg(test)]
+#[path = "hook/msr_tests.rs"]
+mod msr_tests;

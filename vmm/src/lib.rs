@@ -6,6 +6,7 @@
 
 mod board;
 pub mod boot;
+pub mod breakpoints;
 pub mod config;
 pub mod controlled;
 pub mod cpu;
@@ -15,6 +16,7 @@ pub mod error;
 pub mod exit;
 pub mod hook;
 pub mod identity;
+mod instruction;
 pub mod interrupts;
 pub mod jitter;
 pub mod kvm;
@@ -25,7 +27,10 @@ pub mod parallel;
 pub mod registers;
 pub mod scripted;
 mod snapshot;
+#[cfg(test)]
+mod testing;
 pub mod watchdog;
+pub mod watched;
 
 pub use config::{CpuCount, GuestImage, MachineConfig};
 pub use error::{Blame, Error, Result};

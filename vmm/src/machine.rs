@@ -1,9 +1,11 @@
 //! A machine: memory, vCPUs and devices, built from one [`MachineConfig`] and ready to run.
 
 use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::board::Board;
+use crate::boot::elf::Image;
 use crate::boot::{self, pvh};
 use crate::config::MachineConfig;
 use crate::cpu::Cpu;
@@ -11,6 +13,7 @@ use crate::error::Result;
 use crate::identity::{self, Frequencies};
 use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
 use crate::memory::Memory;
+use crate::watched;
 
 /// The capability that gives the APIC bus's period in nanoseconds, and KVM's fixed one where it is
 /// missing.
@@ -22,6 +25,7 @@ pub struct Machine {
     pub(crate) cpus: Vec<KvmCpu>,
     pub(crate) board: Board,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) host: Host,
     // Dropped last: vCPUs and devices reach into it.
     pub(crate) vm: Vm,
 }
@@ -34,8 +38,24 @@ impl Machine {
         config: &MachineConfig,
         console: Box<dyn Write + Send>,
     ) -> Result<Self> {
-        let memory = Arc::new(Memory::new(config.memory)?);
+        Self::watching(host, config, &[], console)
+    }
+
+    /// The same with these guest-physical ranges watched: those that the hooks of the run name
+    /// ([`hook::watches`](crate::hook::watches)). Fails if one of them can't be.
+    pub fn watching(
+        host: &Host,
+        config: &MachineConfig,
+        watches: &[Range<u64>],
+        console: Box<dyn Write + Send>,
+    ) -> Result<Self> {
+        let mut memory = Memory::new(config.memory)?;
         let entry = boot::load(config, &memory)?;
+        for range in watches {
+            watched::check(range, Image::of(config), &memory)?;
+            memory.watch(range.clone());
+        }
+        let memory = Arc::new(memory);
 
         let vm = Vm::new(host, memory.clone(), Irqchip::InKernel)?;
         let mut cpus =
@@ -61,7 +81,7 @@ impl Machine {
         first.set_registers(&pvh::registers(entry))?;
 
         let board = Board::new(&vm, config.identity, frequencies, console);
-        Ok(Self { cpus, board, memory, vm })
+        Ok(Self { cpus, board, memory, host: host.clone(), vm })
     }
 
     /// The guest's memory.

@@ -19,6 +19,7 @@ use serde::{Serialize, Serializer};
 use vm_memory::{Bytes as _, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use crate::error::{Error, Result};
+use crate::watched::{self, Watcher};
 use written::WrittenPages;
 
 /// Bytes in a page.
@@ -126,6 +127,8 @@ pub struct Memory {
     map: GuestMemoryMmap<WrittenPages>,
     /// Guest-physical ranges that the guest gets no slot for, in ascending order.
     watched: Vec<Range<u64>>,
+    /// Those of them that the controlled driver wants.
+    shared: Vec<Range<u64>>,
 }
 
 impl Memory {
@@ -138,16 +141,32 @@ impl Memory {
         }
         let map = GuestMemoryMmap::from_ranges(&ranges)
             .map_err(|error| Error::NoMemory { bytes: size.bytes(), cause: error.to_string() })?;
-        Ok(Self { map, watched: Vec::new() })
+        Ok(Self { map, watched: Vec::new(), shared: Vec::new() })
     }
 
     /// Leaves the pages of this range out of the guest's memory slots, so that each of its loads
     /// and stores there exits. The bytes stay where they are, for [`Self::read`] and
     /// [`Self::write`]. To be called before a VM is made.
     pub fn watch(&mut self, range: Range<u64>) {
-        let pages = range.start / PAGE_SIZE * PAGE_SIZE..range.end.next_multiple_of(PAGE_SIZE);
-        self.watched.push(pages);
+        self.watched.push(watched::pages(&range));
         self.watched.sort_by_key(|range| range.start);
+    }
+
+    /// The same for what the vCPUs share, in the controlled driver.
+    pub(crate) fn watch_shared(&mut self, range: Range<u64>) {
+        self.shared.push(range.clone());
+        self.watch(range);
+    }
+
+    /// Whether accesses of the guest there exit.
+    pub fn is_watched(&self, address: u64) -> bool {
+        self.watched.iter().any(|range| range.contains(&address))
+    }
+
+    /// Who watches this address.
+    pub(crate) fn watcher(&self, address: u64) -> Watcher {
+        let shared = |range: &Range<u64>| watched::pages(range).contains(&address);
+        if self.shared.iter().any(shared) { Watcher::Driver } else { Watcher::Hook }
     }
 
     /// The guest-physical ranges that are watched.

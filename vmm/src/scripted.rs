@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Debuggable};
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
+use crate::kvm::debug::GuestDebug;
 use crate::registers::{Activity, DebugRegisters, Registers, SystemRegisters};
 
 /// Plays back exits and keeps what it was told. When the exits run out, it says that it was kicked
@@ -64,5 +65,34 @@ impl Cpu for ScriptedCpu {
 
     fn activity(&mut self) -> Result<Activity> {
         Ok(self.activity)
+    }
+}
+
+/// It has no code to stop in: steps and breakpoints are in the list of exits, or don't happen.
+impl Debuggable for ScriptedCpu {
+    fn set_debug(&mut self, _: &GuestDebug) -> Result<()> {
+        Ok(())
+    }
+
+    fn finish_access(&mut self, entry: Entry) -> Result<Option<Exit>> {
+        self.entries.push(entry);
+        Ok(None)
+    }
+
+    fn halt(&mut self) -> Result<()> {
+        self.activity = Activity::Halted;
+        Ok(())
+    }
+
+    fn enable_interrupts(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn read_msr(&mut self, _: u32) -> Result<Option<u64>> {
+        Ok(Some(0))
+    }
+
+    fn write_msr(&mut self, _: u32, _: u64) -> Result<()> {
+        Ok(())
     }
 }

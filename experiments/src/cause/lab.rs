@@ -123,7 +123,7 @@ impl Setup<'_> {
             ControlledMachine::new(self.host, self.config, Box::new(std::io::sink()))?;
         machine.set_hang_budget(self.hang_budget.min(HANG_BUDGET));
         recorder.tape().vcpus = vec![Vcpu::default(); self.config.cpus.get() as usize];
-        machine.attach(&[recorder]);
+        machine.attach(&[recorder])?;
         Ok(machine)
     }
 

@@ -9,7 +9,10 @@ use std::ops::Range;
 use linux_loader::loader::elf::PvhBootCapability;
 use linux_loader::loader::{Elf, KernelLoader};
 use object::LittleEndian as LE;
-use object::elf::{EM_X86_64, FileHeader64, NoteType, PF_X, PT_LOAD, PT_NOTE, ProgramHeader64};
+use object::elf::{
+    EM_X86_64, FileHeader64, NoteType, PF_W, PF_X, PT_LOAD, PT_NOTE, ProgramHeader64,
+    SHF_EXECINSTR, SectionHeader64,
+};
 use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
 
 use super::layout;
@@ -50,6 +53,41 @@ pub fn load(image: Image, memory: &Memory) -> Result<u64> {
 /// Where what the vCPUs share is in guest-physical memory: `.shared`, or `.data` and `.bss` in an
 /// image without it. Empty in an image without sections.
 pub(crate) fn shared(image: Image) -> Vec<Range<u64>> {
+    let named = |names: &[&[u8]]| {
+        sections(image, |section, name| section.sh_size(LE) > 0 && names.contains(&name))
+    };
+    let shared = named(&[b".shared"]);
+    if shared.is_empty() { named(&[b".data", b".bss"]) } else { shared }
+}
+
+/// Where code is in guest-physical memory: the executable sections, or in an image that tells of none,
+/// the segments that are executable and not writable.
+pub(crate) fn executable(image: Image) -> Vec<Range<u64>> {
+    let marked = |section: &SectionHeader64<LE>, _: &[u8]| {
+        section.sh_flags(LE).0 & SHF_EXECINSTR.0 != 0 && section.sh_size(LE) > 0
+    };
+    let found = sections(image, marked);
+    if !found.is_empty() {
+        return found;
+    }
+    let header = FileHeader64::<LE>::parse(image.bytes);
+    let segments = header.and_then(|header| header.program_headers(LE, image.bytes));
+    segments
+        .unwrap_or_default()
+        .iter()
+        .filter(|segment| {
+            let flags = segment.p_flags(LE).0;
+            segment.p_type(LE) == PT_LOAD && flags & PF_X.0 != 0 && flags & PF_W.0 == 0
+        })
+        .map(|segment| {
+            let start = segment.p_paddr(LE);
+            start..start.saturating_add(segment.p_memsz(LE))
+        })
+        .collect()
+}
+
+/// Where the sections that `wanted` picks by header and name are in guest-physical memory.
+fn sections(image: Image, wanted: impl Fn(&SectionHeader64<LE>, &[u8]) -> bool) -> Vec<Range<u64>> {
     let Ok(header) = FileHeader64::<LE>::parse(image.bytes) else { return Vec::new() };
     let Ok(segments) = header.program_headers(LE, image.bytes) else { return Vec::new() };
     let Ok(sections) = header.sections(LE, image.bytes) else { return Vec::new() };
@@ -63,16 +101,13 @@ pub(crate) fn shared(image: Image) -> Vec<Range<u64>> {
         let start = segment.p_paddr(LE) + (address - segment.p_vaddr(LE));
         Some(start..start.checked_add(size)?)
     };
-    let named = |names: &[&[u8]]| -> Vec<Range<u64>> {
-        sections
-            .iter()
-            .filter(|section| section.sh_size(LE) > 0)
-            .filter(|section| sections.section_name(LE, section).is_ok_and(|n| names.contains(&n)))
-            .filter_map(|section| physical(section.sh_addr(LE), section.sh_size(LE)))
-            .collect()
-    };
-    let shared = named(&[b".shared"]);
-    if shared.is_empty() { named(&[b".data", b".bss"]) } else { shared }
+    sections
+        .iter()
+        .filter(|section| {
+            sections.section_name(LE, section).is_ok_and(|name| wanted(section, name))
+        })
+        .filter_map(|section| physical(section.sh_addr(LE), section.sh_size(LE)))
+        .collect()
 }
 
 /// The bytes of the image that may be executed.

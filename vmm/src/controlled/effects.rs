@@ -3,10 +3,10 @@
 use smallvec::SmallVec;
 
 use super::ControlledMachine;
-use super::instruction::{self, Decoded};
 use super::writers::Store;
 use crate::error::Result;
 use crate::exit::Bytes;
+use crate::instruction::{self, Decoded};
 use crate::memory::{Memory, PAGE_SIZE};
 use crate::paging;
 use crate::registers::{Registers, SystemRegisters};

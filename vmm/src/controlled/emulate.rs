@@ -14,13 +14,14 @@ use iced_x86::{Mnemonic, Register};
 use super::ControlledMachine;
 use super::deliver;
 use super::hash::tag;
-use super::instruction::{self, Decoded};
 use super::seat::State;
 use super::single::IF;
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::exit::Exit;
+use crate::hook::{ApicEvent, MsrAccess};
 use crate::identity;
+use crate::instruction::{self, Decoded};
 use crate::registers::{Registers, SystemRegisters};
 
 /// `IA32_TIME_STAMP_COUNTER`.
@@ -76,6 +77,7 @@ impl ControlledMachine {
                 self.hash.add([tag::HALT, vcpu.into()]);
                 self.idle.progress();
                 self.hook_exit(vcpu, &Exit::Halt);
+                self.hook_apic(vcpu, ApicEvent::Halt);
             }
             Mnemonic::Sti if in_ring_0 => {
                 seat.kept.shadow = registers.rflags & IF == 0;
@@ -96,10 +98,14 @@ impl ControlledMachine {
             }
             Mnemonic::Rdmsr if in_ring_0 && registers.rcx as u32 == MSR_TSC => {
                 set_edx_eax(&mut after, tsc);
+                let value = Some(tsc);
+                self.hook_msr(vcpu, &MsrAccess { index: MSR_TSC, write: false, value });
             }
             Mnemonic::Wrmsr if in_ring_0 && registers.rcx as u32 == MSR_TSC => {
                 let value = registers.rdx << 32 | registers.rax & 0xffff_ffff;
                 seat.kept.tsc_offset = value.wrapping_sub(now);
+                let value = Some(value);
+                self.hook_msr(vcpu, &MsrAccess { index: MSR_TSC, write: true, value });
             }
             // What depends on XCR0 is KVM's.
             Mnemonic::Cpuid if registers.rax as u32 != LEAF_XSAVE => {

@@ -8,24 +8,105 @@ use std::time::Duration;
 
 use super::ControlledMachine;
 use super::choice::Choice;
+use super::granularity::Granularity;
 use super::seat::State;
+use crate::breakpoints::{self, Breakpoints, Halts, Hits, Stop, Want};
+use crate::doctor::Stopping;
+use crate::error::Result;
 use crate::exit::{Entry, Exit};
-use crate::hook::{Attach, Context, HookSet, Points};
+use crate::hook::{Access, Attach, Context, HookSet, MsrAccess, Points};
+use crate::kvm::MsrExits;
 
 impl ControlledMachine {
     /// Attaches hooks to every vCPU, in this order, and calls those that want to know of the start.
-    /// They take the place of those that were attached before.
-    pub fn attach(&mut self, hooks: &[&dyn Attach]) {
+    /// They take the place of those that were attached before. Fails if the host lacks what they need.
+    pub fn attach(&mut self, hooks: &[&dyn Attach]) -> Result<()> {
         let vcpus = self.seats.len() as u32;
-        let attached = |vcpu| HookSet::new(hooks.iter().map(|hook| hook.attach(vcpu, vcpus)));
-        self.hooks = (0..vcpus).map(attached).collect();
+        let attached = |vcpu| HookSet::attach(hooks, vcpu, vcpus, &self.memory);
+        self.hooks = (0..vcpus).map(attached).collect::<Result<_>>()?;
+        self.filter_msrs()?;
+        // At instruction granularity, every instruction is looked at anyway.
+        let stops = self.granularity == Granularity::Watch
+            && self.hooks.iter().any(|hooks| hooks.wants(Points::BREAKPOINT));
+        let stopping = if stops { breakpoints::stopping(&self.host)? } else { Stopping::default() };
+        for seat in &mut self.seats {
+            seat.breakpoints.disarm(&mut seat.cpu)?;
+            seat.breakpoints = Breakpoints::new(stopping, Halts::Exit);
+        }
         self.at_all(Points::START, HookSet::start);
+        Ok(())
     }
 
     /// Calls the hooks that want to know of the end, and lets go of all.
     pub fn detach(&mut self) {
         self.at_all(Points::STOP, HookSet::stop);
         self.hooks.clear();
+        for seat in &mut self.seats {
+            seat.breakpoints.want(std::iter::empty());
+        }
+    }
+
+    /// Has the MSRs exit that hooks want to know of, besides those that resets need.
+    fn filter_msrs(&mut self) -> Result<()> {
+        let chosen: Vec<u32> = self.hooks.iter().flat_map(HookSet::msrs).collect();
+        let same = chosen.is_empty() && !self.msrs_chosen;
+        self.msrs_chosen = !chosen.is_empty();
+        let exits = MsrExits { writes: self.tracking.msr_writes, chosen };
+        exits.check(&self.host)?;
+        if same { Ok(()) } else { self.vm.exit_on_msrs(&exits) }
+    }
+
+    /// A vCPU accesses an MSR.
+    pub(super) fn hook_msr(&mut self, vcpu: u32, access: &MsrAccess) {
+        let now = Duration::from_nanos(self.platform.now());
+        if self.hooks.get(vcpu as usize).is_some_and(|hooks| hooks.msrs().next().is_some()) {
+            let time = self.call(vcpu, now, |hooks, context| hooks.msr(context, access));
+            self.hold(vcpu, time);
+        }
+    }
+
+    /// A vCPU stands before the instruction at this linear address (instruction granularity). Whether
+    /// hooks were called.
+    pub(super) fn hook_place(&mut self, vcpu: u32, at: u64, repeats: bool) -> bool {
+        let Some(hooks) = self.hooks.get(vcpu as usize) else { return false };
+        if !hooks.wants(Points::BREAKPOINT) {
+            return false;
+        }
+        let breakpoints = &mut self.seats[vcpu as usize].breakpoints;
+        breakpoints.want(hooks.breakpoints());
+        let stops = breakpoints.stands_at(at, repeats);
+        if stops {
+            self.hook_breakpoint(vcpu, at);
+        }
+        stops
+    }
+
+    fn hook_breakpoint(&mut self, vcpu: u32, at: u64) {
+        let call = |hooks: &mut HookSet, context: &mut Context| hooks.breakpoint(context, at);
+        if let Some(time) = self.at(vcpu, Points::BREAKPOINT, call) {
+            self.hold(vcpu, time);
+        }
+    }
+
+    /// How often a vCPU came to the instructions that hooks wanted to see, since they were attached.
+    pub fn hits(&self, vcpu: u32) -> Vec<Hits> {
+        self.seats[vcpu as usize].breakpoints.hits()
+    }
+
+    /// Runs a vCPU to its next exit. Breakpoints on the way are told to the hooks.
+    pub(super) fn run_on(&mut self, vcpu: u32, entry: Entry, want: Want) -> Result<Exit> {
+        let mut entry = entry;
+        loop {
+            let seat = &mut self.seats[vcpu as usize];
+            if let Some(hooks) = self.hooks.get(vcpu as usize) {
+                seat.breakpoints.want(hooks.breakpoints());
+            }
+            let next = std::mem::replace(&mut entry, Entry::Resume);
+            match seat.breakpoints.run(&mut seat.cpu, &self.memory, next, want)? {
+                Stop::Exit(exit) => return Ok(exit),
+                Stop::Breakpoint(address) => self.hook_breakpoint(vcpu, address),
+            }
+        }
     }
 
     /// A choice has been made.
@@ -36,7 +117,7 @@ impl ControlledMachine {
     /// An exit's turn has come.
     pub(super) fn hook_exit(&mut self, vcpu: u32, exit: &Exit) {
         let held = self.at(vcpu, Points::EXIT, |hooks, context| hooks.exit(context, exit));
-        if let Some(time) = held.filter(|time| !time.is_zero()) {
+        if let Some(time) = held {
             self.hold(vcpu, time);
         }
     }
@@ -44,6 +125,15 @@ impl ControlledMachine {
     /// A vCPU goes on with this answer.
     pub(super) fn hook_entry(&mut self, vcpu: u32, entry: &Entry) {
         self.at(vcpu, Points::ENTRY, |hooks, context| hooks.entry(context, entry));
+    }
+
+    /// A vCPU has loaded or stored so many watched bytes.
+    pub(super) fn hook_access(&mut self, vcpu: u32, access: impl FnOnce() -> Access) {
+        if self.hooks.get(vcpu as usize).is_some_and(HookSet::watch) {
+            let (access, now) = (access(), Duration::from_nanos(self.platform.now()));
+            let time = self.call(vcpu, now, |hooks, context| hooks.access(context, &access));
+            self.hold(vcpu, time);
+        }
     }
 
     /// The machine hangs.
@@ -57,9 +147,7 @@ impl ControlledMachine {
             let now = Duration::from_nanos(self.platform.now());
             while let Some(due) = self.hooks[vcpu as usize].next_tick().filter(|due| *due <= now) {
                 let time = self.call(vcpu, due, HookSet::tick);
-                if !time.is_zero() {
-                    self.hold(vcpu, time);
-                }
+                self.hold(vcpu, time);
             }
         }
     }
@@ -71,7 +159,10 @@ impl ControlledMachine {
         self.seats.iter().map(|seat| seat.held_until).filter(|until| *until > now).min()
     }
 
-    fn hold(&mut self, vcpu: u32, time: Duration) {
+    pub(super) fn hold(&mut self, vcpu: u32, time: Duration) {
+        if time.is_zero() {
+            return;
+        }
         let until = self.platform.now().saturating_add(time.as_nanos() as u64);
         let seat = &mut self.seats[vcpu as usize];
         seat.held_until = seat.held_until.max(until);
@@ -96,7 +187,7 @@ impl ControlledMachine {
         }
     }
 
-    fn call<T>(
+    pub(super) fn call<T>(
         &mut self,
         vcpu: u32,
         now: Duration,
@@ -121,3 +212,11 @@ impl ControlledMachine {
 #[cfg(test)]
 #[path = "hooks_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "breakpoints_tests.rs"]
+mod breakpoints_tests;
+
+#[cfg(test)]
+#[path = "watching_tests.rs"]
+mod watching_tests;

@@ -81,7 +81,7 @@ impl Hook for Recording {
 /// Runs a guest under a recorder; what was recorded, how it ended, and the points that it took.
 fn run(guest: &str, recorder: &Recorder, seed: u64) -> (Vec<String>, Ending, u64) {
     let mut machine = machine(guest);
-    machine.attach(&[recorder]);
+    machine.attach(&[recorder]).unwrap();
     let ending = machine.run(&mut random(seed), 100_000).unwrap();
     machine.detach();
     let log = std::mem::take(&mut *recorder.log.lock().unwrap());
@@ -169,7 +169,7 @@ fn hooks_change_nothing_of_a_run() {
     let mut plain = machine("seqlock");
     let ending = plain.run(&mut random(4), 100_000).unwrap();
     let mut watched = machine("seqlock");
-    watched.attach(&[&Recorder::default()]);
+    watched.attach(&[&Recorder::default()]).unwrap();
     assert_eq!(watched.run(&mut random(4), 100_000).unwrap(), ending);
     assert_eq!(watched.hash(), plain.hash());
 }
@@ -187,6 +187,6 @@ impl Chooser for First {
 fn a_machine_whose_only_awake_vcpu_is_held_waits_for_it() {
     let recorder = Recorder { hold: Duration::from_millis(3), ..Recorder::default() };
     let mut machine = machine("lost-update-fixed");
-    machine.attach(&[&recorder]);
+    machine.attach(&[&recorder]).unwrap();
     assert_eq!(machine.run(&mut First, 100_000).unwrap(), Ending::Guest { code: 0 });
 }

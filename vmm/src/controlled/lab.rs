@@ -14,8 +14,8 @@ use std::borrow::Cow;
 use std::io::sink;
 use std::path::Path;
 
-use iced_x86::IcedError;
 use iced_x86::code_asm::*;
+use iced_x86::{BlockEncoderOptions, IcedError};
 
 use super::{ControlledMachine, Granularity};
 use crate::config::{CpuCount, GuestImage, MachineConfig};
@@ -23,23 +23,23 @@ use crate::error::Result;
 use crate::kvm::{Host, host};
 use crate::memory::MemorySize;
 
-pub(super) const PML4: u64 = 0x10_1000;
-pub(super) const PDPT: u64 = 0x10_2000;
-pub(super) const LOW_PD: u64 = 0x10_3000;
+pub(crate) const PML4: u64 = 0x10_1000;
+pub(crate) const PDPT: u64 = 0x10_2000;
+pub(crate) const LOW_PD: u64 = 0x10_3000;
 const HIGH_PD: u64 = 0x10_4000;
-pub(super) const GDT: u64 = 0x10_5000;
-pub(super) const IDT: u64 = 0x10_6000;
+pub(crate) const GDT: u64 = 0x10_5000;
+pub(crate) const IDT: u64 = 0x10_6000;
 const TSS: u64 = 0x10_7000;
 /// The code's start.
-pub(super) const CODE: u64 = 0x11_0000;
+pub(crate) const CODE: u64 = 0x11_0000;
 const HANDLERS: u64 = 0x11_8000;
 /// Private data.
-pub(super) const DATA: u64 = 0x12_0000;
+pub(crate) const DATA: u64 = 0x12_0000;
 const STACKS: u64 = 0x13_1000;
 /// What is watched: two pages.
-pub(super) const SHARED: u64 = 0x18_0000;
+pub(crate) const SHARED: u64 = 0x18_0000;
 /// Where that ends.
-pub(super) const SHARED_END: u64 = 0x18_2000;
+pub(crate) const SHARED_END: u64 = 0x18_2000;
 const IMAGE: u64 = 0x10_0000;
 const IMAGE_END: u64 = 0x19_0000;
 const TRAMPOLINE: u64 = 0x8000;
@@ -47,15 +47,15 @@ const TRAMPOLINE: u64 = 0x8000;
 const TRAMPOLINE_SOURCE: u64 = 0x10_0800;
 /// Where 64-bit mode begins.
 const LONG: u64 = 0x10_0c00;
-pub(super) const LAPIC: u64 = 0xfee0_0000;
+pub(crate) const LAPIC: u64 = 0xfee0_0000;
 /// The port that ends a run.
-pub(super) const END: u32 = 0xf4;
+pub(crate) const END: u32 = 0xf4;
 
-pub(super) type Assembled = std::result::Result<(), IcedError>;
+pub(crate) type Assembled = std::result::Result<(), IcedError>;
 
 /// A guest in the making.
 #[derive(Clone)]
-pub(super) struct Guest {
+pub(crate) struct Guest {
     memory: Vec<u8>,
     vcpus: u32,
     granularity: Granularity,
@@ -65,7 +65,7 @@ pub(super) struct Guest {
 
 impl Guest {
     /// One vCPU that runs this code.
-    pub(super) fn new(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Self {
+    pub(crate) fn new(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Self {
         let memory = vec![0; (IMAGE_END - IMAGE) as usize];
         let sections = vec![(".shared", SHARED, SHARED_END - SHARED)];
         let mut guest = Self { memory, vcpus: 1, granularity: Granularity::Watch, sections };
@@ -136,32 +136,41 @@ impl Guest {
     }
 
     /// So many vCPUs. The code starts the others by [`start_others`].
-    pub(super) fn with_vcpus(mut self, vcpus: u32) -> Self {
+    pub(crate) fn with_vcpus(mut self, vcpus: u32) -> Self {
         self.vcpus = vcpus;
         self
     }
 
     /// Each instruction is a scheduling point, and no section is named.
-    pub(super) fn stepped(mut self) -> Self {
+    pub(crate) fn stepped(mut self) -> Self {
         self.granularity = Granularity::Instruction;
         self.sections.clear();
         self
     }
 
     /// A handler of the test's own, at most 0x400 bytes of it.
-    pub(super) fn handle(
-        mut self,
+    pub(crate) fn handle(
+        self,
         vector: u8,
         code: impl FnOnce(&mut CodeAssembler) -> Assembled,
     ) -> Self {
+        self.handle_at(vector, code).0
+    }
+
+    /// The same, and where it is.
+    pub(crate) fn handle_at(
+        mut self,
+        vector: u8,
+        code: impl FnOnce(&mut CodeAssembler) -> Assembled,
+    ) -> (Self, u64) {
         let address = CODE + 0x4000 + 0x400 * (u64::from(vector) & 0xf);
         self.put(address, &assemble(64, address, code));
         self.put(IDT + 16 * u64::from(vector), &gate(address));
-        self
+        (self, address)
     }
 
     /// Bytes of the image.
-    pub(super) fn with(mut self, address: u64, bytes: &[u8]) -> Self {
+    pub(crate) fn with(mut self, address: u64, bytes: &[u8]) -> Self {
         self.put(address, bytes);
         self
     }
@@ -172,7 +181,7 @@ impl Guest {
     }
 
     /// The machine's configuration.
-    pub(super) fn config(&self) -> MachineConfig {
+    pub(crate) fn config(&self) -> MachineConfig {
         let image = GuestImage { name: "test".into(), bytes: Cow::Owned(self.elf()) };
         let mut config = MachineConfig::new(image, CpuCount::new(self.vcpus).unwrap());
         config.memory = MemorySize::new(4 << 20).unwrap();
@@ -181,7 +190,7 @@ impl Guest {
     }
 
     /// The machine, about to run.
-    pub(super) fn machine(&self) -> ControlledMachine {
+    pub(crate) fn machine(&self) -> ControlledMachine {
         boot(&self.config()).unwrap()
     }
 
@@ -230,13 +239,27 @@ impl Guest {
 }
 
 /// A machine on this host's KVM.
-pub(super) fn boot(config: &MachineConfig) -> Result<ControlledMachine> {
+pub(crate) fn boot(config: &MachineConfig) -> Result<ControlledMachine> {
     let host = Host::open(Path::new(host::DEFAULT_DEVICE))?;
     ControlledMachine::new(&host, config, Box::new(sink()))
 }
 
+/// One vCPU that runs this code, and where its labels are.
+pub(crate) fn places<const N: usize>(
+    code: impl FnOnce(&mut CodeAssembler, &mut [CodeLabel; N]) -> Assembled,
+) -> (Guest, [u64; N]) {
+    let mut assembler = CodeAssembler::new(64).unwrap();
+    let mut labels = [(); N].map(|()| assembler.create_label());
+    code(&mut assembler, &mut labels).unwrap();
+    let options = BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS;
+    let assembled = assembler.assemble_options(CODE, options).unwrap();
+    let places = labels.map(|label| assembled.label_ip(&label).unwrap());
+    let bytes = assembled.inner.code_buffer;
+    (Guest::new(CodeAssembler::nop).with(CODE, &bytes), places)
+}
+
 /// Starts all other vCPUs, at the same code.
-pub(super) fn start_others(a: &mut CodeAssembler) -> Assembled {
+pub(crate) fn start_others(a: &mut CodeAssembler) -> Assembled {
     for command in [0xc_4500u32, 0xc_4600 | (TRAMPOLINE >> 12) as u32] {
         a.mov(eax, command)?;
         a.mov(ebx, (LAPIC + 0x300) as u32)?;
@@ -246,7 +269,7 @@ pub(super) fn start_others(a: &mut CodeAssembler) -> Assembled {
 }
 
 /// Ends the run with this code.
-pub(super) fn end(a: &mut CodeAssembler, code: u32) -> Assembled {
+pub(crate) fn end(a: &mut CodeAssembler, code: u32) -> Assembled {
     a.mov(eax, code)?;
     a.out(END, eax)?;
     a.hlt()

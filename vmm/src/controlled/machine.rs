@@ -1,13 +1,13 @@
 //! A machine whose vCPUs all belong to one thread.
 
 use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::emulate::Tsc;
 use super::granularity::Granularity;
 use super::hash::RunHash;
 use super::idle::Idle;
-use super::instruction::Instructions;
 use super::leash::Leash;
 use super::platform::Platform;
 use super::seat::{Seat, State};
@@ -18,14 +18,17 @@ use super::writers::Writers;
 use crate::board::Board;
 use crate::boot::elf::Image;
 use crate::boot::{self, elf, pvh};
+use crate::breakpoints::{Breakpoints, Halts};
 use crate::config::MachineConfig;
 use crate::cpu::Cpu;
-use crate::doctor;
+use crate::doctor::{self, Stopping};
 use crate::error::{Error, Result};
 use crate::hook::HookSet;
 use crate::identity::{self, CpuidEntry, Frequencies};
+use crate::instruction::Instructions;
 use crate::kvm::{Host, Irqchip, Vm};
 use crate::memory::Memory;
+use crate::watched;
 
 /// A machine under control: what its guest shares is watched, its interrupt controllers and its
 /// clock are ours, and nothing happens but by choice.
@@ -47,10 +50,13 @@ pub struct ControlledMachine {
     pub(super) marked: bool,
     /// One set for each vCPU, or none at all.
     pub(super) hooks: Vec<HookSet>,
+    /// Whether MSRs exit for the sake of hooks.
+    pub(super) msrs_chosen: bool,
     pub(super) leash: Option<Leash>,
     pub(super) idle: Idle,
     pub(super) hang_budget: u64,
     pub(super) tracking: Tracking,
+    pub(super) host: Host,
     // Dropped last: vCPUs reach into it.
     pub(super) vm: Vm,
 }
@@ -63,6 +69,18 @@ impl ControlledMachine {
         config: &MachineConfig,
         console: Box<dyn Write + Send>,
     ) -> Result<Self> {
+        Self::watching(host, config, &[], console)
+    }
+
+    /// The same with these guest-physical ranges watched as well: those that the hooks of the run
+    /// name ([`hook::watches`](crate::hook::watches)). Accesses to their pages are scheduling points.
+    /// Fails if one of them can't be watched.
+    pub fn watching(
+        host: &Host,
+        config: &MachineConfig,
+        watches: &[Range<u64>],
+        console: Box<dyn Write + Send>,
+    ) -> Result<Self> {
         let mut memory = Memory::new(config.memory)?;
         let entry = boot::load(config, &memory)?;
         let granularity = config.granularity;
@@ -70,6 +88,10 @@ impl ControlledMachine {
         match granularity {
             Granularity::Watch => watch(config, &mut memory)?,
             Granularity::Instruction => stepping = doctor::stepping(host)?,
+        }
+        for range in watches {
+            watched::check(range, Image::of(config), &memory)?;
+            memory.watch(range.clone());
         }
         let vcpus = config.cpus.get();
         let memory = Arc::new(memory);
@@ -96,6 +118,8 @@ impl ControlledMachine {
                 cpu,
                 state,
                 trail: Trail::default(),
+                breakpoints: Breakpoints::new(Stopping::default(), Halts::Exit),
+                nmi: false,
                 stepping: false,
                 blocks_interrupts: stepping.block_interrupts,
                 armed: false,
@@ -126,10 +150,12 @@ impl ControlledMachine {
             last: None,
             marked: false,
             hooks: Vec::new(),
+            msrs_chosen: false,
             leash: None,
             idle: Idle::new(vcpus),
             hang_budget: granularity.hang_budget(),
             tracking: Tracking::new(host, &vm, Image::of(config))?,
+            host: host.clone(),
             vm,
         })
     }
@@ -153,7 +179,7 @@ impl ControlledMachine {
 /// Leaves what the image's vCPUs share out of the memory slots.
 fn watch(config: &MachineConfig, memory: &mut Memory) -> Result<()> {
     for range in elf::shared(Image::of(config)) {
-        memory.watch(range);
+        memory.watch_shared(range);
     }
     if !memory.watched().is_empty() {
         return Ok(());

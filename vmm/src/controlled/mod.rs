@@ -6,6 +6,7 @@
 //! [`Choice`] says which vCPU does its access next. Between two of its accesses a vCPU touches
 //! private memory only, so the order of the choices is the interleaving.
 
+mod apic;
 mod check;
 mod choice;
 mod deliver;
@@ -16,21 +17,20 @@ mod hang;
 mod hash;
 mod hooks;
 mod idle;
-mod instruction;
 #[cfg(test)]
-mod lab;
+pub(crate) mod lab;
 mod leash;
 mod machine;
-mod misuse;
 mod outcome;
 mod platform;
 mod run;
 mod seat;
+mod signal;
 mod single;
 mod snapshot;
 mod step;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod waiting;
 mod writers;
 
@@ -38,7 +38,6 @@ pub use choice::{Choice, Chooser, Point};
 pub use granularity::Granularity;
 pub use hash::RunHash;
 pub use machine::ControlledMachine;
-pub use misuse::Misuse;
 pub use outcome::{Awaited, Ending, Problem, Waiter, Waits};
 pub(crate) use single::Stepping;
 pub use snapshot::Snapshot;

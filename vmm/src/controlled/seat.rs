@@ -1,14 +1,16 @@
 //! One vCPU of a controlled machine.
 
-use super::check::{Stored, TableRegisters};
+use super::check::Stored;
 use super::single::Kept;
 use super::waiting::Trail;
+use crate::breakpoints::Breakpoints;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::identity::CpuidEntry;
 use crate::kvm::KvmCpu;
 use crate::kvm::debug::GuestDebug;
 use crate::registers::{Registers, SystemRegisters};
+use crate::watched::TableRegisters;
 
 /// What a vCPU is about to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +50,13 @@ pub(super) struct Seat {
     pub(super) cpu: KvmCpu,
     pub(super) state: State,
     pub(super) trail: Trail,
-    /// Whether the vCPU single-steps now: KVM is told only when it changes.
+    /// Single steps, and where hooks want to be called.
+    pub(super) breakpoints: Breakpoints,
+    /// Whether an NMI has been queued since it last ran.
+    pub(super) nmi: bool,
+    /// Whether the vCPU single-steps now (instruction granularity).
     pub(super) stepping: bool,
-    /// Interrupts are held back while it steps.
+    /// Interrupts are held back while it steps (instruction granularity).
     pub(super) blocks_interrupts: bool,
     /// The next entry ends after one instruction (instruction granularity).
     pub(super) armed: bool,
@@ -83,12 +89,12 @@ impl Seat {
         matches!(self.state, State::Ready | State::Access(_))
     }
 
-    /// Turns single steps on or off. An access that is not yet finished ends with a step, too: KVM
-    /// emulates it, and then forgets that it steps (it keeps TF only where it was asked to step
-    /// from). So it is asked each time.
-    pub(super) fn set_stepping(&mut self, wanted: bool) -> Result<()> {
-        if wanted || self.stepping {
-            self.tell_kvm(wanted)?;
+    /// It is put somewhere else, or looked at: KVM is asked for no stops until it runs again.
+    /// `told`: the breakpoint that it has told of there.
+    pub(super) fn disarm(&mut self, told: Option<u64>) -> Result<()> {
+        self.breakpoints.put(&mut self.cpu, told)?;
+        if self.stepping {
+            self.tell_kvm(false)?;
         }
         Ok(())
     }

@@ -18,12 +18,13 @@ use super::choice::Choice;
 use super::deliver::NMI;
 use super::effects::Effects;
 use super::hash::{of_registers, tag};
-use super::instruction::{self, Decoded};
 use super::outcome::Ending;
 use super::seat::State;
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
+use crate::hook::{ApicEvent, MsrAccess};
+use crate::instruction::{self, Decoded};
 use crate::memory::Memory;
 use crate::paging;
 use crate::registers::{Registers, SystemRegisters};
@@ -65,6 +66,9 @@ impl ControlledMachine {
         seat.cpu.bind_to_thread();
         seat.state = State::Ready;
         if let Choice::Interrupt(_) = choice {
+            if let Some(vector) = self.platform.lapics[vcpu as usize].pending() {
+                self.hook_apic(vcpu, ApicEvent::Interrupt { vector });
+            }
             let Some(vector) = self.platform.lapics[vcpu as usize].acknowledge() else {
                 return Ok(None);
             };
@@ -80,9 +84,17 @@ impl ControlledMachine {
             self.look_at_flags(vcpu)?;
             return Ok(ending);
         }
-        let (registers, system) = (seat.cpu.registers()?, seat.cpu.system_registers()?);
-        let decoded = self.instructions.at(registers.rip, &system, &self.memory);
-        seat.kept.shadow = false;
+        let (mut registers, mut system) = (seat.cpu.registers()?, seat.cpu.system_registers()?);
+        let mut decoded = self.instructions.at(registers.rip, &system, &self.memory);
+        let repeats = decoded.as_ref().is_some_and(|decoded| decoded.repeats);
+        if self.hook_place(vcpu, instruction::linear(registers.rip, &system), repeats) {
+            // A hook may have changed anything.
+            let seat = &mut self.seats[vcpu as usize];
+            (registers, system) = (seat.cpu.registers()?, seat.cpu.system_registers()?);
+            decoded = self.instructions.at(registers.rip, &system, &self.memory);
+            seat.armed = false;
+        }
+        self.seats[vcpu as usize].kept.shadow = false;
         let ending = match &decoded {
             Some(decoded) if self.emulate(vcpu, decoded, &registers, &system)? => None,
             decoded => self.step(vcpu, decoded.as_deref(), &registers, &system)?,
@@ -160,14 +172,22 @@ impl ControlledMachine {
                     }
                 }
                 Exit::MsrWrite { index, value } => {
+                    self.hook_exit(vcpu, &exit);
+                    self.hook_msr(vcpu, &MsrAccess { index, write: true, value: Some(value) });
                     let seat = &mut self.seats[vcpu as usize];
                     (seat.deep, seat.armed) = (true, false);
                     seat.cpu.write_msr(index, value)?;
+                    let Some(next) = self.leave_msr(vcpu, before.rip)? else { break };
+                    exit = next;
+                }
+                Exit::MsrRead { index } => {
                     self.hook_exit(vcpu, &exit);
-                    exit = self.seats[vcpu as usize].cpu.finish(Entry::Resume)?;
-                    if exit == Exit::Kicked {
-                        break;
-                    }
+                    let seat = &mut self.seats[vcpu as usize];
+                    seat.armed = false;
+                    let value = seat.cpu.read_msr(index)?;
+                    self.hook_msr(vcpu, &MsrAccess { index, write: false, value });
+                    let Some(next) = self.leave_msr(vcpu, before.rip)? else { break };
+                    exit = next;
                 }
                 Exit::Kicked => {
                     if let Some(leash) = &mut self.leash
@@ -183,6 +203,7 @@ impl ControlledMachine {
                     (seat.state, seat.armed) = (State::Halted, false);
                     self.idle.progress();
                     self.hook_exit(vcpu, &Exit::Halt);
+                    self.hook_apic(vcpu, ApicEvent::Halt);
                     self.hash.add([tag::HALT, vcpu.into()]);
                     break;
                 }
@@ -207,6 +228,21 @@ impl ControlledMachine {
             self.everything_may_have_changed();
         }
         Ok(None)
+    }
+
+    /// Finishes the RDMSR or WRMSR at `rip`. The next exit, if it doesn't end there: it was refused, and
+    /// the handler's first instruction is part of the step.
+    fn leave_msr(&mut self, vcpu: u32, rip: u64) -> Result<Option<Exit>> {
+        let cpu = &mut self.seats[vcpu as usize].cpu;
+        let exit = cpu.finish(Entry::Resume)?;
+        if exit != Exit::Kicked {
+            return Ok(Some(exit));
+        }
+        if cpu.registers()?.rip != rip {
+            return Ok(None);
+        }
+        self.allow_exceptions(vcpu, rip)?;
+        self.seats[vcpu as usize].cpu.run(Entry::Resume).map(Some)
     }
 
     /// The vCPU is not where the instruction at `rip` leads to.

@@ -51,7 +51,8 @@ struct SavedSeat {
     system: SystemRegisters,
     state: State,
     trail: Trail,
-    stepping: bool,
+    told: Option<u64>,
+    nmi: bool,
     reach: Option<Reach>,
     held_until: u64,
     kept: Kept,
@@ -77,6 +78,8 @@ pub(super) struct Tracking {
     machine: u64,
     /// The MSRs of its vCPUs.
     msrs: Vec<u32>,
+    /// Whether their writes exit.
+    pub(super) msr_writes: bool,
     /// Whether all that could change a vCPU's FPU, MSRs or debug registers is known when it
     /// happens, so that they need not be put back when nothing did.
     hidden: Hidden,
@@ -92,10 +95,12 @@ pub(super) struct Tracking {
 impl Tracking {
     pub(super) fn new(host: &Host, vm: &Vm, image: Image) -> Result<Self> {
         static MACHINES: AtomicU64 = AtomicU64::new(0);
-        let told = vm.exit_on_msr_writes(host)? && !elf::code(image).any(changes_hidden_state);
+        let msr_writes = vm.exit_on_msr_writes(host)?;
+        let told = msr_writes && !elf::code(image).any(changes_hidden_state);
         Ok(Self {
             machine: MACHINES.fetch_add(1, Ordering::Relaxed),
             msrs: host.msrs_to_save()?,
+            msr_writes,
             hidden: if told { Hidden::Unchanged } else { Hidden::Restore },
             restored: 0,
             base: Pages::default(),
@@ -157,10 +162,10 @@ impl ControlledMachine {
             }
             moved |= !same_tables(&seat.cpu.system_registers()?, &saved.system);
             // vCPUs come before memory: finishing an access may still write some.
-            seat.set_stepping(false)?;
+            seat.disarm(saved.told)?;
             seat.cpu.restore(&saved.cpu, hidden)?;
             (seat.deep, seat.held_until) = (false, saved.held_until);
-            seat.set_stepping(saved.stepping)?;
+            seat.nmi = saved.nmi;
             seat.state.clone_from(&saved.state);
             seat.trail.clone_from(&saved.trail);
             (seat.reach, seat.touched) = (saved.reach, false);
@@ -211,8 +216,7 @@ impl ControlledMachine {
     fn save_seat(&mut self, vcpu: usize) -> Result<SavedSeat> {
         let seat = &mut self.seats[vcpu];
         // With single steps on, finishing an access would end with a debug exit.
-        let stepping = seat.stepping;
-        seat.set_stepping(false)?;
+        seat.disarm(seat.breakpoints.told())?;
         let reads = matches!(
             seat.state,
             State::Access(Exit::MmioRead { .. } | Exit::PortRead { .. })
@@ -227,13 +231,13 @@ impl ControlledMachine {
             seat.cpu.restore(&cpu, Hidden::Restore)?;
             seat.reach = Some(Reach { nmi });
         }
-        seat.set_stepping(stepping)?;
         let saved = SavedSeat {
             cpu,
             system: seat.cpu.system_registers()?,
             state: seat.state.clone(),
             trail: seat.trail.clone(),
-            stepping,
+            told: seat.breakpoints.told(),
+            nmi: seat.nmi,
             reach: seat.reach,
             held_until: seat.held_until,
             kept: seat.kept,
@@ -271,6 +275,7 @@ impl ControlledMachine {
         }
         if nmi {
             seat.cpu.nmi()?;
+            seat.nmi = true;
         }
         Ok(())
     }

@@ -1,7 +1,5 @@
 //! One choice: a vCPU does the access that it stands before, and runs to its next one.
 
-use iced_x86::Mnemonic;
-
 use super::ControlledMachine;
 use super::check::Stored;
 use super::choice::Choice;
@@ -10,12 +8,17 @@ use super::hash::{of_registers, tag};
 use super::outcome::{Ending, Problem};
 use super::platform::{Platform, Signal};
 use super::seat::State;
-use super::single::Kept;
 use super::writers::Store;
 use crate::board::Answer;
+use crate::breakpoints::Want;
 use crate::cpu::Cpu;
 use crate::error::Result;
-use crate::exit::{Bytes, Entry, Exit};
+use crate::exit::{Bytes, Entry, Exit, little};
+use crate::hook::{Access, ApicEvent, MsrAccess};
+
+const NMI: u8 = 2;
+/// So many single steps a vCPU may take without a scheduling point; its time says nothing then.
+const PATIENCE: u64 = 1_000_000;
 
 impl ControlledMachine {
     /// Does what was chosen. `Some` if the run is over.
@@ -36,9 +39,10 @@ impl ControlledMachine {
             return self.take_instruction(choice);
         }
         let state = std::mem::replace(&mut self.seats[vcpu as usize].state, State::Ready);
+        let mut interrupt = None;
         let entry = match (choice, state) {
             (Choice::Interrupt(_), state) => {
-                self.interrupt(vcpu)?;
+                interrupt = self.interrupt(vcpu)?;
                 match state {
                     // The access comes first: an interrupt is taken between two instructions.
                     State::Access(exit) | State::Waiting(exit) => self.perform(vcpu, &exit)?,
@@ -53,7 +57,7 @@ impl ControlledMachine {
         match entry {
             Ok(entry) => {
                 self.hook_entry(vcpu, &entry);
-                self.go(vcpu, entry)
+                self.go(vcpu, entry, interrupt)
             }
             Err(ending) => Ok(Some(ending)),
         }
@@ -68,16 +72,20 @@ impl ControlledMachine {
         Ok(())
     }
 
-    /// Gives the vCPU its pending interrupt.
-    fn interrupt(&mut self, vcpu: u32) -> Result<()> {
-        if let Some(vector) = self.platform.lapics[vcpu as usize].acknowledge() {
+    /// Gives the vCPU its pending interrupt; its vector.
+    fn interrupt(&mut self, vcpu: u32) -> Result<Option<u8>> {
+        if let Some(vector) = self.platform.lapics[vcpu as usize].pending() {
+            self.hook_apic(vcpu, ApicEvent::Interrupt { vector });
+        }
+        let vector = self.platform.lapics[vcpu as usize].acknowledge();
+        if let Some(vector) = vector {
             self.hash.add([tag::INTERRUPT, vcpu.into(), vector.into()]);
             self.idle.progress();
             let seat = &mut self.seats[vcpu as usize];
             seat.trail.clear();
             seat.cpu.interrupt(vector)?;
         }
-        Ok(())
+        Ok(vector)
     }
 
     /// Does the access that a vCPU stands before.
@@ -86,6 +94,7 @@ impl ControlledMachine {
         match exit {
             Exit::MmioRead { address, size } if Platform::covers(*address) => {
                 let value = self.platform.read(vcpu, *address);
+                self.hook_apic_read(vcpu, *address, value);
                 if Platform::is_clock(*address) {
                     self.idle.progress();
                 }
@@ -104,17 +113,18 @@ impl ControlledMachine {
                 self.seats[vcpu as usize].trail.clear();
                 // Controllers have 32-bit registers; anything else is not theirs (SDM 11.4.1).
                 if data.len() == 4 {
+                    self.hook_apic_write(vcpu, *address, u32::from_le_bytes(word));
                     for signal in self.platform.write(vcpu, *address, u32::from_le_bytes(word)) {
                         self.signal(signal)?;
                     }
                 }
                 Ok(Ok(Entry::Resume))
             }
-            Exit::MmioRead { address, size } if self.is_watched(*address) => {
+            Exit::MmioRead { address, size } if self.memory.is_watched(*address) => {
                 self.load(vcpu, *address, *size).map(Ok)
             }
-            Exit::MmioWrite { address, data } if self.is_watched(*address) => {
-                self.store(vcpu, *address, data)?;
+            Exit::MmioWrite { address, data } if self.memory.is_watched(*address) => {
+                self.store(vcpu, *address, data, false)?;
                 Ok(Ok(Entry::Resume))
             }
             exit => self.ask_the_board(vcpu, exit),
@@ -130,16 +140,27 @@ impl ControlledMachine {
         seat.trail.read(address, &data);
         let (rip, system) = (seat.cpu.registers()?.rip, seat.cpu.system_registers()?);
         let instruction = self.instructions.at(rip, &system, &self.memory);
-        if !instruction.is_some_and(|decoded| decoded.locked) {
+        let locked = instruction.is_some_and(|decoded| decoded.locked);
+        let value = little(&data);
+        self.hook_access(vcpu, || Access {
+            address,
+            size,
+            write: false,
+            value,
+            before: value,
+            locked,
+            rip,
+        });
+        if !locked {
             return Ok(Entry::Data(data));
         }
         let answer = Entry::Data(data);
         self.hook_entry(vcpu, &answer);
         match self.seats[vcpu as usize].cpu.run(answer)? {
-            Exit::MmioWrite { address, data } if self.is_watched(address) => {
+            Exit::MmioWrite { address, data } if self.memory.is_watched(address) => {
                 self.check_store(vcpu, address, data.len(), None)?;
                 self.hook_exit(vcpu, &Exit::MmioWrite { address, data: data.clone() });
-                self.store(vcpu, address, &data)?;
+                self.store(vcpu, address, &data, true)?;
                 Ok(Entry::Resume)
             }
             // A locked instruction that faulted or was interrupted before its store: it is as if
@@ -151,20 +172,32 @@ impl ControlledMachine {
         }
     }
 
-    fn store(&mut self, vcpu: u32, address: u64, data: &Bytes) -> Result<()> {
+    fn store(&mut self, vcpu: u32, address: u64, data: &Bytes, locked: bool) -> Result<()> {
         let mut before = Bytes::from_elem(0, data.len());
         self.memory.read(address, &mut before)?;
         self.note(tag::WRITE, vcpu, address, data)?;
         let seat = &mut self.seats[vcpu as usize];
         let registers = of_registers(&seat.cpu.registers()?);
         seat.stored = Some(Stored { registers, address });
-        if before == *data {
+        let rip = seat.cpu.registers()?.rip;
+        let changes = before != *data;
+        if changes {
+            self.memory.write(address, data)?;
+        }
+        self.hook_access(vcpu, || Access {
+            address,
+            size: data.len() as u8,
+            write: true,
+            value: little(data),
+            before: little(&before),
+            locked,
+            rip,
+        });
+        if !changes {
             // Nothing has changed for anybody: a spin lock's XCHG is no progress.
             self.seats[vcpu as usize].trail.read(address, data);
             return Ok(());
         }
-        self.memory.write(address, data)?;
-        let rip = self.seats[vcpu as usize].cpu.registers()?.rip;
         let store = Store { address, value: data.clone(), vcpu, rip, point: self.points };
         self.writers.put(store);
         self.changed(vcpu, address, data.len());
@@ -227,21 +260,22 @@ impl ControlledMachine {
         })
     }
 
-    /// Runs a vCPU to its next scheduling point.
-    fn go(&mut self, vcpu: u32, mut entry: Entry) -> Result<Option<Ending>> {
-        self.seats[vcpu as usize].cpu.bind_to_thread();
+    /// Runs a vCPU to its next scheduling point. `interrupt` has been queued for it.
+    fn go(&mut self, vcpu: u32, mut entry: Entry, interrupt: Option<u8>) -> Result<Option<Ending>> {
+        let seat = &mut self.seats[vcpu as usize];
+        seat.cpu.bind_to_thread();
+        let mut interrupt = interrupt.or(std::mem::take(&mut seat.nmi).then_some(NMI));
+        let steps = seat.breakpoints.steps();
         loop {
             // `load` has already run into the next access.
             if let State::Access(_) = self.seats[vcpu as usize].state {
                 return Ok(None);
             }
             let wanted = self.platform.lapics[vcpu as usize].pending().is_some()
-                && !self.seats[vcpu as usize].cpu.takes_interrupts()
-                && !self.stands_at_halt(vcpu)?;
-            let seat = &mut self.seats[vcpu as usize];
-            seat.set_stepping(wanted)?;
-            let stored = seat.stored.take();
-            let exit = seat.cpu.run(entry)?;
+                && !self.seats[vcpu as usize].cpu.takes_interrupts();
+            let stored = self.seats[vcpu as usize].stored.take();
+            let want = Want { step: wanted, interrupt: interrupt.take() };
+            let exit = self.run_on(vcpu, entry, want)?;
             entry = Entry::Resume;
             self.check_tables(vcpu)?;
             let seat = &mut self.seats[vcpu as usize];
@@ -249,8 +283,10 @@ impl ControlledMachine {
                 // Interrupts are on again: whether the pending one is taken here is a choice.
                 Exit::Debug { .. } if seat.cpu.takes_interrupts() => return Ok(None),
                 Exit::Kicked => {
+                    let slow = seat.breakpoints.must_step();
+                    let patient = slow && seat.breakpoints.steps() - steps < PATIENCE;
                     let Some(leash) = &mut self.leash else { continue };
-                    if leash.pulls() {
+                    if leash.pulls() && !patient {
                         return match self.explain(vcpu, None)? {
                             Some(error) => Err(error),
                             None => Ok(Some(Ending::Runaway { vcpu })),
@@ -260,12 +296,19 @@ impl ControlledMachine {
                 Exit::InterruptWindow | Exit::Debug { .. } => {}
                 Exit::MsrWrite { index, value } => {
                     seat.deep = true;
-                    seat.cpu.write_msr(index, value)?;
                     self.hook_exit(vcpu, &Exit::MsrWrite { index, value });
+                    self.hook_msr(vcpu, &MsrAccess { index, write: true, value: Some(value) });
+                    self.seats[vcpu as usize].cpu.write_msr(index, value)?;
+                }
+                Exit::MsrRead { index } => {
+                    self.hook_exit(vcpu, &Exit::MsrRead { index });
+                    let value = self.seats[vcpu as usize].cpu.read_msr(index)?;
+                    self.hook_msr(vcpu, &MsrAccess { index, write: false, value });
                 }
                 Exit::Halt => {
                     seat.state = State::Halted;
                     self.hook_exit(vcpu, &Exit::Halt);
+                    self.hook_apic(vcpu, ApicEvent::Halt);
                     self.idle.progress();
                     self.hash.add([tag::HALT, vcpu.into()]);
                     return Ok(None);
@@ -275,10 +318,10 @@ impl ControlledMachine {
                 | Exit::PortRead { .. }
                 | Exit::PortWrite { .. }) => {
                     match &exit {
-                        Exit::MmioRead { address, size } if self.is_watched(*address) => {
+                        Exit::MmioRead { address, size } if self.memory.is_watched(*address) => {
                             self.check_load(vcpu, *address, (*size).into())?;
                         }
-                        Exit::MmioWrite { address, data } if self.is_watched(*address) => {
+                        Exit::MmioWrite { address, data } if self.memory.is_watched(*address) => {
                             self.check_store(vcpu, *address, data.len(), stored)?;
                         }
                         _ => {}
@@ -306,71 +349,13 @@ impl ControlledMachine {
     /// The vCPU stands before an access. Has it been there before?
     fn park(&mut self, vcpu: u32, exit: Exit) -> Result<()> {
         let watched_read =
-            matches!(exit, Exit::MmioRead { address, .. } if self.is_watched(address));
+            matches!(exit, Exit::MmioRead { address, .. } if self.memory.is_watched(address));
         let seat = &mut self.seats[vcpu as usize];
         let longest = self.granularity.longest_loop();
         let round =
             watched_read && seat.trail.arrive(of_registers(&seat.cpu.registers()?), longest);
         seat.state = if round { State::Waiting(exit) } else { State::Access(exit) };
         Ok(())
-    }
-
-    fn stands_at_halt(&mut self, vcpu: u32) -> Result<bool> {
-        let seat = &mut self.seats[vcpu as usize];
-        let (rip, system) = (seat.cpu.registers()?.rip, seat.cpu.system_registers()?);
-        let instruction = self.instructions.at(rip, &system, &self.memory);
-        Ok(instruction.is_some_and(|decoded| decoded.instruction.mnemonic() == Mnemonic::Hlt))
-    }
-
-    /// Does to a vCPU what an IPI asks.
-    pub(super) fn signal(&mut self, signal: Signal) -> Result<()> {
-        match signal {
-            Signal::Init(vcpu) => {
-                let seat = &mut self.seats[vcpu as usize];
-                let (registers, system) = seat.reset;
-                // An access that it was about to do is forgotten.
-                seat.set_stepping(false)?;
-                seat.cpu.settle()?;
-                seat.cpu.set_system_registers(&system)?;
-                seat.cpu.set_registers(&registers)?;
-                seat.trail.clear();
-                seat.reach = None;
-                seat.touched = true;
-                (seat.kept, seat.interruptible) = (Kept::default(), false);
-                seat.state = State::WaitForSipi;
-            }
-            Signal::Startup(vcpu, page) => {
-                let seat = &mut self.seats[vcpu as usize];
-                if seat.state == State::WaitForSipi {
-                    let (mut registers, mut system) = seat.reset;
-                    system.cs.selector = u16::from(page) << 8;
-                    system.cs.base = u64::from(page) << 12;
-                    registers.rip = 0;
-                    seat.cpu.set_system_registers(&system)?;
-                    seat.cpu.set_registers(&registers)?;
-                    seat.state = State::Ready;
-                    (seat.touched, seat.armed) = (true, false);
-                }
-            }
-            Signal::Nmi(vcpu) => {
-                let seat = &mut self.seats[vcpu as usize];
-                seat.touched = true;
-                match (&mut seat.reach, self.granularity) {
-                    (_, Granularity::Instruction) => seat.kept.nmi_pending = true,
-                    (Some(reach), _) => reach.nmi = true,
-                    (None, _) => seat.cpu.nmi()?,
-                }
-                seat.wake();
-                if seat.state == State::Halted {
-                    seat.state = State::Ready;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn is_watched(&self, address: u64) -> bool {
-        self.memory.watched().iter().any(|range| range.contains(&address))
     }
 
     fn note(&mut self, tag: u64, vcpu: u32, address: u64, data: &Bytes) -> Result<()> {

@@ -11,12 +11,12 @@ use crate::kvm::{Host, host};
 use crate::memory::MemorySize;
 
 /// A machine with a guest of the catalogue at its first instruction.
-pub(super) fn machine(guest: &str) -> ControlledMachine {
+pub(crate) fn machine(guest: &str) -> ControlledMachine {
     machine_at(guest, Granularity::Watch)
 }
 
 /// The same with other scheduling points.
-pub(super) fn machine_at(guest: &str, granularity: Granularity) -> ControlledMachine {
+pub(crate) fn machine_at(guest: &str, granularity: Granularity) -> ControlledMachine {
     let guest = guests::find(guest).unwrap();
     let config = MachineConfig {
         guest: GuestImage { name: guest.name.into(), bytes: Cow::Borrowed(guest.image) },
@@ -31,7 +31,7 @@ pub(super) fn machine_at(guest: &str, granularity: Granularity) -> ControlledMac
 }
 
 /// Any of what is possible; the same choices for the same seed.
-pub(super) fn random(seed: u64) -> impl FnMut(&Point) -> Choice {
+pub(crate) fn random(seed: u64) -> impl FnMut(&Point) -> Choice {
     let mut state = seed;
     move |point| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -108,6 +108,12 @@ pub(super) const GROUPS: &[Group] = &[
                 "steps are armed again; not over faults",
             ),
             test(
+                "step-return",
+                "single step over IRET",
+                stepping::over_return,
+                "a breakpoint where it returns to, or IRET is done by us",
+            ),
+            test(
                 "block-irq",
                 "GUESTDBG_BLOCKIRQ",
                 stepping::block_interrupts,

@@ -48,9 +48,10 @@ pub(super) fn choose(rows: &[Finding]) -> Vec<Choice> {
         choice(
             "breakpoints",
             first(&[
-                (works("int3"), "int3, any number; hardware breakpoints for read-only code"),
-                (works("breakpoint"), "four execution breakpoints; more by single steps"),
-                (usable("breakpoint"), "four execution breakpoints, taken out to step over them"),
+                (
+                    usable("breakpoint") && works("single-step"),
+                    "four execution breakpoints, taken out to step over them; more by single steps",
+                ),
                 (works("single-step"), "single steps, comparing RIP"),
             ]),
         ),

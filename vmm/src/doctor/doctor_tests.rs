@@ -75,3 +75,17 @@ fn ids_are_unique() {
         assert_eq!(tests().filter(|other| other.id == test.id).count(), 1, "{}", test.id);
     }
 }
+
+#[test]
+fn what_stops_a_vcpu_is_found_out_once() {
+    let Some(host) = host() else { return };
+    let start = Instant::now();
+    let found = Stopping::of(&host);
+    let first = start.elapsed();
+    println!("{found}: {first:?}");
+    assert_eq!(Stopping::of(&host.clone()), found);
+    assert!(start.elapsed() < 2 * first, "the second time takes none");
+    let report = examine(&host);
+    let works = |id: &str| report.row(id).is_some_and(|row| row.verdict == Verdict::Works);
+    assert_eq!((found.steps, found.block_interrupts), (works("single-step"), works("block-irq")));
+}

@@ -9,7 +9,7 @@ use super::lab::{Lab, done};
 use super::layout::{DONE, HOLE, MARK};
 use super::outcome::{Outcome, Samples, Tested};
 use crate::exit::{Bytes, Entry, Exit};
-use crate::kvm::{Host, Irqchip};
+use crate::kvm::{Host, Irqchip, MsrExits};
 
 /// How often a cheap thing is measured.
 const REPETITIONS: usize = 200;
@@ -93,11 +93,11 @@ pub(super) fn msr_filter(lab: &Lab) -> Tested<Outcome> {
         a.mov(eax, ebx)?;
         done(a)
     })?;
-    bench.vm.exit_on_msr(MSR)?;
-    let read = Exit::Unexpected { reason: kvm_bindings::KVM_EXIT_X86_RDMSR };
+    bench.vm.exit_on_msrs(&MsrExits { chosen: vec![MSR], ..MsrExits::default() })?;
+    let read = Exit::MsrRead { index: MSR };
     let write = Exit::MsrWrite { index: MSR, value: 0x5a };
     bench.expect(Entry::Resume, &read)?;
-    bench.cpu.answer_msr(0x5a);
+    bench.cpu.answer_msr(Some(0x5a));
     bench.expect(Entry::Resume, &write)?;
     match bench.expect_port(DONE)? {
         0x5a => Ok(Outcome::works("chosen MSR reads and writes exit")),

@@ -10,7 +10,8 @@
 //! * one file for each subject: `speed`, `exits`, `holes`, `stepping`, `breakpoints`,
 //!   `interrupts`, `startup`, `instructions`, `identity`, `clock`, `registers`,
 //!   `kicks`, `slots`, `lifecycle`;
-//! * `outcome`, `report`, `choices`: what comes out.
+//! * `outcome`, `report`, `choices`: what comes out;
+//! * `stopping`: a few of the self-tests by themselves, for who wants breakpoints.
 
 mod bench;
 mod breakpoints;
@@ -33,6 +34,7 @@ mod slots;
 mod speed;
 mod startup;
 mod stepping;
+mod stopping;
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -40,12 +42,13 @@ use std::time::{Duration, Instant};
 pub use choices::Choice;
 pub use outcome::{Cost, Verdict};
 pub use report::{Finding, Platform, Report};
+pub use stopping::Stopping;
 
 use crate::controlled::Stepping;
 use crate::error::{Error, Result};
 use crate::kvm::Host;
 use lab::Lab;
-use outcome::{Outcome, Tested};
+use outcome::Outcome;
 
 /// After this time, the self-tests that are left are skipped.
 const PATIENCE: Duration = Duration::from_millis(4500);
@@ -80,25 +83,18 @@ pub fn examine(host: &Host) -> Report {
 /// What single steps of this host are good for. Fails if they don't even go from one instruction to
 /// the next.
 pub(crate) fn stepping(host: &Host) -> Result<Stepping> {
-    if let Some(known) = host.stepping.get() {
-        return Ok(*known);
-    }
-    let lab = Lab::new(host)?;
-    let works = |test: fn(&Lab) -> Tested<Outcome>| {
-        test(&lab).unwrap_or_else(Outcome::from).verdict == Verdict::Works
-    };
-    if !works(stepping::step) {
+    let found = Stopping::of(host);
+    if !found.steps {
         return Err(Error::Capability {
             capability: "single step (KVM_GUESTDBG_SINGLESTEP) that works",
             purpose: "make each instruction a scheduling point (--granularity instruction)",
         });
     }
-    let found = Stepping {
-        user: works(stepping::step_user),
-        handlers: works(stepping::step_into_handler),
-        block_interrupts: works(stepping::block_interrupts),
-    };
-    Ok(*host.stepping.get_or_init(|| found))
+    Ok(Stepping {
+        user: found.steps_user,
+        handlers: found.steps_into_handlers,
+        block_interrupts: found.block_interrupts,
+    })
 }
 
 fn finding(

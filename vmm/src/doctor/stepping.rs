@@ -156,3 +156,28 @@ pub(super) fn block_interrupts(lab: &Lab) -> Tested<Outcome> {
         },
     }
 }
+
+/// A handler returns: does the step end there?
+pub(super) fn over_return(lab: &Lab) -> Tested<Outcome> {
+    let mut bench = nops(lab)?;
+    bench.handle(NMI, |a| {
+        a.out(u32::from(MARK), al)?;
+        a.iretq()
+    })?;
+    bench.cpu.nmi()?;
+    bench.expect_port(MARK)?;
+    let iretq = layout::own_handler(NMI).0 + 2;
+    bench.cpu.set_debug(&STEP)?;
+    loop {
+        match bench.resume()? {
+            // The port write, finished.
+            Exit::Debug { pc, .. } if pc == iretq => {}
+            Exit::Debug { pc: CODE, .. } => return Ok(Outcome::works("stops where it returns to")),
+            Exit::Debug { pc, .. } => {
+                let late = pc.wrapping_sub(CODE);
+                return Ok(Outcome::partly(format!("stops {late} instructions late")));
+            }
+            exit => return Ok(bench.odd(&exit)),
+        }
+    }
+}

@@ -1,22 +1,52 @@
 //! The hooks of one vCPU, by the points that they asked for.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::controlled::Choice;
+use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
-use crate::hook::{Context, Hook, Points, Verdict};
+use crate::hook::{Access, ApicEvent, Attach, Context, Hook, MsrAccess, Points, Verdict};
+use crate::memory::{Memory, PAGE_SIZE};
+use crate::watched::pages;
 
 /// Calls each hook at its points, in the order in which they were attached.
 pub(crate) struct HookSet {
     hooks: Vec<Box<dyn Hook>>,
     points: Points,
+    /// What each of them watches.
+    watches: Vec<Vec<Range<u64>>>,
+    /// The MSRs that each of them wants to know of.
+    msrs: Vec<Vec<u32>>,
 }
 
 impl HookSet {
+    /// The hooks for a vCPU of a machine with this memory. Fails if the machine doesn't watch what they
+    /// do.
+    pub(crate) fn attach(
+        hooks: &[&dyn Attach],
+        vcpu: u32,
+        vcpus: u32,
+        memory: &Memory,
+    ) -> Result<Self> {
+        let watches: Vec<_> = hooks.iter().map(|hook| hook.watches()).collect();
+        let unseen = |range: &&Range<u64>| {
+            pages(range).step_by(PAGE_SIZE as usize).any(|page| !memory.is_watched(page))
+        };
+        if let Some(range) = watches.iter().flatten().find(unseen) {
+            let value = format!("{:#x}..{:#x}", range.start, range.end);
+            let problem = "the machine was made without it: give it the hooks' watches".into();
+            return Err(Error::Config { setting: "watch of guest-physical", value, problem });
+        }
+        let set = Self::new(hooks.iter().map(|hook| hook.attach(vcpu, vcpus)));
+        let msrs = hooks.iter().map(|hook| hook.msrs()).collect();
+        Ok(Self { watches, msrs, ..set })
+    }
+
     pub(crate) fn new(hooks: impl Iterator<Item = Box<dyn Hook>>) -> Self {
         let hooks: Vec<_> = hooks.collect();
         let points = hooks.iter().fold(Points::empty(), |all, hook| all | hook.points());
-        Self { hooks, points }
+        Self { hooks, points, watches: Vec::new(), msrs: Vec::new() }
     }
 
     /// Whether anybody is there at this point. What this says no to costs one test.
@@ -39,6 +69,54 @@ impl HookSet {
 
     pub(crate) fn entry(&mut self, context: &mut Context, entry: &Entry) {
         self.at(Points::ENTRY).for_each(|hook| hook.entry(context, entry));
+    }
+
+    /// Where anybody wants to be called.
+    pub(crate) fn breakpoints(&self) -> impl Iterator<Item = u64> + Clone {
+        self.hooks.iter().flat_map(|hook| hook.breakpoints()).copied()
+    }
+
+    /// Calls those that want to know of this instruction, and says how long to hold the vCPU.
+    pub(crate) fn breakpoint(&mut self, context: &mut Context, address: u64) -> Duration {
+        self.at(Points::BREAKPOINT)
+            .filter(|hook| hook.breakpoints().contains(&address))
+            .map(|hook| length(hook.breakpoint(context, address)))
+            .sum()
+    }
+
+    /// Whether anybody watches memory.
+    pub(crate) fn watch(&self) -> bool {
+        self.watches.iter().any(|ranges| !ranges.is_empty())
+    }
+
+    /// Calls those that watch what was accessed, and says how long to hold the vCPU.
+    pub(crate) fn access(&mut self, context: &mut Context, access: &Access) -> Duration {
+        self.hooks
+            .iter_mut()
+            .zip(&self.watches)
+            .filter(|(_, ranges)| ranges.iter().any(|range| access.touches(range)))
+            .map(|(hook, _)| length(hook.access(context, access)))
+            .sum()
+    }
+
+    /// The MSRs that anybody wants to know of.
+    pub(crate) fn msrs(&self) -> impl Iterator<Item = u32> {
+        self.msrs.iter().flatten().copied()
+    }
+
+    /// Calls those that want to know of this MSR, and says how long to hold the vCPU.
+    pub(crate) fn msr(&mut self, context: &mut Context, access: &MsrAccess) -> Duration {
+        self.hooks
+            .iter_mut()
+            .zip(&self.msrs)
+            .filter(|(_, msrs)| msrs.contains(&access.index))
+            .map(|(hook, _)| length(hook.msr(context, access)))
+            .sum()
+    }
+
+    /// How long to hold the vCPU after this.
+    pub(crate) fn apic(&mut self, context: &mut Context, event: &ApicEvent) -> Duration {
+        self.at(Points::APIC).map(|hook| length(hook.apic(context, event))).sum()
     }
 
     pub(crate) fn choice(&mut self, context: &mut Context, choice: Choice) {

@@ -1,16 +1,21 @@
 //! Guest debug: single steps, breakpoints and watchpoints that exit to the host.
 //!
-//! Two rules of KVM's. The step remembers RIP as it is when [`KvmCpu::set_debug`] is called: set
-//! the registers first, then this, then run. And a hardware breakpoint hits again on resuming
-//! unless RFLAGS.RF is set.
+//! Two rules of KVM's. A step remembers RIP as it is when [`KvmCpu::set_debug`] is called, and the trap
+//! flag, by which most hosts step, is lost when KVM emulates an instruction or registers are set
+//! elsewhere: the steps end in silence unless it is called again. And a hardware breakpoint hits again
+//! on resuming unless RFLAGS.RF is set, and on some hosts even then.
 
 use kvm_bindings::{
     KVM_GUESTDBG_BLOCKIRQ, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP, KVM_GUESTDBG_USE_HW_BP,
-    KVM_GUESTDBG_USE_SW_BP, kvm_guest_debug,
+    KVM_GUESTDBG_USE_SW_BP, KVM_MP_STATE_HALTED, KVM_VCPUEVENT_VALID_SHADOW,
+    KVM_X86_SHADOW_INT_STI, kvm_guest_debug, kvm_mp_state,
 };
 
 use super::{KvmCpu, failed};
+use crate::cpu::{Cpu, Debuggable};
 use crate::error::Result;
+use crate::exit::{Entry, Exit};
+use crate::registers::Registers;
 
 /// What a hardware breakpoint waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +91,55 @@ impl KvmCpu {
     pub fn set_debug(&mut self, debug: &GuestDebug) -> Result<()> {
         self.flush()?;
         self.fd().set_guest_debug(&debug.to_kvm()).map_err(failed("KVM_SET_GUEST_DEBUG"))
+    }
+}
+
+impl Debuggable for KvmCpu {
+    fn set_debug(&mut self, debug: &GuestDebug) -> Result<()> {
+        KvmCpu::set_debug(self, debug)
+    }
+
+    fn finish_access(&mut self, entry: Entry) -> Result<Option<Exit>> {
+        KvmCpu::finish_access(self, entry)
+    }
+
+    fn halt(&mut self) -> Result<()> {
+        let registers = self.registers()?;
+        self.execute(&registers, 0)?;
+        let halted = kvm_mp_state { mp_state: KVM_MP_STATE_HALTED };
+        self.fd().set_mp_state(halted).map_err(failed("KVM_SET_MP_STATE"))
+    }
+
+    fn enable_interrupts(&mut self) -> Result<()> {
+        const IF: u64 = 1 << 9;
+        let mut registers = self.registers()?;
+        let was_off = registers.rflags & IF == 0;
+        registers.rflags |= IF;
+        self.execute(&registers, if was_off { KVM_X86_SHADOW_INT_STI as u8 } else { 0 })?;
+        // KVM says whether the guest takes interrupts when it comes back.
+        self.refresh()
+    }
+
+    fn read_msr(&mut self, index: u32) -> Result<Option<u64>> {
+        KvmCpu::read_msr(self, index)
+    }
+
+    fn write_msr(&mut self, index: u32, value: u64) -> Result<()> {
+        KvmCpu::write_msr(self, index, value)
+    }
+}
+
+impl KvmCpu {
+    /// Gets over an instruction of one byte, with these registers. `shadow`: what keeps interrupts
+    /// away from the next one. KVM never wakes a vCPU in such a shadow.
+    fn execute(&mut self, registers: &Registers, shadow: u8) -> Result<()> {
+        self.set_registers(&Registers { rip: registers.rip.wrapping_add(1), ..*registers })?;
+        self.flush()?;
+        let fd = self.fd();
+        let mut events = fd.get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+        events.interrupt.shadow = shadow;
+        events.flags |= KVM_VCPUEVENT_VALID_SHADOW;
+        fd.set_vcpu_events(&events).map_err(failed("KVM_SET_VCPU_EVENTS"))
     }
 }
 

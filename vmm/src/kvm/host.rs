@@ -4,27 +4,32 @@ use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use kvm_bindings::KVM_API_VERSION;
 use kvm_ioctls::{Cap, Kvm};
 
 use super::{failed, state};
-use crate::controlled::Stepping;
+use crate::doctor::Stopping;
 use crate::error::{Error, Result};
 use crate::identity::CpuidEntry;
 
 /// Where the KVM device usually is.
 pub const DEFAULT_DEVICE: &str = "/dev/kvm";
 
-/// An open KVM device that has what jitterbug can't do without.
-#[derive(Debug)]
+/// An open KVM device that has what jitterbug can't do without. A clone is the same open device.
+#[derive(Clone, Debug)]
 pub struct Host {
+    device: Arc<Device>,
+}
+
+#[derive(Debug)]
+struct Device {
     kvm: Kvm,
     /// Asked once: the call takes longer than making a vCPU.
     supported_cpuid: OnceLock<Vec<CpuidEntry>>,
-    /// What single steps are good for; tried once.
-    pub(crate) stepping: OnceLock<Stepping>,
+    /// Found out once, by self-tests.
+    stopping: OnceLock<Stopping>,
 }
 
 impl Host {
@@ -44,7 +49,8 @@ impl Host {
                 io::Error::other(format!("KVM_GET_API_VERSION says {version}")),
             ));
         }
-        let host = Self { kvm, supported_cpuid: OnceLock::new(), stepping: OnceLock::new() };
+        let (supported_cpuid, stopping) = (OnceLock::new(), OnceLock::new());
+        let host = Self { device: Arc::new(Device { kvm, supported_cpuid, stopping }) };
         host.require(Cap::UserMemory, "KVM_CAP_USER_MEMORY", "give a guest its memory")?;
         host.require(Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT", "kick a vCPU safely")?;
         host.require(Cap::ExtCpuid, "KVM_CAP_EXT_CPUID", "tell the guest what it runs on")?;
@@ -53,12 +59,12 @@ impl Host {
 
     /// Whether the host has a capability.
     pub fn has(&self, capability: Cap) -> bool {
-        self.kvm.check_extension(capability)
+        self.kvm().check_extension(capability)
     }
 
     /// A capability's value, by its number in the KVM API; 0 where the host doesn't know it.
     pub fn capability(&self, number: u32) -> i32 {
-        self.kvm.check_extension_raw(number.into())
+        self.kvm().check_extension_raw(number.into())
     }
 
     /// Fails by name if a capability is missing.
@@ -77,24 +83,29 @@ impl Host {
 
     /// The most vCPUs that one machine can have here.
     pub fn max_vcpus(&self) -> usize {
-        self.kvm.get_max_vcpus()
+        self.kvm().get_max_vcpus()
     }
 
     /// The CPUID leaves that KVM can show a guest.
     pub fn supported_cpuid(&self) -> Result<Vec<CpuidEntry>> {
-        if let Some(known) = self.supported_cpuid.get() {
+        if let Some(known) = self.device.supported_cpuid.get() {
             return Ok(known.clone());
         }
         let cpuid = self
-            .kvm
+            .kvm()
             .get_supported_cpuid(kvm_bindings::KVM_MAX_CPUID_ENTRIES)
             .map_err(failed("KVM_GET_SUPPORTED_CPUID"))?;
         let leaves: Vec<_> = cpuid.as_slice().iter().map(state::cpuid_from_kvm).collect();
-        Ok(self.supported_cpuid.get_or_init(|| leaves).clone())
+        Ok(self.device.supported_cpuid.get_or_init(|| leaves).clone())
     }
 
     pub(super) fn kvm(&self) -> &Kvm {
-        &self.kvm
+        &self.device.kvm
+    }
+
+    /// What stops a vCPU at an instruction here, once `find` has found it out.
+    pub(crate) fn stopping(&self, find: impl FnOnce() -> Stopping) -> Stopping {
+        *self.device.stopping.get_or_init(find)
     }
 }
 

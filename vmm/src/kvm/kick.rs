@@ -30,6 +30,10 @@ thread_local! {
     static IMMEDIATE_EXIT: Cell<*const AtomicU8> = const { Cell::new(ptr::null()) };
 }
 
+/// Values of `immediate_exit`; KVM only looks whether it is 0.
+const KICKED: u8 = 1;
+const OURS: u8 = 2;
+
 fn signal_number() -> i32 {
     SIGRTMIN()
 }
@@ -39,7 +43,7 @@ extern "C" fn on_kick(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: non-null only between `RunFlag::bind` and the end of its `Bound`, which borrows the
     // mapping; both happen on this thread, so the mapping is alive whenever this handler sees it.
     if let Some(flag) = unsafe { flag.as_ref() } {
-        flag.store(1, Ordering::Relaxed);
+        flag.store(KICKED, Ordering::Relaxed);
     }
 }
 
@@ -96,9 +100,29 @@ impl RunFlag {
         unsafe { &*self.page.as_ptr().cast::<u8>().add(offset_of!(kvm_run, immediate_exit)).cast() }
     }
 
-    /// Forgets a kick that has been noticed. Whoever calls this looks for work *afterwards*.
-    pub(super) fn clear(&self) {
-        self.byte().store(0, Ordering::Relaxed);
+    /// Forgets a kick that has been noticed; false if it was only [`Self::raise`]. Whoever calls this
+    /// looks for work *afterwards*.
+    pub(super) fn clear(&self) -> bool {
+        let kicked = self.byte().swap(0, Ordering::Relaxed) == KICKED;
+        compiler_fence(Ordering::SeqCst);
+        kicked
+    }
+
+    /// Has the next `KVM_RUN` finish the latest exit's access and come back, unless a kick does so
+    /// already.
+    pub(super) fn raise(&self) {
+        let _ = self.byte().compare_exchange(0, OURS, Ordering::Relaxed, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// As a kick of this thread's does.
+    pub(super) fn kick(&self) {
+        self.byte().store(KICKED, Ordering::Relaxed);
+    }
+
+    /// Takes [`Self::raise`] back. A kick that has come meanwhile stays.
+    pub(super) fn retract(&self) {
+        let _ = self.byte().compare_exchange(OURS, 0, Ordering::Relaxed, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
     }
 

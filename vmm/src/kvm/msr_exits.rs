@@ -1,90 +1,162 @@
-//! Exits at the guest's accesses to chosen model-specific registers.
+//! Exits at the guest's accesses to model-specific registers.
 
 use kvm_bindings::{
-    KVM_CAP_X86_MSR_FILTER, KVM_CAP_X86_USER_SPACE_MSR, KVM_EXIT_X86_RDMSR,
-    KVM_MSR_EXIT_REASON_FILTER, kvm_enable_cap, kvm_msr_entry,
+    KVM_CAP_X86_MSR_FILTER, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER, kvm_enable_cap,
+    kvm_msr_entry,
 };
 use kvm_ioctls::{MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags};
 
 use super::save::msr_list;
 use super::{Host, KvmCpu, Vm, failed};
-use crate::error::Result;
+use crate::cpu::Cpu;
+use crate::error::{Error, Result};
 
 /// `IA32_APIC_BASE`, `IA32_EFER`, `IA32_FS_BASE`, `IA32_GS_BASE`: they are also in `kvm_sregs`.
 pub(super) const IN_SYSTEM_REGISTERS: [u32; 4] = [0x1b, 0xc000_0080, 0xc000_0100, 0xc000_0101];
 
-impl Vm {
-    /// Makes every access of the guest to this register exit. Only the latest call counts.
-    pub fn exit_on_msr(&self, index: u32) -> Result<()> {
-        self.leave_filtered_msrs_to_us()?;
-        // A clear bit denies the access, which then exits.
-        let range = MsrFilterRange {
-            flags: MsrFilterRangeFlags::READ | MsrFilterRangeFlags::WRITE,
-            base: index,
-            msr_count: 1,
-            bitmap: &[0],
+/// All that KVM has: architectural, Hyper-V's, KVM's own, AMD's; the first, and how many.
+const RANGES: [(u32, u32); 4] =
+    [(0, 0x2000), (0x4000_0000, 0x200), (0x4b56_4d00, 0x10), (0xc000_0000, 0x2000)];
+/// The x2APIC's: KVM lets no filter have them.
+const X2APIC: std::ops::Range<u32> = 0x800..0x900;
+
+/// Which accesses to MSRs exit.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MsrExits {
+    /// All writes, but for those that are part of the system registers.
+    pub(crate) writes: bool,
+    /// All accesses to these.
+    pub(crate) chosen: Vec<u32>,
+}
+
+impl MsrExits {
+    /// Fails by name if accesses to one of those that are chosen can't exit.
+    pub(crate) fn check(&self, host: &Host) -> Result<()> {
+        let refuse = |index: u32, problem: &str| {
+            let value = format!("{index:#x}");
+            Err(Error::Config {
+                setting: "model-specific register",
+                value,
+                problem: problem.into(),
+            })
         };
+        let known = |index: u32| RANGES.iter().any(|range| is_in(index, *range));
+        match self.chosen.iter().find(|index| X2APIC.contains(index) || !known(**index)) {
+            Some(index) if X2APIC.contains(index) => {
+                return refuse(*index, "one of the x2APIC, which KVM keeps to itself");
+            }
+            Some(index) => return refuse(*index, "KVM has none of this number"),
+            None => {}
+        }
+        if !self.chosen.is_empty() && !has_filter(host) {
+            let capability = "KVM_CAP_X86_MSR_FILTER";
+            return Err(Error::Capability { capability, purpose: "show accesses to MSRs" });
+        }
+        Ok(())
+    }
+
+    fn denies(&self, index: u32, flag: MsrFilterRangeFlags) -> bool {
+        let write = flag == MsrFilterRangeFlags::WRITE;
+        self.chosen.contains(&index)
+            || write && self.writes && !IN_SYSTEM_REGISTERS.contains(&index)
+    }
+}
+
+fn is_in(index: u32, (base, count): (u32, u32)) -> bool {
+    index.checked_sub(base).is_some_and(|offset| offset < count)
+}
+
+fn has_filter(host: &Host) -> bool {
+    [KVM_CAP_X86_USER_SPACE_MSR, KVM_CAP_X86_MSR_FILTER]
+        .iter()
+        .all(|cap| host.capability(*cap) != 0)
+}
+
+impl Vm {
+    /// Makes these accesses exit. Only the latest call counts.
+    pub(crate) fn exit_on_msrs(&self, exits: &MsrExits) -> Result<()> {
+        let mut cap = kvm_enable_cap { cap: KVM_CAP_X86_USER_SPACE_MSR, ..Default::default() };
+        cap.args[0] = KVM_MSR_EXIT_REASON_FILTER.into();
+        self.fd().enable_cap(&cap).map_err(failed("KVM_ENABLE_CAP"))?;
+        let mut bitmaps = Vec::new();
+        for flag in [MsrFilterRangeFlags::READ, MsrFilterRangeFlags::WRITE] {
+            for (base, count) in RANGES {
+                // A set bit allows the access, one that is denied exits.
+                let mut bitmap = vec![0u8; count as usize / 8];
+                for offset in (0..count).filter(|offset| !exits.denies(base + offset, flag)) {
+                    bitmap[offset as usize / 8] |= 1 << (offset % 8);
+                }
+                if bitmap.iter().any(|byte| *byte != u8::MAX) {
+                    bitmaps.push((flag, base, count, bitmap));
+                }
+            }
+        }
+        let ranges: Vec<_> = bitmaps
+            .iter()
+            .map(|(flags, base, count, bitmap)| MsrFilterRange {
+                flags: *flags,
+                base: *base,
+                msr_count: *count,
+                bitmap,
+            })
+            .collect();
         self.fd()
-            .set_msr_filter(MsrFilterDefaultAction::ALLOW, &[range])
+            .set_msr_filter(MsrFilterDefaultAction::ALLOW, &ranges)
             .map_err(failed("KVM_X86_SET_MSR_FILTER"))
     }
 
     /// Makes writes of MSRs exit, but for those that are part of the system registers. False if this
     /// host can't do that.
     pub(crate) fn exit_on_msr_writes(&self, host: &Host) -> Result<bool> {
-        if [KVM_CAP_X86_USER_SPACE_MSR, KVM_CAP_X86_MSR_FILTER]
-            .iter()
-            .any(|cap| host.capability(*cap) == 0)
-        {
-            return Ok(false);
+        if has_filter(host) {
+            self.exit_on_msrs(&MsrExits { writes: true, chosen: Vec::new() })?;
         }
-        self.leave_filtered_msrs_to_us()?;
-        // All that KVM has: architectural, Hyper-V's, KVM's own, AMD's. A clear bit denies.
-        let mut bitmaps =
-            [(0, 0x2000), (0x4000_0000, 0x200), (0x4b56_4d00, 0x10), (0xc000_0000, 0x2000)]
-                .map(|(base, count)| (base, vec![0; count / 8]));
-        for (base, bitmap) in &mut bitmaps {
-            for offset in IN_SYSTEM_REGISTERS.iter().filter_map(|msr| msr.checked_sub(*base)) {
-                if let Some(byte) = bitmap.get_mut(offset as usize / 8) {
-                    *byte |= 1u8 << (offset % 8);
-                }
-            }
-        }
-        let ranges = bitmaps.each_ref().map(|(base, bitmap)| MsrFilterRange {
-            flags: MsrFilterRangeFlags::WRITE,
-            base: *base,
-            msr_count: bitmap.len() as u32 * 8,
-            bitmap,
-        });
-        self.fd()
-            .set_msr_filter(MsrFilterDefaultAction::ALLOW, &ranges)
-            .map_err(failed("KVM_X86_SET_MSR_FILTER"))?;
-        Ok(true)
-    }
-
-    fn leave_filtered_msrs_to_us(&self) -> Result<()> {
-        let mut cap = kvm_enable_cap { cap: KVM_CAP_X86_USER_SPACE_MSR, ..Default::default() };
-        cap.args[0] = KVM_MSR_EXIT_REASON_FILTER.into();
-        self.fd().enable_cap(&cap).map_err(failed("KVM_ENABLE_CAP"))
+        Ok(has_filter(host))
     }
 }
 
 impl KvmCpu {
     /// Does an MSR write that exited; the guest gets a #GP if KVM refuses it.
     pub(crate) fn write_msr(&mut self, index: u32, value: u64) -> Result<()> {
+        self.flush()?;
         let entry = kvm_msr_entry { index, data: value, ..Default::default() };
         let written = self.fd().set_msrs(&msr_list(&[entry])?).map_err(failed("KVM_SET_MSRS"))?;
         self.fd().get_kvm_run().__bindgen_anon_1.msr.error = (written == 0).into();
+        if written != 0 && IN_SYSTEM_REGISTERS.contains(&index) {
+            self.leave_wrmsr()?;
+        }
         Ok(())
     }
 
-    /// Answers an MSR read that exited; false if the latest exit is none.
-    pub fn answer_msr(&mut self, value: u64) -> bool {
-        let run = self.fd().get_kvm_run();
-        let is_read = run.exit_reason == KVM_EXIT_X86_RDMSR;
-        if is_read {
-            run.__bindgen_anon_1.msr.data = value;
+    /// Gets over the WRMSR, so that the registers in the run page are those behind it. A host that has
+    /// changed its mode of emulation with the register may begin the instruction again.
+    fn leave_wrmsr(&mut self) -> Result<()> {
+        const LENGTH: u64 = 2;
+        let at = self.registers()?.rip;
+        self.refresh()?;
+        let mut registers = self.registers()?;
+        if registers.rip == at {
+            registers.rip = at.wrapping_add(LENGTH);
+            self.set_registers(&registers)?;
         }
-        is_read
+        Ok(())
+    }
+
+    /// Does an MSR read that exited; the guest gets a #GP, and the answer is `None`, if KVM has no
+    /// such register.
+    pub(crate) fn read_msr(&mut self, index: u32) -> Result<Option<u64>> {
+        self.flush()?;
+        let mut list = msr_list(&[kvm_msr_entry { index, ..Default::default() }])?;
+        let read = self.fd().get_msrs(&mut list).map_err(failed("KVM_GET_MSRS"))?;
+        let value = (read != 0).then(|| list.as_slice()[0].data);
+        self.answer_msr(value);
+        Ok(value)
+    }
+
+    /// Answers an MSR read that exited.
+    pub(crate) fn answer_msr(&mut self, value: Option<u64>) {
+        let run = self.fd().get_kvm_run();
+        run.__bindgen_anon_1.msr.error = value.is_none().into();
+        run.__bindgen_anon_1.msr.data = value.unwrap_or(0);
     }
 }

@@ -24,7 +24,6 @@ use super::msr_exits::IN_SYSTEM_REGISTERS;
 use super::state::linear_rip;
 use super::vcpu::Unfinished;
 use super::{Host, KvmCpu, failed};
-use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
 
@@ -167,14 +166,6 @@ impl KvmCpu {
             }
         }
         Err(Error::Snapshot { problem: "an instruction that never ends".into() })
-    }
-
-    /// Finishes the access that the latest exit announced, with this answer, and runs no further:
-    /// [`Exit::Kicked`] then, or a debug exit where the instruction is being stepped. Another access
-    /// is the instruction's next.
-    pub(crate) fn finish(&mut self, entry: Entry) -> Result<Exit> {
-        self.fd().set_kvm_immediate_exit(1);
-        self.run(entry)
     }
 
     fn restore_hidden(&mut self, state: &HiddenState) -> Result<()> {

@@ -2,6 +2,7 @@ use std::path::Path;
 use std::sync::Arc as Shared;
 
 use super::*;
+use crate::cpu::Cpu;
 use crate::kvm::debug::GuestDebug;
 use crate::kvm::{Irqchip, Vm, host};
 use crate::memory::{Memory, MemorySize};

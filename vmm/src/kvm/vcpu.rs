@@ -1,9 +1,11 @@
 //! One KVM vCPU as a [`Cpu`].
 
+mod finish;
+
 use std::os::fd::AsRawFd;
 
 use kvm_bindings::{
-    CpuId, KVM_EXIT_IO_IN, KVM_EXIT_X86_RDMSR, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES,
+    CpuId, KVM_EXIT_IO_IN, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES,
     KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED, Msrs,
     kvm_mp_state, kvm_msr_entry, kvm_sync_regs,
 };
@@ -29,6 +31,8 @@ pub struct KvmCpu {
     again: u32,
     /// What KVM still does for the latest exit, on the next `KVM_RUN`.
     unfinished: Unfinished,
+    /// Whether somebody kicked the vCPU when it was last out of the guest without an exit.
+    kicked: bool,
 }
 
 /// What is left of an access after the exit that announced it.
@@ -62,7 +66,8 @@ impl KvmCpu {
     pub(super) fn new(fd: VcpuFd, sync_registers: bool) -> Result<Self> {
         let flag = RunFlag::map(fd.as_raw_fd())?;
         let sync = Sync { registers: sync_registers, fresh: false };
-        let mut cpu = Self { flag, fd, sync, again: 0, unfinished: Unfinished::Nothing };
+        let unfinished = Unfinished::Nothing;
+        let mut cpu = Self { flag, fd, sync, again: 0, unfinished, kicked: false };
         if sync_registers {
             cpu.fd.set_sync_valid_reg(SyncReg::Register);
             cpu.fd.set_sync_valid_reg(SyncReg::SystemRegister);
@@ -181,9 +186,11 @@ impl KvmCpu {
             Exit::PortWrite { .. } => self.shared_registers().map_or(Unfinished::More, |sync| {
                 Unfinished::Out(state::linear_rip(&sync.regs, &sync.sregs))
             }),
-            Exit::MmioWrite { .. } | Exit::MmioRead { .. } | Exit::PortRead { .. } => {
-                Unfinished::More
-            }
+            Exit::MmioWrite { .. }
+            | Exit::MmioRead { .. }
+            | Exit::PortRead { .. }
+            | Exit::MsrRead { .. }
+            | Exit::MsrWrite { .. } => Unfinished::More,
             _ => Unfinished::Nothing,
         }
     }
@@ -263,13 +270,13 @@ impl Cpu for KvmCpu {
             Ok(VcpuExit::FailEntry(reason, _)) => Exit::FailEntry { reason },
             Ok(VcpuExit::InternalError) => self.internal_error(),
             Ok(VcpuExit::Intr) => Exit::Kicked,
-            Ok(VcpuExit::X86Rdmsr(_)) => Exit::Unexpected { reason: KVM_EXIT_X86_RDMSR },
+            Ok(VcpuExit::X86Rdmsr(read)) => Exit::MsrRead { index: read.index },
             Ok(VcpuExit::X86Wrmsr(write)) => {
                 Exit::MsrWrite { index: write.index, value: write.data }
             }
             Ok(_) => Exit::Unexpected { reason: self.fd.get_kvm_run().exit_reason },
             Err(errno) if errno.errno() == libc::EINTR => {
-                self.flag.clear();
+                self.kicked = self.flag.clear();
                 Exit::Kicked
             }
             // A waiting AP was woken: KVM took the INIT or SIPI and wants to be called again.

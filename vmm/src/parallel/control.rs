@@ -68,11 +68,14 @@ impl Control {
         slot.kicker.receive()
     }
 
-    /// Ends the run, unless it has been ended: the first reason counts.
+    /// Ends the run, unless it has been ended: the first reason counts, but for what a misuse of
+    /// watched memory explains.
     pub(super) fn end(&self, end: End) {
         {
             let mut first = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-            if first.is_some() {
+            let explained = matches!(end, End::Broken(Error::Watched { .. }))
+                && matches!(*first, Some((End::Hang | End::TimeLimit, _)));
+            if first.is_some() && !explained {
                 return;
             }
             *first = Some((end, self.now()));

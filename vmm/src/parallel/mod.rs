@@ -9,19 +9,24 @@ mod input;
 mod outcome;
 mod supervisor;
 mod vcpu;
+mod watching;
 
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
 pub use outcome::{End, ExitCounts, Outcome, VcpuReport, VcpuState};
 
+use crate::breakpoints::{self, Breakpoints, Halts};
+use crate::doctor::Stopping;
 use crate::error::{Error, Result};
-use crate::hook::{Attach, HookSet};
+use crate::hook::{Attach, HookSet, Points};
 use crate::interrupts::Interrupts;
-use crate::kvm::KvmCpu;
+use crate::kvm::{KvmCpu, MsrExits};
 use crate::machine::Machine;
 use control::Control;
 use vcpu::{Seat, VcpuLoop};
+use watching::Watching;
 
 /// How a run is watched.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,18 +43,41 @@ pub struct Options<'a> {
 
 /// Runs a machine to its end.
 pub fn run(machine: Machine, hooks: &[&dyn Attach], options: Options) -> Result<Outcome> {
-    let Machine { cpus, board, memory, vm } = machine;
+    let host = machine.host.clone();
+    run_stopping(machine, hooks, options, || breakpoints::stopping(&host))
+}
+
+/// `stopping` says what there is to stop vCPUs at instructions; it is asked if that is needed.
+fn run_stopping(
+    machine: Machine,
+    hooks: &[&dyn Attach],
+    options: Options,
+    stopping: impl FnOnce() -> Result<Stopping>,
+) -> Result<Outcome> {
+    let Machine { cpus, board, memory, host, vm } = machine;
     let vcpus = cpus.len() as u32;
+    let attached = |id| HookSet::attach(hooks, id, vcpus, &memory);
+    let hooks = (0..vcpus).map(attached).collect::<Result<Vec<_>>>()?;
+    let msrs = MsrExits { chosen: hooks.iter().flat_map(HookSet::msrs).collect(), writes: false };
+    if !msrs.chosen.is_empty() {
+        msrs.check(&host)?;
+        vm.exit_on_msrs(&msrs)?;
+    }
+    let stops = hooks.iter().any(|hooks| hooks.wants(Points::BREAKPOINT));
+    let stopping = if stops { Some(stopping()?) } else { None };
     let control = Control::new(vcpus)?;
+    let lock = (!memory.watched().is_empty()).then(Mutex::default);
     let reports = thread::scope(|scope| {
         let mut threads = Vec::new();
-        for (id, cpu) in (0..).zip(cpus) {
+        for (id, (cpu, hooks)) in (0..).zip(cpus.into_iter().zip(hooks)) {
             let seat = Seat::new(id, vcpus, cpu, memory.clone());
-            let hooks = HookSet::new(hooks.iter().map(|hook| hook.attach(id, vcpus)));
+            let breakpoints = stopping.map(|stopping| Breakpoints::new(stopping, Halts::InKernel));
+            let watching = lock.as_ref().map(Watching::new);
             let (board, control) = (&board, &control);
             let spawned =
                 thread::Builder::new().name(format!("vcpu{id}")).spawn_scoped(scope, move || {
-                    VcpuLoop::new(seat, hooks, board, control).run(KvmCpu::bind_to_thread)
+                    VcpuLoop::new(seat, hooks, breakpoints, watching, board, control)
+                        .run(KvmCpu::bind_to_thread)
                 });
             match spawned {
                 Ok(thread) => threads.push(thread),
@@ -70,3 +98,11 @@ pub fn run(machine: Machine, hooks: &[&dyn Attach], options: Options) -> Result<
     drop(vm);
     control.into_outcome(reports, memory)
 }
+
+#[cfg(test)]
+#[path = "breakpoints_tests.rs"]
+mod breakpoints_tests;
+
+#[cfg(test)]
+#[path = "watching_tests.rs"]
+mod watching_tests;

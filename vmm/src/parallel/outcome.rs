@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::breakpoints::Hits;
 use crate::disassemble;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -179,6 +180,9 @@ pub struct VcpuReport {
     pub state: Option<VcpuState>,
     /// The instruction pointers that the watchdog saw, each once, in ascending order.
     pub sampled_rips: Vec<u64>,
+    /// How often it came to the instructions that hooks wanted to see, in ascending order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub breakpoints: Vec<Hits>,
 }
 
 /// What a run came to.

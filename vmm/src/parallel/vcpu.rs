@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use super::control::{Control, broken_thread};
 use super::outcome::{End, ExitCounts, VcpuReport, VcpuState};
+use super::watching::Watching;
 use crate::board::{Answer, Board};
-use crate::cpu::Cpu;
+use crate::breakpoints::{Breakpoints, Stop, Want};
+use crate::cpu::{Cpu, Debuggable};
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
-use crate::hook::{Context, HookSet, Points};
+use crate::hook::{Context, HookSet, MsrAccess, Points};
 use crate::kvm::kick::Alarm;
 use crate::memory::Memory;
 use crate::registers::Activity;
@@ -54,6 +56,12 @@ impl<C: Cpu> Seat<C> {
 pub(super) struct VcpuLoop<'a, C> {
     seat: Seat<C>,
     hooks: HookSet,
+    /// `None` if no hook ever wants any.
+    breakpoints: Option<Breakpoints>,
+    /// `None` if no memory is watched.
+    watching: Option<Watching<'a>>,
+    /// An exit that has come and not been looked at.
+    next: Option<Exit>,
     board: &'a Board,
     control: &'a Control,
     alarm: Option<Alarm>,
@@ -61,14 +69,18 @@ pub(super) struct VcpuLoop<'a, C> {
     activity: u64,
 }
 
-impl<'a, C: Cpu> VcpuLoop<'a, C> {
+impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     pub(super) fn new(
         seat: Seat<C>,
         hooks: HookSet,
+        breakpoints: Option<Breakpoints>,
+        watching: Option<Watching<'a>>,
         board: &'a Board,
         control: &'a Control,
     ) -> Self {
-        Self { seat, hooks, board, control, alarm: None, exits: ExitCounts::default(), activity: 0 }
+        let exits = ExitCounts::default();
+        let (next, alarm, activity) = (None, None, 0);
+        Self { seat, hooks, breakpoints, watching, next, board, control, alarm, exits, activity }
     }
 
     /// Runs to the end on the calling thread, to which `bind` first ties the vCPU.
@@ -90,6 +102,7 @@ impl<'a, C: Cpu> VcpuLoop<'a, C> {
             state: if control.is_success() { None } else { self.state().ok() },
             exits: self.exits,
             sampled_rips: Vec::new(),
+            breakpoints: self.breakpoints.map(|b| b.hits()).unwrap_or_default(),
         }
     }
 
@@ -97,14 +110,14 @@ impl<'a, C: Cpu> VcpuLoop<'a, C> {
         self.begin()?;
         let mut entry = Entry::Resume;
         while !self.control.is_over() {
-            let exit = self.seat.cpu.run(entry)?;
+            let exit = self.enter(entry)?;
             self.count(&exit);
             if self.hooks.wants(Points::EXIT) {
                 let now = self.control.now();
                 let hold = self.hooks.exit(&mut self.seat.context(now), &exit);
                 self.hold(hold)?;
             }
-            entry = match self.board.answer(&mut self.seat.cpu, &exit)? {
+            entry = match self.answer(&exit)? {
                 Answer::Enter(entry) => entry,
                 Answer::Mark => Entry::Resume,
                 Answer::End(code) => return Ok(Some(End::Guest { code })),
@@ -119,6 +132,74 @@ impl<'a, C: Cpu> VcpuLoop<'a, C> {
             }
         }
         Ok(None)
+    }
+
+    /// Answers an exit; an access to an MSR or to watched memory is done here.
+    fn answer(&mut self, exit: &Exit) -> Result<Answer> {
+        match *exit {
+            Exit::MsrRead { index } => {
+                let value = self.seat.cpu.read_msr(index)?;
+                self.tell_msr(&MsrAccess { index, write: false, value })?;
+                return Ok(Answer::Enter(Entry::Resume));
+            }
+            Exit::MsrWrite { index, value } => {
+                self.tell_msr(&MsrAccess { index, write: true, value: Some(value) })?;
+                self.seat.cpu.write_msr(index, value)?;
+                return Ok(Answer::Enter(Entry::Resume));
+            }
+            _ => {}
+        }
+        let Some(watching) = &mut self.watching else {
+            return self.board.answer(&mut self.seat.cpu, exit);
+        };
+        let Seat { cpu, memory, id, .. } = &mut self.seat;
+        let Some(done) = watching.perform(*id, cpu, memory, exit)? else {
+            let answer = self.board.answer(cpu, exit)?;
+            if answer == Answer::Unanswered || *exit == Exit::Kicked {
+                watching.explain(*id, cpu, memory, exit)?;
+            }
+            return Ok(answer);
+        };
+        self.next = done.next;
+        for access in &done.accesses {
+            let now = self.control.now();
+            let hold = self.hooks.access(&mut self.seat.context(now), access);
+            self.hold(hold)?;
+        }
+        Ok(Answer::Enter(done.entry))
+    }
+
+    fn tell_msr(&mut self, access: &MsrAccess) -> Result<()> {
+        let now = self.control.now();
+        let hold = self.hooks.msr(&mut self.seat.context(now), access);
+        self.hold(hold)
+    }
+
+    /// Runs to the next exit. Breakpoints on the way are told to the hooks.
+    fn enter(&mut self, entry: Entry) -> Result<Exit> {
+        if let Some(exit) = self.next.take() {
+            return Ok(exit);
+        }
+        let mut entry = entry;
+        while let Some(breakpoints) = &mut self.breakpoints {
+            let Seat { cpu, memory, .. } = &mut self.seat;
+            breakpoints.want(self.hooks.breakpoints());
+            let next = std::mem::replace(&mut entry, Entry::Resume);
+            match breakpoints.run(cpu, memory, next, Want::default())? {
+                Stop::Exit(exit) => return Ok(exit),
+                // It has executed, so it has been started.
+                Stop::Breakpoint(address) => {
+                    self.seat.started = true;
+                    let now = self.control.now();
+                    let hold = self.hooks.breakpoint(&mut self.seat.context(now), address);
+                    self.hold(hold)?;
+                }
+            }
+            if self.control.is_over() {
+                return Ok(Exit::Kicked);
+            }
+        }
+        self.seat.cpu.run(entry)
     }
 
     fn begin(&mut self) -> Result<()> {

@@ -53,7 +53,8 @@ fn play(exits: Vec<Exit>, verdict: Verdict) -> (VcpuReport, Option<End>, Vec<Str
     let board = Board::bare(Identity::None, frequencies);
     let control = Control::new(1).unwrap();
     let report =
-        VcpuLoop::new(seat, HookSet::new(std::iter::once(recorder)), &board, &control).run(|_| {});
+        VcpuLoop::new(seat, HookSet::new(std::iter::once(recorder)), None, None, &board, &control)
+            .run(|_| {});
     let outcome = control.into_outcome(vec![report.clone()], memory);
     let log = log.lock().unwrap().clone();
     (report, outcome.ok().map(|outcome| outcome.end), log)
@@ -110,7 +111,9 @@ fn a_broken_thread_ends_the_run() {
         let seat = Seat::new(0, 1, ScriptedCpu::new([]), memory.clone());
         let hooks = HookSet::new(std::iter::once(bomb));
         let (board, control) = (&board, &control);
-        scope.spawn(move || VcpuLoop::new(seat, hooks, board, control).run(|_| {})).join()
+        scope
+            .spawn(move || VcpuLoop::new(seat, hooks, None, None, board, control).run(|_| {}))
+            .join()
     });
     assert!(died.is_err() && control.is_over());
 }

@@ -17,21 +17,21 @@ use crate::paging;
 use crate::registers::{Registers, SystemRegisters};
 
 /// The longest x86 instruction.
-pub(super) const MAX_INSTRUCTION: usize = 15;
+pub(crate) const MAX_INSTRUCTION: usize = 15;
 
 /// An instruction, and what follows from it alone.
 #[derive(Clone, Debug)]
-pub(super) struct Decoded {
-    pub(super) instruction: Instruction,
+pub(crate) struct Decoded {
+    pub(crate) instruction: Instruction,
     /// Where it touches memory, stack included.
-    pub(super) accesses: SmallVec<[UsedMemory; 2]>,
+    pub(crate) accesses: SmallVec<[UsedMemory; 2]>,
     /// It reads and writes memory as one access.
-    pub(super) locked: bool,
+    pub(crate) locked: bool,
     /// A string instruction that goes on by itself: how far, its operands don't say.
-    pub(super) repeats: bool,
+    pub(crate) repeats: bool,
     /// It changes more of the processor than general registers: a vector register, a control
     /// register.
-    pub(super) hidden: bool,
+    pub(crate) hidden: bool,
 }
 
 /// A place in the guest's code.
@@ -44,7 +44,7 @@ struct Place {
 
 /// All that have been met.
 #[derive(Debug, Default)]
-pub(super) struct Instructions {
+pub(crate) struct Instructions {
     known: HashMap<Place, Arc<Decoded>>,
     /// What [`before`] says of these places.
     before: HashMap<Place, Option<(Arc<Decoded>, bool)>>,
@@ -52,7 +52,7 @@ pub(super) struct Instructions {
 
 impl Instructions {
     /// The instruction at `rip`. `None` if nothing is mapped there, or no instruction is.
-    pub(super) fn at(
+    pub(crate) fn at(
         &mut self,
         rip: u64,
         system: &SystemRegisters,
@@ -62,14 +62,13 @@ impl Instructions {
         if let Some(known) = self.known.get(&place) {
             return Some(known.clone());
         }
-        let code = fetch(place.linear, MAX_INSTRUCTION, system, memory);
-        let decoded = Arc::new(decode(&code, rip, place.bits)?);
+        let decoded = Arc::new(look(rip, system, memory)?);
         self.known.insert(place, decoded.clone());
         Some(decoded)
     }
 
     /// The instruction that ends at `rip`, as [`before`] has it.
-    pub(super) fn before(
+    pub(crate) fn before(
         &mut self,
         rip: u64,
         system: &SystemRegisters,
@@ -86,13 +85,19 @@ impl Place {
     }
 }
 
+/// The instruction at `rip` as it is now. `None` if nothing is mapped there, or no instruction is.
+pub(crate) fn look(rip: u64, system: &SystemRegisters, memory: &Memory) -> Option<Decoded> {
+    let code = fetch(linear(rip, system), MAX_INSTRUCTION, system, memory);
+    decode(&code, rip, system.code_bits())
+}
+
 /// The linear address of `rip`.
-pub(super) fn linear(rip: u64, system: &SystemRegisters) -> u64 {
+pub(crate) fn linear(rip: u64, system: &SystemRegisters) -> u64 {
     if system.code_bits() == 64 { rip } else { system.cs.base.wrapping_add(rip) & 0xffff_ffff }
 }
 
 /// Up to `length` bytes of code, as far as they are mapped.
-pub(super) fn fetch(
+pub(crate) fn fetch(
     linear: u64,
     length: usize,
     system: &SystemRegisters,
@@ -143,13 +148,13 @@ fn decode(code: &[u8], rip: u64, bits: u32) -> Option<Decoded> {
 }
 
 /// Whether it may read there.
-pub(super) fn reads(used: &UsedMemory) -> bool {
+pub(crate) fn reads(used: &UsedMemory) -> bool {
     use OpAccess::{CondRead, Read, ReadCondWrite, ReadWrite};
     matches!(used.access(), Read | CondRead | ReadWrite | ReadCondWrite)
 }
 
 /// Whether it may write there.
-pub(super) fn writes(used: &UsedMemory) -> bool {
+pub(crate) fn writes(used: &UsedMemory) -> bool {
     changes(used.access())
 }
 
@@ -159,7 +164,7 @@ fn changes(access: OpAccess) -> bool {
 }
 
 /// The linear address of an access, with these registers before the instruction.
-pub(super) fn address(
+pub(crate) fn address(
     used: &UsedMemory,
     registers: &Registers,
     system: &SystemRegisters,
@@ -168,7 +173,7 @@ pub(super) fn address(
 }
 
 /// A register's value; of a segment register, its base.
-pub(super) fn value(
+pub(crate) fn value(
     register: Register,
     registers: &Registers,
     system: &SystemRegisters,
@@ -191,7 +196,7 @@ pub(super) fn value(
 
 /// Sets a general register of 16, 32 or 64 bits, as an instruction does: 32 bits clear the upper
 /// half.
-pub(super) fn set_value(register: Register, value: u64, registers: &mut Registers) {
+pub(crate) fn set_value(register: Register, value: u64, registers: &mut Registers) {
     if let Some(whole) = whole(register, registers) {
         *whole = match register.size() {
             8 => value,

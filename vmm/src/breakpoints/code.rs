@@ -1,0 +1,104 @@
+//! What stopping needs of the code before a vCPU, and of its debug registers.
+
+use crate::cpu::Debuggable;
+use crate::error::Result;
+use crate::instruction;
+use crate::kvm::debug::{Breakpoint, Trigger};
+use crate::memory::Memory;
+use crate::paging;
+use crate::registers::SystemRegisters;
+
+pub(super) const HLT: u8 = 0xf4;
+pub(super) const STI: u8 = 0xfb;
+/// The prefix of IRETQ.
+pub(super) const REX_W: u8 = 0x48;
+
+/// Hardware breakpoints.
+pub(super) const SLOTS: usize = 4;
+
+/// The linear address of the next instruction.
+pub(super) fn here(cpu: &mut impl Debuggable) -> Result<u64> {
+    let system = cpu.system_registers()?;
+    Ok(instruction::linear(cpu.registers()?.rip, &system))
+}
+
+/// Takes the trap flag off that an exception has carried along from an earlier step.
+pub(super) fn forget_step(cpu: &mut impl Debuggable) -> Result<()> {
+    const TF: u64 = 1 << 8;
+    let mut registers = cpu.registers()?;
+    registers.rflags &= !TF;
+    cpu.set_registers(&registers)
+}
+
+/// Whether the vCPU isn't in ring 0.
+pub(super) fn in_user(system: &SystemRegisters) -> bool {
+    const RPL: u16 = 3;
+    system.cs.selector & RPL != 0
+}
+
+/// The first byte of an instruction; of one that can't be read, NOP's.
+pub(super) fn opcode(at: u64, system: &SystemRegisters, memory: &Memory) -> u8 {
+    let mut byte = [0x90];
+    let _ = paging::read(system, memory, at, &mut byte);
+    byte[0]
+}
+
+/// Where the IRET at `at` returns to; `None` if there is none. Some hosts don't end a step with it,
+/// but with the instruction that it returns to.
+pub(super) fn returns_to(
+    at: u64,
+    cpu: &mut impl Debuggable,
+    system: &SystemRegisters,
+    memory: &Memory,
+) -> Result<Option<u64>> {
+    const IRETQ: [u8; 2] = [REX_W, 0xcf];
+    let mut code = [0; IRETQ.len()];
+    if paging::read(system, memory, at, &mut code).is_err() || code != IRETQ {
+        return Ok(None);
+    }
+    let stack = cpu.registers()?.rsp;
+    Ok(paging::read_integer(system, memory, stack, size_of::<u64>()).ok())
+}
+
+/// Whether the instruction at `rip` is a string instruction with a repeat prefix.
+pub(super) fn repeats(rip: u64, system: &SystemRegisters, memory: &Memory) -> bool {
+    instruction::look(rip, system, memory).is_some_and(|decoded| {
+        let instruction = decoded.instruction;
+        instruction.is_string_instruction()
+            && (instruction.has_rep_prefix() || instruction.has_repne_prefix())
+    })
+}
+
+/// Where the IDT entry of a vector leads in 64-bit mode; `None` without one (Intel SDM vol. 3, 6.14.1).
+pub(super) fn handler(vector: u8, system: &SystemRegisters, memory: &Memory) -> Option<u64> {
+    const SIZE: u64 = 16;
+    const PRESENT: u8 = 0x80;
+    let offset = SIZE * u64::from(vector);
+    let in_table = offset + SIZE - 1 <= u64::from(system.idt.limit);
+    if system.code_bits() != 64 || !in_table {
+        return None;
+    }
+    let mut gate = [0; SIZE as usize];
+    paging::read(system, memory, system.idt.base.wrapping_add(offset), &mut gate).ok()?;
+    let part = |at: usize, bytes: usize| {
+        gate[at..at + bytes].iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+    };
+    (gate[5] & PRESENT != 0).then(|| part(0, 2) | part(6, 2) << 16 | part(8, 4) << 32)
+}
+
+/// The first four, each once.
+pub(super) fn slots(addresses: impl Iterator<Item = u64>) -> [Option<Breakpoint>; SLOTS] {
+    let mut slots = [None; SLOTS];
+    let mut used = 0;
+    for address in addresses {
+        let breakpoint = Some(Breakpoint { address, trigger: Trigger::Execute });
+        if !slots.contains(&breakpoint) {
+            slots[used] = breakpoint;
+            used += 1;
+            if used == SLOTS {
+                break;
+            }
+        }
+    }
+    slots
+}

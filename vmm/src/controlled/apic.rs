@@ -1,0 +1,78 @@
+//! Telling hooks what happens at the local APICs, before it does.
+
+use std::time::Duration;
+
+use devices::lapic::{Effect, LAPIC_BASE, LAPIC_SIZE};
+
+use super::ControlledMachine;
+use super::platform::Platform;
+use crate::hook::{ApicEvent, HookSet, Points};
+
+/// The offset of EOI.
+const EOI: u32 = 0xb0;
+
+impl ControlledMachine {
+    /// Something happens at a vCPU's LAPIC.
+    pub(super) fn hook_apic(&mut self, vcpu: u32, event: ApicEvent) {
+        if self.wants_apic(vcpu) {
+            let now = Duration::from_nanos(self.platform.now());
+            let time = self.call(vcpu, now, |hooks, context| hooks.apic(context, &event));
+            self.hold(vcpu, time);
+        }
+    }
+
+    /// A vCPU has read from the controllers' addresses.
+    pub(super) fn hook_apic_read(&mut self, vcpu: u32, address: u64, value: u32) {
+        if let Some(register) = register(address) {
+            self.hook_apic(vcpu, ApicEvent::Read { register, value });
+        }
+    }
+
+    /// A vCPU is about to write there.
+    pub(super) fn hook_apic_write(&mut self, vcpu: u32, address: u64, value: u32) {
+        let Some(register) = register(address).filter(|_| self.wants_apic(vcpu)) else { return };
+        self.hook_apic(vcpu, ApicEvent::Write { register, value });
+        if register == EOI {
+            let vector = self.platform.in_service(vcpu);
+            self.hook_apic(vcpu, ApicEvent::EndOfInterrupt { vector });
+        }
+        if let Some(event) = self.platform.would_send(vcpu, register, value) {
+            self.hook_apic(vcpu, event);
+        }
+    }
+
+    fn wants_apic(&self, vcpu: u32) -> bool {
+        self.hooks.get(vcpu as usize).is_some_and(|hooks: &HookSet| hooks.wants(Points::APIC))
+    }
+}
+
+impl Platform {
+    /// The interrupt that a vCPU serves: the highest bit of ISR, which is eight registers.
+    fn in_service(&self, vcpu: u32) -> Option<u8> {
+        const ISR: u32 = 0x100;
+        (0..8u32).rev().find_map(|word| {
+            let bits = self.lapics[vcpu as usize].read(ISR + 0x10 * word, self.now());
+            (bits != 0).then(|| (32 * word + bits.ilog2()) as u8)
+        })
+    }
+
+    /// The interrupt that this write would send: tried on a copy.
+    fn would_send(&self, vcpu: u32, register: u32, value: u32) -> Option<ApicEvent> {
+        let mut lapics = self.lapics.clone();
+        match lapics[vcpu as usize].write(register, value, self.now()) {
+            Effect::Ipi(ipi) => {
+                Some(ApicEvent::Ipi { mode: ipi.mode, targets: ipi.targets(&lapics) })
+            }
+            Effect::None | Effect::EndOfInterrupt { .. } => None,
+        }
+    }
+}
+
+/// A LAPIC register's offset.
+fn register(address: u64) -> Option<u32> {
+    (LAPIC_BASE..LAPIC_BASE + LAPIC_SIZE).contains(&address).then(|| (address - LAPIC_BASE) as u32)
+}
+
+#[cfg(test)]
+#[path = "apic_tests.rs"]
+mod tests;

@@ -1,0 +1,49 @@
+//! Which ranges can't be watched, as far as that is known before the guest runs.
+
+use std::ops::Range;
+
+use crate::boot::elf::{self, Image};
+use crate::boot::layout;
+use crate::error::{Error, Result};
+use crate::memory::{HOLE_END, HOLE_START, Memory, PAGE_SIZE};
+
+/// Refuses a guest-physical range that can't be watched, with the reason. What the guest itself puts
+/// there, page tables for example, isn't known yet.
+pub(crate) fn check(range: &Range<u64>, image: Image, memory: &Memory) -> Result<()> {
+    let refuse = |problem: String| {
+        let value = format!("{:#x}..{:#x}", range.start, range.end);
+        Err(Error::Config { setting: "watch of guest-physical", value, problem })
+    };
+    if range.is_empty() {
+        return refuse("nothing is in there".into());
+    }
+    let in_ram = |region: crate::memory::Region| {
+        region.start <= range.start && range.end - region.start <= region.size
+    };
+    if !memory.regions().any(in_ram) {
+        let devices = range.start < HOLE_END && HOLE_START < range.end;
+        return refuse(if devices {
+            "devices are there, and no RAM: their accesses are exits anyway".into()
+        } else {
+            "not all of it is RAM".into()
+        });
+    }
+    let pages = pages(range);
+    let meets = |other: &Range<u64>| other.start < pages.end && pages.start < other.end;
+    if meets(&(layout::GDT..layout::GDT + 1)) {
+        return refuse("the GDT that the guest starts with is on the same page".into());
+    }
+    if let Some(code) = elf::executable(image).iter().find(|code| meets(code)) {
+        return refuse(format!(
+            "code is on the same page ({:#x}..{:#x}), and can't be fetched from a watched one: move \
+             what is watched to a page of its own",
+            code.start, code.end
+        ));
+    }
+    Ok(())
+}
+
+/// The whole pages that a range touches.
+pub(crate) fn pages(range: &Range<u64>) -> Range<u64> {
+    range.start / PAGE_SIZE * PAGE_SIZE..range.end.next_multiple_of(PAGE_SIZE)
+}
