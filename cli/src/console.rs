@@ -1,7 +1,25 @@
 //! Where a guest's console goes.
 
 use std::io::{self, IsTerminal, Stdout, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// What kept standard output from taking all that guests printed. A reader who has gone away has said
+/// that it wants no more, and is none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lost(Arc<OnceLock<io::Error>>);
+
+impl Lost {
+    pub(crate) fn why(&self) -> Option<&io::Error> {
+        self.0.get()
+    }
+
+    fn note(&self, error: io::Error) {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            // The first is what the user wants to know.
+            let _ = self.0.set(error);
+        }
+    }
+}
 
 /// The guest's console on standard output, a line at a time: a UART sends single bytes, and a
 /// system call for each would cost the guest dearly. A terminal gets every byte at once, so that
@@ -11,22 +29,24 @@ pub(crate) struct Screen {
     out: Stdout,
     line: Vec<u8>,
     at_once: bool,
+    lost: Lost,
 }
 
 /// The longest line that is kept back.
 const MAX_LINE: usize = 4096;
 
 impl Screen {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(lost: Lost) -> Self {
         let out = io::stdout();
         let at_once = out.is_terminal();
-        Self { out, line: Vec::new(), at_once }
+        Self { out, line: Vec::new(), at_once, lost }
     }
 
-    fn send(&mut self) -> io::Result<()> {
-        let sent = self.out.write_all(&self.line).and_then(|()| self.out.flush());
+    fn send(&mut self) {
+        if let Err(error) = self.out.write_all(&self.line).and_then(|()| self.out.flush()) {
+            self.lost.note(error);
+        }
         self.line.clear();
-        sent
     }
 }
 
@@ -34,7 +54,7 @@ impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.line.extend_from_slice(bytes);
         if self.at_once || bytes.contains(&b'\n') || self.line.len() >= MAX_LINE {
-            self.send()?;
+            self.send();
         }
         Ok(bytes.len())
     }
@@ -47,8 +67,7 @@ impl Write for Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // A reader that has gone away has said that it wants no more.
-        let _ = self.send();
+        self.send();
     }
 }
 

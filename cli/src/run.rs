@@ -7,6 +7,7 @@ use vmm::jitter::Injections;
 use vmm::parallel::End;
 
 use crate::args::{Cli, RunArgs};
+use crate::console::Lost;
 use crate::guest::Guest;
 use crate::progress::Progress;
 use crate::report::{FORMAT, Report, RunReport, print_json};
@@ -36,6 +37,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         interrupts,
         keep_console: many || args.json,
         keep_lines: args.json,
+        lost: Lost::default(),
     };
     let progress = if many { Progress::of(args.repeat) } else { Progress::none() };
     let runs = boots(&setting, args, &progress)?;
@@ -68,6 +70,13 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
              this setting no occasion; hold at other exits, or pause more often",
             setting.jitter
         );
+        if failed == 0 {
+            bail!(problem);
+        }
+        tell::user(&format!("jitterbug: {problem}"));
+    }
+    if let Some(error) = setting.lost.why() {
+        let problem = format!("standard output: {error}: the guest's console is incomplete there");
         if failed == 0 {
             bail!(problem);
         }

@@ -7,11 +7,15 @@ pub(crate) fn user(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Text on standard output, which carries what was asked for. An error ends the program in order.
+/// Text on standard output, which carries what was asked for. An error, which names it, ends the
+/// program in order.
 pub(crate) fn output(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).or_else(|error| {
         // `jitterbug guests | head` is no failure.
-        if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Ok(());
+        }
+        Err(io::Error::new(error.kind(), format!("standard output: {error}")))
     })
 }

@@ -12,7 +12,7 @@ use vmm::jitter::{Injections, Jitter, JitterSpec};
 use vmm::parallel::{self, Outcome};
 use vmm::{Host, Machine, MachineConfig};
 
-use crate::console::{Kept, Screen};
+use crate::console::{Kept, Lost, Screen};
 use crate::progress::Progress;
 
 /// Everything that stays the same from one boot to the next.
@@ -29,6 +29,8 @@ pub(crate) struct Setting {
     pub(crate) keep_console: bool,
     /// The scripts' lines are kept for the report as well.
     pub(crate) keep_lines: bool,
+    /// Of the consoles that go to standard output.
+    pub(crate) lost: Lost,
 }
 
 /// What came of one boot.
@@ -55,8 +57,11 @@ impl Setting {
     /// Boots once.
     pub(crate) fn boot(&self, seed: u64, progress: &Progress) -> Result<Trial> {
         let kept = Kept::default();
-        let console: Box<dyn Write + Send> =
-            if self.keep_console { Box::new(kept.clone()) } else { Box::new(Screen::new()) };
+        let console: Box<dyn Write + Send> = if self.keep_console {
+            Box::new(kept.clone())
+        } else {
+            Box::new(Screen::new(self.lost.clone()))
+        };
         let machine = Machine::new(&self.host, &self.machine, console)?;
         let jitter = Jitter::new(self.jitter.clone(), seed);
         let lines = Arc::new(Mutex::new(Vec::new()));

@@ -11,8 +11,8 @@ use crate::image;
 use crate::scratch::ScratchFile;
 
 tests! {
-    Kvm: a_pipe, a_regular_file, more_than_is_read_at_once, a_reader_who_goes_away, no_stderr,
-        binary_output;
+    Kvm: a_pipe, a_regular_file, more_than_is_read_at_once, a_reader_who_goes_away, a_full_disk,
+        no_stderr, binary_output;
     QuickKvm: input_that_nobody_takes, an_end_of_input_is_no_work;
 }
 
@@ -87,6 +87,17 @@ fn a_reader_who_goes_away() {
     std::io::Read::read_exact(&mut reader, &mut [0]).expect("a first byte");
     drop(reader);
     running.ends_with(0);
+}
+
+fn a_full_disk() {
+    for (arguments, code, status) in [("run", 0, 2), ("run", 5, 1)] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+        jitterbug(arguments)
+            .image(&image::print_and_exit(b"words\n", code))
+            .stdout(full)
+            .ends_with(status)
+            .says(&["standard output: No space left", "console is incomplete"]);
+    }
 }
 
 fn no_stderr() {

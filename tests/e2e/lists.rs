@@ -45,7 +45,7 @@ fn a_reader_who_goes_away() {
 fn a_full_disk() {
     let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
     let (status, run) = jitterbug("guests --json").stdout(full).start().ends_with_any(&[1, 2, 3]);
-    assert!(run.stderr.contains("No space left"), "{status}: {run}");
+    assert!(run.stderr.contains("standard output: No space left"), "{status}: {run}");
 }
 
 fn the_doctor() {
