@@ -1,38 +1,13 @@
-//! Scripts that are made of scripts.
+//! Scripts that are made of scripts: those that the fuzz targets begin with, too.
 
 use crate::Random;
 
-pub(crate) const VP: &[&str] = &[
-    probes::ONE_GOOD_PROBE,
-    "(version 1.0) (definteger n 5) (defstring s \"x\\ty\") (defaggr a 1 1) (defaggr b 0 1)
-     (defaggr h 0 0) (defbag g 4)
-     (defun f (k t) (cond ((== k 0) (do (setstr t \"done\") 1)) (1 (+ k (f (- k 1) t)))))
-     (defun q (k) (q (+ k 1)))
-     (vprobe VMM1Hz / (> n 0) / (aggr a (n) (s) (+ 1 n)) (aggr b () ((gueststack 4)) (count))
-       (aggr h () () (lhist n 0 100 10)) (baginsert g n 1) (bagremove g n) (setint n (f 3 s))
-       (sprintf s \"%-5s %#016llx%%\" s (+ n 1 2)) (printf \"%s\\n\" s) (q 1))
-     (vprobe In (logint (getguest (+ ARG0 0x1000))) (getgueststr s 300 ARG0) (logstr s)
-       (printf \"%d %d %d\\n\" (getguestphys n) (strcmp s \"a\") (/ n (- n n))))
-     (vprobe HV_Exit (gueststack s) (logaggr a) (clearaggr b) (printf \"%s %x\\n\" EXITNAME
-       (offatret RIP)) (assert (< n 9) \"n %d\\n\" n) (cond ((> n 5) (exit)) (1 (unload))))
-     (vprobe VMMUnload (printf \"%d %s %s\\n\" (getgpr n) (symname RIP) PROBENAME))",
-];
+pub(crate) const VP: &[&str] =
+    &[probes::ONE_GOOD_PROBE, include_str!("../../../fuzz/seeds/vp/forms.vp")];
 
 pub(crate) const EMMETT: &[&str] = &[
-    "#define N 3
-     #define M(a, b) ((a) + (b) * N)
-     #ifdef N
-     typedef struct t { @0x10 int pid; char comm[16]; struct t *next; int a : 3, b : 7; union { int c; long d[2]; }; } T;
-     #endif
-     enum { A, B = 5 }; const int K = 7; memmodel guest64; aggr g[1][1]; aggr h; bag b[8]; string s = \"x\" \"y\";
-     int f(int n, string r) { if (n > 3) return n; r = r + \"z\"; return f(n + 1, r) + sizeof(T); }
-     VMM1Hz /VCPUID < N/ { int i; for (i = 0; i < 9; i++) { if (i == 4) continue; g[i, s] <- i; hot[gueststack(3)]++; }
-       T *p = (T *)0x1000; try { printf(\"%d %s %d %d\\n\", p->pid, p->comm, p->next->a, p->d[1]); } catch { printf(\"%s\\n\", excdesc()); }
-       h[] = hist(M(i, B)); b[1] <- i; x = b[1] + count(g[1, s]); y = \"a\" + s; printf(\"%x %s\\n\", f(x, y) ? A : ~K, y); }
-     In(int port) { seen[port, PROBENAME]++; assert(port != 5, \"%d\\n\", port); for (;;) x = x * 3 + *(char *)port; }
-     VMM:TIMER:10msec { gueststack(s); logaggr(g); clearaggr(h); }
-     VMMUnload exit();",
-    "VMMLoad { count = count + 1; if (count == 1 && RIP >= 0x10) printf(\"%d\\n\", count); else unload(); }",
+    include_str!("../../../fuzz/seeds/emmett/forms.emt"),
+    include_str!("../../../fuzz/seeds/emmett/count.emt"),
 ];
 
 pub(crate) const WORDS: &[&str] = &[

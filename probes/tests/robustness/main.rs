@@ -3,9 +3,10 @@
 //!
 //! Inputs are scripts that work, cut up and put together again with words of the languages, from a
 //! fixed seed, so that a failure is there again the next time. `JITTERBUG_INPUTS=1000000` tries more
-//! than the few thousand of an ordinary run. It is no coverage-guided fuzzing: that needs a nightly
-//! compiler.
+//! than the few thousand of an ordinary run. What coverage guides is in `fuzz/`.
 
+mod ask;
+mod fire;
 mod generate;
 mod scripts;
 mod symbols;

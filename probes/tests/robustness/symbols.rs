@@ -1,21 +1,8 @@
 //! Readers of symbols.
 
-use probes::{Stack, Symbols};
+use probes::Symbols;
 
-use crate::{Random, try_all};
-
-/// Looks everything up that symbols can say.
-fn ask(symbols: &Symbols, random: &mut Random) {
-    let addresses = [0, u64::MAX, 0xffff_ffff_fb80_0000, random.next(), random.next() >> 32];
-    for address in addresses {
-        symbols.function(address);
-        symbols.data(address);
-        symbols.line(address);
-    }
-    assert!(!Stack::new(&addresses, Some(symbols)).to_string().is_empty());
-    symbols.address("main");
-    symbols.nearest("mian");
-}
+use crate::{ask, try_all};
 
 #[test]
 fn listings_of_symbols() {
@@ -43,7 +30,7 @@ fn listings_of_symbols() {
         }
         match Symbols::from_listing("fuzz", &text) {
             Ok(symbols) => {
-                ask(&symbols, random);
+                ask::everything(&symbols, random.next());
                 true
             }
             Err(error) => error.to_string().is_empty(),
@@ -65,7 +52,7 @@ fn elf_files() {
         }
         match Symbols::from_file("fuzz", bytes) {
             Ok(symbols) => {
-                ask(&symbols, random);
+                ask::everything(&symbols, random.next());
                 true
             }
             Err(error) => error.to_string().is_empty(),

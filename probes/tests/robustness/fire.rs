@@ -1,0 +1,92 @@
+//! A script loaded and fired on a vCPU without KVM: what the tests of robustness and the fuzz targets
+//! (`fuzz/`) do with any text.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use probes::engine::{Budget, Event};
+use probes::point::Mechanisms;
+use probes::{Options, Output, Script, Session, Source, Style};
+use vmm::exit::{Entry, Exit};
+use vmm::hook::{Context, Hook};
+use vmm::memory::{Memory, MemorySize};
+use vmm::registers::{Registers, Segment, SystemRegisters};
+use vmm::scripted::ScriptedCpu;
+
+static OUTPUT: LazyLock<Output> =
+    LazyLock::new(|| Output::to_callback(|_| {}, None).expect("a thread"));
+
+/// The guest of the engine's tests: the first 2 MiB are mapped as they are.
+fn guest() -> (Memory, ScriptedCpu) {
+    const TABLES: u64 = 0x10_0000;
+    let memory = Memory::new(MemorySize::new(2 << 20).expect("a size")).expect("memory");
+    let put = |address: u64, value: u64| memory.write(address, &value.to_le_bytes()).expect("RAM");
+    put(TABLES, (TABLES + 0x1000) | 3);
+    put(TABLES + 0x1000, (TABLES + 0x2000) | 3);
+    put(TABLES + 0x2000, 0x83);
+    put(0x1000, 0x1_0000_1000);
+    let mut cpu = ScriptedCpu::new([]);
+    cpu.registers = Registers { rip: 0x1000, rsp: 0x8000, rbp: 0x8000, ..Registers::default() };
+    cpu.system_registers = SystemRegisters {
+        cs: Segment { selector: 8, access: 0xa09b, limit: u32::MAX, base: 0 },
+        cr0: SystemRegisters::CR0_PG | SystemRegisters::CR0_PE,
+        cr3: TABLES,
+        cr4: SystemRegisters::CR4_PAE,
+        efer: SystemRegisters::EFER_LMA,
+        ..SystemRegisters::default()
+    };
+    (memory, cpu)
+}
+
+/// Loads a script, shows what is said about it, and fires what it has, with a ring for odd seeds.
+/// Whether it was accepted.
+pub(crate) fn load_and_run(name: &str, text: &str, seed: u64) -> bool {
+    let options = Options {
+        budget: Budget { steps: 3000, time: None },
+        mechanisms: Mechanisms::all(),
+        ring: (seed % 2 == 1).then_some(3),
+        ..Options::default()
+    };
+    let script = match Script::load(&[Source::new(name, text)], &options) {
+        Ok(script) => script,
+        Err(diagnostics) => {
+            assert!(!diagnostics.render(Style::Unicode).is_empty());
+            return false;
+        }
+    };
+    script.warnings().render(Style::Ascii);
+    let session = Session::new(&script, OUTPUT.sink());
+    let (memory, mut cpu) = guest();
+    let mut probes = session.vcpu(0);
+    let mut now = Duration::ZERO;
+    for round in 0..4_u32 {
+        let mut context = Context {
+            vcpu: 0,
+            vcpus: 1,
+            cpu: &mut cpu,
+            memory: &memory,
+            now,
+            point: None,
+            started: true,
+            held: false,
+        };
+        match round {
+            0 => probes.start(&mut context),
+            1 => {
+                probes.tick(&mut context);
+                probes.exit(&mut context, &Exit::PortRead { port: 5, size: 1, count: 1 });
+                probes.entry(&mut context, &Entry::Resume);
+            }
+            2 => {
+                for point in session.points() {
+                    probes.fire(point, &Event::new(&[1, 2, 3]), &mut context);
+                }
+            }
+            _ => probes.stop(&mut context),
+        }
+        now += Duration::from_secs(1);
+    }
+    session.print_ring();
+    session.finish();
+    true
+}
