@@ -196,9 +196,8 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "GUEST|FILE")]
     pub(crate) guest: Option<String>,
 
-    /// An ELF file with the guest's symbols [default: the guest's image]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) symbols: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) probing: ProbeArgs,
 
     /// Replay so many times
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -296,6 +295,14 @@ pub(crate) struct ProbeArgs {
     /// Windows debugger prints for `x`), or `none` [default: the guest's image]
     #[arg(long, value_name = "FILE")]
     pub(crate) symbols: Option<PathBuf>,
+}
+
+impl ProbeArgs {
+    /// The first option that was given and means something for scripts only.
+    pub(crate) fn useless_without_a_script(&self) -> Option<&'static str> {
+        let options = [("--ring", self.ring.is_some()), ("--strict-vp", self.strict_vp)];
+        options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
 }
 
 /// A number of lines for `--ring`.

@@ -1,15 +1,33 @@
 //! `jitterbug replay`: runs a finding again.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use experiments::finding::image_hash;
 use experiments::follow::obstacle;
-use experiments::{Finding, Recorded, Replay, follow, replay};
+use experiments::{Finding, Recorded, follow, replay};
+use probes::session::ProbeCount;
+use probes::{Options, Symbols};
+use vmm::controlled::Ending;
+use vmm::hook::Attach;
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, ReplayArgs};
 use crate::guest::Guest;
+use crate::scripts::{Probing, Scripts, warn_of_silent_probes};
 use crate::status::Status;
 use crate::tell;
+
+/// Everything that stays the same from one replay to the next.
+struct Setting<'a> {
+    args: &'a ReplayArgs,
+    finding: &'a Finding,
+    recorded: Recorded,
+    machine: MachineConfig,
+    symbols: Option<Arc<Symbols>>,
+    host: Host,
+}
 
 /// Runs a finding as often as asked, and says whether it happened again.
 pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
@@ -18,77 +36,130 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     let name = args.guest.as_deref().unwrap_or(&finding.machine.guest);
     let guest = Guest::find(name).context("the finding's guest (name another place by --guest)")?;
     let machine = finding.machine.config(guest.image.clone())?;
-    let hash = image_hash(&guest.image.bytes);
-    if hash != finding.machine.guest_hash {
-        return another_build(cli, args, &finding, &recorded, &guest, &machine);
+    let symbols = guest.symbols(args.probing.symbols.as_deref())?;
+    let same = image_hash(&guest.image.bytes) == finding.machine.guest_hash;
+    if !same {
+        check_other_build(&guest, &finding, symbols.as_deref())?;
     }
+    let scripts = Scripts::load(&args.probing, symbols.as_ref(), &Options::controlled())?;
     let host = Host::open(&cli.kvm)?;
-    for number in 1..=args.repeat {
-        if let Replay::Diverged(divergence) = replay(&host, &recorded, &machine)? {
-            tell::user(&format!("jitterbug: replay {number}: not reproduced: {divergence}"));
-            return Ok(Status::Failure);
-        }
-    }
-    tell::user(&format!(
-        "jitterbug: reproduced{}: {}, {} points, hash {}",
-        times(args),
-        finding.verdict,
-        finding.run.points,
-        finding.run.hash
-    ));
-    Ok(Status::Clean)
+    let setting = Setting { args, finding: &finding, recorded, machine, symbols, host };
+    let mut watch = Watch { scripts, counts: Vec::new(), time: Duration::ZERO };
+    let status =
+        if same { setting.same_build(&mut watch)? } else { setting.another_build(&mut watch)? };
+    watch.warn();
+    Ok(status)
 }
 
-/// Follows a finding on another image than the one that it is about.
-fn another_build(
-    cli: &Cli,
-    args: &ReplayArgs,
-    finding: &Finding,
-    recorded: &Recorded,
-    guest: &Guest,
-    machine: &MachineConfig,
-) -> Result<Status> {
-    let name = &guest.image.name;
-    let symbols = guest.symbols(args.symbols.as_deref())?;
-    if let Some(obstacle) = obstacle(finding, symbols.as_deref()) {
-        bail!(
-            "{name}: not the image that the finding is about (hash {}, recorded {}), and it can't be \
-             followed as another build of it: {obstacle}",
-            image_hash(&guest.image.bytes),
-            finding.machine.guest_hash
-        );
-    }
-    tell::user(&format!(
-        "jitterbug: {name} is another build: following by symbol+offset and hit counts"
-    ));
-    let host = Host::open(&cli.kvm)?;
-    for number in 1..=args.repeat {
-        let followed = follow(&host, finding, &recorded.schedule, machine, symbols.as_deref())?;
-        let of = followed.found + followed.missed.len();
-        let switches = format!("{} of {of} switches found their place", followed.found);
-        if let Some(difference) = followed.difference {
-            tell::user(&format!(
-                "jitterbug: replay {number}: not reproduced: {difference}; {switches}"
-            ));
-            for miss in followed.missed.iter().take(SHOWN) {
-                tell::user(&format!("  {miss}"));
+impl Setting<'_> {
+    fn same_build(&self, watch: &mut Watch) -> Result<Status> {
+        let Self { finding, recorded, machine, host, .. } = self;
+        for number in 1..=self.args.repeat {
+            let replayed = watch.run(|hooks| {
+                let replayed = replay(host, recorded, machine, hooks)?;
+                Ok((replayed.ending, replayed.time, replayed.divergence))
+            })?;
+            if let Some(divergence) = replayed {
+                tell::user(&format!("jitterbug: replay {number}: not reproduced: {divergence}"));
+                return Ok(Status::Failure);
             }
-            return Ok(Status::Failure);
         }
-        if number == args.repeat {
-            tell::user(&format!(
-                "jitterbug: reproduced{} (same verdict, on another build): {}; {switches}",
-                times(args),
-                followed.verdict
-            ));
+        tell::user(&format!(
+            "jitterbug: reproduced{}: {}, {} points, hash {}",
+            self.times(),
+            finding.verdict,
+            finding.run.points,
+            finding.run.hash
+        ));
+        Ok(Status::Clean)
+    }
+
+    /// Follows the finding on another image than the one that it is about.
+    fn another_build(&self, watch: &mut Watch) -> Result<Status> {
+        let Self { finding, recorded, machine, host, .. } = self;
+        tell::user(&format!(
+            "jitterbug: {} is another build: following by symbol+offset and hit counts",
+            machine.guest.name
+        ));
+        let symbols = self.symbols.as_deref();
+        for number in 1..=self.args.repeat {
+            let followed = watch.run(|hooks| {
+                let followed = follow(host, finding, &recorded.schedule, machine, symbols, hooks)?;
+                Ok((followed.ending.clone(), followed.time, followed))
+            })?;
+            let of = followed.found + followed.missed.len();
+            let switches = format!("{} of {of} switches found their place", followed.found);
+            if let Some(difference) = followed.difference {
+                tell::user(&format!(
+                    "jitterbug: replay {number}: not reproduced: {difference}; {switches}"
+                ));
+                for miss in followed.missed.iter().take(SHOWN) {
+                    tell::user(&format!("  {miss}"));
+                }
+                return Ok(Status::Failure);
+            }
+            if number == self.args.repeat {
+                tell::user(&format!(
+                    "jitterbug: reproduced{} (same verdict, on another build): {}; {switches}",
+                    self.times(),
+                    followed.ending
+                ));
+            }
+        }
+        Ok(Status::Clean)
+    }
+
+    fn times(&self) -> String {
+        match self.args.repeat {
+            1 => String::new(),
+            repeat => format!(" {repeat} times"),
         }
     }
-    Ok(Status::Clean)
+}
+
+/// Refuses an image on which the finding can't be followed.
+fn check_other_build(guest: &Guest, finding: &Finding, symbols: Option<&Symbols>) -> Result<()> {
+    let Some(obstacle) = obstacle(finding, symbols) else { return Ok(()) };
+    bail!(
+        "{}: not the image that the finding is about (hash {}, recorded {}), and it can't be \
+         followed as another build of it: {obstacle}",
+        guest.image.name,
+        image_hash(&guest.image.bytes),
+        finding.machine.guest_hash
+    );
 }
 
 /// How many missed switches are told.
 const SHOWN: usize = 3;
 
-fn times(args: &ReplayArgs) -> String {
-    if args.repeat == 1 { String::new() } else { format!(" {} times", args.repeat) }
+/// Who looks on, and what they have seen in all replays.
+struct Watch {
+    scripts: Option<Scripts>,
+    counts: Vec<Vec<ProbeCount>>,
+    /// How much virtual time the replays took.
+    time: Duration,
+}
+
+impl Watch {
+    /// Makes one replay, and prints what the scripts have to say of it.
+    fn run<T>(
+        &mut self,
+        replay: impl FnOnce(&[&dyn Attach]) -> vmm::Result<(Ending, Duration, T)>,
+    ) -> Result<T> {
+        let start = |scripts: &Scripts| scripts.start(|line| tell::user(&line.text()));
+        let probing = self.scripts.as_ref().map(start).transpose()?;
+        let hooks: Vec<_> = probing.iter().map(Probing::hook).collect();
+        let (ending, time, replayed) = replay(&hooks)?;
+        self.time += time;
+        if let Some(probing) = probing {
+            self.counts.push(probing.finish(ending.is_failure())?);
+        }
+        Ok(replayed)
+    }
+
+    fn warn(&self) {
+        let counts: Vec<_> = self.counts.iter().map(Vec::as_slice).collect();
+        let ran = format!("the guest ran for {:.6} s of virtual time", self.time.as_secs_f64());
+        warn_of_silent_probes(&counts, &ran);
+    }
 }

@@ -1,6 +1,7 @@
 //! `jitterbug run`: boots a guest, once or again and again.
 
 use anyhow::{Result, bail};
+use probes::Options;
 use vmm::Host;
 use vmm::interrupts::Interrupts;
 use vmm::jitter::Injections;
@@ -11,7 +12,7 @@ use crate::console::Lost;
 use crate::guest::Guest;
 use crate::progress::Progress;
 use crate::report::{FORMAT, Report, RunReport, print_json};
-use crate::scripts;
+use crate::scripts::{Scripts, warn_of_silent_probes};
 use crate::status::Status;
 use crate::tell;
 use crate::trial::Setting;
@@ -29,7 +30,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let setting = Setting {
         machine: guest.machine(&args.machine)?,
         jitter: args.jitter.clone(),
-        script: scripts::load(&args.probing, symbols.as_ref())?,
+        scripts: Scripts::load(&args.probing, symbols.as_ref(), &Options::default())?,
         symbols,
         watchdog: guest.watchdog(args.watchdog),
         timeout: args.timeout,
@@ -50,7 +51,9 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     if many {
         summarise(args, &runs, &injected, progress.seconds());
     }
-    warn_of_silent_probes(&runs);
+    let seconds: f64 = runs.iter().map(RunReport::seconds).sum();
+    let counts: Vec<_> = runs.iter().map(RunReport::probes).collect();
+    warn_of_silent_probes(&counts, &format!("the guest ran for {seconds:.3} s"));
     let failed = runs.iter().filter(|run| run.failed()).count() as u64;
     let exits: u64 = runs.iter().map(RunReport::guest_exits).sum();
     let count = runs.len();
@@ -170,26 +173,5 @@ fn summarise(args: &RunArgs, runs: &[RunReport], injected: &Injections, seconds:
     }
     if !args.jitter.is_off() {
         tell::user(&describe(&args.jitter.to_string(), injected));
-    }
-}
-
-/// A probe that never fired may be one that can't: the user is told.
-fn warn_of_silent_probes(runs: &[RunReport]) {
-    let Some(first) = runs.first() else { return };
-    for (number, probe) in first.probes().iter().enumerate() {
-        let silent = |run: &RunReport| run.probes().get(number).is_none_or(|p| p.firings == 0);
-        if runs.iter().all(silent) {
-            let seconds: f64 = runs.iter().map(RunReport::seconds).sum();
-            let tried: u64 =
-                runs.iter().filter_map(|run| run.probes().get(number)).map(|p| p.filtered).sum();
-            let why = match tried {
-                0 => format!("the guest ran for {seconds:.3} s"),
-                tried => format!("its predicate held in none of {tried} cases"),
-            };
-            tell::user(&format!(
-                "jitterbug: warning: {}:{}: {} never fired; {why}",
-                probe.file, probe.line, probe.point
-            ));
-        }
     }
 }

@@ -1,16 +1,67 @@
-//! The probe scripts of a run.
+//! The probe scripts of a command: in one machine after the other.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
-use probes::{Options, Script, Source, Style, Symbols};
+use anyhow::{Context, Result, anyhow, bail};
+use probes::session::ProbeCount;
+use probes::{Options, Output, OutputLine, Script, Session, Source, Style, Symbols};
+use vmm::hook::Attach;
 
 use crate::args::ProbeArgs;
 use crate::tell;
 
-/// Loads all scripts, or none: `None` if no script was given.
-pub(crate) fn load(args: &ProbeArgs, symbols: Option<&Arc<Symbols>>) -> Result<Option<Script>> {
+/// All scripts of a command, checked.
+pub(crate) struct Scripts {
+    script: Script,
+    symbols: Option<Arc<Symbols>>,
+}
+
+impl Scripts {
+    /// Loads all scripts, or none: `None` if no script was given. `options` are the driver's.
+    pub(crate) fn load(
+        args: &ProbeArgs,
+        symbols: Option<&Arc<Symbols>>,
+        options: &Options,
+    ) -> Result<Option<Self>> {
+        let sources = sources(args)?;
+        if sources.is_empty() {
+            return match args.useless_without_a_script() {
+                Some(option) => bail!("{option}: there is no script: give one by --probe or -e"),
+                None => Ok(None),
+            };
+        }
+        let style = if io::stderr().is_terminal() { Style::Colour } else { Style::Ascii };
+        let symbols = symbols.cloned();
+        let options = Options {
+            strict: args.strict_vp,
+            symbols: symbols.clone(),
+            ring: args.ring,
+            ..options.clone()
+        };
+        let script = Script::load(&sources, &options).map_err(|diagnostics| {
+            anyhow!("the script is not run\n{}", diagnostics.render(style).trim_end())
+        })?;
+        if !script.warnings().is_empty() {
+            tell::user(script.warnings().render(style).trim_end());
+        }
+        Ok(Some(Self { script, symbols }))
+    }
+
+    /// Makes them ready for one machine. `line` gets what they print, on a thread of its own.
+    pub(crate) fn start(
+        &self,
+        line: impl FnMut(OutputLine) + Send + 'static,
+    ) -> vmm::Result<Probing> {
+        let output = Output::to_callback(line, self.symbols.clone()).map_err(|source| {
+            let what = "the thread that writes the scripts' output can't be started";
+            vmm::Error::System { what, source }
+        })?;
+        Ok(Probing { session: Session::new(&self.script, output.sink()), output })
+    }
+}
+
+fn sources(args: &ProbeArgs) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     for path in &args.probe {
         let name = path.display().to_string();
@@ -21,21 +72,52 @@ pub(crate) fn load(args: &ProbeArgs, symbols: Option<&Arc<Symbols>>) -> Result<O
     for (number, code) in (1..).zip(&args.code) {
         sources.push(Source::new(format!("-e #{number}"), code.clone()));
     }
-    if sources.is_empty() {
-        return Ok(None);
+    Ok(sources)
+}
+
+/// Scripts in one machine. The session goes first: its end prints what it has counted.
+pub(crate) struct Probing {
+    session: Session,
+    output: Output,
+}
+
+impl Probing {
+    /// What the machine has to call.
+    pub(crate) fn hook(&self) -> &dyn Attach {
+        &self.session
     }
-    let style = if io::stderr().is_terminal() { Style::Colour } else { Style::Ascii };
-    let options = Options {
-        strict: args.strict_vp,
-        symbols: symbols.cloned(),
-        ring: args.ring,
-        ..Options::default()
-    };
-    let script = Script::load(&sources, &options).map_err(|diagnostics| {
-        anyhow!("the script is not run\n{}", diagnostics.render(style).trim_end())
-    })?;
-    if !script.warnings().is_empty() {
-        tell::user(script.warnings().render(style).trim_end());
+
+    /// The machine has stopped: prints what scripts print at the end, the ring if the guest `failed`,
+    /// and says how often each probe fired.
+    pub(crate) fn finish(self, failed: bool) -> Result<Vec<ProbeCount>> {
+        let Self { session, output } = self;
+        session.finish();
+        if failed {
+            session.print_ring();
+        }
+        let counts = session.counts();
+        drop(session);
+        output.finish().context("the scripts' output can't be written")?;
+        Ok(counts)
     }
-    Ok(Some(script))
+}
+
+/// A probe that never fired in any of these runs may be one that can't: the user is told. `ran` says
+/// what there was of the guest.
+pub(crate) fn warn_of_silent_probes(runs: &[&[ProbeCount]], ran: &str) {
+    let Some(first) = runs.first() else { return };
+    for (number, probe) in first.iter().enumerate() {
+        let counts = || runs.iter().filter_map(|run| run.get(number));
+        if counts().any(|count| count.firings > 0) {
+            continue;
+        }
+        let why = match counts().map(|count| count.filtered).sum() {
+            0_u64 => ran.to_owned(),
+            tried => format!("its predicate held in none of {tried} cases"),
+        };
+        tell::user(&format!(
+            "jitterbug: warning: {}:{}: {} never fired; {why}",
+            probe.file, probe.line, probe.point
+        ));
+    }
 }

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use probes::{LineKind, Output, OutputLine, Script, Session, Symbols};
+use anyhow::Result;
+use probes::{LineKind, OutputLine, Symbols};
 use vmm::hook::Attach;
 use vmm::interrupts::Interrupts;
 use vmm::jitter::{Injections, Jitter, JitterSpec};
@@ -14,13 +14,14 @@ use vmm::{Host, Machine, MachineConfig};
 
 use crate::console::{Kept, Lost, Screen};
 use crate::progress::Progress;
+use crate::scripts::{Probing, Scripts};
 
 /// Everything that stays the same from one boot to the next.
 pub(crate) struct Setting {
     pub(crate) host: Host,
     pub(crate) machine: MachineConfig,
     pub(crate) jitter: JitterSpec,
-    pub(crate) script: Option<Script>,
+    pub(crate) scripts: Option<Scripts>,
     pub(crate) symbols: Option<Arc<Symbols>>,
     pub(crate) watchdog: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
@@ -65,12 +66,13 @@ impl Setting {
         let machine = Machine::new(&self.host, &self.machine, console)?;
         let jitter = Jitter::new(self.jitter.clone(), seed);
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let probing = self.probing(&lines, progress)?;
+        let probing = match &self.scripts {
+            Some(scripts) => Some(scripts.start(self.line(&lines, progress))?),
+            None => None,
+        };
 
         let mut hooks: Vec<&dyn Attach> = Vec::new();
-        if let Some((session, _)) = &probing {
-            hooks.push(session);
-        }
+        hooks.extend(probing.as_ref().map(Probing::hook));
         if !self.jitter.is_off() {
             hooks.push(&jitter);
         }
@@ -82,42 +84,26 @@ impl Setting {
         };
         let outcome = parallel::run(machine, &hooks, options)?;
 
-        let mut probes = Vec::new();
-        if let Some((session, output)) = probing {
-            session.finish();
-            if outcome.end.is_failure() {
-                session.print_ring();
-            }
-            probes = session.counts();
-            drop(session);
-            output.finish().context("the scripts' output can't be written")?;
-        }
+        let failed = outcome.end.is_failure();
+        let probes = probing.map(|probing| probing.finish(failed)).transpose()?.unwrap_or_default();
         let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
         let (injections, console) = (jitter.injections(), kept.text());
         Ok(Trial { seed, outcome, injections, console, probes, lines })
     }
 
-    fn probing(
+    /// Where scripts print to.
+    fn line(
         &self,
         kept: &Arc<Mutex<Vec<ScriptLine>>>,
         progress: &Progress,
-    ) -> vmm::Result<Option<(Session, Output)>> {
-        let Some(script) = &self.script else { return Ok(None) };
+    ) -> impl FnMut(OutputLine) + Send + 'static {
         let (keep, kept, progress) = (self.keep_lines, kept.clone(), progress.clone());
-        let output = Output::to_callback(
-            move |line: OutputLine| {
-                progress.print(&line.text());
-                if keep {
-                    put(&mut kept.lock().unwrap_or_else(PoisonError::into_inner), &line);
-                }
-            },
-            self.symbols.clone(),
-        )
-        .map_err(|source| vmm::Error::System {
-            what: "the thread that writes the scripts' output can't be started",
-            source,
-        })?;
-        Ok(Some((Session::new(script, output.sink()), output)))
+        move |line: OutputLine| {
+            progress.print(&line.text());
+            if keep {
+                put(&mut kept.lock().unwrap_or_else(PoisonError::into_inner), &line);
+            }
+        }
     }
 }
 

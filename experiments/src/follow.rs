@@ -7,13 +7,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use probes::Symbols;
-use vmm::controlled::{Choice, Chooser, ControlledMachine, Ending, Point};
+use vmm::controlled::{Choice, Chooser, Ending, Point};
+use vmm::hook::Attach;
 use vmm::{Host, MachineConfig};
 
 use crate::finding::Finding;
 use crate::places::{Arrivals, Stop, is_blocked};
+use crate::replay::boot;
 use crate::schedule::{Schedule, Stretch};
 use crate::strategy::stay;
 use crate::waits::{Names, Row};
@@ -24,8 +27,10 @@ const LONGER: u64 = 10;
 /// What came of a finding on another build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Followed {
-    /// What the run came to, in words.
-    pub verdict: String,
+    /// What the run came to.
+    pub ending: Ending,
+    /// How much virtual time it took.
+    pub time: Duration,
     /// How it differs from what was recorded; `None` if the verdict is the same, and of a hang the
     /// function that each vCPU is in.
     pub difference: Option<String>,
@@ -75,17 +80,17 @@ pub fn obstacle(finding: &Finding, symbols: Option<&Symbols>) -> Option<String> 
     (!missing.is_empty()).then(|| format!("it has no {}", missing.join(", ")))
 }
 
-/// Follows a finding on another build of its guest.
+/// Follows a finding on another build of its guest. Hooks look on as in [`replay`](crate::replay()).
 pub fn follow(
     host: &Host,
     finding: &Finding,
     schedule: &Schedule,
     machine: &MachineConfig,
     symbols: Option<&Symbols>,
+    hooks: &[&dyn Attach],
 ) -> vmm::Result<Followed> {
     let names = Names { symbols, image: &machine.guest.bytes };
-    let mut machine = ControlledMachine::new(host, machine, Box::new(std::io::sink()))?;
-    machine.set_hang_budget(finding.run.hang_budget);
+    let mut machine = boot(host, machine, finding.run.hang_budget, hooks)?;
     let stretches: Vec<_> = schedule.stretches().iter().copied().zip(finding.stops()).collect();
     let mut follower = Follower {
         switches: stretches.len(),
@@ -97,6 +102,7 @@ pub fn follow(
     };
     let budget = finding.run.points.saturating_mul(LONGER).saturating_add(finding.run.hang_budget);
     let ending = machine.run(&mut follower, budget)?;
+    machine.detach();
     let verdict = ending.to_string();
     let difference = if verdict != finding.verdict {
         Some(format!("{verdict} instead of {}", finding.verdict))
@@ -106,7 +112,7 @@ pub fn follow(
         None
     };
     let found = follower.switches - follower.missed.len();
-    Ok(Followed { verdict, difference, found, missed: follower.missed })
+    Ok(Followed { ending, time: machine.now(), difference, found, missed: follower.missed })
 }
 
 /// Whether vCPUs hang in other functions than those recorded.

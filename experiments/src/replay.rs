@@ -1,9 +1,16 @@
 //! A finding run again, checked at every switch.
+//!
+//! Hooks may look on. They see virtual time, and change nothing of the run: the checks are the same
+//! with them. What would change it is memory that they watch beyond what the finding's machine
+//! watches, and that is refused.
 
 use std::fmt;
+use std::time::Duration;
 
 use probes::Symbols;
-use vmm::controlled::{Choice, Chooser, ControlledMachine, Point};
+use vmm::controlled::{Choice, Chooser, ControlledMachine, Ending, Granularity, Point};
+use vmm::hook::{self, Attach};
+use vmm::memory::PAGE_SIZE;
 use vmm::{Host, MachineConfig};
 
 use crate::finding::Finding;
@@ -42,13 +49,34 @@ impl TryFrom<&Finding> for Recorded {
     }
 }
 
+impl Recorded {
+    /// How the end of a run differs.
+    fn differs(&self, machine: &ControlledMachine, ending: &Ending) -> Option<Divergence> {
+        let (points, hash) = (machine.points(), format!("{:016x}", machine.hash()));
+        let differs = |recorded, happened| Some(Divergence { point: points, recorded, happened });
+        let verdict = ending.to_string();
+        if verdict != self.verdict {
+            return differs(self.verdict.clone(), verdict);
+        }
+        if (points, &hash) == (self.points, &self.hash) {
+            return None;
+        }
+        differs(
+            format!("{} points, hash {}", self.points, self.hash),
+            format!("{points} points, hash {hash}"),
+        )
+    }
+}
+
 /// How a replay went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Replay {
-    /// Exactly as recorded.
-    Reproduced,
-    /// The run differed.
-    Diverged(Divergence),
+pub struct Replay {
+    /// What the run came to.
+    pub ending: Ending,
+    /// How much virtual time it took.
+    pub time: Duration,
+    /// Where it differed first from what was recorded; `None` if it is reproduced.
+    pub divergence: Option<Divergence>,
 }
 
 /// The first difference.
@@ -68,9 +96,50 @@ impl fmt::Display for Divergence {
     }
 }
 
-/// Runs what was recorded again, on this machine, which must be the one that it was recorded on.
-pub fn replay(host: &Host, recorded: &Recorded, machine: &MachineConfig) -> vmm::Result<Replay> {
-    follow(host, recorded, machine, &mut |_, _, _| ())
+/// Runs what was recorded again, on this machine, which must be the one that it was recorded on. The
+/// hooks look on. Fails also if one of them watches memory that the machine doesn't watch by itself.
+pub fn replay(
+    host: &Host,
+    recorded: &Recorded,
+    machine: &MachineConfig,
+    hooks: &[&dyn Attach],
+) -> vmm::Result<Replay> {
+    follow(host, recorded, machine, hooks, &mut |_, _, _| ())
+}
+
+/// A machine in which a finding can run again, at its first instruction, with these hooks.
+pub(crate) fn boot(
+    host: &Host,
+    config: &MachineConfig,
+    hang_budget: u64,
+    hooks: &[&dyn Attach],
+) -> vmm::Result<ControlledMachine> {
+    let mut machine = ControlledMachine::new(host, config, Box::new(std::io::sink()))?;
+    machine.set_hang_budget(hang_budget);
+    let memory = machine.memory();
+    let unseen = |range: &std::ops::Range<u64>| {
+        let first = range.start - range.start % PAGE_SIZE;
+        (first..range.end).step_by(PAGE_SIZE as usize).any(|page| !memory.is_watched(page))
+    };
+    if let Some(range) = hook::watches(hooks).into_iter().find(unseen) {
+        let problem = match config.granularity {
+            Granularity::Watch => {
+                "not among what the finding's machine watches, which is what its vCPUs share: each \
+                 access there would be one more scheduling point, and the schedule another run"
+            }
+            Granularity::Instruction => {
+                "the finding's machine watches no memory (--granularity instruction): accesses there \
+                 would be done another way, and the schedule mean another run"
+            }
+        };
+        let value = format!("{:#x}..{:#x}", range.start, range.end);
+        let setting = "watch of guest-physical";
+        return Err(vmm::Error::Config { setting, value, problem: problem.into() });
+    }
+    if !hooks.is_empty() {
+        machine.attach(hooks)?;
+    }
+    Ok(machine)
 }
 
 /// The same, and looks where the vCPUs stand at the switches.
@@ -81,7 +150,7 @@ pub(crate) fn survey(
     symbols: Option<&Symbols>,
 ) -> vmm::Result<(Replay, Vec<Stop>)> {
     let mut survey = Survey::new(symbols);
-    let replay = follow(host, recorded, machine, &mut |point, choice, begins| {
+    let replay = follow(host, recorded, machine, &[], &mut |point, choice, begins| {
         survey.look(point, choice, begins);
     })?;
     Ok((replay, survey.finish()))
@@ -94,10 +163,10 @@ fn follow(
     host: &Host,
     recorded: &Recorded,
     machine: &MachineConfig,
+    hooks: &[&dyn Attach],
     look: Look,
 ) -> vmm::Result<Replay> {
-    let mut machine = ControlledMachine::new(host, machine, Box::new(std::io::sink()))?;
-    machine.set_hang_budget(recorded.hang_budget);
+    let mut machine = boot(host, machine, recorded.hang_budget, hooks)?;
     let mut follower = Follower {
         choices: recorded.schedule.choices().collect(),
         starts: recorded
@@ -118,24 +187,9 @@ fn follow(
     };
     // A run that leaves its schedule is stopped by the budget at the latest.
     let ending = machine.run(&mut follower, recorded.points.saturating_add(1))?;
-    if let Some(divergence) = follower.divergence {
-        return Ok(Replay::Diverged(divergence));
-    }
-    let differs = |recorded: String, happened: String| {
-        Ok(Replay::Diverged(Divergence { point: machine.points(), recorded, happened }))
-    };
-    let verdict = ending.to_string();
-    if verdict != recorded.verdict {
-        return differs(recorded.verdict.clone(), verdict);
-    }
-    let hash = format!("{:016x}", machine.hash());
-    if (machine.points(), &hash) != (recorded.points, &recorded.hash) {
-        return differs(
-            format!("{} points, hash {}", recorded.points, recorded.hash),
-            format!("{} points, hash {hash}", machine.points()),
-        );
-    }
-    Ok(Replay::Reproduced)
+    machine.detach();
+    let divergence = follower.divergence.or_else(|| recorded.differs(&machine, &ending));
+    Ok(Replay { ending, time: machine.now(), divergence })
 }
 
 /// Follows a schedule and compares the run's hash at each switch.
@@ -190,3 +244,7 @@ impl Chooser for Follower<'_> {
 fn list(choices: &[Choice]) -> String {
     choices.iter().map(Choice::to_string).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;

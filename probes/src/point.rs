@@ -52,6 +52,8 @@ bitflags! {
 impl Mechanisms {
     /// What the parallel driver shows to hooks.
     pub const PARALLEL: Self = Self::EXITS;
+    /// What the controlled driver shows to hooks.
+    pub const CONTROLLED: Self = Self::EXITS;
 
     /// Why a point can't be had whose mechanism is missing.
     pub(crate) fn lack(self) -> &'static str {
@@ -84,6 +86,8 @@ pub struct Scope<'a> {
     pub mechanisms: Mechanisms,
     /// The guest's symbols, for points at names.
     pub symbols: Option<&'a Symbols>,
+    /// Runs are to come out the same each time, so that nothing of the host may show.
+    pub repeatable: bool,
 }
 
 /// A point at which a probe fires.

@@ -6,7 +6,7 @@ fn of(name: &str) -> Result<Point, NoPoint> {
 
 fn anything(name: &str) -> Result<Point, NoPoint> {
     let symbols = crate::testing::tsc_sync_symbols();
-    find(name, &Scope { mechanisms: Mechanisms::all(), symbols: Some(&symbols) })
+    find(name, &Scope { mechanisms: Mechanisms::all(), symbols: Some(&symbols), repeatable: false })
 }
 
 fn refusal(name: &str) -> String {
@@ -88,7 +88,7 @@ fn a_bad_address_says_what_is_wrong() {
         let error = anything(name).expect_err("no point");
         assert_eq!(error.to_string(), format!("{name} is no probe point: {problem}"));
     }
-    let scope = Scope { mechanisms: Mechanisms::all(), symbols: None };
+    let scope = Scope { mechanisms: Mechanisms::all(), symbols: None, repeatable: false };
     let error = find("GUEST:ENTER:main", &scope).expect_err("no symbols");
     assert!(
         error.to_string().ends_with("there are no symbols to look main up in; write the address")
@@ -167,7 +167,7 @@ fn the_table_and_the_parser_agree() {
             None => row.name.clone(),
         };
         for mechanisms in [Mechanisms::PARALLEL, Mechanisms::all(), Mechanisms::empty()] {
-            let found = find(&name, &Scope { mechanisms, symbols: None });
+            let found = find(&name, &Scope { mechanisms, symbols: None, repeatable: false });
             let missing = row.refusal(mechanisms);
             match (found, missing) {
                 (Ok(_), None) => {}

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use vmm::controlled::START_OF_DAY;
 use vmm::hook::{Attach, Hook};
 
 use crate::aggregate::{Limits, lock};
@@ -44,6 +45,19 @@ pub struct Options {
     pub ring: Option<usize>,
 }
 
+impl Options {
+    /// For the controlled driver, where a run must come out the same each time: virtual time, and no
+    /// bound that depends on the host's.
+    pub fn controlled() -> Self {
+        Self {
+            budget: Budget { time: None, ..Budget::default() },
+            clock: Clock::Machine { start: START_OF_DAY },
+            mechanisms: Mechanisms::CONTROLLED,
+            ..Self::default()
+        }
+    }
+}
+
 /// A script that is checked and can run, in as many machines as one likes.
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -58,7 +72,11 @@ impl Script {
     pub fn load(sources: &[Source], options: &Options) -> Result<Self, Diagnostics> {
         let environment = front::Environment {
             dialect: if options.strict { Dialect::Strict } else { Dialect::Lenient },
-            scope: Scope { mechanisms: options.mechanisms, symbols: options.symbols.as_deref() },
+            scope: Scope {
+                mechanisms: options.mechanisms,
+                symbols: options.symbols.as_deref(),
+                repeatable: options.clock != Clock::Host,
+            },
         };
         let front::Loaded { program, mut list, sources } = front::load(sources, &environment);
         let Some(program) = program else {

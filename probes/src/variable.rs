@@ -63,6 +63,19 @@ pub enum Builtin {
     Missing(&'static str),
 }
 
+/// Looks the value of a built-in variable up. Where runs are `repeatable`, it says nothing of the host.
+pub fn value(name: &str, repeatable: bool) -> Option<Builtin> {
+    const OF_THE_HOST: &str = "it is the host's affair, and each replay is to print the same";
+    match find(name)? {
+        Builtin::Integer(Variable { from: From::HostProcessor | From::HostThread, .. })
+            if repeatable =>
+        {
+            Some(Builtin::Missing(OF_THE_HOST))
+        }
+        builtin => Some(builtin),
+    }
+}
+
 /// Looks a built-in variable up.
 pub fn find(name: &str) -> Option<Builtin> {
     static BUILTINS: LazyLock<HashMap<&str, Builtin>> = LazyLock::new(|| {

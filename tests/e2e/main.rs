@@ -29,6 +29,7 @@ mod needs;
 mod probes;
 mod race;
 mod repeat;
+mod replay_scripts;
 mod scratch;
 mod script_2012;
 mod scripts;
@@ -65,6 +66,7 @@ const TESTS: &[&[Test]] = &[
     probes::TESTS,
     race::TESTS,
     repeat::TESTS,
+    replay_scripts::TESTS,
     script_2012::TESTS,
     scripts::TESTS,
     signals::TESTS,

@@ -30,6 +30,8 @@ pub const RTC_LINE: u8 = 8;
 
 /// The time at virtual time 0: Thursday, 1 January 2026, 00:00:00.
 pub const START: &str = "2026-01-01T00:00:00";
+/// That, in seconds since 1970.
+pub const START_UNIX: u64 = 1_767_225_600;
 
 const START_DATE: Date = Date { year: 2026, month: 1, day: 1, hour: 0, minute: 0, second: 0 };
 

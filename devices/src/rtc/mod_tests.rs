@@ -4,6 +4,12 @@ use super::*;
 
 const SECOND: u64 = 1_000_000_000;
 
+#[test]
+fn the_start_is_told_the_same_way_twice() {
+    let epoch = Date { year: 1970, ..START_DATE };
+    assert_eq!(epoch.plus(START_UNIX), START_DATE);
+}
+
 fn get(rtc: &mut Rtc, index: u8, now: u64) -> u8 {
     rtc.write(RTC_INDEX, index, now);
     rtc.read(RTC_DATA, now)

@@ -17,7 +17,7 @@ use super::proof::{Proof, prove};
 use super::trace::Step;
 use crate::finding::Finding;
 use crate::places::Stop;
-use crate::replay::{Divergence, Recorded, Replay, survey};
+use crate::replay::{Divergence, Recorded, survey};
 use crate::schedule::{Schedule, ScheduleError};
 use crate::waits::{Names, Row};
 
@@ -167,7 +167,7 @@ fn work(crew: &mut Crew, question: &Question) -> Result<Cause, CauseError> {
     let curve = curve(crew, &failure, &minimal.run, limits.samples, seed)?;
     let (run, waits, recorded) = crew.lab.look_closely(&minimal.run.choices())?;
     let (replayed, stops) = survey(host, &recorded, config, symbols)?;
-    if let Replay::Diverged(divergence) = replayed {
+    if let Some(divergence) = replayed.divergence {
         return Err(CauseError::Unrepeatable(divergence));
     }
     let claimed = |pair: &&Critical| {

@@ -10,7 +10,7 @@ use super::recorder::Recorder;
 use super::{Hunt, SLICE};
 use crate::finding::{Finding, Machine, Run, Search};
 use crate::places::Stop;
-use crate::replay::{Divergence, Recorded, Replay, replay, survey};
+use crate::replay::{Divergence, Recorded, replay, survey};
 use crate::strategy::Strategy;
 use crate::waits::{Names, Row};
 
@@ -97,18 +97,13 @@ impl<'a> Worker<'a> {
             waits = names.table(&machine.waiters()?, machine.memory());
         }
         self.lab = Some(lab);
-        let replayed = if ending.is_failure() {
+        if ending.is_failure() {
             let (replayed, stops) = survey(self.host, &recorded, &hunt.machine, self.symbols)?;
-            let stops = if replayed == Replay::Reproduced { stops } else { Vec::new() };
+            report.divergence = replayed.divergence;
+            let stops = if report.divergence.is_none() { stops } else { Vec::new() };
             report.finding = Some(Box::new(self.finding(ticket.run, &recorded, &stops, waits)));
-            replayed
         } else if hunt.verify {
-            replay(self.host, &recorded, &hunt.machine)?
-        } else {
-            Replay::Reproduced
-        };
-        if let Replay::Diverged(divergence) = replayed {
-            report.divergence = Some(divergence);
+            report.divergence = replay(self.host, &recorded, &hunt.machine, &[])?.divergence;
         }
         Ok(Some(report))
     }

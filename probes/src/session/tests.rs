@@ -305,3 +305,20 @@ fn a_sampling_timer_ticks_once_in_each_period_and_not_always_at_the_same_place()
     assert!(places.len() > 90, "{}", places.len());
     assert_eq!((bench.session.counts()[0].firings, bench.session.counts()[0].missed), (100, 0));
 }
+
+#[test]
+fn where_runs_are_repeated_nothing_of_the_host_shows() {
+    use crate::{Options, Script, Source};
+    let options = Options::controlled();
+    assert_eq!(options.budget.time, None);
+    for (name, text) in [
+        ("t.vp", "(vprobe VMM1Hz (logint PCPUID))"),
+        ("t.emt", "VMM1Hz { logint(PCPUID); }"),
+        ("t.emt", "VMM1Hz { x = THREADID; }"),
+    ] {
+        let sources = [Source::new(name, text)];
+        let refused = Script::load(&sources, &options).expect_err("it is the host's").to_string();
+        assert!(refused.contains("it is the host's affair"), "{refused}");
+        Script::load(&sources, &Options::default()).expect("it is there in real time");
+    }
+}

@@ -25,7 +25,7 @@ use crate::instruction::{self, Decoded};
 use crate::registers::{Registers, SystemRegisters};
 
 /// `IA32_TIME_STAMP_COUNTER`.
-const MSR_TSC: u32 = 0x10;
+pub(super) const MSR_TSC: u32 = 0x10;
 /// `IA32_TSC_AUX`.
 const MSR_TSC_AUX: u32 = 0xc000_0103;
 /// The sizes of XSAVE's area.
@@ -49,7 +49,7 @@ pub(super) struct Tsc {
 
 impl Tsc {
     /// Its value at this virtual time in nanoseconds.
-    fn at(self, now: u64) -> u64 {
+    pub(super) fn at(self, now: u64) -> u64 {
         (u128::from(now) * u128::from(self.khz) / 1_000_000) as u64
     }
 }

@@ -1,6 +1,6 @@
 //! Hooks in a controlled machine.
 //!
-//! They see virtual time and are called in the order of the run's choices, so what a hook does is a
+//! They see virtual time (the TSC included) and are called in the order of the run's choices, so what a hook does is a
 //! function of those choices, too: a replay calls it the same way again. A hook's own state is no
 //! part of a snapshot.
 
@@ -10,6 +10,7 @@ use super::ControlledMachine;
 use super::choice::Choice;
 use super::granularity::Granularity;
 use super::seat::State;
+use super::timed::Timed;
 use crate::breakpoints::{self, Breakpoints, Halts, Hits, Stop, Want};
 use crate::doctor::Stopping;
 use crate::error::Result;
@@ -195,12 +196,13 @@ impl ControlledMachine {
     ) -> T {
         let vcpus = self.seats.len() as u32;
         let seat = &mut self.seats[vcpu as usize];
+        let tsc = self.tsc.at(now.as_nanos() as u64).wrapping_add(seat.kept.tsc_offset);
         let mut context = Context {
             vcpu,
             vcpus,
             started: seat.state != State::WaitForSipi,
             held: seat.held_until > self.platform.now(),
-            cpu: &mut seat.cpu,
+            cpu: &mut Timed { cpu: &mut seat.cpu, tsc },
             memory: &self.memory,
             now,
             point: Some(self.points),

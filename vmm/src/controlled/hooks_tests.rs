@@ -130,6 +130,44 @@ fn ticks_come_at_their_own_virtual_times() {
     }
 }
 
+/// Reads the TSC at every choice.
+#[derive(Clone, Default)]
+struct Clock(Arc<Mutex<Vec<(Duration, u64)>>>);
+
+impl Attach for Clock {
+    fn attach(&self, _: u32, _: u32) -> Box<dyn Hook> {
+        Box::new(self.clone())
+    }
+}
+
+impl Hook for Clock {
+    fn points(&self) -> Points {
+        Points::CHOICE
+    }
+
+    fn choice(&mut self, context: &mut Context, _: Choice) {
+        let tsc = context.cpu.msr(0x10).unwrap();
+        self.0.lock().unwrap().push((context.now, tsc));
+    }
+}
+
+#[test]
+fn hooks_see_virtual_time_in_the_tsc() {
+    let read = || {
+        let (mut machine, clock) = (machine("lost-update-fixed"), Clock::default());
+        machine.attach(&[&clock]).unwrap();
+        machine.run(&mut random(1), 100_000).unwrap();
+        let seen = clock.0.lock().unwrap().clone();
+        (seen, machine.points(), machine.tsc.khz)
+    };
+    let (seen, points, khz) = read();
+    assert_eq!(seen.len() as u64, points);
+    for (now, tsc) in &seen {
+        assert_eq!(*tsc, now.as_micros() as u64 * u64::from(khz) / 1000);
+    }
+    assert_eq!(read().0, seen);
+}
+
 #[test]
 fn a_hang_is_told_on_every_vcpu() {
     // A deadlock that comes within a few runs.

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::emulate::Tsc;
 use super::granularity::Granularity;
@@ -168,6 +169,11 @@ impl ControlledMachine {
     /// The hash of everything that the vCPUs have done to what they share.
     pub fn hash(&self) -> u64 {
         self.hash.value()
+    }
+
+    /// The virtual time since the start.
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.platform.now())
     }
 
     /// How many scheduling points have passed.

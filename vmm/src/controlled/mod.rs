@@ -31,8 +31,11 @@ mod snapshot;
 mod step;
 #[cfg(test)]
 pub(crate) mod testing;
+mod timed;
 mod waiting;
 mod writers;
+
+use std::time::Duration;
 
 pub use choice::{Choice, Chooser, Point};
 pub use granularity::Granularity;
@@ -42,3 +45,6 @@ pub use outcome::{Awaited, Ending, Problem, Waiter, Waits};
 pub(crate) use single::Stepping;
 pub use snapshot::Snapshot;
 pub use writers::Store;
+
+/// The time of day at virtual time 0, since 1970: what the guest's real-time clock says.
+pub const START_OF_DAY: Duration = Duration::from_secs(devices::rtc::START_UNIX);

@@ -96,7 +96,7 @@ impl Checker<'_> {
             }
             None => {}
         }
-        match variable::find(name) {
+        match variable::value(name, self.scope.repeatable) {
             Some(Builtin::Integer(variable)) => {
                 let place = self.place(span);
                 Value::number(Integer::Builtin(variable, place))

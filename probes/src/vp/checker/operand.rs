@@ -95,7 +95,7 @@ impl Checker<'_> {
             let problem = format!("{name} is {what}, which has no value by itself");
             return self.fail(Diagnostic::error(span, problem, "expected a variable"));
         }
-        match variable::find(name) {
+        match variable::value(name, self.scope.repeatable) {
             Some(Builtin::Integer(variable)) => {
                 let place = self.place(span);
                 return Some(Expression::Integer(Integer::Builtin(variable, place)));

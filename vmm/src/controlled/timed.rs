@@ -1,0 +1,45 @@
+//! A vCPU as hooks see it: its time is virtual, too.
+
+use super::emulate::MSR_TSC;
+use crate::cpu::Cpu;
+use crate::error::Result;
+use crate::exit::{Entry, Exit};
+use crate::registers::{Activity, DebugRegisters, Registers, SystemRegisters};
+
+/// A vCPU whose time-stamp counter says virtual time. KVM's counter is the host's: what a hook made of
+/// it would be different in each replay.
+pub(super) struct Timed<'a> {
+    pub(super) cpu: &'a mut dyn Cpu,
+    /// The counter now.
+    pub(super) tsc: u64,
+}
+
+impl Cpu for Timed<'_> {
+    fn run(&mut self, entry: Entry) -> Result<Exit> {
+        self.cpu.run(entry)
+    }
+
+    fn registers(&mut self) -> Result<Registers> {
+        self.cpu.registers()
+    }
+
+    fn set_registers(&mut self, registers: &Registers) -> Result<()> {
+        self.cpu.set_registers(registers)
+    }
+
+    fn system_registers(&mut self) -> Result<SystemRegisters> {
+        self.cpu.system_registers()
+    }
+
+    fn debug_registers(&mut self) -> Result<DebugRegisters> {
+        self.cpu.debug_registers()
+    }
+
+    fn msr(&mut self, index: u32) -> Result<u64> {
+        if index == MSR_TSC { Ok(self.tsc) } else { self.cpu.msr(index) }
+    }
+
+    fn activity(&mut self) -> Result<Activity> {
+        self.cpu.activity()
+    }
+}
