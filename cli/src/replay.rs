@@ -43,6 +43,9 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     }
     let scripts = Scripts::load(&args.probing, symbols.as_ref(), &Options::controlled())?;
     let host = Host::open(&cli.kvm)?;
+    if let Some(scripts) = &scripts {
+        scripts.check(&host)?;
+    }
     let setting = Setting { args, finding: &finding, recorded, machine, symbols, host };
     let mut watch = Watch { scripts, counts: Vec::new(), time: Duration::ZERO };
     let status =

@@ -40,6 +40,9 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         keep_lines: args.json,
         lost: Lost::default(),
     };
+    if let Some(scripts) = &setting.scripts {
+        scripts.check(&setting.host)?;
+    }
     let progress = if many { Progress::of(args.repeat) } else { Progress::none() };
     let runs = boots(&setting, args, &progress)?;
     progress.finish();

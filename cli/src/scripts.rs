@@ -4,8 +4,10 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
+use probes::point::Mechanisms;
 use probes::session::ProbeCount;
 use probes::{Options, Output, OutputLine, Script, Session, Source, Style, Symbols};
+use vmm::Host;
 use vmm::hook::Attach;
 
 use crate::args::ProbeArgs;
@@ -15,6 +17,7 @@ use crate::tell;
 pub(crate) struct Scripts {
     script: Script,
     symbols: Option<Arc<Symbols>>,
+    driver: Mechanisms,
 }
 
 impl Scripts {
@@ -31,7 +34,6 @@ impl Scripts {
                 None => Ok(None),
             };
         }
-        let style = if io::stderr().is_terminal() { Style::Colour } else { Style::Ascii };
         let symbols = symbols.cloned();
         let options = Options {
             strict: args.strict_vp,
@@ -40,12 +42,26 @@ impl Scripts {
             ..options.clone()
         };
         let script = Script::load(&sources, &options).map_err(|diagnostics| {
-            anyhow!("the script is not run\n{}", diagnostics.render(style).trim_end())
+            anyhow!("the script is not run\n{}", diagnostics.render(style()).trim_end())
         })?;
         if !script.warnings().is_empty() {
-            tell::user(script.warnings().render(style).trim_end());
+            tell::user(script.warnings().render(style()).trim_end());
         }
-        Ok(Some(Self { script, symbols }))
+        Ok(Some(Self { script, symbols, driver: options.mechanisms }))
+    }
+
+    /// Refuses scripts whose points need something of the driver that this host lacks.
+    pub(crate) fn check(&self, host: &Host) -> Result<()> {
+        let needed = self.script.mechanisms();
+        let Err(refused) = self.script.check((needed & self.driver).on(host)) else {
+            return Ok(());
+        };
+        let error = vmm::Error::Capability {
+            capability: "what its probe points need",
+            purpose: "run this script",
+        };
+        let refused = refused.render(style());
+        Err(error).with_context(|| format!("the script is not run\n{}", refused.trim_end()))
     }
 
     /// Makes them ready for one machine. `line` gets what they print, on a thread of its own.
@@ -120,4 +136,8 @@ pub(crate) fn warn_of_silent_probes(runs: &[&[ProbeCount]], ran: &str) {
             probe.file, probe.line, probe.point
         ));
     }
+}
+
+fn style() -> Style {
+    if io::stderr().is_terminal() { Style::Colour } else { Style::Ascii }
 }

@@ -166,8 +166,10 @@ pub struct Routine {
 pub struct Probe {
     /// The point.
     pub point: Point,
-    /// The point as the script calls it.
+    /// The point's own name: as the script calls it, unless that is a pattern.
     pub name: Arc<str>,
+    /// The point or the pattern as the script calls it.
+    pub written: Arc<str>,
     /// Where it is in the script.
     pub span: Span,
     /// Its instructions.
@@ -203,7 +205,7 @@ pub struct Code {
     pub ops: Vec<Op>,
     /// For each instruction, what to blame if it fails.
     pub blame: Vec<Option<Place>>,
-    /// In the order of the script.
+    /// In the order of the script. Those of a pattern follow one another, with the same instructions.
     pub probes: Vec<Probe>,
     /// The functions.
     pub functions: Vec<Routine>,

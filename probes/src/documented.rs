@@ -30,13 +30,18 @@ fn rows(heading: &str) -> BTreeMap<String, String> {
 
 #[track_caller]
 fn agree(heading: &str, code: impl Iterator<Item = (String, Option<&'static str>)>) {
+    let status = |refused: Option<&str>| match refused {
+        None => "runs".to_owned(),
+        Some(reason) => format!("refused: {reason}"),
+    };
+    agree_with(heading, code.map(|(name, refused)| (name, status(refused))));
+}
+
+#[track_caller]
+fn agree_with(heading: &str, code: impl Iterator<Item = (String, String)>) {
     let mut documented = rows(heading);
     let mut problems = Vec::new();
-    for (name, refused) in code {
-        let expected = match refused {
-            None => "runs".to_owned(),
-            Some(reason) => format!("refused: {reason}"),
-        };
+    for (name, expected) in code {
         match documented.remove(&name) {
             Some(status) if status == expected => {}
             Some(status) => problems.push(format!("{name}: `{status}` should be `{expected}`")),
@@ -74,11 +79,17 @@ fn every_variable() {
 
 #[test]
 fn every_point() {
-    agree(
+    agree_with(
         "### Probe points",
         point::rows().into_iter().map(|row| {
-            let refused = row.refusal(Mechanisms::PARALLEL);
-            (row.name, refused)
+            let controlled = row.refusal(Mechanisms::CONTROLLED);
+            let status = match (row.refusal(Mechanisms::PARALLEL), controlled) {
+                (None, None) => "runs".to_owned(),
+                (Some(reason), None) => format!("runs with replay; refused by run: {reason}"),
+                (Some(reason), Some(_)) => format!("refused: {reason}"),
+                (None, Some(_)) => panic!("{} runs with run alone", row.name),
+            };
+            (row.name, status)
         }),
     );
 }

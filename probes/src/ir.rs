@@ -14,7 +14,7 @@ pub use expression::{
 };
 
 use crate::aggregate::Shape;
-use crate::point::Point;
+use crate::point::Found;
 use crate::source::{Source, Span};
 use crate::text::Text;
 
@@ -55,13 +55,13 @@ impl Program {
     }
 }
 
-/// What runs at a point.
+/// What runs at a point, or at each of those that a pattern stands for.
 #[derive(Debug)]
 pub struct Probe {
-    /// The point.
-    pub point: Point,
-    /// The point as the script calls it.
-    pub name: Arc<str>,
+    /// The points.
+    pub points: Vec<Found>,
+    /// The point or the pattern as the script calls it.
+    pub written: Arc<str>,
     /// Where it is in the script.
     pub span: Span,
     /// The firing does nothing, and doesn't count, where this is 0.

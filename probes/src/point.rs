@@ -7,77 +7,21 @@
 
 mod address;
 mod fixed;
+mod mechanism;
 mod parse;
+mod place;
 mod table;
 
 use std::fmt;
 use std::time::Duration;
 
-use bitflags::bitflags;
-
 use crate::symbols::Symbols;
 
 pub use address::{Access, Address};
 pub use fixed::{Class, Fixed};
-pub use parse::{NoPoint, find};
+pub use mechanism::Mechanisms;
+pub use parse::{Found, NoPoint, find};
 pub use table::{Row, rows};
-
-bitflags! {
-    /// What a driver can do so that points fire.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Mechanisms: u16 {
-        /// It shows exits and entries to hooks.
-        const EXITS = 1;
-        /// It stops vCPUs at instructions.
-        const BREAKPOINTS = 1 << 1;
-        /// It stops vCPUs after each instruction.
-        const STEPS = 1 << 2;
-        /// It stops vCPUs at accesses to memory.
-        const WATCHES = 1 << 3;
-        /// It shows interrupts before they are delivered.
-        const INTERRUPTS = 1 << 4;
-        /// It shows faults before they are delivered.
-        const FAULTS = 1 << 5;
-        /// It shows accesses to model-specific registers.
-        const MSRS = 1 << 6;
-        /// It has the local APICs, and shows HLT, INIT and IPIs.
-        const APICS = 1 << 7;
-        /// It has scheduling points.
-        const SCHEDULING = 1 << 8;
-        /// It says when the guest hangs.
-        const HANGS = 1 << 9;
-    }
-}
-
-impl Mechanisms {
-    /// What the parallel driver shows to hooks.
-    pub const PARALLEL: Self = Self::EXITS;
-    /// What the controlled driver shows to hooks.
-    pub const CONTROLLED: Self = Self::EXITS;
-
-    /// Why a point can't be had whose mechanism is missing.
-    pub(crate) fn lack(self) -> &'static str {
-        match self {
-            Self::EXITS => "this driver doesn't show exits to probes",
-            Self::BREAKPOINTS => "this driver sets no breakpoints in the guest",
-            Self::STEPS => "this driver doesn't step the guest",
-            Self::WATCHES => "this driver doesn't watch the guest's memory for probes",
-            Self::INTERRUPTS => "KVM's irqchip delivers interrupts, and doesn't tell this driver",
-            Self::FAULTS => "KVM delivers the guest's faults, and doesn't tell this driver",
-            Self::MSRS => "this driver doesn't filter model-specific registers",
-            Self::APICS => "KVM's irqchip has the local APICs, and doesn't tell this driver",
-            Self::SCHEDULING => "this driver has no scheduling points: its vCPUs run by themselves",
-            Self::HANGS => "this driver doesn't tell probes of a hang",
-            _ => "this driver can't",
-        }
-    }
-}
-
-impl Default for Mechanisms {
-    fn default() -> Self {
-        Self::PARALLEL
-    }
-}
 
 /// What points are looked up in.
 #[derive(Clone, Copy, Debug, Default)]
@@ -120,11 +64,28 @@ impl Point {
         Self::Fixed(fixed)
     }
 
+    /// What the driver and the host must be able to do.
+    pub fn mechanism(self) -> Mechanisms {
+        match self {
+            Self::Fixed(fixed) => fixed.mechanism(),
+            Self::Timer(_) => Mechanisms::empty(),
+            Self::Address(address) => address.access.mechanism(),
+        }
+    }
+
     /// The timer, if it is one.
     pub fn timer(self) -> Option<Timer> {
         match self {
             Self::Timer(timer) => Some(timer),
             Self::Fixed(_) | Self::Address(_) => None,
+        }
+    }
+
+    /// The address, if it is at one.
+    pub fn address(self) -> Option<Address> {
+        match self {
+            Self::Address(address) => Some(address),
+            Self::Fixed(_) | Self::Timer(_) => None,
         }
     }
 

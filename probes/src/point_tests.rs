@@ -1,12 +1,21 @@
 use super::*;
 
 fn of(name: &str) -> Result<Point, NoPoint> {
-    find(name, &Scope::default())
+    find(name, &Scope { mechanisms: Mechanisms::EXITS, symbols: None, repeatable: false }).map(only)
 }
 
 fn anything(name: &str) -> Result<Point, NoPoint> {
+    all_of(name).map(only)
+}
+
+fn all_of(name: &str) -> Result<Vec<Found>, NoPoint> {
     let symbols = crate::testing::tsc_sync_symbols();
     find(name, &Scope { mechanisms: Mechanisms::all(), symbols: Some(&symbols), repeatable: false })
+}
+
+fn only(found: Vec<Found>) -> Point {
+    let [one] = found.try_into().expect("one point");
+    one.point
 }
 
 fn refusal(name: &str) -> String {
@@ -60,7 +69,7 @@ fn addresses_by_old_and_new_names() {
         ("GUEST:ENTER:0x1000", Access::Enter, 0x1000, 1),
         ("GUEST:EXIT:4096", Access::Exit, 4096, 1),
         ("GUEST:OFFSET:0x1000:0x10", Access::Offset, 0x1010, 1),
-        ("GUEST:STEP:0x1000", Access::Step, 0x1000, 1),
+        ("GUEST:STEP:0x1000:0x20", Access::Step, 0x1000, 0x20),
         ("GUEST_READ:0x10", Access::Read, 0x10, 1),
         ("GUEST:WRITE:0x10", Access::Write, 0x10, 1),
         ("GUEST:WRITE:0x10:8", Access::Write, 0x10, 8),
@@ -71,6 +80,41 @@ fn addresses_by_old_and_new_names() {
     let main = symbols.address("tsc_sync_master").expect("a symbol");
     assert_eq!(anything("GUEST:tsc_sync_master"), at(Access::Enter, main, 1));
     assert_eq!(anything("GUEST:OFFSET:tsc_sync_master:0x4"), at(Access::Offset, main + 4, 1));
+    // As far as the symbols say.
+    assert_eq!(anything("GUEST:STEP:tsc_sync_master"), at(Access::Step, main, 0x2b));
+    assert_eq!(
+        anything(&format!("GUEST:STEP:{:#x}", main + 8)),
+        at(Access::Step, main + 8, 0x2b - 8)
+    );
+    let state = symbols.address("tsc_state").expect("a symbol");
+    assert_eq!(anything("GUEST:WRITE:tsc_state"), at(Access::Write, state, 0x20));
+    assert_eq!(anything("GUEST:READ:tsc_state:4"), at(Access::Read, state, 4));
+}
+
+#[test]
+fn a_pattern_stands_for_many_symbols_by_their_own_names() {
+    let names = |pattern: &str| {
+        let found = all_of(pattern).expect("points");
+        found.into_iter().map(|found| found.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names("GUEST:ENTER:mp_*"),
+        ["GUEST:ENTER:mp_start_cpu_common", "GUEST:ENTER:mp_start", "GUEST:ENTER:mp_idle"]
+    );
+    assert_eq!(names("GUEST:mp_????"), ["GUEST:mp_idle"]);
+    assert_eq!(names("GUEST:WRITE:tsc_*"), ["GUEST:WRITE:tsc_state", "GUEST:WRITE:tsc_ready"]);
+    assert_eq!(
+        names("GUEST:OFFSET:*_idle:2"),
+        ["GUEST:OFFSET:mp_idle:2"],
+        "the offset is none of the pattern"
+    );
+    let error = all_of("GUEST:EXIT:lock_*").expect_err("no function").to_string();
+    assert!(error.ends_with("tsc_sync.elf has no function that lock_* stands for"), "{error}");
+    let lines: Vec<_> = (0..300).map(|n| format!("{:x} T f{n}", 0x1000 + n)).collect();
+    let symbols = Symbols::from_listing("many", &lines.join("\n")).expect("a listing");
+    let scope = Scope { mechanisms: Mechanisms::all(), symbols: Some(&symbols), repeatable: false };
+    let error = find("GUEST:ENTER:f*", &scope).expect_err("too many").to_string();
+    assert!(error.contains("f* stands for 300 functions, and at most 256 can be had"), "{error}");
 }
 
 #[test]
@@ -80,6 +124,12 @@ fn a_bad_address_says_what_is_wrong() {
         ("GUEST:OFFSET:0x10", "it lacks the offset, such as :0x12"),
         ("GUEST:OFFSET:0x10:zz", "zz is no number; write for example 0x12"),
         ("GUEST:WRITE:0x10:0", "a range has 1 to 4096 bytes"),
+        ("GUEST:WRITE:0xffffffffffffffff:2", "it goes beyond the last address"),
+        (
+            "GUEST:STEP:0x1000",
+            "no symbol says where the function at 0x1000 ends; give its bytes, such as :0x40",
+        ),
+        ("GUEST:WRITE:counter", "the size of counter isn't known; give its bytes, such as :8"),
         (
             "GUEST:ENTER:tsc_sync_mastre",
             "tsc_sync.elf has no symbol tsc_sync_mastre; did you mean tsc_sync_master?",
@@ -159,7 +209,9 @@ fn a_wrong_case_or_a_typing_error_gets_a_suggestion() {
 fn the_table_and_the_parser_agree() {
     for row in rows() {
         let name = match row.name.strip_suffix("...") {
-            Some(prefix) if prefix.ends_with("OFFSET:") => format!("{prefix}0x1000:0x1"),
+            Some(prefix) if prefix.ends_with("OFFSET:") || prefix == "GUEST:STEP:" => {
+                format!("{prefix}0x1000:0x1")
+            }
             Some(prefix) if row.class == Class::Timer && !prefix.starts_with("USEC") => {
                 format!("{prefix}1msec")
             }

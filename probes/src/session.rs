@@ -1,7 +1,9 @@
 //! A script in a machine: one engine for each vCPU, its timers, and the counts of its firings.
 
+mod code;
 mod counts;
 mod hook;
+mod stops;
 mod timer;
 
 use std::fmt;
@@ -17,10 +19,11 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::engine::{Budget, Clock, Engine, Settings, Shared};
 use crate::front;
 use crate::output::{LineBuffer, LineKind, OutputLine, Ring, Sink};
-use crate::point::{Mechanisms, Point, Scope};
+use crate::point::{Mechanisms, NoPoint, Point, Scope};
 use crate::source::{Location, Source};
 use crate::symbols::Symbols;
 use crate::vp::Dialect;
+use crate::vp::checker::no_point;
 
 use counts::Counters;
 pub use counts::ProbeCount;
@@ -92,6 +95,30 @@ impl Script {
     /// What may surprise about the script.
     pub fn warnings(&self) -> &Diagnostics {
         &self.warnings
+    }
+
+    /// What its points need of the driver and the host.
+    pub fn mechanisms(&self) -> Mechanisms {
+        self.code.probes.iter().map(|probe| probe.point.mechanism()).collect()
+    }
+
+    /// Refuses each probe whose mechanism is not among these: those of a driver
+    /// [on a host](Mechanisms::on), which is known later than the script.
+    pub fn check(&self, mechanisms: Mechanisms) -> Result<(), Diagnostics> {
+        let missing = self.code.probes.iter().filter_map(|probe| {
+            let lack = probe.point.mechanism().difference(mechanisms);
+            let name = probe.written.to_string();
+            let error = NoPoint::Missing { name, reason: lack.lack() };
+            (!lack.is_empty()).then(|| no_point(probe.span, &error))
+        });
+        let mut list: Vec<_> = missing.collect();
+        // Those of a pattern are told once.
+        list.dedup();
+        if list.is_empty() { Ok(()) } else { Err(self.diagnostics(list)) }
+    }
+
+    fn diagnostics(&self, list: Vec<Diagnostic>) -> Diagnostics {
+        Diagnostics::new(Arc::clone(&self.code.sources), list)
     }
 
     /// The instructions.

@@ -13,7 +13,8 @@ use object::{Object as _, ObjectSymbol as _};
 
 use lines::Lines;
 use listing::Listing;
-use table::Table;
+pub use table::Kind;
+use table::{Candidate, Table};
 
 /// A file that gives no symbols.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,17 @@ pub struct Line {
     pub file: String,
     /// The line, from 1.
     pub line: u32,
+}
+
+/// A name of a place in the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symbol {
+    /// The name.
+    pub name: String,
+    /// Its address.
+    pub start: u64,
+    /// How many bytes it has, if the file says so.
+    pub size: Option<u64>,
 }
 
 /// The symbols of one file. Threads may share it.
@@ -103,16 +115,48 @@ impl Symbols {
 
     /// Where a symbol is. Of several with one name, the first in the file.
     pub fn address(&self, name: &str) -> Option<u64> {
-        match &self.file {
-            File::Listing(listing) => listing.address(name),
+        self.symbol(name).map(|symbol| symbol.start)
+    }
+
+    /// A symbol by its name. Of several with one name, the first in the file.
+    pub fn symbol(&self, name: &str) -> Option<Symbol> {
+        let (start, size) = match &self.file {
+            File::Listing(listing) => (listing.address(name)?, 0),
             File::Elf(bytes) => {
                 let file = object::File::parse(&**bytes).ok()?;
                 let named = |symbol: &object::Symbol| {
                     symbol.name() == Ok(name) && symbol.section_index().is_some()
                 };
-                file.symbols().find(named).map(|symbol| symbol.address())
+                file.symbols().find(named).map(|symbol| (symbol.address(), symbol.size()))?
             }
+        };
+        Some(Symbol { name: name.into(), start, size: (size > 0).then_some(size) })
+    }
+
+    /// The symbols of a kind whose names are wanted, by ascending address: one for each address.
+    pub fn matching(&self, kind: Kind, wanted: impl Fn(&str) -> bool) -> Vec<Symbol> {
+        let pick = |candidates: Vec<Candidate>| {
+            let mut picked: Vec<_> =
+                candidates.into_iter().filter(|candidate| wanted(candidate.name)).collect();
+            picked.sort_by_key(|candidate| (candidate.start, !candidate.global));
+            picked.dedup_by_key(|candidate| candidate.start);
+            let symbol = |candidate: &Candidate| Symbol {
+                name: candidate.name.into(),
+                start: candidate.start,
+                size: (candidate.size > 0).then_some(candidate.size),
+            };
+            picked.iter().map(symbol).collect()
+        };
+        match &self.file {
+            File::Listing(listing) => pick(listing.candidates(kind).collect()),
+            File::Elf(bytes) => object::File::parse(&**bytes)
+                .map_or_else(|_| Vec::new(), |file| pick(table::candidates(&file, kind))),
         }
+    }
+
+    /// Where the function that `address` is in ends.
+    pub fn end_of_function(&self, address: u64) -> Option<u64> {
+        self.tables().functions.end(address)
     }
 
     /// The name that looks most like one that isn't there.

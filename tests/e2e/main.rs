@@ -26,6 +26,7 @@ mod jitter;
 mod json;
 mod lists;
 mod needs;
+mod points;
 mod probes;
 mod race;
 mod repeat;
@@ -63,6 +64,7 @@ const TESTS: &[&[Test]] = &[
     jitter::TESTS,
     json::TESTS,
     lists::TESTS,
+    points::TESTS,
     probes::TESTS,
     race::TESTS,
     repeat::TESTS,

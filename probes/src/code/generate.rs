@@ -1,9 +1,11 @@
 //! Programs to instructions: the frame of it. Expressions and statements are in their own files.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::{Code, Format, Op, Probe, Routine};
-use crate::ir::{Expression, Frame, Integer, Place, Program, Statement};
+use crate::ir::{self, Expression, Frame, Integer, Place, Program, Statement};
+use crate::point::Found;
 use crate::variable::Variable;
 
 /// All of a program.
@@ -24,7 +26,14 @@ pub(super) fn all(program: Program) -> Code {
             generator.in_function = false;
             generator.probe(probe.predicate.as_ref(), &probe.body);
         });
-        probes.push(Probe { point: probe.point, name: probe.name, span: probe.span, routine });
+        let ir::Probe { written, span, .. } = probe;
+        probes.extend(probe.points.into_iter().map(|Found { point, name }| Probe {
+            point,
+            name,
+            written: Arc::clone(&written),
+            span,
+            routine,
+        }));
     }
     Code {
         ops: generator.ops,

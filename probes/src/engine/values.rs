@@ -32,12 +32,12 @@ struct Page {
 
 impl Values {
     /// The general registers.
-    pub(super) fn general(&mut self, context: &mut Context) -> Result<&Registers> {
+    pub(crate) fn general(&mut self, context: &mut Context) -> Result<&Registers> {
         fetch(&mut self.general, || context.cpu.registers())
     }
 
     /// Segments, tables and control registers.
-    pub(super) fn system(&mut self, context: &mut Context) -> Result<&SystemRegisters> {
+    pub(crate) fn system(&mut self, context: &mut Context) -> Result<&SystemRegisters> {
         fetch(&mut self.system, || context.cpu.system_registers())
     }
 
@@ -66,7 +66,7 @@ impl Values {
     }
 
     /// Fills `buffer` from a linear address of the guest.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         address: u64,
         buffer: &mut [u8],

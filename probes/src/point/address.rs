@@ -75,7 +75,7 @@ pub struct Address {
     pub access: Access,
     /// Guest-virtual.
     pub start: u64,
-    /// How many bytes of data; 1 for code.
+    /// How many bytes of data, or of code that is stepped through; 1 for other code.
     pub length: u64,
 }
 
@@ -83,7 +83,9 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "GUEST:{}:{:#x}", self.access.name(), self.start)?;
         match self.access {
-            Access::Read | Access::Write if self.length != 1 => write!(f, ":{}", self.length),
+            Access::Read | Access::Write | Access::Step if self.length != 1 => {
+                write!(f, ":{}", self.length)
+            }
             Access::Offset => f.write_str(":0x0"),
             _ => Ok(()),
         }

@@ -1,8 +1,10 @@
 //! Names of points to points: old names, new names, and why a name is none.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Access, Address, Fixed, Mechanisms, Point, Scope, Timer, table};
+use super::place::address;
+use super::{Access, Fixed, Mechanisms, Point, Scope, Timer, table};
 use crate::suggest::nearest;
 
 /// The shortest period of a timer. Where KVM is itself in a virtual machine, a vCPU that is stopped
@@ -10,8 +12,6 @@ use crate::suggest::nearest;
 const SHORTEST: Duration = Duration::from_micros(50);
 /// The longest: a year.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
-/// The most bytes that a data point covers.
-const MAX_RANGE: u64 = 4096;
 
 /// Why a name is no probe point.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,10 +42,40 @@ pub enum NoPoint {
     },
 }
 
-type Result<T> = std::result::Result<T, NoPoint>;
+pub(super) type Result<T> = std::result::Result<T, NoPoint>;
 
-/// Looks a point up by its name in scripts, of any age.
-pub fn find(name: &str, scope: &Scope) -> Result<Point> {
+/// A point that a name in a script stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The point.
+    pub point: Point,
+    /// The name that is only its own: the script's, unless that is a pattern.
+    pub name: Arc<str>,
+}
+
+/// Looks points up by their name in scripts, of any age. It is one point, unless the name is a
+/// pattern such as `GUEST:ENTER:lock_*`.
+pub fn find(name: &str, scope: &Scope) -> Result<Vec<Found>> {
+    for (prefix, access) in [("GUEST_READ:", Access::Read), ("GUEST_WRITE:", Access::Write)] {
+        if let Some(rest) = name.strip_prefix(prefix) {
+            return address(name, access, rest, scope);
+        }
+    }
+    if let Some(rest) = name.strip_prefix("GUEST:") {
+        let (word, tail) = rest.split_once(':').unwrap_or((rest, ""));
+        let access = Access::ALL.into_iter().find(|access| access.name() == word);
+        return match access {
+            Some(access) if !tail.is_empty() => address(name, access, tail, scope),
+            Some(_) => Err(malformed(name, "it has no address behind it".into())),
+            None => address(name, Access::Enter, rest, scope),
+        };
+    }
+    let point = named(name, scope)?;
+    Ok(vec![Found { point, name: name.into() }])
+}
+
+/// A point that is not at an address.
+fn named(name: &str, scope: &Scope) -> Result<Point> {
     if let Some(point) = fixed(name, scope)? {
         return Ok(point);
     }
@@ -67,25 +97,11 @@ pub fn find(name: &str, scope: &Scope) -> Result<Point> {
             return Ok(point);
         }
     }
-    for (prefix, access) in [("GUEST_READ:", Access::Read), ("GUEST_WRITE:", Access::Write)] {
-        if let Some(rest) = name.strip_prefix(prefix) {
-            return address(name, access, rest, scope);
-        }
-    }
-    if let Some(rest) = name.strip_prefix("GUEST:") {
-        let (word, tail) = rest.split_once(':').unwrap_or((rest, ""));
-        let access = Access::ALL.into_iter().find(|access| access.name() == word);
-        return match access {
-            Some(access) if !tail.is_empty() => address(name, access, tail, scope),
-            Some(_) => Err(malformed(name, "it has no address behind it".into())),
-            None => address(name, Access::Enter, rest, scope),
-        };
-    }
     let suggestion = nearest(name, table::names());
     Err(NoPoint::Unknown { name: name.into(), suggestion })
 }
 
-fn malformed(name: &str, problem: String) -> NoPoint {
+pub(super) fn malformed(name: &str, problem: String) -> NoPoint {
     NoPoint::Malformed { name: name.into(), problem }
 }
 
@@ -105,7 +121,7 @@ fn fixed(name: &str, scope: &Scope) -> Result<Option<Point>> {
     Ok(Some(Point::Fixed(*found)))
 }
 
-fn available(name: &str, mechanism: Mechanisms, scope: &Scope) -> Result<()> {
+pub(super) fn available(name: &str, mechanism: Mechanisms, scope: &Scope) -> Result<()> {
     if scope.mechanisms.contains(mechanism) {
         return Ok(());
     }
@@ -136,56 +152,8 @@ fn timer(name: &str, time: &str, sampling: bool, machine: bool) -> Result<Point>
     }
 }
 
-/// Reads what follows `GUEST:ENTER:` and the like.
-fn address(name: &str, access: Access, rest: &str, scope: &Scope) -> Result<Point> {
-    available(name, access.mechanism(), scope)?;
-    let (place, tail) = match access {
-        Access::Offset | Access::Read | Access::Write => match rest.rsplit_once(':') {
-            Some((place, tail)) => (place, Some(tail)),
-            None => (rest, None),
-        },
-        _ => (rest, None),
-    };
-    let tail = match tail {
-        None => None,
-        Some(tail) => Some(number(tail).ok_or_else(|| {
-            malformed(name, format!("{tail} is no number; write for example 0x12"))
-        })?),
-    };
-    let start = resolve(name, place, scope)?;
-    let (start, length) = match (access, tail) {
-        (Access::Offset, None) => {
-            return Err(malformed(name, "it lacks the offset, such as :0x12".into()));
-        }
-        (Access::Offset, Some(offset)) => (start.wrapping_add(offset), 1),
-        (Access::Read | Access::Write, Some(length)) if !(1..=MAX_RANGE).contains(&length) => {
-            return Err(malformed(name, format!("a range has 1 to {MAX_RANGE} bytes")));
-        }
-        (Access::Read | Access::Write, length) => (start, length.unwrap_or(1)),
-        _ => (start, 1),
-    };
-    Ok(Point::Address(Address { access, start, length }))
-}
-
-fn resolve(name: &str, place: &str, scope: &Scope) -> Result<u64> {
-    if let Some(address) = number(place) {
-        return Ok(address);
-    }
-    let Some(symbols) = scope.symbols else {
-        return Err(malformed(
-            name,
-            format!("there are no symbols to look {place} up in; write the address"),
-        ));
-    };
-    symbols.address(place).ok_or_else(|| {
-        let near = symbols.nearest(place);
-        let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
-        malformed(name, format!("{} has no symbol {place}{hint}", symbols.name()))
-    })
-}
-
 /// Reads a decimal or hexadecimal number.
-fn number(text: &str) -> Option<u64> {
+pub(super) fn number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) if digits.starts_with(|c: char| c.is_ascii_hexdigit()) => {
             u64::from_str_radix(digits, 16).ok()

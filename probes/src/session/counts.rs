@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::code::Code;
 use crate::engine::Outcome;
 
-/// How often a probe fired, on all vCPUs together.
+/// How often a probe fired, on all vCPUs together. A pattern's points are one probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProbeCount {
     /// Its point, as the script calls it.
@@ -23,7 +23,8 @@ pub struct ProbeCount {
     pub cancelled: u64,
     /// How often its point was reached and its predicate said no; these are no firings.
     pub filtered: u64,
-    /// How many ticks of its timer passed while the vCPU could not be stopped for them.
+    /// How many ticks of its timer passed while the vCPU could not be stopped for them, or how many
+    /// calls of its function were given up before they returned.
     pub missed: u64,
 }
 
@@ -73,21 +74,29 @@ fn add(counter: &AtomicU64, by: u64) {
 pub(super) fn sum(code: &Code, vcpus: &[Arc<Counters>]) -> Vec<ProbeCount> {
     let count = |index: usize, which: fn(&Counter) -> &AtomicU64| {
         let counters = vcpus.iter().filter_map(|vcpu| vcpu.0.get(index));
-        counters.map(|counter| which(counter).load(Ordering::Relaxed)).sum()
+        counters.map(|counter| which(counter).load(Ordering::Relaxed)).sum::<u64>()
     };
-    let probes = code.probes.iter().enumerate();
-    probes
-        .map(|(index, probe)| {
+    let mut sums: Vec<ProbeCount> = Vec::new();
+    let mut last: Option<&Arc<str>> = None;
+    for (index, probe) in code.probes.iter().enumerate() {
+        // Those of a pattern are one.
+        if !last.replace(&probe.written).is_some_and(|last| Arc::ptr_eq(last, &probe.written)) {
             let location = probe.span.location(&code.sources);
-            ProbeCount {
-                point: probe.name.to_string(),
+            sums.push(ProbeCount {
+                point: probe.written.to_string(),
                 file: location.file.to_string(),
                 line: location.line,
-                firings: count(index, |counter| &counter.firings),
-                cancelled: count(index, |counter| &counter.cancelled),
-                filtered: count(index, |counter| &counter.filtered),
-                missed: count(index, |counter| &counter.missed),
-            }
-        })
-        .collect()
+                firings: 0,
+                cancelled: 0,
+                filtered: 0,
+                missed: 0,
+            });
+        }
+        let Some(sum) = sums.last_mut() else { continue };
+        sum.firings += count(index, |counter| &counter.firings);
+        sum.cancelled += count(index, |counter| &counter.cancelled);
+        sum.filtered += count(index, |counter| &counter.filtered);
+        sum.missed += count(index, |counter| &counter.missed);
+    }
+    sums
 }

@@ -7,6 +7,7 @@ use vmm::exit::{Entry, Exit};
 use vmm::hook::{Context, Hook, Points, Verdict};
 
 use super::counts::Counters;
+use super::stops::Stops;
 use super::timer::Timer;
 use crate::code::Code;
 use crate::engine::{Engine, Event, Values};
@@ -19,14 +20,15 @@ pub struct VcpuProbes {
     engine: Engine,
     /// For the machine's own points; only the boot processor has one.
     machine: Option<Engine>,
-    counters: Arc<Counters>,
+    pub(super) counters: Arc<Counters>,
     /// The probes at each point, in the order of the script.
-    points: Vec<(Point, Vec<usize>)>,
+    pub(super) points: Vec<(Point, Vec<usize>)>,
     timers: Vec<Timer>,
     /// Probes on timers in the order of the script: the probe, and its timer in `timers`.
     on_tick: Vec<(usize, usize)>,
     /// What each timer missed at the tick that is being handled; `None` if it isn't due.
     due: Vec<Option<u64>>,
+    pub(super) stops: Stops,
     /// Probes that don't belong to a vCPU.
     of_machine: Vec<bool>,
     /// The kind of the last exit.
@@ -64,7 +66,9 @@ impl VcpuProbes {
         }
         let timers: Vec<Timer> = timers.into_iter().map(|(_, timer)| timer).collect();
         let due = Vec::with_capacity(timers.len());
-        Self { engine, machine, counters, points, timers, on_tick, due, of_machine, last: "" }
+        let stops = Stops::new(points.iter().filter_map(|(point, _)| point.address()));
+        let last = "";
+        Self { engine, machine, counters, points, timers, on_tick, due, stops, of_machine, last }
     }
 
     /// Runs the probes at a point that the vCPU has reached, and says how many there are.
@@ -72,7 +76,7 @@ impl VcpuProbes {
         self.at(point, event, context, &mut Values::default())
     }
 
-    fn at(
+    pub(super) fn at(
         &mut self,
         point: Point,
         event: &Event,
@@ -123,7 +127,19 @@ impl Hook for VcpuProbes {
         if self.has(|fixed| fixed == Fixed::HvResume) {
             points |= Points::ENTRY;
         }
+        if !self.stops.is_empty() {
+            points |= Points::BREAKPOINT;
+        }
         points
+    }
+
+    fn breakpoints(&self) -> &[u64] {
+        self.stops.wanted()
+    }
+
+    fn breakpoint(&mut self, context: &mut Context, address: u64) -> Verdict {
+        self.stand_at(address, context);
+        Verdict::Continue
     }
 
     fn start(&mut self, context: &mut Context) {

@@ -42,12 +42,16 @@ impl Listing {
         self.0.iter().find(|entry| &*entry.name == name).map(|entry| entry.start)
     }
 
-    pub(super) fn table(&self, kind: Kind) -> Table {
+    pub(super) fn candidates(&self, kind: Kind) -> impl Iterator<Item = Candidate<'_>> {
         let candidate = |entry| {
             let Entry { start, global, name, .. }: &Entry = entry;
             Candidate { start: *start, size: 0, section_end: u64::MAX, global: *global, name }
         };
-        Table::of(self.0.iter().filter(|entry| entry.kind == kind).map(candidate).collect())
+        self.0.iter().filter(move |entry| entry.kind == kind).map(candidate)
+    }
+
+    pub(super) fn table(&self, kind: Kind) -> Table {
+        Table::of(self.candidates(kind).collect())
     }
 }
 

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind};
 
-/// Which symbols a table holds.
+/// What a symbol names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Those in code.
+pub enum Kind {
+    /// Code.
     Function,
-    /// Those in data.
+    /// Data.
     Data,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Candidate<'a> {
 impl Table {
     /// Reads a file's symbol table. Symbols that are damaged are left out.
     pub(super) fn read(file: &object::File, kind: Kind) -> Self {
-        Self::of(file.symbols().filter_map(|symbol| candidate(file, &symbol, kind)).collect())
+        Self::of(candidates(file, kind))
     }
 
     /// Sorts symbols, and finds out where each ends.
@@ -77,10 +77,23 @@ impl Table {
 
     /// The symbol that holds `address`, and how far it is in.
     pub(super) fn find(&self, address: u64) -> Option<(&str, u64)> {
-        let behind = self.0.partition_point(|entry| entry.start <= address);
-        let entry = self.0.get(behind.checked_sub(1)?)?;
-        (address < entry.end).then(|| (&*entry.name, address - entry.start))
+        self.entry(address).map(|entry| (&*entry.name, address - entry.start))
     }
+
+    /// Where the symbol that holds `address` ends.
+    pub(super) fn end(&self, address: u64) -> Option<u64> {
+        self.entry(address).map(|entry| entry.end)
+    }
+
+    fn entry(&self, address: u64) -> Option<&Entry> {
+        let behind = self.0.partition_point(|entry| entry.start <= address);
+        self.0.get(behind.checked_sub(1)?).filter(|entry| address < entry.end)
+    }
+}
+
+/// A file's symbols of a kind, as they come. Those that are damaged are left out.
+pub(super) fn candidates<'a>(file: &object::File<'a>, kind: Kind) -> Vec<Candidate<'a>> {
+    file.symbols().filter_map(|symbol| candidate(file, &symbol, kind)).collect()
 }
 
 fn candidate<'a>(

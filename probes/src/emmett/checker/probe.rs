@@ -98,8 +98,8 @@ impl Checker<'_> {
     }
 
     fn probe(&mut self, probe: &Probe) {
-        let point = match point::find(&probe.point, &self.scope) {
-            Ok(point) => Some(point),
+        let points = match point::find(&probe.point, &self.scope) {
+            Ok(points) => Some(points),
             Err(error) => {
                 self.report(no_point(probe.span, &error));
                 None
@@ -114,10 +114,10 @@ impl Checker<'_> {
             self.wrong::<()>(probe.span, problem, "this one is too many");
             return;
         }
-        let Some(point) = point else { return };
+        let Some(points) = points else { return };
         self.program.probes.push(ir::Probe {
-            point,
-            name: probe.point.as_str().into(),
+            points,
+            written: probe.point.as_str().into(),
             span: probe.span,
             predicate: predicate.flatten(),
             body,

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::ir::{Frame, Function, Probe, Statement, Type};
-use crate::point::{self, Fixed, NoPoint, Point};
+use crate::point::{self, Found, NoPoint};
 use crate::source::Span;
 use crate::suggest::nearest;
 
@@ -22,7 +22,7 @@ pub(super) enum Body<'a> {
 
 /// A `vprobe` form.
 pub(super) struct ProbeForm<'a> {
-    point: Point,
+    points: Vec<Found>,
     name: &'a str,
     span: Span,
     predicate: Option<&'a Node>,
@@ -96,7 +96,7 @@ impl Checker<'_> {
             Err(error) => {
                 self.report(no_point(point.span, &error));
                 // Nothing is loaded now, but the body is still checked, to report its errors too.
-                Point::fixed(Fixed::VmmLoad)
+                Vec::new()
             }
         };
         // Between two slashes stands what must hold for the probe to fire.
@@ -113,7 +113,7 @@ impl Checker<'_> {
                 "expected an expression behind the probe point",
             ));
         }
-        Some(Body::Probe(ProbeForm { point: found, name, span: call.span, predicate, body }))
+        Some(Body::Probe(ProbeForm { points: found, name, span: call.span, predicate, body }))
     }
 
     /// Checks a probe's body.
@@ -126,8 +126,8 @@ impl Checker<'_> {
             return self.report(Diagnostic::error(form.span, problem, "this one is too many"));
         }
         self.program.probes.push(Probe {
-            point: form.point,
-            name: form.name.into(),
+            points: form.points.clone(),
+            written: form.name.into(),
             span: form.span,
             predicate,
             body,

@@ -1,0 +1,80 @@
+//! What points need of the machine.
+
+use bitflags::bitflags;
+use vmm::Host;
+use vmm::doctor::Stopping;
+
+bitflags! {
+    /// What can be done so that points fire: by a driver, on a host.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Mechanisms: u16 {
+        /// Exits and entries are shown to hooks.
+        const EXITS = 1;
+        /// vCPUs are stopped at instructions.
+        const BREAKPOINTS = 1 << 1;
+        /// vCPUs are stopped after each instruction.
+        const STEPS = 1 << 2;
+        /// Accesses to memory are shown.
+        const WATCHES = 1 << 3;
+        /// Interrupts are shown before they are delivered.
+        const INTERRUPTS = 1 << 4;
+        /// Faults are shown before they are delivered.
+        const FAULTS = 1 << 5;
+        /// Accesses to model-specific registers are shown.
+        const MSRS = 1 << 6;
+        /// The local APICs are the driver's own: it shows HLT, INIT and IPIs.
+        const APICS = 1 << 7;
+        /// There are scheduling points.
+        const SCHEDULING = 1 << 8;
+        /// The driver says when the guest hangs.
+        const HANGS = 1 << 9;
+    }
+}
+
+impl Mechanisms {
+    /// What the parallel driver shows to hooks, if the host lacks nothing.
+    pub const PARALLEL: Self = Self::EXITS.union(Self::BREAKPOINTS).union(Self::STEPS);
+
+    /// What the controlled driver shows to hooks, if the host lacks nothing.
+    pub const CONTROLLED: Self = Self::PARALLEL;
+
+    /// Those of them that this host has. Only what is there is looked for: the first time, stops at
+    /// instructions take some ten milliseconds ([`Stopping::of`]).
+    #[must_use]
+    pub fn on(self, host: &Host) -> Self {
+        let stops = Self::BREAKPOINTS | Self::STEPS;
+        let mut found = self;
+        if found.intersects(stops) && !Stopping::of(host).can_stop() {
+            found -= stops;
+        }
+        found
+    }
+
+    /// Why a point can't be had whose mechanism is missing. What every driver has is missing because
+    /// of the host.
+    pub(crate) fn lack(self) -> &'static str {
+        match self {
+            Self::EXITS => "this driver doesn't show exits to probes",
+            Self::BREAKPOINTS | Self::STEPS => {
+                "nothing stops a vCPU at an instruction on this host (jitterbug doctor has the details)"
+            }
+            Self::WATCHES => "this driver doesn't watch the guest's memory for probes",
+            Self::INTERRUPTS => "KVM's irqchip delivers interrupts, and doesn't tell this driver",
+            Self::FAULTS => {
+                "KVM delivers the guest's faults, and tells nobody; GUEST:ENTER at the handler fires \
+                 just after"
+            }
+            Self::MSRS => "this driver doesn't filter model-specific registers",
+            Self::APICS => "KVM's irqchip has the local APICs, and doesn't tell this driver",
+            Self::SCHEDULING => "this driver has no scheduling points: its vCPUs run by themselves",
+            Self::HANGS => "this driver doesn't tell probes of a hang",
+            _ => "this driver can't",
+        }
+    }
+}
+
+impl Default for Mechanisms {
+    fn default() -> Self {
+        Self::PARALLEL
+    }
+}

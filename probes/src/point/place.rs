@@ -1,0 +1,127 @@
+//! What follows `GUEST:ENTER:` and the like: an address, a symbol, or a pattern for many.
+
+use wildmatch::WildMatch;
+
+use super::parse::{Found, NoPoint, Result, available, malformed, number};
+use super::{Access, Address, Point, Scope};
+use crate::symbols::{Kind, Symbol, Symbols};
+
+/// The most bytes that a range of data, or a function that is stepped through, has.
+const MAX_RANGE: u64 = 4096;
+/// The most symbols that a pattern stands for.
+const MAX_MATCHES: usize = 256;
+
+/// Reads what follows `GUEST:ENTER:` and the like.
+pub(super) fn address(name: &str, access: Access, rest: &str, scope: &Scope) -> Result<Vec<Found>> {
+    available(name, access.mechanism(), scope)?;
+    let takes_number =
+        matches!(access, Access::Offset | Access::Step | Access::Read | Access::Write);
+    let (place, tail) = match rest.rsplit_once(':') {
+        Some((place, tail)) if takes_number => (place, Some(tail)),
+        _ => (rest, None),
+    };
+    let tail = match tail {
+        None => None,
+        Some(tail) => Some(number(tail).ok_or_else(|| {
+            malformed(name, format!("{tail} is no number; write for example 0x12"))
+        })?),
+    };
+    let symbols = resolve(name, access, place, scope)?;
+    let is_pattern = is_pattern(place);
+    let found = |symbol: Symbol| {
+        let (start, length) = extent(name, access, tail, &symbol, scope)?;
+        if start.checked_add(length).is_none() {
+            return Err(malformed(name, "it goes beyond the last address".into()));
+        }
+        let own = if is_pattern { name.replacen(place, &symbol.name, 1) } else { name.to_owned() };
+        Ok(Found { point: Point::Address(Address { access, start, length }), name: own.into() })
+    };
+    symbols.into_iter().map(found).collect()
+}
+
+/// Where the point begins, and how many bytes it covers.
+fn extent(
+    name: &str,
+    access: Access,
+    tail: Option<u64>,
+    symbol: &Symbol,
+    scope: &Scope,
+) -> Result<(u64, u64)> {
+    let start = symbol.start;
+    let length = match (access, tail) {
+        (Access::Offset, None) => {
+            return Err(malformed(name, "it lacks the offset, such as :0x12".into()));
+        }
+        (Access::Offset, Some(offset)) => return Ok((start.wrapping_add(offset), 1)),
+        (Access::Enter | Access::Exit, _) => return Ok((start, 1)),
+        (Access::Step, None) => {
+            let end = scope.symbols.and_then(|symbols| symbols.end_of_function(start));
+            let end = end.ok_or_else(|| {
+                let problem = format!(
+                    "no symbol says where the function at {start:#x} ends; give its bytes, such as :0x40"
+                );
+                malformed(name, problem)
+            })?;
+            end - start
+        }
+        (Access::Read | Access::Write, None) if symbol.name.is_empty() => 1,
+        (Access::Read | Access::Write, None) => symbol.size.ok_or_else(|| {
+            let problem =
+                format!("the size of {} isn't known; give its bytes, such as :8", symbol.name);
+            malformed(name, problem)
+        })?,
+        (_, Some(length)) => length,
+    };
+    if !(1..=MAX_RANGE).contains(&length) {
+        let of = if tail.is_some() || symbol.name.is_empty() {
+            String::new()
+        } else {
+            format!(", and {} has {length}; give another number of bytes, such as :8", symbol.name)
+        };
+        return Err(malformed(name, format!("a range has 1 to {MAX_RANGE} bytes{of}")));
+    }
+    Ok((start, length))
+}
+
+/// What a place is: one address, or the symbols that a pattern stands for.
+fn resolve(name: &str, access: Access, place: &str, scope: &Scope) -> Result<Vec<Symbol>> {
+    if let Some(start) = number(place) {
+        return Ok(vec![Symbol { name: String::new(), start, size: None }]);
+    }
+    let Some(symbols) = scope.symbols else {
+        return Err(malformed(
+            name,
+            format!("there are no symbols to look {place} up in; write the address"),
+        ));
+    };
+    if is_pattern(place) {
+        return matching(name, access, place, symbols);
+    }
+    let symbol = symbols.symbol(place).ok_or_else(|| {
+        let near = symbols.nearest(place);
+        let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+        malformed(name, format!("{} has no symbol {place}{hint}", symbols.name()))
+    })?;
+    Ok(vec![symbol])
+}
+
+fn matching(name: &str, access: Access, place: &str, symbols: &Symbols) -> Result<Vec<Symbol>> {
+    let (kind, what) = match access {
+        Access::Read | Access::Write => (Kind::Data, "variable"),
+        _ => (Kind::Function, "function"),
+    };
+    let pattern = WildMatch::new(place);
+    let found = symbols.matching(kind, |symbol| pattern.matches(symbol));
+    let refuse = |problem: String| Err::<_, NoPoint>(malformed(name, problem));
+    match found.len() {
+        0 => refuse(format!("{} has no {what} that {place} stands for", symbols.name())),
+        1..=MAX_MATCHES => Ok(found),
+        count => refuse(format!(
+            "{place} stands for {count} {what}s, and at most {MAX_MATCHES} can be had; narrow it"
+        )),
+    }
+}
+
+fn is_pattern(place: &str) -> bool {
+    place.contains(['*', '?'])
+}

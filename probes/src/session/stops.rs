@@ -1,0 +1,170 @@
+//! Where one vCPU stops for probes at instructions.
+//!
+//! `ENTER` and `OFFSET` are an address each. `EXIT` is the address that a call returns to, which is
+//! on the stack when its function begins: it is wanted from then until the vCPU comes there with the
+//! stack pointer that the return leaves, so each call of a recursion has its own. A call may also
+//! never return, or on another vCPU. It is given up when something else is where its return address
+//! was, or when there are too many; that is counted. `STEP` wants every byte of its function, as
+//! long as a call of it is on its way: where an instruction begins is then for the vCPU to find.
+
+use crate::point::{Access, Address};
+
+/// The most calls that are waited for. A deeper recursion gives up its outermost calls.
+pub(super) const MAX_CALLS: usize = 1024;
+
+/// What stops a vCPU at instructions.
+#[derive(Debug, Default)]
+pub(super) struct Stops {
+    /// `ENTER` and `OFFSET`.
+    fixed: Vec<Address>,
+    /// `EXIT`, at the function's beginning.
+    exits: Vec<Address>,
+    steps: Vec<Address>,
+    /// In the order in which they began.
+    calls: Vec<Call>,
+    /// All addresses that are wanted now.
+    wanted: Vec<u64>,
+}
+
+/// A call that has not returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Call {
+    /// Where its function begins.
+    function: u64,
+    frame: Frame,
+}
+
+/// The stack at a function's beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    /// RSP.
+    pub(super) stack: u64,
+    /// The return address, which RSP points to.
+    pub(super) back: u64,
+    /// Bytes of it.
+    pub(super) width: u64,
+    /// The address space.
+    pub(super) cr3: u64,
+}
+
+/// What a vCPU has come to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Reached {
+    /// Points that fire, in this order.
+    pub(super) points: Vec<Address>,
+    /// Functions of which a call was given up, each as often as that.
+    pub(super) lost: Vec<u64>,
+}
+
+impl Stops {
+    pub(super) fn new(points: impl Iterator<Item = Address>) -> Self {
+        let mut stops = Self::default();
+        for point in points {
+            match point.access {
+                Access::Enter | Access::Offset => stops.fixed.push(point),
+                Access::Exit => stops.exits.push(point),
+                Access::Step => stops.steps.push(point),
+                Access::Read | Access::Write => {}
+            }
+        }
+        stops.choose();
+        stops
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.fixed.is_empty() && self.exits.is_empty() && self.steps.is_empty()
+    }
+
+    /// The addresses at which the vCPU is to stop.
+    pub(super) fn wanted(&self) -> &[u64] {
+        &self.wanted
+    }
+
+    /// Whether calls of the function that begins here are followed.
+    pub(super) fn follows(&self, address: u64) -> bool {
+        self.exits.iter().chain(&self.steps).any(|point| point.start == address)
+    }
+
+    /// The vCPU stands before the instruction at `address`, with this stack pointer. `frame` is the
+    /// stack if [`follows`](Self::follows) asks for it, or `None` if it can't be read; `is_there`
+    /// says whether a return address is still where it was.
+    pub(super) fn reach(
+        &mut self,
+        address: u64,
+        stack: u64,
+        frame: Option<Frame>,
+        is_there: impl FnMut(&Frame) -> bool,
+    ) -> Reached {
+        let mut reached = Reached::default();
+        let before = self.calls.len();
+        // Of calls that end together, by a jump from one function to the next, the last to begin is
+        // the first to end.
+        for index in (0..self.calls.len()).rev() {
+            let Call { function, frame } = self.calls[index];
+            if frame.back == address && frame.stack.wrapping_add(frame.width) == stack {
+                self.calls.remove(index);
+                reached.points.extend(self.exits.iter().filter(|exit| exit.start == function));
+            }
+        }
+        let mut changed = before != self.calls.len();
+        if self.follows(address) {
+            changed = true;
+            self.begin(address, frame, is_there, &mut reached.lost);
+        }
+        reached.points.extend(self.fixed.iter().filter(|point| point.start == address));
+        let is_on_its_way = |step: &&Address| {
+            (step.start..step.start + step.length).contains(&address) && self.steps_through(step)
+        };
+        reached.points.extend(self.steps.iter().filter(is_on_its_way));
+        if changed {
+            self.choose();
+        }
+        reached
+    }
+
+    fn begin(
+        &mut self,
+        function: u64,
+        frame: Option<Frame>,
+        mut is_there: impl FnMut(&Frame) -> bool,
+        lost: &mut Vec<u64>,
+    ) {
+        let Some(frame) = frame else { return lost.push(function) };
+        self.calls.retain(|call| {
+            let same_space = call.frame.cr3 == frame.cr3;
+            let again = call.function == function && call.frame.stack == frame.stack;
+            let stays = !(same_space && (again || !is_there(&call.frame)));
+            if !stays {
+                lost.push(call.function);
+            }
+            stays
+        });
+        if self.calls.len() >= MAX_CALLS {
+            lost.push(self.calls.remove(0).function);
+        }
+        self.calls.push(Call { function, frame });
+    }
+
+    /// Whether a call of its function is on its way.
+    fn steps_through(&self, step: &Address) -> bool {
+        self.calls.iter().any(|call| call.function == step.start)
+    }
+
+    fn choose(&mut self) {
+        let mut wanted = std::mem::take(&mut self.wanted);
+        wanted.clear();
+        let fixed = self.fixed.iter().chain(&self.exits).chain(&self.steps);
+        wanted.extend(fixed.map(|point| point.start));
+        wanted.extend(self.calls.iter().map(|call| call.frame.back));
+        for step in self.steps.iter().filter(|step| self.steps_through(step)) {
+            wanted.extend(step.start..step.start + step.length);
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        self.wanted = wanted;
+    }
+}
+
+#[cfg(test)]
+#[path = "stops_tests.rs"]
+mod tests;
