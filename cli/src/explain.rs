@@ -42,6 +42,9 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     } else {
         show(&report)?;
     }
+    if !report.shown {
+        tell::user(&format!("jitterbug: {}: no cause could be shown", args.finding.display()));
+    }
     Ok(if report.shown { Status::Clean } else { Status::Failure })
 }
 

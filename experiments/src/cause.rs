@@ -33,6 +33,8 @@ pub mod report;
 mod scene;
 mod shorten;
 mod switches;
+#[cfg(test)]
+mod testing;
 pub mod trace;
 
 pub use counterfactual::Share;

@@ -9,6 +9,7 @@ use vmm::{Host, MachineConfig};
 
 use super::crew::Crew;
 use super::curve::{Sample, curve};
+use super::deed::deeds;
 use super::failure::Failure;
 use super::lab::{Setup, undisturbed};
 use super::minimise::{Limits, minimise};
@@ -154,7 +155,7 @@ fn work(crew: &mut Crew, question: &Question) -> Result<Cause, CauseError> {
         let (recorded, now) = (finding.verdict.clone(), found.ending.to_string());
         return Err(CauseError::NotReproduced { recorded, now });
     };
-    if !found.steps.iter().any(|step| step.access.is_some()) {
+    if deeds(&found).is_empty() {
         return Err(CauseError::NoAccesses);
     }
     let minimal = minimise(lab, &failure, found, &limits)?;
@@ -164,7 +165,12 @@ fn work(crew: &mut Crew, question: &Question) -> Result<Cause, CauseError> {
     tracing::info!("{search_runs} runs: {} pairs, {:?}", critical.len(), begin.elapsed());
     let proof = prove(crew, &failure, &minimal.run, &critical, &limits, config.cpus.get(), seed)?;
     tracing::info!("{} runs: tested, {:?}", crew.runs(), begin.elapsed());
-    let curve = curve(crew, &failure, &minimal.run, limits.samples, seed)?;
+    // Where every order fails, it was inevitable from the start.
+    let curve = if proof.chance.failed < proof.chance.runs {
+        curve(crew, &failure, &minimal.run, limits.samples, seed)?
+    } else {
+        Vec::new()
+    };
     let (run, waits, recorded) = crew.lab.look_closely(&minimal.run.choices())?;
     let (replayed, stops) = survey(host, &recorded, config, symbols)?;
     if let Some(divergence) = replayed.divergence {
@@ -212,3 +218,7 @@ fn shortest(finding: &Finding, recorded: &Recorded, stops: &[Stop], waits: Vec<R
         ..finding.clone()
     }
 }
+
+#[cfg(test)]
+#[path = "explain_tests.rs"]
+mod tests;

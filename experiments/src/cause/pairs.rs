@@ -7,7 +7,7 @@
 //! differ by the order of two adjacent accesses, and one fails and the other passes. (The idea is that
 //! of Hermit's `analyze`.)
 
-use vmm::controlled::{Choice, Point};
+use vmm::controlled::{Choice, Ending, Point};
 
 use super::deed::{Deed, deeds, differences};
 use super::failure::Failure;
@@ -25,16 +25,57 @@ pub(super) struct Critical {
     pub(super) passes: Run,
 }
 
-/// Finds the pairs of a schedule.
+/// Whether a run comes to what is looked for.
+type Wanted<'a> = &'a dyn Fn(&Run) -> bool;
+
+/// The most runs for a switch that helps.
+const TRIES: u64 = 300;
+
+/// Finds the pairs of the shortest schedule.
 pub(super) fn pairs(lab: &mut Lab, failure: &Failure, minimal: &Run) -> vmm::Result<Vec<Critical>> {
+    let fails = |run: &Run| run.failure.as_ref() == Some(failure);
+    if !minimal.deviations().is_empty() {
+        return around_switches(lab, &fails, minimal);
+    }
+    // It fails by itself: then a switch is looked for that helps, and its pairs are turned round.
+    let passes = |run: &Run| run.ending == Ending::Guest { code: 0 };
+    let found = nearest(lab, &passes, minimal)?.into_iter().filter(|pair| fails(&pair.passes));
+    let turned = found.map(|Critical { first, second, fails, passes }| Critical {
+        first: second,
+        second: first,
+        fails: passes,
+        passes: fails,
+    });
+    Ok(turned.collect())
+}
+
+/// The pairs of the first schedule with one switch that comes to what is wanted.
+fn nearest(lab: &mut Lab, wanted: Wanted, root: &Run) -> vmm::Result<Vec<Critical>> {
+    let (choices, until) = (root.choices(), lab.runs + TRIES);
+    for (at, step) in root.steps.iter().enumerate() {
+        for opening in step.openings.iter().filter(|opening| opening.choice != step.choice) {
+            let mut prefix = choices[..at].to_vec();
+            prefix.push(opening.choice);
+            let run = lab.run(&prefix, &mut undisturbed)?;
+            let pairs = if wanted(&run) { around_switches(lab, wanted, &run)? } else { Vec::new() };
+            if !pairs.is_empty() || lab.runs >= until {
+                return Ok(pairs);
+            }
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The pairs around each switch of a run that is as wanted.
+fn around_switches(lab: &mut Lab, wanted: Wanted, run: &Run) -> vmm::Result<Vec<Critical>> {
     let mut found: Vec<Critical> = Vec::new();
-    let all = switches(minimal);
-    for (number, at) in minimal.deviations().into_iter().enumerate() {
-        let mut around = Around {
-            failure,
-            minimal,
-            at,
-            earliest: if number == 0 { 0 } else { minimal.deviations()[number - 1] + 1 },
+    let (all, deviations) = (switches(run), run.deviations());
+    for (number, at) in deviations.iter().enumerate() {
+        let around = Around {
+            wanted,
+            run,
+            at: *at,
+            earliest: number.checked_sub(1).map_or(0, |before| deviations[before] + 1),
             rest: all.get(number + 1..).unwrap_or_default(),
         };
         for critical in [around.later(lab)?, around.earlier(lab)?].into_iter().flatten() {
@@ -49,10 +90,10 @@ pub(super) fn pairs(lab: &mut Lab, failure: &Failure, minimal: &Run) -> vmm::Res
     Ok(found)
 }
 
-/// A switch, and what may be done about it.
+/// A switch, and what may be done about it. What is wanted is called a failure here.
 struct Around<'a> {
-    failure: &'a Failure,
-    minimal: &'a Run,
+    wanted: Wanted<'a>,
+    run: &'a Run,
     /// The switch's step.
     at: usize,
     /// The first step to which it may be moved.
@@ -75,16 +116,16 @@ struct Move<'a> {
 
 impl Around<'_> {
     fn fails(&self, run: &Run) -> bool {
-        run.failure.as_ref() == Some(self.failure)
+        (self.wanted)(run)
     }
 
     /// Lets the vCPU go on for longer before the switch.
-    fn later(&mut self, lab: &mut Lab) -> vmm::Result<Option<Critical>> {
-        let (at, to) = (self.at, self.minimal.steps[self.at].choice);
-        let path = lab.run(&self.minimal.choices()[..at], &mut undisturbed)?;
+    fn later(&self, lab: &mut Lab) -> vmm::Result<Option<Critical>> {
+        let (at, to) = (self.at, self.run.steps[self.at].choice);
+        let path = lab.run(&self.run.choices()[..at], &mut undisturbed)?;
         let choices = path.choices();
         let own = path.stretch(at).len();
-        let mut failing = self.minimal.clone();
+        let mut failing = self.run.clone();
         if path.steps.get(at).is_some_and(|step| step.vcpu() != to.vcpu()) {
             for moved in at..at + own {
                 let mover = &path.steps[moved];
@@ -115,23 +156,23 @@ impl Around<'_> {
     }
 
     /// Switches earlier.
-    fn earlier(&mut self, lab: &mut Lab) -> vmm::Result<Option<Critical>> {
-        let to = self.minimal.steps[self.at].choice;
-        let mut failing = self.minimal.clone();
-        let own = self.at.checked_sub(1).map(|before| self.minimal.steps[before].vcpu());
+    fn earlier(&self, lab: &mut Lab) -> vmm::Result<Option<Critical>> {
+        let to = self.run.steps[self.at].choice;
+        let mut failing = self.run.clone();
+        let own = self.at.checked_sub(1).map(|before| self.run.steps[before].vcpu());
         for moved in (self.earliest..self.at).rev() {
-            let mover = &self.minimal.steps[moved];
+            let mover = &self.run.steps[moved];
             if Some(mover.vcpu()) != own || mover.vcpu() == to.vcpu() {
                 break;
             }
-            let minimal = self.minimal;
-            let Some(run) = self.switch_at(lab, minimal, moved, to)? else { break };
+            let own_run = self.run;
+            let Some(run) = self.switch_at(lab, own_run, moved, to)? else { break };
             if self.fails(&run) {
                 failing = run;
                 continue;
             }
             let others = run.stretch(moved).to_vec();
-            let prefix = &minimal.choices()[..moved];
+            let prefix = &own_run.choices()[..moved];
             let turn = Move { prefix, mover, others: &others, fails_first: true };
             return self.narrow(lab, &turn, failing, run);
         }
@@ -231,3 +272,7 @@ fn by_difference(fails: Run, passes: Run) -> Option<Critical> {
     let (first, second) = differences(&fails, &passes).into_iter().next()?;
     Some(Critical { first, second, fails, passes })
 }
+
+#[cfg(test)]
+#[path = "pairs_tests.rs"]
+mod tests;

@@ -246,7 +246,7 @@ impl Report {
             machine: cause.finding.machine.clone(),
             verdict: cause.finding.verdict.clone(),
             shown: cause.is_shown(),
-            story: story::tell(&pairs, cause.is_shown()),
+            story: story::tell(&pairs, cause.is_shown(), proof.chance),
             conditions: proof.conditions.iter().map(condition).collect(),
             refuted: proof.refuted,
             forced: proof.forced,

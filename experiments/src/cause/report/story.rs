@@ -1,11 +1,18 @@
 //! What happened, in sentences.
 
 use super::Pair;
+use crate::cause::Share;
 use crate::cause::naming::{Named, NamedStep};
 use crate::cause::trace::Kind;
 
-/// What the pairs come to.
-pub(super) fn tell(pairs: &[Pair], shown: bool) -> Vec<String> {
+/// What the pairs come to; `chance` is what runs with nothing forced came to.
+pub(super) fn tell(pairs: &[Pair], shown: bool, chance: Share) -> Vec<String> {
+    if !shown && chance.runs > 0 && chance.failed == chance.runs {
+        return vec![format!(
+            "No order of accesses decides it: all of {} runs at random fail.",
+            chance.runs
+        )];
+    }
     if !shown {
         return vec![
             "No cause could be shown: no order of accesses was found that is needed for the failure \

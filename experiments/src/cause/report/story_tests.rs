@@ -40,7 +40,7 @@ fn what_falls_in_between_is_told_as_one() {
     let late = access(1, 7, Kind::Write, "0x3", "probe", 12);
     let pairs = [pair(&early, &read, Some(1)), pair(&read, &late, None)];
     assert_eq!(
-        tell(&pairs, true),
+        tell(&pairs, true, Share::default()),
         ["vCPU 0's read of `flag` in `ask` (file.c:3) fell between vCPU 1's stores of 0x0 and of \
           0x3 in `probe` (file.c:10, file.c:12)."]
     );
@@ -52,11 +52,22 @@ fn one_before_the_other_is_told_so() {
     let mut late = access(1, 0, Kind::Write, "0x1", "give", 12);
     late.in_handler = true;
     assert_eq!(
-        tell(&[pair(&read, &late, None)], true),
+        tell(&[pair(&read, &late, None)], true, Share::default()),
         [
             "vCPU 0's read of `flag` in `take` (file.c:3) came before vCPU 1's handler's store of 0x1 \
           in `give` (file.c:12)."
         ]
     );
-    assert!(tell(&[pair(&read, &late, None)], false)[0].starts_with("No cause could be shown"));
+    assert!(
+        tell(&[pair(&read, &late, None)], false, Share::default())[0]
+            .starts_with("No cause could be shown")
+    );
+}
+
+#[test]
+fn what_fails_in_any_order_is_told_so() {
+    let chance = |failed| Share { runs: 100, failed, ..Share::default() };
+    assert!(tell(&[], false, chance(99))[0].starts_with("No cause could be shown"));
+    let told = tell(&[], false, chance(100));
+    assert_eq!(told, ["No order of accesses decides it: all of 100 runs at random fail."]);
 }
