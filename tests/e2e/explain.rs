@@ -10,12 +10,13 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::harness::jitterbug;
+use crate::image::{Counter, count_and_wait};
 use crate::scratch::Folder;
 
 tests! {
     QuickKvm: the_flagship_is_explained, every_bug_is_explained, no_fixed_twin_is_explained,
         what_it_writes_can_be_used, a_trace_is_written, ctrl_c_ends_it;
-    Kvm: bad_requests_are_refused;
+    Kvm: a_hang_by_budget_is_looked_at, bad_requests_are_refused;
     Nothing: what_is_no_finding_is_refused;
 }
 
@@ -200,4 +201,17 @@ fn ctrl_c_ends_it() {
     running.reports("INFO run ");
     running.signal(Signal::SIGINT);
     running.ends_with(2).shows("").says(&["interrupted before anything could be shown"]);
+}
+
+/// A hang by budget has a cause as well, and it is found with fewer points than the budget allows.
+fn a_hang_by_budget_is_looked_at() {
+    let folder = Folder::new();
+    let image = count_and_wait(Counter::Stack, i32::MAX as u32).file();
+    let report = jitterbug("hunt --runs 1 --json").arg(&*image).arg("--out").arg(&*folder);
+    let report = report.ends_with(1).json();
+    let file = report["findings"][0]["file"].as_str().unwrap();
+    let cause = jitterbug("explain --json").arg(file).ends_with(1).json();
+    // Whatever the order is, it waits for ever: that is no matter of order.
+    assert_eq!((&cause["shown"], &cause["verdict"]), (&false.into(), &"hang, by budget".into()));
+    assert_eq!(cause["schedule"]["switches"].as_array().map(Vec::len), Some(0), "{cause:#}");
 }

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use probes::Symbols;
+use vmm::controlled::Ending;
 use vmm::{Host, MachineConfig};
 
 use super::crew::Crew;
@@ -21,6 +22,10 @@ use crate::places::Stop;
 use crate::replay::{Divergence, Recorded, survey};
 use crate::schedule::{Schedule, ScheduleError};
 use crate::waits::{Names, Row};
+
+/// A hang by budget takes so many points of each vCPU, each time. While its cause is searched, so many
+/// must do; the result is checked with the finding's own.
+const SEARCH_BUDGET: u64 = 2_000;
 
 /// What is to be explained.
 #[derive(Clone, Copy)]
@@ -57,6 +62,12 @@ pub enum CauseError {
         "the run shows no access to anything shared: there is nothing whose order could matter"
     )]
     NoAccesses,
+    /// A loop that counts ends by itself.
+    #[error(
+        "the shortest schedule that hangs for {0} scheduling points gets on later: hunt with a \
+         larger --hang-budget"
+    )]
+    GivesUp(u64),
     /// Somebody wanted it to stop.
     #[error("interrupted before anything could be shown")]
     Stopped,
@@ -132,6 +143,7 @@ impl Cause {
 /// Explains a finding.
 pub fn explain(question: &Question) -> Result<Cause, CauseError> {
     let Question { host, machine: config, finding, symbols, .. } = *question;
+    let by_budget = Ending::Hang { proven: false }.to_string();
     let setup = Setup {
         host,
         config,
@@ -139,6 +151,11 @@ pub fn explain(question: &Question) -> Result<Cause, CauseError> {
         schedule: finding.schedule()?,
         points: finding.run.points,
         hang_budget: finding.run.hang_budget,
+        search_budget: if finding.verdict == by_budget {
+            finding.run.hang_budget.min(SEARCH_BUDGET)
+        } else {
+            finding.run.hang_budget
+        },
         stop: question.stop,
     };
     thread::scope(|scope| work(&mut Crew::new(scope, setup)?, question))
@@ -172,6 +189,9 @@ fn work(crew: &mut Crew, question: &Question) -> Result<Cause, CauseError> {
         Vec::new()
     };
     let (run, waits, recorded) = crew.lab.look_closely(&minimal.run.choices())?;
+    if run.failure.as_ref() != Some(&failure) {
+        return Err(CauseError::GivesUp(SEARCH_BUDGET));
+    }
     let (replayed, stops) = survey(host, &recorded, config, symbols)?;
     if let Some(divergence) = replayed.divergence {
         return Err(CauseError::Unrepeatable(divergence));

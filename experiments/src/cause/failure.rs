@@ -20,7 +20,7 @@ impl Failure {
     /// What a run that ended so came to.
     pub(super) fn new(ending: &Ending, waits: &[Row]) -> Self {
         let (verdict, hangs) = match ending {
-            Ending::Hang { .. } => ("hang".into(), true),
+            Ending::Hang { .. } => (ending.to_string(), true),
             Ending::Problem(Problem { exit, .. }) => (exit.name().into(), false),
             other => (other.to_string(), false),
         };

@@ -12,10 +12,6 @@ use crate::replay::Recorded;
 use crate::schedule::Schedule;
 use crate::waits::{Names, Row};
 
-/// The most points that every vCPU may go on without progress while causes are searched; the result
-/// is checked with the finding's own.
-const HANG_BUDGET: u64 = 2_000;
-
 /// A run may be so much longer than the finding's.
 const LONGER: u64 = 10;
 /// And so many points.
@@ -112,7 +108,10 @@ pub(super) struct Setup<'a> {
     pub(super) schedule: Schedule,
     /// How many points it has.
     pub(super) points: u64,
+    /// The finding's hang budget.
     pub(super) hang_budget: u64,
+    /// The one that causes are searched with.
+    pub(super) search_budget: u64,
     /// Asked before each run: somebody wants it to stop.
     pub(super) stop: &'a (dyn Fn() -> bool + Sync),
 }
@@ -121,7 +120,7 @@ impl Setup<'_> {
     fn boot(&self, recorder: &Recorder) -> vmm::Result<ControlledMachine> {
         let mut machine =
             ControlledMachine::new(self.host, self.config, Box::new(std::io::sink()))?;
-        machine.set_hang_budget(self.hang_budget.min(HANG_BUDGET));
+        machine.set_hang_budget(self.search_budget);
         recorder.tape().vcpus = vec![Vcpu::default(); self.config.cpus.get() as usize];
         machine.attach(&[recorder])?;
         Ok(machine)
@@ -259,7 +258,7 @@ impl<'a> Lab<'a> {
         self.recorder.tape().stacks = true;
         self.machine.set_hang_budget(self.setup.hang_budget);
         let run = self.run(choices, &mut undisturbed);
-        self.machine.set_hang_budget(self.setup.hang_budget.min(HANG_BUDGET));
+        self.machine.set_hang_budget(self.setup.search_budget);
         self.recorder.tape().stacks = false;
         let run = run?;
         let mut whole = self.before.clone();

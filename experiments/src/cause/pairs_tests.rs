@@ -25,6 +25,7 @@ fn the_nearest_run_that_differs_is_a_switch_away() {
             schedule: finding.schedule().unwrap(),
             points: finding.run.points,
             hang_budget: finding.run.hang_budget,
+            search_budget: finding.run.hang_budget,
             stop: &|| false,
         })
         .unwrap();
