@@ -1,9 +1,11 @@
 //! The command line.
 
+use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use experiments::StrategyKind;
 use vmm::CpuCount;
@@ -97,6 +99,17 @@ pub(crate) struct RunArgs {
     /// Run until a run fails (with --repeat: at most that often)
     #[arg(long)]
     pub(crate) until_failure: bool,
+
+    /// Look for the first failure again under control, as `hunt` does, and explain it
+    #[arg(long)]
+    pub(crate) explain: bool,
+
+    #[command(flatten)]
+    pub(crate) pages: PageArgs,
+
+    /// Where --explain writes its findings
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) out: PathBuf,
 
     /// Print one JSON report on stdout, the guest's console inside it
     #[arg(long)]
@@ -243,8 +256,33 @@ pub(crate) struct PageArgs {
 }
 
 impl PageArgs {
+    /// What can't be written or found is refused before the work begins. None of these does anything
+    /// if nothing is explained.
+    pub(crate) fn check(&self, explains: bool) -> anyhow::Result<()> {
+        if let (Some(option), false) = (self.given(), explains) {
+            anyhow::bail!("{option}: that is for --explain, which is not there");
+        }
+        for (option, file) in [("--html", &self.html), ("--trace", &self.trace)] {
+            let Some(file) = file else { continue };
+            let is_new = !file.exists();
+            OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(file)
+                .with_context(|| format!("{option} {}: can't be written", file.display()))?;
+            if is_new {
+                // There may be nothing to write.
+                let _ = fs::remove_file(file);
+            }
+        }
+        match self.source.iter().find(|folder| !folder.is_dir()) {
+            Some(folder) => anyhow::bail!("--source {}: no such folder", folder.display()),
+            None => Ok(()),
+        }
+    }
+
     /// The first option that was given.
-    pub(crate) fn given(&self) -> Option<&'static str> {
+    fn given(&self) -> Option<&'static str> {
         let options = [
             ("--html", self.html.is_some()),
             ("--trace", self.trace.is_some()),

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bed::{Job, Parts};
 use experiments::Finding;
 use vmm::interrupts::Interrupts;
@@ -21,6 +21,8 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
     let interrupts = Interrupts::take()?;
     let arguments: Vec<OsString> =
         std::env::args_os().skip(1).filter(|argument| argument != OPTION).collect();
+    let results = results(cli)?;
+    check_pages(cli, results.as_deref())?;
     let parts = Parts::get(tell::user)?;
     let job = Job {
         program: std::env::current_exe().context("where this program is")?,
@@ -28,7 +30,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
         arguments,
         environment: Vec::new(),
         folder: std::env::current_dir().context("the current folder")?,
-        results: results(cli)?,
+        results,
         limit: None,
     };
     tell::user(&format!(
@@ -70,16 +72,39 @@ fn files(cli: &Cli, arguments: &[OsString]) -> Result<Vec<PathBuf>> {
 /// Where the command writes files.
 fn results(cli: &Cli) -> Result<Option<PathBuf>> {
     match &cli.command {
-        Command::Hunt(args) => {
-            let folder = absolute(&args.out)?;
-            std::fs::create_dir_all(&folder)
-                .with_context(|| format!("--out {}: can't be made", args.out.display()))?;
-            Ok(Some(folder))
-        }
+        Command::Hunt(args) => folder(&args.out),
+        Command::Run(args) if args.explain => folder(&args.out),
         // The shortest schedule goes there.
         Command::Explain(args) => Ok(absolute(&args.finding)?.parent().map(Path::to_owned)),
         Command::Run(_) | Command::Replay(_) | Command::Guests(_) | Command::Doctor(_) => Ok(None),
     }
+}
+
+/// Only what is written where the results are comes out again.
+fn check_pages(cli: &Cli, results: Option<&Path>) -> Result<()> {
+    let pages = match &cli.command {
+        Command::Hunt(args) => &args.pages,
+        Command::Run(args) => &args.pages,
+        Command::Explain(args) => &args.pages,
+        Command::Replay(_) | Command::Guests(_) | Command::Doctor(_) => return Ok(()),
+    };
+    for file in [&pages.html, &pages.trace].into_iter().flatten() {
+        if absolute(file)?.parent() != results {
+            bail!(
+                "{}: with --bed, give a file in the folder of the findings ({})",
+                file.display(),
+                results.map_or_else(|| "none here".into(), |folder| folder.display().to_string())
+            );
+        }
+    }
+    Ok(())
+}
+
+fn folder(out: &Path) -> Result<Option<PathBuf>> {
+    let folder = absolute(out)?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("--out {}: can't be made", out.display()))?;
+    Ok(Some(folder))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

@@ -20,6 +20,7 @@ use crate::tell;
 
 /// Explains a finding, and writes down its shortest schedule.
 pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
+    args.pages.check(true)?;
     let interrupts = Interrupts::take()?;
     let finding = Finding::read(&args.finding)?;
     let name = args.guest.as_deref().unwrap_or(&finding.machine.guest);
@@ -46,6 +47,18 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
         tell::user(&format!("jitterbug: {}: no cause could be shown", args.finding.display()));
     }
     Ok(if report.shown { Status::Clean } else { Status::Failure })
+}
+
+/// That there is no explanation is told, and is no reason to forget what was found.
+pub(crate) fn or_told(explained: Result<Report>) -> Result<Option<Report>> {
+    match explained {
+        Ok(report) => Ok(Some(report)),
+        Err(error) if error.is::<CauseError>() => {
+            tell::user(&format!("jitterbug: no explanation: {error:#}"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Explains a finding that lies in a file, and writes what is asked for.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use experiments::hunt::{Next, Progress as Searched, Told};
-use experiments::{Finding, Hunt, Schedule, StrategyKind, StrategySpec, hunt};
+use experiments::{Finding, Hunt, Schedule, StrategyKind, StrategySpec, commands, hunt};
 use probes::{Stack, Symbols};
 use serde::Serialize;
 use vmm::interrupts::Interrupts;
@@ -53,9 +53,7 @@ struct Found {
 /// Searches, reports, and says what it comes to.
 pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     let start = Instant::now();
-    if let (Some(option), false) = (args.pages.given(), args.explain) {
-        bail!("{option}: that is for --explain, which is not there");
-    }
+    args.pages.check(args.explain)?;
     let interrupts = Interrupts::take()?;
     let guest = Guest::find(&args.guest)?;
     let symbols = guest.symbols(args.symbols.as_deref())?;
@@ -112,18 +110,11 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     }
     let seconds = start.elapsed().as_secs_f64();
     summarise(&searched, seconds, args.verify, &found);
-    let explanation = match found.first() {
-        Some(first) if args.explain => {
-            let (finding, file) = (&first.finding, &first.file);
-            let symbols = symbols.as_deref();
-            let pages = &args.pages;
-            Some(explain::of_finding(&host, &guest, symbols, finding, file, pages, &interrupts)?)
-        }
-        _ => None,
+    let explanation = if args.explain {
+        explain_first(&host, &guest, symbols.as_deref(), &found, args, &interrupts)?
+    } else {
+        None
     };
-    if args.explain && explanation.is_none() {
-        tell::user("jitterbug: no failure was found: nothing to explain");
-    }
     if let Some(report) = explanation.as_ref().filter(|_| !args.json) {
         explain::show(report)?;
     }
@@ -151,8 +142,26 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     Ok(if clean { Status::Clean } else { Status::Failure })
 }
 
+/// Explains the first failure.
+fn explain_first(
+    host: &Host,
+    guest: &Guest,
+    symbols: Option<&Symbols>,
+    found: &[Found],
+    args: &HuntArgs,
+    interrupts: &Interrupts,
+) -> Result<Option<experiments::cause::Report>> {
+    let Some(Found { finding, file, .. }) = found.first() else {
+        tell::user("jitterbug: no failure was found: nothing to explain");
+        return Ok(None);
+    };
+    let pages = &args.pages;
+    let explained = explain::of_finding(host, guest, symbols, finding, file, pages, interrupts);
+    explain::or_told(explained)
+}
+
 /// Writes a finding to a file of its own: `GUEST-SEED-RUN.finding`.
-fn keep(folder: &Path, guest: &Guest, finding: &Finding) -> Result<PathBuf> {
+pub(crate) fn keep(folder: &Path, guest: &Guest, finding: &Finding) -> Result<PathBuf> {
     let stem = Path::new(&guest.image.name).file_stem().unwrap_or_default().to_string_lossy();
     let file =
         folder.join(format!("{stem}-{}-{}.finding", finding.search.seed, finding.search.run));
@@ -183,9 +192,7 @@ fn show(
 
 /// A path as a shell takes it.
 fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    commands::quoted(&path.display().to_string()).into_owned()
 }
 
 fn summarise(searched: &Searched, seconds: f64, verified: bool, found: &[Found]) {

@@ -1,5 +1,6 @@
 //! The `jitterbug` program: arguments, progress, exit status.
 
+mod again;
 mod args;
 mod bed;
 mod console;

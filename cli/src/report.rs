@@ -1,18 +1,22 @@
 //! What a run says at its end: for people on standard error, for programs as JSON.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use experiments::Sighting;
+use experiments::sighting::Seen;
 use probes::spin::Observation;
-use probes::{Spin, Stack, Symbols, unwind};
+use probes::{Spin, Stack, unwind};
 use serde::Serialize;
 use vmm::MachineConfig;
 use vmm::jitter::{Injections, JitterSpec};
 use vmm::parallel::{End, VcpuReport};
 use vmm::registers::{Activity, Registers};
 
+use crate::again;
 use crate::tell;
-use crate::trial::{ScriptLine, Trial};
+use crate::trial::{ScriptLine, Setting, Trial};
 
 /// The whole report of `run --json`.
 #[derive(Serialize)]
@@ -23,6 +27,15 @@ pub(crate) struct Report<'a> {
     pub(crate) seconds: f64,
     pub(crate) runs: Vec<RunReport>,
     pub(crate) failed: u64,
+    /// The command that looks for such a failure under control, if one failed that can be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hunt: Option<String>,
+    /// What came of looking for the first failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) again: Option<again::Report>,
+    /// Why it comes about, if it was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) explanation: Option<experiments::cause::Report>,
 }
 
 /// The version of [`Report`]'s format.
@@ -41,7 +54,24 @@ pub(crate) struct RunReport {
     console: String,
     probes: Vec<probes::session::ProbeCount>,
     script_output: Vec<ScriptLine>,
+    /// Of a hang.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<Window>,
     vcpus: Vec<Vcpu>,
+    /// As a finding says it.
+    #[serde(skip)]
+    verdict: Option<String>,
+}
+
+/// When there was no sign of life.
+#[derive(Debug, Serialize)]
+struct Window {
+    /// Seconds from the run's start to the last sign.
+    from_seconds: f64,
+    /// And to the end.
+    to_seconds: f64,
+    #[serde(skip)]
+    length: Duration,
 }
 
 /// One vCPU of a run; what it was doing is known unless the run was a success.
@@ -57,7 +87,8 @@ struct Vcpu {
 
 impl RunReport {
     /// Looks at what a run has left.
-    pub(crate) fn new(trial: Trial, symbols: Option<&Symbols>) -> Self {
+    pub(crate) fn new(trial: Trial, setting: &Setting) -> Self {
+        let symbols = setting.symbols.as_deref();
         let outcome = trial.outcome;
         let look = |report: VcpuReport| {
             let (mut stack, mut spin) = (None, None);
@@ -77,6 +108,13 @@ impl RunReport {
             Vcpu { report, stack, spin }
         };
         let vcpus: Vec<_> = outcome.vcpus.into_iter().map(look).collect();
+        let is_hang = matches!(outcome.end, End::Hang);
+        let seconds = outcome.elapsed.as_secs_f64();
+        let window = setting.watchdog.filter(|_| is_hang).map(|length| Window {
+            from_seconds: (seconds - length.as_secs_f64()).max(0.0),
+            to_seconds: seconds,
+            length,
+        });
         let exits = |vcpu: &Vcpu| vcpu.report.exits.total() - vcpu.report.exits.kicked;
         Self {
             seed: trial.seed,
@@ -84,20 +122,23 @@ impl RunReport {
             result: outcome.end.name(),
             description: outcome.end.to_string(),
             failed: outcome.end.is_failure(),
-            seconds: outcome.elapsed.as_secs_f64(),
+            seconds,
             injections: trial.injections,
             console: trial.console,
             probes: trial.probes,
             script_output: trial.lines,
+            window,
+            verdict: Sighting::verdict(&outcome.end),
             vcpus,
         }
     }
 
     /// What a person reads about a failed run.
-    pub(crate) fn failure(&self, end_of_hang: Option<std::time::Duration>) -> String {
-        let mut text = match end_of_hang {
+    pub(crate) fn failure(&self) -> String {
+        let mut text = match &self.window {
             Some(window) => format!(
-                "hang: for {window:?} no vCPU has left its few instructions, no exit, no console output\n"
+                "hang: for {:?} no vCPU has left its few instructions, no exit, no console output\n",
+                window.length
             ),
             None => format!("failure: {}\n", self.description),
         };
@@ -112,8 +153,33 @@ impl RunReport {
         self.failed
     }
 
-    pub(crate) fn is_hang(&self) -> bool {
-        self.result == End::Hang.name()
+    /// Whether a search under control may find something like it.
+    pub(crate) fn can_be_sought(&self) -> bool {
+        self.verdict.is_some()
+    }
+
+    /// The failure, for whoever looks for it again; `None` if there is nothing like it under control.
+    pub(crate) fn sighting(&self, command: &str) -> Option<Sighting> {
+        let seen = |vcpu: &Vcpu| {
+            let (state, stack) = (vcpu.report.state.as_ref()?, vcpu.stack.as_ref()?);
+            Some(Seen {
+                vcpu: vcpu.report.vcpu,
+                asleep: state.activity != Activity::Running,
+                doing: vcpu.spin.as_ref()?.to_string(),
+                stack: stack.to_string(),
+            })
+        };
+        Some(Sighting {
+            command: format!("{command} --seed {}", self.seed),
+            verdict: self.verdict.clone()?,
+            window: self.window.as_ref().map(|window| format!("{:?}", window.length)),
+            // What the others were doing when one failed is no matter.
+            vcpus: if self.window.is_some() {
+                self.vcpus.iter().filter_map(seen).collect()
+            } else {
+                Vec::new()
+            },
+        })
     }
 
     pub(crate) fn seed(&self) -> u64 {

@@ -16,9 +16,11 @@ use crate::scripts::{Scripts, warn_of_silent_probes};
 use crate::status::Status;
 use crate::tell;
 use crate::trial::Setting;
+use crate::{again, explain};
 
 /// Runs, reports, and says what it comes to.
 pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
+    args.pages.check(args.explain)?;
     // Before any thread is started, so that all of them leave the signals to it.
     let interrupts = Interrupts::take()?;
     let many = args.until_failure || args.repeat.is_some();
@@ -60,6 +62,12 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let failed = runs.iter().filter(|run| run.failed()).count() as u64;
     let exits: u64 = runs.iter().map(RunReport::guest_exits).sum();
     let count = runs.len();
+    let (again, explanation) = if args.explain {
+        again::explain_failure(args, &setting, &guest, &runs)?
+    } else {
+        (None, None)
+    };
+    let hunt = runs.iter().any(RunReport::can_be_sought).then(|| again::hunt_command(&setting));
     if args.json {
         print_json(&Report {
             format: FORMAT,
@@ -68,7 +76,12 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
             seconds: progress.seconds(),
             runs: if many { runs.into_iter().map(RunReport::brief).collect() } else { runs },
             failed,
+            hunt,
+            again,
+            explanation,
         })?;
+    } else if let Some(report) = explanation {
+        explain::show(&report)?;
     }
     if !setting.jitter.is_off() && injected.total() == 0 && count > 0 {
         let problem = format!(
@@ -104,7 +117,7 @@ fn boots(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<Vec<R
     for number in 0..limit {
         let trial = setting.boot(args.seed.wrapping_add(number), progress)?;
         let interrupted = matches!(trial.outcome.end, End::Interrupted);
-        let run = RunReport::new(trial, setting.symbols.as_deref());
+        let run = RunReport::new(trial, setting);
         failed += u64::from(run.failed());
         say(setting, args, &run, failed, progress);
         let over = interrupted || run.failed() && args.until_failure;
@@ -133,8 +146,13 @@ fn say(setting: &Setting, args: &RunArgs, run: &RunReport, failed: u64, progress
             // The console of a run that failed is of interest; those of the others are not.
             progress.suspend(|| drop(tell::output(run.console())));
         }
-        let window = setting.watchdog.filter(|_| run.is_hang());
-        progress.print(&format!("jitterbug: seed {}: {}", run.seed(), run.failure(window)));
+        progress.print(&format!("jitterbug: seed {}: {}", run.seed(), run.failure()));
+        if run.can_be_sought() && !args.explain {
+            progress.print(&format!(
+                "jitterbug: to have it again and know why: {}, or this command with --explain",
+                again::hunt_command(setting)
+            ));
+        }
     } else if !many {
         let what = run.description();
         progress.print(&format!(

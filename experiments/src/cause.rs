@@ -34,7 +34,7 @@ mod scene;
 mod shorten;
 mod switches;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod trace;
 
 pub use counterfactual::Share;

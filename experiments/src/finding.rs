@@ -14,6 +14,7 @@ use vmm::{CpuCount, GuestImage, MachineConfig};
 
 use crate::places::Stop;
 use crate::schedule::Schedule;
+use crate::sighting::Sighting;
 use crate::waits::Row;
 
 /// The first line of a finding.
@@ -43,6 +44,9 @@ pub struct Finding {
     /// Who waits for what, at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<Row>,
+    /// The same failure in real time, if it was one that was looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sighting: Option<Sighting>,
 }
 
 /// The guest and its machine.

@@ -24,6 +24,7 @@ pub(crate) fn finding() -> Finding {
             places: vec!["main+0x4e #2".into(), "-".into()],
         },
         waits: vec![],
+        sighting: None,
     }
 }
 

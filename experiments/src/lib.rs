@@ -8,15 +8,21 @@
 //! * [`mod@follow`]: a finding on another build of its guest;
 //! * [`places`]: where vCPUs stood at the switches;
 //! * [`cause`]: from a finding to what went wrong;
+//! * [`sighting`]: a failure in real time, and whether one under control is the same;
+//! * [`mod@again`]: the search for it;
+//! * [`commands`]: what a user can type;
 //! * [`waits`]: who waits for what, by name.
 
+pub mod again;
 pub mod cause;
+pub mod commands;
 pub mod finding;
 pub mod follow;
 pub mod hunt;
 pub mod places;
 pub mod replay;
 pub mod schedule;
+pub mod sighting;
 pub mod strategy;
 pub mod waits;
 
@@ -25,4 +31,5 @@ pub use follow::{Followed, follow};
 pub use hunt::{Hunt, hunt};
 pub use replay::{Recorded, Replay, replay};
 pub use schedule::Schedule;
+pub use sighting::Sighting;
 pub use strategy::{Strategy, StrategyKind, StrategySpec};

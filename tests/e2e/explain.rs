@@ -15,8 +15,9 @@ use crate::scratch::Folder;
 
 tests! {
     QuickKvm: the_flagship_is_explained, every_bug_is_explained, no_fixed_twin_is_explained,
-        what_it_writes_can_be_used, a_trace_is_written, ctrl_c_ends_it;
-    Kvm: a_hang_by_budget_is_looked_at, bad_requests_are_refused;
+        what_it_writes_can_be_used, a_trace_is_written, ctrl_c_ends_it,
+        a_hang_by_budget_is_looked_at, a_hang_of_run_is_found_again, what_run_saw_may_not_be_found;
+    Kvm: bad_requests_are_refused;
     Nothing: what_is_no_finding_is_refused;
 }
 
@@ -181,6 +182,17 @@ fn bad_requests_are_refused() {
         .ends_with(2)
         .says(&["--html /nonexistent/page.html", "No such file"]);
     jitterbug("explain --guest hello").arg(&file).ends_with(2).says(&["not the image"]);
+    // Before the work begins.
+    let refused = |option: &str, problem: &str| {
+        jitterbug(&format!("hunt abba --explain {option} /nonexistent/x --out"))
+            .arg(&*folder)
+            .ends_with(2)
+            .says(&[&format!("{option} /nonexistent/x"), problem]);
+        assert_eq!(fs::read_dir(&*folder).unwrap().count(), 1, "it has hunted");
+    };
+    refused("--html", "can't be written");
+    refused("--trace", "can't be written");
+    refused("--source", "no such folder");
     jitterbug("hunt abba --html page.html").ends_with(2).says(&["--html: that is for --explain"]);
     let text = fs::read_to_string(&file).unwrap();
     let shorter = text.replacen("schedule = \"0@", "schedule = \"0@1>0@", 1);
@@ -214,4 +226,68 @@ fn a_hang_by_budget_is_looked_at() {
     // Whatever the order is, it waits for ever: that is no matter of order.
     assert_eq!((&cause["shown"], &cause["verdict"]), (&false.into(), &"hang, by budget".into()));
     assert_eq!(cause["schedule"]["switches"].as_array().map(Vec::len), Some(0), "{cause:#}");
+}
+
+/// Real time and real threads show where everybody hangs; a search under control that comes to the
+/// same stacks shows how they got there, and both are on one page.
+fn a_hang_of_run_is_found_again() {
+    let (folder, page) = (Folder::new(), Folder::new());
+    let page = page.join("page.html");
+    let report =
+        jitterbug("run tsc-sync --cpus 6 --jitter boot --until-failure --explain --json --out")
+            .arg(&*folder)
+            .arg("--html")
+            .arg(&page)
+            .within(110)
+            .ends_with(1);
+    assert!(report.stderr.contains("the same stacks under control: proven hang"), "{report}");
+    let json = report.json();
+    assert_eq!(json["hunt"], "jitterbug hunt tsc-sync --cpus 6 --explain");
+    let hang = json["runs"].as_array().and_then(|runs| runs.last()).expect("a run");
+    let seconds = |name: &str| hang["window"][name].as_f64().expect("seconds");
+    let window = seconds("to_seconds") - seconds("from_seconds");
+    assert!((window - 3.0).abs() < 1e-6, "{window} s");
+
+    // The cause, and what was seen before it was looked for.
+    let cause = &json["explanation"];
+    assert_eq!(cause["shown"], true, "{cause:#}");
+    assert!(cause["story"][0].as_str().unwrap().contains("platform_type"), "{cause:#}");
+    let sighting = &json["again"]["sighting"];
+    assert_eq!(sighting["window"], "3s", "{sighting:#}");
+    let command = sighting["command"].as_str().unwrap();
+    assert!(command.starts_with("jitterbug run tsc-sync --cpus 6 --jitter boot "), "{command}");
+    let stacks = sighting["vcpus"].to_string();
+    for function in ["tsc_sync_master+", "mp_startup_signal+", "reads tsc_sync_go"] {
+        assert!(stacks.contains(function), "{sighting:#}");
+    }
+    assert_eq!(&cause["sighting"], sighting);
+    let file = Path::new(json["again"]["file"].as_str().unwrap());
+    assert!(fs::read_to_string(file).unwrap().contains("[sighting]"));
+    jitterbug("replay").arg(file).ends_with(0).says(&["reproduced: proven hang"]);
+    assert!(fs::read_to_string(page).unwrap().contains("The same in real time"));
+}
+
+/// What isn't found under control is not linked to anything, and that is said.
+fn what_run_saw_may_not_be_found() {
+    let folder = Folder::new();
+    let file = |report: &Value| report["again"]["file"].as_str().map(str::to_owned);
+    // Nothing is shared: under control, no run comes to an end.
+    let report = jitterbug("run spin --watchdog 1s --explain --json --out").arg(&*folder);
+    let report = report.within(60).ends_with(1).says(&["not found: ", "no run came to an end"]);
+    let json = report.json();
+    assert!(file(&json).is_none() && json["explanation"].is_null(), "{report}");
+    assert_eq!(fs::read_dir(&*folder).unwrap().count(), 0, "a file");
+    // It hangs whatever the order is: found, and no matter of order.
+    let report =
+        jitterbug("run hello --cpus 2 --cmdline cpus=3 --watchdog 1s --explain --json --out");
+    let report = report.arg(&*folder).ends_with(1).says(&["the same stacks under control"]);
+    let json = report.json();
+    assert!(file(&json).is_some() && json["explanation"]["shown"] == false, "{report}");
+    let story = json["explanation"]["story"][0].as_str().unwrap();
+    assert!(story.starts_with("No order of accesses decides it"), "{story}");
+    jitterbug("run hello --explain").ends_with(0).says(&["nothing to explain"]);
+    jitterbug("run hello --html page.html").ends_with(2).says(&["--html: that is for --explain"]);
+    // Without names or callers, one hang is like another.
+    let image = count_and_wait(Counter::Stack, i32::MAX as u32);
+    jitterbug("run --watchdog 500ms --explain").image(&image).ends_with(1).says(&["--symbols"]);
 }

@@ -6,11 +6,7 @@ mod source;
 mod story;
 mod text;
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
-use vmm::identity::Identity;
-use vmm::memory::MemorySize;
 
 use super::curve::jump;
 use super::explain::{Cause, Question};
@@ -20,7 +16,9 @@ pub use source::Source;
 
 use super::trace::Step;
 use super::{Claim, Deed, Matters, Share};
+use crate::commands::quoted;
 use crate::finding::Machine;
+use crate::sighting::Sighting;
 use crate::waits::{Names, Row};
 
 /// The version of the report's format.
@@ -55,6 +53,9 @@ pub struct Report {
     pub unordered: Vec<Unordered>,
     /// Who waits for what.
     pub waits: Vec<Row>,
+    /// The same failure in real time, if it was one that was looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sighting: Option<Sighting>,
     /// The shortest schedule that fails.
     pub schedule: Shortest,
     /// The share of failures along it.
@@ -267,6 +268,7 @@ impl Report {
                 .collect(),
             pairs,
             waits: cause.finding.waits.clone(),
+            sighting: cause.finding.sighting.clone(),
             schedule: Shortest {
                 text: cause.finding.schedule.clone(),
                 switches: switches.collect(),
@@ -297,11 +299,11 @@ impl Report {
 
     /// Says how to have it again: `failing` is the file of the shortest schedule.
     pub fn add_commands(&mut self, failing: &str) {
-        let machine = self.machine_arguments();
+        let machine = self.machine.arguments();
         let mut add = |what: &str, command: String| {
             self.commands.push(Command { what: what.into(), command });
         };
-        add("The failure, exactly", format!("jitterbug replay {failing}"));
+        add("The failure, exactly", format!("jitterbug replay {}", quoted(failing)));
         if let Some(Sides { passing_schedule: schedule, .. }) = &self.apart {
             add(
                 "One order apart, and it passes",
@@ -312,23 +314,9 @@ impl Report {
             "The failing schedule in words",
             format!("jitterbug hunt {machine} --schedule '{}'", self.schedule.text),
         );
-    }
-
-    /// The arguments that make the same machine.
-    fn machine_arguments(&self) -> String {
-        let Machine { guest, cpus, memory, identity, command_line, .. } = &self.machine;
-        let mut text = format!("{guest} --cpus {cpus}");
-        // Writing to a String can't fail.
-        if *memory != MemorySize::default().to_string() {
-            let _ = write!(text, " --mem {memory}");
+        if let Some(sighting) = &self.sighting {
+            add("In real time, where it is a matter of luck", sighting.command.clone());
         }
-        if *identity != Identity::default().to_string() {
-            let _ = write!(text, " --identity {identity}");
-        }
-        if !command_line.is_empty() {
-            let _ = write!(text, " --cmdline '{command_line}'");
-        }
-        text
     }
 }
 

@@ -13,12 +13,12 @@ use crate::finding::Finding;
 use crate::hunt::{Hunt, Next, Told, hunt};
 use crate::strategy::StrategySpec;
 
-pub(super) fn host() -> Host {
+pub(crate) fn host() -> Host {
     Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap()
 }
 
 /// A guest, its machine, and its first failure.
-pub(super) fn found(host: &Host, guest: &str) -> (MachineConfig, Finding) {
+pub(crate) fn found(host: &Host, guest: &str) -> (MachineConfig, Finding) {
     let guest = guests::find(guest).unwrap();
     let machine = MachineConfig {
         guest: GuestImage { name: guest.name.into(), bytes: Cow::Borrowed(guest.image) },

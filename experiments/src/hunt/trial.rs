@@ -129,6 +129,7 @@ impl<'a> Worker<'a> {
                 places: stops.iter().map(Stop::to_string).collect(),
             },
             waits,
+            sighting: None,
         }
     }
 }

@@ -30,6 +30,7 @@ impl fmt::Display for Report {
                 }
             }
         }
+        self.real_time(f)?;
         self.figures(f)?;
         self.unordered(f)?;
         self.inevitable(f)?;
@@ -60,11 +61,12 @@ impl Report {
                 point => format!("point {point}"),
             };
             let what = format!(
-                "{point}: {} {} ({}, {} bytes), {}",
+                "{point}: {} {} ({}, {} byte{}), {}",
                 access.agent(),
                 access.variable,
                 access.address,
                 access.size,
+                if access.size == 1 { "" } else { "s" },
                 access.change()
             );
             paragraph(f, 2, &what)?;
@@ -74,6 +76,22 @@ impl Report {
                 access.stack.join(" < ")
             };
             paragraph(f, 4, &stack)?;
+        }
+        Ok(())
+    }
+
+    /// The same failure, as `run` saw it.
+    fn real_time(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(sighting) = &self.sighting else { return Ok(()) };
+        heading(f, "The same in real time")?;
+        let window = match &sighting.window {
+            Some(window) => format!(", no sign of life for {window}"),
+            None => String::new(),
+        };
+        paragraph(f, 2, &format!("{}: {}{window}", sighting.command, sighting.verdict))?;
+        for seen in &sighting.vcpus {
+            paragraph(f, 2, &format!("vCPU {}: {}", seen.vcpu, seen.doing))?;
+            paragraph(f, 4, &seen.stack)?;
         }
         Ok(())
     }

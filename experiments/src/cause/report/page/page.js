@@ -95,6 +95,20 @@ function unordered() {
   }
 }
 
+// The same failure, as it was seen before it was looked for.
+function sighting() {
+  const sighting = report.sighting;
+  at("sighting-section").hidden = !sighting;
+  if (!sighting) return;
+  const window = sighting.window ? `, no sign of life for ${sighting.window}` : "";
+  at("sighting").append(make("code", {}, sighting.command), `: ${sighting.verdict}${window}.`);
+  if (sighting.vcpus) at("sighting").append(" The vCPUs that go round (where there are none, those that sleep) do so in the functions in which they wait here.");
+  for (const seen of sighting.vcpus || []) {
+    at("seen").append(make("li", { style: `--lane:${lane(seen.vcpu)}` }, make("b", {}, `vCPU ${seen.vcpu}`), ` ${seen.doing}`,
+      make("div", { class: "stack mono" }, seen.stack)));
+  }
+}
+
 // The two runs that differ by one order, from a little before they part.
 function sides() {
   at("sides-section").hidden = !report.apart;
@@ -140,6 +154,7 @@ lanes();
 proof();
 unordered();
 waits();
+sighting();
 sides();
 again();
 at("in").addEventListener("click", () => zoom(1.4));

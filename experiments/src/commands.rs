@@ -1,0 +1,43 @@
+//! Commands for a user to type.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use vmm::controlled::Granularity;
+use vmm::identity::Identity;
+use vmm::memory::MemorySize;
+
+use crate::finding::Machine;
+
+/// An argument as a POSIX shell takes it.
+pub fn quoted(text: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''")).into()
+    }
+}
+
+impl Machine {
+    /// The arguments of `hunt` that make the same machine.
+    pub fn arguments(&self) -> String {
+        let Self { guest, cpus, memory, identity, command_line, granularity, .. } = self;
+        let mut text = format!("{} --cpus {cpus}", quoted(guest));
+        let mut add = |option: &str, value: &str, default: &str| {
+            if value != default {
+                // Writing to a String can't fail.
+                let _ = write!(text, " --{option} {}", quoted(value));
+            }
+        };
+        add("mem", memory, &MemorySize::default().to_string());
+        add("identity", identity, &Identity::default().to_string());
+        add("cmdline", command_line, "");
+        add("granularity", granularity, Granularity::default().name());
+        text
+    }
+}
+
+#[cfg(test)]
+#[path = "commands_tests.rs"]
+mod tests;

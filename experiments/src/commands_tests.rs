@@ -1,0 +1,31 @@
+use super::*;
+use crate::finding;
+
+#[test]
+fn what_a_shell_would_take_apart_is_quoted() {
+    for (text, expected) in [
+        ("tsc-sync", "tsc-sync"),
+        ("/tmp/a.elf", "/tmp/a.elf"),
+        ("", "''"),
+        ("a b", "'a b'"),
+        ("it's", "'it'\\''s'"),
+        ("hold:at=io;pause", "'hold:at=io;pause'"),
+        ("0@1>2", "'0@1>2'"),
+    ] {
+        assert_eq!(quoted(text), expected);
+    }
+}
+
+#[test]
+fn only_what_is_not_the_default_is_said() {
+    let mut machine = finding::tests::finding().machine;
+    assert_eq!(machine.arguments(), "tsc-sync --cpus 6");
+    machine.guest = "my guest.elf".into();
+    machine.memory = "64M".into();
+    machine.identity = "kvm".into();
+    machine.command_line = "cpus=3 verbose".into();
+    machine.granularity = "instruction".into();
+    let expected = "'my guest.elf' --cpus 6 --mem 64M --identity kvm --cmdline 'cpus=3 verbose' \
+                    --granularity instruction";
+    assert_eq!(machine.arguments(), expected);
+}
