@@ -41,7 +41,7 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     if !same {
         check_other_build(&guest, &finding, symbols.as_deref())?;
     }
-    let scripts = Scripts::load(&args.probing, symbols.as_ref(), &Options::controlled())?;
+    let scripts = Scripts::load(&args.probing, symbols.as_ref(), &machine, &Options::controlled())?;
     let host = Host::open(&cli.kvm)?;
     if let Some(scripts) = &scripts {
         scripts.check(&host)?;

@@ -29,10 +29,11 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     }
     let guest = Guest::find(&args.guest)?;
     let symbols = guest.symbols(args.probing.symbols.as_deref())?;
+    let machine = guest.machine(&args.machine)?;
     let setting = Setting {
-        machine: guest.machine(&args.machine)?,
         jitter: args.jitter.clone(),
-        scripts: Scripts::load(&args.probing, symbols.as_ref(), &Options::default())?,
+        scripts: Scripts::load(&args.probing, symbols.as_ref(), &machine, &Options::default())?,
+        machine,
         symbols,
         watchdog: guest.watchdog(args.watchdog),
         timeout: args.timeout,

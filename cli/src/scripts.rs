@@ -6,9 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use probes::point::Mechanisms;
 use probes::session::ProbeCount;
-use probes::{Options, Output, OutputLine, Script, Session, Source, Style, Symbols};
-use vmm::Host;
+use probes::{Diagnostics, Options, Output, OutputLine, Script, Session, Source, Style, Symbols};
+use vmm::boot::segments::Segments;
 use vmm::hook::Attach;
+use vmm::{Host, MachineConfig};
 
 use crate::args::ProbeArgs;
 use crate::tell;
@@ -21,10 +22,12 @@ pub(crate) struct Scripts {
 }
 
 impl Scripts {
-    /// Loads all scripts, or none: `None` if no script was given. `options` are the driver's.
+    /// Loads all scripts for a machine, or none: `None` if no script was given. `options` are the
+    /// driver's.
     pub(crate) fn load(
         args: &ProbeArgs,
         symbols: Option<&Arc<Symbols>>,
+        machine: &MachineConfig,
         options: &Options,
     ) -> Result<Option<Self>> {
         let sources = sources(args)?;
@@ -38,12 +41,12 @@ impl Scripts {
         let options = Options {
             strict: args.strict_vp,
             symbols: symbols.clone(),
+            segments: Segments::of(&machine.guest),
             ring: args.ring,
             ..options.clone()
         };
-        let script = Script::load(&sources, &options).map_err(|diagnostics| {
-            anyhow!("the script is not run\n{}", diagnostics.render(style()).trim_end())
-        })?;
+        let script = Script::load(&sources, &options).map_err(|refused| not_run(&refused))?;
+        script.check_watches(machine).map_err(|refused| not_run(&refused))?;
         if !script.warnings().is_empty() {
             tell::user(script.warnings().render(style()).trim_end());
         }
@@ -60,8 +63,7 @@ impl Scripts {
             capability: "what its probe points need",
             purpose: "run this script",
         };
-        let refused = refused.render(style());
-        Err(error).with_context(|| format!("the script is not run\n{}", refused.trim_end()))
+        Err(error).context(not_run(&refused))
     }
 
     /// Makes them ready for one machine. `line` gets what they print, on a thread of its own.
@@ -136,6 +138,10 @@ pub(crate) fn warn_of_silent_probes(runs: &[&[ProbeCount]], ran: &str) {
             probe.file, probe.line, probe.point
         ));
     }
+}
+
+fn not_run(refused: &Diagnostics) -> anyhow::Error {
+    anyhow!("the script is not run\n{}", refused.render(style()).trim_end())
 }
 
 fn style() -> Style {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use probes::{LineKind, OutputLine, Symbols};
-use vmm::hook::Attach;
+use vmm::hook::{Attach, watches};
 use vmm::interrupts::Interrupts;
 use vmm::jitter::{Injections, Jitter, JitterSpec};
 use vmm::parallel::{self, Outcome};
@@ -63,7 +63,6 @@ impl Setting {
         } else {
             Box::new(Screen::new(self.lost.clone()))
         };
-        let machine = Machine::new(&self.host, &self.machine, console)?;
         let jitter = Jitter::new(self.jitter.clone(), seed);
         let lines = Arc::new(Mutex::new(Vec::new()));
         let probing = match &self.scripts {
@@ -76,6 +75,7 @@ impl Setting {
         if !self.jitter.is_off() {
             hooks.push(&jitter);
         }
+        let machine = Machine::watching(&self.host, &self.machine, &watches(&hooks), console)?;
         let options = parallel::Options {
             watchdog: self.watchdog,
             timeout: self.timeout,

@@ -15,6 +15,8 @@ mod table;
 use std::fmt;
 use std::time::Duration;
 
+use vmm::boot::segments::Segments;
+
 use crate::symbols::Symbols;
 
 pub use address::{Access, Address};
@@ -32,6 +34,8 @@ pub struct Scope<'a> {
     pub symbols: Option<&'a Symbols>,
     /// Runs are to come out the same each time, so that nothing of the host may show.
     pub repeatable: bool,
+    /// Where the guest's image is in memory, for points at data.
+    pub segments: Option<&'a Segments>,
 }
 
 /// A point at which a probe fires.

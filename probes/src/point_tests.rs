@@ -1,7 +1,8 @@
 use super::*;
+use crate::testing::DATA;
 
 fn of(name: &str) -> Result<Point, NoPoint> {
-    find(name, &Scope { mechanisms: Mechanisms::EXITS, symbols: None, repeatable: false }).map(only)
+    find(name, &Scope { mechanisms: Mechanisms::EXITS, ..Scope::default() }).map(only)
 }
 
 fn anything(name: &str) -> Result<Point, NoPoint> {
@@ -10,7 +11,10 @@ fn anything(name: &str) -> Result<Point, NoPoint> {
 
 fn all_of(name: &str) -> Result<Vec<Found>, NoPoint> {
     let symbols = crate::testing::tsc_sync_symbols();
-    find(name, &Scope { mechanisms: Mechanisms::all(), symbols: Some(&symbols), repeatable: false })
+    let segments = crate::testing::tsc_sync_segments();
+    let (symbols, segments) = (Some(&*symbols), Some(&segments));
+    let mechanisms = Mechanisms::all();
+    find(name, &Scope { mechanisms, symbols, segments, ..Scope::default() })
 }
 
 fn only(found: Vec<Found>) -> Point {
@@ -70,9 +74,9 @@ fn addresses_by_old_and_new_names() {
         ("GUEST:EXIT:4096", Access::Exit, 4096, 1),
         ("GUEST:OFFSET:0x1000:0x10", Access::Offset, 0x1010, 1),
         ("GUEST:STEP:0x1000:0x20", Access::Step, 0x1000, 0x20),
-        ("GUEST_READ:0x10", Access::Read, 0x10, 1),
-        ("GUEST:WRITE:0x10", Access::Write, 0x10, 1),
-        ("GUEST:WRITE:0x10:8", Access::Write, 0x10, 8),
+        ("GUEST_READ:0xfffffffffb856000", Access::Read, DATA, 1),
+        ("GUEST:WRITE:0xfffffffffb856010", Access::Write, DATA + 0x10, 1),
+        ("GUEST:WRITE:0xfffffffffb856010:8", Access::Write, DATA + 0x10, 8),
     ] {
         assert_eq!(anything(name), at(access, start, length), "{name}");
     }
@@ -112,7 +116,8 @@ fn a_pattern_stands_for_many_symbols_by_their_own_names() {
     assert!(error.ends_with("tsc_sync.elf has no function that lock_* stands for"), "{error}");
     let lines: Vec<_> = (0..300).map(|n| format!("{:x} T f{n}", 0x1000 + n)).collect();
     let symbols = Symbols::from_listing("many", &lines.join("\n")).expect("a listing");
-    let scope = Scope { mechanisms: Mechanisms::all(), symbols: Some(&symbols), repeatable: false };
+    let (mechanisms, symbols) = (Mechanisms::all(), Some(&symbols));
+    let scope = Scope { mechanisms, symbols, ..Scope::default() };
     let error = find("GUEST:ENTER:f*", &scope).expect_err("too many").to_string();
     assert!(error.contains("f* stands for 300 functions, and at most 256 can be had"), "{error}");
 }
@@ -126,6 +131,11 @@ fn a_bad_address_says_what_is_wrong() {
         ("GUEST:WRITE:0x10:0", "a range has 1 to 4096 bytes"),
         ("GUEST:WRITE:0xffffffffffffffff:2", "it goes beyond the last address"),
         (
+            "GUEST:WRITE:0x10:8",
+            "no segment of the guest's image has 0x10 to 0x17, so where that is in memory isn't known \
+             before the guest runs",
+        ),
+        (
             "GUEST:STEP:0x1000",
             "no symbol says where the function at 0x1000 ends; give its bytes, such as :0x40",
         ),
@@ -138,7 +148,7 @@ fn a_bad_address_says_what_is_wrong() {
         let error = anything(name).expect_err("no point");
         assert_eq!(error.to_string(), format!("{name} is no probe point: {problem}"));
     }
-    let scope = Scope { mechanisms: Mechanisms::all(), symbols: None, repeatable: false };
+    let scope = Scope { mechanisms: Mechanisms::all(), ..Scope::default() };
     let error = find("GUEST:ENTER:main", &scope).expect_err("no symbols");
     assert!(
         error.to_string().ends_with("there are no symbols to look main up in; write the address")
@@ -215,11 +225,14 @@ fn the_table_and_the_parser_agree() {
             Some(prefix) if row.class == Class::Timer && !prefix.starts_with("USEC") => {
                 format!("{prefix}1msec")
             }
+            Some(prefix) if row.class == Class::Access => format!("{prefix}{DATA:#x}"),
             Some(prefix) => format!("{prefix}1000"),
             None => row.name.clone(),
         };
         for mechanisms in [Mechanisms::PARALLEL, Mechanisms::all(), Mechanisms::empty()] {
-            let found = find(&name, &Scope { mechanisms, symbols: None, repeatable: false });
+            let segments = crate::testing::tsc_sync_segments();
+            let segments = Some(&segments);
+            let found = find(&name, &Scope { mechanisms, segments, ..Scope::default() });
             let missing = row.refusal(mechanisms);
             match (found, missing) {
                 (Ok(_), None) => {}

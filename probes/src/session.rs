@@ -2,16 +2,21 @@
 
 mod code;
 mod counts;
+mod data;
 mod hook;
 mod stops;
 mod timer;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use vmm::MachineConfig;
+use vmm::boot::segments::Segments;
 use vmm::controlled::START_OF_DAY;
 use vmm::hook::{Attach, Hook};
+use vmm::watched::can_watch;
 
 use crate::aggregate::{Limits, lock};
 use crate::code::Code;
@@ -27,6 +32,7 @@ use crate::vp::checker::no_point;
 
 use counts::Counters;
 pub use counts::ProbeCount;
+use data::Watch;
 pub use hook::VcpuProbes;
 
 /// How scripts are read and run.
@@ -42,6 +48,8 @@ pub struct Options {
     pub clock: Clock,
     /// The guest's symbols, for points at names and for scripts that name addresses.
     pub symbols: Option<Arc<Symbols>>,
+    /// Where the guest's image is in memory, for points at data.
+    pub segments: Segments,
     /// What the driver can do.
     pub mechanisms: Mechanisms,
     /// `--ring`: keep the last so many lines of each vCPU instead of printing them.
@@ -79,6 +87,7 @@ impl Script {
                 mechanisms: options.mechanisms,
                 symbols: options.symbols.as_deref(),
                 repeatable: options.clock != Clock::Host,
+                segments: Some(&options.segments),
             },
         };
         let front::Loaded { program, mut list, sources } = front::load(sources, &environment);
@@ -117,6 +126,19 @@ impl Script {
         if list.is_empty() { Ok(()) } else { Err(self.diagnostics(list)) }
     }
 
+    /// Refuses each probe at data that a machine like this can't watch. What the guest itself makes of
+    /// these pages, page tables for example, isn't known before it runs.
+    pub fn check_watches(&self, config: &MachineConfig) -> Result<(), Diagnostics> {
+        let refused = self.code.probes.iter().filter_map(|probe| {
+            let watch = Watch::new(probe.point, &self.options.segments)?;
+            let error = can_watch(&watch.physical, config).err()?;
+            let problem = format!("probe point {} can't be had: {error}", probe.name);
+            Some(Diagnostic::error(probe.span, problem, "can't be watched"))
+        });
+        let list: Vec<_> = refused.collect();
+        if list.is_empty() { Ok(()) } else { Err(self.diagnostics(list)) }
+    }
+
     fn diagnostics(&self, list: Vec<Diagnostic>) -> Diagnostics {
         Diagnostics::new(Arc::clone(&self.code.sources), list)
     }
@@ -140,6 +162,7 @@ pub struct Session {
     sink: Sink,
     ring: Option<usize>,
     shared: Arc<Shared>,
+    watches: Arc<[Watch]>,
     finished: AtomicBool,
     /// One for each vCPU that was attached.
     counters: Mutex<Vec<Arc<Counters>>>,
@@ -156,8 +179,11 @@ impl Session {
             clock: options.clock,
             symbols: options.symbols.clone(),
         };
+        let points = script.code.points().into_iter();
+        let watches = points.filter_map(|point| Watch::new(point, &options.segments)).collect();
         Self {
             code: Arc::clone(&script.code),
+            watches,
             sink,
             ring: options.ring,
             shared: Arc::new(Shared::new(&script.code, settings)),
@@ -182,7 +208,9 @@ impl Session {
         // The machine's own probes run on the boot processor's thread, with variables of their own.
         let has_machine = self.code.probes.iter().any(|probe| !probe.point.is_in_vcpu());
         let machine = (vcpu == 0 && has_machine).then(|| engine(self.buffer(vcpu)));
-        VcpuProbes::new(vcpu, &self.code, engine(self.buffer(vcpu)), machine, counters)
+        let engine = engine(self.buffer(vcpu));
+        let watches = Arc::clone(&self.watches);
+        VcpuProbes::new(vcpu, &self.code, engine, machine, counters, watches)
     }
 
     fn buffer(&self, vcpu: u32) -> LineBuffer {
@@ -266,6 +294,10 @@ impl fmt::Debug for Session {
 impl Attach for Session {
     fn attach(&self, vcpu: u32, _vcpus: u32) -> Box<dyn Hook> {
         Box::new(self.vcpu(vcpu))
+    }
+
+    fn watches(&self) -> Vec<Range<u64>> {
+        self.watches.iter().map(|watch| watch.physical.clone()).collect()
     }
 }
 

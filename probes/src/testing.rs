@@ -3,6 +3,8 @@
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use vmm::GuestImage;
+use vmm::boot::segments::Segments;
 use vmm::cpu::Cpu;
 use vmm::exit::{Entry, Exit};
 use vmm::hook::{Attach, Context, Hook, Points};
@@ -226,6 +228,14 @@ pub(crate) const TSC_SYNC: &[u8] = include_bytes!("../testdata/tsc_sync.elf");
 /// Its symbols.
 pub(crate) fn tsc_sync_symbols() -> std::sync::Arc<crate::Symbols> {
     std::sync::Arc::new(crate::Symbols::from_elf("tsc_sync.elf", TSC_SYNC).expect("an ELF file"))
+}
+
+/// Where its data begins.
+pub(crate) const DATA: u64 = 0xffff_ffff_fb85_6000;
+
+/// Its segments: it is loaded where it is linked.
+pub(crate) fn tsc_sync_segments() -> Segments {
+    Segments::of(&GuestImage { name: "tsc_sync.elf".into(), bytes: TSC_SYNC.into() })
 }
 
 /// A guest with [`TSC_SYNC`] in its memory.

@@ -1,12 +1,14 @@
 //! The claim: probes fire at the guest's own functions, wherever it goes: at their beginnings with
-//! the arguments of the call, at their returns with the result, inside, and step by step.
+//! the arguments of the call, at their returns with the result, inside, and step by step; and at
+//! each load and store of its variables, with the value.
 
 use crate::harness::{Finished, jitterbug};
 
 tests! {
-    Nothing: a_function_that_is_not_there;
+    Nothing: a_function_that_is_not_there, data_that_can_not_be_watched;
     Kvm: functions_on_every_vcpu, calls_and_returns_with_their_arguments, a_function_step_by_step,
-        a_function_that_is_never_called;
+        a_function_that_is_never_called, a_variable_s_loads_and_stores, each_part_of_an_array,
+        what_is_watched_is_no_device;
 }
 
 /// The figure behind `name[key] == what`.
@@ -85,4 +87,54 @@ fn a_function_that_is_never_called() {
         .probe("(vprobe GUEST:ENTER:trap 0) (vprobe GUEST:EXIT:main 0)")
         .ends_with(0)
         .says(&["warning: -e #1:1: GUEST:ENTER:trap never fired"]);
+}
+
+fn data_that_can_not_be_watched() {
+    for (point, reason) in [
+        ("GUEST:WRITE:main:4", "code is on the same page"),
+        ("GUEST:WRITE:0x1000:8", "no segment of the guest's image has 0x1000 to 0x1007"),
+        ("GUEST:WRITE:stacks", "a range has 1 to 4096 bytes, and stacks has "),
+    ] {
+        let run = jitterbug("run hello").probe(&format!("(vprobe {point} 0)"));
+        run.ends_with(2).shows("").says(&["-e #1:1:", "the script is not run", reason]);
+    }
+}
+
+/// Each of two vCPUs adds one, by a locked instruction; then vCPU 0 looks.
+fn a_variable_s_loads_and_stores() {
+    let run = jitterbug("run lost-update-fixed")
+        .probe(
+            r#"(vprobe GUEST:READ:counter (printf "read %d %d\n" ARG2 ARG1))
+               (vprobe GUEST:WRITE:counter (printf "write %d after %d\n" ARG2 ARG3))"#,
+        )
+        .ends_with(0);
+    // What two vCPUs do at the same time may be told in any order.
+    let sorted = |what| {
+        let mut lines: Vec<&str> = run.lines_with(what).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!(sorted("read "), ["0 8", "1 8", "2 8"], "{run}");
+    assert_eq!(sorted("write "), ["1 after 0", "2 after 1"], "{run}");
+}
+
+/// Each vCPU writes its number plus one into the array of owners, where its ticket says.
+fn each_part_of_an_array() {
+    let run = jitterbug("run ticket-lock-fixed")
+        .probe(
+            r"aggr at[1];
+              GUEST:WRITE:owners(long address, int bytes, int value) {
+                  at[address - (long)&owners] = sum(value);
+              }",
+        )
+        .ends_with(0);
+    let (first, second) = (figure(&run, "  at[0x0] == sum "), figure(&run, "  at[0x8] == sum "));
+    assert_eq!((first.min(second), first.max(second)), (1, 2), "{run}");
+}
+
+fn what_is_watched_is_no_device() {
+    jitterbug("run lost-update-fixed")
+        .probe("(vprobe MMIO_Write 0) (vprobe GUEST:WRITE:counter 0)")
+        .ends_with(0)
+        .says(&["MMIO_Write never fired"]);
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use iced_x86::UsedMemory;
 
 pub use misuse::{Misuse, Watcher};
+pub use refuse::can_watch;
 pub(crate) use refuse::{check, pages};
 
 use crate::disassemble;

@@ -62,8 +62,8 @@ impl Access {
             Self::Enter => &["RDI", "RSI", "RDX", "RCX", "R8", "R9"],
             Self::Exit => &["RAX"],
             Self::Offset | Self::Step => &[],
-            Self::Read => &["address", "bytes"],
-            Self::Write => &["address", "bytes", "the value"],
+            Self::Read => &["address", "bytes", "the value"],
+            Self::Write => &["address", "bytes", "the value", "the value before"],
         }
     }
 }

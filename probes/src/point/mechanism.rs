@@ -33,7 +33,8 @@ bitflags! {
 
 impl Mechanisms {
     /// What the parallel driver shows to hooks, if the host lacks nothing.
-    pub const PARALLEL: Self = Self::EXITS.union(Self::BREAKPOINTS).union(Self::STEPS);
+    pub const PARALLEL: Self =
+        Self::EXITS.union(Self::BREAKPOINTS).union(Self::STEPS).union(Self::WATCHES);
 
     /// What the controlled driver shows to hooks, if the host lacks nothing.
     pub const CONTROLLED: Self = Self::PARALLEL;

@@ -33,6 +33,9 @@ pub(super) fn address(name: &str, access: Access, rest: &str, scope: &Scope) -> 
         if start.checked_add(length).is_none() {
             return Err(malformed(name, "it goes beyond the last address".into()));
         }
+        if matches!(access, Access::Read | Access::Write) {
+            find_in_memory(name, start, length, scope)?;
+        }
         let own = if is_pattern { name.replacen(place, &symbol.name, 1) } else { name.to_owned() };
         Ok(Found { point: Point::Address(Address { access, start, length }), name: own.into() })
     };
@@ -81,6 +84,20 @@ fn extent(
         return Err(malformed(name, format!("a range has 1 to {MAX_RANGE} bytes{of}")));
     }
     Ok((start, length))
+}
+
+/// Data is watched where it is in guest-physical memory, which must be known before the guest runs.
+fn find_in_memory(name: &str, start: u64, length: u64, scope: &Scope) -> Result<()> {
+    let found = scope.segments.and_then(|segments| segments.physical(start, length));
+    if found.is_some() {
+        return Ok(());
+    }
+    let problem = format!(
+        "no segment of the guest's image has {start:#x} to {:#x}, so where that is in memory isn't \
+         known before the guest runs",
+        start + length - 1
+    );
+    Err(malformed(name, problem))
 }
 
 /// What a place is: one address, or the symbols that a pattern stands for.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vmm::exit::{Entry, Exit};
-use vmm::hook::{Context, Hook, Points, Verdict};
+use vmm::hook::{Access, Context, Hook, Points, Verdict};
 
 use super::counts::Counters;
+use super::data::Watch;
 use super::stops::Stops;
 use super::timer::Timer;
 use crate::code::Code;
@@ -29,6 +30,7 @@ pub struct VcpuProbes {
     /// What each timer missed at the tick that is being handled; `None` if it isn't due.
     due: Vec<Option<u64>>,
     pub(super) stops: Stops,
+    pub(super) watches: Arc<[Watch]>,
     /// Probes that don't belong to a vCPU.
     of_machine: Vec<bool>,
     /// The kind of the last exit.
@@ -42,6 +44,7 @@ impl VcpuProbes {
         engine: Engine,
         machine: Option<Engine>,
         counters: Arc<Counters>,
+        watches: Arc<[Watch]>,
     ) -> Self {
         let of_machine: Vec<bool> =
             code.probes.iter().map(|probe| !probe.point.is_in_vcpu()).collect();
@@ -68,7 +71,19 @@ impl VcpuProbes {
         let due = Vec::with_capacity(timers.len());
         let stops = Stops::new(points.iter().filter_map(|(point, _)| point.address()));
         let last = "";
-        Self { engine, machine, counters, points, timers, on_tick, due, stops, of_machine, last }
+        Self {
+            engine,
+            machine,
+            counters,
+            points,
+            timers,
+            on_tick,
+            due,
+            stops,
+            watches,
+            of_machine,
+            last,
+        }
     }
 
     /// Runs the probes at a point that the vCPU has reached, and says how many there are.
@@ -142,6 +157,11 @@ impl Hook for VcpuProbes {
         Verdict::Continue
     }
 
+    fn access(&mut self, context: &mut Context, access: &Access) -> Verdict {
+        self.accessed(access, context);
+        Verdict::Continue
+    }
+
     fn start(&mut self, context: &mut Context) {
         let mut values = Values::default();
         for fixed in [Fixed::VmxLoad, Fixed::VmmLoad] {
@@ -158,7 +178,14 @@ impl Hook for VcpuProbes {
         let mut values = Values::default();
         let any = Event { exit: self.last, ..Event::default() };
         self.at(Point::Fixed(Fixed::HvExit), &any, context, &mut values);
-        if let Some((fixed, arguments)) = of_exit(exit) {
+        // An access to memory that is watched is one to RAM.
+        let is_ram = match exit {
+            Exit::MmioRead { address, .. } | Exit::MmioWrite { address, .. } => {
+                context.memory.is_watched(*address)
+            }
+            _ => false,
+        };
+        if let Some((fixed, arguments)) = of_exit(exit).filter(|_| !is_ram) {
             let event = Event { arguments, exit: self.last };
             self.at(Point::Fixed(fixed), &event, context, &mut values);
         }

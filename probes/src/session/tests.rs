@@ -231,17 +231,22 @@ fn exits_fire_their_points_with_arguments() {
 fn whoever_sees_a_point_fires_it() {
     use crate::engine::Event;
     use crate::point::{Access, Address, Fixed, Mechanisms, Point};
-    let options = crate::Options { mechanisms: Mechanisms::all(), ..crate::Options::default() };
+    let options = crate::Options {
+        mechanisms: Mechanisms::all(),
+        segments: crate::testing::tsc_sync_segments(),
+        ..crate::Options::default()
+    };
     let script = crate::testing::load_for(
         "(vprobe GUEST:ENTER:0x1000 (printf \"enter %d\\n\" ARG0))
          (vprobe GUEST:0x1000 (printf \"enter again\\n\"))
-         (vprobe GUEST:WRITE:0x2000:8 (printf \"write %#x %d %d\\n\" ARG0 ARG1 ARG2))
+         (vprobe GUEST:WRITE:0xfffffffffb856000:8 (printf \"write %#x %d %d\\n\" ARG0 ARG1 ARG2))
          (vprobe Guest_IRQ (printf \"irq %#x\\n\" ARG0))",
         &options,
     );
     let mut bench = Bench::new(&script);
     let enter = Point::Address(Address { access: Access::Enter, start: 0x1000, length: 1 });
-    let write = Point::Address(Address { access: Access::Write, start: 0x2000, length: 8 });
+    let write =
+        Point::Address(Address { access: Access::Write, start: crate::testing::DATA, length: 8 });
     let irq = Point::fixed(Fixed::Irq);
     assert_eq!(bench.session.points(), [enter, write, irq]);
     let mut probes = bench.session.vcpu(1);

@@ -16,6 +16,7 @@ use object::elf::{
 use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
 
 use super::layout;
+use super::segments::Segments;
 use crate::config::MachineConfig;
 use crate::error::{Error, Result};
 use crate::memory::{HOLE_END, HOLE_START, Memory};
@@ -89,24 +90,14 @@ pub(crate) fn executable(image: Image) -> Vec<Range<u64>> {
 /// Where the sections that `wanted` picks by header and name are in guest-physical memory.
 fn sections(image: Image, wanted: impl Fn(&SectionHeader64<LE>, &[u8]) -> bool) -> Vec<Range<u64>> {
     let Ok(header) = FileHeader64::<LE>::parse(image.bytes) else { return Vec::new() };
-    let Ok(segments) = header.program_headers(LE, image.bytes) else { return Vec::new() };
     let Ok(sections) = header.sections(LE, image.bytes) else { return Vec::new() };
-    let physical = |address: u64, size: u64| {
-        let segment = segments.iter().find(|segment| {
-            let start = segment.p_vaddr(LE);
-            segment.p_type(LE) == PT_LOAD
-                && address >= start
-                && address - start < segment.p_memsz(LE)
-        })?;
-        let start = segment.p_paddr(LE) + (address - segment.p_vaddr(LE));
-        Some(start..start.checked_add(size)?)
-    };
+    let segments = Segments::read(image.bytes);
     sections
         .iter()
         .filter(|section| {
             sections.section_name(LE, section).is_ok_and(|name| wanted(section, name))
         })
-        .filter_map(|section| physical(section.sh_addr(LE), section.sh_size(LE)))
+        .filter_map(|section| segments.physical(section.sh_addr(LE), section.sh_size(LE)))
         .collect()
 }
 

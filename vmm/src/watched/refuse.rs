@@ -4,8 +4,15 @@ use std::ops::Range;
 
 use crate::boot::elf::{self, Image};
 use crate::boot::layout;
+use crate::config::MachineConfig;
 use crate::error::{Error, Result};
 use crate::memory::{HOLE_END, HOLE_START, Memory, PAGE_SIZE};
+
+/// Fails if a machine like this can't watch these guest-physical addresses, as far as that is known
+/// before its guest runs.
+pub fn can_watch(range: &Range<u64>, config: &MachineConfig) -> Result<()> {
+    check(range, Image::of(config), &Memory::new(config.memory)?)
+}
 
 /// Refuses a guest-physical range that can't be watched, with the reason. What the guest itself puts
 /// there, page tables for example, isn't known yet.

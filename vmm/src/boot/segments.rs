@@ -1,0 +1,58 @@
+//! Where an image's addresses are in guest-physical memory, as its segments say.
+//!
+//! Whoever links a kernel gives each loadable segment two addresses: where its code and data expect
+//! to be, and where a loader has to put them. What the guest's page tables say later is its own
+//! affair; that they agree with the segments is the rule by which kernels find themselves at boot.
+
+use std::ops::Range;
+
+use object::LittleEndian as LE;
+use object::elf::{FileHeader64, PT_LOAD};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+
+use crate::config::GuestImage;
+
+/// The loadable segments of an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Segments(Vec<Segment>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Segment {
+    linear: u64,
+    physical: u64,
+    size: u64,
+}
+
+impl Segments {
+    /// Those of a guest's image; none if it is damaged.
+    pub fn of(image: &GuestImage) -> Self {
+        Self::read(&image.bytes)
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Self {
+        let headers = FileHeader64::<LE>::parse(bytes);
+        let headers = headers.and_then(|header| header.program_headers(LE, bytes));
+        let loaded = headers.unwrap_or_default().iter().filter(|s| s.p_type(LE) == PT_LOAD);
+        let segment = loaded.map(|segment| Segment {
+            linear: segment.p_vaddr(LE),
+            physical: segment.p_paddr(LE),
+            size: segment.p_memsz(LE),
+        });
+        Self(segment.collect())
+    }
+
+    /// Where `size` bytes from a linear address on are. `None` if no segment has all of them.
+    pub fn physical(&self, linear: u64, size: u64) -> Option<Range<u64>> {
+        let (offset, segment) = self.0.iter().find_map(|segment| {
+            let offset = linear.checked_sub(segment.linear)?;
+            let room = segment.size.checked_sub(offset)?;
+            (size <= room).then_some((offset, segment))
+        })?;
+        let start = segment.physical.checked_add(offset)?;
+        Some(start..start.checked_add(size)?)
+    }
+}
+
+#[cfg(test)]
+#[path = "segments_tests.rs"]
+mod tests;
