@@ -1,11 +1,12 @@
 //! The command line.
 
-use std::fs::{self, OpenOptions};
+mod pages;
+mod probing;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use experiments::StrategyKind;
 use vmm::CpuCount;
@@ -13,6 +14,9 @@ use vmm::controlled::Granularity;
 use vmm::identity::Identity;
 use vmm::jitter::JitterSpec;
 use vmm::memory::MemorySize;
+
+pub(crate) use pages::PageArgs;
+pub(crate) use probing::ProbeArgs;
 
 /// Boots a guest on KVM, tells it that it runs on VMware, shakes its vCPUs until a race shows, and
 /// lets VProbes scripts look into every vCPU from outside.
@@ -239,59 +243,6 @@ pub(crate) struct ExplainArgs {
     pub(crate) json: bool,
 }
 
-/// Where an explanation goes besides.
-#[derive(Debug, Default, Args)]
-pub(crate) struct PageArgs {
-    /// Write the explanation as a page of HTML, which needs no other file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) html: Option<PathBuf>,
-
-    /// Write the shortest schedule as a trace that Perfetto opens
-    #[arg(long, value_name = "FILE")]
-    pub(crate) trace: Option<PathBuf>,
-
-    /// Look for the guest's source here, too [default: only in the current folder]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) source: Vec<PathBuf>,
-}
-
-impl PageArgs {
-    /// What can't be written or found is refused before the work begins. None of these does anything
-    /// if nothing is explained.
-    pub(crate) fn check(&self, explains: bool) -> anyhow::Result<()> {
-        if let (Some(option), false) = (self.given(), explains) {
-            anyhow::bail!("{option}: that is for --explain, which is not there");
-        }
-        for (option, file) in [("--html", &self.html), ("--trace", &self.trace)] {
-            let Some(file) = file else { continue };
-            let is_new = !file.exists();
-            OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(file)
-                .with_context(|| format!("{option} {}: can't be written", file.display()))?;
-            if is_new {
-                // There may be nothing to write.
-                let _ = fs::remove_file(file);
-            }
-        }
-        match self.source.iter().find(|folder| !folder.is_dir()) {
-            Some(folder) => anyhow::bail!("--source {}: no such folder", folder.display()),
-            None => Ok(()),
-        }
-    }
-
-    /// The first option that was given.
-    fn given(&self) -> Option<&'static str> {
-        let options = [
-            ("--html", self.html.is_some()),
-            ("--trace", self.trace.is_some()),
-            ("--source", !self.source.is_empty()),
-        ];
-        options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
-    }
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct MachineArgs {
     /// How many vCPUs, from 1 to 64 [default: the guest's own, 1 for a file]
@@ -309,46 +260,6 @@ pub(crate) struct MachineArgs {
     /// More words for the guest's command line
     #[arg(long, default_value = "", value_name = "S")]
     pub(crate) cmdline: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ProbeArgs {
-    /// A script to run on every vCPU, in VP (`.vp`) or Emmett (`.emt`) (may be given more than once)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) probe: Vec<PathBuf>,
-
-    /// Code to run on every vCPU: VP if it begins with a parenthesis, else Emmett
-    #[arg(short = 'e', value_name = "CODE")]
-    pub(crate) code: Vec<String>,
-
-    /// Keep the last so many lines of each vCPU, and print them only if the guest hangs or dies
-    #[arg(long, value_name = "LINES", value_parser = lines)]
-    pub(crate) ring: Option<usize>,
-
-    /// Take VP as its manual has it: no `VProbe` for `vprobe`, no repair of a lost backslash
-    #[arg(long)]
-    pub(crate) strict_vp: bool,
-
-    /// An ELF file with the guest's symbols, a listing of them (System.map, kallsyms, or what the
-    /// Windows debugger prints for `x`), or `none` [default: the guest's image]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) symbols: Option<PathBuf>,
-}
-
-impl ProbeArgs {
-    /// The first option that was given and means something for scripts only.
-    pub(crate) fn useless_without_a_script(&self) -> Option<&'static str> {
-        let options = [("--ring", self.ring.is_some()), ("--strict-vp", self.strict_vp)];
-        options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
-    }
-}
-
-/// A number of lines for `--ring`.
-fn lines(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(lines @ 1..=1_000_000) => Ok(lines),
-        _ => Err("not a number of lines from 1 to 1000000".into()),
-    }
 }
 
 /// How long to wait for a sign of life.

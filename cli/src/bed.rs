@@ -10,7 +10,7 @@ use bed::{Job, Parts};
 use experiments::Finding;
 use vmm::interrupts::Interrupts;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, PageArgs};
 use crate::tell;
 
 /// The option that asks for it; it is not passed on.
@@ -22,7 +22,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
     let arguments: Vec<OsString> =
         std::env::args_os().skip(1).filter(|argument| argument != OPTION).collect();
     let results = results(cli)?;
-    check_pages(cli, results.as_deref())?;
+    check_files(cli, results.as_deref())?;
     let parts = Parts::get(tell::user)?;
     let job = Job {
         program: std::env::current_exe().context("where this program is")?,
@@ -76,22 +76,26 @@ fn results(cli: &Cli) -> Result<Option<PathBuf>> {
         Command::Run(args) if args.explain => folder(&args.out),
         // The shortest schedule goes there.
         Command::Explain(args) => Ok(absolute(&args.finding)?.parent().map(Path::to_owned)),
-        Command::Run(_) | Command::Replay(_) | Command::Guests(_) | Command::Doctor(_) => Ok(None),
+        Command::Run(args) => folder_of(&args.probing.files()),
+        Command::Replay(args) => folder_of(&args.probing.files()),
+        Command::Guests(_) | Command::Doctor(_) => Ok(None),
     }
 }
 
 /// Only what is written where the results are comes out again.
-fn check_pages(cli: &Cli, results: Option<&Path>) -> Result<()> {
-    let pages = match &cli.command {
-        Command::Hunt(args) => &args.pages,
-        Command::Run(args) => &args.pages,
-        Command::Explain(args) => &args.pages,
-        Command::Replay(_) | Command::Guests(_) | Command::Doctor(_) => return Ok(()),
+fn check_files(cli: &Cli, results: Option<&Path>) -> Result<()> {
+    let (pages, mut files) = match &cli.command {
+        Command::Hunt(args) => (Some(&args.pages), Vec::new()),
+        Command::Run(args) => (Some(&args.pages), args.probing.files()),
+        Command::Explain(args) => (Some(&args.pages), Vec::new()),
+        Command::Replay(args) => (None, args.probing.files()),
+        Command::Guests(_) | Command::Doctor(_) => (None, Vec::new()),
     };
-    for file in [&pages.html, &pages.trace].into_iter().flatten() {
+    files.extend(pages.into_iter().flat_map(PageArgs::files));
+    for file in files {
         if absolute(file)?.parent() != results {
             bail!(
-                "{}: with --bed, give a file in the folder of the findings ({})",
+                "{}: with --bed, give a file in the folder of the other results ({})",
                 file.display(),
                 results.map_or_else(|| "none here".into(), |folder| folder.display().to_string())
             );
@@ -105,6 +109,12 @@ fn folder(out: &Path) -> Result<Option<PathBuf>> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("--out {}: can't be made", out.display()))?;
     Ok(Some(folder))
+}
+
+/// The folder of the first of these files.
+fn folder_of(files: &[&Path]) -> Result<Option<PathBuf>> {
+    let Some(file) = files.first() else { return Ok(None) };
+    Ok(absolute(file)?.parent().map(Path::to_owned))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

@@ -1,7 +1,9 @@
 //! Where a guest's console goes.
 
-use std::io::{self, IsTerminal, Stdout, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::tell;
 
 /// What kept standard output from taking all that guests printed. A reader who has gone away has said
 /// that it wants no more, and is none.
@@ -21,12 +23,31 @@ impl Lost {
     }
 }
 
-/// The guest's console on standard output, a line at a time: a UART sends single bytes, and a
+/// Where a console is shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stream {
+    /// Standard output.
+    Output,
+    /// Standard error, because standard output is for something else.
+    Error,
+}
+
+impl Stream {
+    /// Shows a console that was kept.
+    pub(crate) fn show(self, text: &str) {
+        match self {
+            // If nobody can be told of the guest, nobody can be told of that.
+            Self::Output => drop(tell::output(text)),
+            Self::Error => tell::user(text.trim_end_matches('\n')),
+        }
+    }
+}
+
+/// The guest's console on a standard stream, a line at a time: a UART sends single bytes, and a
 /// system call for each would cost the guest dearly. A terminal gets every byte at once, so that
 /// prompts show.
-#[derive(Debug)]
 pub(crate) struct Screen {
-    out: Stdout,
+    out: Box<dyn Write + Send>,
     line: Vec<u8>,
     at_once: bool,
     lost: Lost,
@@ -36,9 +57,11 @@ pub(crate) struct Screen {
 const MAX_LINE: usize = 4096;
 
 impl Screen {
-    pub(crate) fn new(lost: Lost) -> Self {
-        let out = io::stdout();
-        let at_once = out.is_terminal();
+    pub(crate) fn new(on: Stream, lost: Lost) -> Self {
+        let (out, at_once): (Box<dyn Write + Send>, bool) = match on {
+            Stream::Output => (Box::new(io::stdout()), io::stdout().is_terminal()),
+            Stream::Error => (Box::new(io::stderr()), io::stderr().is_terminal()),
+        };
         Self { out, line: Vec::new(), at_once, lost }
     }
 

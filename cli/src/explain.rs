@@ -13,6 +13,7 @@ use vmm::Host;
 use vmm::interrupts::Interrupts;
 
 use crate::args::{Cli, ExplainArgs, PageArgs};
+use crate::file::OutputFile;
 use crate::guest::Guest;
 use crate::report::print_json;
 use crate::status::Status;
@@ -93,17 +94,12 @@ pub(crate) fn of_finding(
     report.read_source(&folders);
     if let Some(path) = &pages.html {
         let page = report.to_html().context("the page can't be made")?;
-        write(path, "--html", &page)?;
+        OutputFile::new("--html", path).text(&page)?;
     }
     if let Some(path) = &pages.trace {
-        write(path, "--trace", &report.to_trace().to_string())?;
+        OutputFile::new("--trace", path).text(&report.to_trace().to_string())?;
     }
     Ok(report)
-}
-
-fn write(path: &Path, option: &str, text: &str) -> Result<()> {
-    std::fs::write(path, text)
-        .with_context(|| format!("{option} {}: can't be written", path.display()))
 }
 
 /// Shows a report to a person.

@@ -6,6 +6,7 @@ mod bed;
 mod console;
 mod doctor;
 mod explain;
+mod file;
 mod guest;
 mod hunt;
 mod list;

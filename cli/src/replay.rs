@@ -16,7 +16,7 @@ use vmm::{Host, MachineConfig};
 use crate::args::{Cli, ReplayArgs};
 use crate::guest::Guest;
 use crate::scripts::{Probing, Scripts, warn_of_silent_probes};
-use crate::status::Status;
+use crate::status::{Status, conclude};
 use crate::tell;
 
 /// Everything that stays the same from one replay to the next.
@@ -50,8 +50,7 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     let mut watch = Watch { scripts, counts: Vec::new(), time: Duration::ZERO };
     let status =
         if same { setting.same_build(&mut watch)? } else { setting.another_build(&mut watch)? };
-    watch.warn();
-    Ok(status)
+    conclude(status, watch.finish())
 }
 
 impl Setting<'_> {
@@ -149,8 +148,10 @@ impl Watch {
         &mut self,
         replay: impl FnOnce(&[&dyn Attach]) -> vmm::Result<(Ending, Duration, T)>,
     ) -> Result<T> {
-        let start = |scripts: &Scripts| scripts.start(|line| tell::user(&line.text()));
-        let probing = self.scripts.as_ref().map(start).transpose()?;
+        let probing = match &self.scripts {
+            Some(scripts) => Some(scripts.start(|line| tell::user(&line.text()))?),
+            None => None,
+        };
         let hooks: Vec<_> = probing.iter().map(Probing::hook).collect();
         let (ending, time, replayed) = replay(&hooks)?;
         self.time += time;
@@ -160,9 +161,11 @@ impl Watch {
         Ok(replayed)
     }
 
-    fn warn(&self) {
+    /// All replays are over. What went wrong with what they were to leave behind.
+    fn finish(&self) -> Vec<anyhow::Error> {
         let counts: Vec<_> = self.counts.iter().map(Vec::as_slice).collect();
         let ran = format!("the guest ran for {:.6} s of virtual time", self.time.as_secs_f64());
         warn_of_silent_probes(&counts, &ran);
+        self.scripts.as_ref().and_then(|scripts| scripts.finish().err()).into_iter().collect()
     }
 }

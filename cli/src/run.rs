@@ -1,6 +1,6 @@
 //! `jitterbug run`: boots a guest, once or again and again.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use probes::Options;
 use vmm::Host;
 use vmm::interrupts::Interrupts;
@@ -8,12 +8,12 @@ use vmm::jitter::Injections;
 use vmm::parallel::End;
 
 use crate::args::{Cli, RunArgs};
-use crate::console::Lost;
+use crate::console::{Lost, Stream};
 use crate::guest::Guest;
 use crate::progress::Progress;
 use crate::report::{FORMAT, Report, RunReport, print_json};
 use crate::scripts::{Scripts, warn_of_silent_probes};
-use crate::status::Status;
+use crate::status::{Status, conclude};
 use crate::tell;
 use crate::trial::Setting;
 use crate::{again, explain};
@@ -27,6 +27,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     if args.seed.checked_add(args.repeat.unwrap_or(0)).is_none() {
         bail!("--seed {}: too large for --repeat: seeds end at {}", args.seed, u64::MAX);
     }
+    args.probing.check_output(args.json, args.explain)?;
     let guest = Guest::find(&args.guest)?;
     let symbols = guest.symbols(args.probing.symbols.as_deref())?;
     let machine = guest.machine(&args.machine)?;
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         interrupts,
         keep_console: many || args.json,
         keep_lines: args.json,
+        screen: if args.probing.take_output() { Stream::Error } else { Stream::Output },
         lost: Lost::default(),
     };
     if let Some(scripts) = &setting.scripts {
@@ -84,25 +86,19 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     } else if let Some(report) = explanation {
         explain::show(&report)?;
     }
+    let mut problems = Vec::new();
     if !setting.jitter.is_off() && injected.total() == 0 && count > 0 {
-        let problem = format!(
+        problems.push(anyhow!(
             "--jitter {}: nothing was injected in {count} run(s) with {exits} exits: the guest gives \
              this setting no occasion; hold at other exits, or pause more often",
             setting.jitter
-        );
-        if failed == 0 {
-            bail!(problem);
-        }
-        tell::user(&format!("jitterbug: {problem}"));
+        ));
     }
     if let Some(error) = setting.lost.why() {
-        let problem = format!("standard output: {error}: the guest's console is incomplete there");
-        if failed == 0 {
-            bail!(problem);
-        }
-        tell::user(&format!("jitterbug: {problem}"));
+        problems.push(anyhow!("standard output: {error}: the guest's console is incomplete there"));
     }
-    Ok(if failed > 0 { Status::Failure } else { Status::Clean })
+    problems.extend(setting.scripts.as_ref().and_then(|scripts| scripts.finish().err()));
+    conclude(if failed > 0 { Status::Failure } else { Status::Clean }, problems)
 }
 
 /// Boots as often as the arguments say.
@@ -145,7 +141,7 @@ fn say(setting: &Setting, args: &RunArgs, run: &RunReport, failed: u64, progress
     } else if run.failed() {
         if many && !args.json {
             // The console of a run that failed is of interest; those of the others are not.
-            progress.suspend(|| drop(tell::output(run.console())));
+            progress.suspend(|| setting.screen.show(run.console()));
         }
         progress.print(&format!("jitterbug: seed {}: {}", run.seed(), run.failure()));
         if run.can_be_sought() && !args.explain {

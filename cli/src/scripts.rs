@@ -1,17 +1,21 @@
 //! The probe scripts of a command: in one machine after the other.
 
-use std::io::{self, IsTerminal};
-use std::sync::Arc;
+use std::io::{self, BufWriter, IsTerminal};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
 use probes::point::Mechanisms;
 use probes::session::ProbeCount;
-use probes::{Diagnostics, Options, Output, OutputLine, Script, Session, Source, Style, Symbols};
+use probes::{
+    Diagnostics, Folded, Options, Output, OutputLine, Script, Session, Source, Style, Symbols,
+};
 use vmm::boot::segments::Segments;
 use vmm::hook::Attach;
 use vmm::{Host, MachineConfig};
 
 use crate::args::ProbeArgs;
+use crate::file::OutputFile;
 use crate::tell;
 
 /// All scripts of a command, checked.
@@ -19,6 +23,14 @@ pub(crate) struct Scripts {
     script: Script,
     symbols: Option<Arc<Symbols>>,
     driver: Mechanisms,
+    folding: Option<Folding>,
+}
+
+/// `--folded`: stacks of all machines, and where they go at the end.
+struct Folding {
+    stacks: Mutex<Folded>,
+    /// Otherwise standard output.
+    file: Option<OutputFile>,
 }
 
 impl Scripts {
@@ -43,6 +55,7 @@ impl Scripts {
             symbols: symbols.clone(),
             segments: Segments::of(&machine.guest),
             ring: args.ring,
+            folded: args.folded.is_some(),
             ..options.clone()
         };
         let script = Script::load(&sources, &options).map_err(|refused| not_run(&refused))?;
@@ -50,7 +63,15 @@ impl Scripts {
         if !script.warnings().is_empty() {
             tell::user(script.warnings().render(style()).trim_end());
         }
-        Ok(Some(Self { script, symbols, driver: options.mechanisms }))
+        let folding = match &args.folded {
+            Some(_) if !script.counts_stacks() => bail!(
+                "--folded: no script has an aggregate whose key is a stack; this one would do: \
+                 VMM:PROFILE:10msec {{ hot[gueststack()]++; }}"
+            ),
+            Some(path) => Some(Folding::new(path)?),
+            None => None,
+        };
+        Ok(Some(Self { script, symbols, driver: options.mechanisms, folding }))
     }
 
     /// Refuses scripts whose points need something of the driver that this host lacks.
@@ -70,12 +91,43 @@ impl Scripts {
     pub(crate) fn start(
         &self,
         line: impl FnMut(OutputLine) + Send + 'static,
-    ) -> vmm::Result<Probing> {
+    ) -> vmm::Result<Probing<'_>> {
         let output = Output::to_callback(line, self.symbols.clone()).map_err(|source| {
             let what = "the thread that writes the scripts' output can't be started";
             vmm::Error::System { what, source }
         })?;
-        Ok(Probing { session: Session::new(&self.script, output.sink()), output })
+        let (session, folding) = (Session::new(&self.script, output.sink()), self.folding.as_ref());
+        Ok(Probing { session, output, folding })
+    }
+
+    /// All machines are over: writes what was kept until then.
+    pub(crate) fn finish(&self) -> Result<()> {
+        self.folding.as_ref().map_or(Ok(()), Folding::finish)
+    }
+}
+
+impl Folding {
+    fn new(path: &Path) -> Result<Self> {
+        let on_stdout = path == Path::new("-");
+        let file = (!on_stdout).then(|| OutputFile::check("--folded", path)).transpose()?;
+        Ok(Self { stacks: Mutex::default(), file })
+    }
+
+    fn stacks(&self) -> MutexGuard<'_, Folded> {
+        self.stacks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(&self) -> Result<()> {
+        let stacks = self.stacks();
+        if stacks.is_empty() {
+            bail!("--folded: no stack was counted: the probes that do so didn't fire");
+        }
+        if let Some(file) = &self.file {
+            return file.write(|file| stacks.write(BufWriter::new(file)));
+        }
+        let mut text = Vec::new();
+        stacks.write(&mut text)?;
+        tell::output(&String::from_utf8_lossy(&text)).context("--folded")
     }
 }
 
@@ -94,12 +146,13 @@ fn sources(args: &ProbeArgs) -> Result<Vec<Source>> {
 }
 
 /// Scripts in one machine. The session goes first: its end prints what it has counted.
-pub(crate) struct Probing {
+pub(crate) struct Probing<'a> {
     session: Session,
     output: Output,
+    folding: Option<&'a Folding>,
 }
 
-impl Probing {
+impl Probing<'_> {
     /// What the machine has to call.
     pub(crate) fn hook(&self) -> &dyn Attach {
         &self.session
@@ -108,8 +161,11 @@ impl Probing {
     /// The machine has stopped: prints what scripts print at the end, the ring if the guest `failed`,
     /// and says how often each probe fired.
     pub(crate) fn finish(self, failed: bool) -> Result<Vec<ProbeCount>> {
-        let Self { session, output } = self;
+        let Self { session, output, folding } = self;
         session.finish();
+        if let Some(folding) = folding {
+            session.fold(&mut folding.stacks());
+        }
         if failed {
             session.print_ring();
         }

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use vmm::Blame;
 
+use crate::tell;
+
 /// What the program comes to. clap itself exits with 2 for wrong usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -32,4 +34,13 @@ pub(crate) fn of(error: &anyhow::Error) -> Status {
         Some(Blame::Host) => Status::Host,
         Some(Blame::Input) | None => Status::Input,
     }
+}
+
+/// The status of what was done, unless something else went wrong. A failure that was found comes
+/// first: problems are only told then.
+pub(crate) fn conclude(status: Status, problems: Vec<anyhow::Error>) -> anyhow::Result<Status> {
+    let mut problems = problems.into_iter();
+    let first = if status == Status::Clean { problems.next() } else { None };
+    problems.for_each(|problem| tell::user(&format!("jitterbug: {problem:#}")));
+    first.map_or(Ok(status), Err)
 }

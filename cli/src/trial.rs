@@ -12,7 +12,7 @@ use vmm::jitter::{Injections, Jitter, JitterSpec};
 use vmm::parallel::{self, Outcome};
 use vmm::{Host, Machine, MachineConfig};
 
-use crate::console::{Kept, Lost, Screen};
+use crate::console::{Kept, Lost, Screen, Stream};
 use crate::progress::Progress;
 use crate::scripts::{Probing, Scripts};
 
@@ -30,7 +30,9 @@ pub(crate) struct Setting {
     pub(crate) keep_console: bool,
     /// The scripts' lines are kept for the report as well.
     pub(crate) keep_lines: bool,
-    /// Of the consoles that go to standard output.
+    /// Where a console is shown.
+    pub(crate) screen: Stream,
+    /// Of the consoles that go there.
     pub(crate) lost: Lost,
 }
 
@@ -61,7 +63,7 @@ impl Setting {
         let console: Box<dyn Write + Send> = if self.keep_console {
             Box::new(kept.clone())
         } else {
-            Box::new(Screen::new(self.lost.clone()))
+            Box::new(Screen::new(self.screen, self.lost.clone()))
         };
         let jitter = Jitter::new(self.jitter.clone(), seed);
         let lines = Arc::new(Mutex::new(Vec::new()));

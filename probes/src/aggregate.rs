@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use cell::{Cell, Kind, Linear};
 pub use key::Key;
+pub(crate) use key::Parts;
 pub use table::{Limits, Table};
 
 /// What an aggregate looks like.
@@ -78,6 +79,11 @@ impl Aggregate {
             });
         }
         all
+    }
+
+    /// Shows each key, taken apart, and what is under it.
+    pub(crate) fn each(&self, mut show: impl FnMut(&Parts, &Cell)) {
+        self.merged().iter().for_each(|(key, cell)| show(&Parts::of(&self.shape, key), cell));
     }
 
     /// What is under one key.

@@ -13,6 +13,7 @@ pub mod diagnostic;
 mod documented;
 pub mod emmett;
 pub mod engine;
+pub mod folded;
 pub mod format;
 mod front;
 mod infer;
@@ -33,6 +34,7 @@ pub mod variable;
 pub mod vp;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Style};
+pub use folded::Folded;
 pub use output::{LineKind, Output, OutputLine, Sink};
 pub use session::{Options, Script, Session};
 pub use source::Source;

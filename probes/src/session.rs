@@ -22,6 +22,7 @@ use crate::aggregate::{Limits, lock};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::engine::{Budget, Clock, Engine, Settings, Shared};
+use crate::folded::Folded;
 use crate::front;
 use crate::output::{LineBuffer, LineKind, OutputLine, Ring, Sink};
 use crate::point::{Mechanisms, NoPoint, Point, Scope};
@@ -54,6 +55,9 @@ pub struct Options {
     pub mechanisms: Mechanisms,
     /// `--ring`: keep the last so many lines of each vCPU instead of printing them.
     pub ring: Option<usize>,
+    /// `--folded`: aggregates whose key is a stack aren't printed at the end: [`Session::fold`] has
+    /// them.
+    pub folded: bool,
 }
 
 impl Options {
@@ -143,6 +147,11 @@ impl Script {
         Diagnostics::new(Arc::clone(&self.code.sources), list)
     }
 
+    /// Whether there is an aggregate whose key is a stack.
+    pub fn counts_stacks(&self) -> bool {
+        self.code.aggregates.iter().any(|shape| shape.stack.is_some())
+    }
+
     /// The instructions.
     #[cfg(test)]
     pub(crate) fn ops(&self) -> Vec<crate::code::Op> {
@@ -161,6 +170,7 @@ pub struct Session {
     code: Arc<Code>,
     sink: Sink,
     ring: Option<usize>,
+    folded: bool,
     shared: Arc<Shared>,
     watches: Arc<[Watch]>,
     finished: AtomicBool,
@@ -186,6 +196,7 @@ impl Session {
             watches,
             sink,
             ring: options.ring,
+            folded: options.folded,
             shared: Arc::new(Shared::new(&script.code, settings)),
             finished: AtomicBool::new(false),
             counters: Mutex::default(),
@@ -247,7 +258,8 @@ impl Session {
             return;
         }
         for aggregate in self.shared.aggregates() {
-            if aggregate.has_news() {
+            let is_folded = self.folded && aggregate.shape().stack.is_some();
+            if aggregate.has_news() && !is_folded {
                 let line = |bytes| OutputLine { vcpu: 0, kind: LineKind::Script, bytes };
                 let lines = aggregate.lines().into_iter().map(line).collect();
                 let _ = self.sink.send_block(lines);
@@ -261,6 +273,17 @@ impl Session {
             if let Some(text) = lost(refused, "pair", &bag.name, "pairs") {
                 self.notice(text);
             }
+        }
+    }
+
+    /// Adds what the aggregates have under stacks. The vCPUs must have stopped. If there are several
+    /// such aggregates, each one's name stands outside of its stacks.
+    pub fn fold(&self, into: &mut Folded) {
+        let of_stacks = || self.shared.aggregates().iter().filter(|a| a.shape().stack.is_some());
+        let several = of_stacks().count() > 1;
+        for aggregate in of_stacks() {
+            let name = several.then_some(aggregate.shape().name.as_str());
+            into.add(aggregate, name, self.shared.symbols());
         }
     }
 

@@ -35,14 +35,24 @@ pub struct Frame {
 impl Stack {
     /// Names the addresses of a walk.
     pub fn new(addresses: &[u64], symbols: Option<&Symbols>) -> Self {
-        let frame = |(index, &address): (usize, &u64)| {
-            // A return address is behind the call, which may be its function's last instruction.
-            // The call itself is what has a name and a line.
-            let back = u64::from(index > 0);
-            Frame::new(address, back, symbols)
-        };
+        let frame = |(index, &address): (usize, &u64)| Frame::new(address, behind(index), symbols);
         Self { frames: addresses.iter().enumerate().map(frame).collect() }
     }
+}
+
+/// How far frame number `index` is behind what it is named by. A return address is behind the call,
+/// which may be its function's last instruction: the call itself is what has a name and a line.
+fn behind(index: usize) -> u64 {
+    u64::from(index > 0)
+}
+
+/// The function of frame number `index`, and the frame's distance from its start.
+pub(crate) fn function(
+    address: u64,
+    index: usize,
+    symbols: Option<&Symbols>,
+) -> Option<(&str, u64)> {
+    symbols?.function(address.wrapping_sub(behind(index)))
 }
 
 impl Frame {

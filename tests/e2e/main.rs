@@ -15,6 +15,7 @@ mod console;
 mod ends;
 mod explain;
 mod explain_page;
+mod folded;
 mod granularity;
 mod hang_budget;
 mod hello;
@@ -55,6 +56,7 @@ const TESTS: &[&[Test]] = &[
     ends::TESTS,
     explain::TESTS,
     explain_page::TESTS,
+    folded::TESTS,
     granularity::TESTS,
     hang_budget::TESTS,
     hello::TESTS,

@@ -41,10 +41,10 @@ impl Key {
 }
 
 /// A key taken apart.
-pub(super) struct Parts<'a> {
-    pub(super) integers: Vec<u64>,
-    pub(super) strings: Vec<&'a [u8]>,
-    pub(super) stack: Option<Vec<u64>>,
+pub(crate) struct Parts<'a> {
+    pub(crate) integers: Vec<u64>,
+    pub(crate) strings: Vec<&'a [u8]>,
+    pub(crate) stack: Option<Vec<u64>>,
 }
 
 impl<'a> Parts<'a> {

@@ -82,6 +82,11 @@ impl Shared {
         &self.aggregates
     }
 
+    /// The guest's symbols.
+    pub fn symbols(&self) -> Option<&Symbols> {
+        self.settings.symbols.as_deref()
+    }
+
     /// How many pairs each bag had no room for.
     pub fn refused(&self) -> impl Iterator<Item = u64> {
         self.bags.iter().map(|bag| lock(bag).refused())

@@ -327,3 +327,23 @@ fn where_runs_are_repeated_nothing_of_the_host_shows() {
         Script::load(&sources, &Options::default()).expect("it is there in real time");
     }
 }
+
+#[test]
+fn folded_stacks_are_not_printed_besides() {
+    let text = "(defaggr hot 0 1) (defaggr n 0 0)
+        (vprobe VMM10Hz (aggr hot () ((gueststack)) (count)) (aggr n () () (count)))";
+    let options = crate::Options { folded: true, ..crate::Options::default() };
+    let script = crate::testing::load_for(text, &options);
+    assert!(script.counts_stacks() && !load("(vprobe VMM1Hz 0)").counts_stacks());
+    let mut bench = Bench::new(&script);
+    bench.run(SECOND);
+    bench.session.finish();
+    let mut folded = crate::Folded::default();
+    bench.session.fold(&mut folded);
+    let mut bytes = Vec::new();
+    folded.write(&mut bytes).expect("memory");
+    assert_eq!(String::from_utf8_lossy(&bytes), "0xfffffffffb854a79;0xfffffffffb8545c6 10\n");
+    let lines = bench.script_lines();
+    assert!(lines.iter().any(|line| line.starts_with("aggr: n ")), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("hot")), "{lines:?}");
+}
