@@ -8,7 +8,7 @@ tests! {
     Nothing: a_function_that_is_not_there, data_that_can_not_be_watched;
     Kvm: functions_on_every_vcpu, calls_and_returns_with_their_arguments, a_function_step_by_step,
         a_function_that_is_never_called, a_variable_s_loads_and_stores, each_part_of_an_array,
-        what_is_watched_is_no_device;
+        what_is_watched_is_no_device, who_spins_on_what_is_watched_hangs;
 }
 
 /// The figure behind `name[key] == what`.
@@ -137,4 +137,15 @@ fn what_is_watched_is_no_device() {
         .probe("(vprobe MMIO_Write 0) (vprobe GUEST:WRITE:counter 0)")
         .ends_with(0)
         .says(&["MMIO_Write never fired"]);
+}
+
+/// `hello` waits for a third vCPU that isn't there: each look at the variable leaves the guest, and
+/// is no sign of life. Nor is it an exit at which jitter holds.
+fn who_spins_on_what_is_watched_hangs() {
+    let jitter = "--jitter hold:at=mmio,p=1,for=1ms";
+    let run = jitterbug(&format!("run hello --cpus 2 --cmdline cpus=3 --watchdog 1s {jitter}"))
+        .probe("aggr n; GUEST:READ:up { n[] = count(); }")
+        .ends_with(1)
+        .says(&["hang: for 1s", "vCPU 0: spins in main+0x", "nothing was injected"]);
+    assert!(figure(&run, "  n[] == count ") > 1000, "{run}");
 }

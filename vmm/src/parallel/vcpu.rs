@@ -134,39 +134,59 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         Ok(None)
     }
 
-    /// Answers an exit; an access to an MSR or to watched memory is done here.
     fn answer(&mut self, exit: &Exit) -> Result<Answer> {
+        let Seat { cpu, memory, id, .. } = &mut self.seat;
+        let answer = self.board.answer(cpu, exit)?;
+        if let Some(watching) = &mut self.watching
+            && (answer == Answer::Unanswered || *exit == Exit::Kicked)
+        {
+            watching.explain(*id, cpu, memory, exit)?;
+        }
+        Ok(answer)
+    }
+
+    /// Runs to the next exit that the guest makes by itself. Those that it makes only because hooks
+    /// want to see an access are none: nothing else shall happen because somebody looks on, and a
+    /// guest that spins on a variable that is watched hangs nonetheless.
+    fn enter(&mut self, entry: Entry) -> Result<Exit> {
+        let mut entry = entry;
+        loop {
+            let exit = self.run_on(entry)?;
+            match self.perform(&exit)? {
+                Some(next) => entry = next,
+                None => return Ok(exit),
+            }
+            if self.control.is_over() {
+                return Ok(Exit::Kicked);
+            }
+        }
+    }
+
+    /// Does an access to an MSR or to memory that hooks want to see. `None` for any other exit.
+    fn perform(&mut self, exit: &Exit) -> Result<Option<Entry>> {
         match *exit {
             Exit::MsrRead { index } => {
                 let value = self.seat.cpu.read_msr(index)?;
                 self.tell_msr(&MsrAccess { index, write: false, value })?;
-                return Ok(Answer::Enter(Entry::Resume));
+                return Ok(Some(Entry::Resume));
             }
             Exit::MsrWrite { index, value } => {
                 self.tell_msr(&MsrAccess { index, write: true, value: Some(value) })?;
                 self.seat.cpu.write_msr(index, value)?;
-                return Ok(Answer::Enter(Entry::Resume));
+                return Ok(Some(Entry::Resume));
             }
             _ => {}
         }
-        let Some(watching) = &mut self.watching else {
-            return self.board.answer(&mut self.seat.cpu, exit);
-        };
+        let Some(watching) = &mut self.watching else { return Ok(None) };
         let Seat { cpu, memory, id, .. } = &mut self.seat;
-        let Some(done) = watching.perform(*id, cpu, memory, exit)? else {
-            let answer = self.board.answer(cpu, exit)?;
-            if answer == Answer::Unanswered || *exit == Exit::Kicked {
-                watching.explain(*id, cpu, memory, exit)?;
-            }
-            return Ok(answer);
-        };
+        let Some(done) = watching.perform(*id, cpu, memory, exit)? else { return Ok(None) };
         self.next = done.next;
         for access in &done.accesses {
             let now = self.control.now();
             let hold = self.hooks.access(&mut self.seat.context(now), access);
             self.hold(hold)?;
         }
-        Ok(Answer::Enter(done.entry))
+        Ok(Some(done.entry))
     }
 
     fn tell_msr(&mut self, access: &MsrAccess) -> Result<()> {
@@ -176,7 +196,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     }
 
     /// Runs to the next exit. Breakpoints on the way are told to the hooks.
-    fn enter(&mut self, entry: Entry) -> Result<Exit> {
+    fn run_on(&mut self, entry: Entry) -> Result<Exit> {
         if let Some(exit) = self.next.take() {
             return Ok(exit);
         }
