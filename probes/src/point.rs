@@ -8,6 +8,7 @@
 mod address;
 mod fixed;
 mod mechanism;
+mod msr;
 mod parse;
 mod place;
 mod table;
@@ -22,6 +23,7 @@ use crate::symbols::Symbols;
 pub use address::{Access, Address};
 pub use fixed::{Class, Fixed};
 pub use mechanism::Mechanisms;
+pub use msr::{Msr, USUAL};
 pub use parse::{Found, NoPoint, find};
 pub use table::{Row, rows};
 
@@ -47,6 +49,8 @@ pub enum Point {
     Timer(Timer),
     /// An address of the guest.
     Address(Address),
+    /// A model-specific register, by its number.
+    Msr(Msr),
 }
 
 /// Fires again and again. A vCPU's timers tick from its start on; one that was never started has
@@ -74,6 +78,7 @@ impl Point {
             Self::Fixed(fixed) => fixed.mechanism(),
             Self::Timer(_) => Mechanisms::empty(),
             Self::Address(address) => address.access.mechanism(),
+            Self::Msr(_) => Mechanisms::MSRS,
         }
     }
 
@@ -81,7 +86,7 @@ impl Point {
     pub fn timer(self) -> Option<Timer> {
         match self {
             Self::Timer(timer) => Some(timer),
-            Self::Fixed(_) | Self::Address(_) => None,
+            Self::Fixed(_) | Self::Address(_) | Self::Msr(_) => None,
         }
     }
 
@@ -89,7 +94,7 @@ impl Point {
     pub fn address(self) -> Option<Address> {
         match self {
             Self::Address(address) => Some(address),
-            Self::Fixed(_) | Self::Timer(_) => None,
+            Self::Fixed(_) | Self::Timer(_) | Self::Msr(_) => None,
         }
     }
 
@@ -99,7 +104,7 @@ impl Point {
         match self {
             Self::Fixed(fixed) => !matches!(fixed, Fixed::VmxLoad | Fixed::VmxUnload),
             Self::Timer(timer) => !timer.machine,
-            Self::Address(_) => true,
+            Self::Address(_) | Self::Msr(_) => true,
         }
     }
 
@@ -129,6 +134,7 @@ impl fmt::Display for Point {
             Self::Fixed(fixed) => f.write_str(fixed.name()),
             Self::Timer(timer) => timer.fmt(f),
             Self::Address(address) => address.fmt(f),
+            Self::Msr(msr) => msr.fmt(f),
         }
     }
 }

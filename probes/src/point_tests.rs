@@ -123,6 +123,18 @@ fn a_pattern_stands_for_many_symbols_by_their_own_names() {
 }
 
 #[test]
+fn registers_by_their_numbers() {
+    let msr = |index, write| Ok(Point::Msr(Msr { index, write }));
+    assert_eq!(anything("MSR_Read:0xc0000080"), msr(0xc000_0080, false));
+    assert_eq!(anything("MSR_Write:16"), msr(16, true));
+    assert_eq!(Point::Msr(Msr { index: 16, write: true }).to_string(), "MSR_Write:0x10");
+    for name in ["MSR_Write:EFER", "MSR_Read:0x100000000", "MSR_Read:"] {
+        let error = anything(name).expect_err("no register").to_string();
+        assert!(error.ends_with("is no register's number, such as 0xc0000080"), "{error}");
+    }
+}
+
+#[test]
 fn a_bad_address_says_what_is_wrong() {
     for (name, problem) in [
         ("GUEST:ENTER:", "it has no address behind it"),

@@ -1,11 +1,13 @@
 //! A script in a machine: one engine for each vCPU, its timers, and the counts of its firings.
 
 mod code;
+mod common;
 mod counts;
 mod data;
 mod hook;
 mod stops;
 mod timer;
+mod told;
 
 use std::fmt;
 use std::ops::Range;
@@ -31,6 +33,7 @@ use crate::symbols::Symbols;
 use crate::vp::Dialect;
 use crate::vp::checker::no_point;
 
+use common::Common;
 use counts::Counters;
 pub use counts::ProbeCount;
 use data::Watch;
@@ -172,7 +175,7 @@ pub struct Session {
     ring: Option<usize>,
     folded: bool,
     shared: Arc<Shared>,
-    watches: Arc<[Watch]>,
+    common: Arc<Common>,
     finished: AtomicBool,
     /// One for each vCPU that was attached.
     counters: Mutex<Vec<Arc<Counters>>>,
@@ -189,11 +192,10 @@ impl Session {
             clock: options.clock,
             symbols: options.symbols.clone(),
         };
-        let points = script.code.points().into_iter();
-        let watches = points.filter_map(|point| Watch::new(point, &options.segments)).collect();
+        let common = Common::new(&script.code.points(), &options.segments);
         Self {
             code: Arc::clone(&script.code),
-            watches,
+            common: Arc::new(common),
             sink,
             ring: options.ring,
             folded: options.folded,
@@ -220,8 +222,8 @@ impl Session {
         let has_machine = self.code.probes.iter().any(|probe| !probe.point.is_in_vcpu());
         let machine = (vcpu == 0 && has_machine).then(|| engine(self.buffer(vcpu)));
         let engine = engine(self.buffer(vcpu));
-        let watches = Arc::clone(&self.watches);
-        VcpuProbes::new(vcpu, &self.code, engine, machine, counters, watches)
+        let common = Arc::clone(&self.common);
+        VcpuProbes::new(vcpu, &self.code, engine, machine, counters, common)
     }
 
     fn buffer(&self, vcpu: u32) -> LineBuffer {
@@ -320,7 +322,11 @@ impl Attach for Session {
     }
 
     fn watches(&self) -> Vec<Range<u64>> {
-        self.watches.iter().map(|watch| watch.physical.clone()).collect()
+        self.common.watches.iter().map(|watch| watch.physical.clone()).collect()
+    }
+
+    fn msrs(&self) -> Vec<u32> {
+        self.common.msrs.clone()
     }
 }
 

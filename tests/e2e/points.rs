@@ -1,14 +1,19 @@
 //! The claim: probes fire at the guest's own functions, wherever it goes: at their beginnings with
 //! the arguments of the call, at their returns with the result, inside, and step by step; and at
-//! each load and store of its variables, with the value.
+//! each load and store of its variables, with the value; at its model-specific registers; and in a
+//! replay at interrupts, local APICs and choices.
 
 use crate::harness::{Finished, jitterbug};
+use crate::replay_scripts::find;
+use crate::scratch::Folder;
 
 tests! {
     Nothing: a_function_that_is_not_there, data_that_can_not_be_watched;
     Kvm: functions_on_every_vcpu, calls_and_returns_with_their_arguments, a_function_step_by_step,
         a_function_that_is_never_called, a_variable_s_loads_and_stores, each_part_of_an_array,
-        what_is_watched_is_no_device, who_spins_on_what_is_watched_hangs;
+        what_is_watched_is_no_device, who_spins_on_what_is_watched_hangs, registers_of_each_vcpu,
+        a_register_that_kvm_does_not_have, what_only_a_replay_shows,
+        a_replay_shows_functions_and_data;
 }
 
 /// The figure behind `name[key] == what`.
@@ -148,4 +153,72 @@ fn who_spins_on_what_is_watched_hangs() {
         .ends_with(1)
         .says(&["hang: for 1s", "vCPU 0: spins in main+0x", "nothing was injected"]);
     assert!(figure(&run, "  n[] == count ") > 1000, "{run}");
+}
+
+/// Each AP writes ten registers; LSTAR is the address of a function.
+fn registers_of_each_vcpu() {
+    let run = jitterbug("run tsc-sync-fixed --cpus 3 --watchdog off")
+        .probe(
+            r#"(defaggr writes 1 0)
+               (vprobe MSR_Write (aggr writes (ARG0) () (count)))
+               (vprobe MSR_Write:0xc0000082 (printf "%d enters at %s\n" VCPUID (symname ARG1)))
+               (vprobe MSR_Read:0xc0000080 (printf "%d has EFER %x\n" VCPUID (& ARG1 0x500)))"#,
+        )
+        .ends_with(0);
+    for register in ["0x277", "0xc0000081", "0xc0000082", "0xc0000084", "0x174", "0xc0000102"] {
+        assert_eq!(figure(&run, &format!("  writes[{register}] == count ")), 2, "{run}");
+    }
+    // On the way to long mode, and by each AP once more.
+    assert!(figure(&run, "  writes[0xc0000080] == count ") >= 3, "{run}");
+    for vcpu in 1..3 {
+        let of = format!("{vcpu} ");
+        let lines: Vec<&str> = run.lines_with(&of).collect();
+        assert!(lines.contains(&"enters at vectors+0x60"), "{lines:?}: {run}");
+        assert!(lines.contains(&"has EFER 500"), "{lines:?}: {run}");
+    }
+}
+
+fn a_register_that_kvm_does_not_have() {
+    jitterbug("run hello")
+        .probe("(vprobe MSR_Read:0x802 0)")
+        .ends_with(2)
+        .shows("")
+        .says(&["model-specific register 0x802: one of the x2APIC, which KVM keeps to itself"]);
+}
+
+/// vCPU 1 sends vCPU 0 the interrupt in whose handler the bug is.
+fn what_only_a_replay_shows() {
+    let script = r#"
+        IPI_Send(int vcpus, int vector, int mode) { printf("%d sends %x to %x\n", VCPUID, vector, vcpus); }
+        Guest_IRQ(int vector) { printf("%d gets %x in %s\n", VCPUID, vector, symname(RIP)); }
+        Sched_Switch(int before, int now) { switches++; }
+        VMMUnload { if (VCPUID == 0) printf("%d switched\n", switches > 0); }"#;
+    let run = jitterbug("run irq-mainline").probe(script).ends_with(2);
+    run.says(&["IPI_Send is not available: KVM's irqchip has the local APICs", "Guest_IRQ is not"]);
+    let folder = Folder::new();
+    let finding = find(&folder, "irq-mainline");
+    let run = jitterbug("replay").arg(&finding).probe(script).ends_with(0);
+    assert_eq!(run.lines_with("1 sends ").collect::<Vec<_>>(), ["22 to 1"], "{run}");
+    assert!(run.lines_with("1 switched").next().is_some(), "{run}");
+    let inside = run.lines_with("0 gets 22 in ").collect::<Vec<_>>();
+    assert!(matches!(inside[..], [place] if place.starts_with("queue")), "{run}");
+}
+
+/// The addition that is lost: both loads see 0, and the run stays what it was.
+fn a_replay_shows_functions_and_data() {
+    let folder = Folder::new();
+    let finding = find(&folder, "lost-update");
+    let run = jitterbug("replay --repeat 2")
+        .arg(&finding)
+        .probe(
+            r#"(vprobe GUEST:ENTER:add_one (printf "%d enters\n" VCPUID))
+               (vprobe GUEST:EXIT:add_one (printf "%d leaves\n" VCPUID))
+               (vprobe GUEST:READ:counter (printf "sees %d\n" ARG2))
+               (vprobe GUEST:WRITE:counter (printf "stores %d\n" ARG2))"#,
+        )
+        .ends_with(0)
+        .says(&["reproduced 2 times"]);
+    for (line, count) in [("0 enters", 2), ("1 leaves", 2), ("sees 0", 4), ("stores 1", 4)] {
+        assert_eq!(run.stderr.lines().filter(|said| *said == line).count(), count, "{line}: {run}");
+    }
 }

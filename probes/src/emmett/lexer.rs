@@ -42,6 +42,8 @@ const DOMAINS: &[&str] = &[
     "GUEST",
     "GUEST_READ",
     "GUEST_WRITE",
+    "MSR_Read",
+    "MSR_Write",
     "VMM",
     "VMX",
     "VMK",

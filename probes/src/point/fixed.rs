@@ -95,10 +95,11 @@ fixed! {
     TripleFault "Guest_TripleFault" Exit EXITS [] "A triple fault ends the machine.";
     Halt "Guest_HLT" Exit APICS [] "The guest executes HLT.";
     Init "Guest_INIT" Interrupt APICS [] "An INIT reaches the vCPU.";
-    LapicRead "LAPIC_Read" Device APICS ["register"] "The guest reads its local APIC.";
+    LapicRead "LAPIC_Read" Device APICS ["register", "the value"] "The guest reads its local APIC.";
     LapicWrite "LAPIC_Write" Device APICS ["register", "the value"]
         "The guest writes its local APIC.";
-    IpiSend "IPI_Send" Interrupt APICS ["destination", "vector", "delivery mode"]
+    LapicEoi "LAPIC_EOI" Device APICS ["vector"] "The guest ends the interrupt that it serves.";
+    IpiSend "IPI_Send" Interrupt APICS ["vCPUs", "vector", "delivery mode"]
         "The guest sends an interprocessor interrupt.";
     Irq "Guest_IRQ" Interrupt INTERRUPTS ["vector"] "Before an interrupt is delivered.";
     Nmi "Guest_NMI" Interrupt INTERRUPTS [] "Before an NMI is delivered.";
@@ -124,12 +125,13 @@ fixed! {
         "Before an alignment check is delivered.";
     MachineCheck "Guest_MC" Interrupt FAULTS [] "Before a machine check is delivered.";
     Simd "Guest_XF" Interrupt FAULTS [] "Before a SIMD fault is delivered.";
-    MsrRead "MSR_Read" Device MSRS ["register"] "The guest reads a model-specific register.";
+    MsrRead "MSR_Read" Device MSRS ["register", "the value"]
+        "The guest reads a model-specific register.";
     MsrWrite "MSR_Write" Device MSRS ["register", "the value"]
         "The guest writes a model-specific register.";
-    SchedulingPoint "Sched_Point" Scheduling SCHEDULING ["the point's number"]
-        "The vCPU comes to a scheduling point.";
+    SchedulingPoint "Sched_Point" Scheduling SCHEDULING ["the point's number", "1 with an interrupt"]
+        "The vCPU is chosen at a scheduling point.";
     SchedulingSwitch "Sched_Switch" Scheduling SCHEDULING ["the vCPU before", "the vCPU now"]
         "Another vCPU is chosen.";
-    Hang "Guest_Hang" Scheduling HANGS [] "The guest hangs.";
+    Hang "Guest_Hang" Scheduling HANGS ["1 if proven"] "The guest hangs; once on each vCPU.";
 }

@@ -33,11 +33,18 @@ bitflags! {
 
 impl Mechanisms {
     /// What the parallel driver shows to hooks, if the host lacks nothing.
-    pub const PARALLEL: Self =
-        Self::EXITS.union(Self::BREAKPOINTS).union(Self::STEPS).union(Self::WATCHES);
+    pub const PARALLEL: Self = Self::EXITS
+        .union(Self::BREAKPOINTS)
+        .union(Self::STEPS)
+        .union(Self::WATCHES)
+        .union(Self::MSRS);
 
     /// What the controlled driver shows to hooks, if the host lacks nothing.
-    pub const CONTROLLED: Self = Self::PARALLEL;
+    pub const CONTROLLED: Self = Self::PARALLEL
+        .union(Self::INTERRUPTS)
+        .union(Self::APICS)
+        .union(Self::SCHEDULING)
+        .union(Self::HANGS);
 
     /// Those of them that this host has. Only what is there is looked for: the first time, stops at
     /// instructions take some ten milliseconds ([`Stopping::of`]).
@@ -47,6 +54,9 @@ impl Mechanisms {
         let mut found = self;
         if found.intersects(stops) && !Stopping::of(host).can_stop() {
             found -= stops;
+        }
+        if found.contains(Self::MSRS) && !vmm::kvm::has_msr_filter(host) {
+            found -= Self::MSRS;
         }
         found
     }
@@ -65,7 +75,7 @@ impl Mechanisms {
                 "KVM delivers the guest's faults, and tells nobody; GUEST:ENTER at the handler fires \
                  just after"
             }
-            Self::MSRS => "this driver doesn't filter model-specific registers",
+            Self::MSRS => "this host's KVM has no filter for model-specific registers",
             Self::APICS => "KVM's irqchip has the local APICs, and doesn't tell this driver",
             Self::SCHEDULING => "this driver has no scheduling points: its vCPUs run by themselves",
             Self::HANGS => "this driver doesn't tell probes of a hang",

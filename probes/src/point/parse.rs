@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::place::address;
-use super::{Access, Fixed, Mechanisms, Point, Scope, Timer, table};
+use super::{Access, Fixed, Mechanisms, Msr, Point, Scope, Timer, table};
 use crate::suggest::nearest;
 
 /// The shortest period of a timer. Where KVM is itself in a virtual machine, a vCPU that is stopped
@@ -78,6 +78,15 @@ pub fn find(name: &str, scope: &Scope) -> Result<Vec<Found>> {
 fn named(name: &str, scope: &Scope) -> Result<Point> {
     if let Some(point) = fixed(name, scope)? {
         return Ok(point);
+    }
+    for (prefix, write) in [("MSR_Read:", false), ("MSR_Write:", true)] {
+        if let Some(register) = name.strip_prefix(prefix) {
+            available(name, Mechanisms::MSRS, scope)?;
+            let index = number(register).and_then(|number| u32::try_from(number).ok());
+            let problem = || format!("{register} is no register's number, such as 0xc0000080");
+            let index = index.ok_or_else(|| malformed(name, problem()))?;
+            return Ok(Point::Msr(Msr { index, write }));
+        }
     }
     if let Some(reason) = table::never(name) {
         return Err(NoPoint::Missing { name: name.into(), reason });

@@ -113,6 +113,13 @@ pub fn rows() -> Vec<Row> {
         mechanism: access.mechanism(),
         never: None,
     };
+    let register = |fixed: Fixed| Row {
+        name: format!("{}:...", fixed.name()),
+        class: fixed.class(),
+        arguments: fixed.arguments(),
+        mechanism: fixed.mechanism(),
+        never: None,
+    };
     let old = [
         ("GUEST:...", Access::Enter),
         ("GUEST_READ:...", Access::Read),
@@ -135,6 +142,7 @@ pub fn rows() -> Vec<Row> {
     };
     let mut rows: Vec<Row> = TIMERS.iter().map(timer).collect();
     rows.extend(Fixed::ALL.iter().map(fixed));
+    rows.extend([Fixed::MsrRead, Fixed::MsrWrite].map(register));
     rows.extend(Access::ALL.into_iter().map(address));
     rows.extend(old);
     rows.extend(NEVER.iter().map(never));

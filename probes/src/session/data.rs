@@ -4,6 +4,7 @@
 //! taken from the guest's image, so an access is seen by whatever address the guest makes it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use vmm::boot::segments::Segments;
 use vmm::hook::{self, Context};
@@ -46,10 +47,8 @@ impl VcpuProbes {
     /// The vCPU has loaded or stored something.
     pub(super) fn accessed(&mut self, access: &hook::Access, context: &mut Context) {
         let mut values = Values::default();
-        for index in 0..self.watches.len() {
-            let Some(watch) = self.watches.get(index).filter(|watch| watch.sees(access)) else {
-                continue;
-            };
+        let common = Arc::clone(&self.common);
+        for watch in common.watches.iter().filter(|watch| watch.sees(access)) {
             let point = Point::Address(watch.address);
             let linear = watch.linear(access);
             // A load has no value before it.

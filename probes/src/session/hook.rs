@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use vmm::controlled::Choice;
 use vmm::exit::{Entry, Exit};
-use vmm::hook::{Access, Context, Hook, Points, Verdict};
+use vmm::hook::{Access, ApicEvent, Context, Hook, MsrAccess, Points, Verdict};
 
+use super::common::Common;
 use super::counts::Counters;
-use super::data::Watch;
 use super::stops::Stops;
 use super::timer::Timer;
 use crate::code::Code;
 use crate::engine::{Engine, Event, Values};
-use crate::point::{Class, Fixed, Point};
+use crate::point::{Class, Fixed, Mechanisms, Point};
 
 /// The probes of one vCPU. As a [`Hook`] it sees what every driver shows; points of other kinds
 /// are fired by whoever sees them.
@@ -30,7 +31,7 @@ pub struct VcpuProbes {
     /// What each timer missed at the tick that is being handled; `None` if it isn't due.
     due: Vec<Option<u64>>,
     pub(super) stops: Stops,
-    pub(super) watches: Arc<[Watch]>,
+    pub(super) common: Arc<Common>,
     /// Probes that don't belong to a vCPU.
     of_machine: Vec<bool>,
     /// The kind of the last exit.
@@ -44,7 +45,7 @@ impl VcpuProbes {
         engine: Engine,
         machine: Option<Engine>,
         counters: Arc<Counters>,
-        watches: Arc<[Watch]>,
+        common: Arc<Common>,
     ) -> Self {
         let of_machine: Vec<bool> =
             code.probes.iter().map(|probe| !probe.point.is_in_vcpu()).collect();
@@ -80,7 +81,7 @@ impl VcpuProbes {
             on_tick,
             due,
             stops,
-            watches,
+            common,
             of_machine,
             last,
         }
@@ -124,7 +125,7 @@ impl VcpuProbes {
     fn has(&self, wanted: impl Fn(Fixed) -> bool) -> bool {
         self.points.iter().any(|(point, _)| match point {
             Point::Fixed(fixed) => wanted(*fixed),
-            Point::Timer(_) | Point::Address(_) => false,
+            Point::Timer(_) | Point::Address(_) | Point::Msr(_) => false,
         })
     }
 }
@@ -136,7 +137,7 @@ impl Hook for VcpuProbes {
         if self.has(|fixed| matches!(fixed, Fixed::VmmLoad | Fixed::VmxLoad)) {
             points |= Points::START;
         }
-        if self.has(|fixed| fixed.class() == Class::Exit) {
+        if self.has(|fixed| fixed.class() == Class::Exit && fixed != Fixed::Halt) {
             points |= Points::EXIT;
         }
         if self.has(|fixed| fixed == Fixed::HvResume) {
@@ -144,6 +145,17 @@ impl Hook for VcpuProbes {
         }
         if !self.stops.is_empty() {
             points |= Points::BREAKPOINT;
+        }
+        let apics = Mechanisms::APICS | Mechanisms::INTERRUPTS;
+        // With the controlled driver, a SIPI is no exit.
+        if self.has(|fixed| fixed.mechanism().intersects(apics) || fixed == Fixed::ApStart) {
+            points |= Points::APIC;
+        }
+        if self.has(|fixed| fixed.mechanism() == Mechanisms::SCHEDULING) {
+            points |= Points::CHOICE;
+        }
+        if self.has(|fixed| fixed == Fixed::Hang) {
+            points |= Points::HANG;
         }
         points
     }
@@ -160,6 +172,24 @@ impl Hook for VcpuProbes {
     fn access(&mut self, context: &mut Context, access: &Access) -> Verdict {
         self.accessed(access, context);
         Verdict::Continue
+    }
+
+    fn msr(&mut self, context: &mut Context, access: &MsrAccess) -> Verdict {
+        self.told_of_msr(access, context);
+        Verdict::Continue
+    }
+
+    fn apic(&mut self, context: &mut Context, event: &ApicEvent) -> Verdict {
+        self.told_of_apic(event, context);
+        Verdict::Continue
+    }
+
+    fn choice(&mut self, context: &mut Context, choice: Choice) {
+        self.told_of_choice(choice, context);
+    }
+
+    fn hang(&mut self, context: &mut Context, proven: bool) {
+        self.told_of_hang(proven, context);
     }
 
     fn start(&mut self, context: &mut Context) {
@@ -258,7 +288,6 @@ fn of_exit(exit: &Exit) -> Option<(Fixed, [u64; 10])> {
         Exit::MmioWrite { address, data } => {
             (Fixed::MmioWrite, [*address, data.len() as u64, first(data, 8), 0])
         }
-        Exit::Halt => (Fixed::Halt, [0; 4]),
         Exit::ApStart => (Fixed::ApStart, [0; 4]),
         Exit::Shutdown => (Fixed::TripleFault, [0; 4]),
         _ => return None,

@@ -186,7 +186,9 @@ fn exits_fire_their_points_with_arguments() {
          (vprobe HV_Resume (printf \"resume %s\\n\" EXITNAME))",
     );
     let mut bench = Bench::new(&script);
-    assert_eq!(bench.hook.points(), Points::STOP | Points::EXIT | Points::ENTRY);
+    let exits = Points::EXIT | Points::ENTRY;
+    // A SIPI is told in another way by the controlled driver.
+    assert_eq!(bench.hook.points(), Points::STOP | exits | Points::APIC);
     for exit in [
         Exit::PortRead { port: 0x3fd, size: 1, count: 1 },
         Exit::PortWrite { port: 0x80, size: 2, data: [1, 2, 3, 4].as_slice().into() },
@@ -264,19 +266,6 @@ fn whoever_sees_a_point_fires_it() {
     assert_eq!(fired, [2, 1, 1, 0]);
     drop(probes);
     assert_eq!(bench.script_lines(), ["enter 7", "enter again", "write 0x2004 4 99", "irq 0x20"]);
-}
-
-#[test]
-fn a_halt_is_seen_where_the_driver_shows_it() {
-    let options =
-        crate::Options { mechanisms: crate::point::Mechanisms::all(), ..crate::Options::default() };
-    let script = crate::testing::load_for("(vprobe Guest_HLT (logstr EXITNAME))", &options);
-    let mut bench = Bench::new(&script);
-    assert_eq!(bench.hook.points(), Points::STOP | Points::EXIT);
-    bench.with(SECOND, |hook, context| {
-        hook.exit(context, &vmm::exit::Exit::Halt);
-    });
-    assert_eq!(bench.script_lines(), ["halt"]);
 }
 
 #[test]

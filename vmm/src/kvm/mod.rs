@@ -26,6 +26,7 @@ pub mod vm;
 pub(crate) use dirty::DirtyLog;
 pub use host::Host;
 pub(crate) use msr_exits::MsrExits;
+pub use msr_exits::has_msr_filter;
 pub(crate) use save::{CpuState, Hidden};
 pub use vcpu::KvmCpu;
 pub use vm::{Irqchip, Vm};

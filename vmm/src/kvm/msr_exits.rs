@@ -48,7 +48,7 @@ impl MsrExits {
             Some(index) => return refuse(*index, "KVM has none of this number"),
             None => {}
         }
-        if !self.chosen.is_empty() && !has_filter(host) {
+        if !self.chosen.is_empty() && !has_msr_filter(host) {
             let capability = "KVM_CAP_X86_MSR_FILTER";
             return Err(Error::Capability { capability, purpose: "show accesses to MSRs" });
         }
@@ -66,7 +66,8 @@ fn is_in(index: u32, (base, count): (u32, u32)) -> bool {
     index.checked_sub(base).is_some_and(|offset| offset < count)
 }
 
-fn has_filter(host: &Host) -> bool {
+/// Whether accesses to chosen MSRs can exit on this host.
+pub fn has_msr_filter(host: &Host) -> bool {
     [KVM_CAP_X86_USER_SPACE_MSR, KVM_CAP_X86_MSR_FILTER]
         .iter()
         .all(|cap| host.capability(*cap) != 0)
@@ -108,10 +109,10 @@ impl Vm {
     /// Makes writes of MSRs exit, but for those that are part of the system registers. False if this
     /// host can't do that.
     pub(crate) fn exit_on_msr_writes(&self, host: &Host) -> Result<bool> {
-        if has_filter(host) {
+        if has_msr_filter(host) {
             self.exit_on_msrs(&MsrExits { writes: true, chosen: Vec::new() })?;
         }
-        Ok(has_filter(host))
+        Ok(has_msr_filter(host))
     }
 }
 

@@ -1,0 +1,42 @@
+//! What the hooks of a session's vCPUs have in common.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use vmm::boot::segments::Segments;
+
+use super::data::Watch;
+use crate::point::{Fixed, Msr, Point, USUAL};
+
+/// No vCPU has run yet.
+const NOBODY: u32 = u32::MAX;
+
+/// What a script asks of its machine as a whole, and what one vCPU has to know of the others.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) watches: Vec<Watch>,
+    pub(super) msrs: Vec<u32>,
+    /// The vCPU that was chosen last.
+    last: AtomicU32,
+}
+
+impl Common {
+    pub(super) fn new(points: &[Point], segments: &Segments) -> Self {
+        let watch = |point: &Point| Watch::new(*point, segments);
+        let registers = |point: &Point| match point {
+            Point::Msr(Msr { index, .. }) => vec![*index],
+            Point::Fixed(Fixed::MsrRead | Fixed::MsrWrite) => USUAL.to_vec(),
+            _ => Vec::new(),
+        };
+        let mut msrs: Vec<u32> = points.iter().flat_map(registers).collect();
+        msrs.sort_unstable();
+        msrs.dedup();
+        let watches = points.iter().filter_map(watch).collect();
+        Self { watches, msrs, last: AtomicU32::new(NOBODY) }
+    }
+
+    /// Notes that a vCPU has been chosen, and says who was before.
+    pub(super) fn chose(&self, vcpu: u32) -> Option<u32> {
+        // One thread makes all choices.
+        Some(self.last.swap(vcpu, Ordering::Relaxed)).filter(|before| *before != NOBODY)
+    }
+}
