@@ -69,6 +69,10 @@ impl Cpu for FakeCpu {
         self.give(0x1_0000_0000 | u64::from(index))
     }
 
+    fn tsc_khz(&mut self) -> vmm::Result<u32> {
+        self.give(2_800_000)
+    }
+
     fn activity(&mut self) -> vmm::Result<Activity> {
         self.give(Activity::Running)
     }

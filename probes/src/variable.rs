@@ -29,6 +29,8 @@ pub enum From {
     Debug(fn(&DebugRegisters) -> u64),
     /// A model-specific register of the vCPU.
     Msr(u32),
+    /// The frequency of the vCPU's time-stamp counter.
+    TscFrequency,
     /// The vCPU's number.
     VcpuId,
     /// How many vCPUs the machine has.

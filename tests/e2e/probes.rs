@@ -5,7 +5,8 @@ use crate::harness::{Finished, jitterbug};
 use crate::image;
 
 tests! {
-    QuickKvm: spinning_vcpus, halted_vcpus, halted_aps, one_hertz_is_one_hertz;
+    QuickKvm: spinning_vcpus, halted_vcpus, halted_aps, one_hertz_is_one_hertz,
+        the_counter_counts_as_often_as_it_says;
     Kvm: stacks_by_name, load_and_unload_once,
         variables_are_each_vcpus_own, strings, not_before_the_start,
         two_scripts_at_once, a_probe_that_never_fired, a_division_by_zero_is_told;
@@ -113,6 +114,21 @@ fn one_hertz_is_one_hertz() {
         .ends_with(0);
     let counts = counts(&run, 2);
     assert!(counts.iter().all(|count| (2..=3).contains(count)), "{counts:?}: {run}");
+}
+
+fn the_counter_counts_as_often_as_it_says() {
+    let run = jitterbug("run spin --cpus 1 --timeout 1800ms")
+        .probe(
+            r#"VMM:TIMER:500msec {
+                   if (last) printf("%d ms\n", (TSC - last) / (TSC_HZ / 1000));
+                   last = TSC;
+               }"#,
+        )
+        .ends_with(0);
+    let times = run.stderr.lines().filter_map(|line| line.strip_suffix(" ms")?.parse::<u64>().ok());
+    let times: Vec<_> = times.collect();
+    assert!(!times.is_empty(), "{run}");
+    assert!(times.iter().all(|time| (400..=900).contains(time)), "{times:?}: {run}");
 }
 
 /// The tiny guest starts no AP.

@@ -29,6 +29,9 @@ pub trait Cpu {
     /// A model-specific register.
     fn msr(&mut self, index: u32) -> Result<u64>;
 
+    /// The frequency of its time-stamp counter in kHz.
+    fn tsc_khz(&mut self) -> Result<u32>;
+
     /// Whether it runs, sleeps, or has never been started.
     fn activity(&mut self) -> Result<Activity>;
 }

@@ -63,6 +63,10 @@ impl Cpu for ScriptedCpu {
         Ok(0)
     }
 
+    fn tsc_khz(&mut self) -> Result<u32> {
+        Ok(1_000_000)
+    }
+
     fn activity(&mut self) -> Result<Activity> {
         Ok(self.activity)
     }

@@ -121,6 +121,11 @@ fn every_builtin_variable_can_be_printed() {
 }
 
 #[test]
+fn the_frequency_is_in_hertz() {
+    assert_eq!(lines_of("(vprobe VMMLoad (printf \"%d\\n\" TSC_HZ))"), ["2800000000"]);
+}
+
+#[test]
 fn a_vcpu_that_cannot_be_read_cancels_the_firing_and_says_why() {
     let mut bench = Bench::new(&load("(defstring s) (vprobe VMMLoad (gueststack s))"));
     bench.cpu.broken = true;

@@ -53,6 +53,7 @@ impl Values {
             From::System(field) => field(self.system(context)?),
             From::Debug(field) => field(fetch(&mut self.debug, || context.cpu.debug_registers())?),
             From::Msr(index) => context.cpu.msr(index).map_err(Cause::Cpu)?,
+            From::TscFrequency => 1000 * u64::from(context.cpu.tsc_khz().map_err(Cause::Cpu)?),
             From::VcpuId => u64::from(context.vcpu),
             From::NumVcpus => u64::from(context.vcpus),
             From::HostProcessor => nix::sched::sched_getcpu()

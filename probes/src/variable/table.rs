@@ -101,6 +101,7 @@ const TABLE: &[(&str, From)] = {
         ("TSC", From::Msr(IA32_TIME_STAMP_COUNTER)),
         // What Workstation 6.5 called that.
         ("PTSC", From::Msr(IA32_TIME_STAMP_COUNTER)),
+        ("TSC_HZ", From::TscFrequency),
         ("VCPUID", From::VcpuId),
         ("NUMVCPUS", From::NumVcpus),
         ("PCPUID", From::HostProcessor),
@@ -147,7 +148,6 @@ const VMKERNEL: &str = "it is a value inside VMware's vmkernel";
 /// Variables of `VProbes` that can't be had, and why. A name that ends in `_` stands for all that
 /// begin so.
 pub(super) const MISSING: &[(&str, &str)] = &[
-    ("TSC_HZ", "hooks aren't told the frequency of the vCPU's counter"),
     ("RDTSC", "the host's counter isn't read; TSC is the guest's"),
     ("SMM", "the machine has no system management mode"),
     ("BRCNT", "it counts branches of VMware's record and replay"),

@@ -39,6 +39,10 @@ impl Cpu for Timed<'_> {
         if index == MSR_TSC { Ok(self.tsc) } else { self.cpu.msr(index) }
     }
 
+    fn tsc_khz(&mut self) -> Result<u32> {
+        self.cpu.tsc_khz()
+    }
+
     fn activity(&mut self) -> Result<Activity> {
         self.cpu.activity()
     }

@@ -10,6 +10,7 @@ use super::exits::require;
 use super::lab::{Lab, done};
 use super::layout::{DATA, MARK};
 use super::outcome::{Outcome, Tested};
+use crate::cpu::Cpu;
 use crate::error::Error;
 
 /// Half the rate, by the capability's word and by the guest's own clock.

@@ -135,11 +135,6 @@ impl KvmCpu {
         Ok((found.valid != 0).then_some(found.physical_address))
     }
 
-    /// The frequency of the guest's TSC in kHz.
-    pub fn tsc_khz(&self) -> Result<u32> {
-        self.fd.get_tsc_khz().map_err(failed("KVM_GET_TSC_KHZ"))
-    }
-
     /// The file descriptor, for self-tests that try KVM's own calls.
     pub(crate) fn fd(&mut self) -> &mut VcpuFd {
         &mut self.fd
@@ -344,6 +339,10 @@ impl Cpu for KvmCpu {
             1 => Ok(msrs.as_slice()[0].data),
             _ => Err(no_such_msr()),
         }
+    }
+
+    fn tsc_khz(&mut self) -> Result<u32> {
+        self.fd.get_tsc_khz().map_err(failed("KVM_GET_TSC_KHZ"))
     }
 
     fn activity(&mut self) -> Result<Activity> {
