@@ -1,5 +1,6 @@
 //! `jitterbug replay`: runs a finding again.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use experiments::finding::image_hash;
 use experiments::follow::obstacle;
 use experiments::{Finding, Recorded, follow, replay};
+use probes::engine::Changes;
 use probes::session::ProbeCount;
 use probes::{Options, Symbols};
 use vmm::controlled::Ending;
@@ -15,7 +17,7 @@ use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, ReplayArgs};
 use crate::guest::Guest;
-use crate::scripts::{Probing, Scripts, warn_of_silent_probes};
+use crate::scripts::{self, Probing, Scripts, warn_of_silent_probes};
 use crate::status::{Status, conclude};
 use crate::tell;
 
@@ -47,7 +49,8 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
         scripts.check(&host)?;
     }
     let setting = Setting { args, finding: &finding, recorded, machine, symbols, host };
-    let mut watch = Watch { scripts, counts: Vec::new(), time: Duration::ZERO };
+    let mut watch =
+        Watch { scripts, counts: Vec::new(), changes: Changes::default(), time: Duration::ZERO };
     let status =
         if same { setting.same_build(&mut watch)? } else { setting.another_build(&mut watch)? };
     conclude(status, watch.finish())
@@ -59,7 +62,7 @@ impl Setting<'_> {
         for number in 1..=self.args.repeat {
             let replayed = watch.run(|hooks| {
                 let replayed = replay(host, recorded, machine, hooks)?;
-                Ok((replayed.ending, replayed.time, replayed.divergence))
+                Ok((replayed.ending, replayed.time, replayed.dumps, replayed.divergence))
             })?;
             if let Some(divergence) = replayed {
                 tell::user(&format!("jitterbug: replay {number}: not reproduced: {divergence}"));
@@ -87,7 +90,7 @@ impl Setting<'_> {
         for number in 1..=self.args.repeat {
             let followed = watch.run(|hooks| {
                 let followed = follow(host, finding, &recorded.schedule, machine, symbols, hooks)?;
-                Ok((followed.ending.clone(), followed.time, followed))
+                Ok((followed.ending.clone(), followed.time, followed.dumps.clone(), followed))
             })?;
             let of = followed.found + followed.missed.len();
             let switches = format!("{} of {of} switches found their place", followed.found);
@@ -138,6 +141,7 @@ const SHOWN: usize = 3;
 struct Watch {
     scripts: Option<Scripts>,
     counts: Vec<Vec<ProbeCount>>,
+    changes: Changes,
     /// How much virtual time the replays took.
     time: Duration,
 }
@@ -146,17 +150,23 @@ impl Watch {
     /// Makes one replay, and prints what the scripts have to say of it.
     fn run<T>(
         &mut self,
-        replay: impl FnOnce(&[&dyn Attach]) -> vmm::Result<(Ending, Duration, T)>,
+        replay: impl FnOnce(&[&dyn Attach]) -> vmm::Result<(Ending, Duration, Vec<PathBuf>, T)>,
     ) -> Result<T> {
         let probing = match &self.scripts {
-            Some(scripts) => Some(scripts.start(|line| tell::user(&line.text()))?),
+            // A replay has no delays to draw.
+            Some(scripts) => Some(scripts.start(0, |line| tell::user(&line.text()))?),
             None => None,
         };
         let hooks: Vec<_> = probing.iter().map(Probing::hook).collect();
-        let (ending, time, replayed) = replay(&hooks)?;
+        let (ending, time, dumps, replayed) = replay(&hooks)?;
         self.time += time;
         if let Some(probing) = probing {
-            self.counts.push(probing.finish(ending.is_failure())?);
+            let (counts, changes) = probing.finish(ending.is_failure())?;
+            self.counts.push(counts);
+            self.changes.add(&changes);
+        }
+        for line in scripts::dumps(&dumps, &[]) {
+            tell::user(&line);
         }
         Ok(replayed)
     }
@@ -166,6 +176,8 @@ impl Watch {
         let counts: Vec<_> = self.counts.iter().map(Vec::as_slice).collect();
         let ran = format!("the guest ran for {:.6} s of virtual time", self.time.as_secs_f64());
         warn_of_silent_probes(&counts, &ran);
-        self.scripts.as_ref().and_then(|scripts| scripts.finish().err()).into_iter().collect()
+        let Some(scripts) = &self.scripts else { return Vec::new() };
+        scripts.tell_changes(&self.changes, counts.len());
+        scripts.finish().err().into_iter().collect()
     }
 }

@@ -1,11 +1,13 @@
 //! What a run says at its end: for people on standard error, for programs as JSON.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use experiments::Sighting;
 use experiments::sighting::Seen;
+use probes::engine::Changes;
 use probes::spin::Observation;
 use probes::{Spin, Stack, unwind};
 use serde::Serialize;
@@ -15,6 +17,7 @@ use vmm::parallel::{End, VcpuReport};
 use vmm::registers::{Activity, Registers};
 
 use crate::again;
+use crate::scripts;
 use crate::tell;
 use crate::trial::{ScriptLine, Setting, Trial};
 
@@ -53,6 +56,10 @@ pub(crate) struct RunReport {
     injections: Injections,
     console: String,
     probes: Vec<probes::session::ProbeCount>,
+    /// What scripts did to the guest.
+    changes: Changes,
+    dumps: Vec<PathBuf>,
+    missed_dumps: Vec<PathBuf>,
     script_output: Vec<ScriptLine>,
     /// Of a hang.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,6 +133,9 @@ impl RunReport {
             injections: trial.injections,
             console: trial.console,
             probes: trial.probes,
+            changes: trial.changes,
+            dumps: outcome.dumps,
+            missed_dumps: outcome.missed_dumps,
             script_output: trial.lines,
             window,
             verdict: Sighting::verdict(&outcome.end),
@@ -204,6 +214,15 @@ impl RunReport {
 
     pub(crate) fn probes(&self) -> &[probes::session::ProbeCount] {
         &self.probes
+    }
+
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// What there is to say of dumps.
+    pub(crate) fn dumps(&self) -> Vec<String> {
+        scripts::dumps(&self.dumps, &self.missed_dumps)
     }
 
     pub(crate) fn guest_exits(&self) -> u64 {

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow, bail};
 use probes::Options;
+use probes::engine::Changes;
 use vmm::Host;
 use vmm::interrupts::Interrupts;
 use vmm::jitter::Injections;
@@ -62,6 +63,13 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let seconds: f64 = runs.iter().map(RunReport::seconds).sum();
     let counts: Vec<_> = runs.iter().map(RunReport::probes).collect();
     warn_of_silent_probes(&counts, &format!("the guest ran for {seconds:.3} s"));
+    if let Some(scripts) = &setting.scripts {
+        let mut changes = Changes::default();
+        for run in &runs {
+            changes.add(run.changes());
+        }
+        scripts.tell_changes(&changes, runs.len());
+    }
     let failed = runs.iter().filter(|run| run.failed()).count() as u64;
     let exits: u64 = runs.iter().map(RunReport::guest_exits).sum();
     let count = runs.len();
@@ -157,6 +165,9 @@ fn say(setting: &Setting, args: &RunArgs, run: &RunReport, failed: u64, progress
             run.seconds(),
             run.guest_exits()
         ));
+    }
+    for line in run.dumps() {
+        progress.print(&line);
     }
     if !many && !setting.jitter.is_off() {
         progress.print(&describe(&setting.jitter.to_string(), run.injections()));

@@ -1,10 +1,11 @@
 //! The probe scripts of a command: in one machine after the other.
 
 use std::io::{self, BufWriter, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
+use probes::engine::Changes;
 use probes::point::Mechanisms;
 use probes::session::ProbeCount;
 use probes::{
@@ -56,6 +57,7 @@ impl Scripts {
             segments: Segments::of(&machine.guest),
             ring: args.ring,
             folded: args.folded.is_some(),
+            destructive: args.destructive,
             ..options.clone()
         };
         let script = Script::load(&sources, &options).map_err(|refused| not_run(&refused))?;
@@ -87,17 +89,19 @@ impl Scripts {
         Err(error).context(not_run(&refused))
     }
 
-    /// Makes them ready for one machine. `line` gets what they print, on a thread of its own.
+    /// Makes them ready for one machine. `line` gets what they print, on a thread of its own; `seed` is
+    /// that of their delays.
     pub(crate) fn start(
         &self,
+        seed: u64,
         line: impl FnMut(OutputLine) + Send + 'static,
     ) -> vmm::Result<Probing<'_>> {
         let output = Output::to_callback(line, self.symbols.clone()).map_err(|source| {
             let what = "the thread that writes the scripts' output can't be started";
             vmm::Error::System { what, source }
         })?;
-        let (session, folding) = (Session::new(&self.script, output.sink()), self.folding.as_ref());
-        Ok(Probing { session, output, folding })
+        let session = Session::new(&self.script.seeded(seed), output.sink());
+        Ok(Probing { session, output, folding: self.folding.as_ref() })
     }
 
     /// All machines are over: writes what was kept until then.
@@ -159,8 +163,8 @@ impl Probing<'_> {
     }
 
     /// The machine has stopped: prints what scripts print at the end, the ring if the guest `failed`,
-    /// and says how often each probe fired.
-    pub(crate) fn finish(self, failed: bool) -> Result<Vec<ProbeCount>> {
+    /// and says how often each probe fired, and what they did to the guest.
+    pub(crate) fn finish(self, failed: bool) -> Result<(Vec<ProbeCount>, Changes)> {
         let Self { session, output, folding } = self;
         session.finish();
         if let Some(folding) = folding {
@@ -169,11 +173,40 @@ impl Probing<'_> {
         if failed {
             session.print_ring();
         }
-        let counts = session.counts();
+        let (counts, changes) = (session.counts(), session.changes());
         drop(session);
         output.finish().context("the scripts' output can't be written")?;
-        Ok(counts)
+        Ok((counts, changes))
     }
+}
+
+impl Scripts {
+    /// Says what scripts that may change the guest have done to it, in this many runs.
+    pub(crate) fn tell_changes(&self, changes: &Changes, runs: usize) {
+        let runs = if runs == 1 { String::new() } else { format!(" in {runs} runs") };
+        if !self.script.is_destructive() {
+            return;
+        }
+        // What was too much to be done is told as well.
+        match changes.to_string().as_str() {
+            "" => tell::user(&format!(
+                "jitterbug: --destructive: the scripts have changed nothing{runs}"
+            )),
+            done => tell::user(&format!("jitterbug: by scripts{runs}: {done}")),
+        }
+    }
+}
+
+/// Says which files the machine was dumped to, and which not.
+pub(crate) fn dumps(written: &[PathBuf], missed: &[PathBuf]) -> Vec<String> {
+    let written = written.iter().map(|path| format!("jitterbug: dumped to {}", path.display()));
+    let missed = missed.iter().map(|path| {
+        format!(
+            "jitterbug: {}: no dump: the run ended before all vCPUs stood still",
+            path.display()
+        )
+    });
+    written.chain(missed).collect()
 }
 
 /// A probe that never fired in any of these runs may be one that can't: the user is told. `ran` says

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use probes::engine::Changes;
 use probes::{LineKind, OutputLine, Symbols};
 use vmm::hook::{Attach, watches};
 use vmm::interrupts::Interrupts;
@@ -43,6 +44,7 @@ pub(crate) struct Trial {
     pub(crate) injections: Injections,
     pub(crate) console: String,
     pub(crate) probes: Vec<probes::session::ProbeCount>,
+    pub(crate) changes: Changes,
     pub(crate) lines: Vec<ScriptLine>,
 }
 
@@ -68,7 +70,7 @@ impl Setting {
         let jitter = Jitter::new(self.jitter.clone(), seed);
         let lines = Arc::new(Mutex::new(Vec::new()));
         let probing = match &self.scripts {
-            Some(scripts) => Some(scripts.start(self.line(&lines, progress))?),
+            Some(scripts) => Some(scripts.start(seed, self.line(&lines, progress))?),
             None => None,
         };
 
@@ -87,10 +89,11 @@ impl Setting {
         let outcome = parallel::run(machine, &hooks, options)?;
 
         let failed = outcome.end.is_failure();
-        let probes = probing.map(|probing| probing.finish(failed)).transpose()?.unwrap_or_default();
+        let finished = probing.map(|probing| probing.finish(failed)).transpose()?;
+        let (probes, changes) = finished.unwrap_or_default();
         let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
         let (injections, console) = (jitter.injections(), kept.text());
-        Ok(Trial { seed, outcome, injections, console, probes, lines })
+        Ok(Trial { seed, outcome, injections, console, probes, changes, lines })
     }
 
     /// Where scripts print to.

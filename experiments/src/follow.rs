@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use probes::Symbols;
@@ -31,6 +32,8 @@ pub struct Followed {
     pub ending: Ending,
     /// How much virtual time it took.
     pub time: Duration,
+    /// The files that hooks had the machine dumped to.
+    pub dumps: Vec<PathBuf>,
     /// How it differs from what was recorded; `None` if the verdict is the same, and of a hang the
     /// function that each vCPU is in.
     pub difference: Option<String>,
@@ -112,7 +115,8 @@ pub fn follow(
         None
     };
     let found = follower.switches - follower.missed.len();
-    Ok(Followed { ending, time: machine.now(), difference, found, missed: follower.missed })
+    let dumps = machine.dumps().to_vec();
+    Ok(Followed { ending, time: machine.now(), dumps, difference, found, missed: follower.missed })
 }
 
 /// Whether vCPUs hang in other functions than those recorded.

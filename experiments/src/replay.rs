@@ -5,6 +5,7 @@
 //! watches, and that is refused.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use probes::Symbols;
@@ -75,6 +76,8 @@ pub struct Replay {
     pub ending: Ending,
     /// How much virtual time it took.
     pub time: Duration,
+    /// The files that hooks had the machine dumped to.
+    pub dumps: Vec<PathBuf>,
     /// Where it differed first from what was recorded; `None` if it is reproduced.
     pub divergence: Option<Divergence>,
 }
@@ -189,7 +192,8 @@ fn follow(
     let ending = machine.run(&mut follower, recorded.points.saturating_add(1))?;
     machine.detach();
     let divergence = follower.divergence.or_else(|| recorded.differs(&machine, &ending));
-    Ok(Replay { ending, time: machine.now(), divergence })
+    let dumps = machine.dumps().to_vec();
+    Ok(Replay { ending, time: machine.now(), dumps, divergence })
 }
 
 /// Follows a schedule and compares the run's hash at each switch.

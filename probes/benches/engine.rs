@@ -111,6 +111,7 @@ impl Bench {
             point: None,
             started: true,
             held: false,
+            interventions: None,
         };
         let event = Event::new(&[0x3f8, 1, 1]);
         black_box(self.probes.fire(Point::fixed(Fixed::In), &event, &mut context));

@@ -12,6 +12,7 @@ mod statement;
 use std::sync::Arc;
 
 use crate::aggregate::Shape;
+use crate::deed::Deed;
 use crate::format::Conversion;
 use crate::ir::{Bag, Frame, Operator, Place, Program, Reading, Scan, Space};
 use crate::point::Point;
@@ -132,6 +133,10 @@ pub enum Op {
     ModelRegister,
     /// Pops the callee if there is one, then an address; pushes what the scan found.
     Scan(Scan),
+    /// Pops so many integers, does it, pushes 1.
+    Deed(Deed, u8),
+    /// Pops a string, writes the machine to the file of that name; pushes 1, or 0 if that is one too many.
+    Dump,
     /// Pops a value and the integer and string keys; pushes 1 or 0.
     Aggregate(u32),
     /// Pops the keys, pushes a figure.
@@ -233,6 +238,11 @@ impl Code {
     /// Makes instructions of a program.
     pub fn new(program: Program) -> Self {
         generate::all(program)
+    }
+
+    /// Whether it does anything to the guest.
+    pub fn has_deeds(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::Deed(..) | Op::Dump))
     }
 
     /// The distinct points that the script has probes at, in the order of the script.

@@ -4,6 +4,8 @@
 //! processor time; and by the depth of its stacks. What exceeds a bound, or reads what isn't there,
 //! cancels that firing; the script stays loaded, and the other vCPUs don't notice.
 
+mod changes;
+mod deeds;
 mod effects;
 mod event;
 mod guest;
@@ -27,6 +29,7 @@ use crate::output::LineBuffer;
 use crate::paging;
 use crate::text::Text;
 
+pub use changes::{Changes, MOST_DELAY, MOST_DUMPS};
 pub use event::Event;
 use machine::{End, Firing};
 pub use report::Reported;
@@ -103,7 +106,9 @@ pub enum Cause {
         address: u64,
     },
     /// There is no such register.
-    #[error("there is no general register number {0}; they are 0 (RAX) to 15 (R15)")]
+    #[error(
+        "there is no register number {0}; they are 0 (RAX) to 15 (R15), REG_RIP and REG_RFLAGS"
+    )]
     Register(u64),
     /// The guest's code doesn't say what was asked.
     #[error("the code at {address:#x} doesn't tell: {problem}")]
@@ -116,6 +121,19 @@ pub enum Cause {
     /// `VMX...` points don't belong to a vCPU.
     #[error("{0} belongs to a vCPU, and this probe runs in none (non-vcpu vmx threads)")]
     NoVcpu(&'static str),
+    /// It was to be done to a guest that has ended.
+    #[error("{0}: the run is over, nothing can be changed any more")]
+    Over(&'static str),
+    /// It was to be done with a value that can't be.
+    #[error("{deed}: {value:#x} is {problem}")]
+    Deed {
+        /// What was to be done.
+        deed: &'static str,
+        /// The value.
+        value: u64,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// An assertion of the script failed.
     #[error("an assertion failed")]
     Assertion,
@@ -139,6 +157,8 @@ impl Cause {
             Self::Host { .. } => "BadHost",
             Self::Guest { .. } | Self::Physical { .. } => "BadAddress",
             Self::Register(_) => "BadRegister",
+            Self::Over(_) => "RunOver",
+            Self::Deed { .. } => "BadValue",
             Self::Scan { .. } => "BadCode",
             Self::NoVcpu(_) => "NoVcpu",
             Self::Assertion => "Assertion",
@@ -183,6 +203,7 @@ pub(crate) struct State {
     /// This vCPU's table of each aggregate.
     parts: Vec<Part>,
     key: Key,
+    delays: changes::Delays,
     output: LineBuffer,
     /// Where a printf is put together; kept so that it need not be allocated each time.
     scratch: Vec<u8>,
@@ -202,6 +223,7 @@ impl Engine {
             fault: None,
             parts: shared.parts(),
             key: Key::default(),
+            delays: changes::Delays::default(),
             output,
             scratch: Vec::new(),
         };

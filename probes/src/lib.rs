@@ -8,6 +8,7 @@
 pub mod aggregate;
 pub mod bag;
 pub mod code;
+pub mod deed;
 pub mod diagnostic;
 #[cfg(test)]
 mod documented;

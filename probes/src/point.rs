@@ -38,6 +38,8 @@ pub struct Scope<'a> {
     pub repeatable: bool,
     /// Where the guest's image is in memory, for points at data.
     pub segments: Option<&'a Segments>,
+    /// Whether scripts may do more than look.
+    pub destructive: bool,
 }
 
 /// A point at which a probe fires.

@@ -23,7 +23,7 @@ use vmm::watched::can_watch;
 use crate::aggregate::{Limits, lock};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::engine::{Budget, Clock, Engine, Settings, Shared};
+use crate::engine::{Budget, Changes, Clock, Engine, Settings, Shared};
 use crate::folded::Folded;
 use crate::front;
 use crate::output::{LineBuffer, LineKind, OutputLine, Ring, Sink};
@@ -56,6 +56,10 @@ pub struct Options {
     pub segments: Segments,
     /// What the driver can do.
     pub mechanisms: Mechanisms,
+    /// `--destructive`: scripts may change what the guest does.
+    pub destructive: bool,
+    /// What the lengths of delays are drawn from.
+    pub seed: u64,
     /// `--ring`: keep the last so many lines of each vCPU instead of printing them.
     pub ring: Option<usize>,
     /// `--folded`: aggregates whose key is a stack aren't printed at the end: [`Session::fold`] has
@@ -95,6 +99,7 @@ impl Script {
                 symbols: options.symbols.as_deref(),
                 repeatable: options.clock != Clock::Host,
                 segments: Some(&options.segments),
+                destructive: options.destructive,
             },
         };
         let front::Loaded { program, mut list, sources } = front::load(sources, &environment);
@@ -106,6 +111,19 @@ impl Script {
         };
         let warnings = Diagnostics::new(sources, list);
         Ok(Self { code: Arc::new(Code::new(program)), warnings, options: options.clone() })
+    }
+
+    /// The same with another seed.
+    #[must_use]
+    pub fn seeded(&self, seed: u64) -> Self {
+        let mut script = self.clone();
+        script.options.seed = seed;
+        script
+    }
+
+    /// Whether it names anything that changes what the guest does.
+    pub fn is_destructive(&self) -> bool {
+        self.code.has_deeds()
     }
 
     /// What may surprise about the script.
@@ -191,6 +209,7 @@ impl Session {
             limits: options.limits,
             clock: options.clock,
             symbols: options.symbols.clone(),
+            seed: options.seed,
         };
         let common = Common::new(&script.code.points(), &options.segments);
         Self {
@@ -236,6 +255,11 @@ impl Session {
     /// How often each probe has fired so far, in the order of the script.
     pub fn counts(&self) -> Vec<ProbeCount> {
         counts::sum(&self.code, &lock(&self.counters))
+    }
+
+    /// What the script did to the guest so far.
+    pub fn changes(&self) -> Changes {
+        self.shared.changes()
     }
 
     /// Whether any probe has fired. A script that never did has told nothing about the guest.
@@ -332,3 +356,6 @@ impl Attach for Session {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod deed_tests;

@@ -7,7 +7,7 @@ use vmm::GuestImage;
 use vmm::boot::segments::Segments;
 use vmm::cpu::Cpu;
 use vmm::exit::{Entry, Exit};
-use vmm::hook::{Attach, Context, Hook, Points};
+use vmm::hook::{Attach, Context, Hook, Interventions, Points};
 use vmm::memory::{Memory, MemorySize};
 use vmm::registers::{Activity, DebugRegisters, Registers, Segment, SystemRegisters};
 
@@ -132,7 +132,17 @@ pub(crate) fn hung_guest() -> (Memory, FakeCpu) {
 
 /// What the driver shows of vCPU 1 of 2.
 pub(crate) fn context<'a>(cpu: &'a mut FakeCpu, memory: &'a Memory, now: Duration) -> Context<'a> {
-    Context { vcpu: 1, vcpus: 2, cpu, memory, now, point: None, started: true, held: false }
+    Context {
+        vcpu: 1,
+        vcpus: 2,
+        cpu,
+        memory,
+        now,
+        point: None,
+        started: true,
+        held: false,
+        interventions: None,
+    }
 }
 
 /// A script in a machine of one vCPU, number 1 of 2.
@@ -141,6 +151,8 @@ pub(crate) struct Bench {
     pub(crate) hook: Box<dyn Hook>,
     pub(crate) cpu: FakeCpu,
     pub(crate) memory: Memory,
+    /// What the script wants done; nobody does it.
+    pub(crate) interventions: Interventions,
     output: Output,
     lines: Receiver<OutputLine>,
 }
@@ -177,12 +189,14 @@ impl Bench {
         let session = Session::new(script, output.sink());
         let hook = session.attach(1, 2);
         let (memory, cpu) = hung_guest();
-        Self { session, hook, cpu, memory, output, lines }
+        let interventions = Interventions::default();
+        Self { session, hook, cpu, memory, interventions, output, lines }
     }
 
     /// Calls the hook as the driver would at `now`.
     pub(crate) fn with(&mut self, now: Duration, call: impl FnOnce(&mut dyn Hook, &mut Context)) {
         let mut context = context(&mut self.cpu, &self.memory, now);
+        context.interventions = Some(&mut self.interventions);
         call(&mut *self.hook, &mut context);
     }
 
@@ -198,7 +212,10 @@ impl Bench {
             });
         }
         if asked.contains(Points::STOP) {
-            self.with(end, |hook, context| hook.stop(context));
+            self.with(end, |hook, context| {
+                context.interventions = None;
+                hook.stop(context);
+            });
         }
     }
 

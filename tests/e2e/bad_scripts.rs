@@ -25,7 +25,11 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (r#"(vprobe Guest_IRQ (printf "x\n"))"#, "1:9", &["Guest_IRQ is not available"]),
     ("(vprobe VMM1Hz (setint RAX 1))", "1:24", &["RAX"]),
     ("(vprobe VMM1Hz (getguest))", "1:16", &["getguest has no arguments"]),
-    ("(vprobe VMM1Hz (delayus 5))", "1:17", &["delayus is not available"]),
+    (
+        "(vprobe VMM1Hz (delayus 5))",
+        "1:17",
+        &["delayus changes what the guest does", "--destructive"],
+    ),
     ("\n\n  (defbag b)\n", "3:3", &["defbag"]),
     ("(definteger x)(definteger x)(vprobe VMM1Hz (setint x 1))", "1:27", &["x"]),
     ("(vprobe VMM1Hz (setint 99999999999999999999999 1))", "1:24", &["9"]),

@@ -12,6 +12,7 @@ mod bad_scripts;
 mod bed;
 mod compile;
 mod console;
+mod destructive;
 mod ends;
 mod explain;
 mod explain_page;
@@ -53,6 +54,7 @@ const TESTS: &[&[Test]] = &[
     bad_scripts::TESTS,
     bed::TESTS,
     console::TESTS,
+    destructive::TESTS,
     ends::TESTS,
     explain::TESTS,
     explain_page::TESTS,

@@ -27,6 +27,8 @@ pub(crate) enum Needs {
     KvmAndCompiler,
     /// A KVM device, and a browser that needs no screen.
     KvmAndChromium,
+    /// A KVM device, and a debugger that reads cores.
+    KvmAndGdb,
     /// A KVM whose exits are quick, for a great many of them or for times that are compared.
     QuickKvm,
     /// A KVM that can't emulate SSE in ring 0.
@@ -48,6 +50,7 @@ impl Needs {
             Self::Kvm => no_kvm(),
             Self::KvmAndCompiler => no_kvm().or_else(compile::no_compiler),
             Self::KvmAndChromium => no_kvm().or_else(|| no_program(&[CHROMIUM])),
+            Self::KvmAndGdb => no_kvm().or_else(|| no_program(&["gdb"])),
             Self::QuickKvm => no_kvm().or_else(|| SLOW.clone()),
             Self::KvmWithoutSse => no_kvm().or_else(|| SSE.clone()),
             Self::OtherUser => no_kvm().or_else(no_other_user),

@@ -23,7 +23,7 @@ pub(crate) fn find(folder: &Folder, guest: &str) -> PathBuf {
 }
 
 /// The finding goes first: the last option may want a value.
-fn replay(finding: &Path, options: &str) -> Invocation {
+pub(crate) fn replay(finding: &Path, options: &str) -> Invocation {
     let words = options.split_ascii_whitespace();
     words.fold(jitterbug("replay").arg(finding), Invocation::arg)
 }

@@ -54,6 +54,9 @@ pub trait Debuggable: Cpu {
     /// Executes the STI at RIP, in ring 0. Interrupts still wait for the instruction behind it.
     fn enable_interrupts(&mut self) -> Result<()>;
 
+    /// Queues an NMI.
+    fn nmi(&mut self) -> Result<()>;
+
     /// Does the MSR read that the latest exit announced; the guest gets a #GP, and the answer is
     /// `None`, if there is no such register.
     fn read_msr(&mut self, index: u32) -> Result<Option<u64>>;

@@ -123,6 +123,23 @@ pub enum Error {
         /// Why not.
         problem: String,
     },
+    /// A machine can't be dumped.
+    #[error("the dump {path} can't be written")]
+    Dump {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// A hook wants what this run can't do.
+    #[error("{what} at point {point}: a controlled run does only what its schedule says")]
+    Unrepeatable {
+        /// What a hook has done.
+        what: &'static str,
+        /// The scheduling point.
+        point: u64,
+    },
     /// Some other service of the host failed.
     #[error("{what}")]
     System {
@@ -141,6 +158,8 @@ impl Error {
             Self::Config { .. }
             | Self::Image { .. }
             | Self::Unbacked { .. }
+            | Self::Dump { .. }
+            | Self::Unrepeatable { .. }
             | Self::Watched { .. } => Blame::Input,
             Self::KvmDevice { .. }
             | Self::Capability { .. }

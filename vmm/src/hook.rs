@@ -9,6 +9,7 @@
 
 mod access;
 mod apic;
+mod intervention;
 mod set;
 
 use std::ops::Range;
@@ -23,6 +24,7 @@ use crate::memory::Memory;
 
 pub use access::{Access, MsrAccess};
 pub use apic::{ApicEvent, IpiMode};
+pub use intervention::Interventions;
 pub(crate) use set::HookSet;
 
 bitflags! {
@@ -67,6 +69,8 @@ pub struct Context<'a> {
     /// Whether an earlier [`Verdict::Hold`] is keeping it out of the guest. Another one then counts
     /// from now and prolongs it at most.
     pub held: bool,
+    /// Where a hook says what it wants done to the guest; `None` when the run is over.
+    pub interventions: Option<&'a mut Interventions>,
 }
 
 /// What the driver does next with the vCPU.

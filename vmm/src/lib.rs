@@ -12,6 +12,7 @@ pub mod controlled;
 pub mod cpu;
 mod disassemble;
 pub mod doctor;
+pub mod dump;
 pub mod error;
 pub mod exit;
 pub mod hook;

@@ -1,8 +1,12 @@
 //! Guest-virtual to guest-physical addresses, as the processor would walk them but without a trace:
 //! nothing is written, not even accessed and dirty bits. Protection is not looked at.
 
+mod mappings;
+
 use crate::memory::{Memory, PAGE_SIZE};
 use crate::registers::SystemRegisters;
+
+pub use mappings::{Mapping, mappings};
 
 /// Guest-physical memory that can be read.
 pub trait PhysicalMemory {

@@ -26,6 +26,92 @@ pub struct Registers {
     pub rflags: u64,
 }
 
+/// One of [`Registers`], by its number in instructions (Intel SDM volume 2, table 3-1); RIP and RFLAGS,
+/// which have none there, follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each is the register of that name
+pub enum Register {
+    Rax,
+    Rcx,
+    Rdx,
+    Rbx,
+    Rsp,
+    Rbp,
+    Rsi,
+    Rdi,
+    R8,
+    R9,
+    R10,
+    R11,
+    R12,
+    R13,
+    R14,
+    R15,
+    Rip,
+    Rflags,
+}
+
+impl Register {
+    /// All of them, each at its number.
+    pub const ALL: [Self; 18] = [
+        Self::Rax,
+        Self::Rcx,
+        Self::Rdx,
+        Self::Rbx,
+        Self::Rsp,
+        Self::Rbp,
+        Self::Rsi,
+        Self::Rdi,
+        Self::R8,
+        Self::R9,
+        Self::R10,
+        Self::R11,
+        Self::R12,
+        Self::R13,
+        Self::R14,
+        Self::R15,
+        Self::Rip,
+        Self::Rflags,
+    ];
+}
+
+impl Registers {
+    /// A register's value.
+    pub fn get(&self, register: Register) -> u64 {
+        // The place is the same; a copy of plain numbers costs nothing.
+        let mut copy = *self;
+        *copy.place(register)
+    }
+
+    /// Sets a register.
+    pub fn set(&mut self, register: Register, value: u64) {
+        *self.place(register) = value;
+    }
+
+    fn place(&mut self, register: Register) -> &mut u64 {
+        match register {
+            Register::Rax => &mut self.rax,
+            Register::Rcx => &mut self.rcx,
+            Register::Rdx => &mut self.rdx,
+            Register::Rbx => &mut self.rbx,
+            Register::Rsp => &mut self.rsp,
+            Register::Rbp => &mut self.rbp,
+            Register::Rsi => &mut self.rsi,
+            Register::Rdi => &mut self.rdi,
+            Register::R8 => &mut self.r8,
+            Register::R9 => &mut self.r9,
+            Register::R10 => &mut self.r10,
+            Register::R11 => &mut self.r11,
+            Register::R12 => &mut self.r12,
+            Register::R13 => &mut self.r13,
+            Register::R14 => &mut self.r14,
+            Register::R15 => &mut self.r15,
+            Register::Rip => &mut self.rip,
+            Register::Rflags => &mut self.rflags,
+        }
+    }
+}
+
 /// A segment register with its hidden part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Segment {

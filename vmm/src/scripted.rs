@@ -83,6 +83,10 @@ impl Debuggable for ScriptedCpu {
         Ok(None)
     }
 
+    fn nmi(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     fn halt(&mut self) -> Result<()> {
         self.activity = Activity::Halted;
         Ok(())

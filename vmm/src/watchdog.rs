@@ -48,6 +48,11 @@ impl Watchdog {
         self.window * 2 / 3 / (SAMPLES + SAMPLES / 4)
     }
 
+    /// The guest is kept from running: the window begins anew.
+    pub fn postpone(&mut self, now: Duration) {
+        self.alive = now;
+    }
+
     /// Looks at the guest: `activity` is the number of exits that it made by itself so far,
     /// `samples` are the instruction pointers of each vCPU since the last [`Watch::Restart`].
     pub fn look(&mut self, now: Duration, activity: u64, samples: &[Vec<u64>]) -> Watch {

@@ -125,6 +125,7 @@ impl Work for Fire {
                 point: None,
                 started: context.started,
                 held: context.held,
+                interventions: None,
             };
             self.0.tick(&mut context);
         }

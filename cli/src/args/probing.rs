@@ -24,6 +24,11 @@ pub(crate) struct ProbeArgs {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub(crate) folded: Option<PathBuf>,
 
+    /// Let scripts change what the guest does, and write dumps: delayus, injectnmi, setreg, poke,
+    /// pokephys, stopvm, suspendvm, dump (docs/probes.md; a replay only dumps)
+    #[arg(long)]
+    pub(crate) destructive: bool,
+
     /// Take VP as its manual has it: no `VProbe` for `vprobe`, no repair of a lost backslash
     #[arg(long)]
     pub(crate) strict_vp: bool,
@@ -62,6 +67,7 @@ impl ProbeArgs {
             ("--ring", self.ring.is_some()),
             ("--folded", self.folded.is_some()),
             ("--strict-vp", self.strict_vp),
+            ("--destructive", self.destructive),
         ];
         options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }

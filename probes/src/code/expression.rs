@@ -89,6 +89,16 @@ impl Generator {
                 }
                 self.blamed(Op::Scan(*scan), *place);
             }
+            Integer::Deed(deed, arguments, place) => {
+                for argument in arguments {
+                    self.integer(argument);
+                }
+                self.blamed(Op::Deed(*deed, arguments.len() as u8), *place);
+            }
+            Integer::Dump(name, place) => {
+                self.string(name);
+                self.blamed(Op::Dump, *place);
+            }
             Integer::Aggregate { aggregate, integers, strings, value, place } => {
                 self.keys(integers, strings);
                 self.integer(value);

@@ -224,6 +224,8 @@ impl Generator {
             | Op::GuestStack => (0, 1),
             Op::DropText | Op::Append | Op::ReturnString => (0, -1),
             Op::Compare => (1, -2),
+            Op::Dump => (1, -1),
+            Op::Deed(_, count) => (1 - i32::from(count), 0),
             Op::SymbolName => (-1, 1),
             Op::LoadText(_) => (-2, 1),
             Op::Print(format) => {

@@ -8,6 +8,7 @@ mod builtin;
 mod call;
 mod constant;
 mod declare;
+mod deed;
 mod expression;
 mod implicit;
 mod memory;

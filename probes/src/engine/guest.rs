@@ -1,5 +1,7 @@
 //! Instructions that look at the vCPU and its memory.
 
+use vmm::registers::Register;
+
 use super::machine::{Firing, Result};
 use super::{Cause, scan};
 use crate::ir::{Scan, Space};
@@ -8,7 +10,7 @@ use crate::unwind;
 
 impl Firing<'_, '_> {
     /// Refuses what belongs to a vCPU in a probe that runs in none.
-    fn in_vcpu(&self, what: &'static str) -> Result<()> {
+    pub(super) fn in_vcpu(&self, what: &'static str) -> Result<()> {
         if self.probe.point.is_in_vcpu() { Ok(()) } else { Err(Cause::NoVcpu(what).into()) }
     }
 
@@ -27,13 +29,9 @@ impl Firing<'_, '_> {
         self.in_vcpu("getgpr")?;
         let number = self.pop();
         let r = self.values.general(self.context)?;
-        // The order of their numbers in instructions (Intel SDM volume 2, table 2-2 and 3.1.1.1).
-        let all = [
-            r.rax, r.rcx, r.rdx, r.rbx, r.rsp, r.rbp, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11,
-            r.r12, r.r13, r.r14, r.r15,
-        ];
-        let value = usize::try_from(number).ok().and_then(|number| all.get(number).copied());
-        self.push(value.ok_or(Cause::Register(number))?);
+        let register = usize::try_from(number).ok().and_then(|number| Register::ALL.get(number));
+        let value = r.get(*register.ok_or(Cause::Register(number))?);
+        self.push(value);
         Ok(())
     }
 

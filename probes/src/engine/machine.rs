@@ -275,6 +275,8 @@ impl<'a, 'c> Firing<'a, 'c> {
                     let callee = if scan == Scan::Source { self.pop() } else { 0 };
                     self.scan(scan, callee)?;
                 }
+                Op::Deed(deed, count) => self.deed(deed, count)?,
+                Op::Dump => self.dump()?,
                 Op::Aggregate(index) => self.aggregate(index)?,
                 Op::AggregateRead(index, reading) => self.aggregate_read(index, reading)?,
                 Op::LogAggregate(index) => self.log_aggregate(index)?,

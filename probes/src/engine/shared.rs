@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use super::changes::Changes;
 use super::{Budget, Reported};
 use crate::aggregate::{Aggregate, Limits, Part, lock};
 use crate::bag::Bag;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub clock: Clock,
     /// The guest's symbols.
     pub symbols: Option<Arc<Symbols>>,
+    /// What delays are drawn from.
+    pub seed: u64,
 }
 
 /// A script's global state in one machine.
@@ -54,6 +57,7 @@ pub struct Shared {
     pub(super) settings: Settings,
     pub(super) reported: Reported,
     pub(super) unloaded: AtomicBool,
+    pub(super) changes: Mutex<Changes>,
     pub(super) aggregates: Vec<Aggregate>,
     pub(super) bags: Vec<Mutex<Bag>>,
 }
@@ -66,6 +70,7 @@ impl Shared {
         Self {
             reported: Reported::new(code),
             unloaded: AtomicBool::new(false),
+            changes: Mutex::default(),
             aggregates: code.aggregates.iter().map(aggregate).collect(),
             bags: code.bags.iter().map(|bag| Mutex::new(Bag::new(bag.capacity))).collect(),
             settings,
@@ -85,6 +90,11 @@ impl Shared {
     /// The guest's symbols.
     pub fn symbols(&self) -> Option<&Symbols> {
         self.settings.symbols.as_deref()
+    }
+
+    /// What the script did to the guest so far.
+    pub fn changes(&self) -> Changes {
+        lock(&self.changes).clone()
     }
 
     /// How many pairs each bag had no room for.

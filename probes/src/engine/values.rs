@@ -2,7 +2,7 @@
 
 use vmm::hook::Context;
 use vmm::memory::PAGE_SIZE;
-use vmm::registers::{DebugRegisters, Registers, SystemRegisters};
+use vmm::registers::{DebugRegisters, Register, Registers, SystemRegisters};
 
 use super::machine::Result;
 use super::{Cause, Event};
@@ -34,6 +34,25 @@ impl Values {
     /// The general registers.
     pub(crate) fn general(&mut self, context: &mut Context) -> Result<&Registers> {
         fetch(&mut self.general, || context.cpu.registers())
+    }
+
+    /// A general register will have this value when the vCPU runs on.
+    pub(super) fn set_general(
+        &mut self,
+        register: Register,
+        value: u64,
+        context: &mut Context,
+    ) -> Result<()> {
+        fetch(&mut self.general, || context.cpu.registers())?;
+        if let Some(registers) = &mut self.general {
+            registers.set(register, value);
+        }
+        Ok(())
+    }
+
+    /// The page tables may have been written to.
+    pub(super) fn forget_pages(&mut self) {
+        self.pages = Default::default();
     }
 
     /// Segments, tables and control registers.
@@ -92,7 +111,8 @@ impl Values {
         Ok(())
     }
 
-    fn translate(&mut self, address: u64, context: &mut Context) -> Result<u64> {
+    /// Where a linear address is in guest-physical memory.
+    pub(super) fn translate(&mut self, address: u64, context: &mut Context) -> Result<u64> {
         let offset = address % PAGE_SIZE;
         let tag = (address - offset) | 1;
         let index = (address / PAGE_SIZE) as usize % PAGES;

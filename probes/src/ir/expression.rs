@@ -1,6 +1,7 @@
 //! Statements and expressions of both types.
 
 use super::{AggregateSlot, BagSlot, FunctionSlot, IntegerSlot, Place, StringSlot};
+use crate::deed::Deed;
 use crate::format::Conversion;
 use crate::variable::Variable;
 
@@ -142,6 +143,10 @@ pub enum Integer {
         /// For complaints.
         place: Place,
     },
+    /// Does something to the guest. 1.
+    Deed(Deed, Vec<Integer>, Place),
+    /// Writes the machine to the file of this name. 1, or 0 if that is one too many.
+    Dump(Box<Str>, Place),
     /// Adds a value to an aggregate. 1, or 0 if there is no room for its key.
     Aggregate {
         /// The aggregate.

@@ -28,6 +28,8 @@ bitflags! {
         const SCHEDULING = 1 << 8;
         /// The driver says when the guest hangs.
         const HANGS = 1 << 9;
+        /// Scripts may change what the guest does.
+        const CHANGES = 1 << 10;
     }
 }
 
@@ -37,10 +39,12 @@ impl Mechanisms {
         .union(Self::BREAKPOINTS)
         .union(Self::STEPS)
         .union(Self::WATCHES)
-        .union(Self::MSRS);
+        .union(Self::MSRS)
+        .union(Self::CHANGES);
 
     /// What the controlled driver shows to hooks, if the host lacks nothing.
     pub const CONTROLLED: Self = Self::PARALLEL
+        .difference(Self::CHANGES)
         .union(Self::INTERRUPTS)
         .union(Self::APICS)
         .union(Self::SCHEDULING)
@@ -78,6 +82,7 @@ impl Mechanisms {
             Self::MSRS => "this host's KVM has no filter for model-specific registers",
             Self::APICS => "KVM's irqchip has the local APICs, and doesn't tell this driver",
             Self::SCHEDULING => "this driver has no scheduling points: its vCPUs run by themselves",
+            Self::CHANGES => "a recorded run that a script changes is another run",
             Self::HANGS => "this driver doesn't tell probes of a hang",
             _ => "this driver can't",
         }

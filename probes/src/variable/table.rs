@@ -119,7 +119,7 @@ const TABLE: &[(&str, From)] = {
     ]
 };
 
-/// Numbers with a name: the registers in the order of their numbers in instructions, for `getgpr`.
+/// Numbers with a name: registers as `vmm::registers::Register` counts them, for `getgpr` and `setreg`.
 pub(super) const CONSTANTS: &[(&str, u64)] = &[
     ("NULL", 0),
     ("REG_RAX", 0),
@@ -138,6 +138,8 @@ pub(super) const CONSTANTS: &[(&str, u64)] = &[
     ("REG_R13", 13),
     ("REG_R14", 14),
     ("REG_R15", 15),
+    ("REG_RIP", 16),
+    ("REG_RFLAGS", 17),
 ];
 
 const NO_VMCS: &str =

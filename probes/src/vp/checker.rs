@@ -1,6 +1,7 @@
 //! Tree to program: names, types, arity, formats. It reports as much as it can find in one go.
 
 mod aggregate;
+mod deed;
 mod define;
 mod expression;
 mod function;

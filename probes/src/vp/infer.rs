@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::checker::{FunctionForm, Slot, Variable};
 use super::tree::{Node, NodeKind};
 use super::vocabulary::{self, Head, Value};
+use crate::deed::Deed;
 use crate::format::{self, Part};
 use crate::infer::{Types, Unknown};
 use crate::ir::Type;
@@ -143,7 +144,7 @@ impl Walk<'_> {
                 }
                 Types::STR
             }
-            Value::LogStr | Value::Strcmp => {
+            Value::LogStr | Value::Strcmp | Value::Deed(Deed::Dump) => {
                 for node in arguments {
                     self.string(node);
                 }

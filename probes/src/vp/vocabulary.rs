@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::ir::Operator;
+use crate::deed::Deed;
+use crate::ir::{Operator, Space};
 
 /// What stands first in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,7 @@ pub enum Value {
     ReadMsr,
     SymName,
     Assert,
+    Deed(Deed),
     And,
     Or,
     Not,
@@ -89,6 +91,10 @@ pub fn tops() -> impl Iterator<Item = &'static str> {
 
 const fn fold(operator: Operator) -> Head {
     Head::Value(Value::Fold(operator))
+}
+
+const fn deed(deed: Deed) -> (&'static str, Head) {
+    (deed.name(), Head::Value(Value::Deed(deed)))
 }
 
 const TABLE: &[(&str, Head)] = &[
@@ -159,6 +165,14 @@ const TABLE: &[(&str, Head)] = &[
     ("assert", Head::Value(Value::Assert)),
     ("unload", Head::Value(Value::Unload)),
     ("symname", Head::Value(Value::SymName)),
+    deed(Deed::Delay),
+    deed(Deed::Nmi),
+    deed(Deed::SetRegister),
+    deed(Deed::Poke(Space::Linear)),
+    deed(Deed::Poke(Space::Physical)),
+    deed(Deed::Stop),
+    deed(Deed::Suspend),
+    deed(Deed::Dump),
     ("curpid", Head::Preload),
     ("curprocname", Head::Preload),
     ("syscname", Head::Never("it needs VMware's table of a guest's system calls")),
@@ -170,18 +184,27 @@ const TABLE: &[(&str, Head)] = &[
     ("getvmwstr", Head::Never(MONITOR)),
     ("readpmc", Head::Never("KVM doesn't show the guest's performance counters to user space")),
     ("getmeminfo", Head::Never(VMKERNEL)),
-    ("suspendvm", Head::Never(DESTRUCTIVE)),
-    ("delayus", Head::Never(DESTRUCTIVE)),
-    ("livecore", Head::Never(DESTRUCTIVE)),
+    ("livecore", Head::Never("dump writes the whole machine to a file")),
     ("fatalPSOD", Head::Never(VMKERNEL)),
 ];
 
 const VMKERNEL: &str = "there is no vmkernel below this machine";
 const MONITOR: &str = "it looks into VMware's own monitor";
-const DESTRUCTIVE: &str = "it changes what the guest does, and probes only look";
 
 /// Words that jitterbug has added. A script may define the same names.
-const ADDED: &[&str] = &["unload", "symname", "readmsr", "getgpr", "assert"];
+const ADDED: &[&str] = &[
+    "unload",
+    "symname",
+    "readmsr",
+    "getgpr",
+    "assert",
+    "injectnmi",
+    "setreg",
+    "poke",
+    "pokephys",
+    "stopvm",
+    "dump",
+];
 
 /// Whether a script may not define this name.
 pub fn is_reserved(name: &str) -> bool {

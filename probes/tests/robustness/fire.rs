@@ -8,7 +8,7 @@ use probes::engine::{Budget, Event};
 use probes::point::Mechanisms;
 use probes::{Options, Output, Script, Session, Source, Style};
 use vmm::exit::{Entry, Exit};
-use vmm::hook::{Context, Hook};
+use vmm::hook::{Context, Hook, Interventions};
 use vmm::memory::{Memory, MemorySize};
 use vmm::registers::{Registers, Segment, SystemRegisters};
 use vmm::scripted::ScriptedCpu;
@@ -44,6 +44,7 @@ pub(crate) fn load_and_run(name: &str, text: &str, seed: u64) -> bool {
     let options = Options {
         budget: Budget { steps: 3000, time: None },
         mechanisms: Mechanisms::all(),
+        destructive: true,
         ring: (seed % 2 == 1).then_some(3),
         ..Options::default()
     };
@@ -59,6 +60,8 @@ pub(crate) fn load_and_run(name: &str, text: &str, seed: u64) -> bool {
     let (memory, mut cpu) = guest();
     let mut probes = session.vcpu(0);
     let mut now = Duration::ZERO;
+    // What a script may do to memory and registers is done; nobody does the rest.
+    let mut interventions = Interventions::default();
     for round in 0..4_u32 {
         let mut context = Context {
             vcpu: 0,
@@ -69,6 +72,7 @@ pub(crate) fn load_and_run(name: &str, text: &str, seed: u64) -> bool {
             point: None,
             started: true,
             held: false,
+            interventions: (round < 3).then_some(&mut interventions),
         };
         match round {
             0 => probes.start(&mut context),

@@ -4,16 +4,20 @@
 //! function of those choices, too: a replay calls it the same way again. A hook's own state is no
 //! part of a snapshot.
 
+use std::mem::take;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ControlledMachine;
 use super::choice::Choice;
 use super::granularity::Granularity;
-use super::seat::State;
+use super::seat::{Seat, State};
 use super::timed::Timed;
 use crate::breakpoints::{self, Breakpoints, Halts, Hits, Stop, Want};
+use crate::cpu::Cpu;
 use crate::doctor::Stopping;
-use crate::error::Result;
+use crate::dump;
+use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
 use crate::hook::{Access, Attach, Context, HookSet, MsrAccess, Points};
 use crate::kvm::MsrExits;
@@ -40,7 +44,10 @@ impl ControlledMachine {
 
     /// Calls the hooks that want to know of the end, and lets go of all.
     pub fn detach(&mut self) {
-        self.at_all(Points::STOP, HookSet::stop);
+        self.at_all(Points::STOP, |hooks, context| {
+            context.interventions = None;
+            hooks.stop(context);
+        });
         self.hooks.clear();
         for seat in &mut self.seats {
             seat.breakpoints.want(std::iter::empty());
@@ -206,8 +213,35 @@ impl ControlledMachine {
             memory: &self.memory,
             now,
             point: Some(self.points),
+            interventions: Some(&mut self.interventions),
         };
-        call(&mut self.hooks[vcpu as usize], &mut context)
+        let result = call(&mut self.hooks[vcpu as usize], &mut context);
+        if !self.interventions.is_empty()
+            && let Err(error) = self.intervene(vcpu)
+        {
+            self.broken.get_or_insert(error);
+        }
+        result
+    }
+
+    /// Does what a hook of this vCPU wants done, as far as the run stays the same.
+    fn intervene(&mut self, vcpu: u32) -> Result<()> {
+        let wanted = take(&mut self.interventions);
+        if let Some(what) = wanted.unrepeatable() {
+            return Err(Error::Unrepeatable { what, point: self.points });
+        }
+        self.hold(vcpu, wanted.hold);
+        for path in wanted.dumps {
+            let state = |seat: &mut Seat| Ok((seat.cpu.registers()?, seat.cpu.system_registers()?));
+            let vcpus: Vec<_> = self.seats.iter_mut().map(state).collect::<Result<_>>()?;
+            self.dumps.push(dump::write(&path, &vcpus, vcpu, &self.memory)?);
+        }
+        Ok(())
+    }
+
+    /// The files that hooks have had the machine dumped to.
+    pub fn dumps(&self) -> &[PathBuf] {
+        &self.dumps
     }
 }
 

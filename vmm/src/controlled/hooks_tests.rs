@@ -4,7 +4,7 @@ use super::*;
 use crate::controlled::testing::{machine, random};
 use crate::controlled::{Chooser, Ending, Point};
 use crate::exit::Exit;
-use crate::hook::{Hook, Verdict};
+use crate::hook::{Hook, Interventions, Verdict};
 
 /// Writes down what it is called for.
 #[derive(Clone, Default)]
@@ -227,4 +227,73 @@ fn a_machine_whose_only_awake_vcpu_is_held_waits_for_it() {
     let mut machine = machine("lost-update-fixed");
     machine.attach(&[&recorder]).unwrap();
     assert_eq!(machine.run(&mut First, 100_000).unwrap(), Ending::Guest { code: 0 });
+}
+
+type Want = fn(&mut Interventions);
+
+/// Wants something once, at the first vCPU's first exit.
+struct Wants(Want);
+
+impl Attach for Wants {
+    fn attach(&self, vcpu: u32, _: u32) -> Box<dyn Hook> {
+        Box::new(Wanting((vcpu == 0).then_some(self.0)))
+    }
+}
+
+struct Wanting(Option<Want>);
+
+impl Hook for Wanting {
+    fn points(&self) -> Points {
+        Points::EXIT | Points::STOP
+    }
+
+    fn exit(&mut self, context: &mut Context, _: &Exit) -> Verdict {
+        if let Some(wants) = self.0.take() {
+            wants(context.interventions.as_deref_mut().unwrap());
+        }
+        Verdict::Continue
+    }
+
+    fn stop(&mut self, context: &mut Context) {
+        assert!(context.interventions.is_none(), "the run is over");
+    }
+}
+
+#[test]
+fn what_a_schedule_does_not_say_ends_a_controlled_run_with_an_error() {
+    let wants: [(Want, &str); 4] = [
+        (|wanted| wanted.set_register(crate::registers::Register::Rax, 1), "a register was set"),
+        (|wanted| wanted.nmi(0), "an NMI was sent"),
+        (|wanted| wanted.stop(0), "the run was stopped"),
+        (Interventions::suspend, "the run was suspended"),
+    ];
+    for (wants, what) in wants {
+        let mut machine = machine("lost-update");
+        machine.attach(&[&Wants(wants)]).unwrap();
+        let refused = machine.run(&mut random(1), 100_000).unwrap_err().to_string();
+        assert!(refused.starts_with(what), "{refused}");
+        assert!(
+            refused.ends_with("a controlled run does only what its schedule says"),
+            "{refused}"
+        );
+    }
+}
+
+static CORE: Mutex<PathBuf> = Mutex::new(PathBuf::new());
+
+#[test]
+fn a_controlled_run_is_dumped_and_stays_the_same() {
+    let mut plain = machine("lost-update");
+    let ending = plain.run(&mut random(1), 100_000).unwrap();
+    let mut dumped = machine("lost-update");
+    let folder = std::env::temp_dir().join(format!("jitterbug-controlled-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    *CORE.lock().unwrap() = folder.join("core");
+    dumped.attach(&[&Wants(|wanted| wanted.dump(CORE.lock().unwrap().clone()))]).unwrap();
+    assert_eq!(dumped.run(&mut random(1), 100_000).unwrap(), ending);
+    assert_eq!(dumped.hash(), plain.hash());
+    assert_eq!(dumped.dumps(), [folder.join("core")]);
+    dumped.detach();
+    assert_eq!(std::fs::read(folder.join("core")).unwrap()[..4], *b"\x7fELF");
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::config::MachineConfig;
 use crate::cpu::Cpu;
 use crate::doctor::{self, Stopping};
 use crate::error::{Error, Result};
-use crate::hook::HookSet;
+use crate::hook::{HookSet, Interventions};
 use crate::identity::{self, CpuidEntry, Frequencies};
 use crate::instruction::Instructions;
 use crate::kvm::{Host, Irqchip, Vm};
@@ -51,6 +52,11 @@ pub struct ControlledMachine {
     pub(super) marked: bool,
     /// One set for each vCPU, or none at all.
     pub(super) hooks: Vec<HookSet>,
+    /// What the hooks that were called last want done.
+    pub(super) interventions: Interventions,
+    /// Why that could not be done.
+    pub(super) broken: Option<Error>,
+    pub(super) dumps: Vec<PathBuf>,
     /// Whether MSRs exit for the sake of hooks.
     pub(super) msrs_chosen: bool,
     pub(super) leash: Option<Leash>,
@@ -151,6 +157,9 @@ impl ControlledMachine {
             last: None,
             marked: false,
             hooks: Vec::new(),
+            interventions: Interventions::default(),
+            broken: None,
+            dumps: Vec::new(),
             msrs_chosen: false,
             leash: None,
             idle: Idle::new(vcpus),

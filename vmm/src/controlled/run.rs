@@ -35,9 +35,23 @@ impl ControlledMachine {
         budget: u64,
         to_mark: bool,
     ) -> Result<Option<Ending>> {
+        let ending = self.choose_on(chooser, budget, to_mark)?;
+        // A hook that was called last is heard, too.
+        self.broken.take().map_or(Ok(ending), Err)
+    }
+
+    fn choose_on(
+        &mut self,
+        chooser: &mut dyn Chooser,
+        budget: u64,
+        to_mark: bool,
+    ) -> Result<Option<Ending>> {
         Leash::begin(&mut self.leash)?;
         let mut enabled = Vec::new();
         while self.points < budget && !(to_mark && self.marked) {
+            if let Some(error) = self.broken.take() {
+                return Err(error);
+            }
             let before = self.points;
             if let Some(ending) = self.outlast(budget)? {
                 return Ok(Some(ending));

@@ -10,11 +10,11 @@ use super::spec::Range;
 /// A stream of random numbers. ChaCha's output is fixed by its specification, so a seed keeps its
 /// meaning; its streams are independent, so one vCPU's draws don't depend on another's.
 #[derive(Clone, Debug)]
-pub(super) struct Draw(ChaCha8Rng);
+pub struct Draw(ChaCha8Rng);
 
 impl Draw {
     /// Stream `stream` of a seed.
-    pub(super) fn new(seed: u64, stream: u64) -> Self {
+    pub fn new(seed: u64, stream: u64) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         generator.set_stream(stream);
         Self(generator)
@@ -23,6 +23,15 @@ impl Draw {
     /// True with this probability.
     pub(super) fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
+    }
+
+    /// A number from `low` to `high`, each as likely; `low` if that is above.
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
+        let span = u128::from(high.saturating_sub(low)) + 1;
+        let bits: u64 = self.0.random();
+        // The upper half of a product (Lemire, Fast Random Integer Generation in an Interval, 2019);
+        // what it favours, it does by 2^-64 of the span.
+        low + ((u128::from(bits) * span) >> 64) as u64
     }
 
     /// A number below `count`.

@@ -36,3 +36,12 @@ fn chances_come_true_as_often_as_they_should() {
     assert!((2_300..2_700).contains(&hits), "{hits}");
     assert!((0..1000).all(|_| !draw.chance(0.0) && draw.chance(1.0) && draw.below(6) < 6));
 }
+
+#[test]
+fn a_number_of_an_interval_is_in_it_and_any_of_them() {
+    let mut draw = Draw::new(7, 0);
+    let drawn: std::collections::BTreeSet<u64> = (0..1000).map(|_| draw.between(10, 14)).collect();
+    assert_eq!(drawn.into_iter().collect::<Vec<_>>(), [10, 11, 12, 13, 14]);
+    assert_eq!((draw.between(5, 5), draw.between(9, 3)), (5, 9));
+    assert!((0..9).any(|_| draw.between(0, u64::MAX) > u64::MAX / 2));
+}

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
+pub use draw::Draw;
 pub use spec::{Holds, JitterSpec, Pauses, Place, Range, Throttling};
 
 use crate::hook::{Attach, Hook};

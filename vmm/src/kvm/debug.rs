@@ -103,6 +103,10 @@ impl Debuggable for KvmCpu {
         KvmCpu::finish_access(self, entry)
     }
 
+    fn nmi(&mut self) -> Result<()> {
+        KvmCpu::nmi(self)
+    }
+
     fn halt(&mut self) -> Result<()> {
         let registers = self.registers()?;
         self.execute(&registers, 0)?;

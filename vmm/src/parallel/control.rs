@@ -1,5 +1,6 @@
 //! Where the vCPU threads and their supervisor meet.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
+use super::gathering::Gathering;
 use super::outcome::{End, Outcome, VcpuReport};
 use crate::error::{Error, Result};
 use crate::kvm::kick::{Kicker, Receiving};
@@ -19,6 +21,8 @@ struct Slot {
     thread: OnceLock<Thread>,
     /// The supervisor wants to know the instruction pointer.
     sample_wanted: AtomicBool,
+    /// Another vCPU's hook has sent it an NMI.
+    nmi: AtomicBool,
     /// The guest's exits so far: the sign of life.
     activity: AtomicU64,
     samples: Mutex<Vec<u64>>,
@@ -39,6 +43,8 @@ pub(super) struct Control {
     start: Instant,
     slots: Vec<Slot>,
     over: AtomicBool,
+    suspended: AtomicBool,
+    gathering: Gathering,
     end: Mutex<Option<(End, Duration)>>,
     ended: EventFd,
 }
@@ -51,6 +57,8 @@ impl Control {
             start: Instant::now(),
             slots: (0..vcpus).map(|_| Slot::default()).collect(),
             over: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
+            gathering: Gathering::new(vcpus),
             end: Mutex::new(None),
             ended,
         })
@@ -83,9 +91,57 @@ impl Control {
         self.over.store(true, Ordering::SeqCst);
         // An eventfd's write fails only when its counter is full, and then it is readable anyway.
         let _ = self.ended.write(1);
+        self.kick_all();
+    }
+
+    fn kick_all(&self) {
         for slot in &self.slots {
             slot.kick();
         }
+    }
+
+    /// Keeps all vCPUs out of the guest from now on.
+    pub(super) fn suspend(&self) {
+        self.suspended.store(true, Ordering::SeqCst);
+        self.kick_all();
+    }
+
+    /// Lets them go on.
+    pub(super) fn resume(&self) {
+        if self.suspended.swap(false, Ordering::SeqCst) {
+            tracing::info!("the run goes on");
+            self.kick_all();
+        }
+    }
+
+    /// Whether the vCPUs are to stay out of the guest.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.suspended.load(Ordering::SeqCst)
+    }
+
+    /// Wants a dump, for which all vCPUs have to come together.
+    pub(super) fn want_dump(&self, vcpu: u32, path: PathBuf) {
+        self.gathering.call(vcpu, path);
+        self.kick_all();
+    }
+
+    /// Where they come together.
+    pub(super) fn gathering(&self) -> &Gathering {
+        &self.gathering
+    }
+
+    /// Sends NMIs: bit n is vCPU n.
+    pub(super) fn send_nmis(&self, targets: u64) {
+        for (vcpu, slot) in self.slots.iter().enumerate().filter(|(n, _)| targets >> n & 1 != 0) {
+            tracing::debug!(vcpu, "NMI from a hook");
+            slot.nmi.store(true, Ordering::SeqCst);
+            slot.kick();
+        }
+    }
+
+    /// Whether somebody has sent this vCPU an NMI; it is taken.
+    pub(super) fn take_nmi(&self, vcpu: u32) -> bool {
+        self.slot(vcpu).nmi.swap(false, Ordering::SeqCst)
     }
 
     /// Whether the run has ended.
@@ -118,8 +174,8 @@ impl Control {
     pub(super) fn request_samples(&self) {
         for slot in &self.slots {
             slot.sample_wanted.store(true, Ordering::SeqCst);
-            slot.kick();
         }
+        self.kick_all();
     }
 
     /// Whether this vCPU is asked for its instruction pointer; the request is taken back.
@@ -154,9 +210,12 @@ impl Control {
             report.sampled_rips.sort_unstable();
             report.sampled_rips.dedup();
         }
+        let (dumps, missed_dumps) = self.gathering.into_dumps();
         match self.end.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some((End::Broken(error), _)) => Err(error),
-            Some((end, elapsed)) => Ok(Outcome { end, elapsed, vcpus, memory }),
+            Some((end, elapsed)) => {
+                Ok(Outcome { end, elapsed, vcpus, memory, dumps, missed_dumps })
+            }
             None => Err(broken_thread()),
         }
     }

@@ -5,7 +5,9 @@
 //! sides meet in one small shared structure (`control`).
 
 mod control;
+mod gathering;
 mod input;
+mod intervening;
 mod outcome;
 mod supervisor;
 mod vcpu;
@@ -66,6 +68,7 @@ fn run_stopping(
     let stops = hooks.iter().any(|hooks| hooks.wants(Points::BREAKPOINT));
     let stopping = if stops { Some(stopping()?) } else { None };
     let control = Control::new(vcpus)?;
+    let can_resume = options.interrupts.is_some();
     let lock = (!memory.watched().is_empty()).then(Mutex::default);
     let reports = thread::scope(|scope| {
         let mut threads = Vec::new();
@@ -77,6 +80,7 @@ fn run_stopping(
             let spawned =
                 thread::Builder::new().name(format!("vcpu{id}")).spawn_scoped(scope, move || {
                     VcpuLoop::new(seat, hooks, breakpoints, watching, board, control)
+                        .resumable(can_resume)
                         .run(KvmCpu::bind_to_thread)
                 });
             match spawned {
@@ -102,6 +106,10 @@ fn run_stopping(
 #[cfg(test)]
 #[path = "breakpoints_tests.rs"]
 mod breakpoints_tests;
+
+#[cfg(test)]
+#[path = "intervening_tests.rs"]
+mod intervening_tests;
 
 #[cfg(test)]
 #[path = "watching_tests.rs"]

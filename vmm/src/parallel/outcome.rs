@@ -1,6 +1,7 @@
 //! What a run comes to.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,13 @@ pub enum End {
     Hang,
     /// The time limit.
     TimeLimit,
+    /// A hook wanted it to end.
+    Stopped {
+        /// The vCPU that the hook looked at.
+        vcpu: u32,
+        /// 0 is no failure.
+        code: u32,
+    },
     /// A signal, such as Ctrl-C.
     Interrupted,
     /// jitterbug or the host broke.
@@ -47,7 +55,7 @@ impl End {
     /// Whether this is a failure of the guest, as opposed to a run without one.
     pub fn is_failure(&self) -> bool {
         match self {
-            Self::Guest { code } => *code != 0,
+            Self::Guest { code } | Self::Stopped { code, .. } => *code != 0,
             Self::TripleFault { .. } | Self::Kvm { .. } | Self::Hang => true,
             Self::TimeLimit | Self::Interrupted | Self::Broken(_) => false,
         }
@@ -62,6 +70,7 @@ impl End {
             Self::Kvm { .. } => "kvm-error",
             Self::Hang => "hang",
             Self::TimeLimit => "time-limit",
+            Self::Stopped { .. } => "stopped",
             Self::Interrupted => "interrupted",
             Self::Broken(_) => "broken",
         }
@@ -77,6 +86,10 @@ impl fmt::Display for End {
             Self::Kvm { vcpu, exit } => write!(f, "vCPU {vcpu}: {}", KvmProblem(exit)),
             Self::Hang => write!(f, "hang"),
             Self::TimeLimit => write!(f, "time limit reached; no failure seen"),
+            Self::Stopped { vcpu, code: 0 } => write!(f, "vCPU {vcpu}: a script stopped the run"),
+            Self::Stopped { vcpu, code } => {
+                write!(f, "vCPU {vcpu}: a script stopped the run with failure code {code}")
+            }
             Self::Interrupted => write!(f, "interrupted"),
             Self::Broken(error) => error.fmt(f),
         }
@@ -196,4 +209,8 @@ pub struct Outcome {
     pub vcpus: Vec<VcpuReport>,
     /// The guest's memory as it was left.
     pub memory: Arc<Memory>,
+    /// The files that hooks had the machine dumped to.
+    pub dumps: Vec<PathBuf>,
+    /// Dumps that were not written, because the run ended before all vCPUs stood still.
+    pub missed_dumps: Vec<PathBuf>,
 }

@@ -13,7 +13,7 @@ use super::input::Input;
 use super::outcome::End;
 use crate::board::Board;
 use crate::error::{Error, Result};
-use crate::interrupts::Interrupts;
+use crate::interrupts::{Interrupt, Interrupts};
 use crate::watchdog::{Watch, Watchdog};
 
 /// Returns when the run is over.
@@ -95,6 +95,10 @@ impl MutEventSubscriber for Watcher<'_> {
     fn process(&mut self, _: Events, _: &mut EventOps) {
         let _ = self.timer.wait();
         let control = self.control;
+        if control.is_suspended() {
+            self.watchdog.postpone(control.now());
+            return control.clear_samples();
+        }
         match self.watchdog.look(control.now(), control.activity(), &control.samples()) {
             Watch::Wait => {}
             Watch::Restart => control.clear_samples(),
@@ -115,8 +119,11 @@ struct Stop<'a> {
 
 impl MutEventSubscriber for Stop<'_> {
     fn process(&mut self, _: Events, _: &mut EventOps) {
-        if self.interrupts.arrived() {
-            self.control.end(End::Interrupted);
+        while let Some(interrupt) = self.interrupts.take_next() {
+            match interrupt {
+                Interrupt::End => self.control.end(End::Interrupted),
+                Interrupt::Continue => self.control.resume(),
+            }
         }
     }
 

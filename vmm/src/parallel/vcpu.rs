@@ -12,24 +12,29 @@ use crate::breakpoints::{Breakpoints, Stop, Want};
 use crate::cpu::{Cpu, Debuggable};
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
-use crate::hook::{Context, HookSet, MsrAccess, Points};
+use crate::hook::{Context, HookSet, Interventions, MsrAccess, Points};
 use crate::kvm::kick::Alarm;
 use crate::memory::Memory;
-use crate::registers::Activity;
+use crate::registers::{Activity, Register};
+
+/// How long a suspended vCPU sleeps if nobody wakes it.
+const A_WHILE: Duration = Duration::from_secs(1);
 
 /// A vCPU in its place: what hooks see.
 pub(super) struct Seat<C> {
-    id: u32,
+    pub(super) id: u32,
     vcpus: u32,
-    cpu: C,
-    memory: Arc<Memory>,
+    pub(super) cpu: C,
+    pub(super) memory: Arc<Memory>,
     started: bool,
     held: bool,
+    pub(super) interventions: Interventions,
 }
 
 impl<C: Cpu> Seat<C> {
     pub(super) fn new(id: u32, vcpus: u32, cpu: C, memory: Arc<Memory>) -> Self {
-        Self { id, vcpus, cpu, memory, started: id == 0, held: false }
+        let interventions = Interventions::default();
+        Self { id, vcpus, cpu, memory, started: id == 0, held: false, interventions }
     }
 
     fn context(&mut self, now: Duration) -> Context<'_> {
@@ -42,6 +47,7 @@ impl<C: Cpu> Seat<C> {
             point: None,
             started: self.started,
             held: self.held,
+            interventions: Some(&mut self.interventions),
         }
     }
 
@@ -54,16 +60,20 @@ impl<C: Cpu> Seat<C> {
 
 /// Runs a vCPU until the run is over.
 pub(super) struct VcpuLoop<'a, C> {
-    seat: Seat<C>,
+    pub(super) seat: Seat<C>,
     hooks: HookSet,
     /// `None` if no hook ever wants any.
     breakpoints: Option<Breakpoints>,
     /// `None` if no memory is watched.
     watching: Option<Watching<'a>>,
     /// An exit that has come and not been looked at.
-    next: Option<Exit>,
+    pub(super) next: Option<Exit>,
+    /// Registers that hooks have set, and that the vCPU gets before its next instruction.
+    pub(super) registers: Vec<(Register, u64)>,
+    /// Whether somebody can end a suspension.
+    pub(super) resumable: bool,
     board: &'a Board,
-    control: &'a Control,
+    pub(super) control: &'a Control,
     alarm: Option<Alarm>,
     exits: ExitCounts,
     activity: u64,
@@ -80,7 +90,27 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     ) -> Self {
         let exits = ExitCounts::default();
         let (next, alarm, activity) = (None, None, 0);
-        Self { seat, hooks, breakpoints, watching, next, board, control, alarm, exits, activity }
+        let (registers, resumable) = (Vec::new(), false);
+        Self {
+            seat,
+            hooks,
+            breakpoints,
+            watching,
+            next,
+            registers,
+            resumable,
+            board,
+            control,
+            alarm,
+            exits,
+            activity,
+        }
+    }
+
+    /// Whether a suspended run can go on.
+    pub(super) fn resumable(mut self, resumable: bool) -> Self {
+        self.resumable = resumable;
+        self
     }
 
     /// Runs to the end on the calling thread, to which `bind` first ties the vCPU.
@@ -96,7 +126,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             Err(error) => control.end(End::Broken(error)),
         }
         let now = control.now();
-        self.hooks.stop(&mut self.seat.context(now));
+        self.hooks.stop(&mut Context { interventions: None, ..self.seat.context(now) });
         VcpuReport {
             vcpu: self.seat.id,
             state: if control.is_success() { None } else { self.state().ok() },
@@ -115,7 +145,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             if self.hooks.wants(Points::EXIT) {
                 let now = self.control.now();
                 let hold = self.hooks.exit(&mut self.seat.context(now), &exit);
-                self.hold(hold)?;
+                self.settle(hold)?;
             }
             entry = match self.answer(&exit)? {
                 Answer::Enter(entry) => entry,
@@ -129,6 +159,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             if self.hooks.wants(Points::ENTRY) {
                 let now = self.control.now();
                 self.hooks.entry(&mut self.seat.context(now), &entry);
+                self.settle(Duration::ZERO)?;
             }
         }
         Ok(None)
@@ -184,7 +215,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         for access in &done.accesses {
             let now = self.control.now();
             let hold = self.hooks.access(&mut self.seat.context(now), access);
-            self.hold(hold)?;
+            self.settle(hold)?;
         }
         Ok(Some(done.entry))
     }
@@ -192,7 +223,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     fn tell_msr(&mut self, access: &MsrAccess) -> Result<()> {
         let now = self.control.now();
         let hold = self.hooks.msr(&mut self.seat.context(now), access);
-        self.hold(hold)
+        self.settle(hold)
     }
 
     /// Runs to the next exit. Breakpoints on the way are told to the hooks.
@@ -201,6 +232,9 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             return Ok(exit);
         }
         let mut entry = entry;
+        if let Some(exit) = self.set_registers(&mut entry)? {
+            return Ok(exit);
+        }
         while let Some(breakpoints) = &mut self.breakpoints {
             let Seat { cpu, memory, .. } = &mut self.seat;
             breakpoints.want(self.hooks.breakpoints());
@@ -212,7 +246,11 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
                     self.seat.started = true;
                     let now = self.control.now();
                     let hold = self.hooks.breakpoint(&mut self.seat.context(now), address);
-                    self.hold(hold)?;
+                    self.settle(hold)?;
+                    // Nothing is unfinished before an instruction.
+                    if let Some(exit) = self.set_registers(&mut entry)? {
+                        return Ok(exit);
+                    }
                 }
             }
             if self.control.is_over() {
@@ -225,6 +263,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     fn begin(&mut self) -> Result<()> {
         let now = self.control.now();
         self.hooks.start(&mut self.seat.context(now));
+        self.settle(Duration::ZERO)?;
         if self.hooks.next_tick().is_some() {
             // A pause of 100 us must not become one of 150: that is the default slack of sleeps.
             nix::sys::prctl::set_timerslack(1).map_err(|errno| Error::System {
@@ -249,7 +288,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         loop {
             // Once more after every hold: what came due at its end is done before the guest runs.
             let hold = self.serve_once()?;
-            if hold.is_zero() || self.control.is_over() {
+            if hold.is_zero() && !self.control.is_suspended() || self.control.is_over() {
                 return self.set_alarm();
             }
             self.hold(hold)?;
@@ -257,6 +296,10 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     }
 
     fn serve_once(&mut self) -> Result<Duration> {
+        self.attend()?;
+        if self.control.take_nmi(self.seat.id) {
+            self.seat.cpu.nmi()?;
+        }
         // A vCPU that is held can't get on: where it stands then is no evidence of a hang.
         if !self.seat.held && self.control.take_sample_request(self.seat.id) {
             let rip = self.seat.cpu.registers()?.rip;
@@ -267,22 +310,25 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             return Ok(Duration::ZERO);
         }
         self.seat.notice_start()?;
-        Ok(self.hooks.tick(&mut self.seat.context(now)))
+        let hold = self.hooks.tick(&mut self.seat.context(now));
+        Ok(hold + self.intervene()?)
     }
 
-    /// Keeps the vCPU out of the guest. Its ticks and samples go on meanwhile.
-    fn hold(&mut self, time: Duration) -> Result<()> {
-        if time.is_zero() {
+    /// Keeps the vCPU out of the guest, so long and while the run is suspended. Its ticks go on
+    /// meanwhile.
+    pub(super) fn hold(&mut self, time: Duration) -> Result<()> {
+        if time.is_zero() && !self.control.is_suspended() {
             return Ok(());
         }
         self.seat.held = true;
         let mut now = self.control.now();
         let mut until = now + time;
-        while now < until && !self.control.is_over() {
-            let wake = self.hooks.next_tick().map_or(until, |tick| tick.clamp(now, until));
+        while (now < until || self.control.is_suspended()) && !self.control.is_over() {
+            let end = if self.control.is_suspended() { now + A_WHILE } else { until };
+            let wake = self.hooks.next_tick().map_or(end, |tick| tick.clamp(now, end.max(now)));
             thread::park_timeout(wake.saturating_sub(now));
             now = self.control.now();
-            if now < until {
+            if now < until || self.control.is_suspended() {
                 until = until.max(now + self.serve_once()?);
             }
         }
@@ -305,7 +351,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         }
     }
 
-    fn state(&mut self) -> Result<VcpuState> {
+    pub(super) fn state(&mut self) -> Result<VcpuState> {
         let cpu = &mut self.seat.cpu;
         Ok(VcpuState {
             activity: cpu.activity()?,

@@ -117,3 +117,42 @@ fn a_broken_thread_ends_the_run() {
     });
     assert!(died.is_err() && control.is_over());
 }
+
+#[test]
+fn a_suspended_vcpu_runs_on_when_it_is_let_go() {
+    struct Suspend;
+    impl Hook for Suspend {
+        fn points(&self) -> Points {
+            Points::EXIT
+        }
+
+        fn exit(&mut self, context: &mut Context, exit: &Exit) -> Verdict {
+            if matches!(exit, Exit::PortRead { .. }) {
+                context.interventions.as_deref_mut().unwrap().suspend();
+            }
+            Verdict::Continue
+        }
+    }
+    let control = Control::new(1).unwrap();
+    let memory = Arc::new(Memory::new(MemorySize::default()).unwrap());
+    let board = Board::bare(Identity::None, Frequencies { tsc_khz: 1, bus_khz: 1 });
+    let read = Exit::PortRead { port: 0x80, size: 1, count: 1 };
+    let cpu = ScriptedCpu::new([read, end_with(0)]);
+    thread::scope(|scope| {
+        let hook: Box<dyn Hook> = Box::new(Suspend);
+        let seat = Seat::new(0, 1, cpu, memory.clone());
+        let hooks = HookSet::new(std::iter::once(hook));
+        let (board, control) = (&board, &control);
+        let vcpu = scope.spawn(move || {
+            VcpuLoop::new(seat, hooks, None, None, board, control).resumable(true).run(|_| {})
+        });
+        while !control.is_suspended() {
+            thread::yield_now();
+        }
+        thread::sleep(Duration::from_millis(50));
+        assert!(!control.is_over() && !vcpu.is_finished());
+        control.resume();
+        vcpu.join().unwrap();
+    });
+    assert!(control.is_success());
+}

@@ -87,8 +87,8 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "VMM1Hz delayus(5);",
-        "delayus is not available: it changes what the guest does, and probes only look",
-        "not available",
+        "delayus changes what the guest does, and scripts may only look",
+        "needs --destructive",
     ),
     ("VMM1Hz { printf(\"x\") }", "unexpected }", "expected ;"),
     ("VMM1Hz {", "this brace is never closed", "expected a } behind this"),

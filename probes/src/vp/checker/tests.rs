@@ -158,7 +158,7 @@ fn unknown_names_get_a_suggestion() {
 fn what_can_not_be_had_is_refused_by_name_and_says_why() {
     for (name, reason) in [
         ("getvmcs", "KVM doesn't show the VMCS to user space"),
-        ("delayus", "it changes what the guest does, and probes only look"),
+        ("livecore", "dump writes the whole machine to a file"),
         ("schedtrace", "there is no vmkernel below this machine"),
     ] {
         let (message, ..) = body_error(&format!("({name} n)"));

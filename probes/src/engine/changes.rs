@@ -1,0 +1,132 @@
+//! What scripts did to the guest, counted.
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use serde::Serialize;
+use vmm::jitter::Draw;
+
+/// What a script did to the guest in one run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Changes {
+    /// Delays that were kept to, at least in part.
+    pub delays: u64,
+    /// How long they were together.
+    pub delay_microseconds: u64,
+    /// Delays that were cut short or left out: the vCPU had had its share of that second.
+    pub cut_delays: u64,
+    /// What was left out.
+    pub cut_microseconds: u64,
+    /// NMIs sent.
+    pub nmis: u64,
+    /// Registers set.
+    pub registers: u64,
+    /// Stores to memory.
+    pub pokes: u64,
+    /// Wishes that the run end.
+    pub stops: u64,
+    /// Suspensions.
+    pub suspensions: u64,
+    /// Dumps asked for.
+    pub dumps: u64,
+    /// Dumps that were one too many.
+    pub cut_dumps: u64,
+}
+
+impl Changes {
+    /// How often something was done.
+    pub fn total(&self) -> u64 {
+        self.delays
+            + self.nmis
+            + self.registers
+            + self.pokes
+            + self.stops
+            + self.suspensions
+            + self.dumps
+    }
+
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Self) {
+        self.delays += other.delays;
+        self.delay_microseconds += other.delay_microseconds;
+        self.cut_delays += other.cut_delays;
+        self.cut_microseconds += other.cut_microseconds;
+        self.nmis += other.nmis;
+        self.registers += other.registers;
+        self.pokes += other.pokes;
+        self.stops += other.stops;
+        self.suspensions += other.suspensions;
+        self.dumps += other.dumps;
+        self.cut_dumps += other.cut_dumps;
+    }
+}
+
+/// Each kind that there was, by its function's name; what was not done is behind it.
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if self.delays + self.cut_delays > 0 {
+            let mut part =
+                format!("delayus {} ({:.3} ms", self.delays, self.delay_microseconds as f64 / 1e3);
+            if self.cut_delays > 0 {
+                // Writing to a String can't fail.
+                let _ = write!(
+                    part,
+                    "; {} over {} ms a second: {:.3} ms not done",
+                    self.cut_delays,
+                    MOST_DELAY.as_millis(),
+                    self.cut_microseconds as f64 / 1e3
+                );
+            }
+            parts.push(part + ")");
+        }
+        let rest = [
+            ("injectnmi", self.nmis),
+            ("setreg", self.registers),
+            ("poke", self.pokes),
+            ("stopvm", self.stops),
+            ("suspendvm", self.suspensions),
+            ("dump", self.dumps),
+        ];
+        parts.extend(rest.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")));
+        if self.cut_dumps > 0 {
+            parts.push(format!("{} dumps more than {MOST_DUMPS} not written", self.cut_dumps));
+        }
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// The most dumps of a run.
+pub const MOST_DUMPS: u64 = 16;
+
+/// The most that a vCPU is delayed by scripts in a second, which begins with a delay. `DTrace`'s `chill`
+/// has the same bound.
+pub const MOST_DELAY: Duration = Duration::from_millis(500);
+
+/// One vCPU's delays.
+#[derive(Debug, Default)]
+pub(super) struct Delays {
+    draw: Option<Draw>,
+    /// When the second began that counts, and how much of it is used.
+    second: Option<(Duration, Duration)>,
+}
+
+impl Delays {
+    /// A length in microseconds, from this vCPU's stream of the seed.
+    pub(super) fn draw(&mut self, seed: u64, vcpu: u32, low: u64, high: u64) -> u64 {
+        // Jitter has the streams that are vCPUs' numbers.
+        let stream = 1 << 32 | u64::from(vcpu);
+        self.draw.get_or_insert_with(|| Draw::new(seed, stream)).between(low, high)
+    }
+
+    /// As much of a delay as there is left now.
+    pub(super) fn take(&mut self, now: Duration, wanted: Duration) -> Duration {
+        let (start, used) = match self.second {
+            Some((start, used)) if now < start + Duration::from_secs(1) => (start, used),
+            _ => (now, Duration::ZERO),
+        };
+        let taken = wanted.min(MOST_DELAY.saturating_sub(used));
+        self.second = Some((start, used + taken));
+        taken
+    }
+}

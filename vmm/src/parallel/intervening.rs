@@ -1,0 +1,87 @@
+//! What hooks want done to the guest, done by the vCPU's own thread.
+
+use std::mem::{replace, take};
+use std::time::Duration;
+
+use super::outcome::End;
+use super::vcpu::VcpuLoop;
+use crate::cpu::Debuggable;
+use crate::error::{Error, Result};
+use crate::exit::{Entry, Exit};
+
+impl<C: Debuggable> VcpuLoop<'_, C> {
+    /// Does what hooks want done, and holds the vCPU for as long as they want.
+    pub(super) fn settle(&mut self, hold: Duration) -> Result<()> {
+        let hold = hold + self.intervene()?;
+        self.hold(hold)
+    }
+
+    /// Does what hooks want done. How long they want the vCPU to be held is left to the caller.
+    pub(super) fn intervene(&mut self) -> Result<Duration> {
+        if self.seat.interventions.is_empty() {
+            return Ok(Duration::ZERO);
+        }
+        let wanted = take(&mut self.seat.interventions);
+        let vcpu = self.seat.id;
+        self.registers.extend(wanted.registers);
+        if wanted.nmis != 0 {
+            self.control.send_nmis(wanted.nmis);
+            if self.control.take_nmi(vcpu) {
+                self.seat.cpu.nmi()?;
+            }
+        }
+        // Before the end of the run, which lets nobody come any more.
+        for path in wanted.dumps {
+            self.control.want_dump(vcpu, path);
+        }
+        self.attend()?;
+        if wanted.suspend {
+            if !self.resumable {
+                let problem = "nobody could let the run go on: it takes no signals".into();
+                let (setting, value) = ("suspension", format!("wanted by vCPU {vcpu}"));
+                return Err(Error::Config { setting, value, problem });
+            }
+            self.control.suspend();
+        }
+        if let Some(code) = wanted.stop {
+            self.control.end(End::Stopped { vcpu, code });
+        }
+        Ok(wanted.hold)
+    }
+
+    /// Comes to where all vCPUs are wanted, if they are.
+    pub(super) fn attend(&mut self) -> Result<()> {
+        if !self.control.gathering().is_called() {
+            return Ok(());
+        }
+        let mut state = self.state()?;
+        for (register, value) in &self.registers {
+            state.registers.set(*register, *value);
+        }
+        let control = self.control;
+        let gathering = control.gathering();
+        gathering.attend(self.seat.id, &state, &self.seat.memory, || control.is_over())
+    }
+
+    /// Gives the vCPU the registers that hooks have set. What it has begun is finished first, with the
+    /// registers as they were; `Some` if that comes to another exit, and the registers wait.
+    pub(super) fn set_registers(&mut self, entry: &mut Entry) -> Result<Option<Exit>> {
+        if self.registers.is_empty() {
+            return Ok(None);
+        }
+        loop {
+            match self.seat.cpu.finish_access(replace(entry, Entry::Resume))? {
+                None => break,
+                // Single steps are on, and this is the end of one.
+                Some(Exit::Debug { .. }) => {}
+                Some(exit) => return Ok(Some(exit)),
+            }
+        }
+        let mut registers = self.seat.cpu.registers()?;
+        for (register, value) in self.registers.drain(..) {
+            registers.set(register, value);
+        }
+        self.seat.cpu.set_registers(&registers)?;
+        Ok(None)
+    }
+}
