@@ -11,7 +11,7 @@ use crate::needs::CHROMIUM;
 use crate::scratch::Folder;
 
 tests! {
-    KvmAndChromium: the_page_shows_it_all, the_page_fits_two_widths;
+    KvmAndChromium: the_page_shows_it_all, the_page_fits_two_widths, the_page_answers;
     QuickKvm: the_page_needs_nothing_else;
 }
 
@@ -71,12 +71,21 @@ fn the_page_fits_two_widths() {
     let folder = Folder::new();
     let page = page(&folder, "aba-stack");
     let shots = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    for (name, width, height) in [("wide", 1280u32, 3600u32), ("narrow", 420, 5200)] {
+    let text = fs::read_to_string(&page).unwrap();
+    let dark = text.replacen("<html ", "<html data-theme=\"dark\" ", 1);
+    let gray = text.replacen("<html ", "<html style=\"filter: grayscale(1)\" ", 1);
+    let (dark, gray) = (folder.file("dark.html", dark), folder.file("gray.html", gray));
+    for (name, page, width, height) in [
+        ("wide", &page, 1280u32, 3600u32),
+        ("narrow", &page, 420, 5200),
+        ("dark", &dark, 1280, 3600),
+        ("gray", &gray, 1280, 3600),
+    ] {
         let shot = shots.join(format!("explain-{name}.png"));
         let _ = fs::remove_file(&shot);
         let (size, to) =
             (format!("--window-size={width},{height}"), format!("--screenshot={}", shot.display()));
-        browse(&page, &[&size, &to]);
+        browse(page, &[&size, &to]);
         let png = fs::read(&shot).expect("a screenshot");
         let word = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
         assert_eq!((word(16), word(20)), (width, height), "{name}");
@@ -85,13 +94,58 @@ fn the_page_fits_two_widths() {
         eprintln!("{name}: {}", shot.display());
     }
     // Nothing but what scrolls by itself is wider than the window.
-    let text = fs::read_to_string(&page).unwrap();
     let probe = "<script>document.title = document.documentElement.scrollWidth <= innerWidth ? 'fits' : 'too wide'</script></body>";
     let probed = folder.file("probed.html", text.replacen("</body>", probe, 1));
     for width in [1280, 500] {
         let dom = browse(&probed, &[&format!("--window-size={width},800"), "--dump-dom"]);
         assert!(dom.contains("<title>fits</title>"), "too wide for {width}");
     }
+}
+
+/// The page with a script behind its own, and the title that it gives it.
+fn ask(folder: &Folder, page: &Path, script: &str, width: u32) -> String {
+    let text = fs::read_to_string(page).unwrap();
+    let script = format!("<script>document.title = {script}</script></body>");
+    let asked = folder.file("asked.html", text.replacen("</body>", &script, 1));
+    let dom = browse(&asked, &[&format!("--window-size={width},900"), "--dump-dom"]);
+    let title = dom.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next());
+    title.expect("a title").to_owned()
+}
+
+/// What moves: the box at a step, the numbered accesses in sight, zoom; and what is told once.
+fn the_page_answers() {
+    let folder = Folder::new();
+    let page = page(&folder, "lost-update");
+    let dom = browse(&page, &["--dump-dom"]);
+    // The console is a row of ports, which is told once in the lanes and once in the schedules.
+    assert!(count(&dom, "more port accesses") >= 2, "each port by itself");
+    // It was looked for at once, and not seen in real time before.
+    let hidden = "at('sighting-section').hidden + ' ' + at('sides-section').hidden";
+    assert_eq!(ask(&folder, &page, hidden, 1280), "true false");
+    let hover = r#"(() => {
+        const step = [...document.querySelectorAll(".step")].find((it) => it.getAttribute("aria-label").includes("counter: reads"));
+        step.dispatchEvent(new MouseEvent("mousemove", { bubbles: true, clientX: 200, clientY: 300 }));
+        step.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+        return at("tip").textContent + (at("detail").textContent === at("tip").textContent ? " | selected" : "");
+    })()"#;
+    let told = ask(&folder, &page, hover, 1280);
+    for part in ["vCPU 0: counter: reads 0x0", "0x450000, 8 bytes", "seen = counter", "add_one+"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(told.ends_with("| selected"), "{told}");
+    // However narrow the window is, the first numbered access and the names of lanes are in it.
+    let sight = r#"(() => {
+        zoom(3);
+        reveal();
+        pin();
+        const inside = (element) => {
+            const [box, it] = [at("scroll").getBoundingClientRect(), element.getBoundingClientRect()];
+            return it.left >= box.left && it.right <= box.right;
+        };
+        const scrolls = at("scroll").scrollLeft > 0;
+        return [scrolls, inside(at("names").querySelector("text")), [...document.querySelectorAll(".badge")].some(inside)].join();
+    })()"#;
+    assert_eq!(ask(&folder, &page, sight, 500), "true,true,true");
 }
 
 fn the_page_needs_nothing_else() {

@@ -34,7 +34,7 @@ function prose(text) {
 }
 function change(access) {
   if (access.kind === "read") return `reads ${access.value}`;
-  if (access.kind === "write") return `stores ${access.value} over ${access.before}`;
+  if (access.kind === "write") return `stores ${access.value}${access.address ? ` over ${access.before}` : ""}`;
   return `changes ${access.before} to ${access.value}`;
 }
 // What an access does, with the variable's name among it.

@@ -6,8 +6,9 @@ function waits() {
   at("waits-section").hidden = !report.waits.length;
   at("waits").closest(".scroll").hidden = !rows.length;
   if (rows.length) graph(rows);
+  else at("waits-title").textContent = "At the end";
   for (const [text, which] of idle(others)) {
-    at("idle").append(make("li", {}, `${plural(which.length, "vCPU")} (${which.join(", ")}) ${text}`));
+    at("idle").append(make("li", {}, `${which.length === 1 ? "vCPU" : "vCPUs"} ${which.join(", ")}: ${text}`));
   }
 }
 
@@ -17,8 +18,8 @@ function idle(rows) {
   for (const row of rows) {
     const where = row.stack ? ` in ${row.stack.split(" < ").slice(0, 3).join(" < ")}` : "";
     const text = {
-      sipi: "not started: waits for its SIPI",
-      interrupt: `sleeps, and no interrupt is on its way,${where}`,
+      sipi: "not started, no SIPI came",
+      interrupt: `asleep, and no interrupt on its way,${where}`,
     }[row.waits_for] || `could go on,${where}`;
     groups.set(text, [...(groups.get(text) || []), row.vcpu]);
   }
@@ -28,7 +29,7 @@ function idle(rows) {
 function graph(rows) {
   const svg = at("waits");
   const variables = [...new Set(rows.flatMap((row) => row.values.map((value) => value.variable)))];
-  const ROWH = 76, BOX = 52, COLUMNS = [16, 420, 730], WIDTHS = [300, 190, 300];
+  const ROWH = 82, BOX = 62, COLUMNS = [16, 420, 730], WIDTHS = [300, 190, 300];
   const count = Math.max(rows.length, variables.length);
   const [w, h] = [COLUMNS[2] + WIDTHS[2] + 16, count * ROWH + 20];
   fill(svg, { width: w, height: h, viewBox: `0 0 ${w} ${h}` }, []);
@@ -46,7 +47,8 @@ function graph(rows) {
   };
   const arrow = (from, to, text) => {
     const middle = (from.x + to.x) / 2;
-    svg.append(draw("path", { d: `M${from.x} ${from.y}C${middle} ${from.y} ${middle} ${to.y} ${to.x - 2} ${to.y}`, fill: "none", stroke: "var(--soft)", "stroke-width": 1.6, "marker-end": "url(#waits-head)" }));
+    const end = to.x + (from.x < to.x ? -2 : 2);
+    svg.append(draw("path", { d: `M${from.x} ${from.y}C${middle} ${from.y} ${middle} ${to.y} ${end} ${to.y}`, fill: "none", stroke: "var(--soft)", "stroke-width": 1.6, "marker-end": "url(#waits-head)" }));
     if (text) svg.append(draw("text", { class: "soft", x: middle, y: (from.y + to.y) / 2 - 6, "text-anchor": "middle" }, text));
   };
   rows.forEach((row, number) => {

@@ -1,24 +1,53 @@
 // The swim lanes: a lane for each vCPU, time to the right, and below them how likely the failure is
 // from each step on.
 
-// Steps in columns; a long row of port accesses (the console) is one.
-const columns = (() => {
+// Steps that look the same are told once: a long row of port accesses (the console), and a loop that
+// reads the same again and again.
+function folded(steps) {
   const all = [];
-  for (const [number, step] of report.steps.entries()) {
+  const plain = (step) => step.access && !step.interrupt && !step.halts && !critical.some((access) => access.point === step.point);
+  const port = (access) => access.address === "";
+  const alike = (a, b) => (port(a) && port(b)) ||
+    (a.kind === "read" && b.kind === "read" && a.value === b.value && a.function === b.function && a.offset === b.offset);
+  for (const [number, step] of steps.entries()) {
     const last = all[all.length - 1];
-    const port = (s) => s.access && s.access.address === "" && !s.interrupt && !s.halts;
-    if (last && port(step) && port(last.steps[0]) && !step.switch && last.steps[0].vcpu === step.vcpu) {
-      last.steps.push(step);
-    } else {
-      all.push({ steps: [step], first: number });
-    }
+    const before = last && last.steps[last.steps.length - 1];
+    const joins = last && !step.switch && before.vcpu === step.vcpu && plain(step) && plain(before) && alike(before.access, step.access);
+    if (joins) last.steps.push(step);
+    else all.push({ steps: [step], first: number });
     all[all.length - 1].end = number + 1;
   }
   return all;
+}
+
+// What else there is in a column.
+function besides(steps) {
+  if (steps.length === 1) return "";
+  return steps[0].access.address ? `, ${steps.length} times` : `, and ${plural(steps.length - 1, "more port access", "more port accesses")}`;
+}
+
+// The columns. Of a very long run, what is around the critical accesses is shown.
+const MOST = 1500;
+const columns = (() => {
+  const all = folded(report.steps);
+  if (all.length <= MOST) return all;
+  const named = all.findIndex((c) => c.steps.some((s) => critical.some((access) => access.point === s.point)));
+  const from = Math.max(0, Math.min(named < 0 ? all.length : named - MOST / 2, all.length - MOST));
+  return all.slice(from, from + MOST);
 })();
 
-const LEFT = 74, TOP = 34, ROW = 54, CURVE = 84;
+const LEFT = 74, TOP = 34, ROW = 54, CURVE = 84, NOTES = 14;
 let width = 0;
+// vCPUs that never run share one line at the bottom.
+const active = [...new Set(report.steps.map((step) => step.vcpu))].sort((a, b) => a - b);
+
+// Numbers and names are outside the lanes where there is an outside: arrows are between them.
+const isLast = (vcpu) => active.length > 1 && vcpu === active[active.length - 1];
+const badgeAt = (vcpu) => (isLast(vcpu) ? 21 : -21);
+function nameAt(vcpu, numbered) {
+  if (vcpu === active[0]) return numbered ? -35 : -14;
+  return numbered && isLast(vcpu) ? 43 : 20;
+}
 
 // Columns that fill the window; but marks must stay apart.
 const fitting = () => Math.max(20, (at("scroll").clientWidth - LEFT - 30) / Math.max(1, columns.length));
@@ -65,29 +94,43 @@ function lanes() {
   const svg = at("lanes");
   svg.replaceChildren();
   const cpus = report.machine.cpus;
-  // vCPUs that never run share one line at the bottom.
-  const active = [...new Set(report.steps.map((step) => step.vcpu))].sort((a, b) => a - b);
   const idle = cpus - active.length;
   if (!width) width = fitting();
   const x = (column) => LEFT + 14 + (column + 0.5) * width;
   const y = (vcpu) => TOP + active.indexOf(vcpu) * ROW + ROW / 2;
-  const bottom = TOP + active.length * ROW + (idle ? 22 : 0);
+  const bottom = TOP + active.length * ROW + NOTES + (idle ? 22 : 0);
   const total = { width: x(columns.length - 1) + width / 2 + 16, height: bottom + CURVE + 34 };
   svg.setAttribute("width", total.width);
   svg.setAttribute("height", total.height);
   svg.setAttribute("viewBox", `0 0 ${total.width} ${total.height}`);
   svg.append(draw("defs", {}, draw("marker", { id: "head", viewBox: "0 0 10 10", refX: 9, refY: 5, markerWidth: 8, markerHeight: 8, orient: "auto-start-reverse" }, draw("path", { d: "M0 0L10 5L0 10z", fill: "var(--ink)" }))));
-  for (const vcpu of active) {
-    svg.append(draw("line", { class: "idle", x1: LEFT, x2: total.width - 8, y1: y(vcpu), y2: y(vcpu) }));
-    svg.append(draw("text", { x: 12, y: y(vcpu) + 4, style: `fill:${lane(vcpu)};font-weight:600` }, `vCPU ${vcpu}`));
-  }
-  if (idle) {
-    svg.append(draw("text", { class: "soft", x: 12, y: bottom - 4 }, `${plural(idle, "more vCPU")} never ran here`));
-  }
+  for (const vcpu of active) svg.append(draw("line", { class: "idle", x1: LEFT, x2: total.width - 8, y1: y(vcpu), y2: y(vcpu) }));
   stretches(svg, x, y);
+  const places = critical.map((access) => {
+    const column = columns.findIndex((c) => c.steps.some((s) => s.point === access.point && s.vcpu === access.vcpu));
+    return column < 0 ? null : { x: x(column), y: y(access.vcpu), badge: y(access.vcpu) + badgeAt(access.vcpu) };
+  });
+  arrows(svg, places);
   columns.forEach((column, number) => cell(svg, column, number, x(number), y(column.steps[0].vcpu)));
-  badges(svg, x, y);
+  badges(svg, places);
   curve(svg, x, bottom + 12, total.width);
+  // What the lanes are stays in sight.
+  const names = draw("g", { id: "names" }, draw("rect", { width: LEFT, height: total.height, fill: "var(--raised)" }));
+  for (const vcpu of active) {
+    names.append(draw("text", { x: 12, y: y(vcpu) + 4, style: `fill:${lane(vcpu)};font-weight:600` }, `vCPU ${vcpu}`));
+  }
+  if (idle) names.append(draw("text", { class: "soft", x: 12, y: bottom - 4 }, `${plural(idle, "more vCPU")} never ran here`));
+  if (report.curve.length) scale(names, bottom + 12);
+  svg.append(names);
+  pin();
+}
+const pin = () => at("names").setAttribute("transform", `translate(${at("scroll").scrollLeft} 0)`);
+const levelOf = (share, top) => top + CURVE - 16 - ((CURVE - 16) * share) / 100;
+function scale(names, top) {
+  for (const share of [0, 50, 100]) {
+    names.append(draw("text", { class: "soft", x: LEFT - 6, y: levelOf(share, top) + 4, "text-anchor": "end" }, `${share} %`));
+  }
+  names.append(draw("text", { class: "soft", x: 12, y: levelOf(0, top) + 18 }, "how many fail when everything is left to chance from there on"));
 }
 
 // Who runs, and where it goes on elsewhere.
@@ -109,20 +152,29 @@ function stretches(svg, x, y) {
   });
 }
 
+const isNumbered = (step) => critical.some((access) => access.point === step.point && access.vcpu === step.vcpu);
+const shortened = (text, room) => (text.length > room ? text.slice(0, Math.floor(room) - 1) + "…" : text);
+
+// How wide the name of a numbered access may be: others have none where columns are narrow.
+function roomOf(number) {
+  if (width > 64) return width;
+  const vcpu = columns[number].steps[0].vcpu;
+  const apart = columns.flatMap((other, at) => (at !== number && other.steps[0].vcpu === vcpu && isNumbered(other.steps[0]) ? [Math.abs(at - number)] : []));
+  return Math.min(160, width * Math.min(...apart, Infinity));
+}
+
 function cell(svg, column, number, x, y) {
   const step = column.steps[0];
-  const many = column.steps.length > 1 ? ` (${column.steps.length} times)` : "";
+  const many = besides(column.steps);
   const label = `point ${step.point}, vCPU ${step.vcpu}: ${describe(step)}${many}`;
   const group = draw("g", { class: "step", tabindex: 0, role: "button", "aria-label": label, "data-step": column.first });
   group.append(draw("rect", { class: "hit", x: x - width / 2, y: y - ROW / 2, width, height: ROW }));
   group.append(glyph(step, x, y));
-  if (many) group.append(draw("text", { class: "soft", x, y: y + 19, "text-anchor": "middle" }, `×${column.steps.length}`));
-  else if (width > 64 && step.access && step.access.address) {
-    const room = Math.floor(width / 6.4);
-    const name = step.access.variable;
-    const text = name.length > room ? name.slice(0, room - 1) + "…" : name;
-    group.append(draw("text", { class: "soft", x, y: y + 20, "text-anchor": "middle" }, text));
-  }
+  const numbered = isNumbered(step);
+  const room = numbered ? roomOf(number) : width;
+  const name = { class: "soft", x, y: y + nameAt(step.vcpu, numbered), "text-anchor": "middle" };
+  if (many) group.append(draw("text", name, `×${column.steps.length}`));
+  else if (room > 64 && step.access && step.access.address) group.append(draw("text", name, shortened(step.access.variable, room / 6.4)));
   group.addEventListener("mousemove", (event) => tip(event, step, many));
   group.addEventListener("mouseleave", () => (at("tip").hidden = true));
   group.addEventListener("click", () => select(group, step, many));
@@ -132,15 +184,11 @@ function cell(svg, column, number, x, y) {
   svg.append(group);
 }
 
-// The critical accesses by number, and arrows from each to the one that it has to be before.
-function badges(svg, x, y) {
-  const positions = critical.map((access) => {
-    const column = columns.findIndex((c) => c.steps.some((s) => s.point === access.point && s.vcpu === access.vcpu));
-    return column < 0 ? null : { x: x(column), y: y(access.vcpu) };
-  });
+// From each critical access to the one that it has to be before.
+function arrows(svg, places) {
   const where = (access) => {
     const number = critical.findIndex((other) => other.point === access.point && isCritical(access)(other));
-    return number < 0 ? null : positions[number];
+    return number < 0 ? null : places[number];
   };
   for (const pair of report.pairs) {
     const [from, to] = [where(pair.first), where(pair.meets || pair.second)];
@@ -153,11 +201,15 @@ function badges(svg, x, y) {
     const path = `M${start.x} ${start.y}Q${(from.x + to.x) / 2} ${(from.y + to.y) / 2 + bend} ${end.x} ${end.y}`;
     svg.append(draw("path", { class: "arrow", d: path }));
   }
-  positions.forEach((position, number) => {
+}
+
+// The critical accesses by number.
+function badges(svg, places) {
+  places.forEach((position, number) => {
     if (!position) return;
     svg.append(draw("circle", { class: "ring", cx: position.x, cy: position.y, r: 11 }));
-    svg.append(draw("circle", { class: "badge", cx: position.x, cy: position.y - 21, r: 8.5 }));
-    svg.append(draw("text", { class: "badge-text", x: position.x, y: position.y - 17 }, String(number + 1)));
+    svg.append(draw("circle", { class: "badge", cx: position.x, cy: position.badge, r: 8.5 }));
+    svg.append(draw("text", { class: "badge-text", x: position.x, y: position.badge + 4 }, String(number + 1)));
   });
 }
 
@@ -170,11 +222,9 @@ function curve(svg, x, top, right) {
     const column = columns.findIndex((c) => steps < c.end);
     return column < 0 ? x(columns.length - 1) + width / 2 : x(column) - width / 2;
   };
-  const level = (sample) => top + height - (height * percent(sample)) / 100;
+  const level = (sample) => levelOf(percent(sample), top);
   for (const share of [0, 50, 100]) {
-    const line = top + height - (height * share) / 100;
-    svg.append(draw("line", { class: "grid", x1: LEFT, x2: right - 8, y1: line, y2: line }));
-    svg.append(draw("text", { class: "soft", x: LEFT - 6, y: line + 4, "text-anchor": "end" }, `${share} %`));
+    svg.append(draw("line", { class: "grid", x1: LEFT, x2: right - 8, y1: levelOf(share, top), y2: levelOf(share, top) }));
   }
   const points = samples.map((sample) => `${edge(sample.steps)},${level(sample)}`);
   const [first, last] = [edge(samples[0].steps), edge(samples[samples.length - 1].steps)];
@@ -189,7 +239,6 @@ function curve(svg, x, top, right) {
     const where = edge(report.jump.behind.steps);
     svg.append(draw("line", { class: "point-of-no-return", x1: where, x2: where, y1: TOP - 12, y2: top + height }));
   }
-  svg.append(draw("text", { class: "soft", x: LEFT, y: top + height + 18 }, "how many fail when everything is left to chance from there on"));
 }
 
 function stepBox(step, many) {
@@ -225,4 +274,13 @@ function zoom(factor, around) {
   width = Math.min(160, Math.max(6, factor ? before * factor : fitting()));
   lanes();
   box.scrollLeft = position * width + LEFT - middle;
+}
+
+// The numbered accesses are in sight from the start.
+function reveal() {
+  const box = at("scroll");
+  const numbered = columns.flatMap((column, number) => (column.steps.some((s) => critical.some((access) => access.point === s.point)) ? [number] : []));
+  if (!numbered.length) return;
+  const middle = (numbered[0] + numbered[numbered.length - 1]) / 2;
+  box.scrollLeft = LEFT + 14 + (middle + 0.5) * width - box.clientWidth / 2;
 }

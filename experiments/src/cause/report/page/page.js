@@ -39,6 +39,10 @@ function shortest() {
   let text = `${plural(schedule.switches.length, "switch", "switches")}, ${preemptions}, ${plural(report.steps.length, "step")}. `;
   text += schedule.systematic ? "Everything between the switches goes on by itself." : "It is the finding's own, shortened.";
   at("shortest").append(text);
+  const shown = columns[columns.length - 1];
+  if (columns.length && (columns[0].first > 0 || shown.end < report.steps.length)) {
+    at("shortest").append(` Shown are steps ${columns[0].first + 1} to ${shown.end}.`);
+  }
   if (report.jump) {
     const { before, behind, what } = report.jump;
     const steps = behind.steps === before.steps + 1 ? `step ${behind.steps}` : `steps ${before.steps + 1} to ${behind.steps}`;
@@ -122,14 +126,15 @@ function sides() {
   for (const [title, name, steps] of [["This fails", "fails", fails], ["This passes", "passes", passes]]) {
     const list = make("ol");
     if (from) list.append(make("li", { class: "gap" }, `${plural(from, "step")}, the same in both`));
-    const rows = steps.slice(from, from + 22);
-    for (const step of rows) {
+    const rows = folded(steps.slice(from));
+    for (const { steps: folds } of rows.slice(0, 22)) {
+      const step = folds[0];
       const marked = step.access && critical.some(isCritical(step.access)) ? "critical" : "";
       const access = step.access;
       const where = access ? ` in ${access.function}${place(access) ? ` (${place(access)})` : ""}` : "";
-      list.append(make("li", { class: marked, style: `--lane:${lane(step.vcpu)}` }, make("b", {}, `vCPU ${step.vcpu}`), make("span", {}, describe(step) + where)));
+      list.append(make("li", { class: marked, style: `--lane:${lane(step.vcpu)}` }, make("b", {}, `vCPU ${step.vcpu}`), make("span", {}, describe(step) + where, make("span", { class: "times" }, besides(folds)))));
     }
-    const left = steps.length - from - rows.length;
+    const left = rows.slice(22).reduce((sum, row) => sum + row.steps.length, 0);
     if (left > 0) list.append(make("li", { class: "gap" }, `${plural(left, "more step")}`));
     at("sides").append(make("div", { class: "side" }, make("h3", { class: name }, title), list));
   }
@@ -151,6 +156,7 @@ accesses();
 shortest();
 key();
 lanes();
+reveal();
 proof();
 unordered();
 waits();
@@ -165,5 +171,6 @@ at("scroll").addEventListener("wheel", (event) => {
   event.preventDefault();
   zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event.clientX - at("scroll").getBoundingClientRect().left);
 }, { passive: false });
+at("scroll").addEventListener("scroll", pin, { passive: true });
 addEventListener("resize", () => zoom(0));
 document.documentElement.dataset.ready = "yes";
