@@ -72,7 +72,10 @@ pub(crate) fn of_finding(
     pages: &PageArgs,
     interrupts: &Interrupts,
 ) -> Result<Report> {
-    let machine = finding.machine.config(guest.image.clone())?;
+    let shortest = shortest_file(file);
+    OutputFile::check("the shortest schedule's file", &shortest)?;
+    let machine = finding.machine.config(guest.image.clone());
+    let machine = machine.with_context(|| file.display().to_string())?;
     let (limits, seed) = (Limits::default(), finding.search.seed);
     let interrupted = AtomicBool::new(false);
     // A signal is taken once, but every thread has to hear of it.
@@ -86,7 +89,6 @@ pub(crate) fn of_finding(
         other => anyhow::Error::new(other).context(file.display().to_string()),
     })?;
     let mut report = Report::new(&question, &cause);
-    let shortest = shortest_file(file);
     cause.finding.write(&shortest)?;
     report.add_commands(&shortest.display().to_string());
     let here = std::env::current_dir().context("the current folder")?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use experiments::cause::can_explain;
 use experiments::hunt::{Next, Progress as Searched, Told};
 use experiments::{Finding, Hunt, Schedule, StrategyKind, StrategySpec, commands, hunt};
 use probes::{Stack, Symbols};
@@ -54,6 +55,9 @@ struct Found {
 pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     let start = Instant::now();
     args.pages.check(args.explain)?;
+    if args.explain {
+        can_explain(args.granularity)?;
+    }
     let interrupts = Interrupts::take()?;
     let guest = Guest::find(&args.guest)?;
     let symbols = guest.symbols(args.symbols.as_deref())?;

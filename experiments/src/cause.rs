@@ -40,7 +40,7 @@ pub mod trace;
 pub use counterfactual::Share;
 pub use curve::Sample;
 pub use deed::Deed;
-pub use explain::{Apart, Cause, CauseError, Question, explain};
+pub use explain::{Apart, Cause, CauseError, Question, can_explain, explain};
 pub use failure::Failure;
 pub use minimise::Limits;
 pub use naming::{Named, NamedStep};

@@ -158,7 +158,12 @@ fn what_it_writes_can_be_used() {
     // The page for the terminal keeps to 100 columns.
     let page = jitterbug("explain").arg(&file).ends_with(0);
     assert!(page.stdout.contains("fell between"), "{page}");
-    let long: Vec<_> = page.stdout.lines().filter(|line| line.chars().count() > 100).collect();
+    // Without symbols, addresses stand for names, and nothing for files.
+    let nameless = jitterbug("explain --symbols none").arg(&file).ends_with(0);
+    assert!(nameless.stdout.contains("gpa 0x"), "{nameless}");
+    assert!(!nameless.stdout.contains("()"), "{nameless}");
+    let both = page.stdout.lines().chain(nameless.stdout.lines());
+    let long: Vec<_> = both.filter(|line| line.chars().count() > 100).collect();
     assert!(long.is_empty(), "{long:#?}");
 }
 
@@ -193,6 +198,9 @@ fn bad_requests_are_refused() {
     refused("--html", "can't be written");
     refused("--trace", "can't be written");
     refused("--source", "no such folder");
+    jitterbug("hunt abba --granularity instruction --explain")
+        .ends_with(2)
+        .says(&["--granularity watch"]);
     jitterbug("hunt abba --html page.html").ends_with(2).says(&["--html: that is for --explain"]);
     let text = fs::read_to_string(&file).unwrap();
     let shorter = text.replacen("schedule = \"0@", "schedule = \"0@1>0@", 1);

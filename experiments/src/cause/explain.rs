@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use probes::Symbols;
-use vmm::controlled::Ending;
+use vmm::controlled::{Ending, Granularity};
 use vmm::{Host, MachineConfig};
 
 use super::crew::Crew;
@@ -62,6 +62,12 @@ pub enum CauseError {
         "the run shows no access to anything shared: there is nothing whose order could matter"
     )]
     NoAccesses,
+    /// Accesses are no scheduling points.
+    #[error(
+        "--granularity {0}: accesses aren't seen then, and nothing can be said of their order: hunt \
+         with --granularity {watch}, the default", watch = Granularity::Watch
+    )]
+    Granularity(Granularity),
     /// A loop that counts ends by itself.
     #[error(
         "the shortest schedule that hangs for {0} scheduling points gets on later: hunt with a \
@@ -140,9 +146,18 @@ impl Cause {
     }
 }
 
+/// Whether there can be an explanation at this granularity.
+pub fn can_explain(granularity: Granularity) -> Result<(), CauseError> {
+    match granularity {
+        Granularity::Watch => Ok(()),
+        Granularity::Instruction => Err(CauseError::Granularity(granularity)),
+    }
+}
+
 /// Explains a finding.
 pub fn explain(question: &Question) -> Result<Cause, CauseError> {
     let Question { host, machine: config, finding, symbols, .. } = *question;
+    can_explain(config.granularity)?;
     let by_budget = Ending::Hang { proven: false }.to_string();
     let setup = Setup {
         host,
@@ -168,8 +183,9 @@ fn work(crew: &mut Crew, question: &Question) -> Result<Cause, CauseError> {
     let before = lab.before().schedule.points() as usize;
     let choices: Vec<_> = finding.schedule()?.choices().skip(before).collect();
     let found = lab.run(&choices, &mut undisturbed)?;
-    let Some(failure) = found.failure.clone() else {
-        let (recorded, now) = (finding.verdict.clone(), found.ending.to_string());
+    let now = found.ending.to_string();
+    let Some(failure) = found.failure.clone().filter(|_| now == finding.verdict) else {
+        let recorded = finding.verdict.clone();
         return Err(CauseError::NotReproduced { recorded, now });
     };
     if deeds(&found).is_empty() {

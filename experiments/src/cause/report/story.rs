@@ -1,6 +1,7 @@
 //! What happened, in sentences.
 
 use super::Pair;
+use super::text::in_brackets;
 use crate::cause::Share;
 use crate::cause::naming::{Named, NamedStep};
 use crate::cause::trace::Kind;
@@ -57,9 +58,7 @@ fn deed(access: &Named, with_variable: bool) -> String {
 }
 
 fn site(access: &Named) -> String {
-    let place = access.place();
-    let place = if place.is_empty() { place } else { format!(" ({place})") };
-    format!("`{}`{place}", access.function)
+    format!("`{}`{}", access.function, in_brackets(&access.place()))
 }
 
 /// What fell between what.
@@ -83,9 +82,7 @@ fn enclosed(one: &Pair, other: &Pair) -> String {
     let place = if from.function == to.function {
         let places: Vec<_> =
             [from.place(), to.place()].into_iter().filter(|place| !place.is_empty()).collect();
-        let places =
-            if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) };
-        format!("`{}`{places}", from.function)
+        format!("`{}`{}", from.function, in_brackets(&places.join(", ")))
     } else {
         format!("{} and {}", site(from), site(to))
     };

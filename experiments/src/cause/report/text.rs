@@ -71,7 +71,7 @@ impl Report {
             );
             paragraph(f, 2, &what)?;
             let stack = if access.stack.is_empty() {
-                format!("{} ({})", access.site(), access.place())
+                format!("{}{}", access.site(), in_brackets(&access.place()))
             } else {
                 access.stack.join(" < ")
             };
@@ -149,8 +149,12 @@ impl Report {
                 Matters::NoDifference => format!("makes no difference: {round}"),
                 Matters::Wait => "one waits for the other".into(),
             };
-            let place = |access: &Named| format!("{} ({})", short(access), access.place());
+            let place =
+                |access: &Named| format!("{}{}", short(access), in_brackets(&access.place()));
             paragraph(f, 2, &format!("{} and {}: {verdict}", place(first), place(second)))?;
+            for stack in [&first.stack, &second.stack].into_iter().filter(|it| !it.is_empty()) {
+                paragraph(f, 4, &stack.join(" < "))?;
+            }
         }
         Ok(())
     }
@@ -202,6 +206,11 @@ impl Report {
         }
         paragraph(f, 2, &schedule.text)
     }
+}
+
+/// A place behind a name, if it is known.
+pub(super) fn in_brackets(place: &str) -> String {
+    if place.is_empty() { String::new() } else { format!(" ({place})") }
 }
 
 fn short(access: &Named) -> String {
