@@ -36,6 +36,7 @@ mod replay_scripts;
 mod scratch;
 mod script_2012;
 mod scripts;
+mod shipped;
 mod signals;
 mod symbols;
 mod usage;
@@ -75,6 +76,7 @@ const TESTS: &[&[Test]] = &[
     replay_scripts::TESTS,
     script_2012::TESTS,
     scripts::TESTS,
+    shipped::TESTS,
     signals::TESTS,
     symbols::TESTS,
     usage::TESTS,
