@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::LazyLock;
 
 use nix::unistd::Uid;
+use serde_json::Value;
 
 use crate::compile;
 use crate::harness::jitterbug;
@@ -31,6 +32,8 @@ pub(crate) enum Needs {
     KvmAndGdb,
     /// A KVM whose exits are quick, for a great many of them or for times that are compared.
     QuickKvm,
+    /// A KVM with execution breakpoints that fire: single steps miss most of what runs in handlers.
+    KvmWithBreakpoints,
     /// A KVM that can't emulate SSE in ring 0.
     KvmWithoutSse,
     /// A KVM device that only some users may use, and the right to become another user.
@@ -52,6 +55,7 @@ impl Needs {
             Self::KvmAndChromium => no_kvm().or_else(|| no_program(&[CHROMIUM])),
             Self::KvmAndGdb => no_kvm().or_else(|| no_program(&["gdb"])),
             Self::QuickKvm => no_kvm().or_else(|| SLOW.clone()),
+            Self::KvmWithBreakpoints => no_kvm().or_else(|| NO_BREAKPOINTS.clone()),
             Self::KvmWithoutSse => no_kvm().or_else(|| SSE.clone()),
             Self::OtherUser => no_kvm().or_else(no_other_user),
             Self::LimitedUser => {
@@ -66,18 +70,32 @@ impl Needs {
 /// emulator 40 to 140.
 const SLOW_EXIT: f64 = 20_000.0;
 
+/// What the doctor says of this host.
+static DOCTOR: LazyLock<Value> =
+    LazyLock::new(|| jitterbug("doctor --json").within(300).ends_with(0).json());
+
 static SLOW: LazyLock<Option<String>> = LazyLock::new(slow_exits);
+
+static NO_BREAKPOINTS: LazyLock<Option<String>> = LazyLock::new(|| {
+    let verdict = diagnosis("breakpoint")["verdict"].as_str().expect("a verdict").to_owned();
+    (!["works", "partly"].contains(&verdict.as_str()))
+        .then(|| format!("execution breakpoints: {verdict}"))
+});
 
 /// How much longer than on a quick host everything may take.
 pub(crate) fn patience() -> u32 {
     if SLOW.is_some() { 8 } else { 1 }
 }
 
+/// The doctor's row with this id.
+fn diagnosis(id: &str) -> &'static Value {
+    let rows = DOCTOR["rows"].as_array().expect("rows");
+    rows.iter().find(|row| row["id"] == id).unwrap_or_else(|| panic!("no row {id}"))
+}
+
 /// Asks the doctor what a port access costs.
 fn slow_exits() -> Option<String> {
-    let report = jitterbug("doctor --json").within(300).ends_with(0).json();
-    let rows = report["rows"].as_array().expect("rows");
-    let port = rows.iter().find(|row| row["id"] == "port-exit").expect("a row for port accesses");
+    let port = diagnosis("port-exit");
     let cost = port["cost"].as_f64().expect("its cost in nanoseconds");
     (cost > SLOW_EXIT).then(|| format!("an exit takes {:.0} us here", cost / 1000.0))
 }
