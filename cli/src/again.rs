@@ -85,7 +85,7 @@ pub(crate) fn explain_failure(
         return Ok((Some(report), None));
     };
     let (host, symbols) = (&setting.host, setting.symbols.as_deref());
-    let (pages, interrupts) = (&args.pages, &setting.interrupts);
+    let (pages, interrupts) = (args.pages.get(), &setting.interrupts);
     let explained = explain::of_finding(host, guest, symbols, &finding, file, pages, interrupts);
     let explained = explain::or_told(explained)?;
     Ok((Some(report), explained))

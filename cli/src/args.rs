@@ -15,7 +15,7 @@ use vmm::identity::Identity;
 use vmm::jitter::JitterSpec;
 use vmm::memory::MemorySize;
 
-pub(crate) use pages::PageArgs;
+pub(crate) use pages::{PageArgs, Pages, ReportArgs};
 pub(crate) use probing::ProbeArgs;
 
 /// Boots a guest on KVM, tells it that it runs on VMware, shakes its vCPUs until a race shows, and
@@ -188,7 +188,7 @@ pub(crate) struct HuntArgs {
     pub(crate) explain: bool,
 
     #[command(flatten)]
-    pub(crate) pages: PageArgs,
+    pub(crate) pages: ReportArgs,
 
     /// Where to write findings
     #[arg(long, default_value = ".", value_name = "DIR")]
@@ -236,7 +236,7 @@ pub(crate) struct ExplainArgs {
     pub(crate) symbols: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) pages: PageArgs,
+    pub(crate) pages: ReportArgs,
 
     /// Print the report as JSON
     #[arg(long)]

@@ -10,7 +10,7 @@ use bed::{Job, Parts};
 use experiments::Finding;
 use vmm::interrupts::Interrupts;
 
-use crate::args::{Cli, Command, PageArgs};
+use crate::args::{Cli, Command, Pages};
 use crate::tell;
 
 /// The option that asks for it; it is not passed on.
@@ -85,13 +85,13 @@ fn results(cli: &Cli) -> Result<Option<PathBuf>> {
 /// Only what is written where the results are comes out again.
 fn check_files(cli: &Cli, results: Option<&Path>) -> Result<()> {
     let (pages, mut files) = match &cli.command {
-        Command::Hunt(args) => (Some(&args.pages), Vec::new()),
-        Command::Run(args) => (Some(&args.pages), args.probing.files()),
-        Command::Explain(args) => (Some(&args.pages), Vec::new()),
+        Command::Hunt(args) => (Some(args.pages.get()), Vec::new()),
+        Command::Run(args) => (Some(args.pages.get()), args.probing.files()),
+        Command::Explain(args) => (Some(args.pages.get()), Vec::new()),
         Command::Replay(args) => (None, args.probing.files()),
         Command::Guests(_) | Command::Doctor(_) => (None, Vec::new()),
     };
-    files.extend(pages.into_iter().flat_map(PageArgs::files));
+    files.extend(pages.into_iter().flat_map(Pages::files));
     for file in files {
         if absolute(file)?.parent() != results {
             bail!(

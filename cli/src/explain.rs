@@ -1,5 +1,6 @@
 //! `jitterbug explain`: what went wrong in a finding.
 
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -12,7 +13,7 @@ use probes::Symbols;
 use vmm::Host;
 use vmm::interrupts::Interrupts;
 
-use crate::args::{Cli, ExplainArgs, PageArgs};
+use crate::args::{Cli, ExplainArgs, Pages};
 use crate::file::OutputFile;
 use crate::guest::Guest;
 use crate::report::print_json;
@@ -21,7 +22,7 @@ use crate::tell;
 
 /// Explains a finding, and writes down its shortest schedule.
 pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
-    args.pages.check(true)?;
+    args.pages.get().check(true)?;
     let interrupts = Interrupts::take()?;
     let finding = Finding::read(&args.finding)?;
     let name = args.guest.as_deref().unwrap_or(&finding.machine.guest);
@@ -38,7 +39,7 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     let symbols = guest.symbols(args.symbols.as_deref())?;
     let symbols = symbols.as_deref();
     let report =
-        of_finding(&host, &guest, symbols, &finding, &args.finding, &args.pages, &interrupts)?;
+        of_finding(&host, &guest, symbols, &finding, &args.finding, args.pages.get(), &interrupts)?;
     if args.json {
         print_json(&report)?;
     } else {
@@ -69,7 +70,7 @@ pub(crate) fn of_finding(
     symbols: Option<&Symbols>,
     finding: &Finding,
     file: &Path,
-    pages: &PageArgs,
+    pages: Pages,
     interrupts: &Interrupts,
 ) -> Result<Report> {
     let shortest = shortest_file(file);
@@ -94,12 +95,13 @@ pub(crate) fn of_finding(
     let here = std::env::current_dir().context("the current folder")?;
     let folders: Vec<_> = pages.source.iter().cloned().chain([here]).collect();
     report.read_source(&folders);
-    if let Some(path) = &pages.html {
+    if let Some(path) = pages.html {
         let page = report.to_html().context("the page can't be made")?;
         OutputFile::new("--html", path).text(&page)?;
     }
-    if let Some(path) = &pages.trace {
-        OutputFile::new("--trace", path).text(&report.to_trace().to_string())?;
+    if let Some(path) = pages.trace {
+        let write = |file| report.write_trace(BufWriter::new(file));
+        OutputFile::new("--trace", path).write(write)?;
     }
     Ok(report)
 }

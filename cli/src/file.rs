@@ -41,8 +41,17 @@ impl OutputFile {
         self.write(|mut file| file.write_all(text.as_bytes()))
     }
 
-    /// What to say if that fails.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The option and the file, for messages.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.option, self.path.display())
+    }
+
+    /// What to say if it can't be written.
     pub(crate) fn unwritable(&self) -> String {
-        format!("{} {}: can't be written", self.option, self.path.display())
+        format!("{}: can't be written", self.name())
     }
 }

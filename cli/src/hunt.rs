@@ -54,7 +54,7 @@ struct Found {
 /// Searches, reports, and says what it comes to.
 pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     let start = Instant::now();
-    args.pages.check(args.explain)?;
+    args.pages.get().check(args.explain)?;
     if args.explain {
         can_explain(args.granularity)?;
     }
@@ -159,7 +159,7 @@ fn explain_first(
         tell::user("jitterbug: no failure was found: nothing to explain");
         return Ok(None);
     };
-    let pages = &args.pages;
+    let pages = args.pages.get();
     let explained = explain::of_finding(host, guest, symbols, finding, file, pages, interrupts);
     explain::or_told(explained)
 }

@@ -17,6 +17,7 @@ mod run;
 mod scripts;
 mod status;
 mod tell;
+mod trace;
 mod trial;
 
 use std::io::{self, IsTerminal};

@@ -20,6 +20,7 @@ use crate::guest::Guest;
 use crate::scripts::{self, Probing, Scripts, warn_of_silent_probes};
 use crate::status::{Status, conclude};
 use crate::tell;
+use crate::trace::Tracing;
 
 /// Everything that stays the same from one replay to the next.
 struct Setting<'a> {
@@ -48,9 +49,16 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     if let Some(scripts) = &scripts {
         scripts.check(&host)?;
     }
+    let mut watch = Watch {
+        scripts,
+        tracing: Tracing::check(args.probing.trace.as_deref())?,
+        title: format!("{}: {}", machine.guest.name, finding.verdict),
+        vcpus: machine.cpus.get(),
+        counts: Vec::new(),
+        changes: Changes::default(),
+        time: Duration::ZERO,
+    };
     let setting = Setting { args, finding: &finding, recorded, machine, symbols, host };
-    let mut watch =
-        Watch { scripts, counts: Vec::new(), changes: Changes::default(), time: Duration::ZERO };
     let status =
         if same { setting.same_build(&mut watch)? } else { setting.another_build(&mut watch)? };
     conclude(status, watch.finish())
@@ -140,6 +148,10 @@ const SHOWN: usize = 3;
 /// Who looks on, and what they have seen in all replays.
 struct Watch {
     scripts: Option<Scripts>,
+    tracing: Option<Tracing>,
+    /// What the trace is called, and how many tracks it has.
+    title: String,
+    vcpus: u32,
     counts: Vec<Vec<ProbeCount>>,
     changes: Changes,
     /// How much virtual time the replays took.
@@ -152,14 +164,24 @@ impl Watch {
         &mut self,
         replay: impl FnOnce(&[&dyn Attach]) -> vmm::Result<(Ending, Duration, Vec<PathBuf>, T)>,
     ) -> Result<T> {
+        let tracing = self.tracing.as_ref();
+        let trace = tracing.and_then(|tracing| tracing.start(&self.title, self.vcpus));
         let probing = match &self.scripts {
             // A replay has no delays to draw.
-            Some(scripts) => Some(scripts.start(0, |line| tell::user(&line.text()))?),
+            Some(scripts) => {
+                Some(scripts.start(0, |line| tell::user(&line.text()), trace.as_ref())?)
+            }
             None => None,
         };
-        let hooks: Vec<_> = probing.iter().map(Probing::hook).collect();
+        let mut hooks: Vec<&dyn Attach> = Vec::new();
+        hooks.extend(trace.as_ref().map(|trace| -> &dyn Attach { trace }));
+        hooks.extend(probing.as_ref().map(Probing::hook));
         let (ending, time, dumps, replayed) = replay(&hooks)?;
         self.time += time;
+        if let (Some(tracing), Some(trace)) = (tracing, &trace) {
+            // They are all the same, until one is not, which is the last.
+            tracing.end(trace, false);
+        }
         if let Some(probing) = probing {
             let (counts, changes) = probing.finish(ending.is_failure())?;
             self.counts.push(counts);
@@ -176,8 +198,12 @@ impl Watch {
         let counts: Vec<_> = self.counts.iter().map(Vec::as_slice).collect();
         let ran = format!("the guest ran for {:.6} s of virtual time", self.time.as_secs_f64());
         warn_of_silent_probes(&counts, &ran);
-        let Some(scripts) = &self.scripts else { return Vec::new() };
-        scripts.tell_changes(&self.changes, counts.len());
-        scripts.finish().err().into_iter().collect()
+        let mut problems = Vec::new();
+        problems.extend(self.tracing.as_ref().and_then(|tracing| tracing.finish().err()));
+        if let Some(scripts) = &self.scripts {
+            scripts.tell_changes(&self.changes, counts.len());
+            problems.extend(scripts.finish().err());
+        }
+        problems
     }
 }

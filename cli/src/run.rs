@@ -16,12 +16,13 @@ use crate::report::{FORMAT, Report, RunReport, print_json};
 use crate::scripts::{Scripts, warn_of_silent_probes};
 use crate::status::{Status, conclude};
 use crate::tell;
+use crate::trace::Tracing;
 use crate::trial::Setting;
 use crate::{again, explain};
 
 /// Runs, reports, and says what it comes to.
 pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
-    args.pages.check(args.explain)?;
+    args.pages.get().check(args.explain)?;
     // Before any thread is started, so that all of them leave the signals to it.
     let interrupts = Interrupts::take()?;
     let many = args.until_failure || args.repeat.is_some();
@@ -36,6 +37,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         jitter: args.jitter.clone(),
         scripts: Scripts::load(&args.probing, symbols.as_ref(), &machine, &Options::default())?,
         machine,
+        tracing: Tracing::check(args.probing.trace.as_deref())?,
         symbols,
         watchdog: guest.watchdog(args.watchdog),
         timeout: args.timeout,
@@ -105,6 +107,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     if let Some(error) = setting.lost.why() {
         problems.push(anyhow!("standard output: {error}: the guest's console is incomplete there"));
     }
+    problems.extend(setting.tracing.as_ref().and_then(|tracing| tracing.finish().err()));
     problems.extend(setting.scripts.as_ref().and_then(|scripts| scripts.finish().err()));
     conclude(if failed > 0 { Status::Failure } else { Status::Clean }, problems)
 }

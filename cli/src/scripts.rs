@@ -10,6 +10,7 @@ use probes::point::Mechanisms;
 use probes::session::ProbeCount;
 use probes::{
     Diagnostics, Folded, Options, Output, OutputLine, Script, Session, Source, Style, Symbols,
+    Trace,
 };
 use vmm::boot::segments::Segments;
 use vmm::hook::Attach;
@@ -89,18 +90,23 @@ impl Scripts {
         Err(error).context(not_run(&refused))
     }
 
-    /// Makes them ready for one machine. `line` gets what they print, on a thread of its own; `seed` is
-    /// that of their delays.
+    /// Makes them ready for one machine. `seed` is that of their delays; `line` gets what they print, on
+    /// a thread of its own; the trace gets their firings.
     pub(crate) fn start(
         &self,
         seed: u64,
         line: impl FnMut(OutputLine) + Send + 'static,
+        trace: Option<&Trace>,
     ) -> vmm::Result<Probing<'_>> {
         let output = Output::to_callback(line, self.symbols.clone()).map_err(|source| {
             let what = "the thread that writes the scripts' output can't be started";
             vmm::Error::System { what, source }
         })?;
         let session = Session::new(&self.script.seeded(seed), output.sink());
+        let session = match trace {
+            Some(trace) => session.traced(trace),
+            None => session,
+        };
         Ok(Probing { session, output, folding: self.folding.as_ref() })
     }
 

@@ -16,6 +16,7 @@ use vmm::{Host, Machine, MachineConfig};
 use crate::console::{Kept, Lost, Screen, Stream};
 use crate::progress::Progress;
 use crate::scripts::{Probing, Scripts};
+use crate::trace::Tracing;
 
 /// Everything that stays the same from one boot to the next.
 pub(crate) struct Setting {
@@ -23,6 +24,7 @@ pub(crate) struct Setting {
     pub(crate) machine: MachineConfig,
     pub(crate) jitter: JitterSpec,
     pub(crate) scripts: Option<Scripts>,
+    pub(crate) tracing: Option<Tracing>,
     pub(crate) symbols: Option<Arc<Symbols>>,
     pub(crate) watchdog: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
@@ -69,12 +71,19 @@ impl Setting {
         };
         let jitter = Jitter::new(self.jitter.clone(), seed);
         let lines = Arc::new(Mutex::new(Vec::new()));
+        let title = || format!("{}, seed {seed}", self.machine.guest.name);
+        let trace = self.tracing.as_ref();
+        let trace = trace.and_then(|tracing| tracing.start(&title(), self.machine.cpus.get()));
         let probing = match &self.scripts {
-            Some(scripts) => Some(scripts.start(seed, self.line(&lines, progress))?),
+            Some(scripts) => {
+                Some(scripts.start(seed, self.line(&lines, progress), trace.as_ref())?)
+            }
             None => None,
         };
 
         let mut hooks: Vec<&dyn Attach> = Vec::new();
+        // First, so that what the others do at an exit is behind its beginning.
+        hooks.extend(trace.as_ref().map(|trace| -> &dyn Attach { trace }));
         hooks.extend(probing.as_ref().map(Probing::hook));
         if !self.jitter.is_off() {
             hooks.push(&jitter);
@@ -89,6 +98,9 @@ impl Setting {
         let outcome = parallel::run(machine, &hooks, options)?;
 
         let failed = outcome.end.is_failure();
+        if let (Some(tracing), Some(trace)) = (&self.tracing, &trace) {
+            tracing.end(trace, failed);
+        }
         let finished = probing.map(|probing| probing.finish(failed)).transpose()?;
         let (probes, changes) = finished.unwrap_or_default();
         let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));

@@ -30,6 +30,7 @@ pub mod symbols;
 #[cfg(test)]
 mod testing;
 pub mod text;
+pub mod trace;
 pub mod unwind;
 pub mod variable;
 pub mod vp;
@@ -42,6 +43,7 @@ pub use source::Source;
 pub use spin::Spin;
 pub use stack::Stack;
 pub use symbols::Symbols;
+pub use trace::Trace;
 pub use vmm::paging;
 
 /// The script of 2012 that prints every vCPU's stack once a second, lost backslash included.

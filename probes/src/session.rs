@@ -30,6 +30,7 @@ use crate::output::{LineBuffer, LineKind, OutputLine, Ring, Sink};
 use crate::point::{Mechanisms, NoPoint, Point, Scope};
 use crate::source::{Location, Source};
 use crate::symbols::Symbols;
+use crate::trace::Trace;
 use crate::vp::Dialect;
 use crate::vp::checker::no_point;
 
@@ -194,6 +195,7 @@ pub struct Session {
     folded: bool,
     shared: Arc<Shared>,
     common: Arc<Common>,
+    trace: Option<Trace>,
     finished: AtomicBool,
     /// One for each vCPU that was attached.
     counters: Mutex<Vec<Arc<Counters>>>,
@@ -219,10 +221,18 @@ impl Session {
             ring: options.ring,
             folded: options.folded,
             shared: Arc::new(Shared::new(&script.code, settings)),
+            trace: None,
             finished: AtomicBool::new(false),
             counters: Mutex::default(),
             rings: Mutex::default(),
         }
+    }
+
+    /// Its firings are to be in a trace, too.
+    #[must_use]
+    pub fn traced(mut self, trace: &Trace) -> Self {
+        self.trace = Some(trace.clone());
+        self
     }
 
     /// The points that the script has probes at. Who drives the machine arms what these need, and
@@ -242,7 +252,8 @@ impl Session {
         let machine = (vcpu == 0 && has_machine).then(|| engine(self.buffer(vcpu)));
         let engine = engine(self.buffer(vcpu));
         let common = Arc::clone(&self.common);
-        VcpuProbes::new(vcpu, &self.code, engine, machine, counters, common)
+        let firings = self.trace.as_ref().and_then(|trace| trace.firings(vcpu, &self.code));
+        VcpuProbes::new(vcpu, &self.code, engine, machine, counters, common).traced(firings)
     }
 
     fn buffer(&self, vcpu: u32) -> LineBuffer {

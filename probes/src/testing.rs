@@ -29,6 +29,8 @@ pub(crate) struct FakeCpu {
     pub(crate) debug: DebugRegisters,
     /// Whether reading fails.
     pub(crate) broken: bool,
+    /// `None`: it runs.
+    pub(crate) activity: Option<Activity>,
     /// How often the general registers were read.
     pub(crate) reads: u32,
 }
@@ -74,7 +76,7 @@ impl Cpu for FakeCpu {
     }
 
     fn activity(&mut self) -> vmm::Result<Activity> {
-        self.give(Activity::Running)
+        self.give(self.activity.unwrap_or(Activity::Running))
     }
 }
 

@@ -39,6 +39,7 @@ mod scripts;
 mod shipped;
 mod signals;
 mod symbols;
+mod trace;
 mod usage;
 mod watchdog;
 
@@ -79,6 +80,7 @@ const TESTS: &[&[Test]] = &[
     shipped::TESTS,
     signals::TESTS,
     symbols::TESTS,
+    trace::TESTS,
     usage::TESTS,
     watchdog::TESTS,
 ];

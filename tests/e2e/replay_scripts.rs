@@ -10,7 +10,7 @@ use crate::scratch::Folder;
 tests! {
     Kvm: every_replay_prints_the_same, timers_tick_in_virtual_time,
         the_ring_is_printed_as_the_guest_fails, a_probe_that_never_fired_is_told,
-        what_the_host_knows_is_refused, options_without_a_script_are_refused;
+        what_the_host_knows_is_refused, shared_memory_is_watched_and_no_other, options_without_a_script_are_refused;
     KvmAndCompiler: another_build_is_looked_into_as_well;
 }
 
@@ -111,6 +111,21 @@ fn what_the_host_knows_is_refused() {
             "ID is not available: it is the host's affair, and each replay is to print the same",
         ]);
     }
+}
+
+/// Each processor asks what platform it is on, and stores 0 first.
+fn shared_memory_is_watched_and_no_other() {
+    let folder = Folder::new();
+    let finding = find(&folder, "tsc-sync --cpus 4");
+    let run = replay(&finding, "")
+        .probe("GUEST:WRITE:platform_type { printf(\"vCPU %d stores %d\\n\", VCPUID, ARG2); }")
+        .ends_with(0)
+        .says(&["vCPU 0 stores 0\nvCPU 0 stores 3\n", "jitterbug: reproduced: "]);
+    assert!(run.lines_with("vCPU 1 stores ").count() > 0, "{run}");
+    replay(&finding, "").probe("GUEST:READ:cpu_init_hook { n++; }").ends_with(2).says(&[
+        "watch of guest-physical 0x",
+        "not among what the finding's machine watches, which is what its vCPUs share",
+    ]);
 }
 
 fn options_without_a_script_are_refused() {

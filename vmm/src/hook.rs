@@ -47,6 +47,8 @@ bitflags! {
         const BREAKPOINT = 64;
         /// What happens at local APICs (controlled driver: KVM's irqchip tells nobody).
         const APIC = 128;
+        /// Whenever the vCPU is held.
+        const HOLD = 256;
     }
 }
 
@@ -132,6 +134,10 @@ pub trait Hook: Send {
     fn apic(&mut self, context: &mut Context, event: &ApicEvent) -> Verdict {
         Verdict::Continue
     }
+
+    /// The vCPU is held out of the guest for this long from now on. It may be held already; then that is
+    /// prolonged at most. (A suspended run is told as one hold after the other.)
+    fn held(&mut self, context: &mut Context, time: Duration) {}
 
     /// When [`tick`](Hook::tick) is wanted next, as time since the machine started. The driver
     /// kicks the vCPU then, whether it runs, spins, sleeps in HLT, waits for its SIPI or is held.

@@ -7,29 +7,56 @@ use clap::Args;
 use crate::file::OutputFile;
 
 /// Where an explanation goes besides.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct PageArgs {
     /// Write the explanation as a page of HTML, which needs no other file
     #[arg(long, value_name = "FILE")]
-    pub(crate) html: Option<PathBuf>,
-
-    /// Write the shortest schedule as a trace that Perfetto opens
-    #[arg(long, value_name = "FILE")]
-    pub(crate) trace: Option<PathBuf>,
+    html: Option<PathBuf>,
 
     /// Look for the guest's source here, too [default: only in the current folder]
     #[arg(long, value_name = "DIR")]
-    pub(crate) source: Vec<PathBuf>,
+    source: Vec<PathBuf>,
+}
+
+/// The same where no other trace can be meant.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pages: PageArgs,
+
+    /// Write the shortest schedule as a trace that Perfetto opens
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
 }
 
 impl PageArgs {
+    pub(crate) fn get(&self) -> Pages<'_> {
+        Pages { html: self.html.as_deref(), trace: None, source: &self.source }
+    }
+}
+
+impl ReportArgs {
+    pub(crate) fn get(&self) -> Pages<'_> {
+        Pages { trace: self.trace.as_deref(), ..self.pages.get() }
+    }
+}
+
+/// All of that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pages<'a> {
+    pub(crate) html: Option<&'a Path>,
+    pub(crate) trace: Option<&'a Path>,
+    pub(crate) source: &'a [PathBuf],
+}
+
+impl<'a> Pages<'a> {
     /// What can't be written or found is refused before the work begins. None of these does anything
     /// if nothing is explained.
-    pub(crate) fn check(&self, explains: bool) -> anyhow::Result<()> {
+    pub(crate) fn check(self, explains: bool) -> anyhow::Result<()> {
         if let (Some(option), false) = (self.given(), explains) {
             anyhow::bail!("{option}: that is for --explain, which is not there");
         }
-        for (option, file) in [("--html", &self.html), ("--trace", &self.trace)] {
+        for (option, file) in [("--html", self.html), ("--trace", self.trace)] {
             if let Some(file) = file {
                 OutputFile::check(option, file)?;
             }
@@ -41,12 +68,12 @@ impl PageArgs {
     }
 
     /// Files that are written.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        self.html.iter().chain(&self.trace).map(PathBuf::as_path)
+    pub(crate) fn files(self) -> impl Iterator<Item = &'a Path> {
+        self.html.into_iter().chain(self.trace)
     }
 
     /// The first option that was given.
-    fn given(&self) -> Option<&'static str> {
+    fn given(self) -> Option<&'static str> {
         let options = [
             ("--html", self.html.is_some()),
             ("--trace", self.trace.is_some()),

@@ -29,6 +29,11 @@ pub(crate) struct ProbeArgs {
     #[arg(long)]
     pub(crate) destructive: bool,
 
+    /// Write what vCPUs did, and the probes' firings, as a trace that Perfetto opens: of the first run
+    /// that fails, or of the last
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+
     /// Take VP as its manual has it: no `VProbe` for `vprobe`, no repair of a lost backslash
     #[arg(long)]
     pub(crate) strict_vp: bool,
@@ -58,7 +63,8 @@ impl ProbeArgs {
 
     /// Files that are written.
     pub(crate) fn files(&self) -> Vec<&Path> {
-        self.folded.as_deref().filter(|_| !self.take_output()).into_iter().collect()
+        let folded = self.folded.as_deref().filter(|_| !self.take_output());
+        folded.into_iter().chain(self.trace.as_deref()).collect()
     }
 
     /// The first option that was given and means something for scripts only.

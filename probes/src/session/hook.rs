@@ -14,6 +14,7 @@ use super::timer::Timer;
 use crate::code::Code;
 use crate::engine::{Engine, Event, Values};
 use crate::point::{Class, Fixed, Mechanisms, Point};
+use crate::trace::Firings;
 
 /// The probes of one vCPU. As a [`Hook`] it sees what every driver shows; points of other kinds
 /// are fired by whoever sees them.
@@ -32,6 +33,8 @@ pub struct VcpuProbes {
     due: Vec<Option<u64>>,
     pub(super) stops: Stops,
     pub(super) common: Arc<Common>,
+    /// Where firings are traced.
+    firings: Option<Firings>,
     /// Probes that don't belong to a vCPU.
     of_machine: Vec<bool>,
     /// The kind of the last exit.
@@ -82,9 +85,15 @@ impl VcpuProbes {
             due,
             stops,
             common,
+            firings: None,
             of_machine,
             last,
         }
+    }
+
+    /// Where firings are traced.
+    pub(super) fn traced(self, firings: Option<Firings>) -> Self {
+        Self { firings, ..self }
     }
 
     /// Runs the probes at a point that the vCPU has reached, and says how many there are.
@@ -120,6 +129,9 @@ impl VcpuProbes {
         };
         let outcome = engine.fire(probe, event, context, values);
         self.counters.fired(probe, outcome);
+        if let Some(firings) = &self.firings {
+            firings.reached(probe, outcome, context.now);
+        }
     }
 
     fn has(&self, wanted: impl Fn(Fixed) -> bool) -> bool {

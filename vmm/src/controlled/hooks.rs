@@ -175,6 +175,7 @@ impl ControlledMachine {
         let seat = &mut self.seats[vcpu as usize];
         seat.held_until = seat.held_until.max(until);
         seat.touched = true;
+        self.at(vcpu, Points::HOLD, |hooks, context| hooks.held(context, time));
     }
 
     /// Calls a vCPU's hooks if any of them is interested in this point.

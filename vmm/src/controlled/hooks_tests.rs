@@ -63,6 +63,10 @@ impl Hook for Recording {
         self.put(context, &format!("hangs, proven {proven}"));
     }
 
+    fn held(&mut self, context: &mut Context, time: Duration) {
+        self.put(context, &format!("held for {} ns", time.as_nanos()));
+    }
+
     fn stop(&mut self, context: &mut Context) {
         self.put(context, "stops");
     }
@@ -187,6 +191,7 @@ fn a_vcpu_that_is_held_is_not_chosen_until_its_time() {
     assert_eq!(ending, Ending::Guest { code: 0 });
     let mut until = 0;
     let mut held = 0;
+    let told = count(&log, "held for 500000 ns");
     for line in log.iter().filter(|line| line.starts_with("1 ")) {
         let time = line.split(" at ").nth(1).unwrap().split(' ').next().unwrap();
         let time: u64 = time.parse().unwrap();
@@ -198,7 +203,7 @@ fn a_vcpu_that_is_held_is_not_chosen_until_its_time() {
             until = time + 500_000;
         }
     }
-    assert!(held > 2);
+    assert!(held > 2 && told == held, "{held} holds, {told} told");
 }
 
 /// The machine goes on to be used without hooks.

@@ -119,6 +119,10 @@ impl HookSet {
         self.at(Points::APIC).map(|hook| length(hook.apic(context, event))).sum()
     }
 
+    pub(crate) fn held(&mut self, context: &mut Context, time: Duration) {
+        self.at(Points::HOLD).for_each(|hook| hook.held(context, time));
+    }
+
     pub(crate) fn choice(&mut self, context: &mut Context, choice: Choice) {
         self.at(Points::CHOICE).for_each(|hook| hook.choice(context, choice));
     }

@@ -323,8 +323,13 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         self.seat.held = true;
         let mut now = self.control.now();
         let mut until = now + time;
+        let mut told = Duration::ZERO;
         while (now < until || self.control.is_suspended()) && !self.control.is_over() {
             let end = if self.control.is_suspended() { now + A_WHILE } else { until };
+            if end > told && self.hooks.wants(Points::HOLD) {
+                self.hooks.held(&mut self.seat.context(now), end.saturating_sub(now));
+            }
+            told = told.max(end);
             let wake = self.hooks.next_tick().map_or(end, |tick| tick.clamp(now, end.max(now)));
             thread::park_timeout(wake.saturating_sub(now));
             now = self.control.now();

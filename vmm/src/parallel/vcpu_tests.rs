@@ -34,6 +34,11 @@ impl Hook for Recorder {
         });
     }
 
+    fn held(&mut self, context: &mut Context, time: Duration) {
+        assert!(context.held);
+        self.log.lock().unwrap().push(format!("held for {time:?}"));
+    }
+
     fn stop(&mut self, _: &mut Context) {
         self.log.lock().unwrap().push("stop".into());
     }
@@ -87,8 +92,10 @@ fn a_failure_keeps_the_vcpus_state() {
 fn a_hold_takes_its_time() {
     let read = Exit::PortRead { port: 0x80, size: 1, count: 1 };
     let start = std::time::Instant::now();
-    play(vec![read, end_with(0)], Verdict::Hold(Duration::from_millis(5)));
+    let (_, _, log) = play(vec![read, end_with(0)], Verdict::Hold(Duration::from_millis(5)));
     assert!(start.elapsed() >= Duration::from_millis(10), "two exits, two holds");
+    let held = "held for 5ms";
+    assert_eq!(log, ["start", "port-read", held, "[ff]", "port-write", held, "stop"]);
 }
 
 #[test]

@@ -1,36 +1,32 @@
 //! The schedule as Chrome trace events, which Perfetto opens.
 //!
 //! One thread for each vCPU, a slice for each step, 1 us long as virtual time has it, and flow arrows
-//! between the accesses of each pair. (The format is Google's "Trace Event Format".)
+//! between the accesses of each pair.
 
+use std::io::{self, Write};
+
+use probes::trace::{Events, track_of};
 use serde_json::{Value, json};
 
 use super::Report;
 use crate::cause::naming::{Named, NamedStep};
 
 impl Report {
-    /// The trace.
-    pub fn to_trace(&self) -> Value {
-        let mut events: Vec<Value> = Vec::new();
-        let process = format!("{}: {}", self.machine.guest, self.verdict);
-        events.push(json!({
-            "ph": "M", "pid": 1, "name": "process_name", "args": { "name": process },
-        }));
-        for vcpu in 0..self.machine.cpus {
-            events.push(json!({
-                "ph": "M", "pid": 1, "tid": vcpu + 1, "name": "thread_name",
-                "args": { "name": format!("vCPU {vcpu}") },
-            }));
+    /// Writes the trace.
+    pub fn write_trace(&self, out: impl Write) -> io::Result<()> {
+        let title = format!("{}: {}", self.machine.guest, self.verdict);
+        let mut events = Events::begin(out, &title, self.machine.cpus)?;
+        for step in &self.steps {
+            events.put(&slice(step))?;
         }
-        events.extend(self.steps.iter().map(slice));
         for (number, pair) in self.pairs.iter().enumerate() {
             let second = pair.meets.as_ref().unwrap_or(&pair.second);
             if pair.first.point > 0 && second.point > 0 {
-                events.push(flow("s", number, &pair.first));
-                events.push(flow("f", number, second));
+                events.put(&flow("s", number, &pair.first))?;
+                events.put(&flow("f", number, second))?;
             }
         }
-        json!({ "traceEvents": events, "displayTimeUnit": "ns" })
+        events.end()
     }
 }
 
@@ -41,7 +37,7 @@ fn slice(step: &NamedStep) -> Value {
         None => "runs".into(),
     };
     json!({
-        "ph": "X", "pid": 1, "tid": step.vcpu + 1, "ts": step.point, "dur": 1, "name": name,
+        "ph": "X", "pid": 1, "tid": track_of(step.vcpu), "ts": step.point, "dur": 1, "name": name,
         "cat": if step.switch { "switch" } else { "step" }, "args": step,
     })
 }
@@ -49,7 +45,7 @@ fn slice(step: &NamedStep) -> Value {
 fn flow(phase: &str, number: usize, access: &Named) -> Value {
     // A flow binds to the slice that its time is in.
     json!({
-        "ph": phase, "bp": "e", "pid": 1, "tid": access.vcpu + 1,
+        "ph": phase, "bp": "e", "pid": 1, "tid": track_of(access.vcpu),
         "ts": access.point as f64 + 0.5, "id": number + 1, "name": "fails in this order",
         "cat": "pair",
     })

@@ -1,0 +1,92 @@
+//! `--trace`: what vCPUs did, in a file that Perfetto opens.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use probes::Trace;
+use probes::trace::LIMIT;
+
+use crate::file::OutputFile;
+use crate::tell;
+
+/// The trace of a command: of its first run that fails, or else of its last.
+pub(crate) struct Tracing {
+    file: OutputFile,
+    kept: Mutex<Kept>,
+}
+
+/// What is in the file.
+enum Kept {
+    /// A run that is of interest only as long as none has failed.
+    Run,
+    Failure,
+    /// Less than it should be.
+    Broken(anyhow::Error),
+}
+
+impl Tracing {
+    /// Refuses a file that can't be written before anything runs.
+    pub(crate) fn check(path: Option<&Path>) -> Result<Option<Self>> {
+        let Some(path) = path else { return Ok(None) };
+        let file = OutputFile::check("--trace", path)?;
+        Ok(Some(Self { file, kept: Mutex::new(Kept::Run) }))
+    }
+
+    /// Begins the trace of a machine, in place of the one before; `None` if that one is kept.
+    pub(crate) fn start(&self, title: &str, vcpus: u32) -> Option<Trace> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(*kept, Kept::Run) {
+            return None;
+        }
+        let started = File::create(self.file.path())
+            .and_then(|file| Trace::new(BufWriter::new(file), title, vcpus));
+        match started.with_context(|| self.file.unwritable()) {
+            Ok(trace) => Some(trace),
+            Err(error) => {
+                *kept = Kept::Broken(error);
+                None
+            }
+        }
+    }
+
+    /// The machine has stopped.
+    pub(crate) fn end(&self, trace: &Trace, failed: bool) {
+        let outcome = self.written(trace);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(()) if failed => *kept = Kept::Failure,
+            Ok(()) => {}
+            Err(error) => *kept = Kept::Broken(error),
+        }
+    }
+
+    fn written(&self, trace: &Trace) -> Result<()> {
+        let summary = trace.finish().with_context(|| self.file.unwritable())?;
+        if summary.events == 0 {
+            bail!("{}: nothing has happened in the run", self.file.name());
+        }
+        if let Some(time) = summary.full {
+            tell::user(&format!(
+                "jitterbug: {}: full after {:.3} s: it has {} MiB and {} events, and not what came \
+                 later",
+                self.file.name(),
+                time.as_secs_f64(),
+                LIMIT >> 20,
+                summary.events
+            ));
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the trace, if anything.
+    pub(crate) fn finish(&self) -> Result<()> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *kept, Kept::Run) {
+            Kept::Run | Kept::Failure => Ok(()),
+            Kept::Broken(error) => Err(error),
+        }
+    }
+}
