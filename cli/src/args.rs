@@ -35,9 +35,20 @@ pub(crate) struct Cli {
     #[arg(long, global = true)]
     pub(crate) bed: bool,
 
-    /// Log more: once for what is chosen, twice for every injection
+    /// Log more: once for what is chosen, twice for every injection. With `probes`: when each point fires,
+    /// by what, and an example
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+}
+
+impl Cli {
+    /// How much is logged. `probes -v` asks for a longer list.
+    pub(crate) fn log_level(&self) -> u8 {
+        match self.command {
+            Command::Probes(_) => self.verbose.saturating_sub(1),
+            _ => self.verbose,
+        }
+    }
 }
 
 const STATUS_HELP: &str = "\
@@ -55,8 +66,25 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Lists the guests that come with jitterbug
     Guests(ListArgs),
+    /// Lists the probe points, with what each costs here, or measures the engine (--bench)
+    Probes(PointArgs),
     /// Tries what this host's KVM can do, and says what jitterbug will use
     Doctor(ListArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PointArgs {
+    /// Only points that this fits, such as 'Guest_*' or GUEST:ENTER:main
+    #[arg(value_name = "PATTERN")]
+    pub(crate) pattern: Option<String>,
+
+    /// Measure what the engine takes for a firing, operation by operation
+    #[arg(long, conflicts_with = "pattern")]
+    pub(crate) bench: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,11 +5,13 @@ mod args;
 mod bed;
 mod console;
 mod doctor;
+mod engine;
 mod explain;
 mod file;
 mod guest;
 mod hunt;
 mod list;
+mod points;
 mod progress;
 mod replay;
 mod report;
@@ -31,7 +33,7 @@ use status::Status;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr(cli.verbose);
+    log_to_stderr(cli.log_level());
     let result = if cli.bed { bed::run(&cli) } else { here(&cli).map(ExitCode::from) };
     match result {
         Ok(status) => status,
@@ -50,6 +52,7 @@ fn here(cli: &Cli) -> anyhow::Result<Status> {
         Command::Replay(args) => replay::run(cli, args),
         Command::Explain(args) => explain::run(cli, args),
         Command::Guests(args) => list::run(args),
+        Command::Probes(args) => points::run(cli, args),
         Command::Doctor(args) => doctor::run(cli, args),
     }
 }

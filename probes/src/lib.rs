@@ -7,6 +7,7 @@
 
 pub mod aggregate;
 pub mod bag;
+pub mod bench;
 pub mod code;
 pub mod deed;
 pub mod diagnostic;

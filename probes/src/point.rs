@@ -5,6 +5,7 @@
 //! *address* with what is done there. Which of them can be had depends on the driver: it offers
 //! [`Mechanisms`], and a script that names a point without its mechanism is refused.
 
+mod about;
 mod address;
 mod fixed;
 mod mechanism;
@@ -20,6 +21,7 @@ use vmm::boot::segments::Segments;
 
 use crate::symbols::Symbols;
 
+pub use about::{NoRow, Price, matching};
 pub use address::{Access, Address};
 pub use fixed::{Class, Fixed};
 pub use mechanism::Mechanisms;

@@ -28,6 +28,7 @@ mod jitter;
 mod json;
 mod lists;
 mod needs;
+mod point_list;
 mod points;
 mod probes;
 mod race;
@@ -70,6 +71,7 @@ const TESTS: &[&[Test]] = &[
     jitter::TESTS,
     json::TESTS,
     lists::TESTS,
+    point_list::TESTS,
     points::TESTS,
     probes::TESTS,
     race::TESTS,

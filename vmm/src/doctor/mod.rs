@@ -80,6 +80,22 @@ pub fn examine(host: &Host) -> Report {
     Report { platform: platform(), rows, choices, elapsed: start.elapsed() }
 }
 
+/// Runs the self-tests with these ids, in this order, and no others; unknown ones are left out.
+pub fn try_out(host: &Host, ids: &[&str]) -> Vec<Finding> {
+    let lab = Lab::new(host);
+    let groups =
+        || catalogue::GROUPS.iter().flat_map(|group| group.tests.iter().map(move |t| (group, t)));
+    let tests = ids.iter().filter_map(|id| groups().find(|(_, test)| test.id == *id));
+    let run = |(group, test): (&catalogue::Group, &catalogue::SelfTest)| {
+        let outcome = match &lab {
+            Ok(lab) => (test.run)(lab).unwrap_or_else(Outcome::from),
+            Err(error) => Outcome::untested(error.to_string()),
+        };
+        finding(group.name, test.id, test.name, test.instead, outcome)
+    };
+    tests.map(run).collect()
+}
+
 /// What single steps of this host are good for. Fails if they don't even go from one instruction to
 /// the next.
 pub(crate) fn stepping(host: &Host) -> Result<Stepping> {
