@@ -10,13 +10,14 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::harness::jitterbug;
-use crate::image::{Counter, count_and_wait};
+use crate::image::{Counter, count_and_wait, start_and_look};
 use crate::scratch::Folder;
 
 tests! {
     QuickKvm: the_flagship_is_explained, every_bug_is_explained, no_fixed_twin_is_explained,
         what_it_writes_can_be_used, a_trace_is_written, ctrl_c_ends_it,
-        a_hang_by_budget_is_looked_at, a_hang_of_run_is_found_again, what_run_saw_may_not_be_found;
+        a_hang_by_budget_is_looked_at, what_fails_by_itself_is_turned_round,
+        a_hang_of_run_is_found_again, what_run_saw_may_not_be_found;
     Kvm: bad_requests_are_refused;
     Nothing: what_is_no_finding_is_refused;
 }
@@ -234,6 +235,22 @@ fn a_hang_by_budget_is_looked_at() {
     // Whatever the order is, it waits for ever: that is no matter of order.
     assert_eq!((&cause["shown"], &cause["verdict"]), (&false.into(), &"hang, by budget".into()));
     assert_eq!(cause["schedule"]["switches"].as_array().map(Vec::len), Some(0), "{cause:#}");
+}
+
+/// Where nobody has to interfere, there is no switch to move: it takes one that helps.
+fn what_fails_by_itself_is_turned_round() {
+    let (folder, image) = (Folder::new(), start_and_look().file());
+    let report = jitterbug("hunt --cpus 2 --runs 100 --explain --json").arg(&*image);
+    let report = report.arg("--out").arg(&*folder).within(100).ends_with(1).json();
+    let cause = &report["explanation"];
+    assert_eq!(cause["shown"], true, "{cause:#}");
+    assert_eq!(cause["schedule"]["switches"].as_array().map(Vec::len), Some(0), "{cause:#}");
+    let story = cause["story"][0].as_str().unwrap();
+    assert!(story.starts_with("vCPU 0's read of `gpa 0x102000` in "), "{story}");
+    assert!(story.contains("came before vCPU 1's store of 0x1 in "), "{story}");
+    let share = |of: &Value| of["failed"].as_u64().unwrap();
+    let (reversed, chance) = (share(&cause["pairs"][0]["reversed"]), share(&cause["chance"]));
+    assert!(reversed <= 1 && share(&cause["forced"]) >= 99 && chance < 100, "{cause:#}");
 }
 
 /// Real time and real threads show where everybody hangs; a search under control that comes to the

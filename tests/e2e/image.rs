@@ -17,6 +17,9 @@ const ADDRESS: u32 = 0x10_0000;
 /// A page that the guest shares, if it does, and the end of its stack behind it.
 const SHARED: u32 = 0x10_2000;
 const STACK: u32 = 0x10_4000;
+/// The highest segment of real mode reaches that page.
+const SEGMENT: u32 = 0xffff;
+const IN_SEGMENT: u32 = SHARED - (SEGMENT << 4);
 /// The size of the ELF header with two program headers and the note.
 pub(crate) const HEADERS: usize = 64 + 2 * 56 + 20;
 
@@ -242,12 +245,32 @@ pub(crate) fn triple_fault_on_ap() -> Image {
     })
 }
 
+/// Starts vCPU 1, which sets a shared flag, and doesn't wait for it: code 1 if it isn't set.
+pub(crate) fn start_and_look() -> Image {
+    let mut ap = CodeAssembler::new(16).expect("16-bit code");
+    let mut setting = || {
+        ap.mov(ax, SEGMENT)?;
+        ap.mov(ds, ax)?;
+        ap.mov(word_ptr(IN_SEGMENT), 1)?;
+        sleep(&mut ap)
+    };
+    setting().expect("instructions that exist");
+    let ap = ap.assemble(0).expect("instructions that fit");
+    let image = Image::new(|a| {
+        let mut set = a.create_label();
+        start_ap(a, &ap)?;
+        a.cmp(dword_ptr(SHARED), 0)?;
+        a.jne(set)?;
+        end_run(a, 1)?;
+        a.set_label(&mut set)?;
+        end_run(a, 0)
+    });
+    image.sharing()
+}
+
 /// Two vCPUs that count. vCPU 1 waits for what never comes and gives up after so many rounds; vCPU 0
 /// waits for that, and ends well.
 pub(crate) fn count_and_wait_for_ap(rounds: u32) -> Image {
-    /// The highest segment of real mode reaches the page.
-    const SEGMENT: u32 = 0xffff;
-    const IN_SEGMENT: u32 = SHARED - (SEGMENT << 4);
     let mut ap = CodeAssembler::new(16).expect("16-bit code");
     let mut counting = || {
         let mut again = ap.create_label();
