@@ -74,4 +74,4 @@ const critical = (() => {
 })();
 const isCritical = (access) => (other) =>
   access && other.vcpu === access.vcpu && other.function === access.function &&
-  other.offset === access.offset && other.address === access.address;
+  other.offset === access.offset && other.address === access.address && other.in_handler === access.in_handler;

@@ -99,7 +99,7 @@ function lanes() {
   const x = (column) => LEFT + 14 + (column + 0.5) * width;
   const y = (vcpu) => TOP + active.indexOf(vcpu) * ROW + ROW / 2;
   const bottom = TOP + active.length * ROW + NOTES + (idle ? 22 : 0);
-  const total = { width: x(columns.length - 1) + width / 2 + 16, height: bottom + CURVE + 34 };
+  const total = { width: x(columns.length - 1) + width / 2 + 16, height: bottom + (report.curve.length ? CURVE + 34 : 0) };
   svg.setAttribute("width", total.width);
   svg.setAttribute("height", total.height);
   svg.setAttribute("viewBox", `0 0 ${total.width} ${total.height}`);
@@ -159,7 +159,7 @@ const shortened = (text, room) => (text.length > room ? text.slice(0, Math.floor
 function roomOf(number) {
   if (width > 64) return width;
   const vcpu = columns[number].steps[0].vcpu;
-  const apart = columns.flatMap((other, at) => (at !== number && other.steps[0].vcpu === vcpu && isNumbered(other.steps[0]) ? [Math.abs(at - number)] : []));
+  const apart = columns.flatMap((other, there) => (there !== number && other.steps[0].vcpu === vcpu && isNumbered(other.steps[0]) ? [Math.abs(there - number)] : []));
   return Math.min(160, width * Math.min(...apart, Infinity));
 }
 
