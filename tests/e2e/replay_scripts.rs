@@ -35,6 +35,9 @@ VMM:TIMER:50usec { printf("%d ticks: %s, TSC %d %d, %d\n", VCPUID, gueststack(),
 VMM:PROFILE:50usec { hot[gueststack()]++; }
 HV_Exit { n++; exits[VCPUID, EXITNAME] = hist(n); printf("%d %s %x %x\n", VCPUID, EXITNAME, RIP, RSP); }
 Out(int port, int size, int count, int value) { printf("%d %x: %x\n", VCPUID, port, value); }
+Sched_Switch(int from, int to) { printf("%d to %d\n", from, to); }
+IPI_Send { printf("%d sends %x to %x\n", VCPUID, ARG1, ARG0); }
+GUEST:EXIT:*print* { printf("%d back, %d, %x\n", VCPUID, RAX, RSP); }
 VMMUnload { printf("%d ends\n", VCPUID); }
 "#;
 
@@ -55,6 +58,9 @@ fn every_replay_prints_the_same() {
             "exits[0x0,\"port-write\"] == avg ",
             "1 mmio-read ",
             "0 3f8: ",
+            "0 to 1\n",
+            "0 sends ",
+            "0 back, ",
             "1 ends",
         ]);
         let first = printed(&once);
