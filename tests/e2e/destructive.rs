@@ -89,23 +89,26 @@ fn memory_is_written() {
         .says(&["up 0x12345, phys 0x6789", "jitterbug: by scripts: poke 2"]);
 }
 
-/// `spin` never ends by itself.
+/// `spin` never ends by itself. Before its first line it may be anywhere.
 fn the_guest_is_led_elsewhere() {
     for (code, status) in [(0, 0), (7, 1)] {
         jitterbug("run spin --cpus 1 --destructive")
             .probe(&format!(
-                "VMM10Hz {{ setreg(REG_RDI, {code}); setreg(REG_RIP, &exit); unload(); }}"
+                "{UP} VMM10Hz /up/ {{ setreg(REG_RDI, {code}); setreg(REG_RIP, &exit); unload(); }}"
             ))
             .ends_with(status)
             .says(&["the guest ended the run", "jitterbug: by scripts: setreg 2"]);
     }
 }
 
+/// The end of the guest's first line, which it prints when all vCPUs are up.
+const UP: &str = "Out /ARG3 == 10/ { up = 1; }";
+
 /// Guests of the catalogue take an NMI for a failure.
 fn an_nmi_arrives() {
     for target in ["", "1"] {
         let run = jitterbug("run spin --cpus 2 --destructive")
-            .probe(&format!("VMM10Hz /VCPUID == 0/ {{ injectnmi({target}); unload(); }}"))
+            .probe(&format!("{UP} VMM10Hz /up/ {{ injectnmi({target}); unload(); }}"))
             .ends_with(1)
             .says(&["jitterbug: by scripts: injectnmi 1"]);
         let on = if target.is_empty() { "0" } else { target };

@@ -8,6 +8,7 @@ use super::vcpu::VcpuLoop;
 use crate::cpu::Debuggable;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
+use crate::registers::Activity;
 
 impl<C: Debuggable> VcpuLoop<'_, C> {
     /// Does what hooks want done, and holds the vCPU for as long as they want.
@@ -26,9 +27,7 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
         self.registers.extend(wanted.registers);
         if wanted.nmis != 0 {
             self.control.send_nmis(wanted.nmis);
-            if self.control.take_nmi(vcpu) {
-                self.seat.cpu.nmi()?;
-            }
+            self.take_nmi()?;
         }
         // Before the end of the run, which lets nobody come any more.
         for path in wanted.dumps {
@@ -47,6 +46,16 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
             self.control.end(End::Stopped { vcpu, code });
         }
         Ok(wanted.hold)
+    }
+
+    /// Queues the NMI that somebody has sent to this vCPU. One that waits for its SIPI takes none, and
+    /// with one queued KVM would not let it wait.
+    pub(super) fn take_nmi(&mut self) -> Result<()> {
+        let sent = self.control.take_nmi(self.seat.id);
+        if sent && self.seat.cpu.activity()? != Activity::WaitForSipi {
+            self.seat.cpu.nmi()?;
+        }
+        Ok(())
     }
 
     /// Comes to where all vCPUs are wanted, if they are.

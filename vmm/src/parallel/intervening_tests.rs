@@ -291,6 +291,24 @@ fn an_nmi_reaches_the_vcpu_itself_and_others() {
 }
 
 #[test]
+fn an_nmi_is_nothing_to_a_vcpu_that_waits_for_its_sipi() {
+    let guest = counting_nmis(Guest::new(|a| {
+        let mut spin = a.create_label();
+        a.out(0x80u32, al)?;
+        a.mov(ecx, 100_000)?;
+        a.set_label(&mut spin)?;
+        a.dec(ecx)?;
+        a.jnz(spin)?;
+        a.mov(rbx, DATA)?;
+        a.mov(eax, dword_ptr(rbx))?;
+        a.out(0xf4u32, eax)?;
+        a.hlt()
+    }))
+    .with_vcpus(2);
+    assert_eq!(code(&run(&guest, Act::at(When::Exit, |c| wanted(c).nmi(1)))), 0);
+}
+
+#[test]
 fn a_hook_ends_the_run_and_says_whether_it_failed() {
     let guest = || {
         Guest::new(|a| {

@@ -297,9 +297,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
 
     fn serve_once(&mut self) -> Result<Duration> {
         self.attend()?;
-        if self.control.take_nmi(self.seat.id) {
-            self.seat.cpu.nmi()?;
-        }
+        self.take_nmi()?;
         // A vCPU that is held can't get on: where it stands then is no evidence of a hang.
         if !self.seat.held && self.control.take_sample_request(self.seat.id) {
             let rip = self.seat.cpu.registers()?.rip;
