@@ -2,12 +2,16 @@
 
 use crate::Random;
 
-pub(crate) const VP: &[&str] =
-    &[probes::ONE_GOOD_PROBE, include_str!("../../../fuzz/seeds/vp/forms.vp")];
+pub(crate) const VP: &[&str] = &[
+    probes::ONE_GOOD_PROBE,
+    include_str!("../../../fuzz/seeds/vp/forms.vp"),
+    include_str!("../../../fuzz/seeds/vp/deeds.vp"),
+];
 
 pub(crate) const EMMETT: &[&str] = &[
     include_str!("../../../fuzz/seeds/emmett/forms.emt"),
     include_str!("../../../fuzz/seeds/emmett/count.emt"),
+    include_str!("../../../fuzz/seeds/emmett/deeds.emt"),
 ];
 
 pub(crate) const WORDS: &[&str] = &[
@@ -93,6 +97,10 @@ pub(crate) const WORDS: &[&str] = &[
     "gueststack",
     "getguest",
     "getgueststr",
+    "delayus",
+    "setreg",
+    "poke",
+    "dump",
     "exit",
     "unload",
     "bag",

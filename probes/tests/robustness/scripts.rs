@@ -30,7 +30,8 @@ fn emmett_scripts() {
 fn the_scripts_to_begin_with_work() {
     for (name, seeds) in [("seed.vp", VP), ("seed.emt", EMMETT)] {
         for seed in seeds {
-            let options = Options { mechanisms: Mechanisms::all(), ..Options::default() };
+            let mechanisms = Mechanisms::all();
+            let options = Options { mechanisms, destructive: true, ..Options::default() };
             if let Err(error) = Script::load(&[Source::new(name, *seed)], &options) {
                 panic!("{error}");
             }
