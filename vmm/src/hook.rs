@@ -88,7 +88,7 @@ pub enum Verdict {
 /// Something that looks into one vCPU or interferes with it.
 #[allow(unused_variables)] // the defaults do nothing with their arguments
 pub trait Hook: Send {
-    /// The points at which this hook is called.
+    /// The points at which this hook is called. Asked once.
     fn points(&self) -> Points {
         Points::empty()
     }

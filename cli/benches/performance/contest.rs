@@ -125,22 +125,27 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// The processor time that the calling thread takes. What never waits takes as much of that as time
-/// passes on an idle machine, and on a busy one hardly more.
+/// The processor time that the calling thread takes, or the process. What never waits takes as much of
+/// that as time passes on an idle machine, and on a busy one hardly more.
 pub(crate) struct Busy {
+    clock: ClockId,
     start: Duration,
 }
 
 impl Busy {
     pub(crate) fn start() -> Result<Self, Errno> {
-        Ok(Self { start: Self::now()? })
+        Self::on(ClockId::CLOCK_THREAD_CPUTIME_ID)
+    }
+
+    pub(crate) fn process() -> Result<Self, Errno> {
+        Self::on(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+    }
+
+    fn on(clock: ClockId) -> Result<Self, Errno> {
+        Ok(Self { clock, start: clock_gettime(clock)?.into() })
     }
 
     pub(crate) fn elapsed(&self) -> Result<Duration, Errno> {
-        Ok(Self::now()?.saturating_sub(self.start))
-    }
-
-    fn now() -> Result<Duration, Errno> {
-        clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from)
+        Ok(Duration::from(clock_gettime(self.clock)?).saturating_sub(self.start))
     }
 }

@@ -13,7 +13,7 @@ use crate::image::{self, Program};
 use crate::raw::{Raw, Synced};
 
 /// Port writes in a turn.
-const TIMES: u64 = 4_000;
+pub(crate) const TIMES: u64 = 4_000;
 const FEW: u64 = 64;
 
 const PLAN: Plan = Plan {
@@ -46,7 +46,9 @@ pub(crate) fn measure(criterion: &mut Criterion, host: &Host, device: &Path) -> 
 }
 
 /// What a run with many exits takes longer than one with few: the start and the end cancel out.
-fn slope(mut run: impl FnMut(u64) -> Result<Duration, Failure>) -> Result<Duration, Failure> {
+pub(crate) fn slope(
+    mut run: impl FnMut(u64) -> Result<Duration, Failure>,
+) -> Result<Duration, Failure> {
     let few = run(FEW)?;
     Ok(run(FEW + TIMES)?.saturating_sub(few))
 }

@@ -77,22 +77,45 @@ fn start_info() -> Vec<u8> {
     info.to_vec()
 }
 
-/// How many `out`s the loop has in a row, so that what is measured is exits, not the loop.
+/// How many exits the loop has in a row, so that what is measured is these, not the loop.
 const UNROLLED: u64 = 16;
 
 /// 32-bit code that writes to a port at least this often, then ends the run. Returns the code and
 /// how many exits it makes.
 pub(crate) fn port_writes(times: u64) -> (Vec<u8>, u64) {
-    let rounds = times.div_ceil(UNROLLED).clamp(1, u64::from(u32::MAX));
+    let (code, done) = repeat(&[0xe6, IDLE_PORT], UNROLLED, times); // out IDLE_PORT, al
+    (code, done + 1)
+}
+
+/// The same with stores to the page at [`SHARED`]. Returns how many there are.
+pub(crate) fn stores(times: u64) -> (Vec<u8>, u64) {
+    let mut store = vec![0xa3]; // mov [SHARED], eax
+    store.extend((SHARED as u32).to_le_bytes());
+    repeat(&store, UNROLLED, times)
+}
+
+/// The same with an instruction at [`LANDMARK`] that does nothing.
+pub(crate) fn nops(times: u64) -> (Vec<u8>, u64) {
+    repeat(&[0x90], 1, times)
+}
+
+/// Where [`repeat`] puts the first instruction.
+pub(crate) const LANDMARK: u64 = BASE + 5;
+
+/// 32-bit code that does an instruction at least so often, `unrolled` times in a row, then ends the
+/// run. Returns how often.
+fn repeat(instruction: &[u8], unrolled: u64, times: u64) -> (Vec<u8>, u64) {
+    let rounds = times.div_ceil(unrolled).clamp(1, u64::from(u32::MAX));
     let mut code = vec![0xb9]; // mov ecx, rounds
     code.extend((rounds as u32).to_le_bytes());
-    for _ in 0..UNROLLED {
-        code.extend([0xe6, IDLE_PORT]); // again: out IDLE_PORT, al
+    for _ in 0..unrolled {
+        code.extend(instruction); // again:
     }
     code.push(0x49); // dec ecx
-    code.extend([0x75, (-(2 * UNROLLED as i8 + 3)) as u8]); // jnz again
+    let back = unrolled as usize * instruction.len() + 3;
+    code.extend([0x75, (back as u8).wrapping_neg()]); // jnz again
     code.extend(end());
-    (code, rounds * UNROLLED + 1)
+    (code, rounds * unrolled)
 }
 
 /// 32-bit code that ends the run.
@@ -144,7 +167,7 @@ fn file(code: &[u8], end: u64, names: &[u8]) -> Vec<u8> {
         [(PT_NOTE, HEADERS, 0, NOTE, NOTE), (PT_LOAD, HEADERS + NOTE, BASE, size, end - BASE)]
     {
         word(&mut file, kind.0);
-        word(&mut file, 5); // read, execute
+        word(&mut file, 7); // read, write, execute
         for value in [offset, address, address, size, in_memory, 1] {
             long(&mut file, value);
         }

@@ -10,6 +10,7 @@ mod points;
 mod raw;
 mod report;
 mod reset;
+mod scripted;
 mod startup;
 
 use std::error::Error;
@@ -37,6 +38,7 @@ fn main() -> Result<(), Failure> {
     let mut criterion = Criterion::default().configure_from_args();
     let mut contests = vec![
         exits::measure(&mut criterion, &host, device),
+        scripted::measure(&mut criterion, &host),
         startup::measure(&mut criterion, device)?,
         firing::measure(&mut criterion, &host)?,
     ];

@@ -13,6 +13,8 @@ use crate::watched::pages;
 /// Calls each hook at its points, in the order in which they were attached.
 pub(crate) struct HookSet {
     hooks: Vec<Box<dyn Hook>>,
+    /// What each of them asked for, and all together: no hook is called to find out.
+    asked: Vec<Points>,
     points: Points,
     /// What each of them watches.
     watches: Vec<Vec<Range<u64>>>,
@@ -45,8 +47,9 @@ impl HookSet {
 
     pub(crate) fn new(hooks: impl Iterator<Item = Box<dyn Hook>>) -> Self {
         let hooks: Vec<_> = hooks.collect();
-        let points = hooks.iter().fold(Points::empty(), |all, hook| all | hook.points());
-        Self { hooks, points, watches: Vec::new(), msrs: Vec::new() }
+        let asked: Vec<_> = hooks.iter().map(|hook| hook.points()).collect();
+        let points = asked.iter().copied().collect();
+        Self { hooks, asked, points, watches: Vec::new(), msrs: Vec::new() }
     }
 
     /// Whether anybody is there at this point. What this says no to costs one test.
@@ -147,7 +150,8 @@ impl HookSet {
     }
 
     fn at(&mut self, point: Points) -> impl Iterator<Item = &mut Box<dyn Hook>> {
-        self.hooks.iter_mut().filter(move |hook| hook.points().intersects(point))
+        let asked = self.hooks.iter_mut().zip(&self.asked);
+        asked.filter(move |(_, asked)| asked.intersects(point)).map(|(hook, _)| hook)
     }
 }
 
