@@ -13,6 +13,7 @@ use probes::{
     Trace,
 };
 use vmm::boot::segments::Segments;
+use vmm::doctor::Stopping;
 use vmm::hook::Attach;
 use vmm::{Host, MachineConfig};
 
@@ -77,10 +78,15 @@ impl Scripts {
         Ok(Some(Self { script, symbols, driver: options.mechanisms, folding }))
     }
 
-    /// Refuses scripts whose points need something of the driver that this host lacks.
+    /// Refuses scripts whose points need something of the driver that this host lacks. Says so if they
+    /// can be had in single steps only.
     pub(crate) fn check(&self, host: &Host) -> Result<()> {
         let needed = self.script.mechanisms();
         let Err(refused) = self.script.check((needed & self.driver).on(host)) else {
+            let stops = self.script.stops();
+            if stops > 0 {
+                warn_of_steps(stops, Stopping::of(host));
+            }
             return Ok(());
         };
         let error = vmm::Error::Capability {
@@ -213,6 +219,23 @@ pub(crate) fn dumps(written: &[PathBuf], missed: &[PathBuf]) -> Vec<String> {
         )
     });
     written.chain(missed).collect()
+}
+
+/// Single steps are no error, but who waits wants to know why.
+fn warn_of_steps(stops: usize, stopping: Stopping) {
+    let slots = stopping.breakpoint_slots();
+    if stops <= slots {
+        return;
+    }
+    let unseen = if slots == 0 && !stopping.steps_into_handlers {
+        ", and what runs in interrupt handlers is missed"
+    } else {
+        ""
+    };
+    tell::user(&format!(
+        "jitterbug: warning: probes at {stops} of the guest's instructions, and this host has \
+         {slots} breakpoints: vCPUs go in single steps, which is slow{unseen}"
+    ));
 }
 
 /// A probe that never fired in any of these runs may be one that can't: the user is told. `ran` says

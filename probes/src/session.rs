@@ -9,6 +9,7 @@ mod stops;
 mod timer;
 mod told;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +28,7 @@ use crate::engine::{Budget, Changes, Clock, Engine, Settings, Shared};
 use crate::folded::Folded;
 use crate::front;
 use crate::output::{LineBuffer, LineKind, OutputLine, Ring, Sink};
-use crate::point::{Mechanisms, NoPoint, Point, Scope};
+use crate::point::{Class, Mechanisms, NoPoint, Point, Scope};
 use crate::source::{Location, Source};
 use crate::symbols::Symbols;
 use crate::trace::Trace;
@@ -135,6 +136,18 @@ impl Script {
     /// What its points need of the driver and the host.
     pub fn mechanisms(&self) -> Mechanisms {
         self.code.probes.iter().map(|probe| probe.point.mechanism()).collect()
+    }
+
+    /// At how many of the guest's instructions vCPUs have to stop, at least: those that calls return
+    /// to, and the instructions of functions that are stepped, are known later.
+    pub fn stops(&self) -> usize {
+        let address = |point: &Point| match point {
+            Point::Address(address) if address.access.class() == Class::Address => {
+                Some(address.start)
+            }
+            _ => None,
+        };
+        self.code.points().iter().filter_map(address).collect::<BTreeSet<_>>().len()
     }
 
     /// Refuses each probe whose mechanism is not among these: those of a driver

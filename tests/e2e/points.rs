@@ -10,7 +10,7 @@ use crate::scratch::Folder;
 tests! {
     Nothing: a_function_that_is_not_there, data_that_can_not_be_watched;
     Kvm: functions_on_every_vcpu, calls_and_returns_with_their_arguments, a_function_step_by_step,
-        a_function_that_is_never_called, a_variable_s_loads_and_stores, each_part_of_an_array,
+        a_function_that_is_never_called, more_addresses_than_breakpoints, a_variable_s_loads_and_stores, each_part_of_an_array,
         what_is_watched_is_no_device, who_spins_on_what_is_watched_hangs, registers_of_each_vcpu,
         a_register_that_kvm_does_not_have, what_only_a_replay_shows,
         a_replay_shows_functions_and_data;
@@ -92,6 +92,21 @@ fn a_function_that_is_never_called() {
         .probe("(vprobe GUEST:ENTER:trap 0) (vprobe GUEST:EXIT:main 0)")
         .ends_with(0)
         .says(&["warning: -e #1:1: GUEST:ENTER:trap never fired"]);
+}
+
+/// Five are more than any host has breakpoints for, and are seen all the same.
+fn more_addresses_than_breakpoints() {
+    let run = jitterbug("run hello --cpus 1")
+        .probe(
+            r#"aggr n[0][1]; GUEST:ENTER:main { n["main"] = count(); }
+               GUEST:ENTER:print { n["print"] = count(); } GUEST:ENTER:printf { n["f"] = count(); }
+               GUEST:ENTER:exit { n["exit"] = count(); } GUEST:ENTER:mark { n["mark"] = count(); }"#,
+        )
+        .ends_with(0)
+        .says(&["probes at 5 of the guest's instructions", "vCPUs go in single steps"]);
+    assert_eq!(figure(&run, r#"  n["main"] == count "#), 1, "{run}");
+    assert_eq!(figure(&run, r#"  n["exit"] == count "#), 1, "{run}");
+    assert!(figure(&run, r#"  n["print"] == count "#) > 1, "{run}");
 }
 
 fn data_that_can_not_be_watched() {

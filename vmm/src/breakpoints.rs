@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use code::{
-    HLT, REX_W, SLOTS, STI, forget_step, handler, here, in_user, opcode, repeats, returns_to, slots,
+    HLT, REX_W, STI, forget_step, handler, here, in_user, opcode, repeats, returns_to, slots,
 };
 
 use crate::cpu::Debuggable;
@@ -305,7 +305,7 @@ impl Breakpoints {
 
     /// Whether more is wanted than breakpoints can do.
     pub(crate) fn must_step(&self) -> bool {
-        self.wanted.len() > if self.stopping.breakpoints { SLOTS } else { 0 }
+        self.wanted.len() > self.stopping.breakpoint_slots()
     }
 
     /// Whether the vCPU, which stands here, is to tell of it; it then has.

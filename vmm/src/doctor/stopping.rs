@@ -62,6 +62,12 @@ impl Stopping {
         }
     }
 
+    /// At how many addresses a vCPU stops without single steps: each has one of the debug registers
+    /// DR0 to DR3.
+    pub fn breakpoint_slots(&self) -> usize {
+        if self.breakpoints { 4 } else { 0 }
+    }
+
     /// Whether a vCPU can be stopped at an instruction at all. Leaving a breakpoint takes a step.
     pub fn can_stop(&self) -> bool {
         self.steps
