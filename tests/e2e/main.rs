@@ -13,6 +13,7 @@ mod bed;
 mod compile;
 mod console;
 mod destructive;
+mod documented;
 mod ends;
 mod explain;
 mod explain_page;
@@ -58,6 +59,7 @@ const TESTS: &[&[Test]] = &[
     bed::TESTS,
     console::TESTS,
     destructive::TESTS,
+    documented::TESTS,
     ends::TESTS,
     explain::TESTS,
     explain_page::TESTS,

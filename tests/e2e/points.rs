@@ -3,17 +3,19 @@
 //! each load and store of its variables, with the value; at its model-specific registers; and in a
 //! replay at interrupts, local APICs and choices.
 
+use crate::compile;
 use crate::harness::{Finished, jitterbug};
 use crate::replay_scripts::find;
 use crate::scratch::Folder;
 
 tests! {
+    KvmAndCompiler: an_nmi_in_a_replay;
     Nothing: a_function_that_is_not_there, data_that_can_not_be_watched;
     Kvm: functions_on_every_vcpu, calls_and_returns_with_their_arguments, a_function_step_by_step,
         a_function_that_is_never_called, more_addresses_than_breakpoints, a_variable_s_loads_and_stores, each_part_of_an_array,
         what_is_watched_is_no_device, who_spins_on_what_is_watched_hangs, registers_of_each_vcpu,
         a_register_that_kvm_does_not_have, what_only_a_replay_shows,
-        a_replay_shows_functions_and_data;
+        a_replay_shows_functions_and_data, each_point_of_a_replay;
 }
 
 /// The figure behind `name[key] == what`.
@@ -236,4 +238,59 @@ fn a_replay_shows_functions_and_data() {
     for (line, count) in [("0 enters", 2), ("1 leaves", 2), ("sees 0", 4), ("stores 1", 4)] {
         assert_eq!(run.stderr.lines().filter(|said| *said == line).count(), count, "{line}: {run}");
     }
+}
+
+/// A hang with everything in it: APs that are started, an IPI, an interrupt, vCPUs that sleep.
+fn each_point_of_a_replay() {
+    let folder = Folder::new();
+    let finding = find(&folder, "lost-wakeup");
+    let points = [
+        "Guest_HLT",
+        "Guest_INIT",
+        "Guest_SIPI",
+        "Guest_IRQ",
+        "IPI_Send",
+        "LAPIC_Write",
+        "LAPIC_EOI",
+        "Sched_Point",
+        "Sched_Switch",
+        "Guest_Hang",
+    ];
+    let probes = points.map(|point| format!("{point} {{ n[PROBENAME] = count(); }}")).join(" ");
+    let run = jitterbug("replay")
+        .arg(&finding)
+        .probe(&format!("aggr n[0][1]; {probes}"))
+        .ends_with(0)
+        .says(&["reproduced"]);
+    for point in points {
+        assert!(figure(&run, &format!("  n[\"{point}\"] == count ")) > 0, "{run}");
+    }
+}
+
+/// A guest that reads its local APIC's ID, and sends itself an NMI, which it doesn't expect.
+fn an_nmi_in_a_replay() {
+    let before = r#"#include "rt.h"
+void __wrap_mark(void);
+void __wrap_mark(void)
+{
+	lapic_enable();
+	(void)lapic_id();
+	*(volatile uint32_t *)(LAPIC_VIRT + 0x310) = 0;
+	*(volatile uint32_t *)(LAPIC_VIRT + 0x300) = 0x4400;
+}
+"#;
+    let (build, folder) = (Folder::new(), Folder::new());
+    let guest = compile::guest(&build, "abba", before, &["-Wl,--wrap=mark"]);
+    let hunt = jitterbug("hunt --cpus 2 --runs 1 --json --out").arg(&*folder).arg(&guest);
+    let report = hunt.ends_with(1).json();
+    let finding = report["findings"][0]["file"].as_str().expect("a finding");
+    let run = jitterbug("replay")
+        .arg(finding)
+        .probe(
+            r#"Guest_NMI { printf("NMI for %d\n", VCPUID); }
+               LAPIC_Read { printf("%d reads %x\n", VCPUID, ARG0); }"#,
+        )
+        .ends_with(0);
+    assert_eq!(run.lines_with("NMI for ").collect::<Vec<_>>(), ["0"], "{run}");
+    assert_eq!(run.lines_with("0 reads ").collect::<Vec<_>>(), ["20"], "{run}");
 }
