@@ -1,6 +1,7 @@
 //! Which language a source is in, and all sources to one program.
 
 pub(crate) mod aggregation;
+pub(crate) mod problems;
 
 use std::sync::Arc;
 
@@ -19,9 +20,6 @@ pub struct Environment<'a> {
     /// What points and symbols there are.
     pub scope: Scope<'a>,
 }
-
-/// After so many errors the rest is not worth reading.
-pub(crate) const MAX_ERRORS: usize = 20;
 
 /// What came of sources.
 pub(crate) struct Loaded {

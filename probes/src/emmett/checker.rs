@@ -25,9 +25,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::tree::Item;
 use super::types::{Model, Records, Type};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
+use crate::front::Environment;
 use crate::front::aggregation::Usages;
-use crate::front::{Environment, MAX_ERRORS};
+use crate::front::problems::Problems;
 use crate::ir::{
     AggregateSlot, BagSlot, Frame, FunctionSlot, IntegerSlot, Place, Program, StringSlot,
     StringTarget,
@@ -60,8 +61,7 @@ pub fn check(
         result: None,
         loops: 0,
         reported: HashSet::new(),
-        diagnostics: Vec::new(),
-        errors: 0,
+        problems: Problems::default(),
     };
     let bodies: Vec<declare::Body> = items.iter().filter_map(|item| checker.item(item)).collect();
     checker.declare_implicitly(&bodies);
@@ -69,11 +69,7 @@ pub fn check(
         checker.body(body);
     }
     checker.check_reads();
-    if checker.is_full() {
-        let more = Diagnostic::general("there are more errors, which are not shown");
-        checker.diagnostics.push(more);
-    }
-    checker.diagnostics
+    checker.problems.into_list()
 }
 
 /// What a name of the script stands for, outside functions.
@@ -145,29 +141,13 @@ struct Checker<'a> {
     loops: usize,
     /// Unknown names that were reported already.
     reported: HashSet<String>,
-    diagnostics: Vec<Diagnostic>,
-    errors: usize,
+    problems: Problems,
 }
 
 impl Checker<'_> {
-    fn report(&mut self, diagnostic: Diagnostic) {
-        if diagnostic.severity == Severity::Error {
-            self.errors += 1;
-            if self.is_full() {
-                return;
-            }
-        }
-        self.diagnostics.push(diagnostic);
-    }
-
-    /// Whether there are more errors than anybody wants to see.
-    fn is_full(&self) -> bool {
-        self.errors > MAX_ERRORS
-    }
-
     /// Reports an error, and stands for what could not be made.
     fn fail<T>(&mut self, diagnostic: Diagnostic) -> Option<T> {
-        self.report(diagnostic);
+        self.problems.report(diagnostic);
         None
     }
 

@@ -12,9 +12,10 @@ mod top;
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
+use crate::front::Environment;
 use crate::front::aggregation::Usages;
-use crate::front::{Environment, MAX_ERRORS};
+use crate::front::problems::Problems;
 use crate::ir::{
     AggregateSlot, BagSlot, FunctionSlot, IntegerSlot, Place, Program, StringSlot, Type,
 };
@@ -43,8 +44,7 @@ pub fn check(
         parameters: Vec::new(),
         signatures: Vec::new(),
         reported: HashSet::new(),
-        diagnostics: Vec::new(),
-        errors: 0,
+        problems: Problems::default(),
         program,
     };
     // Bodies come last, so that a name may be defined behind them or in a later script.
@@ -65,11 +65,7 @@ pub fn check(
     for probe in &probes {
         checker.probe(probe);
     }
-    if checker.is_full() {
-        let more = Diagnostic::general("there are more errors, which are not shown");
-        checker.diagnostics.push(more);
-    }
-    checker.diagnostics
+    checker.problems.into_list()
 }
 
 /// What a name of the script stands for.
@@ -119,8 +115,7 @@ struct Checker<'a> {
     signatures: Vec<Signature>,
     /// Unknown names that were reported already.
     reported: HashSet<String>,
-    diagnostics: Vec<Diagnostic>,
-    errors: usize,
+    problems: Problems,
     program: &'a mut Program,
 }
 
@@ -136,24 +131,9 @@ struct Call<'a> {
 }
 
 impl Checker<'_> {
-    fn report(&mut self, diagnostic: Diagnostic) {
-        if diagnostic.severity == Severity::Error {
-            self.errors += 1;
-            if self.is_full() {
-                return;
-            }
-        }
-        self.diagnostics.push(diagnostic);
-    }
-
-    /// Whether there are more errors than anybody wants to see.
-    fn is_full(&self) -> bool {
-        self.errors > MAX_ERRORS
-    }
-
     /// Reports an error, and stands for what could not be made.
     fn fail<T>(&mut self, diagnostic: Diagnostic) -> Option<T> {
-        self.report(diagnostic);
+        self.problems.report(diagnostic);
         None
     }
 

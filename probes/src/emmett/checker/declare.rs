@@ -27,7 +27,7 @@ pub(super) enum Body<'a> {
 impl Checker<'_> {
     /// Reads a definition; what has a body is left for later.
     pub(super) fn item<'b>(&mut self, item: &'b Item) -> Option<Body<'b>> {
-        if self.is_full() {
+        if self.problems.is_full() {
             return None;
         }
         match item {
@@ -52,14 +52,14 @@ impl Checker<'_> {
         };
         match (name.as_str(), value) {
             ("memmodel" | "MEMORY_MODEL", Some(model)) => self.memory_model(model, *span),
-            ("VMK", _) => self.report(refuse("there is no vmkernel below this machine")),
+            ("VMK", _) => self.problems.report(refuse("there is no vmkernel below this machine")),
             (vm, _) if vm.starts_with("VM") => {
-                self.report(refuse("a script is for the machine that it is loaded into"));
+                self.problems.report(refuse("a script is for the machine that it is loaded into"));
             }
             _ => {
                 let problem = format!("unknown directive @{name}");
                 let label = "expected @MEMORY_MODEL = guest64 or the like";
-                self.report(Diagnostic::error(*span, problem, label));
+                self.problems.report(Diagnostic::error(*span, problem, label));
             }
         }
     }
@@ -94,16 +94,20 @@ impl Checker<'_> {
         match word.as_str() {
             "pervmk" => {
                 let problem = "pervmk is not available: there is no vmkernel below this machine";
-                self.report(Diagnostic::error(*span, problem, "not available"));
+                self.problems.report(Diagnostic::error(*span, problem, "not available"));
             }
             "perthread" if is_table => {
                 let problem = "bags and aggregates can't be perthread";
-                self.report(Diagnostic::error(*span, problem, "expected pervm, or nothing"));
+                self.problems.report(Diagnostic::error(
+                    *span,
+                    problem,
+                    "expected pervm, or nothing",
+                ));
             }
             "pervm" | "perhost" if !is_table => {
                 let problem = format!("only bags and aggregates can be {word}");
                 let label = "expected perthread, or nothing";
-                self.report(Diagnostic::error(*span, problem, label));
+                self.problems.report(Diagnostic::error(*span, problem, label));
             }
             _ => {}
         }
@@ -139,7 +143,7 @@ impl Checker<'_> {
         } else {
             let problem = format!("{} can't be {}", name.name, self.records.describe(&of));
             let label = "a variable is an integer, a pointer, a string, a bag or an aggregate";
-            self.report(
+            self.problems.report(
                 Diagnostic::error(name.span, problem, label)
                     .with_help("what lies in the guest's memory is reached by a pointer"),
             );
@@ -263,7 +267,7 @@ impl Checker<'_> {
     fn room(&mut self, span: Span, number: usize, most: usize) -> bool {
         if number >= most {
             let problem = format!("there are more than {most} of these");
-            self.report(Diagnostic::error(span, problem, "this one is too many"));
+            self.problems.report(Diagnostic::error(span, problem, "this one is too many"));
         }
         number < most
     }
@@ -272,7 +276,7 @@ impl Checker<'_> {
     pub(super) fn define(&mut self, name: &str, span: Span, entity: Entity) -> bool {
         if let Some((_, first)) = self.names.get(name) {
             let first = *first;
-            self.report(
+            self.problems.report(
                 Diagnostic::error(span, format!("{name} is defined twice"), "here again")
                     .with_related(first, "first here"),
             );
@@ -280,12 +284,12 @@ impl Checker<'_> {
         }
         if variable::find(name).is_some() {
             let problem = format!("{name} is a built-in variable");
-            self.report(Diagnostic::error(span, problem, "expected another name"));
+            self.problems.report(Diagnostic::error(span, problem, "expected another name"));
             return false;
         }
         if matches!(entity, Entity::Function(_)) && vp::vocabulary::is_reserved(name) {
             let problem = format!("{name} is a built-in function");
-            self.report(Diagnostic::error(span, problem, "expected another name"));
+            self.problems.report(Diagnostic::error(span, problem, "expected another name"));
             return false;
         }
         self.names.insert(name.to_owned(), (entity, span));

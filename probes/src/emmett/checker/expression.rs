@@ -20,7 +20,7 @@ pub(super) enum Target {
 impl Checker<'_> {
     /// Any expression.
     pub(super) fn value(&mut self, expression: &Expression) -> Option<Value> {
-        if self.is_full() {
+        if self.problems.is_full() {
             return None;
         }
         let span = expression.span;

@@ -48,8 +48,7 @@ impl Checker<'_> {
     fn visit_body(&mut self, body: &Body, found: &mut Round) {
         self.locals.clear();
         self.frame = Frame::default();
-        let errors = self.errors;
-        let said = self.diagnostics.len();
+        let mark = self.problems.mark();
         match body {
             Body::Function(function, model) => {
                 self.model = *model;
@@ -69,8 +68,7 @@ impl Checker<'_> {
         }
         self.locals.clear();
         // What is wrong is said when the body is checked.
-        self.errors = errors;
-        self.diagnostics.truncate(said);
+        self.problems.go_back(mark);
     }
 
     fn visit(&mut self, statement: &Statement, found: &mut Round) {

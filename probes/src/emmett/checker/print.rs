@@ -6,6 +6,7 @@ use super::expression::Target;
 use super::value::Value;
 use crate::diagnostic::Diagnostic;
 use crate::format::{self, Conversion, Part};
+use crate::front::problems::Mark;
 use crate::ir::{self, Integer, Piece, Statement};
 use crate::source::Span;
 
@@ -100,7 +101,7 @@ impl Checker<'_> {
                 let label = format!("expected {} behind the format", conversion.wanted());
                 return self.wrong(at, "this conversion has no argument", &label);
             };
-            let before = self.errors;
+            let before = self.problems.mark();
             if let Some(piece) = self.piece(conversion, argument) {
                 pieces.push(piece);
             } else {
@@ -123,9 +124,8 @@ impl Checker<'_> {
     }
 
     /// Shows the conversion beside an argument that doesn't fit it.
-    fn explain(&mut self, before: usize, at: Span, conversion: Conversion) {
-        if self.errors == before + 1
-            && let Some(last) = self.diagnostics.last_mut()
+    fn explain(&mut self, before: Mark, at: Span, conversion: Conversion) {
+        if let Some(last) = self.problems.only_since(before)
             && last.related.is_none()
             && last.label == format!("expected {}", conversion.wanted())
         {

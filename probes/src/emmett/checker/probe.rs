@@ -101,7 +101,7 @@ impl Checker<'_> {
         let points = match point::find(&probe.point, &self.scope) {
             Ok(points) => Some(points),
             Err(error) => {
-                self.report(no_point(probe.span, &error));
+                self.problems.report(no_point(probe.span, &error));
                 None
             }
         };

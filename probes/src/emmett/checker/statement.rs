@@ -9,7 +9,7 @@ use crate::text::Text;
 impl Checker<'_> {
     /// What a statement does; what is wrong in it is reported and left out.
     pub(super) fn statement(&mut self, statement: &Tree) -> Vec<Statement> {
-        if self.is_full() {
+        if self.problems.is_full() {
             return Vec::new();
         }
         match statement {

@@ -232,7 +232,7 @@ impl Checker<'_> {
         let models = super::super::vocabulary::MODELS;
         match models.iter().find(|(known, _)| *known == name) {
             Some((_, Some(model))) => self.model = *model,
-            Some((_, None)) => self.report(
+            Some((_, None)) => self.problems.report(
                 Diagnostic::error(
                     span,
                     format!("memory model {name} is not available: there is no hypervisor memory"),
@@ -242,7 +242,7 @@ impl Checker<'_> {
             ),
             None => {
                 let near = nearest(name, models.iter().map(|(known, _)| *known));
-                self.report(
+                self.problems.report(
                     Diagnostic::error(
                         span,
                         format!("unknown memory model {name}"),

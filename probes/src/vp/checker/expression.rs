@@ -25,7 +25,7 @@ impl Checker<'_> {
 
     /// An expression of either type.
     pub(super) fn expression(&mut self, node: &Node, usage: Use) -> Option<Expression> {
-        if self.is_full() {
+        if self.problems.is_full() {
             return None;
         }
         match &node.kind {

@@ -144,7 +144,7 @@ impl Checker<'_> {
         let problem = format!("unknown ident {name}");
         let diagnostic = Diagnostic::error(span, problem, label).suggesting(near);
         if self.reported.insert(name.to_owned()) {
-            self.report(diagnostic);
+            self.problems.report(diagnostic);
         }
         None
     }

@@ -99,7 +99,7 @@ impl Checker<'_> {
             "\n".clone_into(tail);
             let at = literal.span(format.source, at.start, at.end);
             let line = at.location(self.sources).line;
-            self.report(
+            self.problems.report(
                 Diagnostic::warning(
                     at,
                     format!("line {line}: the last n of this format is taken as a newline"),

@@ -34,7 +34,7 @@ impl Checker<'_> {
     pub(super) fn top<'a>(&mut self, node: &'a Node) -> Option<Body<'a>> {
         const EXPECTED: &str = "expected a form: version, definteger, defstring, defaggr, defbag, \
                                 defun or vprobe";
-        if self.is_full() {
+        if self.problems.is_full() {
             return None;
         }
         let NodeKind::List(list) = &node.kind else {
@@ -94,7 +94,7 @@ impl Checker<'_> {
         let found = match point::find(name, &self.scope) {
             Ok(found) => found,
             Err(error) => {
-                self.report(no_point(point.span, &error));
+                self.problems.report(no_point(point.span, &error));
                 // Nothing is loaded now, but the body is still checked, to report its errors too.
                 Vec::new()
             }
@@ -123,7 +123,11 @@ impl Checker<'_> {
         let body: Vec<_> = form.body.iter().filter_map(|node| self.statement(node)).collect();
         if self.program.probes.len() >= MAX_PROBES {
             let problem = format!("there are more than {MAX_PROBES} probes");
-            return self.report(Diagnostic::error(form.span, problem, "this one is too many"));
+            return self.problems.report(Diagnostic::error(
+                form.span,
+                problem,
+                "this one is too many",
+            ));
         }
         self.program.probes.push(Probe {
             points: form.points.clone(),
@@ -179,7 +183,7 @@ impl Checker<'_> {
                 "this engine runs VP 1.0",
             )),
             Some(_) => {
-                self.report(Diagnostic::warning(
+                self.problems.report(Diagnostic::warning(
                     call.span,
                     format!("the script is written for VP {text}"),
                     "this engine runs VP 1.0, which may differ",
