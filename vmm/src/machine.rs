@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::board::Board;
-use crate::boot::elf::Image;
 use crate::boot::{self, pvh};
 use crate::config::MachineConfig;
 use crate::cpu::Cpu;
@@ -51,10 +50,7 @@ impl Machine {
     ) -> Result<Self> {
         let mut memory = Memory::new(config.memory)?;
         let entry = boot::load(config, &memory)?;
-        for range in watches {
-            watched::check(range, Image::of(config), &memory)?;
-            memory.watch(range.clone());
-        }
+        watched::watch(watches, config, &mut memory)?;
         let memory = Arc::new(memory);
 
         let vm = Vm::new(host, memory.clone(), Irqchip::InKernel)?;

@@ -3,7 +3,7 @@
 //! KVM's emulator does such an access. It takes apart what crosses a page or is longer than 8 bytes,
 //! and can't read code, page tables or descriptors there. KVM itself only says that it failed (an
 //! internal error), or shuts the guest down, or tries again for ever. What is known beforehand is
-//! refused ([`check`]); what only shows when the guest does it is explained here.
+//! refused ([`watch`]); what only shows when the guest does it is explained here.
 
 mod misuse;
 mod refuse;
@@ -14,7 +14,7 @@ use iced_x86::UsedMemory;
 
 pub use misuse::{Misuse, Watcher};
 pub use refuse::can_watch;
-pub(crate) use refuse::{check, pages};
+pub(crate) use refuse::{pages, watch};
 
 use crate::disassemble;
 use crate::exit::Exit;

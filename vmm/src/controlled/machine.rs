@@ -96,10 +96,7 @@ impl ControlledMachine {
             Granularity::Watch => watch(config, &mut memory)?,
             Granularity::Instruction => stepping = doctor::stepping(host)?,
         }
-        for range in watches {
-            watched::check(range, Image::of(config), &memory)?;
-            memory.watch(range.clone());
-        }
+        watched::watch(watches, config, &mut memory)?;
         let vcpus = config.cpus.get();
         let memory = Arc::new(memory);
         let vm = Vm::new(host, memory.clone(), Irqchip::None)?;

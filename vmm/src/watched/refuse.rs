@@ -14,9 +14,23 @@ pub fn can_watch(range: &Range<u64>, config: &MachineConfig) -> Result<()> {
     check(range, Image::of(config), &Memory::new(config.memory)?)
 }
 
+/// Watches what hooks name, in the memory that a machine is made with. Fails if one of the ranges can't
+/// be watched.
+pub(crate) fn watch(
+    ranges: &[Range<u64>],
+    config: &MachineConfig,
+    memory: &mut Memory,
+) -> Result<()> {
+    for range in ranges {
+        check(range, Image::of(config), memory)?;
+        memory.watch(range.clone());
+    }
+    Ok(())
+}
+
 /// Refuses a guest-physical range that can't be watched, with the reason. What the guest itself puts
 /// there, page tables for example, isn't known yet.
-pub(crate) fn check(range: &Range<u64>, image: Image, memory: &Memory) -> Result<()> {
+fn check(range: &Range<u64>, image: Image, memory: &Memory) -> Result<()> {
     let refuse = |problem: String| {
         let value = format!("{:#x}..{:#x}", range.start, range.end);
         Err(Error::Config { setting: "watch of guest-physical", value, problem })
