@@ -14,7 +14,7 @@ use vmm::hook::{self, Attach};
 use vmm::memory::PAGE_SIZE;
 use vmm::{Host, MachineConfig};
 
-use crate::finding::Finding;
+use crate::finding::{Finding, Run};
 use crate::places::{Stop, Survey};
 use crate::schedule::{Schedule, ScheduleError};
 
@@ -51,6 +51,17 @@ impl TryFrom<&Finding> for Recorded {
 }
 
 impl Recorded {
+    /// The same in a finding. `stops` are its places; none if it didn't repeat itself.
+    pub(crate) fn run(&self, stops: &[Stop]) -> Run {
+        Run {
+            hang_budget: self.hang_budget,
+            points: self.points,
+            hash: self.hash.clone(),
+            switches: self.switches.clone(),
+            places: stops.iter().map(Stop::to_string).collect(),
+        }
+    }
+
     /// How the end of a run differs.
     fn differs(&self, machine: &ControlledMachine, ending: &Ending) -> Option<Divergence> {
         let (points, hash) = (machine.points(), format!("{:016x}", machine.hash()));

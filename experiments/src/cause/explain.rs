@@ -243,13 +243,7 @@ fn shortest(finding: &Finding, recorded: &Recorded, stops: &[Stop], waits: Vec<R
     Finding {
         verdict: recorded.verdict.clone(),
         schedule: recorded.schedule.to_string(),
-        run: crate::finding::Run {
-            hang_budget: recorded.hang_budget,
-            points: recorded.points,
-            hash: recorded.hash.clone(),
-            switches: recorded.switches.clone(),
-            places: stops.iter().map(Stop::to_string).collect(),
-        },
+        run: recorded.run(stops),
         waits,
         ..finding.clone()
     }

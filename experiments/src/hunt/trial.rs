@@ -8,7 +8,7 @@ use super::lab::Lab;
 use super::queue::{Queue, Ticket};
 use super::recorder::Recorder;
 use super::{Hunt, SLICE};
-use crate::finding::{Finding, Machine, Run, Search};
+use crate::finding::{Finding, Machine, Search};
 use crate::places::Stop;
 use crate::replay::{Divergence, Recorded, replay, survey};
 use crate::strategy::Strategy;
@@ -121,13 +121,7 @@ impl<'a> Worker<'a> {
                 depth: hunt.strategy.depth(),
                 run,
             },
-            run: Run {
-                hang_budget: recorded.hang_budget,
-                points: recorded.points,
-                hash: recorded.hash.clone(),
-                switches: recorded.switches.clone(),
-                places: stops.iter().map(Stop::to_string).collect(),
-            },
+            run: recorded.run(stops),
             waits,
             sighting: None,
         }
