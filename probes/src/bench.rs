@@ -11,7 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use vmm::hook::Context;
 use vmm::memory::{Memory, MemorySize};
-use vmm::registers::{Registers, Segment, SystemRegisters};
+use vmm::registers::Registers;
 use vmm::scripted::ScriptedCpu;
 
 use crate::engine::Event;
@@ -119,25 +119,14 @@ const CODE: u64 = 0x8_0000;
 fn guest() -> vmm::Result<(Memory, ScriptedCpu)> {
     let memory = Memory::new(MemorySize::new(4 << 20)?)?;
     let put = |address: u64, value: u64| memory.write(address, &value.to_le_bytes());
-    put(TABLES, (TABLES + 0x1000) | 3)?;
-    put(TABLES + 0x1000, (TABLES + 0x2000) | 3)?;
-    put(TABLES + 0x2000, 0x83)?;
     // RIP, and seven callers: each frame's saved RBP, and the return address above it.
     for frame in 0..7 {
         let at = STACK + frame * 0x20;
         put(at, if frame == 6 { 0 } else { at + 0x20 })?;
         put(at + 8, CODE + 0x100 + frame * 0x40)?;
     }
-    let mut cpu = ScriptedCpu::new([]);
+    let mut cpu = ScriptedCpu::with_paging(&memory, TABLES)?;
     cpu.registers = Registers { rip: CODE, rsp: STACK - 0x20, rbp: STACK, ..Registers::default() };
-    cpu.system_registers = SystemRegisters {
-        cs: Segment { selector: 8, access: 0xa09b, limit: u32::MAX, base: 0 },
-        cr0: SystemRegisters::CR0_PG | SystemRegisters::CR0_PE,
-        cr3: TABLES,
-        cr4: SystemRegisters::CR4_PAE,
-        efer: SystemRegisters::EFER_LMA,
-        ..SystemRegisters::default()
-    };
     Ok((memory, cpu))
 }
 

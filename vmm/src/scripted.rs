@@ -6,7 +6,8 @@ use crate::cpu::{Cpu, Debuggable};
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
 use crate::kvm::debug::GuestDebug;
-use crate::registers::{Activity, DebugRegisters, Registers, SystemRegisters};
+use crate::memory::{Memory, PAGE_SIZE};
+use crate::registers::{Activity, DebugRegisters, Registers, Segment, SystemRegisters};
 
 /// Plays back exits and keeps what it was told. When the exits run out, it says that it was kicked
 /// for ever, as a spinning vCPU would.
@@ -33,6 +34,26 @@ impl ScriptedCpu {
             system_registers: SystemRegisters::default(),
             activity: Activity::Running,
         }
+    }
+
+    /// In 64-bit code, with nothing to play back. The first 2 MiB are mapped as they are, by three pages
+    /// of tables at guest-physical `tables`.
+    pub fn with_paging(memory: &Memory, tables: u64) -> Result<Self> {
+        const PRESENT_WRITABLE: u64 = 3;
+        const LARGE: u64 = 1 << 7;
+        let put = |address: u64, entry: u64| memory.write(address, &entry.to_le_bytes());
+        put(tables, (tables + PAGE_SIZE) | PRESENT_WRITABLE)?;
+        put(tables + PAGE_SIZE, (tables + 2 * PAGE_SIZE) | PRESENT_WRITABLE)?;
+        put(tables + 2 * PAGE_SIZE, LARGE | PRESENT_WRITABLE)?;
+        let system_registers = SystemRegisters {
+            cs: Segment { selector: 8, access: 0xa09b, limit: u32::MAX, base: 0 },
+            cr0: SystemRegisters::CR0_PG | SystemRegisters::CR0_PE,
+            cr3: tables,
+            cr4: SystemRegisters::CR4_PAE,
+            efer: SystemRegisters::EFER_LMA,
+            ..SystemRegisters::default()
+        };
+        Ok(Self { system_registers, ..Self::new([]) })
     }
 }
 

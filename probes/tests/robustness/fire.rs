@@ -10,7 +10,7 @@ use probes::{Options, Output, Script, Session, Source, Style};
 use vmm::exit::{Entry, Exit};
 use vmm::hook::{Context, Hook, Interventions};
 use vmm::memory::{Memory, MemorySize};
-use vmm::registers::{Registers, Segment, SystemRegisters};
+use vmm::registers::Registers;
 use vmm::scripted::ScriptedCpu;
 
 static OUTPUT: LazyLock<Output> =
@@ -20,21 +20,9 @@ static OUTPUT: LazyLock<Output> =
 fn guest() -> (Memory, ScriptedCpu) {
     const TABLES: u64 = 0x10_0000;
     let memory = Memory::new(MemorySize::new(2 << 20).expect("a size")).expect("memory");
-    let put = |address: u64, value: u64| memory.write(address, &value.to_le_bytes()).expect("RAM");
-    put(TABLES, (TABLES + 0x1000) | 3);
-    put(TABLES + 0x1000, (TABLES + 0x2000) | 3);
-    put(TABLES + 0x2000, 0x83);
-    put(0x1000, 0x1_0000_1000);
-    let mut cpu = ScriptedCpu::new([]);
+    memory.write(0x1000, &0x1_0000_1000_u64.to_le_bytes()).expect("RAM");
+    let mut cpu = ScriptedCpu::with_paging(&memory, TABLES).expect("RAM");
     cpu.registers = Registers { rip: 0x1000, rsp: 0x8000, rbp: 0x8000, ..Registers::default() };
-    cpu.system_registers = SystemRegisters {
-        cs: Segment { selector: 8, access: 0xa09b, limit: u32::MAX, base: 0 },
-        cr0: SystemRegisters::CR0_PG | SystemRegisters::CR0_PE,
-        cr3: TABLES,
-        cr4: SystemRegisters::CR4_PAE,
-        efer: SystemRegisters::EFER_LMA,
-        ..SystemRegisters::default()
-    };
     (memory, cpu)
 }
 
