@@ -11,7 +11,6 @@ use std::time::Duration;
 use probes::Symbols;
 use vmm::controlled::{Choice, Chooser, ControlledMachine, Ending, Granularity, Point};
 use vmm::hook::{self, Attach};
-use vmm::memory::PAGE_SIZE;
 use vmm::{Host, MachineConfig};
 
 use crate::finding::{Finding, Run};
@@ -131,11 +130,7 @@ pub(crate) fn boot(
     let mut machine = ControlledMachine::new(host, config, Box::new(std::io::sink()))?;
     machine.set_hang_budget(hang_budget);
     let memory = machine.memory();
-    let unseen = |range: &std::ops::Range<u64>| {
-        let first = range.start - range.start % PAGE_SIZE;
-        (first..range.end).step_by(PAGE_SIZE as usize).any(|page| !memory.is_watched(page))
-    };
-    if let Some(range) = hook::watches(hooks).into_iter().find(unseen) {
+    if let Some(range) = hook::watches(hooks).iter().find(|range| !memory.is_all_watched(range)) {
         let problem = match config.granularity {
             Granularity::Watch => {
                 "not among what the finding's machine watches, which is what its vCPUs share: each \

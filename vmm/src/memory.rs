@@ -163,6 +163,11 @@ impl Memory {
         self.watched.iter().any(|range| range.contains(&address))
     }
 
+    /// Whether that is so wherever this range has a byte, and on the rest of these pages.
+    pub fn is_all_watched(&self, range: &Range<u64>) -> bool {
+        watched::pages(range).step_by(PAGE_SIZE as usize).all(|page| self.is_watched(page))
+    }
+
     /// Who watches this address.
     pub(crate) fn watcher(&self, address: u64) -> Watcher {
         let shared = |range: &Range<u64>| watched::pages(range).contains(&address);

@@ -7,8 +7,7 @@ use crate::controlled::Choice;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
 use crate::hook::{Access, ApicEvent, Attach, Context, Hook, MsrAccess, Points, Verdict};
-use crate::memory::{Memory, PAGE_SIZE};
-use crate::watched::pages;
+use crate::memory::Memory;
 
 /// Calls each hook at its points, in the order in which they were attached.
 pub(crate) struct HookSet {
@@ -32,9 +31,7 @@ impl HookSet {
         memory: &Memory,
     ) -> Result<Self> {
         let watches: Vec<_> = hooks.iter().map(|hook| hook.watches()).collect();
-        let unseen = |range: &&Range<u64>| {
-            pages(range).step_by(PAGE_SIZE as usize).any(|page| !memory.is_watched(page))
-        };
+        let unseen = |range: &&Range<u64>| !memory.is_all_watched(range);
         if let Some(range) = watches.iter().flatten().find(unseen) {
             let value = format!("{:#x}..{:#x}", range.start, range.end);
             let problem = "the machine was made without it: give it the hooks' watches".into();
