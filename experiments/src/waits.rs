@@ -8,6 +8,7 @@ use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use probes::{Stack, Symbols, unwind};
 use serde::{Deserialize, Serialize};
 use vmm::controlled::{Awaited, Store, Waiter, Waits};
+use vmm::exit::little;
 use vmm::memory::Memory;
 
 /// One vCPU's line of the table.
@@ -166,10 +167,7 @@ impl Names<'_> {
 }
 
 fn number(bytes: &[u8]) -> String {
-    let mut word = [0; 8];
-    let length = bytes.len().min(8);
-    word[..length].copy_from_slice(&bytes[..length]);
-    format!("{:#x}", u64::from_le_bytes(word))
+    format!("{:#x}", little(bytes))
 }
 
 /// The linear address at which an image was linked that is loaded at a guest-physical one.

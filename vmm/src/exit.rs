@@ -7,8 +7,8 @@ use smallvec::SmallVec;
 /// The bytes that an access moves: up to 16 in place, more (a string instruction's) on the heap.
 pub type Bytes = SmallVec<[u8; 16]>;
 
-/// Up to 8 bytes as a little-endian number.
-pub(crate) fn little(bytes: &[u8]) -> u64 {
+/// Bytes as a little-endian number: the first 8, if there are more.
+pub fn little(bytes: &[u8]) -> u64 {
     bytes.iter().take(8).rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use probes::unwind;
 use serde::Serialize;
 use vmm::controlled::Choice;
-use vmm::exit::{Bytes, Entry, Exit};
+use vmm::exit::{Bytes, Entry, Exit, little};
 use vmm::hook::{Attach, Context, Hook, Points, Verdict};
 use vmm::paging;
 
@@ -211,7 +211,7 @@ impl Hook for Recorder {
             (entry, tape.steps.last_mut())
             && access.kind == Kind::Read
         {
-            access.value = number(data);
+            access.value = little(data);
             access.before = access.value;
         }
     }
@@ -225,11 +225,11 @@ fn note(tape: &mut Tape, context: &mut Context, exit: &Exit) {
     let (kind, target, size, value) = match exit {
         Exit::MmioRead { address, size } => (Kind::Read, place(*address), *size, 0),
         Exit::MmioWrite { address, data } => {
-            (Kind::Write, place(*address), data.len() as u8, number(data))
+            (Kind::Write, place(*address), data.len() as u8, little(data))
         }
         Exit::PortRead { port, size, .. } => (Kind::Read, Target::Port(*port), *size, 0),
         Exit::PortWrite { port, size, data } => {
-            (Kind::Write, Target::Port(*port), *size, number(data))
+            (Kind::Write, Target::Port(*port), *size, little(data))
         }
         Exit::Halt => {
             step.halts = true;
@@ -255,7 +255,7 @@ fn note(tape: &mut Tape, context: &mut Context, exit: &Exit) {
         } else {
             Vec::new()
         };
-        let (rip, before) = (registers.rip, number(&before));
+        let (rip, before) = (registers.rip, little(&before));
         step.access = Some(Access { kind, target, size, before, value, rip, interrupted, stack });
     }
     let changes = step.access.as_ref().is_some_and(|access| access.kind != Kind::Read)
@@ -286,12 +286,4 @@ fn leave_handlers(vcpu: &mut Vcpu, context: &mut Context) -> Option<Stand> {
 fn place(address: u64) -> Target {
     const CONTROLLERS: std::ops::Range<u64> = 0xfec0_0000..0xfef0_0000;
     if CONTROLLERS.contains(&address) { Target::Device(address) } else { Target::Memory(address) }
-}
-
-/// Up to eight bytes as a number.
-fn number(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    let length = bytes.len().min(8);
-    word[..length].copy_from_slice(&bytes[..length]);
-    u64::from_le_bytes(word)
 }

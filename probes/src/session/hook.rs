@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vmm::controlled::Choice;
-use vmm::exit::{Entry, Exit};
+use vmm::exit::{Entry, Exit, little};
 use vmm::hook::{Access, ApicEvent, Context, Hook, MsrAccess, Points, Verdict};
 
 use super::common::Common;
@@ -280,25 +280,18 @@ impl Hook for VcpuProbes {
 
 /// The point that an exit stands for, and its arguments.
 fn of_exit(exit: &Exit) -> Option<(Fixed, [u64; 10])> {
-    let first = |data: &[u8], size: usize| {
-        let mut value = [0; 8];
-        for (slot, byte) in value.iter_mut().zip(data.iter().take(size)) {
-            *slot = *byte;
-        }
-        u64::from_le_bytes(value)
-    };
     let (fixed, arguments) = match exit {
         Exit::PortRead { port, size, count } => {
             (Fixed::In, [u64::from(*port), u64::from(*size), u64::from(*count), 0])
         }
         Exit::PortWrite { port, size, data } => {
             let count = data.len() / usize::from(*size).max(1);
-            let value = first(data, usize::from(*size));
+            let value = little(data.get(..usize::from(*size)).unwrap_or(data));
             (Fixed::Out, [u64::from(*port), u64::from(*size), count as u64, value])
         }
         Exit::MmioRead { address, size } => (Fixed::MmioRead, [*address, u64::from(*size), 0, 0]),
         Exit::MmioWrite { address, data } => {
-            (Fixed::MmioWrite, [*address, data.len() as u64, first(data, 8), 0])
+            (Fixed::MmioWrite, [*address, data.len() as u64, little(data), 0])
         }
         Exit::ApStart => (Fixed::ApStart, [0; 4]),
         Exit::Shutdown => (Fixed::TripleFault, [0; 4]),
