@@ -10,6 +10,11 @@ mod flags;
 
 use flags::{FLAGS, LINK_FLAGS};
 
+/// The folder of guests that are one file each and belong to no catalogue: what tests run.
+const CASES: &str = "cases";
+/// They are kept as they were reported, warnings included.
+const CASE_FLAGS: &[&str] = &["-w"];
+
 fn main() {
     let guests =
         PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
@@ -31,15 +36,23 @@ fn main() {
             build(format!("{folder}-fixed"), &["-DFIXED"]);
         }
     }
+    for source in sources(&guests.join(CASES)) {
+        let name = source.file_stem().unwrap_or_default().to_string_lossy();
+        let image = format!("case-{name}");
+        let mut objects = vec![cc.compile(CASES, &source, &image, CASE_FLAGS)];
+        objects.extend_from_slice(&runtime);
+        cc.link(&script, &objects, &format!("{image}.elf"));
+    }
     println!("cargo:rustc-env=GUEST_IMAGES={}", images.join(" "));
     println!("cargo:rerun-if-changed=build.rs");
 }
 
-/// The folders with a guest in them: those with C sources, but for the runtime.
+/// The folders with a guest in them: those with C sources, but for the runtime and the cases.
 fn guest_folders(guests: &Path) -> Vec<String> {
     let mut folders: Vec<String> = read_dir(guests)
         .into_iter()
-        .filter(|path| path.is_dir() && !path.ends_with("rt") && !sources(path).is_empty())
+        .filter(|path| path.is_dir() && !path.ends_with("rt") && !path.ends_with(CASES))
+        .filter(|path| !sources(path).is_empty())
         .map(|path| file_name(&path))
         .collect();
     folders.sort();

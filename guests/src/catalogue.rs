@@ -8,16 +8,18 @@ pub fn catalogue() -> &'static [Guest] {
 }
 
 #[repr(C, align(4096))]
-struct PageAligned<Bytes: ?Sized>(Bytes);
+pub(crate) struct PageAligned<Bytes: ?Sized>(pub(crate) Bytes);
 
 /// The image that `build.rs` linked under that name.
 macro_rules! image {
-    ($name:literal) => {{
-        static IMAGE: &PageAligned<[u8]> =
-            &PageAligned(*include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".elf")));
+    ($name:expr) => {{
+        static IMAGE: &$crate::catalogue::PageAligned<[u8]> = &$crate::catalogue::PageAligned(
+            *include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".elf")),
+        );
         &IMAGE.0
     }};
 }
+pub(crate) use image;
 
 /// A guest without a bug that needs all of its vCPUs.
 const fn guest(

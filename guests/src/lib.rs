@@ -3,10 +3,12 @@
 //! Each is a complete ELF image, built from the C and assembly sources beside this crate and embedded in it: what it needs of a
 //! hypervisor, and how to add one, is in this folder's README. This crate is data: it imports no other room.
 
+mod cases;
 mod catalogue;
 #[cfg(test)]
 mod tests;
 
+pub use cases::{Case, case, cases};
 pub use catalogue::catalogue;
 
 /// A guest image and what one should know before running it.
