@@ -3,8 +3,9 @@
 
 use std::fs::File;
 use std::process::Stdio;
-use std::thread;
 use std::time::Duration;
+
+use nix::sys::signal::Signal;
 
 use crate::harness::{Invocation, jitterbug};
 use crate::image;
@@ -43,11 +44,9 @@ fn more_than_is_read_at_once() {
 
 /// A guest that sleeps needs no processor time, whatever standard input is.
 fn idles(invocation: Invocation) {
-    let running = invocation.start();
-    thread::sleep(Duration::from_millis(1500));
-    let used = running.processor_time();
-    assert!(used < Duration::from_millis(500), "{used:?} of 1.5 s: {running}");
-    running.ends_with(0);
+    let run = invocation.ends_with(0);
+    let used = run.processor_time;
+    assert!(used < Duration::from_millis(500), "{used:?} of 3 s: {run}");
 }
 
 fn sleeper() -> Invocation {
@@ -80,13 +79,16 @@ fn a_reader_who_goes_away() {
     }
     // In the middle of it: the guest goes on.
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
-    let running = jitterbug("run --watchdog 1s --timeout 2s")
+    let running = jitterbug("run")
         .image(&image::heartbeat())
         .stdout(Stdio::from(writer))
+        .probe(r#"Out { printf("beat\n"); }"#)
         .start();
     std::io::Read::read_exact(&mut reader, &mut [0]).expect("a first byte");
     drop(reader);
-    running.ends_with(0);
+    running.reports_often("beat\n", running.reported("beat\n") + 5);
+    running.signal(Signal::SIGINT);
+    running.ends_with(0).says(&["interrupted"]);
 }
 
 fn a_full_disk() {

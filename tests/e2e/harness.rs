@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{self, Signal};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -24,6 +25,8 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_jitterbug");
 /// How long an invocation may take, unless it says otherwise.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(2);
+/// By these words a run says that something other than the guest ended it.
+const CUTS: &[&str] = &["time limit reached", "interrupted", "a script stopped the run"];
 
 /// A test of the list.
 #[derive(Debug)]
@@ -142,6 +145,7 @@ impl Invocation {
             child,
             start: Instant::now(),
             limit: self.limit,
+            used: None,
             _guest: self.guest,
         }
     }
@@ -197,23 +201,40 @@ pub(crate) struct Running {
     stderr: Stream,
     start: Instant,
     limit: Duration,
+    /// The processor time that it had, once it has ended.
+    used: Option<Duration>,
     _guest: Option<ScratchFile>,
 }
 
 impl Running {
     /// Waits until its standard output has this text in it.
     pub(crate) fn prints(&self, text: &str) {
-        self.wait_for(&self.stdout, text);
+        self.wait_until(&format!("`{text}`"), || self.stdout.text().contains(text));
     }
 
     /// Waits until its standard error has this text in it.
     pub(crate) fn reports(&self, text: &str) {
-        self.wait_for(&self.stderr, text);
+        self.reports_often(text, 1);
     }
 
-    fn wait_for(&self, stream: &Stream, text: &str) {
-        while !stream.text().contains(text) {
-            assert!(!self.is_late(), "never says `{text}`: {self}");
+    /// Waits until its standard error has this text in it so many times.
+    pub(crate) fn reports_often(&self, text: &str, times: usize) {
+        self.wait_until(&format!("`{text}` {times} times"), || self.reported(text) >= times);
+    }
+
+    /// How often its standard error has this text in it by now.
+    pub(crate) fn reported(&self, text: &str) -> usize {
+        self.stderr.text().matches(text).count()
+    }
+
+    /// Waits until it has had so much processor time: it is in the middle of its work then.
+    pub(crate) fn works_for(&self, time: Duration) {
+        self.wait_until(&format!("{time:?} of work"), || self.processor_time() >= time);
+    }
+
+    fn wait_until(&self, what: &str, holds: impl Fn() -> bool) {
+        while !holds() {
+            assert!(!self.is_late(), "waited for {what}: {self}");
             thread::sleep(POLL);
         }
     }
@@ -222,11 +243,11 @@ impl Running {
         signal::kill(Pid::from_raw(self.child.id() as i32), signal).expect("it still runs");
     }
 
-    /// The processor time that it has had so far.
-    pub(crate) fn processor_time(&self) -> Duration {
+    /// The processor time that it has had so far, or in all if it has just ended.
+    fn processor_time(&self) -> Duration {
         const TICKS: u64 = 100; // USER_HZ, the same on every x86 Linux
         let path = format!("/proc/{}/stat", self.child.id());
-        let stat = fs::read_to_string(path).expect("it still runs");
+        let stat = fs::read_to_string(path).expect("nobody has waited for it yet");
         let fields: Vec<&str> =
             stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |field: usize| fields[field].parse::<u64>().expect("a number");
@@ -243,7 +264,11 @@ impl Running {
     /// Waits for the end, `None` if it didn't come in time.
     fn wait(&mut self) -> Option<ExitStatus> {
         while !self.is_late() {
-            if let Ok(Some(status)) = self.child.try_wait()
+            if self.used.is_none() && self.has_ended() {
+                self.used = Some(self.processor_time());
+            }
+            if self.used.is_some()
+                && let Ok(Some(status)) = self.child.try_wait()
                 && self.stdout.is_complete()
                 && self.stderr.is_complete()
             {
@@ -252,6 +277,13 @@ impl Running {
             thread::sleep(POLL);
         }
         None
+    }
+
+    /// Whether it has ended. Until somebody waits for it, `/proc` knows what it used.
+    fn has_ended(&self) -> bool {
+        let id = Id::Pid(Pid::from_raw(self.child.id() as i32));
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        !matches!(waitid(id, flags), Ok(WaitStatus::StillAlive))
     }
 
     /// Waits for the end with this status.
@@ -268,10 +300,14 @@ impl Running {
         for sign in ["panicked", "RUST_BACKTRACE", "bug in jitterbug"] {
             assert!(!stderr.contains(sign), "a bug shows: {self}");
         }
-        assert!(stdout.is_empty() || stdout.ends_with('\n'), "stdout is half-written: {self}");
-        assert!(stderr.is_empty() || stderr.ends_with('\n'), "stderr is half-written: {self}");
+        // What ends a run from outside may come in the middle of a line of the guest's.
+        let cut = CUTS.iter().any(|cut| stderr.contains(cut));
+        let whole = |text: &str| text.is_empty() || text.ends_with('\n');
+        assert!(cut || whole(&stdout), "stdout is half-written: {self}");
+        assert!(whole(&stderr), "stderr is half-written: {self}");
         assert!(code == 0 || !stderr.is_empty(), "it doesn't say why: {self}");
-        (code, Finished { shown: self.shown.clone(), stdout, stderr })
+        let processor_time = self.used.unwrap_or_default();
+        (code, Finished { shown: self.shown.clone(), stdout, stderr, processor_time })
     }
 }
 
@@ -293,6 +329,8 @@ pub(crate) struct Finished {
     shown: String,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// What it had of the processor in all.
+    pub(crate) processor_time: Duration,
 }
 
 impl Finished {

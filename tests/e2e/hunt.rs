@@ -4,6 +4,8 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::thread::{self, JoinHandle};
 
 use nix::pty::openpty;
 use nix::sys::signal::Signal;
@@ -199,11 +201,16 @@ fn an_error_of_many_jobs_is_told_once() {
 }
 
 fn ctrl_c_ends_in_order() {
-    let running = jitterbug("hunt abba-fixed --jobs 2 --verify").start();
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    let mut screen = Screen::new();
+    let running = jitterbug("hunt abba-fixed --jobs 2 --verify").stderr(screen.tty()).start();
+    screen.wait_for("50 runs");
     running.signal(Signal::SIGINT);
-    let ended = running.ends_with(0).shows("").says(&["distinct) in ", ", 0 not repeatable"]);
-    assert!(!ended.stderr.contains(" 0 runs"), "{ended}");
+    let rest = screen.rest();
+    running.ends_with(0).shows("");
+    let rest = rest.join().expect("the rest");
+    let end = rest.rsplit("jitterbug: ").next().unwrap_or_default();
+    assert!(end.contains("distinct) in ") && end.contains(", 0 not repeatable"), "{rest}");
+    assert!(!end.starts_with("0 runs"), "{rest}");
 }
 
 fn damaged_findings_are_refused() {
@@ -270,24 +277,57 @@ fn a_bad_search_is_refused() {
 }
 
 fn the_live_line() {
-    let terminal = openpty(None, None).expect("a terminal");
-    let mut screen = std::fs::File::from(terminal.master);
-    let running = jitterbug("hunt abba-fixed --jobs 2").stderr(terminal.slave).start();
-    let mut shown = Vec::new();
-    let mut buffer = [0; 4096];
-    while !String::from_utf8_lossy(&shown).contains("50 runs") {
-        let length = screen.read(&mut buffer).expect("it shows more");
-        shown.extend(&buffer[..length]);
-        assert!(shown.len() < 1 << 20, "{}", String::from_utf8_lossy(&shown));
-    }
+    let mut screen = Screen::new();
+    let running = jitterbug("hunt abba-fixed --jobs 2").stderr(screen.tty()).start();
+    let shown = screen.wait_for("50 runs");
     running.signal(Signal::SIGINT);
     // What it still shows must go somewhere.
-    std::thread::spawn(move || drop(std::io::copy(&mut screen, &mut std::io::sink())));
+    screen.rest();
     running.ends_with(0).shows("");
-    let shown = String::from_utf8_lossy(&shown);
     let line = shown.split(['\r', '\n']).rfind(|line| line.contains("0 runs")).unwrap_or_default();
     for part in [" runs, ", " runs/s, ", " distinct schedules, ", " 0 failures"] {
         assert!(line.contains(part), "no `{part}` in `{line}`");
+    }
+}
+
+/// A terminal, and what is shown on it.
+struct Screen {
+    master: fs::File,
+    slave: Option<OwnedFd>,
+    shown: Vec<u8>,
+}
+
+impl Screen {
+    fn new() -> Self {
+        let terminal = openpty(None, None).expect("a terminal");
+        let slave = Some(terminal.slave);
+        Self { master: terminal.master.into(), slave, shown: Vec::new() }
+    }
+
+    /// For the program, which alone has it open then.
+    fn tty(&mut self) -> OwnedFd {
+        self.slave.take().expect("one program")
+    }
+
+    /// Reads until this is shown; all that was.
+    fn wait_for(&mut self, text: &str) -> String {
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&self.shown).contains(text) {
+            let length = self.master.read(&mut buffer).expect("it shows more");
+            self.shown.extend(&buffer[..length]);
+            assert!(self.shown.len() < 1 << 20, "no `{text}`");
+        }
+        String::from_utf8_lossy(&self.shown).into_owned()
+    }
+
+    /// Reads what is still shown, to the end.
+    fn rest(mut self) -> JoinHandle<String> {
+        thread::spawn(move || {
+            let mut rest = Vec::new();
+            // A terminal that nobody has open any more is an error to who reads.
+            let _ = self.master.read_to_end(&mut rest);
+            String::from_utf8_lossy(&rest).into_owned()
+        })
     }
 }
 

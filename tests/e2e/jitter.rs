@@ -95,9 +95,15 @@ fn the_hardest_settings_let_a_run_end() {
 
 fn a_long_hold_ends_with_the_run() {
     let held = "--jitter hold:p=1,for=60s..60s";
-    jitterbug(&format!("run hello --timeout 500ms {held}")).within(10).ends_with(0);
-    let running = jitterbug(&format!("run hello {held}")).within(10).start();
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    // It is held from its first exit on, whenever that comes.
+    let mut limits = [1, 4, 16].into_iter().map(|seconds| {
+        let run = jitterbug(&format!("run hello --timeout {seconds}s {held}")).within(30);
+        run.start().ends_with_any(&[0, 2])
+    });
+    let (_, run) = limits.find(|(status, _)| *status == 0).expect("it comes to an exit in 16 s");
+    run.says(&["time limit reached", " 1 holds, "]); // the others haven't been started
+    let running = jitterbug(&format!("run hello -vv {held}")).within(20).start();
+    running.reports("injected vcpu=");
     running.signal(nix::sys::signal::Signal::SIGTERM);
     running.ends_with(0).says(&["interrupted"]);
 }

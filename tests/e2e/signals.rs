@@ -27,8 +27,9 @@ fn sigterm() {
 
 /// The run that was cut short doesn't count.
 fn while_repeating() {
-    let running = jitterbug("run hello --until-failure").start();
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    let running =
+        jitterbug("run hello --until-failure").probe(r#"VMMLoad { printf("boots\n"); }"#).start();
+    running.reports_often("boots\n", 8);
     running.signal(Signal::SIGINT);
     running.ends_with(0).shows("").says(&["jitterbug: 0 of ", " runs failed"]);
 }
