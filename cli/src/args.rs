@@ -1,5 +1,6 @@
 //! The command line.
 
+mod criteria;
 mod pages;
 mod probing;
 
@@ -15,6 +16,7 @@ use vmm::identity::Identity;
 use vmm::jitter::JitterSpec;
 use vmm::memory::MemorySize;
 
+pub(crate) use criteria::CriteriaArgs;
 pub(crate) use pages::{PageArgs, Pages, ReportArgs};
 pub(crate) use probing::ProbeArgs;
 
@@ -102,6 +104,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+
+    #[command(flatten)]
+    pub(crate) criteria: CriteriaArgs,
 
     #[command(flatten)]
     pub(crate) probing: ProbeArgs,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use probes::Symbols;
 use vmm::controlled::Granularity;
-use vmm::{CpuCount, GuestImage, MachineConfig};
+use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
 
 use crate::args::{MachineArgs, Watchdog};
 
@@ -19,6 +19,8 @@ pub(crate) struct Guest {
     pub(crate) image: GuestImage,
     default_cpus: u32,
     endless: bool,
+    /// Whether it may end up idle; those of the catalogue say when they have done their work.
+    pub(crate) may_idle: bool,
 }
 
 impl Guest {
@@ -30,6 +32,7 @@ impl Guest {
                 image: GuestImage { name: name.into(), bytes },
                 default_cpus: guest.default_cpus,
                 endless: guest.endless,
+                may_idle: false,
             });
         }
         if !Path::new(name).exists() {
@@ -44,6 +47,7 @@ impl Guest {
             image: GuestImage { name: name.into(), bytes: Cow::Owned(bytes) },
             default_cpus: 1,
             endless: false,
+            may_idle: true,
         })
     }
 
@@ -57,6 +61,7 @@ impl Guest {
             identity: args.identity,
             command_line: args.cmdline.clone(),
             granularity: Granularity::default(),
+            criteria: Criteria { may_idle: self.may_idle, ..Criteria::default() },
         })
     }
 

@@ -3,10 +3,10 @@
 use anyhow::{Result, anyhow, bail};
 use probes::Options;
 use probes::engine::Changes;
-use vmm::Host;
 use vmm::interrupts::Interrupts;
 use vmm::jitter::Injections;
 use vmm::parallel::End;
+use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, RunArgs};
 use crate::console::{Lost, Stream};
@@ -32,7 +32,8 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     args.probing.check_output(args.json, args.explain)?;
     let guest = Guest::find(&args.guest)?;
     let symbols = guest.symbols(args.probing.symbols.as_deref())?;
-    let machine = guest.machine(&args.machine)?;
+    let criteria = args.criteria.criteria(symbols.as_deref(), guest.may_idle)?;
+    let machine = MachineConfig { criteria, ..guest.machine(&args.machine)? };
     let setting = Setting {
         jitter: args.jitter.clone(),
         scripts: Scripts::load(&args.probing, symbols.as_ref(), &machine, &Options::default())?,

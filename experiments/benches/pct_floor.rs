@@ -19,7 +19,7 @@ use vmm::controlled::{ControlledMachine, Granularity};
 use vmm::identity::Identity;
 use vmm::kvm::host::DEFAULT_DEVICE;
 use vmm::memory::MemorySize;
-use vmm::{CpuCount, GuestImage, Host, MachineConfig};
+use vmm::{CpuCount, Criteria, GuestImage, Host, MachineConfig};
 
 /// How certain a bound is.
 const CONFIDENCE: f64 = 0.99;
@@ -81,6 +81,7 @@ fn measure(host: &Host, guest: &Guest, runs: u64) -> vmm::Result<Line> {
             identity: Identity::default(),
             command_line: String::new(),
             granularity: Granularity::default(),
+            criteria: Criteria::default(),
         },
         strategy: StrategySpec::Pct { depth },
         seed: 1,

@@ -10,7 +10,7 @@ use twox_hash::XxHash64;
 use vmm::controlled::Granularity;
 use vmm::identity::Identity;
 use vmm::memory::MemorySize;
-use vmm::{CpuCount, GuestImage, MachineConfig};
+use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
 
 use crate::places::Stop;
 use crate::schedule::Schedule;
@@ -68,11 +68,18 @@ pub struct Machine {
     /// Where its scheduling points are.
     #[serde(default = "watch", skip_serializing_if = "is_watch")]
     pub granularity: String,
+    /// What ended a run besides what the guest did to the machine.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub criteria: Criteria,
 }
 
 /// What a finding means that doesn't say.
 fn watch() -> String {
     Granularity::Watch.to_string()
+}
+
+fn is_default(criteria: &Criteria) -> bool {
+    *criteria == Criteria::default()
 }
 
 fn is_watch(granularity: &str) -> bool {
@@ -152,6 +159,7 @@ impl Machine {
             identity: config.identity.to_string(),
             command_line: config.command_line.clone(),
             granularity: config.granularity.to_string(),
+            criteria: config.criteria.clone(),
         }
     }
 
@@ -164,6 +172,7 @@ impl Machine {
             identity: self.identity.parse::<Identity>()?,
             command_line: self.command_line.clone(),
             granularity: self.granularity.parse::<Granularity>()?,
+            criteria: self.criteria.clone(),
         })
     }
 }

@@ -1,3 +1,5 @@
+use vmm::criteria::Place;
+
 use super::*;
 
 /// Any finding.
@@ -14,6 +16,7 @@ pub(crate) fn finding() -> Finding {
             identity: "vmware".into(),
             command_line: String::new(),
             granularity: "watch".into(),
+            criteria: Criteria::default(),
         },
         search: Search { strategy: "random".into(), seed: 1, depth: Some(2), run: 7 },
         run: Run {
@@ -99,4 +102,21 @@ fn the_granularity_is_kept() {
     assert_eq!(Finding::from_text(&text).unwrap(), stepped);
     // The usual one needs no line: findings of before there was another are still good.
     assert!(!finding().to_text().contains("granularity"));
+}
+
+#[test]
+fn a_finding_keeps_what_ended_its_run() {
+    let mut finding = finding();
+    assert!(!finding.to_text().contains("criteria"), "there are none");
+    finding.machine.criteria = Criteria {
+        ok: vec!["up *".parse().unwrap()],
+        fail_at: vec![Place { symbol: "panic".into(), address: 0xffff_ffff_8100_0000 }],
+        may_idle: true,
+        ..Criteria::default()
+    };
+    let text = finding.to_text();
+    assert!(text.contains("address = \"0xffffffff81000000\""), "{text}");
+    assert_eq!(Finding::from_text(&text).unwrap(), finding);
+    let bad = text.replace("\"0xffffffff81000000\"", "\"ffffffff81000000\"");
+    assert!(Finding::from_text(&bad).unwrap_err().contains("is no address"));
 }

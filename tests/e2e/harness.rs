@@ -26,7 +26,13 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_jitterbug");
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(2);
 /// By these words a run says that something other than the guest ended it.
-const CUTS: &[&str] = &["time limit reached", "interrupted", "a script stopped the run"];
+const CUTS: &[&str] = &[
+    "time limit reached",
+    "interrupted",
+    "a script stopped the run",
+    "success: the console has",
+    "failure: the console has",
+];
 
 /// A test of the list.
 #[derive(Debug)]

@@ -173,6 +173,14 @@ pub(crate) fn print_and_exit(text: impl AsRef<[u8]>, code: u32) -> Image {
     })
 }
 
+/// Prints a text and sleeps for ever, without interrupts.
+pub(crate) fn print_and_halt(text: impl AsRef<[u8]>) -> Image {
+    Image::new(|a| {
+        print(a, text.as_ref())?;
+        sleep(a)
+    })
+}
+
 /// Sleeps for ever, without interrupts.
 pub(crate) fn halt() -> Image {
     Image::new(sleep)

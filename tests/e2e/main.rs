@@ -12,6 +12,7 @@ mod bad_scripts;
 mod bed;
 mod compile;
 mod console;
+mod criteria;
 mod destructive;
 mod documented;
 mod ends;
@@ -58,6 +59,7 @@ const TESTS: &[&[Test]] = &[
     bad_scripts::TESTS,
     bed::TESTS,
     console::TESTS,
+    criteria::TESTS,
     destructive::TESTS,
     documented::TESTS,
     ends::TESTS,

@@ -1,7 +1,7 @@
 //! What answers a guest's accesses: the devices of a machine and the ports behind them.
 
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use devices::backdoor::{Backdoor, CallRegisters, RegisterPort};
 use devices::console::{COM1, COM1_IRQ, Console, ConsoleState, Line, NoLine};
@@ -9,6 +9,7 @@ use devices::control::{ControlPorts, END_PORT};
 use devices::{Effect, PortBus};
 
 use crate::cpu::Cpu;
+use crate::criteria::{ConsoleMatcher, Criteria, Met};
 use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit};
 use crate::identity::{Frequencies, Identity};
@@ -23,17 +24,60 @@ pub(crate) enum Answer {
     Mark,
     /// The guest ends the run with this code.
     End(u32),
+    /// What the guest has printed meets this criterion, which ends the run.
+    Met(Met),
     /// No device answers such an exit.
     Unanswered,
 }
 
-type GuestConsole = Console<Box<dyn Line>, Box<dyn Write + Send>>;
+type GuestConsole = Console<Box<dyn Line>, Overheard>;
+
+/// A console's output, looked through on its way.
+struct Overheard {
+    out: Box<dyn Write + Send>,
+    ears: Arc<Mutex<Ears>>,
+}
+
+/// What has been overheard.
+struct Ears {
+    matcher: ConsoleMatcher,
+    met: Option<Met>,
+}
+
+impl Write for Overheard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        {
+            let mut ears = lock(&self.ears);
+            let met = ears.matcher.feed(bytes);
+            ears.met = ears.met.take().or(met);
+        }
+        // What a guest has printed, it has printed, whoever reads it.
+        self.out.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn lock(ears: &Mutex<Ears>) -> MutexGuard<'_, Ears> {
+    ears.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The devices' state.
+#[derive(Clone, Debug)]
+pub(crate) struct BoardState {
+    console: Option<ConsoleState>,
+    matcher: Option<ConsoleMatcher>,
+}
 
 /// The devices of a machine.
 pub(crate) struct Board {
     ports: PortBus,
     register_port: Option<Box<dyn RegisterPort>>,
     console: Option<Arc<GuestConsole>>,
+    /// `None` if nothing is looked for.
+    ears: Option<Arc<Mutex<Ears>>>,
 }
 
 impl Board {
@@ -42,31 +86,38 @@ impl Board {
         vm: &Vm,
         identity: Identity,
         frequencies: Frequencies,
+        criteria: &Criteria,
         console: Box<dyn Write + Send>,
     ) -> Self {
-        Self::wired(identity, frequencies, Box::new(vm.line(COM1_IRQ)), console)
+        Self::wired(identity, frequencies, Box::new(vm.line(COM1_IRQ)), criteria, console)
     }
 
     /// The same for a machine whose console interrupts nobody.
     pub(crate) fn with_console(
         identity: Identity,
         frequencies: Frequencies,
+        criteria: &Criteria,
         console: Box<dyn Write + Send>,
     ) -> Self {
-        Self::wired(identity, frequencies, Box::new(NoLine), console)
+        Self::wired(identity, frequencies, Box::new(NoLine), criteria, console)
     }
 
     fn wired(
         identity: Identity,
         frequencies: Frequencies,
         line: Box<dyn Line>,
+        criteria: &Criteria,
         console: Box<dyn Write + Send>,
     ) -> Self {
+        let ears = Ears { matcher: ConsoleMatcher::new(criteria), met: None };
+        let ears = Arc::new(Mutex::new(ears));
+        let console = Overheard { out: console, ears: ears.clone() };
         let console = Arc::new(Console::new(line, console));
         let mut board = Self::bare(identity, frequencies);
         // Nothing else is on the bus yet that could overlap it.
         let _ = board.ports.insert(COM1, GuestConsole::PORTS, console.clone());
         board.console = Some(console);
+        board.ears = (!criteria.ok.is_empty() || !criteria.fail.is_empty()).then_some(ears);
         board
     }
 
@@ -81,7 +132,7 @@ impl Board {
             })),
             Identity::Kvm | Identity::None => None,
         };
-        Self { ports, register_port, console: None }
+        Self { ports, register_port, console: None, ears: None }
     }
 
     /// Sends bytes to the guest's console; the number that it took.
@@ -90,13 +141,19 @@ impl Board {
     }
 
     /// The state of the devices that have one.
-    pub(crate) fn save(&self) -> Option<ConsoleState> {
-        self.console.as_ref().map(|console| console.save())
+    pub(crate) fn save(&self) -> BoardState {
+        let console = self.console.as_ref().map(|console| console.save());
+        BoardState { console, matcher: self.ears.as_ref().map(|ears| lock(ears).matcher.clone()) }
     }
 
     /// Puts the devices back.
-    pub(crate) fn restore(&self, state: Option<&ConsoleState>) -> io::Result<()> {
-        match (&self.console, state) {
+    pub(crate) fn restore(&self, state: &BoardState) -> io::Result<()> {
+        if let (Some(ears), Some(matcher)) = (&self.ears, &state.matcher) {
+            let mut ears = lock(ears);
+            ears.matcher.clone_from(matcher);
+            ears.met = None;
+        }
+        match (&self.console, &state.console) {
             (Some(console), Some(state)) => console.restore(state),
             _ => Ok(()),
         }
@@ -135,7 +192,8 @@ impl Board {
                         Effect::End(code) => return Ok(Answer::End(code)),
                     }
                 }
-                Ok(answer)
+                let met = self.ears.as_ref().and_then(|ears| lock(ears).met.take());
+                Ok(met.map_or(answer, Answer::Met))
             }
             // Nothing but RAM and KVM's own irqchip is mapped: an empty bus, as on a PC.
             Exit::MmioRead { size, .. } => {

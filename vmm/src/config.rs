@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::controlled::Granularity;
+use crate::criteria::Criteria;
 use crate::error::{Error, Result};
 use crate::identity::Identity;
 use crate::memory::MemorySize;
@@ -84,6 +85,8 @@ pub struct MachineConfig {
     /// Where the scheduling points of the controlled driver are; others have none.
     #[serde(skip)]
     pub granularity: Granularity,
+    /// What ends a run besides what the guest does to the machine.
+    pub criteria: Criteria,
 }
 
 impl MachineConfig {
@@ -96,6 +99,7 @@ impl MachineConfig {
             identity: Identity::default(),
             command_line: String::new(),
             granularity: Granularity::default(),
+            criteria: Criteria::default(),
         }
     }
 

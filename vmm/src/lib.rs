@@ -10,6 +10,7 @@ pub mod breakpoints;
 pub mod config;
 pub mod controlled;
 pub mod cpu;
+pub mod criteria;
 mod disassemble;
 pub mod doctor;
 pub mod dump;
@@ -34,6 +35,7 @@ pub mod watchdog;
 pub mod watched;
 
 pub use config::{CpuCount, GuestImage, MachineConfig};
+pub use criteria::Criteria;
 pub use error::{Blame, Error, Result};
 pub use kvm::Host;
 pub use machine::Machine;

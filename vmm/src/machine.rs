@@ -8,6 +8,7 @@ use crate::board::Board;
 use crate::boot::{self, pvh};
 use crate::config::MachineConfig;
 use crate::cpu::Cpu;
+use crate::criteria::{AtPlaces, Criteria};
 use crate::error::Result;
 use crate::identity::{self, Frequencies};
 use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
@@ -24,6 +25,8 @@ pub struct Machine {
     pub(crate) cpus: Vec<KvmCpu>,
     pub(crate) board: Board,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) criteria: Criteria,
+    pub(crate) places: Option<AtPlaces>,
     pub(crate) host: Host,
     // Dropped last: vCPUs and devices reach into it.
     pub(crate) vm: Vm,
@@ -76,8 +79,17 @@ impl Machine {
         first.set_system_registers(&pvh::system_registers(&reset))?;
         first.set_registers(&pvh::registers(entry))?;
 
-        let board = Board::new(&vm, config.identity, frequencies, console);
-        Ok(Self { cpus, board, memory, host: host.clone(), vm })
+        let board = Board::new(&vm, config.identity, frequencies, &config.criteria, console);
+        let places = AtPlaces::of(&config.criteria);
+        Ok(Self {
+            cpus,
+            board,
+            memory,
+            places,
+            criteria: config.criteria.clone(),
+            host: host.clone(),
+            vm,
+        })
     }
 
     /// The guest's memory.

@@ -7,7 +7,7 @@ use vmm::controlled::{ControlledMachine, Granularity};
 use vmm::identity::Identity;
 use vmm::kvm::host;
 use vmm::memory::MemorySize;
-use vmm::{CpuCount, GuestImage, Host, MachineConfig};
+use vmm::{CpuCount, Criteria, GuestImage, Host, MachineConfig};
 
 use crate::finding::Finding;
 use crate::hunt::{Hunt, Next, Told, hunt};
@@ -27,6 +27,7 @@ pub(crate) fn found(host: &Host, guest: &str) -> (MachineConfig, Finding) {
         identity: Identity::Vmware,
         command_line: String::new(),
         granularity: Granularity::default(),
+        criteria: Criteria::default(),
     };
     let search = Hunt {
         machine: machine.clone(),

@@ -1,7 +1,7 @@
 use vmm::controlled::Granularity;
 use vmm::identity::Identity;
 use vmm::memory::MemorySize;
-use vmm::{CpuCount, GuestImage, MachineConfig};
+use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
 
 use super::*;
 use crate::finding::tests::finding;
@@ -16,6 +16,7 @@ fn setting(keep_going: bool) -> Hunt {
             identity: Identity::default(),
             command_line: String::new(),
             granularity: Granularity::default(),
+            criteria: Criteria::default(),
         },
         strategy: StrategySpec::Random,
         seed: 1,

@@ -145,7 +145,7 @@ impl ControlledMachine {
             stepping,
             tsc: Tsc { khz: frequencies.tsc_khz, has_rdtscp: supported.iter().any(offers_rdtscp) },
             platform: Platform::new(vcpus),
-            board: Board::with_console(config.identity, frequencies, console),
+            board: Board::with_console(config.identity, frequencies, &config.criteria, console),
             memory,
             instructions: Instructions::default(),
             hash: RunHash::default(),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::writers::Store;
+use crate::criteria::Met;
 use crate::exit::{Bytes, Exit};
 use crate::registers::{Registers, SystemRegisters};
 
@@ -14,6 +15,8 @@ pub enum Ending {
         /// What it wrote to port 0xf4.
         code: u32,
     },
+    /// A criterion of the machine's was met.
+    Met(Met),
     /// No vCPU will ever do anything else again.
     Hang {
         /// The whole machine came back to the same state; otherwise nobody has made progress for
@@ -45,6 +48,7 @@ impl Ending {
     pub fn is_failure(&self) -> bool {
         match self {
             Self::Guest { code } => *code != 0,
+            Self::Met(met) => met.failed,
             Self::Hang { .. } | Self::Problem(_) => true,
             Self::Budget | Self::Runaway { .. } => false,
         }
@@ -56,6 +60,7 @@ impl fmt::Display for Ending {
         match self {
             Self::Guest { code: 0 } => f.write_str("success"),
             Self::Guest { code } => write!(f, "the guest's failure code {code}"),
+            Self::Met(met) => met.fmt(f),
             Self::Hang { proven: true } => f.write_str("proven hang"),
             Self::Hang { proven: false } => f.write_str("hang, by budget"),
             Self::Problem(Problem { vcpu, exit: Exit::Shutdown }) => {

@@ -7,8 +7,6 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use devices::console::ConsoleState;
-
 use super::ControlledMachine;
 use super::hash::RunHash;
 use super::idle::Idle;
@@ -17,6 +15,7 @@ use super::seat::{Reach, State};
 use super::single::Kept;
 use super::waiting::Trail;
 use super::writers::Writers;
+use crate::board::BoardState;
 use crate::boot::elf::{self, Image};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
@@ -37,7 +36,7 @@ pub struct Snapshot {
     tables: BTreeSet<u64>,
     seats: Vec<SavedSeat>,
     platform: Platform,
-    console: Option<ConsoleState>,
+    board: BoardState,
     hash: RunHash,
     writers: Writers,
     idle: Idle,
@@ -133,7 +132,7 @@ impl ControlledMachine {
             tables,
             seats,
             platform: self.platform.clone(),
-            console: self.board.save(),
+            board: self.board.save(),
             hash: self.hash.clone(),
             writers: self.writers.clone(),
             idle: self.idle.clone(),
@@ -174,7 +173,7 @@ impl ControlledMachine {
         self.restore_memory(snapshot, moved)?;
         self.platform.clone_from(&snapshot.platform);
         self.board
-            .restore(snapshot.console.as_ref())
+            .restore(&snapshot.board)
             .map_err(|source| Error::System { what: "the console can't be put back", source })?;
         self.hash.clone_from(&snapshot.hash);
         self.writers.clone_from(&snapshot.writers);

@@ -256,6 +256,7 @@ impl ControlledMachine {
                 Ok(Entry::Resume)
             }
             Answer::End(code) => Err(Ending::Guest { code }),
+            Answer::Met(met) => Err(Ending::Met(met)),
             Answer::Unanswered => Err(self.problem(vcpu, exit.clone())?),
         })
     }

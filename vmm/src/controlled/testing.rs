@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{Choice, ControlledMachine, Granularity, Point};
 use crate::config::{CpuCount, GuestImage, MachineConfig};
+use crate::criteria::Criteria;
 use crate::identity::Identity;
 use crate::kvm::{Host, host};
 use crate::memory::MemorySize;
@@ -25,6 +26,7 @@ pub(crate) fn machine_at(guest: &str, granularity: Granularity) -> ControlledMac
         identity: Identity::Vmware,
         command_line: String::new(),
         granularity,
+        criteria: Criteria::default(),
     };
     let host = Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap();
     ControlledMachine::new(&host, &config, Box::new(sink())).unwrap()

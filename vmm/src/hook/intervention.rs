@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::criteria::Met;
 use crate::registers::Register;
 
 /// What a hook wants done to the guest, besides what it writes to its memory. The driver does it when
@@ -19,6 +20,7 @@ pub struct Interventions {
     pub(crate) stop: Option<u32>,
     pub(crate) suspend: bool,
     pub(crate) dumps: Vec<PathBuf>,
+    pub(crate) met: Option<Met>,
 }
 
 impl Interventions {
@@ -52,6 +54,11 @@ impl Interventions {
     /// Writes the machine's memory and registers to a file, while no vCPU runs.
     pub fn dump(&mut self, path: PathBuf) {
         self.dumps.push(path);
+    }
+
+    /// Ends the run by a criterion of its machine's. The first counts.
+    pub(crate) fn end(&mut self, met: Met) {
+        self.met.get_or_insert(met);
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -10,6 +10,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::gathering::Gathering;
 use super::outcome::{End, Outcome, VcpuReport};
+use crate::criteria::Met;
 use crate::error::{Error, Result};
 use crate::kvm::kick::{Kicker, Receiving};
 use crate::memory::Memory;
@@ -82,7 +83,7 @@ impl Control {
         {
             let mut first = self.end.lock().unwrap_or_else(PoisonError::into_inner);
             let explained = matches!(end, End::Broken(Error::Watched { .. }))
-                && matches!(*first, Some((End::Hang | End::TimeLimit, _)));
+                && matches!(*first, Some((End::Hang | End::TimeLimit | End::Missed, _)));
             if first.is_some() && !explained {
                 return;
             }
@@ -149,10 +150,10 @@ impl Control {
         self.over.load(Ordering::SeqCst)
     }
 
-    /// Whether the guest itself ended the run, with success.
+    /// Whether the run was ended by its own success.
     pub(super) fn is_success(&self) -> bool {
         let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*end, Some((End::Guest { code: 0 }, _)))
+        matches!(*end, Some((End::Guest { code: 0 } | End::Met(Met { failed: false, .. }), _)))
     }
 
     /// Readable once the run has ended.

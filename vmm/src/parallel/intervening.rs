@@ -42,6 +42,9 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
             }
             self.control.suspend();
         }
+        if let Some(met) = wanted.met {
+            self.control.end(End::Met(met));
+        }
         if let Some(code) = wanted.stop {
             self.control.end(End::Stopped { vcpu, code });
         }

@@ -56,9 +56,12 @@ fn run_stopping(
     options: Options,
     stopping: impl FnOnce() -> Result<Stopping>,
 ) -> Result<Outcome> {
-    let Machine { cpus, board, memory, host, vm } = machine;
+    let Machine { cpus, board, memory, criteria, places, host, vm } = machine;
     let vcpus = cpus.len() as u32;
-    let attached = |id| HookSet::attach(hooks, id, vcpus, &memory);
+    // Before the others: what they do at such an instruction is done to a run that has ended.
+    let places = places.as_ref().map(|places| -> &dyn Attach { places });
+    let hooks: Vec<_> = places.into_iter().chain(hooks.iter().copied()).collect();
+    let attached = |id| HookSet::attach(&hooks, id, vcpus, &memory);
     let hooks = (0..vcpus).map(attached).collect::<Result<Vec<_>>>()?;
     let msrs = MsrExits { chosen: hooks.iter().flat_map(HookSet::msrs).collect(), writes: false };
     if !msrs.chosen.is_empty() {
@@ -92,7 +95,7 @@ fn run_stopping(
                 }
             }
         }
-        if let Err(error) = supervisor::watch(&control, &board, options) {
+        if let Err(error) = supervisor::watch(&control, &board, &criteria, options) {
             control.end(End::Broken(error));
         }
         // A thread that panicked has no report; the guard in its loop has ended the run.

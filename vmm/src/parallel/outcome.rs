@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::breakpoints::Hits;
+use crate::criteria::Met;
 use crate::disassemble;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -22,6 +23,8 @@ pub enum End {
         /// What it wrote to port 0xf4.
         code: u32,
     },
+    /// A criterion of the machine's was met.
+    Met(Met),
     /// A vCPU could not even deliver a double fault.
     TripleFault {
         /// Which one.
@@ -38,6 +41,8 @@ pub enum End {
     Hang,
     /// The time limit.
     TimeLimit,
+    /// The time limit, and nothing has come of what the run was to come to.
+    Missed,
     /// A hook wanted it to end.
     Stopped {
         /// The vCPU that the hook looked at.
@@ -56,7 +61,8 @@ impl End {
     pub fn is_failure(&self) -> bool {
         match self {
             Self::Guest { code } | Self::Stopped { code, .. } => *code != 0,
-            Self::TripleFault { .. } | Self::Kvm { .. } | Self::Hang => true,
+            Self::Met(met) => met.failed,
+            Self::TripleFault { .. } | Self::Kvm { .. } | Self::Hang | Self::Missed => true,
             Self::TimeLimit | Self::Interrupted | Self::Broken(_) => false,
         }
     }
@@ -66,10 +72,13 @@ impl End {
         match self {
             Self::Guest { code: 0 } => "success",
             Self::Guest { .. } => "guest-failure",
+            Self::Met(Met { failed: false, .. }) => "ok",
+            Self::Met(Met { failed: true, .. }) => "fail",
             Self::TripleFault { .. } => "triple-fault",
             Self::Kvm { .. } => "kvm-error",
             Self::Hang => "hang",
             Self::TimeLimit => "time-limit",
+            Self::Missed => "missed",
             Self::Stopped { .. } => "stopped",
             Self::Interrupted => "interrupted",
             Self::Broken(_) => "broken",
@@ -82,10 +91,12 @@ impl fmt::Display for End {
         match self {
             Self::Guest { code: 0 } => write!(f, "the guest ended the run: success"),
             Self::Guest { code } => write!(f, "the guest ended the run with failure code {code}"),
+            Self::Met(met) => met.fmt(f),
             Self::TripleFault { vcpu } => write!(f, "vCPU {vcpu}: triple fault"),
             Self::Kvm { vcpu, exit } => write!(f, "vCPU {vcpu}: {}", KvmProblem(exit)),
             Self::Hang => write!(f, "hang"),
             Self::TimeLimit => write!(f, "time limit reached; no failure seen"),
+            Self::Missed => write!(f, "time limit reached, and no criterion of success was met"),
             Self::Stopped { vcpu, code: 0 } => write!(f, "vCPU {vcpu}: a script stopped the run"),
             Self::Stopped { vcpu, code } => {
                 write!(f, "vCPU {vcpu}: a script stopped the run with failure code {code}")

@@ -12,17 +12,27 @@ use super::control::Control;
 use super::input::Input;
 use super::outcome::End;
 use crate::board::Board;
+use crate::criteria::Criteria;
 use crate::error::{Error, Result};
 use crate::interrupts::{Interrupt, Interrupts};
 use crate::watchdog::{Watch, Watchdog};
 
 /// Returns when the run is over.
-pub(super) fn watch(control: &Control, board: &Board, options: Options) -> Result<()> {
+pub(super) fn watch(
+    control: &Control,
+    board: &Board,
+    criteria: &Criteria,
+    options: Options,
+) -> Result<()> {
     let mut manager: EventManager<Box<dyn MutEventSubscriber + '_>> =
         EventManager::new().map_err(|error| broken(io::Error::other(format!("{error:?}"))))?;
     manager.add_subscriber(Box::new(Ended(control)));
     if let Some(time) = options.timeout {
-        manager.add_subscriber(Box::new(TimeLimit { control, timer: timer(time, None)? }));
+        manager.add_subscriber(Box::new(TimeLimit {
+            control,
+            criteria,
+            timer: timer(time, None)?,
+        }));
     }
     if let Some(window) = options.watchdog {
         let watchdog = Watchdog::new(window);
@@ -72,12 +82,13 @@ impl MutEventSubscriber for Ended<'_> {
 
 struct TimeLimit<'a> {
     control: &'a Control,
+    criteria: &'a Criteria,
     timer: TimerFd,
 }
 
 impl MutEventSubscriber for TimeLimit<'_> {
     fn process(&mut self, _: Events, _: &mut EventOps) {
-        self.control.end(End::TimeLimit);
+        self.control.end(if self.criteria.expects() { End::Missed } else { End::TimeLimit });
     }
 
     fn init(&mut self, ops: &mut EventOps) {

@@ -151,6 +151,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
                 Answer::Enter(entry) => entry,
                 Answer::Mark => Entry::Resume,
                 Answer::End(code) => return Ok(Some(End::Guest { code })),
+                Answer::Met(met) => return Ok(Some(End::Met(met))),
                 Answer::Unanswered => return Ok(Some(self.failure(exit))),
             };
             if exit == Exit::Kicked {
