@@ -1,4 +1,4 @@
-//! ELF files: their symbols and their DWARF.
+//! ELF files: their symbols and their DWARF, and what is loaded of them.
 #![no_main]
 
 #[path = "../../probes/tests/robustness/ask.rs"]
@@ -6,8 +6,15 @@ mod ask;
 
 use libfuzzer_sys::fuzz_target;
 use probes::Symbols;
+use vmm::boot::elf::{self, Image};
+use vmm::memory::{Memory, MemorySize};
 
 fuzz_target!(|bytes: &[u8]| {
+    let memory = Memory::new(MemorySize::new(8 << 20).unwrap()).unwrap();
+    match elf::load(Image { name: "fuzz", bytes }, &memory) {
+        Ok(entry) => assert!(entry >= 1 << 20 && entry < 8 << 20),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
     match Symbols::from_file("fuzz", bytes.to_vec()) {
         Ok(symbols) => ask::everything(&symbols, bytes.len() as u64),
         Err(error) => assert!(!error.to_string().is_empty()),

@@ -6,7 +6,7 @@ use crate::image::{self, Image};
 use crate::scratch::ScratchFile;
 
 tests! {
-    Kvm: not_elf, empty, a_directory, no_such_guest, truncated, truncated_kernel, no_note,
+    Kvm: not_elf, a_bzimage, an_empty_segment, empty, a_directory, no_such_guest, truncated, truncated_kernel, no_note,
         another_machine, a_32_bit_file, too_low, larger_than_memory, the_advised_memory_is_enough,
         damaged_bytes_never_break_the_program;
 }
@@ -18,6 +18,19 @@ fn refused(file: &ScratchFile) -> Finished {
 
 fn not_elf() {
     refused(&ScratchFile::new("script", "#!/bin/sh\n")).says(&["not an ELF file", "PVH note"]);
+}
+
+fn a_bzimage() {
+    let mut file = vec![0; 0x400];
+    file[0x1fe..0x200].copy_from_slice(b"\x55\xaa");
+    file[0x202..0x206].copy_from_slice(b"HdrS");
+    refused(&ScratchFile::new("vmlinuz", file)).says(&["this is a bzImage", "extract-vmlinux"]);
+}
+
+/// It has a segment of no size at 0, which needs no memory, and faults as it means to.
+fn an_empty_segment() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../vmm/testdata/empty-segment-at-0.elf");
+    jitterbug("run").arg(file).ends_with(1).says(&["triple fault"]);
 }
 
 fn empty() {

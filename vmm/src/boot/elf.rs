@@ -1,28 +1,22 @@
-//! Checks an ELF image and puts it into guest memory.
+//! Checks an ELF image and puts it into guest memory, each segment at its physical address.
 //!
-//! linux-loader does the loading. The checks come first and are our own, because its errors don't
-//! say which segment, or how much memory would be enough.
+//! Everything is checked before anything is loaded. A refusal says which segment, and how much memory
+//! would be enough.
 
-use std::io::Cursor;
 use std::ops::Range;
 
-use linux_loader::loader::elf::PvhBootCapability;
-use linux_loader::loader::{Elf, KernelLoader};
 use object::LittleEndian as LE;
 use object::elf::{
-    EM_X86_64, FileHeader64, NoteType, PF_W, PF_X, PT_LOAD, PT_NOTE, ProgramHeader64,
-    SHF_EXECINSTR, SectionHeader64,
+    EM_X86_64, FileHeader64, PF_W, PF_X, PT_LOAD, PT_NOTE, ProgramHeader64, SHF_EXECINSTR,
+    SectionHeader64,
 };
 use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
 
-use super::layout;
 use super::segments::Segments;
+use super::{layout, notes};
 use crate::config::MachineConfig;
 use crate::error::{Error, Result};
 use crate::memory::{HOLE_END, HOLE_START, Memory};
-
-/// The note that holds the PVH entry point (Xen's `elfnote.h`).
-const XEN_ELFNOTE_PHYS32_ENTRY: NoteType = NoteType(18);
 
 /// An image: its bytes, and the name by which errors speak of it.
 #[derive(Clone, Copy, Debug)]
@@ -42,13 +36,21 @@ impl<'a> Image<'a> {
 
 /// Loads the image and returns its PVH entry point, a guest-physical address.
 pub fn load(image: Image, memory: &Memory) -> Result<u64> {
-    check(image, memory)?;
-    let loaded = Elf::load(memory.map(), None, &mut Cursor::new(image.bytes), None)
-        .map_err(|error| refuse(image, error.to_string()))?;
-    match loaded.pvh_boot_cap {
-        PvhBootCapability::PvhEntryPresent(entry) => Ok(entry.0),
-        _ => Err(refuse(image, "the PVH note can't be read".into())),
+    let (segments, entry) = check(image, memory)?;
+    for segment in segments.iter().filter(|segment| is_loaded(segment)) {
+        let data = segment.data(LE, image.bytes).unwrap_or_default();
+        memory.write(segment.p_paddr(LE), data)?;
     }
+    Ok(entry)
+}
+
+/// Whether a segment takes memory. One of no size needs none, wherever it is.
+fn is_loaded(segment: &ProgramHeader64<LE>) -> bool {
+    segment.p_type(LE) == PT_LOAD && size(segment) > 0
+}
+
+fn size(segment: &ProgramHeader64<LE>) -> u64 {
+    segment.p_memsz(LE).max(segment.p_filesz(LE))
 }
 
 /// Where what the vCPUs share is in guest-physical memory: `.shared`, or `.data` and `.bss` in an
@@ -116,11 +118,12 @@ fn refuse(image: Image, problem: String) -> Error {
     Error::Image { name: image.name.into(), problem }
 }
 
-fn check(image: Image, memory: &Memory) -> Result<()> {
+/// The image's program headers and its PVH entry point, if it can be loaded.
+fn check<'a>(image: Image<'a>, memory: &Memory) -> Result<(&'a [ProgramHeader64<LE>], u64)> {
     let refuse = |problem: String| Err(refuse(image, problem));
     let bytes = image.bytes;
     if !bytes.starts_with(b"\x7fELF") {
-        return refuse("not an ELF file: give an ELF64 kernel with a PVH note".into());
+        return refuse(not_elf(bytes).into());
     }
     if bytes.get(4) == Some(&1) {
         return refuse("a 32-bit ELF file: give an ELF64 one".into());
@@ -138,8 +141,6 @@ fn check(image: Image, memory: &Memory) -> Result<()> {
     let Ok(segments) = header.program_headers(LE, bytes) else {
         return refuse(format!("{}, inside its program headers", truncated()));
     };
-    let mut loadable = 0;
-    let mut entry = false;
     // Of all segments, so that the memory that a refusal advises is enough.
     let image_end = segments
         .iter()
@@ -147,37 +148,77 @@ fn check(image: Image, memory: &Memory) -> Result<()> {
         .map(|segment| segment.p_paddr(LE).saturating_add(segment.p_memsz(LE)))
         .max()
         .unwrap_or(0);
-    for segment in segments {
-        let (offset, in_file) = (segment.p_offset(LE), segment.p_filesz(LE));
-        if !matches!(segment.p_type(LE), PT_LOAD | PT_NOTE) {
-            continue;
+    for segment in segments.iter().filter(|segment| is_loaded(segment)) {
+        if let Some(range) = missing(segment, bytes) {
+            return refuse(format!("{}, but {range}", truncated()));
         }
-        if offset.checked_add(in_file).is_none_or(|end| end > bytes.len() as u64) {
-            return refuse(format!(
-                "{}, but a segment needs the bytes from {offset:#x} to {:#x}",
-                truncated(),
-                offset.saturating_add(in_file)
-            ));
-        }
-        if segment.p_type(LE) == PT_NOTE {
-            let Ok(Some(mut notes)) = segment.notes(LE, bytes) else { continue };
-            while let Ok(Some(note)) = notes.next() {
-                entry |= note.name() == b"Xen" && note.n_type(LE) == XEN_ELFNOTE_PHYS32_ENTRY;
-            }
-        } else {
-            loadable += 1;
-            let size = segment.p_memsz(LE).max(in_file);
-            place(segment.p_paddr(LE), size, image_end, memory).or_else(refuse)?;
-        }
+        aligned(segment)
+            .and_then(|()| place(segment.p_paddr(LE), size(segment), image_end, memory))
+            .map_err(|problem| self::refuse(image, problem))?;
     }
-    if loadable == 0 {
-        return refuse("nothing to load: it has no PT_LOAD segment".into());
+    if !segments.iter().any(is_loaded) {
+        return refuse("nothing to load: it has no PT_LOAD segment with a size".into());
     }
-    if !entry {
-        return refuse(
-            "no PVH entry note (Xen, type 18): build the kernel with one (Linux: CONFIG_PVH=y)"
+    let Some(entry) = notes::pvh_entry(segments, bytes) else {
+        let mut notes = segments.iter().filter(|segment| segment.p_type(LE) == PT_NOTE);
+        return refuse(match notes.find_map(|segment| missing(segment, bytes)) {
+            Some(range) => format!("{}, but {range}", truncated()),
+            None => "no PVH entry note (Xen, type 18): build the kernel with one (Linux: \
+                     CONFIG_PVH=y)"
                 .into(),
-        );
+        });
+    };
+    let has_entry = |segment: &ProgramHeader64<LE>| {
+        let offset = entry.checked_sub(segment.p_paddr(LE));
+        is_loaded(segment) && offset.is_some_and(|offset| offset < size(segment))
+    };
+    if !segments.iter().any(has_entry) {
+        return refuse(format!(
+            "its PVH note gives the entry point {entry:#x}, which no segment covers: link the note \
+             with the entry's physical address"
+        ));
+    }
+    Ok((segments, entry))
+}
+
+/// What a file that isn't ELF is, and what to give instead.
+fn not_elf(bytes: &[u8]) -> &'static str {
+    /// Where the boot sector of a bzImage has its signature, and where its setup header has its own
+    /// (Linux, `Documentation/arch/x86/boot.rst`).
+    const BOOT_FLAG: std::ops::Range<usize> = 0x1fe..0x200;
+    const HEADER: std::ops::Range<usize> = 0x202..0x206;
+    let is_bzimage =
+        bytes.get(BOOT_FLAG) == Some(b"\x55\xaa") && bytes.get(HEADER) == Some(b"HdrS");
+    let packers: [&[u8]; 5] =
+        [b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh", b"\x04\x22\x4d\x18"];
+    if is_bzimage {
+        "this is a bzImage, a compressed Linux kernel: give the vmlinux that is inside \
+         (scripts/extract-vmlinux of the Linux sources takes it out), built with CONFIG_PVH=y"
+    } else if packers.iter().any(|magic| bytes.starts_with(magic)) {
+        "a compressed file: unpack it, and give the ELF64 kernel with a PVH note that is inside"
+    } else {
+        "not an ELF file: give an ELF64 kernel with a PVH note"
+    }
+}
+
+/// Which bytes of a segment the file doesn't have, if it is cut short.
+fn missing(segment: &ProgramHeader64<LE>, bytes: &[u8]) -> Option<String> {
+    let (offset, size) = (segment.p_offset(LE), segment.p_filesz(LE));
+    let is_whole = offset.checked_add(size).is_some_and(|end| end <= bytes.len() as u64);
+    (!is_whole).then(|| {
+        let end = offset.saturating_add(size);
+        format!("a segment needs the bytes from {offset:#x} to {end:#x}")
+    })
+}
+
+/// Checks that a segment's alignment is one. Its address needn't be a multiple of it: linkers pack
+/// segments, and what counts is where the segment says that it is.
+fn aligned(segment: &ProgramHeader64<LE>) -> Result<(), String> {
+    let (alignment, physical) = (segment.p_align(LE), segment.p_paddr(LE));
+    if alignment > 1 && !alignment.is_power_of_two() {
+        return Err(format!(
+            "a segment at {physical:#x} with the alignment {alignment:#x}, which is no power of two"
+        ));
     }
     Ok(())
 }

@@ -1,3 +1,4 @@
+use super::notes::XEN_ELFNOTE_PHYS32_ENTRY;
 use super::*;
 use crate::memory::MemorySize;
 
@@ -112,4 +113,78 @@ fn says_how_much_memory_would_do() {
 fn refuses_a_segment_in_the_first_mebibyte() {
     let error = refusal(&Builder { address: 0x8000, ..Builder::new() }.build());
     assert!(error.contains("boot data"), "{error}");
+}
+
+#[test]
+fn loads_what_linkers_make_of_notes() {
+    // A note segment with a page's alignment; a second one behind it, aligned to 8; notes aligned to 8
+    // and packed to 4; notes aligned to 8 and padded to 8.
+    let images: [(&str, &[u8]); 4] = [
+        ("page", include_bytes!("../../testdata/note-aligned-to-a-page.elf")),
+        ("two", include_bytes!("../../testdata/two-note-segments.elf")),
+        ("packed", include_bytes!("../../testdata/notes-aligned-to-8-packed-to-4.elf")),
+        ("padded", include_bytes!("../../testdata/notes-aligned-to-8-padded-to-8.elf")),
+    ];
+    for (name, bytes) in images {
+        const HLT: u8 = 0xf4;
+        let (entry, memory) = load_bytes(bytes).unwrap();
+        let mut code = [0];
+        memory.read(entry, &mut code).unwrap();
+        assert_eq!((entry, code), (0x20_0000, [HLT]), "{name}");
+    }
+}
+
+#[test]
+fn a_segment_of_no_size_is_nothing() {
+    let bytes = include_bytes!("../../testdata/empty-segment-at-0.elf");
+    assert_eq!(load_bytes(bytes).unwrap().0, 0x10_0000);
+}
+
+#[test]
+fn a_note_segment_that_cannot_be_read_does_not_matter_if_another_has_the_note() {
+    let mut file = Builder::new().build();
+    // A third program header in place of the code, which moves behind it.
+    let note = file[64 + 56..64 + 112].to_vec();
+    let shift = note.len() as u64;
+    file.splice(64 + 56..64 + 56, note);
+    file[56] = 3;
+    for (header, offset) in [(0, 176 + 32), (1, 1 << 40), (2, 176)] {
+        let at = 64 + header * 56 + 8;
+        let offset: u64 = if header == 1 { offset } else { offset + shift };
+        file[at..at + 8].copy_from_slice(&offset.to_le_bytes());
+    }
+    assert_eq!(load_bytes(&file).unwrap().0, 0x10_0000);
+    // Without the other, its absence is what is wrong.
+    file[64 + 2 * 56] = 0;
+    assert!(refusal(&file).contains("truncated"), "{}", refusal(&file));
+}
+
+#[test]
+fn a_bzimage_is_called_one() {
+    let mut file = vec![0; 0x400];
+    file[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    file[0x202..0x206].copy_from_slice(b"HdrS");
+    let error = refusal(&file);
+    assert!(error.contains("this is a bzImage") && error.contains("extract-vmlinux"), "{error}");
+    // A boot sector alone is none.
+    file[0x202] = 0;
+    assert!(refusal(&file).contains("not an ELF file"));
+    assert!(refusal(b"\x1f\x8b\x08").contains("a compressed file"));
+}
+
+#[test]
+fn refuses_an_alignment_that_is_none() {
+    let mut file = Builder::new().build();
+    file[64 + 48] = 6;
+    let error = refusal(&file);
+    assert!(error.contains("alignment 0x6") && error.contains("0x100000"), "{error}");
+}
+
+#[test]
+fn refuses_an_entry_outside_the_image() {
+    let mut file = Builder::new().build();
+    let entry = 176 + 16;
+    file[entry..entry + 8].copy_from_slice(&0x10_0010u64.to_le_bytes());
+    let error = refusal(&file);
+    assert!(error.contains("entry point 0x100010"), "{error}");
 }

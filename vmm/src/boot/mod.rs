@@ -1,12 +1,14 @@
 //! Getting a guest to its first instruction.
 //!
 //! * [`elf`]: checks an ELF image and puts it into memory;
+//! * `notes`: its PVH entry point;
 //! * [`segments`]: where an image's addresses will be in memory;
 //! * [`pvh`]: the Xen/PVH boot protocol: start info, memory map, the first vCPU's registers;
 //! * [`mptable`]: the table by which a guest without ACPI finds its processors.
 
 pub mod elf;
 pub mod mptable;
+mod notes;
 pub mod pvh;
 pub mod segments;
 
