@@ -2,6 +2,7 @@
 
 mod criteria;
 mod pages;
+mod paths;
 mod probing;
 
 use std::path::PathBuf;
@@ -145,7 +146,7 @@ pub(crate) struct RunArgs {
     pub(crate) pages: PageArgs,
 
     /// Where --explain writes its findings
-    #[arg(long, default_value = ".", value_name = "DIR")]
+    #[arg(long, default_value = ".", value_name = "DIR", value_parser = paths::output_folder())]
     pub(crate) out: PathBuf,
 
     /// Print one JSON report on stdout, the guest's console inside it
@@ -224,7 +225,7 @@ pub(crate) struct HuntArgs {
     pub(crate) pages: ReportArgs,
 
     /// Where to write findings
-    #[arg(long, default_value = ".", value_name = "DIR")]
+    #[arg(long, default_value = ".", value_name = "DIR", value_parser = paths::output_folder())]
     pub(crate) out: PathBuf,
 
     /// An ELF file with the guest's symbols, or `none` [default: the guest's image]
@@ -239,7 +240,7 @@ pub(crate) struct HuntArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
     /// The finding's file
-    #[arg(value_name = "FINDING")]
+    #[arg(value_name = "FINDING", value_parser = paths::named_path())]
     pub(crate) finding: PathBuf,
 
     /// The guest, if it is not where it was; another build of it is followed by symbols
@@ -257,7 +258,7 @@ pub(crate) struct ReplayArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     /// A finding's file
-    #[arg(value_name = "FINDING")]
+    #[arg(value_name = "FINDING", value_parser = paths::named_path())]
     pub(crate) finding: PathBuf,
 
     /// The guest, if it is not where it was

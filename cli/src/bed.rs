@@ -11,7 +11,7 @@ use experiments::Finding;
 use vmm::interrupts::Interrupts;
 
 use crate::args::{Cli, Command, Pages};
-use crate::tell;
+use crate::{guest, tell};
 
 /// The option that asks for it; it is not passed on.
 const OPTION: &str = "--bed";
@@ -60,12 +60,13 @@ fn files(cli: &Cli, arguments: &[OsString]) -> Result<Vec<PathBuf>> {
         Command::Explain(args) => Some(&args.finding),
         _ => None,
     };
-    if let Some(Ok(finding)) = finding.map(|path| Finding::read(path)) {
-        let guest = Path::new(&finding.machine.guest);
-        if guest.is_file() {
-            files.push(absolute(guest)?);
+    if let Some((path, Ok(finding))) = finding.map(|path| (path, Finding::read(path))) {
+        for guest in guest::places(&finding, path) {
+            files.push(absolute(&guest)?);
         }
     }
+    files.sort();
+    files.dedup();
     Ok(files)
 }
 

@@ -25,13 +25,13 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     args.pages.get().check(true)?;
     let interrupts = Interrupts::take()?;
     let finding = Finding::read(&args.finding)?;
-    let name = args.guest.as_deref().unwrap_or(&finding.machine.guest);
-    let guest = Guest::find(name).context("the finding's guest (name another place by --guest)")?;
+    let guest = Guest::of_finding(&finding, &args.finding, args.guest.as_deref())?;
     let hash = image_hash(&guest.image.bytes);
     if hash != finding.machine.guest_hash {
         bail!(
-            "{name}: not the image that the finding is about (hash {hash}, recorded {}): hunt again, or \
+            "{}: not the image that the finding is about (hash {hash}, recorded {}): hunt again, or \
              give the old image by --guest",
+            guest.image.name,
             finding.machine.guest_hash
         );
     }

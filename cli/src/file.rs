@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// A file to write at the end.
 pub(crate) struct OutputFile {
@@ -21,6 +21,9 @@ impl OutputFile {
     /// later. What is there stays until there is something to write.
     pub(crate) fn check(option: &'static str, path: &Path) -> Result<Self> {
         let file = Self::new(option, path);
+        if path == Path::new("-") {
+            bail!("{option} -: it takes a file, not standard output (./- names a file like that)");
+        }
         let is_new = !path.exists();
         let opened = OpenOptions::new().append(true).create(true).open(path);
         opened.with_context(|| file.unwritable())?;

@@ -1,11 +1,14 @@
 //! What GUEST|FILE means.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use experiments::Finding;
+use experiments::finding::{Machine, image_hash};
 use probes::Symbols;
+use probes::suggest::nearest;
 use vmm::controlled::Granularity;
 use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
 
@@ -35,14 +38,45 @@ impl Guest {
                 may_idle: false,
             });
         }
-        if !Path::new(name).exists() {
-            let known: Vec<_> = guests::catalogue().iter().map(|guest| guest.name).collect();
-            bail!(
-                "{name}: neither a file nor a guest of the catalogue, which has {}",
-                known.join(", ")
-            );
+        let path = Path::new(name);
+        if path.exists() { Self::read(path) } else { bail!(unknown(name)) }
+    }
+
+    /// The guest that a finding is about, or `other`, which the user names instead.
+    pub(crate) fn of_finding(finding: &Finding, file: &Path, other: Option<&str>) -> Result<Self> {
+        let Machine { guest: name, guest_hash, .. } = &finding.machine;
+        let elsewhere = "the finding's guest (name another place by --guest)";
+        if other.is_some() || guests::find(name).is_some() {
+            return Self::find(other.unwrap_or(name)).context(elsewhere);
         }
-        let bytes = std::fs::read(name).with_context(|| format!("{name}: can't be read"))?;
+        let mut first = None;
+        for path in places(finding, file) {
+            let guest = Self::read(&path).context(elsewhere)?;
+            if image_hash(&guest.image.bytes) == *guest_hash {
+                return Ok(guest);
+            }
+            first.get_or_insert(guest);
+        }
+        first.with_context(|| {
+            format!(
+                "{name}: the finding's guest is neither there nor beside the finding: name its place \
+                 by --guest"
+            )
+        })
+    }
+
+    /// A file. Its name is absolute from here on: what is written down of it holds in other folders.
+    fn read(path: &Path) -> Result<Self> {
+        let bytes =
+            std::fs::read(path).with_context(|| format!("{}: can't be read", path.display()))?;
+        let absolute = std::path::absolute(path).with_context(|| format!("{}", path.display()))?;
+        let Some(name) = absolute.to_str() else {
+            bail!(
+                "{}: the path is not valid UTF-8, and findings couldn't name it: copy the guest to \
+                 another folder",
+                absolute.display()
+            );
+        };
         Ok(Self {
             image: GuestImage { name: name.into(), bytes: Cow::Owned(bytes) },
             default_cpus: 1,
@@ -96,4 +130,24 @@ impl Guest {
             }
         }
     }
+}
+
+/// Where the file of a finding's guest may be: where the finding says, from the current folder or from
+/// its own, or beside the finding.
+pub(crate) fn places(finding: &Finding, file: &Path) -> impl Iterator<Item = PathBuf> {
+    let guest = PathBuf::from(&finding.machine.guest);
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let beside = guest.file_name().map(|name| folder.join(name));
+    let places = [Some(guest.clone()), Some(folder.join(guest)), beside];
+    places.into_iter().flatten().filter(|path| path.is_file())
+}
+
+/// What to say of a name that is neither.
+fn unknown(name: &str) -> String {
+    let near = nearest(name, guests::catalogue().iter().map(|guest| guest.name));
+    let instead = near.map_or_else(
+        || "`jitterbug guests` lists those".into(),
+        |near| format!("did you mean `{near}`?"),
+    );
+    format!("{name}: neither a file nor a guest of the catalogue: {instead}")
 }

@@ -22,17 +22,19 @@ mod tell;
 mod trace;
 mod trial;
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use tracing_subscriber::filter::LevelFilter;
 
 use args::{Cli, Command};
 use status::Status;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     log_to_stderr(cli.log_level());
     let result = if cli.bed { bed::run(&cli) } else { here(&cli).map(ExitCode::from) };
     match result {
@@ -41,6 +43,22 @@ fn main() -> ExitCode {
             tell::user(&format!("jitterbug: {error:#}"));
             status::of(&error).into()
         }
+    }
+}
+
+/// Ends the program with what clap says of the arguments. It doesn't say which one is not UTF-8.
+fn refuse(error: &clap::Error) -> ! {
+    let is_text = |argument: &OsString| argument.to_str().is_some();
+    match std::env::args_os().find(|argument| !is_text(argument)) {
+        Some(argument) if error.kind() == ErrorKind::InvalidUtf8 => {
+            let argument = argument.display();
+            tell::user(&format!(
+                "jitterbug: {argument}: not valid UTF-8: give a name or a text that is; a file can be \
+                 copied or linked to one"
+            ));
+            std::process::exit(Status::Input as i32);
+        }
+        _ => error.exit(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use experiments::finding::image_hash;
 use experiments::follow::obstacle;
 use experiments::{Finding, Recorded, follow, replay};
@@ -36,8 +36,7 @@ struct Setting<'a> {
 pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     let finding = Finding::read(&args.finding)?;
     let recorded = Recorded::try_from(&finding)?;
-    let name = args.guest.as_deref().unwrap_or(&finding.machine.guest);
-    let guest = Guest::find(name).context("the finding's guest (name another place by --guest)")?;
+    let guest = Guest::of_finding(&finding, &args.finding, args.guest.as_deref())?;
     let machine = finding.machine.config(guest.image.clone())?;
     let symbols = guest.symbols(args.probing.symbols.as_deref())?;
     let same = image_hash(&guest.image.bytes) == finding.machine.guest_hash;

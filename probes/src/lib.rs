@@ -26,7 +26,7 @@ pub mod session;
 pub mod source;
 pub mod spin;
 pub mod stack;
-mod suggest;
+pub mod suggest;
 pub mod symbols;
 #[cfg(test)]
 mod testing;

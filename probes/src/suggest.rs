@@ -1,7 +1,7 @@
 //! "Did you mean": the known name that looks most like an unknown one.
 
 /// The nearest of `known`, if it is near enough to be what the user meant.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
     let allowed = (name.chars().count() / 3).clamp(1, 3);
     known

@@ -22,6 +22,7 @@ fn no_device() {
             "/nonexistent: no such device",
             "kvm-intel",
             "--kvm",
+            "--bed",
         ]);
     }
 }
@@ -51,7 +52,8 @@ fn no_permission() {
     let folder = program_for_everybody();
     let mut command = Command::new(folder.join("jitterbug"));
     command.args(["run", "hello"]).uid(NOBODY).gid(NOBODY).current_dir("/");
-    Invocation::new(command).ends_with(3).shows("").says(&["/dev/kvm: no permission", "group kvm"]);
+    let says = ["/dev/kvm: no permission", "group kvm", "--bed"];
+    Invocation::new(command).ends_with(3).shows("").says(&says);
 }
 
 /// Runs `hello` as a user who has a KVM device, but not enough threads. Root has no such limit.

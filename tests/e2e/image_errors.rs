@@ -45,7 +45,7 @@ fn no_such_guest() {
     jitterbug("run no-such-guest")
         .ends_with(2)
         .shows("")
-        .says(&["no-such-guest", "tsc-sync-fixed"]);
+        .says(&["no-such-guest", "`jitterbug guests`"]);
 }
 
 fn truncated() {

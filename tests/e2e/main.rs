@@ -30,6 +30,7 @@ mod jitter;
 mod json;
 mod lists;
 mod needs;
+mod paths;
 mod point_list;
 mod points;
 mod probes;
@@ -75,6 +76,7 @@ const TESTS: &[&[Test]] = &[
     jitter::TESTS,
     json::TESTS,
     lists::TESTS,
+    paths::TESTS,
     point_list::TESTS,
     points::TESTS,
     probes::TESTS,

@@ -189,6 +189,10 @@ impl Firing<'_, '_> {
             let value = name.len() as u64;
             return Err(Cause::Deed { deed: deed.name(), value, problem }.into());
         }
+        if name == b"-" {
+            let problem = "the length of the name `-`: a dump needs a file, not standard output";
+            return Err(Cause::Deed { deed: deed.name(), value: 1, problem }.into());
+        }
         self.wish(deed)?;
         let mut changes = lock(&self.shared.changes);
         let is_one_too_many = changes.dumps >= MOST_DUMPS;

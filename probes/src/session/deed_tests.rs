@@ -125,6 +125,7 @@ fn what_can_not_be_done_cancels_the_firing_and_is_not_counted() {
         ("pokephys", &["0xffffffffffffffff", "1"], "there is no RAM"),
         ("delayus", &["2", "1"], "delayus: 0x2 is above the most"),
         ("dump", &["\"\""], "a name that no file has"),
+        ("dump", &["\"-\""], "a dump needs a file, not standard output"),
     ] {
         let (asked, changes, notices, bench) = once(&[(call, arguments)]);
         assert!(notices.contains(problem), "{call}: {notices}");

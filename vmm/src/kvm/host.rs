@@ -113,10 +113,12 @@ fn hint_for(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => {
             "no such device: load kvm-intel or kvm-amd, turn on virtualisation in the firmware \
-             (or nested virtualisation in the outer hypervisor), or name another device by --kvm"
+             (or nested virtualisation in the outer hypervisor), name another device by --kvm, or \
+             run in an emulated machine by --bed"
         }
         io::ErrorKind::PermissionDenied => {
-            "no permission: join the group kvm (`sudo usermod -aG kvm $USER`, then log in again)"
+            "no permission: join the group kvm (`sudo usermod -aG kvm $USER`, then log in again), or \
+             run in an emulated machine by --bed"
         }
         _ => "the KVM device can't be opened",
     }
