@@ -121,8 +121,9 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
 
-    /// Call the guest hung after this long without a sign of life, or `off`
-    /// [default: 3s; off for guests that run for ever]
+    /// Call the guest hung after this long without a sign of life, or `off`: by the processor time that
+    /// the host gave its vCPUs, so not because the host is busy. A guest of yours that sleeps then, with
+    /// interrupts on and none pending, is quiet: no failure [default: 3s; off for guests that run for ever]
     #[arg(long, value_name = "TIME")]
     pub(crate) watchdog: Option<Watchdog>,
 

@@ -81,6 +81,17 @@ struct Window {
     length: Duration,
 }
 
+impl Window {
+    /// vCPUs that run are given their time by the processor's clock: what that took, if it took longer.
+    fn stretched(&self) -> String {
+        let seconds = self.to_seconds - self.from_seconds;
+        if seconds < 1.5 * self.length.as_secs_f64() {
+            return String::new();
+        }
+        format!(" ({seconds:.1} s, for their threads had to share the host's processors)")
+    }
+}
+
 /// One vCPU of a run; what it was doing is known unless the run was a success.
 #[derive(Serialize)]
 struct Vcpu {
@@ -118,7 +129,7 @@ impl RunReport {
         let is_hang = matches!(outcome.end, End::Hang);
         let seconds = outcome.elapsed.as_secs_f64();
         let window = setting.watchdog.filter(|_| is_hang).map(|length| Window {
-            from_seconds: (seconds - length.as_secs_f64()).max(0.0),
+            from_seconds: outcome.alive.as_secs_f64(),
             to_seconds: seconds,
             length,
         });
@@ -147,8 +158,9 @@ impl RunReport {
     pub(crate) fn failure(&self) -> String {
         let mut text = match &self.window {
             Some(window) => format!(
-                "hang: for {:?} no vCPU has left its few instructions, no exit, no console output\n",
-                window.length
+                "hang: for {:?} no vCPU has left its few instructions, no exit, no console output{}\n",
+                window.length,
+                window.stretched()
             ),
             None => format!("failure: {}\n", self.description),
         };

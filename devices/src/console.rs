@@ -108,6 +108,12 @@ impl<L: Line, W: Write + Send> Console<L, W> {
         serial.enqueue_raw_bytes(&bytes[..room]).map_err(io::Error::other)
     }
 
+    /// Whether the guest wants an interrupt when input comes.
+    pub fn interrupts_on_input(&self) -> bool {
+        const RECEIVED: u8 = 1;
+        self.lock().state().interrupt_enable & RECEIVED != 0
+    }
+
     // A poisoned lock means that a writer panicked; the UART's registers are still whole.
     fn lock(&self) -> MutexGuard<'_, Uart<L, W>> {
         self.serial.lock().unwrap_or_else(PoisonError::into_inner)

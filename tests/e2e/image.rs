@@ -186,6 +186,32 @@ pub(crate) fn halt() -> Image {
     Image::new(sleep)
 }
 
+/// Idles: sleeps, and takes interrupts; where input interrupts, if it `reads`.
+pub(crate) fn idle(reads: bool) -> Image {
+    Image::new(|a| {
+        let mut forever = a.create_label();
+        if reads {
+            out(a, CONSOLE + 1, 1)?;
+        }
+        a.set_label(&mut forever)?;
+        a.sti()?;
+        a.hlt()?;
+        a.jmp(forever)
+    })
+}
+
+/// Counts so far, and ends the run with 0.
+pub(crate) fn count(rounds: u32) -> Image {
+    Image::new(|a| {
+        let mut again = a.create_label();
+        a.mov(ecx, rounds)?;
+        a.set_label(&mut again)?;
+        a.dec(ecx)?;
+        a.jnz(again)?;
+        end_run(a, 0)
+    })
+}
+
 /// Echoes so many bytes of its console, then ends the run with 0.
 pub(crate) fn echo(bytes: u32) -> Image {
     Image::new(|a| {

@@ -2,26 +2,31 @@
 //! line, and the variable it waits for. A guest that lives is left alone.
 
 use std::fs;
+use std::process::{Child, Command, Stdio};
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::harness::jitterbug;
 use crate::image;
+use crate::scratch::Folder;
 use crate::symbols::function_at;
 
 tests! {
     Kvm: it_says_what_each_vcpu_waits_for, the_report_is_complete_as_text,
-        a_halted_guest_is_a_hang, a_guest_that_spins_by_design_is_none,
+        a_halted_guest_is_a_hang, a_guest_that_idles_is_quiet, who_may_not_idle_hangs,
+        who_waits_for_input_is_waited_for, a_guest_that_spins_by_design_is_none,
         a_guest_that_spins_by_design_is_one_if_asked, a_sign_of_life_is_enough, it_can_be_off;
+    QuickKvm: a_starved_guest_is_not_stuck;
 }
 
-/// The hang of `tsc-sync`, as JSON. The patience is for slow hosts: where each CPUID takes 4 ms, the
-/// guest's search for Xen by 256 of them stands still for a second.
+/// The hang of `tsc-sync`, as JSON. On a slow host, the guest's search for Xen by 256 CPUIDs stands
+/// still for a second of its own processor time: that is less than the watchdog gives it.
 fn it_says_what_each_vcpu_waits_for() {
-    let run = jitterbug("run tsc-sync --jitter boot --until-failure --watchdog 5s --json")
-        .within(120)
-        .ends_with(1);
+    let run =
+        jitterbug("run tsc-sync --jitter boot --until-failure --json").within(120).ends_with(1);
     let report = run.json();
     let hang = report["runs"].as_array().and_then(|runs| runs.last()).expect("a run");
     assert_eq!(hang["result"], "hang", "{run}");
@@ -100,6 +105,88 @@ fn a_halted_guest_is_a_hang() {
         .ends_with(1)
         .shows("")
         .says(&["hang: for 500ms", "vCPU 0: halted", "vCPU 1: not started: waits for its SIPI"]);
+}
+
+fn a_guest_that_idles_is_quiet() {
+    let said = "quiet: every vCPU sleeps and takes interrupts, and none is pending";
+    let run = jitterbug("run --cpus 4 --watchdog 500ms").image(&image::idle(false)).ends_with(0);
+    run.says(&[said, "; vCPUs 1, 2, 3 were never started"]);
+    let folder = Folder::new();
+    let guest = folder.file("idle.elf", guests::case("idle").expect("a case").image);
+    let run = jitterbug("run --cpus 2 --watchdog 500ms --json").arg(&guest).ends_with(0);
+    let report = run.json();
+    let only = &report["runs"][0];
+    assert_eq!((&only["result"], &only["console"]), (&"quiet".into(), &"all up\n".into()), "{run}");
+    run.says(&[said]);
+}
+
+/// One that is expected to come to something, or of the catalogue: a wake-up was lost.
+fn who_may_not_idle_hangs() {
+    let expected = jitterbug("run --watchdog 500ms --ok up").image(&image::idle(false));
+    expected.ends_with(1).says(&["hang: for 500ms", "vCPU 0: halted"]);
+    jitterbug("run spin --cpus 1 --watchdog 500ms --destructive")
+        .probe("Out /ARG3 == 10/ { up = 1; } VMM10Hz /up/ { setreg(REG_RIP, &idle); unload(); }")
+        .ends_with(1)
+        .says(&["hang: for 500ms", "vCPU 0: halted in idle+0x"]);
+}
+
+fn who_waits_for_input_is_waited_for() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let running = jitterbug("run --watchdog 300ms")
+        .image(&image::idle(true))
+        .probe(r#"VMM10Hz /++ticks == 12/ { printf("it sleeps\n"); }"#)
+        .stdin(Stdio::from(reader))
+        .start();
+    running.reports("it sleeps\n");
+    // Nothing can come any more.
+    drop(writer);
+    running.ends_with(0).says(&["quiet: "]);
+}
+
+/// It counts for half of what the watchdog gives it, beside others who want the same processor.
+fn a_starved_guest_is_not_stuck() {
+    const WINDOW: f64 = 1.0;
+    let figure = |rounds: u32, what: &str| {
+        let guest = image::count(rounds);
+        let run = jitterbug("run --watchdog 1s --json").image(&guest).ends_with(0);
+        let run = &run.json()["runs"][0];
+        let of_vcpu = &run["vcpus"][0][what];
+        of_vcpu.as_f64().or_else(|| run[what].as_f64()).expect("a figure")
+    };
+    let few = 100_000;
+    let rounds = f64::from(few) * WINDOW / 2.0 / figure(few, "processor_seconds");
+    let _busy = Busy::on_one_processor(8);
+    let seconds = figure(rounds.min(f64::from(i32::MAX)) as u32, "seconds");
+    assert!(seconds > WINDOW, "nobody was in its way: {seconds} s");
+}
+
+/// Processes that want all of a processor, the one to which they and what this thread starts are bound.
+struct Busy {
+    processes: Vec<Child>,
+    before: CpuSet,
+}
+
+impl Busy {
+    fn on_one_processor(count: usize) -> Self {
+        let this = Pid::from_raw(0);
+        let before = sched_getaffinity(this).expect("where this thread may run");
+        let first = (0..CpuSet::count()).find(|cpu| before.is_set(*cpu) == Ok(true));
+        let mut one = CpuSet::new();
+        one.set(first.expect("a processor")).expect("a processor of this host");
+        sched_setaffinity(this, &one).expect("one of those where it may run");
+        let busy = |_| Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("sh");
+        Self { processes: (0..count).map(busy).collect(), before }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        let _ = sched_setaffinity(Pid::from_raw(0), &self.before);
+    }
 }
 
 /// Longer than the watchdog of other guests waits.

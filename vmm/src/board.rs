@@ -140,6 +140,11 @@ impl Board {
         self.console.as_ref().map_or(Ok(0), |console| console.send(bytes))
     }
 
+    /// Whether input at the console would interrupt a vCPU.
+    pub(crate) fn interrupts_on_input(&self) -> bool {
+        self.console.as_ref().is_some_and(|console| console.interrupts_on_input())
+    }
+
     /// The state of the devices that have one.
     pub(crate) fn save(&self) -> BoardState {
         let console = self.console.as_ref().map(|console| console.save());

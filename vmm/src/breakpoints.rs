@@ -290,7 +290,7 @@ impl Breakpoints {
 
     /// An interrupt came. The vCPU is back, in the handler (where interrupts are off) or behind it.
     fn notice_handler(&mut self, cpu: &mut impl Debuggable) -> Result<()> {
-        const IF: u64 = 1 << 9;
+        const IF: u64 = Registers::INTERRUPT_FLAG;
         let at = here(cpu)?;
         let near = |told: u64| (told..=told + MAX_INSTRUCTION as u64).contains(&at);
         if !self.told.is_some_and(near) && cpu.registers()?.rflags & IF == 0 {

@@ -54,6 +54,9 @@ pub trait Debuggable: Cpu {
     /// Executes the STI at RIP, in ring 0. Interrupts still wait for the instruction behind it.
     fn enable_interrupts(&mut self) -> Result<()>;
 
+    /// Whether an interrupt is pending at its local APIC. For machines with an in-kernel irqchip.
+    fn has_pending_interrupt(&mut self) -> Result<bool>;
+
     /// Queues an NMI.
     fn nmi(&mut self) -> Result<()>;
 

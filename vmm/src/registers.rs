@@ -76,6 +76,9 @@ impl Register {
 }
 
 impl Registers {
+    /// The bit of RFLAGS with which the vCPU takes interrupts.
+    pub const INTERRUPT_FLAG: u64 = 1 << 9;
+
     /// A register's value.
     pub fn get(&self, register: Register) -> u64 {
         // The place is the same; a copy of plain numbers costs nothing.

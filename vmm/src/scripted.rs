@@ -104,6 +104,10 @@ impl Debuggable for ScriptedCpu {
         Ok(None)
     }
 
+    fn has_pending_interrupt(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+
     fn nmi(&mut self) -> Result<()> {
         Ok(())
     }

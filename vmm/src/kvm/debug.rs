@@ -103,6 +103,10 @@ impl Debuggable for KvmCpu {
         KvmCpu::finish_access(self, entry)
     }
 
+    fn has_pending_interrupt(&mut self) -> Result<bool> {
+        KvmCpu::has_pending_interrupt(self)
+    }
+
     fn nmi(&mut self) -> Result<()> {
         KvmCpu::nmi(self)
     }
@@ -115,7 +119,7 @@ impl Debuggable for KvmCpu {
     }
 
     fn enable_interrupts(&mut self) -> Result<()> {
-        const IF: u64 = 1 << 9;
+        const IF: u64 = Registers::INTERRUPT_FLAG;
         let mut registers = self.registers()?;
         let was_off = registers.rflags & IF == 0;
         registers.rflags |= IF;

@@ -25,6 +25,14 @@ impl KvmCpu {
         self.fd().nmi().map_err(failed("KVM_NMI"))
     }
 
+    /// Whether an interrupt is pending at the vCPU's local APIC, which is KVM's.
+    pub fn has_pending_interrupt(&mut self) -> Result<bool> {
+        // The interrupt request register: 256 bits, 32 of them in each 16 bytes.
+        const IRR: std::ops::Range<usize> = 0x200..0x280;
+        let lapic = self.fd().get_lapic().map_err(failed("KVM_GET_LAPIC"))?;
+        Ok(lapic.regs[IRR].chunks(16).any(|word| word[..4].iter().any(|byte| *byte != 0)))
+    }
+
     /// Whether an interrupt could be delivered at the latest exit: the guest has them on, and
     /// none is queued already.
     pub fn takes_interrupts(&mut self) -> bool {

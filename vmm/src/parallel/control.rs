@@ -14,19 +14,20 @@ use crate::criteria::Met;
 use crate::error::{Error, Result};
 use crate::kvm::kick::{Kicker, Receiving};
 use crate::memory::Memory;
+use crate::watchdog::{Sample, Track};
 
 /// One vCPU's side of it.
 #[derive(Default)]
 struct Slot {
     kicker: Kicker,
     thread: OnceLock<Thread>,
-    /// The supervisor wants to know the instruction pointer.
+    /// The supervisor wants to know where it is.
     sample_wanted: AtomicBool,
     /// Another vCPU's hook has sent it an NMI.
     nmi: AtomicBool,
     /// The guest's exits so far: the sign of life.
     activity: AtomicU64,
-    samples: Mutex<Vec<u64>>,
+    track: Mutex<Track>,
 }
 
 impl Slot {
@@ -48,6 +49,8 @@ pub(super) struct Control {
     gathering: Gathering,
     end: Mutex<Option<(End, Duration)>>,
     ended: EventFd,
+    /// When the watchdog saw the latest sign of life, in nanoseconds.
+    alive: AtomicU64,
 }
 
 impl Control {
@@ -62,6 +65,7 @@ impl Control {
             gathering: Gathering::new(vcpus),
             end: Mutex::new(None),
             ended,
+            alive: AtomicU64::new(0),
         })
     }
 
@@ -171,7 +175,12 @@ impl Control {
         self.slots.iter().map(|slot| slot.activity.load(Ordering::Relaxed)).sum()
     }
 
-    /// Asks every vCPU for its instruction pointer.
+    /// Notes a sign of life.
+    pub(super) fn set_alive(&self, when: Duration) {
+        self.alive.store(when.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// Asks every vCPU where it is.
     pub(super) fn request_samples(&self) {
         for slot in &self.slots {
             slot.sample_wanted.store(true, Ordering::SeqCst);
@@ -179,24 +188,24 @@ impl Control {
         self.kick_all();
     }
 
-    /// Whether this vCPU is asked for its instruction pointer; the request is taken back.
+    /// Whether this vCPU is asked where it is; the request is taken back.
     pub(super) fn take_sample_request(&self, vcpu: u32) -> bool {
         self.slot(vcpu).sample_wanted.swap(false, Ordering::SeqCst)
     }
 
     /// Answers a request.
-    pub(super) fn put_sample(&self, vcpu: u32, rip: u64) {
-        self.samples_of(vcpu).push(rip);
+    pub(super) fn put_sample(&self, vcpu: u32, sample: &Sample) {
+        self.track(vcpu).add(sample);
     }
 
-    /// The instruction pointers seen since the last call of [`Self::clear_samples`].
-    pub(super) fn samples(&self) -> Vec<Vec<u64>> {
-        (0..self.slots.len() as u32).map(|vcpu| self.samples_of(vcpu).clone()).collect()
+    /// What was seen of each vCPU since the last call of [`Self::clear_samples`].
+    pub(super) fn tracks(&self) -> Vec<Track> {
+        (0..self.slots.len() as u32).map(|vcpu| self.track(vcpu).clone()).collect()
     }
 
     pub(super) fn clear_samples(&self) {
         for vcpu in 0..self.slots.len() as u32 {
-            self.samples_of(vcpu).clear();
+            *self.track(vcpu) = Track::default();
         }
     }
 
@@ -207,15 +216,14 @@ impl Control {
         memory: Arc<Memory>,
     ) -> Result<Outcome> {
         for report in &mut vcpus {
-            report.sampled_rips.clone_from(&self.samples_of(report.vcpu));
-            report.sampled_rips.sort_unstable();
-            report.sampled_rips.dedup();
+            report.sampled_rips = self.track(report.vcpu).rips().to_vec();
         }
+        let alive = Duration::from_nanos(self.alive.into_inner());
         let (dumps, missed_dumps) = self.gathering.into_dumps();
         match self.end.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some((End::Broken(error), _)) => Err(error),
             Some((end, elapsed)) => {
-                Ok(Outcome { end, elapsed, vcpus, memory, dumps, missed_dumps })
+                Ok(Outcome { end, elapsed, alive, vcpus, memory, dumps, missed_dumps })
             }
             None => Err(broken_thread()),
         }
@@ -225,8 +233,8 @@ impl Control {
         &self.slots[vcpu as usize]
     }
 
-    fn samples_of(&self, vcpu: u32) -> std::sync::MutexGuard<'_, Vec<u64>> {
-        self.slot(vcpu).samples.lock().unwrap_or_else(PoisonError::into_inner)
+    fn track(&self, vcpu: u32) -> std::sync::MutexGuard<'_, Track> {
+        self.slot(vcpu).track.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,11 +1,14 @@
 //! Standard input to the guest's console.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 use std::time::Duration;
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
+use nix::errno::Errno;
 use vmm_sys_util::timerfd::TimerFd;
 
 use super::supervisor::broken;
@@ -24,6 +27,8 @@ pub(super) struct Input<'a> {
     waiting: VecDeque<u8>,
     retry: TimerFd,
     state: State,
+    /// Whether more may come.
+    open: Rc<Cell<bool>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -39,17 +44,22 @@ enum State {
 }
 
 impl<'a> Input<'a> {
-    pub(super) fn new(board: &'a Board) -> Result<Self> {
+    pub(super) fn new(board: &'a Board, open: Rc<Cell<bool>>) -> Result<Self> {
         let retry = TimerFd::new().map_err(|errno| broken(errno.into()))?;
         let stdin = io::stdin();
-        Ok(Self { board, stdin, waiting: VecDeque::new(), retry, state: State::Listening })
+        Ok(Self { board, stdin, waiting: VecDeque::new(), retry, state: State::Listening, open })
     }
 
     /// Reads what is there now.
     fn read(&mut self) {
         let mut buffer = [0; READ_AHEAD];
         match nix::unistd::read(&self.stdin, &mut buffer) {
-            Ok(0) | Err(_) => self.state = State::Closed,
+            // It comes again when there is some, or after the next retry.
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Ok(0) | Err(_) => {
+                self.state = State::Closed;
+                self.open.set(false);
+            }
             Ok(length) => self.waiting.extend(&buffer[..length]),
         }
     }

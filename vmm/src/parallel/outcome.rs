@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::breakpoints::Hits;
 use crate::criteria::Met;
@@ -39,6 +39,11 @@ pub enum End {
     },
     /// No sign of life for as long as the watchdog waits.
     Hang,
+    /// Every vCPU that was started sleeps and takes interrupts, and none is pending: a kernel that idles.
+    Quiet {
+        /// The vCPUs that were never started.
+        unstarted: Vec<u32>,
+    },
     /// The time limit.
     TimeLimit,
     /// The time limit, and nothing has come of what the run was to come to.
@@ -63,7 +68,7 @@ impl End {
             Self::Guest { code } | Self::Stopped { code, .. } => *code != 0,
             Self::Met(met) => met.failed,
             Self::TripleFault { .. } | Self::Kvm { .. } | Self::Hang | Self::Missed => true,
-            Self::TimeLimit | Self::Interrupted | Self::Broken(_) => false,
+            Self::Quiet { .. } | Self::TimeLimit | Self::Interrupted | Self::Broken(_) => false,
         }
     }
 
@@ -77,6 +82,7 @@ impl End {
             Self::TripleFault { .. } => "triple-fault",
             Self::Kvm { .. } => "kvm-error",
             Self::Hang => "hang",
+            Self::Quiet { .. } => "quiet",
             Self::TimeLimit => "time-limit",
             Self::Missed => "missed",
             Self::Stopped { .. } => "stopped",
@@ -95,6 +101,10 @@ impl fmt::Display for End {
             Self::TripleFault { vcpu } => write!(f, "vCPU {vcpu}: triple fault"),
             Self::Kvm { vcpu, exit } => write!(f, "vCPU {vcpu}: {}", KvmProblem(exit)),
             Self::Hang => write!(f, "hang"),
+            Self::Quiet { unstarted } => {
+                write!(f, "quiet: every vCPU sleeps and takes interrupts, and none is pending")?;
+                write_unstarted(f, unstarted)
+            }
             Self::TimeLimit => write!(f, "time limit reached; no failure seen"),
             Self::Missed => write!(f, "time limit reached, and no criterion of success was met"),
             Self::Stopped { vcpu, code: 0 } => write!(f, "vCPU {vcpu}: a script stopped the run"),
@@ -103,6 +113,17 @@ impl fmt::Display for End {
             }
             Self::Interrupted => write!(f, "interrupted"),
             Self::Broken(error) => error.fmt(f),
+        }
+    }
+}
+
+fn write_unstarted(f: &mut fmt::Formatter<'_>, vcpus: &[u32]) -> fmt::Result {
+    match vcpus {
+        [] => Ok(()),
+        [one] => write!(f, "; vCPU {one} was never started"),
+        many => {
+            let numbers: Vec<_> = many.iter().map(u32::to_string).collect();
+            write!(f, "; vCPUs {} were never started", numbers.join(", "))
         }
     }
 }
@@ -202,11 +223,18 @@ pub struct VcpuReport {
     pub exits: ExitCounts,
     /// Where it was; taken unless the run was a success.
     pub state: Option<VcpuState>,
+    /// The processor time that its thread has had.
+    #[serde(rename = "processor_seconds", serialize_with = "seconds")]
+    pub processor_time: Duration,
     /// The instruction pointers that the watchdog saw, each once, in ascending order.
     pub sampled_rips: Vec<u64>,
     /// How often it came to the instructions that hooks wanted to see, in ascending order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub breakpoints: Vec<Hits>,
+}
+
+fn seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(time.as_secs_f64())
 }
 
 /// What a run came to.
@@ -216,6 +244,8 @@ pub struct Outcome {
     pub end: End,
     /// From the first vCPU's start to the end.
     pub elapsed: Duration,
+    /// When the watchdog saw the latest sign of life, on the same clock.
+    pub alive: Duration,
     /// The vCPUs, in the order of their numbers.
     pub vcpus: Vec<VcpuReport>,
     /// The guest's memory as it was left.

@@ -1,7 +1,9 @@
 //! The thread that watches a run: its end, the clock, the watchdog, signals, console input.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 use std::time::Duration;
 
 use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
@@ -15,7 +17,7 @@ use crate::board::Board;
 use crate::criteria::Criteria;
 use crate::error::{Error, Result};
 use crate::interrupts::{Interrupt, Interrupts};
-use crate::watchdog::{Watch, Watchdog};
+use crate::watchdog::{Standing, Track, Watch, Watchdog};
 
 /// Returns when the run is over.
 pub(super) fn watch(
@@ -34,16 +36,19 @@ pub(super) fn watch(
             timer: timer(time, None)?,
         }));
     }
+    let input_open = Rc::new(Cell::new(options.console_input));
     if let Some(window) = options.watchdog {
         let watchdog = Watchdog::new(window);
         let timer = timer(watchdog.interval(), Some(watchdog.interval()))?;
-        manager.add_subscriber(Box::new(Watcher { control, watchdog, timer }));
+        let input = input_open.clone();
+        let watcher = Watcher { control, board, criteria, input, watchdog, timer };
+        manager.add_subscriber(Box::new(watcher));
     }
     if let Some(interrupts) = options.interrupts {
         manager.add_subscriber(Box::new(Stop { control, interrupts }));
     }
     if options.console_input {
-        manager.add_subscriber(Box::new(Input::new(board)?));
+        manager.add_subscriber(Box::new(Input::new(board, input_open)?));
     }
     while !control.is_over() {
         manager.run().map_err(|error| broken(io::Error::other(format!("{error:?}"))))?;
@@ -98,6 +103,10 @@ impl MutEventSubscriber for TimeLimit<'_> {
 
 struct Watcher<'a> {
     control: &'a Control,
+    board: &'a Board,
+    criteria: &'a Criteria,
+    /// Whether input may still come.
+    input: Rc<Cell<bool>>,
     watchdog: Watchdog,
     timer: TimerFd,
 }
@@ -110,16 +119,46 @@ impl MutEventSubscriber for Watcher<'_> {
             self.watchdog.postpone(control.now());
             return control.clear_samples();
         }
-        match self.watchdog.look(control.now(), control.activity(), &control.samples()) {
+        let tracks = control.tracks();
+        match self.watchdog.look(control.now(), control.activity(), &tracks) {
             Watch::Wait => {}
-            Watch::Restart => control.clear_samples(),
+            Watch::Restart => {
+                control.set_alive(control.now());
+                control.clear_samples();
+            }
             Watch::Sample => control.request_samples(),
-            Watch::Hung => control.end(End::Hang),
+            Watch::Starved { time, vcpus } => {
+                warn_of_starved(time, &vcpus);
+                control.request_samples();
+            }
+            // It sleeps until its user types something.
+            Watch::Quiet if self.input.get() && self.board.interrupts_on_input() => {
+                self.watchdog.postpone(control.now());
+            }
+            Watch::Quiet if self.criteria.quiet_passes() => {
+                let window = self.watchdog.window();
+                let unstarted = |track: &Track| track.standing(window) == Standing::NotStarted;
+                let unstarted = (0..).zip(&tracks).filter(|(_, track)| unstarted(track));
+                control.end(End::Quiet { unstarted: unstarted.map(|(vcpu, _)| vcpu).collect() });
+            }
+            Watch::Hung | Watch::Quiet => control.end(End::Hang),
         }
     }
 
     fn init(&mut self, ops: &mut EventOps) {
         listen(self.control, ops, &self.timer);
+    }
+}
+
+/// Nothing can be said of a guest whose vCPUs don't run.
+fn warn_of_starved(time: Duration, vcpus: &[(u32, Duration)]) {
+    for (vcpu, processor) in vcpus {
+        tracing::warn!(
+            "vCPU {vcpu} has been within a few instructions for {:.1} s, but the host has given it {:.2} \
+             s of processor time: whether it is stuck can't be told yet",
+            time.as_secs_f64(),
+            processor.as_secs_f64()
+        );
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
+
 use super::control::{Control, broken_thread};
 use super::outcome::{End, ExitCounts, VcpuReport, VcpuState};
 use super::watching::Watching;
@@ -15,7 +17,8 @@ use crate::exit::{Entry, Exit};
 use crate::hook::{Context, HookSet, Interventions, MsrAccess, Points};
 use crate::kvm::kick::Alarm;
 use crate::memory::Memory;
-use crate::registers::{Activity, Register};
+use crate::registers::{Activity, Register, Registers};
+use crate::watchdog::Sample;
 
 /// How long a suspended vCPU sleeps if nobody wakes it.
 const A_WHILE: Duration = Duration::from_secs(1);
@@ -131,6 +134,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             vcpu: self.seat.id,
             state: if control.is_success() { None } else { self.state().ok() },
             exits: self.exits,
+            processor_time: thread_time(),
             sampled_rips: Vec::new(),
             breakpoints: self.breakpoints.map(|b| b.hits()).unwrap_or_default(),
         }
@@ -301,8 +305,8 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         self.take_nmi()?;
         // A vCPU that is held can't get on: where it stands then is no evidence of a hang.
         if !self.seat.held && self.control.take_sample_request(self.seat.id) {
-            let rip = self.seat.cpu.registers()?.rip;
-            self.control.put_sample(self.seat.id, rip);
+            let sample = self.sample()?;
+            self.control.put_sample(self.seat.id, &sample);
         }
         let now = self.control.now();
         if self.hooks.next_tick().is_none_or(|due| due > now) {
@@ -311,6 +315,16 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         self.seat.notice_start()?;
         let hold = self.hooks.tick(&mut self.seat.context(now));
         Ok(hold + self.intervene()?)
+    }
+
+    fn sample(&mut self) -> Result<Sample> {
+        let cpu = &mut self.seat.cpu;
+        let (registers, activity) = (cpu.registers()?, cpu.activity()?);
+        let sleeps = activity == Activity::Halted;
+        let at_rest = sleeps
+            && registers.rflags & Registers::INTERRUPT_FLAG != 0
+            && !cpu.has_pending_interrupt()?;
+        Ok(Sample { rip: registers.rip, activity, at_rest, processor: thread_time() })
     }
 
     /// Keeps the vCPU out of the guest, so long and while the run is suspended. Its ticks go on
@@ -363,6 +377,11 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             system: cpu.system_registers()?,
         })
     }
+}
+
+/// The processor time that the calling thread has had. (The clock is there since Linux 2.6.)
+fn thread_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 struct EndOnDrop<'a>(&'a Control);
