@@ -164,6 +164,9 @@ pub(crate) struct HuntArgs {
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
 
+    #[command(flatten)]
+    pub(crate) criteria: CriteriaArgs,
+
     /// Who decides what happens next: round-robin, random, pct or schedule
     /// [default: random; schedule if there is a --schedule]
     #[arg(long, value_name = "S", value_parser = str::parse::<StrategyKind>)]

@@ -63,7 +63,11 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     let symbols = guest.symbols(args.symbols.as_deref())?;
     let strategy = strategy(args)?;
     let setting = Hunt {
-        machine: MachineConfig { granularity: args.granularity, ..guest.machine(&args.machine)? },
+        machine: MachineConfig {
+            granularity: args.granularity,
+            criteria: args.criteria.criteria(symbols.as_deref(), guest.may_idle)?,
+            ..guest.machine(&args.machine)?
+        },
         runs: args.runs.unwrap_or(if strategy.varies() { u64::MAX } else { 1 }),
         strategy,
         seed: args.seed,

@@ -17,7 +17,8 @@ pub struct Row {
     /// The vCPU.
     pub vcpu: u32,
     /// What it waits for: `change`, `interrupt`, `sipi`, or `nothing`; `loop` if it goes round and
-    /// changes only state of its own.
+    /// changes only state of its own, `time` if it reads a clock again and again, `endless` if
+    /// it goes round a loop that reads nothing.
     pub waits_for: String,
     /// Its stack, by name where there are symbols; empty for a vCPU that was never started.
     pub stack: String,
@@ -47,11 +48,14 @@ impl fmt::Display for Row {
                 let what = "goes round a loop that changes only state of its own";
                 write!(f, "vCPU {}: {what}", self.vcpu)?;
             }
+            "endless" => write!(f, "vCPU {}: goes round an endless loop", self.vcpu)?,
+            "time" => write!(f, "vCPU {}: waits for time to pass", self.vcpu)?,
             _ => write!(f, "vCPU {}: could run on", self.vcpu)?,
         }
         for (number, value) in self.values.iter().enumerate() {
             let joint = match (self.waits_for.as_str(), number) {
                 ("loop", 0) => "; waits for",
+                ("time", 0) => ", or for",
                 (_, 0) => " for",
                 _ => " or",
             };
@@ -83,6 +87,8 @@ impl Row {
             "interrupt" => "sleeps",
             "change" => "waits",
             "loop" => "goes round",
+            "time" => "waits for time",
+            "endless" => "goes round for ever",
             _ => "runs",
         };
         format!("{what} in {}", self.function())
@@ -112,6 +118,8 @@ impl Names<'_> {
                 ("change", awaited.iter().map(|a| self.value(a)).collect())
             }
             Waits::Loop(read) => ("loop", read.iter().map(|a| self.value(a)).collect()),
+            Waits::ForTime(read) => ("time", read.iter().map(|a| self.value(a)).collect()),
+            Waits::Endless => ("endless", Vec::new()),
             Waits::Not => ("nothing", Vec::new()),
         };
         let stack = if waits_for == "sipi" {

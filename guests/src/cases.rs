@@ -34,6 +34,7 @@ static CASES: &[Case] = cases![
     "chatty" 1,
     "idle" 2,
     "lost-ipi" 3,
+    "made-code" 2,
     "overlap" 2,
     "percpu-uaf" 2,
     "percpu-uaf-edited" 2,

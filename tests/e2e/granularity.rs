@@ -45,7 +45,8 @@ fn a_bug_in_private_memory_is_found() {
 
     let watching = hunt(&folder, &format!("{guest} {options} --runs 3"), 0);
     assert_eq!((&watching["failed"], &watching["granularity"]), (&0.into(), &"watch".into()));
-    assert_eq!(watching["cut_short"], 3, "who waits in memory that is not watched never ends");
+    // Who waits in memory that is not watched is out of the run until it changes; nothing is lost there.
+    assert_eq!((&watching["runs"], &watching["cut_short"]), (&3.into(), &0.into()));
 
     let stepping = hunt(&folder, &format!("{guest} {options} --granularity instruction"), 1);
     let found = &stepping["findings"][0];

@@ -10,6 +10,7 @@ mod harness;
 mod another_build;
 mod bad_scripts;
 mod bed;
+mod cases;
 mod compile;
 mod console;
 mod criteria;
@@ -59,6 +60,7 @@ const TESTS: &[&[Test]] = &[
     another_build::TESTS,
     bad_scripts::TESTS,
     bed::TESTS,
+    cases::TESTS,
     console::TESTS,
     criteria::TESTS,
     destructive::TESTS,

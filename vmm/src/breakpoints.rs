@@ -266,6 +266,17 @@ impl Breakpoints {
         }
     }
 
+    /// Finishes the access of the latest exit and runs no further, for one who single-steps. `Some` if
+    /// something came first.
+    pub(crate) fn finish_access(
+        &mut self,
+        cpu: &mut impl Debuggable,
+        memory: &Memory,
+        entry: Entry,
+    ) -> Result<Option<Exit>> {
+        self.finish(cpu, memory, &mut { entry }, Want { step: true, interrupt: None })
+    }
+
     /// Finishes the access of the latest exit, as if the vCPU ran on. `Some` if it came back.
     fn finish(
         &mut self,

@@ -80,7 +80,7 @@ fn fill(
     for Segment { offset, phys, size, .. } in layout::ram(memory) {
         let mut page = [0; PAGE_SIZE as usize];
         for at in (0..size).step_by(PAGE_SIZE as usize) {
-            memory.read(phys + at, &mut page).map_err(io::Error::other)?;
+            memory.as_loaded().read(phys + at, &mut page).map_err(io::Error::other)?;
             if page.iter().any(|byte| *byte != 0) {
                 out.seek(SeekFrom::Start(data + offset + at))?;
                 out.write_all(&page)?;

@@ -105,9 +105,10 @@ pub(crate) fn fetch(
 ) -> Vec<u8> {
     let mut code = vec![0; length];
     let in_page = (PAGE_SIZE - linear % PAGE_SIZE) as usize;
-    if paging::read(system, memory, linear, &mut code).is_err() {
+    let memory = memory.as_loaded();
+    if paging::read(system, &memory, linear, &mut code).is_err() {
         code.truncate(in_page.min(length));
-        if paging::read(system, memory, linear, &mut code).is_err() {
+        if paging::read(system, &memory, linear, &mut code).is_err() {
             code.clear();
         }
     }

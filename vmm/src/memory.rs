@@ -9,6 +9,7 @@
 //! | 0x100000- | the guest's own |
 //! | 0xc0000000-0x100000000 | devices (IOAPIC, LAPIC); RAM goes on above |
 
+mod patched;
 mod written;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use vm_memory::{Bytes as _, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, G
 
 use crate::error::{Error, Result};
 use crate::watched::{self, Watcher};
+use patched::Patches;
 use written::WrittenPages;
 
 /// Bytes in a page.
@@ -129,6 +131,7 @@ pub struct Memory {
     watched: Vec<Range<u64>>,
     /// Those of them that the controlled driver wants.
     shared: Vec<Range<u64>>,
+    patches: Patches,
 }
 
 impl Memory {
@@ -141,7 +144,7 @@ impl Memory {
         }
         let map = GuestMemoryMmap::from_ranges(&ranges)
             .map_err(|error| Error::NoMemory { bytes: size.bytes(), cause: error.to_string() })?;
-        Ok(Self { map, watched: Vec::new(), shared: Vec::new() })
+        Ok(Self { map, watched: Vec::new(), shared: Vec::new(), patches: Patches::default() })
     }
 
     /// Leaves the pages of this range out of the guest's memory slots, so that each of its loads

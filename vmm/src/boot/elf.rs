@@ -8,9 +8,9 @@ use std::ops::Range;
 use object::LittleEndian as LE;
 use object::elf::{
     EM_X86_64, FileHeader64, PF_W, PF_X, PT_LOAD, PT_NOTE, ProgramHeader64, SHF_EXECINSTR,
-    SectionHeader64,
+    SHT_SYMTAB, STT_FUNC, STT_NOTYPE, SectionHeader64, Sym64,
 };
-use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
+use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _, Sym as _};
 
 use super::segments::Segments;
 use super::{layout, notes};
@@ -87,6 +87,39 @@ pub(crate) fn executable(image: Image) -> Vec<Range<u64>> {
             start..start.saturating_add(segment.p_memsz(LE))
         })
         .collect()
+}
+
+/// The code of the image in stretches that each begin with an instruction, as far as symbols and sections
+/// say, in guest-physical memory.
+pub(crate) fn code_stretches(image: Image) -> Vec<Range<u64>> {
+    let segments = Segments::read(image.bytes);
+    let mut starts: Vec<u64> = symbols(image)
+        .into_iter()
+        .filter_map(|address| segments.physical(address, 1))
+        .map(|range| range.start)
+        .collect();
+    starts.sort_unstable();
+    starts.dedup();
+    let mut stretches = Vec::new();
+    for section in executable(image) {
+        let mut start = section.start;
+        for next in starts.iter().filter(|start| section.contains(start)) {
+            stretches.push(start..*next);
+            start = *next;
+        }
+        stretches.push(start..section.end);
+    }
+    stretches.retain(|stretch| !stretch.is_empty());
+    stretches
+}
+
+/// The linear addresses of the image's functions and of its labels without a type.
+fn symbols(image: Image) -> Vec<u64> {
+    let Ok(header) = FileHeader64::<LE>::parse(image.bytes) else { return Vec::new() };
+    let Ok(sections) = header.sections(LE, image.bytes) else { return Vec::new() };
+    let Ok(table) = sections.symbols(LE, image.bytes, SHT_SYMTAB) else { return Vec::new() };
+    let may_be_code = |symbol: &&Sym64<LE>| matches!(symbol.st_type(), STT_FUNC | STT_NOTYPE);
+    table.iter().filter(may_be_code).map(|symbol| symbol.st_value(LE)).collect()
 }
 
 /// Where the sections that `wanted` picks by header and name are in guest-physical memory.

@@ -117,6 +117,10 @@ impl ControlledMachine {
         let seat = &mut self.seats[vcpu as usize];
         let system = seat.cpu.system_registers()?;
         let now = TableRegisters::of(&system);
+        if system.privilege() == 3 {
+            self.leave_clock_to_host()?;
+        }
+        let seat = &mut self.seats[vcpu as usize];
         if seat.tables == Some(now) {
             return Ok(());
         }

@@ -13,12 +13,12 @@ use crate::registers::{Registers, SystemRegisters};
 
 /// A stretch of memory within a page that an instruction is about to access.
 #[derive(Debug)]
-struct Touch {
+pub(super) struct Touch {
     /// Guest-physical address.
-    address: u64,
+    pub(super) address: u64,
     /// What is there now.
-    before: Bytes,
-    writes: bool,
+    pub(super) before: Bytes,
+    pub(super) writes: bool,
 }
 
 /// All of an instruction's accesses.
@@ -35,6 +35,16 @@ pub(super) struct Effects {
 const MAX_OPERAND: usize = 64;
 
 impl Effects {
+    /// The memory that it accesses, as far as that is known.
+    pub(super) fn touches(&self) -> &[Touch] {
+        &self.touches
+    }
+
+    /// Whether it changes, or may change, more memory than that.
+    pub(super) fn reaches_further(&self) -> bool {
+        self.more
+    }
+
     /// Those of the instruction that a vCPU with these registers is about to execute.
     pub(super) fn before(
         decoded: Option<&Decoded>,

@@ -27,7 +27,7 @@ use crate::registers::{Registers, SystemRegisters};
 /// `IA32_TIME_STAMP_COUNTER`.
 pub(super) const MSR_TSC: u32 = 0x10;
 /// `IA32_TSC_AUX`.
-const MSR_TSC_AUX: u32 = 0xc000_0103;
+pub(super) const MSR_TSC_AUX: u32 = 0xc000_0103;
 /// The sizes of XSAVE's area.
 const LEAF_XSAVE: u32 = 0xd;
 /// CR4: RDTSC is for ring 0 only.
@@ -48,6 +48,10 @@ pub(super) struct Tsc {
 }
 
 impl Tsc {
+    /// The frequency that a controlled guest sees, whatever the host's is: a finding's run is the same
+    /// elsewhere.
+    pub(super) const KHZ: u32 = 2_000_000;
+
     /// Its value at this virtual time in nanoseconds.
     pub(super) fn at(self, now: u64) -> u64 {
         (u128::from(now) * u128::from(self.khz) / 1_000_000) as u64
@@ -91,12 +95,17 @@ impl ControlledMachine {
                 seat.kept.nmi_masked = false;
                 seat.trail.clear();
             }
-            Mnemonic::Rdtsc if tells_time => set_edx_eax(&mut after, tsc),
+            Mnemonic::Rdtsc if tells_time => {
+                seat.trail.look_at_clock(self.platform.now());
+                set_edx_eax(&mut after, tsc);
+            }
             Mnemonic::Rdtscp if tells_time && self.tsc.has_rdtscp => {
+                seat.trail.look_at_clock(self.platform.now());
                 set_edx_eax(&mut after, tsc);
                 after.rcx = seat.cpu.msr(MSR_TSC_AUX)? & 0xffff_ffff;
             }
             Mnemonic::Rdmsr if in_ring_0 && registers.rcx as u32 == MSR_TSC => {
+                seat.trail.look_at_clock(self.platform.now());
                 set_edx_eax(&mut after, tsc);
                 let value = Some(tsc);
                 self.hook_msr(vcpu, &MsrAccess { index: MSR_TSC, write: false, value });
@@ -142,7 +151,7 @@ impl ControlledMachine {
 }
 
 /// EDX:EAX, and zeroes above them.
-fn set_edx_eax(registers: &mut Registers, value: u64) {
+pub(super) fn set_edx_eax(registers: &mut Registers, value: u64) {
     instruction::set_value(Register::EAX, value, registers);
     instruction::set_value(Register::EDX, value >> 32, registers);
 }

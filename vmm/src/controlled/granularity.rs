@@ -51,35 +51,33 @@ impl Granularity {
         }
     }
 
-    /// Takes out of a CPUID leaf what is not ours to answer.
+    /// Takes out of a CPUID leaf what a controlled machine doesn't answer.
     ///
-    /// Registers of x2APIC and of the TSC deadline timer are MSRs that KVM keeps to itself. Where
-    /// each instruction is ours, so is what it says of time and chance: what we don't answer must
-    /// not be offered. RDRAND and RDSEED are answered, but who has them uses them for nothing that
-    /// could be repeated elsewhere.
-    pub(super) fn restrict(self, mut entry: CpuidEntry) -> CpuidEntry {
+    /// Registers of x2APIC and of the TSC deadline timer are MSRs that KVM keeps to itself. What tells
+    /// of the host's time and work, or of chance, makes a run that can't be repeated: it is not offered.
+    pub(super) fn restrict(mut entry: CpuidEntry) -> CpuidEntry {
         const X2APIC: u32 = 1 << 21;
         const TSC_DEADLINE: u32 = 1 << 24;
         const RDRAND: u32 = 1 << 30;
         const TSC_ADJUST: u32 = 1 << 1;
         const RDSEED: u32 = 1 << 18;
         const WAITPKG: u32 = 1 << 5;
-        let instruction = self == Self::Instruction;
+        /// KVM's clocks, stolen time and asynchronous page faults: pages that KVM writes by itself
+        /// (Linux, Documentation/virt/kvm/x86/cpuid.rst).
+        const KVM_PAGES: u32 = 1 << 0 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 24;
         match entry.leaf {
             1 => {
-                entry.ecx &= !(X2APIC | TSC_DEADLINE);
-                if instruction {
-                    entry.ecx &= !RDRAND;
-                }
+                entry.ecx &= !(X2APIC | TSC_DEADLINE | RDRAND);
             }
-            7 if instruction && entry.subleaf.is_none_or(|subleaf| subleaf == 0) => {
+            7 if entry.subleaf.is_none_or(|subleaf| subleaf == 0) => {
                 entry.ebx &= !(TSC_ADJUST | RDSEED);
                 entry.ecx &= !WAITPKG;
             }
             // Performance counters count the host's work.
-            0xa if instruction => {
+            0xa => {
                 (entry.eax, entry.ebx, entry.ecx, entry.edx) = (0, 0, 0, 0);
             }
+            0x4000_0001 => entry.eax &= !KVM_PAGES,
             _ => {}
         }
         entry

@@ -1,17 +1,45 @@
 //! Proving a hang.
 //!
 //! When every vCPU waits, sleeps or was never started, and no timer is armed, each waiting vCPU goes
-//! round its loop once, and then once more. If the whole machine, registers and every page written,
-//! is the same after the second round as after the first, it can never do anything else.
+//! round its loop once, and then once more. If the whole machine, registers, extended state and every
+//! page written, is the same after the second round as after the first, and every instruction of the
+//! rounds is one whose effect is a function of what is compared (`repeatable.rs`), it can never do
+//! anything else. `docs/proof.md` has the argument.
 
 use std::collections::BTreeMap;
 
 use super::ControlledMachine;
 use super::choice::Choice;
+use super::outcome::Ending;
+use super::repeatable;
+use super::seat::State;
 use crate::cpu::Cpu;
 use crate::error::Result;
+use crate::exit::{Entry, Exit};
+use crate::instruction::Decoded;
+use crate::kvm::{CpuState, KvmCpu};
 use crate::memory::PAGE_SIZE;
 use crate::registers::{Registers, SystemRegisters};
+
+/// What an attempt to prove a hang came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// The machine can never do anything else.
+    Hang,
+    /// It may: some vCPU is ready again.
+    GoesOn,
+    /// The run ended in a round.
+    Ended(Ending),
+}
+
+/// The rounds of a proof while they are made: each instruction is looked at before it is executed.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    /// An instruction that the proof can't stand on.
+    outside: Option<String>,
+    /// An instruction changed more of a vCPU than its general registers.
+    extended: bool,
+}
 
 /// What must come back: the registers of all vCPUs and the pages that a round writes.
 #[derive(PartialEq)]
@@ -20,28 +48,84 @@ struct Picture {
     pages: BTreeMap<u64, Vec<u8>>,
 }
 
+/// What came of one round.
+enum Round {
+    Repeats(Picture),
+    Other(Proof),
+}
+
+impl Rounds {
+    /// The vCPU is about to execute this.
+    pub(super) fn look_at(&mut self, decoded: Option<&Decoded>) {
+        if self.outside.is_none() {
+            self.outside = repeatable::outside(decoded);
+        }
+        self.extended |= decoded.is_none_or(|decoded| decoded.hidden);
+    }
+}
+
 impl ControlledMachine {
-    /// True if the machine can never do anything else. If not, some vCPU is ready again.
-    pub(super) fn prove_hang(&mut self) -> Result<bool> {
+    /// Lets the vCPUs that wait go round twice, and compares.
+    pub(super) fn prove_hang(&mut self) -> Result<Proof> {
         self.take_dirty(|_| ())?;
-        let Some(first) = self.round()? else { return Ok(false) };
-        let Some(second) = self.round()? else { return Ok(false) };
-        if first == second {
-            return Ok(true);
+        self.rounds = Some(Rounds::default());
+        let proof = self.two_rounds();
+        let rounds = self.rounds.take().unwrap_or_default();
+        let mut proof = proof?;
+        if let (Proof::Hang, Some(instruction)) = (&proof, &rounds.outside) {
+            tracing::debug!("no proof of a hang: {instruction} in a loop that waits");
+            proof = Proof::GoesOn;
         }
-        // Private state moves on: these vCPUs only looked as if they waited. They have a budget
-        // (`idle.rs`).
-        for seat in &mut self.seats {
-            seat.wake();
+        if proof == Proof::Hang && self.hypervisor_writes() {
+            tracing::debug!("no proof of a hang: KVM itself writes to a page of the guest");
+            proof = Proof::GoesOn;
         }
-        Ok(false)
+        if proof == Proof::GoesOn {
+            // These vCPUs only looked as if they waited. They have a budget (`idle.rs`), and are not
+            // asked again before something changes.
+            let progress = self.idle.count();
+            for seat in &mut self.seats {
+                if seat.state.waits() {
+                    seat.unproven = Some(progress);
+                }
+                seat.wake();
+            }
+        }
+        Ok(proof)
     }
 
-    /// Lets every waiting vCPU go round once. `None` if one did something else.
-    fn round(&mut self) -> Result<Option<Picture>> {
+    fn two_rounds(&mut self) -> Result<Proof> {
+        let first = match self.round()? {
+            Round::Repeats(picture) => picture,
+            Round::Other(proof) => return Ok(proof),
+        };
+        // The first round has met every instruction of the loops.
+        let extended = self.rounds.as_ref().is_some_and(|rounds| rounds.extended);
+        let before = if extended { self.extended_states()? } else { Vec::new() };
+        let second = match self.round()? {
+            Round::Repeats(picture) => picture,
+            Round::Other(proof) => return Ok(proof),
+        };
+        let mut same = first == second;
+        for (seat, state) in self.seats.iter_mut().zip(&before) {
+            same = same && state.hidden_state_is_same(&mut seat.cpu)?;
+        }
+        Ok(if same { Proof::Hang } else { Proof::GoesOn })
+    }
+
+    /// The extended state of all vCPUs: FPU, vector and debug registers, MSRs.
+    fn extended_states(&mut self) -> Result<Vec<CpuState>> {
+        let Self { seats, tracking, .. } = self;
+        seats.iter_mut().map(|seat| seat.cpu.save(tracking.msrs())).collect()
+    }
+
+    /// Lets every waiting vCPU go round once.
+    fn round(&mut self) -> Result<Round> {
         for vcpu in 0..self.seats.len() as u32 {
-            if self.seats[vcpu as usize].state.waits() && !self.lap(vcpu)? {
-                return Ok(None);
+            if self.seats[vcpu as usize].state.waits()
+                && let Some(other) = self.lap(vcpu)?
+            {
+                return Ok(Round::Other(other));
             }
         }
         let mut picture = Picture { registers: Vec::new(), pages: BTreeMap::new() };
@@ -55,26 +139,76 @@ impl ControlledMachine {
             self.memory.read(address, &mut page)?;
             picture.pages.insert(address, page);
         }
-        Ok(Some(picture))
+        Ok(Round::Repeats(picture))
     }
 
-    /// Lets one vCPU go until it stands where it stood, with the same registers.
-    fn lap(&mut self, vcpu: u32) -> Result<bool> {
-        let start = self.seats[vcpu as usize].cpu.registers()?;
+    /// Lets one vCPU go until it stands where it stood, with the same registers: `None` then. What it
+    /// has read afterwards is what its loop reads.
+    fn lap(&mut self, vcpu: u32) -> Result<Option<Proof>> {
+        let seat = &mut self.seats[vcpu as usize];
+        let (start, state) = (seat.cpu.registers()?, seat.state.clone());
+        seat.trail.clear();
+        let progress = self.idle.count();
         for _ in 0..self.granularity.longest_round() {
-            if self.take(Choice::Step(vcpu))?.is_some() {
-                return Ok(false);
+            if let Some(ending) = self.take(Choice::Step(vcpu))? {
+                return Ok(Some(Proof::Ended(ending)));
+            }
+            if self.idle.count() != progress {
+                return Ok(Some(Proof::GoesOn));
             }
             let seat = &mut self.seats[vcpu as usize];
-            if !seat.state.waits() {
-                return Ok(false);
-            }
-            if seat.cpu.registers()? == start {
-                return Ok(true);
+            if seat.state.stands_as(&state) && seat.cpu.registers()? == start {
+                seat.state = state;
+                return Ok(None);
             }
         }
         // A round too long to be compared: it counts as one that doesn't repeat itself.
-        self.seats[vcpu as usize].wake();
-        Ok(false)
+        Ok(Some(Proof::GoesOn))
+    }
+
+    /// In a round of a proof: finishes the latest access, and looks at the instruction behind it. `Some`
+    /// if another exit came first.
+    pub(super) fn look_ahead(&mut self, vcpu: u32, entry: &mut Entry) -> Result<Option<Exit>> {
+        if self.rounds.is_none() {
+            return Ok(None);
+        }
+        let seat = &mut self.seats[vcpu as usize];
+        let answer = std::mem::replace(entry, Entry::Resume);
+        match seat.breakpoints.finish_access(&mut seat.cpu, &self.memory, answer)? {
+            None | Some(Exit::Debug { .. }) => {}
+            Some(exit) => return Ok(Some(exit)),
+        }
+        let (rip, system) = (seat.cpu.registers()?.rip, seat.cpu.system_registers()?);
+        let decoded = self.instructions.at(rip, &system, &self.memory);
+        if let Some(rounds) = &mut self.rounds {
+            rounds.look_at(decoded.as_deref());
+        }
+        Ok(None)
+    }
+
+    /// Whether KVM may write into the guest's memory by itself: a page of its clock, of stolen time.
+    fn hypervisor_writes(&mut self) -> bool {
+        /// MSRs that name such a page; bit 0 turns it on: KVM's clock (old and new), asynchronous page
+        /// faults, stolen time, EOI (Linux, Documentation/virt/kvm/x86/msr.rst), Hyper-V's reference
+        /// TSC page (TLFS 12.6).
+        const PAGES: [u32; 6] =
+            [0x12, 0x4b56_4d01, 0x4b56_4d02, 0x4b56_4d03, 0x4b56_4d04, 0x4000_0021];
+        // A register that KVM doesn't have names no page.
+        let is_on = |cpu: &mut KvmCpu, msr| cpu.msr(msr).is_ok_and(|value| value & 1 != 0);
+        self.seats.iter_mut().any(|seat| PAGES.iter().any(|msr| is_on(&mut seat.cpu, *msr)))
+    }
+}
+
+impl State {
+    /// Whether a vCPU in this state stands before the same as in the other, waiting or not.
+    fn stands_as(&self, other: &Self) -> bool {
+        let access = |state: &Self| match state {
+            Self::Access(exit) | Self::Waiting(exit) => Some(exit.clone()),
+            _ => None,
+        };
+        match (self, other) {
+            (Self::Ready | Self::Spinning, Self::Ready | Self::Spinning) => true,
+            _ => access(self).is_some() && access(self) == access(other),
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::ControlledMachine;
 use super::choice::Choice;
+use super::emulate::MSR_TSC;
 use super::granularity::Granularity;
 use super::seat::{Seat, State};
 use super::timed::Timed;
@@ -27,8 +28,13 @@ impl ControlledMachine {
     /// They take the place of those that were attached before. Fails if the host lacks what they need.
     pub fn attach(&mut self, hooks: &[&dyn Attach]) -> Result<()> {
         let vcpus = self.seats.len() as u32;
-        let attached = |vcpu| HookSet::attach(hooks, vcpu, vcpus, &self.memory);
-        self.hooks = (0..vcpus).map(attached).collect::<Result<_>>()?;
+        let places = self.places.clone();
+        let mut all: Vec<&dyn Attach> = places.iter().map(|places| places as &dyn Attach).collect();
+        all.extend(hooks);
+        // Without any, nobody is called.
+        let called = if all.is_empty() { 0 } else { vcpus };
+        let attached = |vcpu| HookSet::attach(&all, vcpu, vcpus, &self.memory);
+        self.hooks = (0..called).map(attached).collect::<Result<_>>()?;
         self.filter_msrs()?;
         // At instruction granularity, every instruction is looked at anyway.
         let stops = self.granularity == Granularity::Watch
@@ -42,7 +48,8 @@ impl ControlledMachine {
         Ok(())
     }
 
-    /// Calls the hooks that want to know of the end, and lets go of all.
+    /// Calls the hooks that want to know of the end, and lets go of all, those of the machine's criteria
+    /// included: nothing is run after it before others are attached.
     pub fn detach(&mut self) {
         self.at_all(Points::STOP, |hooks, context| {
             context.interventions = None;
@@ -56,9 +63,12 @@ impl ControlledMachine {
 
     /// Has the MSRs exit that hooks want to know of, besides those that resets need.
     fn filter_msrs(&mut self) -> Result<()> {
-        let chosen: Vec<u32> = self.hooks.iter().flat_map(HookSet::msrs).collect();
+        let mut chosen: Vec<u32> = self.hooks.iter().flat_map(HookSet::msrs).collect();
         let same = chosen.is_empty() && !self.msrs_chosen;
         self.msrs_chosen = !chosen.is_empty();
+        if self.tracking.msr_writes {
+            chosen.push(MSR_TSC);
+        }
         let exits = MsrExits { writes: self.tracking.msr_writes, chosen };
         exits.check(&self.host)?;
         if same { Ok(()) } else { self.vm.exit_on_msrs(&exits) }
@@ -232,6 +242,9 @@ impl ControlledMachine {
             return Err(Error::Unrepeatable { what, point: self.points });
         }
         self.hold(vcpu, wanted.hold);
+        if let Some(met) = wanted.met {
+            self.met.get_or_insert(met);
+        }
         for path in wanted.dumps {
             let state = |seat: &mut Seat| Ok((seat.cpu.registers()?, seat.cpu.system_registers()?));
             let vcpus: Vec<_> = self.seats.iter_mut().map(state).collect::<Result<_>>()?;

@@ -30,18 +30,33 @@ const LOOK: u64 = 60;
 pub(super) struct Idle {
     /// How often there was progress.
     progress: u64,
+    /// `progress` when it was last asked for, and the virtual time then.
+    still: (u64, u64),
     /// For each vCPU, the points that it has passed, and `progress` at the first of them.
     points: Vec<(u64, u64)>,
 }
 
 impl Idle {
     pub(super) fn new(vcpus: u32) -> Self {
-        Self { progress: 0, points: vec![(0, 0); vcpus as usize] }
+        Self { progress: 0, still: (0, 0), points: vec![(0, 0); vcpus as usize] }
     }
 
     /// Something has changed that others may see.
     pub(super) fn progress(&mut self) {
         self.progress += 1;
+    }
+
+    /// How often there was progress.
+    pub(super) fn count(&self) -> u64 {
+        self.progress
+    }
+
+    /// For how long there has been no progress that this was asked about, in virtual nanoseconds.
+    pub(super) fn time_without(&mut self, now: u64) -> u64 {
+        if self.still.0 != self.progress {
+            self.still = (self.progress, now);
+        }
+        now.saturating_sub(self.still.1)
     }
 
     /// A vCPU has passed a scheduling point.
@@ -121,6 +136,7 @@ impl ControlledMachine {
             && enabled.iter().all(idle)
             && self.platform.next_deadline().is_none()
             && self.next_release().is_none()
+            && self.next_look().is_none()
     }
 
     fn spins(&self, vcpu: u32) -> bool {

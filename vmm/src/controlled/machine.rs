@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use super::emulate::Tsc;
 use super::granularity::Granularity;
+use super::hang::Rounds;
 use super::hash::RunHash;
 use super::idle::Idle;
-use super::leash::Leash;
 use super::platform::Platform;
+use super::rdtsc::{self, ClockPorts};
+use super::runaway::RunawayTimer;
 use super::seat::{Seat, State};
 use super::single::{Kept, Stepping};
 use super::snapshot::Tracking;
@@ -23,6 +25,7 @@ use crate::boot::{self, elf, pvh};
 use crate::breakpoints::{Breakpoints, Halts};
 use crate::config::MachineConfig;
 use crate::cpu::Cpu;
+use crate::criteria::{AtPlaces, Met};
 use crate::doctor::{self, Stopping};
 use crate::error::{Error, Result};
 use crate::hook::{HookSet, Interventions};
@@ -40,6 +43,10 @@ pub struct ControlledMachine {
     /// What single steps are good for here.
     pub(super) stepping: Stepping,
     pub(super) tsc: Tsc,
+    /// Where the guest's reads of it exit (watch granularity).
+    pub(super) clock_ports: ClockPorts,
+    /// The guest reads the host's counter all the same.
+    pub(super) host_clock: bool,
     pub(super) platform: Platform,
     pub(super) board: Board,
     pub(super) memory: Arc<Memory>,
@@ -56,12 +63,20 @@ pub struct ControlledMachine {
     pub(super) interventions: Interventions,
     /// Why that could not be done.
     pub(super) broken: Option<Error>,
+    /// The criterion that was met last.
+    pub(super) met: Option<Met>,
     pub(super) dumps: Vec<PathBuf>,
     /// Whether MSRs exit for the sake of hooks.
     pub(super) msrs_chosen: bool,
-    pub(super) leash: Option<Leash>,
+    pub(super) runaway: Option<RunawayTimer>,
     pub(super) idle: Idle,
     pub(super) hang_budget: u64,
+    /// Set while a hang is being proven.
+    pub(super) rounds: Option<Rounds>,
+    /// Whether the end in which nobody waits for anything is no failure.
+    pub(super) quiet_passes: bool,
+    /// Where the run ends by the machine's criteria.
+    pub(super) places: Option<AtPlaces>,
     pub(super) tracking: Tracking,
     pub(super) host: Host,
     // Dropped last: vCPUs reach into it.
@@ -92,8 +107,12 @@ impl ControlledMachine {
         let entry = boot::load(config, &memory)?;
         let granularity = config.granularity;
         let mut stepping = Stepping::default();
+        let mut clock_ports = ClockPorts::default();
         match granularity {
-            Granularity::Watch => watch(config, &mut memory)?,
+            Granularity::Watch => {
+                watch(config, &mut memory)?;
+                clock_ports = rdtsc::replace(Image::of(config), &mut memory)?;
+            }
             Granularity::Instruction => stepping = doctor::stepping(host)?,
         }
         watched::watch(watches, config, &mut memory)?;
@@ -103,12 +122,11 @@ impl ControlledMachine {
         vm.log_stores()?;
 
         let supported: Vec<_> =
-            host.supported_cpuid()?.into_iter().map(|leaf| granularity.restrict(leaf)).collect();
+            host.supported_cpuid()?.into_iter().map(Granularity::restrict).collect();
         let mut seats = Vec::new();
-        let mut frequencies = Frequencies { tsc_khz: 0, bus_khz: 1_000_000 };
+        let frequencies = Frequencies { tsc_khz: Tsc::KHZ, bus_khz: 1_000_000 };
         for id in 0..vcpus {
             let mut cpu = vm.create_cpu(id)?;
-            frequencies.tsc_khz = cpu.tsc_khz()?;
             let leaves = identity::cpuid(&supported, config.identity, frequencies, id, vcpus);
             cpu.set_cpuid(&leaves)?;
             let reset = (cpu.registers()?, cpu.system_registers()?);
@@ -136,14 +154,17 @@ impl ControlledMachine {
                 held_until: 0,
                 tables: None,
                 stored: None,
+                unproven: None,
                 reset,
             });
         }
-        Ok(Self {
+        let mut machine = Self {
             seats,
             granularity,
             stepping,
-            tsc: Tsc { khz: frequencies.tsc_khz, has_rdtscp: supported.iter().any(offers_rdtscp) },
+            tsc: Tsc { khz: Tsc::KHZ, has_rdtscp: supported.iter().any(offers_rdtscp) },
+            clock_ports,
+            host_clock: false,
             platform: Platform::new(vcpus),
             board: Board::with_console(config.identity, frequencies, &config.criteria, console),
             memory,
@@ -156,15 +177,23 @@ impl ControlledMachine {
             hooks: Vec::new(),
             interventions: Interventions::default(),
             broken: None,
+            met: None,
             dumps: Vec::new(),
             msrs_chosen: false,
-            leash: None,
+            runaway: None,
             idle: Idle::new(vcpus),
             hang_budget: granularity.hang_budget(),
+            rounds: None,
+            quiet_passes: config.criteria.quiet_passes(),
+            places: AtPlaces::of(&config.criteria),
             tracking: Tracking::new(host, &vm, Image::of(config))?,
             host: host.clone(),
             vm,
-        })
+        };
+        if machine.places.is_some() {
+            machine.attach(&[])?;
+        }
+        Ok(machine)
     }
 
     /// The guest's memory.

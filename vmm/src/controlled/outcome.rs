@@ -23,6 +23,8 @@ pub enum Ending {
         /// as long as the hang budget allows.
         proven: bool,
     },
+    /// The guest idles: no vCPU waits for anything, and it is one that may.
+    Quiet,
     /// A triple fault, or KVM could not go on.
     Problem(Problem),
     /// The run took more scheduling points than it was given.
@@ -50,7 +52,7 @@ impl Ending {
             Self::Guest { code } => *code != 0,
             Self::Met(met) => met.failed,
             Self::Hang { .. } | Self::Problem(_) => true,
-            Self::Budget | Self::Runaway { .. } => false,
+            Self::Quiet | Self::Budget | Self::Runaway { .. } => false,
         }
     }
 }
@@ -63,6 +65,7 @@ impl fmt::Display for Ending {
             Self::Met(met) => met.fmt(f),
             Self::Hang { proven: true } => f.write_str("proven hang"),
             Self::Hang { proven: false } => f.write_str("hang, by budget"),
+            Self::Quiet => f.write_str("quiet: the guest idles"),
             Self::Problem(Problem { vcpu, exit: Exit::Shutdown }) => {
                 write!(f, "triple fault of vCPU {vcpu}")
             }
@@ -88,6 +91,10 @@ pub enum Waits {
     ForChange(Vec<Awaited>),
     /// It goes round a loop that changes only state of its own, and reads these.
     Loop(Vec<Awaited>),
+    /// It reads a clock again and again, and these.
+    ForTime(Vec<Awaited>),
+    /// It goes round an endless loop that reads nothing.
+    Endless,
     /// It could run on.
     Not,
 }

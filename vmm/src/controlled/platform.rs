@@ -81,6 +81,12 @@ impl Platform {
             || matches!(port, SPEAKER_PORT | RTC_INDEX | RTC_DATA)
     }
 
+    /// Whether a read of this port tells the time, and does little else: the counters of the PIT and the
+    /// state of its outputs.
+    pub(super) fn is_clock_port(port: u16) -> bool {
+        (PIT_FIRST..PIT_FIRST + PIT_PORTS).contains(&port) || port == SPEAKER_PORT
+    }
+
     /// A read by this vCPU.
     pub(super) fn read(&mut self, vcpu: u32, address: u64) -> u32 {
         if address >= LAPIC_BASE {

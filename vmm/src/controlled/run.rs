@@ -3,8 +3,9 @@
 use super::ControlledMachine;
 use super::choice::{Choice, Chooser, Point};
 use super::granularity::Granularity;
-use super::leash::Leash;
+use super::hang::Proof;
 use super::outcome::{Awaited, Ending, Waiter, Waits};
+use super::runaway::RunawayTimer;
 use super::seat::{Seat, State};
 use super::writers::Writers;
 use crate::cpu::Cpu;
@@ -36,6 +37,9 @@ impl ControlledMachine {
         to_mark: bool,
     ) -> Result<Option<Ending>> {
         let ending = self.choose_on(chooser, budget, to_mark)?;
+        if ending.as_ref().is_some_and(Ending::is_failure) {
+            self.check_faults_of_ring_3()?;
+        }
         // A hook that was called last is heard, too.
         self.broken.take().map_or(Ok(ending), Err)
     }
@@ -46,11 +50,14 @@ impl ControlledMachine {
         budget: u64,
         to_mark: bool,
     ) -> Result<Option<Ending>> {
-        Leash::begin(&mut self.leash)?;
+        RunawayTimer::begin(&mut self.runaway)?;
         let mut enabled = Vec::new();
         while self.points < budget && !(to_mark && self.marked) {
             if let Some(error) = self.broken.take() {
                 return Err(error);
+            }
+            if let Some(met) = self.met.take() {
+                return Ok(Some(Ending::Met(met)));
             }
             let before = self.points;
             if let Some(ending) = self.outlast(budget)? {
@@ -59,14 +66,22 @@ impl ControlledMachine {
             if self.points != before {
                 continue;
             }
+            self.look_at_endless_loops()?;
             self.list_enabled(&mut enabled);
+            if let Some(next) = self.next_event(&enabled) {
+                if self.pass_time(next)? {
+                    return Ok(Some(self.hang(false)));
+                }
+                continue;
+            }
             if enabled.is_empty() {
-                let timers = self.platform.next_deadline().into_iter();
-                if let Some(next) = timers.chain(self.next_release()).min() {
-                    let signals = self.platform.jump(next);
-                    self.time_has_passed(signals)?;
-                } else if self.prove_hang()? {
-                    return Ok(Some(self.hang(true)));
+                if self.quiet_passes && self.is_quiet()? {
+                    return Ok(Some(Ending::Quiet));
+                }
+                match self.prove_hang()? {
+                    Proof::Hang => return Ok(Some(self.hang(true))),
+                    Proof::Ended(ending) => return Ok(Some(ending)),
+                    Proof::GoesOn => {}
                 }
                 continue;
             }
@@ -105,7 +120,7 @@ impl ControlledMachine {
             if seat.held_until > now {
                 continue;
             }
-            if seat.is_ready() {
+            if seat.is_ready() && seat.trail.looks_again() <= now {
                 enabled.push(Choice::Step(vcpu));
             }
             let awake = seat.state != State::WaitForSipi;
@@ -127,6 +142,8 @@ impl ControlledMachine {
             (Choice::Interrupt(_), _) => "none is pending, or it can't be taken here".into(),
             (_, Some(State::WaitForSipi)) => "it is not started".into(),
             (_, Some(State::Halted)) => "it sleeps".into(),
+            (_, Some(State::Endless(_))) => "it is in an endless loop".into(),
+            (_, Some(State::Ready | State::Access(_))) => "it waits for time to pass".into(),
             _ => "it waits for a value to change".into(),
         };
         let possible: Vec<_> = enabled.iter().map(Choice::to_string).collect();
@@ -142,10 +159,18 @@ impl ControlledMachine {
         let idle: Vec<_> = (0..self.seats.len() as u32).map(|vcpu| self.is_idle(vcpu)).collect();
         let mut waiters = Vec::new();
         for (vcpu, seat) in (0..).zip(&mut self.seats) {
-            let waits = match seat.state {
+            let waits = match &seat.state {
                 State::WaitForSipi => Waits::ForSipi,
                 State::Halted => Waits::ForInterrupt,
                 State::Waiting(_) | State::Spinning => Waits::ForChange(reads(seat, &self.writers)),
+                State::Endless(reads) if reads.is_empty() => Waits::Endless,
+                State::Endless(reads) => Waits::ForChange(awaited(
+                    reads.iter().map(|(at, value)| (*at, value)),
+                    &self.writers,
+                )),
+                State::Ready | State::Access(_) if seat.trail.reads_clock() => {
+                    Waits::ForTime(reads(seat, &self.writers))
+                }
                 State::Ready | State::Access(_) if idle[vcpu as usize] => {
                     Waits::Loop(reads(seat, &self.writers))
                 }
@@ -160,10 +185,14 @@ impl ControlledMachine {
 
 /// What a vCPU has read since it last got on, and who wrote it.
 fn reads(seat: &Seat, writers: &Writers) -> Vec<Awaited> {
+    awaited(seat.trail.reads(), writers)
+}
+
+fn awaited<'a>(reads: impl Iterator<Item = (u64, &'a Bytes)>, writers: &Writers) -> Vec<Awaited> {
     let awaited = |(address, value): (u64, &Bytes)| Awaited {
         address,
         value: value.clone(),
         writer: writers.last(address, value.len()).cloned(),
     };
-    seat.trail.reads().map(awaited).collect()
+    reads.map(awaited).collect()
 }

@@ -1,6 +1,7 @@
 //! One vCPU of a controlled machine.
 
 use super::check::Stored;
+use super::endless::Reads;
 use super::single::Kept;
 use super::waiting::Trail;
 use crate::breakpoints::Breakpoints;
@@ -25,6 +26,8 @@ pub(super) enum State {
     Waiting(Exit),
     /// Has come round, and would only do the same again (instruction granularity).
     Spinning,
+    /// Goes round an endless loop without a scheduling point, and reads these private bytes.
+    Endless(Reads),
     /// Sleeps in HLT.
     Halted,
 }
@@ -79,6 +82,9 @@ pub(super) struct Seat {
     pub(super) tables: Option<TableRegisters>,
     /// The watched store that it did last, until it runs on.
     pub(super) stored: Option<Stored>,
+    /// Its loop came round but could not be proven to repeat: how much progress the machine had made.
+    /// Without more, it is not taken for waiting again.
+    pub(super) unproven: Option<u64>,
     /// The state after reset, for INIT.
     pub(super) reset: (Registers, SystemRegisters),
 }
@@ -121,7 +127,7 @@ impl Seat {
         self.trail.clear();
         match &self.state {
             State::Waiting(exit) => self.state = State::Access(exit.clone()),
-            State::Spinning => self.state = State::Ready,
+            State::Spinning | State::Endless(_) => self.state = State::Ready,
             _ => {}
         }
     }

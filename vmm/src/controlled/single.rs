@@ -19,6 +19,7 @@ use super::deliver::NMI;
 use super::effects::Effects;
 use super::hash::{of_registers, tag};
 use super::outcome::Ending;
+use super::runaway::{Overdue, RunawayTimer};
 use super::seat::State;
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
@@ -94,6 +95,9 @@ impl ControlledMachine {
             decoded = self.instructions.at(registers.rip, &system, &self.memory);
             seat.armed = false;
         }
+        if let Some(rounds) = &mut self.rounds {
+            rounds.look_at(decoded.as_deref());
+        }
         self.seats[vcpu as usize].kept.shadow = false;
         let ending = match &decoded {
             Some(decoded) if self.emulate(vcpu, decoded, &registers, &system)? => None,
@@ -112,7 +116,8 @@ impl ControlledMachine {
         let seat = &mut self.seats[vcpu as usize];
         let registers = of_registers(&seat.cpu.registers()?);
         self.hash.add([tag::STEP, vcpu.into(), from, registers]);
-        if seat.state == State::Ready && seat.trail.arrive(registers, longest) {
+        let unproven = seat.unproven == Some(self.idle.count());
+        if seat.state == State::Ready && seat.trail.arrive(registers, longest) && !unproven {
             seat.state = State::Spinning;
         }
         Ok(())
@@ -190,9 +195,8 @@ impl ControlledMachine {
                     exit = next;
                 }
                 Exit::Kicked => {
-                    if let Some(leash) = &mut self.leash
-                        && leash.pulls()
-                    {
+                    let overdue = self.runaway.as_mut().map(RunawayTimer::overdue);
+                    if overdue == Some(Overdue::RunAway) {
                         return Ok(Some(Ending::Runaway { vcpu }));
                     }
                     exit = self.seats[vcpu as usize].cpu.run(Entry::Resume)?;

@@ -190,9 +190,13 @@ fn an_update_of_private_memory_is_lost_and_lost_again() {
 
 #[test]
 fn watched_pages_do_not_show_it() {
-    // Between the accesses there is no point: while the first vCPU waits, the second never runs.
-    let mut machine = lost_update().machine();
-    assert_eq!(machine.run(&mut random(1), BUDGET).unwrap(), Ending::Runaway { vcpu: 0 });
+    // Between the accesses there is no point: no update is lost. The first vCPU waits on private memory,
+    // and is out of the run until that changes.
+    for seed in 0..3 {
+        let mut machine = lost_update().machine();
+        let ending = machine.run(&mut random(seed), BUDGET).unwrap();
+        assert_eq!(ending, Ending::Guest { code: 0 }, "seed {seed}");
+    }
 }
 
 #[test]

@@ -56,6 +56,7 @@ struct SavedSeat {
     held_until: u64,
     kept: Kept,
     interruptible: bool,
+    unproven: Option<u64>,
 }
 
 impl Snapshot {
@@ -92,6 +93,11 @@ pub(super) struct Tracking {
 }
 
 impl Tracking {
+    /// The MSRs that are saved.
+    pub(super) fn msrs(&self) -> &[u32] {
+        &self.msrs
+    }
+
     pub(super) fn new(host: &Host, vm: &Vm, image: Image) -> Result<Self> {
         static MACHINES: AtomicU64 = AtomicU64::new(0);
         let msr_writes = vm.exit_on_msr_writes(host)?;
@@ -169,8 +175,10 @@ impl ControlledMachine {
             seat.trail.clone_from(&saved.trail);
             (seat.reach, seat.touched) = (saved.reach, false);
             (seat.kept, seat.interruptible, seat.armed) = (saved.kept, saved.interruptible, false);
+            seat.unproven = saved.unproven;
         }
         self.restore_memory(snapshot, moved)?;
+        self.met = None;
         self.platform.clone_from(&snapshot.platform);
         self.board
             .restore(&snapshot.board)
@@ -241,6 +249,7 @@ impl ControlledMachine {
             held_until: seat.held_until,
             kept: seat.kept,
             interruptible: seat.interruptible,
+            unproven: seat.unproven,
         };
         (seat.touched, seat.deep) = (false, false);
         // Now, while there is somebody to tell, and not at some later time.

@@ -3,6 +3,8 @@
 use super::ControlledMachine;
 use super::check::Stored;
 use super::choice::Choice;
+use super::emulate::MSR_TSC;
+use super::endless::AfterKick;
 use super::granularity::Granularity;
 use super::hash::{of_registers, tag};
 use super::outcome::{Ending, Problem};
@@ -24,8 +26,8 @@ impl ControlledMachine {
     /// Does what was chosen. `Some` if the run is over.
     pub(super) fn take(&mut self, choice: Choice) -> Result<Option<Ending>> {
         self.points += 1;
-        if let Some(leash) = &mut self.leash {
-            leash.pass();
+        if let Some(timer) = &mut self.runaway {
+            timer.pass();
         }
         let signals = self.platform.tick();
         self.time_has_passed(signals)?;
@@ -90,15 +92,20 @@ impl ControlledMachine {
 
     /// Does the access that a vCPU stands before.
     pub(super) fn perform(&mut self, vcpu: u32, exit: &Exit) -> Result<Result<Entry, Ending>> {
+        if let Some(read) = self.clock_ports.read_at(exit) {
+            self.read_clock(vcpu, read)?;
+            return Ok(Ok(Entry::Resume));
+        }
         self.hook_exit(vcpu, exit);
         match exit {
             Exit::MmioRead { address, size } if Platform::covers(*address) => {
                 let value = self.platform.read(vcpu, *address);
                 self.hook_apic_read(vcpu, *address, value);
                 if Platform::is_clock(*address) {
-                    self.idle.progress();
+                    self.looks_at_clock(vcpu);
+                } else {
+                    self.seats[vcpu as usize].trail.clear();
                 }
-                self.seats[vcpu as usize].trail.clear();
                 let mut data = Bytes::from_slice(&value.to_le_bytes());
                 data.resize(usize::from(*size), 0);
                 self.note(tag::READ, vcpu, *address, &data)?;
@@ -215,14 +222,20 @@ impl ControlledMachine {
     }
 
     fn ask_the_board(&mut self, vcpu: u32, exit: &Exit) -> Result<Result<Entry, Ending>> {
+        if matches!(exit, Exit::PortRead { port, size: 1, .. } if Platform::is_clock_port(*port)) {
+            self.looks_at_clock(vcpu);
+        } else {
+            self.seats[vcpu as usize].trail.clear();
+        }
         let seat = &mut self.seats[vcpu as usize];
-        seat.trail.clear();
         let mut signals = Vec::new();
         let answer = match exit {
             Exit::PortRead { port, size: 1, count: 1 } if Platform::covers_port(*port) => {
                 let (value, asked) = self.platform.read_port(*port);
                 signals = asked;
-                self.idle.progress();
+                if !Platform::is_clock_port(*port) {
+                    self.idle.progress();
+                }
                 Answer::Enter(Entry::Data(Bytes::from_slice(&[value])))
             }
             Exit::PortWrite { port, size: 1, data } if Platform::covers_port(*port) => {
@@ -267,6 +280,8 @@ impl ControlledMachine {
         seat.cpu.bind_to_thread();
         let mut interrupt = interrupt.or(std::mem::take(&mut seat.nmi).then_some(NMI));
         let steps = seat.breakpoints.steps();
+        // An exit that was met by single steps.
+        let mut found = None;
         loop {
             // `load` has already run into the next access.
             if let State::Access(_) = self.seats[vcpu as usize].state {
@@ -275,32 +290,44 @@ impl ControlledMachine {
             let wanted = self.platform.lapics[vcpu as usize].pending().is_some()
                 && !self.seats[vcpu as usize].cpu.takes_interrupts();
             let stored = self.seats[vcpu as usize].stored.take();
-            let want = Want { step: wanted, interrupt: interrupt.take() };
-            let exit = self.run_on(vcpu, entry, want)?;
-            entry = Entry::Resume;
+            let exit = match found.take() {
+                None => self.look_ahead(vcpu, &mut entry)?,
+                found => found,
+            };
+            let exit = if let Some(exit) = exit {
+                exit
+            } else {
+                let step = wanted || self.rounds.is_some();
+                let want = Want { step, interrupt: interrupt.take() };
+                self.run_on(vcpu, std::mem::replace(&mut entry, Entry::Resume), want)?
+            };
             self.check_tables(vcpu)?;
             let seat = &mut self.seats[vcpu as usize];
             match exit {
                 // Interrupts are on again: whether the pending one is taken here is a choice.
-                Exit::Debug { .. } if seat.cpu.takes_interrupts() => return Ok(None),
+                Exit::Debug { .. } if wanted && seat.cpu.takes_interrupts() => return Ok(None),
                 Exit::Kicked => {
                     let slow = seat.breakpoints.must_step();
                     let patient = slow && seat.breakpoints.steps() - steps < PATIENCE;
-                    let Some(leash) = &mut self.leash else { continue };
-                    if leash.pulls() && !patient {
-                        return match self.explain(vcpu, None)? {
-                            Some(error) => Err(error),
-                            None => Ok(Some(Ending::Runaway { vcpu })),
-                        };
+                    if patient {
+                        continue;
+                    }
+                    match self.look_at_runaway(vcpu)? {
+                        AfterKick::GoesOn => {}
+                        AfterKick::Exit(exit) => found = Some(exit),
+                        AfterKick::Stands => return Ok(None),
+                        AfterKick::Ends(ending) => return Ok(Some(ending)),
                     }
                 }
                 Exit::InterruptWindow | Exit::Debug { .. } => {}
+                Exit::MsrWrite { index: MSR_TSC, value } => self.write_tsc_msr(vcpu, value),
                 Exit::MsrWrite { index, value } => {
                     seat.deep = true;
                     self.hook_exit(vcpu, &Exit::MsrWrite { index, value });
                     self.hook_msr(vcpu, &MsrAccess { index, write: true, value: Some(value) });
                     self.seats[vcpu as usize].cpu.write_msr(index, value)?;
                 }
+                Exit::MsrRead { index: MSR_TSC } => self.read_tsc_msr(vcpu),
                 Exit::MsrRead { index } => {
                     self.hook_exit(vcpu, &Exit::MsrRead { index });
                     let value = self.seats[vcpu as usize].cpu.read_msr(index)?;
@@ -351,10 +378,12 @@ impl ControlledMachine {
     fn park(&mut self, vcpu: u32, exit: Exit) -> Result<()> {
         let watched_read =
             matches!(exit, Exit::MmioRead { address, .. } if self.memory.is_watched(address));
+        let progress = self.idle.count();
         let seat = &mut self.seats[vcpu as usize];
         let longest = self.granularity.longest_loop();
-        let round =
-            watched_read && seat.trail.arrive(of_registers(&seat.cpu.registers()?), longest);
+        let round = watched_read
+            && seat.trail.arrive(of_registers(&seat.cpu.registers()?), longest)
+            && seat.unproven != Some(progress);
         seat.state = if round { State::Waiting(exit) } else { State::Access(exit) };
         Ok(())
     }

@@ -11,6 +11,12 @@ use crate::identity::Identity;
 use crate::kvm::{Host, host};
 use crate::memory::MemorySize;
 
+/// A machine with a case at its first instruction.
+pub(crate) fn case(name: &str) -> ControlledMachine {
+    let case = guests::case(name).unwrap();
+    boot(case.name, case.image, case.cpus, Granularity::Watch)
+}
+
 /// A machine with a guest of the catalogue at its first instruction.
 pub(crate) fn machine(guest: &str) -> ControlledMachine {
     machine_at(guest, Granularity::Watch)
@@ -19,14 +25,24 @@ pub(crate) fn machine(guest: &str) -> ControlledMachine {
 /// The same with other scheduling points.
 pub(crate) fn machine_at(guest: &str, granularity: Granularity) -> ControlledMachine {
     let guest = guests::find(guest).unwrap();
+    boot(guest.name, guest.image, guest.default_cpus, granularity)
+}
+
+fn boot(
+    name: &str,
+    image: &'static [u8],
+    cpus: u32,
+    granularity: Granularity,
+) -> ControlledMachine {
     let config = MachineConfig {
-        guest: GuestImage { name: guest.name.into(), bytes: Cow::Borrowed(guest.image) },
-        cpus: CpuCount::new(guest.default_cpus).unwrap(),
+        guest: GuestImage { name: name.into(), bytes: Cow::Borrowed(image) },
+        cpus: CpuCount::new(cpus).unwrap(),
         memory: MemorySize::new(32 << 20).unwrap(),
         identity: Identity::Vmware,
         command_line: String::new(),
         granularity,
-        criteria: Criteria::default(),
+        // Cases are what users bring: they may idle.
+        criteria: Criteria { may_idle: guests::find(name).is_none(), ..Criteria::default() },
     };
     let host = Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap();
     ControlledMachine::new(&host, &config, Box::new(sink())).unwrap()

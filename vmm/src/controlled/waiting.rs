@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use super::polling::pause_after;
 use crate::exit::Bytes;
 
 /// What a vCPU has done since it last changed anything.
@@ -16,13 +17,38 @@ pub(super) struct Trail {
     points: Vec<u64>,
     /// What it read, by guest-physical address.
     reads: BTreeMap<u64, Bytes>,
+    /// How often it looked at a clock.
+    looks: u32,
+    /// When it looks again, in virtual nanoseconds; it is passed over until then.
+    looks_again: u64,
 }
 
 impl Trail {
     /// It changed something, or somebody else did that to it: it gets on.
     pub(super) fn clear(&mut self) {
+        self.forget();
+        (self.looks, self.looks_again) = (0, 0);
+    }
+
+    fn forget(&mut self) {
         self.points.clear();
         self.reads.clear();
+    }
+
+    /// It reads a clock now, in virtual nanoseconds.
+    pub(super) fn look_at_clock(&mut self, now: u64) {
+        self.looks = self.looks.saturating_add(1);
+        self.looks_again = now.saturating_add(pause_after(self.looks));
+    }
+
+    /// When it looks at a clock again; in the past if it doesn't wait for time.
+    pub(super) fn looks_again(&self) -> u64 {
+        self.looks_again
+    }
+
+    /// Whether it has read a clock.
+    pub(super) fn reads_clock(&self) -> bool {
+        self.looks > 0
     }
 
     /// It read a value that it shares.
@@ -34,14 +60,15 @@ impl Trail {
         self.reads.insert(address, value.clone());
     }
 
-    /// It has come to a scheduling point with these registers. True if it has been there before;
-    /// `longest` is how many points a loop may have that is recognised.
+    /// It has come to a scheduling point with these registers. True if it has been there before and will
+    /// do the same again; `longest` is how many points a loop may have that is recognised.
     pub(super) fn arrive(&mut self, registers: u64, longest: usize) -> bool {
         if self.points.contains(&registers) {
-            return true;
+            // Time is no part of the registers, and may end the loop.
+            return !self.reads_clock();
         }
         if self.points.len() == longest {
-            self.clear();
+            self.forget();
         }
         self.points.push(registers);
         false

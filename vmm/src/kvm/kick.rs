@@ -203,6 +203,15 @@ pub struct Alarm {
 impl Alarm {
     /// An alarm for the calling thread, not set.
     pub fn new() -> Result<Self> {
+        Self::by(libc::CLOCK_MONOTONIC)
+    }
+
+    /// The same, but its time passes only while the calling thread runs, in the guest or not.
+    pub fn of_thread_time() -> Result<Self> {
+        Self::by(libc::CLOCK_THREAD_CPUTIME_ID)
+    }
+
+    fn by(clock: libc::clockid_t) -> Result<Self> {
         install_handler()?;
         // SAFETY: sigevent is plain data, for which all zeroes are valid.
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
@@ -211,8 +220,7 @@ impl Alarm {
         event.sigev_notify_thread_id = nix::unistd::gettid().as_raw();
         let mut timer = ptr::null_mut();
         // SAFETY: both pointers are to live locals.
-        let made =
-            unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) };
+        let made = unsafe { libc::timer_create(clock, &raw mut event, &raw mut timer) };
         if made == 0 { Ok(Self { timer }) } else { Err(no_timer()) }
     }
 

@@ -17,6 +17,8 @@ pub(super) const IN_SYSTEM_REGISTERS: [u32; 4] = [0x1b, 0xc000_0080, 0xc000_0100
 /// All that KVM has: architectural, Hyper-V's, KVM's own, AMD's; the first, and how many.
 const RANGES: [(u32, u32); 4] =
     [(0, 0x2000), (0x4000_0000, 0x200), (0x4b56_4d00, 0x10), (0xc000_0000, 0x2000)];
+/// `IA32_TIME_STAMP_COUNTER`.
+const TSC: u32 = 0x10;
 /// The x2APIC's: KVM lets no filter have them.
 const X2APIC: std::ops::Range<u32> = 0x800..0x900;
 
@@ -106,11 +108,11 @@ impl Vm {
             .map_err(failed("KVM_X86_SET_MSR_FILTER"))
     }
 
-    /// Makes writes of MSRs exit, but for those that are part of the system registers. False if this
+    /// Makes reads of the TSC exit, and writes of MSRs, but for those that are part of the system registers. False if this
     /// host can't do that.
     pub(crate) fn exit_on_msr_writes(&self, host: &Host) -> Result<bool> {
         if has_msr_filter(host) {
-            self.exit_on_msrs(&MsrExits { writes: true, chosen: Vec::new() })?;
+            self.exit_on_msrs(&MsrExits { writes: true, chosen: vec![TSC] })?;
         }
         Ok(has_msr_filter(host))
     }

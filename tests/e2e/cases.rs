@@ -1,0 +1,86 @@
+//! The claim: each case that a user reported, or that a verdict was once wrong about, gets its true
+//! verdict from `hunt`.
+
+use crate::harness::jitterbug;
+use crate::scratch::{Folder, ScratchFile};
+
+tests! {
+    Kvm: a_wait_with_a_time_out_ends, a_loop_is_said_to_wait_for_what_it_reads, a_kernel_that_idles_is_quiet,
+        a_boot_cpu_that_spins_leaves_the_others_alone, a_lock_that_is_never_given_back_hangs;
+}
+
+/// A case's image, as a file.
+pub(crate) fn image(name: &str) -> ScratchFile {
+    let case = guests::case(name).unwrap_or_else(|| panic!("no case {name}"));
+    ScratchFile::new(&format!("{name}.elf"), case.image)
+}
+
+fn a_wait_with_a_time_out_ends() {
+    jitterbug("hunt --cpus 2 --runs 200 --verify")
+        .arg(&*image("tscloop"))
+        .ends_with(0)
+        .shows("")
+        .says(&["0 failed, 0 cut short, 0 not repeatable"]);
+}
+
+fn a_loop_is_said_to_wait_for_what_it_reads() {
+    let out = Folder::new();
+    let report = jitterbug("hunt --cpus 2 --runs 10 --json --out")
+        .arg(&*out)
+        .arg(&*image("waits"))
+        .ends_with(1)
+        .json();
+    let finding = &report["findings"][0]["finding"];
+    assert_eq!(finding["verdict"], "proven hang");
+    let values = finding["waits"][0]["values"].as_array().unwrap();
+    let variables: Vec<_> = values.iter().map(|value| value["variable"].as_str()).collect();
+    assert_eq!(variables, [Some("second")]);
+}
+
+fn a_kernel_that_idles_is_quiet() {
+    jitterbug("hunt --cpus 2 --runs 100")
+        .arg(&*image("idle"))
+        .ends_with(0)
+        .shows("")
+        .says(&["0 failed, 0 cut short"]);
+    // Its user may ask for more.
+    let out = Folder::new();
+    jitterbug("hunt --cpus 2 --runs 10 --ok never --out")
+        .arg(&*out)
+        .arg(&*image("idle"))
+        .ends_with(1)
+        .shows("")
+        .says(&["proven hang in run 0"]);
+}
+
+fn a_boot_cpu_that_spins_leaves_the_others_alone() {
+    let (out, image) = (Folder::new(), image("priv"));
+    let report = jitterbug("hunt --cpus 2 --runs 50 --json --out")
+        .arg(&*out)
+        .arg(&*image)
+        .ends_with(1)
+        .json();
+    let found = &report["findings"][0];
+    assert_eq!(found["finding"]["verdict"], "the guest's failure code 1");
+    assert_eq!(found["finding"]["waits"][0]["waits_for"], "endless");
+    assert_eq!(report["cut_short"], 0);
+    let file = found["file"].as_str().unwrap();
+    jitterbug("replay").arg(file).ends_with(0).shows("").says(&["reproduced"]);
+}
+
+fn a_lock_that_is_never_given_back_hangs() {
+    let out = Folder::new();
+    let report = jitterbug("hunt --cpus 2 --runs 1 --json --out")
+        .arg(&*out)
+        .arg(&*image("stuck"))
+        .ends_with(1)
+        .json();
+    let finding = &report["findings"][0]["finding"];
+    assert_eq!(finding["verdict"], "proven hang");
+    let (waiter, owner) = (&finding["waits"][0], &finding["waits"][1]);
+    assert_eq!(waiter["values"][0]["variable"], "big_lock");
+    let writer = waiter["values"][0]["last_writer"].as_str().unwrap();
+    assert!(writer.contains("by vCPU 1 in lock"), "{writer}");
+    assert_eq!(owner["waits_for"], "endless");
+    assert!(owner["stack"].as_str().unwrap().contains("ap+"), "{owner}");
+}

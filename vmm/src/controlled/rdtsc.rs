@@ -1,0 +1,209 @@
+//! RDTSC under control, where only some instructions exit (watch granularity).
+//!
+//! No KVM lets user space see an RDTSC. So each one of the image is replaced, when the image is loaded,
+//! by another instruction of two bytes that does exit: an OUT of AL to a port that nothing else of the
+//! image names. It changes no register by itself; EDX:EAX are set here, to virtual time, before the vCPU
+//! goes on. Code that the guest copies (a trampoline for its APs) takes the replacement along.
+//!
+//! Which bytes are instructions is found by decoding each function from its symbol on (in an image
+//! without symbols, each executable section). Not replaced are: code that the guest makes at run time, an RDTSC behind
+//! bytes that can't be decoded, and all of a guest that uses ring 3, where OUT would fault. Such a guest
+//! reads the host's counter there, as on bare KVM: its runs may not be repeatable, and no hang of a loop
+//! with such an instruction is called proven.
+
+use std::collections::BTreeMap;
+
+use iced_x86::{Decoder, DecoderOptions, Mnemonic};
+
+use super::ControlledMachine;
+use super::emulate::{MSR_TSC, MSR_TSC_AUX, set_edx_eax};
+use super::hash::tag;
+use crate::boot::elf::{self, Image};
+use crate::cpu::Cpu;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::hook::MsrAccess;
+use crate::memory::Memory;
+use crate::paging;
+use crate::registers::SystemRegisters;
+
+/// The ports of the replacements: those that PC chipsets leave alone or reserve for the coprocessor of
+/// the 80286, but for the two of the guests' runtime. Which of them are used depends on the image.
+const PORTS: [u8; 12] = [0xf1, 0xf2, 0xf3, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe];
+/// OUT of AL to the port in the next byte.
+const OUT: u8 = 0xe6;
+const NOP: u8 = 0x90;
+
+/// An instruction that reads the time-stamp counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClockRead {
+    /// RDTSC: EDX:EAX.
+    Rdtsc,
+    /// RDTSCP: ECX as well. It has three bytes: a NOP follows the OUT.
+    Rdtscp,
+}
+
+/// The ports at whose writes the guest reads its clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ClockPorts {
+    rdtsc: Option<u8>,
+    rdtscp: Option<u8>,
+}
+
+impl ClockPorts {
+    /// The instruction whose replacement made this exit; `None` for any other exit.
+    pub(super) fn read_at(self, exit: &Exit) -> Option<ClockRead> {
+        let Exit::PortWrite { port, size: 1, data } = exit else { return None };
+        let is = |ours: Option<u8>| data.len() == 1 && ours.map(u16::from) == Some(*port);
+        if is(self.rdtsc) {
+            Some(ClockRead::Rdtsc)
+        } else if is(self.rdtscp) {
+            Some(ClockRead::Rdtscp)
+        } else {
+            None
+        }
+    }
+}
+
+/// Replaces the image's instructions that read the time-stamp counter, in memory where it has been
+/// loaded.
+pub(super) fn replace(image: Image, memory: &mut Memory) -> Result<ClockPorts> {
+    let Some(places) = find(image, memory)? else { return Ok(ClockPorts::default()) };
+    let mut free = PORTS.into_iter().filter(|port| !is_named(image, *port));
+    let mut port = |wanted: ClockRead| {
+        places.iter().any(|(_, read)| *read == wanted).then(|| free.next()).flatten()
+    };
+    let ports = ClockPorts { rdtsc: port(ClockRead::Rdtsc), rdtscp: port(ClockRead::Rdtscp) };
+    for (address, read) in &places {
+        match (read, ports.rdtsc, ports.rdtscp) {
+            (ClockRead::Rdtsc, Some(port), _) => memory.patch(*address, &[OUT, port])?,
+            (ClockRead::Rdtscp, _, Some(port)) => memory.patch(*address, &[OUT, port, NOP])?,
+            _ => {}
+        }
+    }
+    Ok(ports)
+}
+
+/// Where the image's code reads the time-stamp counter, in guest-physical memory. `None` if nothing of it
+/// may be replaced: it has instructions that lead to ring 3.
+fn find(image: Image, memory: &Memory) -> Result<Option<Vec<(u64, ClockRead)>>> {
+    let mut places = BTreeMap::new();
+    for stretch in elf::code_stretches(image) {
+        let mut code = vec![0; (stretch.end - stretch.start) as usize];
+        memory.read(stretch.start, &mut code)?;
+        let decoder = Decoder::with_ip(64, &code, stretch.start, DecoderOptions::NONE);
+        for instruction in decoder {
+            match instruction.mnemonic() {
+                // What follows may be data.
+                Mnemonic::INVALID => break,
+                Mnemonic::Sysret | Mnemonic::Sysretq | Mnemonic::Sysexit | Mnemonic::Sysexitq => {
+                    return Ok(None);
+                }
+                Mnemonic::Rdtsc if instruction.len() == 2 => {
+                    places.insert(instruction.ip(), ClockRead::Rdtsc);
+                }
+                Mnemonic::Rdtscp if instruction.len() == 3 => {
+                    places.insert(instruction.ip(), ClockRead::Rdtscp);
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(Some(places.into_iter().collect()))
+}
+
+/// Whether the image's code has the bytes of the replacement with this port anywhere.
+fn is_named(image: Image, port: u8) -> bool {
+    elf::code(image).any(|code| code.windows(2).any(|bytes| bytes == [OUT, port]))
+}
+
+impl ControlledMachine {
+    /// The guest reads its time-stamp counter: gives it virtual time. RIP is left to KVM, which has
+    /// passed the replacement or will.
+    pub(super) fn read_clock(&mut self, vcpu: u32, read: ClockRead) -> Result<()> {
+        let now = self.platform.now();
+        self.hash.add([tag::CLOCK, vcpu.into(), now]);
+        self.looks_at_clock(vcpu);
+        let seat = &mut self.seats[vcpu as usize];
+        let tsc = self.tsc.at(now).wrapping_add(seat.kept.tsc_offset);
+        let mut registers = seat.cpu.registers()?;
+        set_edx_eax(&mut registers, tsc);
+        if read == ClockRead::Rdtscp {
+            registers.rcx = seat.cpu.msr(MSR_TSC_AUX)? & 0xffff_ffff;
+        }
+        seat.cpu.set_registers(&registers)
+    }
+
+    /// The guest reads the counter as an MSR.
+    pub(super) fn read_tsc_msr(&mut self, vcpu: u32) {
+        self.looks_at_clock(vcpu);
+        let now = self.tsc.at(self.platform.now());
+        let seat = &mut self.seats[vcpu as usize];
+        let value = Some(now.wrapping_add(seat.kept.tsc_offset));
+        seat.cpu.answer_msr(value);
+        self.hook_exit(vcpu, &Exit::MsrRead { index: MSR_TSC });
+        self.hook_msr(vcpu, &MsrAccess { index: MSR_TSC, write: false, value });
+    }
+
+    /// The guest sets the counter.
+    pub(super) fn write_tsc_msr(&mut self, vcpu: u32, value: u64) {
+        let now = self.tsc.at(self.platform.now());
+        self.seats[vcpu as usize].kept.tsc_offset = value.wrapping_sub(now);
+        self.hook_exit(vcpu, &Exit::MsrWrite { index: MSR_TSC, value });
+        self.hook_msr(vcpu, &MsrAccess { index: MSR_TSC, write: true, value: Some(value) });
+        self.seats[vcpu as usize].cpu.answer_msr(Some(value));
+    }
+
+    /// A vCPU is in ring 3: the replacements are taken back.
+    pub(super) fn leave_clock_to_host(&mut self) -> Result<()> {
+        if self.memory.patched() == 0 || std::mem::replace(&mut self.host_clock, true) {
+            return Ok(());
+        }
+        tracing::warn!(
+            "the guest uses ring 3: its RDTSC reads the host's counter, and runs that depend on it are not \
+             repeatable (--granularity instruction makes time virtual there, too)"
+        );
+        self.memory.unpatch()
+    }
+
+    /// Fails if the last thing that a vCPU did in ring 3 was to fault at a replacement: what the guest made
+    /// of that is no failure of its own.
+    pub(super) fn check_faults_of_ring_3(&mut self) -> Result<()> {
+        if self.memory.patched() == 0 {
+            return Ok(());
+        }
+        for (vcpu, seat) in (0..).zip(&mut self.seats) {
+            let system = seat.cpu.system_registers()?;
+            if let Some(rip) = fault_in_ring_3(&system, &self.memory) {
+                return Err(Error::Step {
+                    vcpu,
+                    rip,
+                    problem: "RDTSC in ring 3, whose time is not virtual here: give --granularity \
+                              instruction",
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where code of ring 3 faulted at a replacement, as the frame at the top of the stack for ring 0 tells
+/// (Intel SDM vol. 3, 6.14.2). `None` if there is no such frame.
+fn fault_in_ring_3(system: &SystemRegisters, memory: &Memory) -> Option<u64> {
+    const TSS_RSP0: u64 = 4;
+    /// Error code, RIP, CS, RFLAGS, RSP, SS.
+    const FRAME: u64 = 6 * 8;
+    if system.code_bits() != 64 || system.tr.limit < 0x67 {
+        return None;
+    }
+    let word = |at: u64| paging::read_integer(system, memory, at, 8).ok();
+    let frame = word(system.tr.base.wrapping_add(TSS_RSP0))?.wrapping_sub(FRAME);
+    let rip = word(frame.wrapping_add(8))?;
+    let from_ring_3 = word(frame.wrapping_add(16))? & 3 == 3;
+    let at = paging::translate(system, memory, rip).ok()?;
+    (from_ring_3 && memory.is_patched(at)).then_some(rip)
+}
+
+#[cfg(test)]
+#[path = "rdtsc_tests.rs"]
+mod tests;
