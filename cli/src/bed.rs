@@ -8,17 +8,17 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use bed::{Job, Parts};
 use experiments::Finding;
-use vmm::interrupts::Interrupts;
+use vmm::interrupts::{Interrupts, Second};
 
 use crate::args::{Cli, Command, Pages};
-use crate::{guest, tell};
+use crate::{guest, tell, writer};
 
 /// The option that asks for it; it is not passed on.
 const OPTION: &str = "--bed";
 
 /// Runs this very command in the bed. Its exit status is that of the program inside.
 pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
-    let interrupts = Interrupts::take()?;
+    let interrupts = Interrupts::take(Second::IsPassedOn, writer::hurry)?;
     let arguments: Vec<OsString> =
         std::env::args_os().skip(1).filter(|argument| argument != OPTION).collect();
     let results = results(cli)?;

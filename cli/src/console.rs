@@ -1,75 +1,58 @@
 //! Where a guest's console goes.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::tell;
+use vmm::parallel::Outlet;
 
-/// What kept standard output from taking all that guests printed. A reader who has gone away has said
-/// that it wants no more, and is none.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Lost(Arc<OnceLock<io::Error>>);
+use crate::writer::{self, OUTPUT, Stream};
 
-impl Lost {
-    pub(crate) fn why(&self) -> Option<&io::Error> {
-        self.0.get()
-    }
-
-    fn note(&self, error: io::Error) {
-        if error.kind() != io::ErrorKind::BrokenPipe {
-            // The first is what the user wants to know.
-            let _ = self.0.set(error);
-        }
+/// Shows a console that was kept.
+pub(crate) fn show(on: Stream, text: &str) {
+    if on == OUTPUT {
+        on.put(text);
+    } else {
+        on.put(format!("{}\n", text.trim_end_matches('\n')));
     }
 }
 
-/// Where a console is shown.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Stream {
-    /// Standard output.
-    Output,
-    /// Standard error, because standard output is for something else.
-    Error,
-}
+/// Where a run prints: to a stream, or nowhere that could fill up.
+pub(crate) struct Printing(pub(crate) Option<Stream>);
 
-impl Stream {
-    /// Shows a console that was kept.
-    pub(crate) fn show(self, text: &str) {
-        match self {
-            // If nobody can be told of the guest, nobody can be told of that.
-            Self::Output => drop(tell::output(text)),
-            Self::Error => tell::user(text.trim_end_matches('\n')),
-        }
+impl Outlet for Printing {
+    fn is_full(&self) -> bool {
+        self.0.is_some_and(Stream::is_full)
+    }
+
+    fn cut_short(&self) {
+        writer::hurry();
     }
 }
 
-/// The guest's console on a standard stream, a line at a time: a UART sends single bytes, and a
-/// system call for each would cost the guest dearly. A terminal gets every byte at once, so that
+/// The guest's console on a standard stream, a line at a time: a UART sends single bytes, and the
+/// writer's thread would be woken for each. A terminal gets every byte at once, so that
 /// prompts show.
 pub(crate) struct Screen {
-    out: Box<dyn Write + Send>,
+    stream: Stream,
     line: Vec<u8>,
     at_once: bool,
-    lost: Lost,
 }
 
 /// The longest line that is kept back.
 const MAX_LINE: usize = 4096;
 
 impl Screen {
-    pub(crate) fn new(on: Stream, lost: Lost) -> Self {
-        let (out, at_once): (Box<dyn Write + Send>, bool) = match on {
-            Stream::Output => (Box::new(io::stdout()), io::stdout().is_terminal()),
-            Stream::Error => (Box::new(io::stderr()), io::stderr().is_terminal()),
-        };
-        Self { out, line: Vec::new(), at_once, lost }
+    pub(crate) fn new(stream: Stream) -> Self {
+        let at_once =
+            if stream == OUTPUT { io::stdout().is_terminal() } else { io::stderr().is_terminal() };
+        Self { stream, line: Vec::new(), at_once }
     }
 
+    /// Never waits: the device's lock is held. The run waits for room when it is not.
     fn send(&mut self) {
-        if let Err(error) = self.out.write_all(&self.line).and_then(|()| self.out.flush()) {
-            self.lost.note(error);
+        if !self.line.is_empty() {
+            self.stream.offer(std::mem::take(&mut self.line));
         }
-        self.line.clear();
     }
 }
 

@@ -11,7 +11,7 @@ use experiments::cause::{CauseError, Limits, Question, Report, explain};
 use experiments::finding::image_hash;
 use probes::Symbols;
 use vmm::Host;
-use vmm::interrupts::Interrupts;
+use vmm::interrupts::{Interrupts, Second};
 
 use crate::args::{Cli, ExplainArgs, Pages};
 use crate::file::OutputFile;
@@ -19,11 +19,12 @@ use crate::guest::Guest;
 use crate::report::print_json;
 use crate::status::Status;
 use crate::tell;
+use crate::writer;
 
 /// Explains a finding, and writes down its shortest schedule.
 pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     args.pages.get().check(true)?;
-    let interrupts = Interrupts::take()?;
+    let interrupts = Interrupts::take(Second::Ends, writer::hurry)?;
     let finding = Finding::read(&args.finding)?;
     let guest = Guest::of_finding(&finding, &args.finding, args.guest.as_deref())?;
     let hash = image_hash(&guest.image.bytes);

@@ -9,7 +9,7 @@ use experiments::hunt::{Next, Progress as Searched, Told};
 use experiments::{Finding, Hunt, Schedule, StrategyKind, StrategySpec, commands, hunt};
 use probes::{Stack, Symbols};
 use serde::Serialize;
-use vmm::interrupts::Interrupts;
+use vmm::interrupts::{Interrupts, Second};
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, HuntArgs};
@@ -19,6 +19,7 @@ use crate::progress::Progress;
 use crate::report::print_json;
 use crate::status::Status;
 use crate::tell;
+use crate::writer;
 
 /// The report of `hunt --json`.
 #[derive(Serialize)]
@@ -58,7 +59,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     if args.explain {
         can_explain(args.granularity)?;
     }
-    let interrupts = Interrupts::take()?;
+    let interrupts = Interrupts::take(Second::Ends, writer::hurry)?;
     let guest = Guest::find(&args.guest)?;
     let symbols = guest.symbols(args.symbols.as_deref())?;
     let strategy = strategy(args)?;

@@ -21,6 +21,7 @@ mod status;
 mod tell;
 mod trace;
 mod trial;
+mod writer;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
@@ -37,13 +38,12 @@ fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     log_to_stderr(cli.log_level());
     let result = if cli.bed { bed::run(&cli) } else { here(&cli).map(ExitCode::from) };
-    match result {
-        Ok(status) => status,
-        Err(error) => {
-            tell::user(&format!("jitterbug: {error:#}"));
-            status::of(&error).into()
-        }
-    }
+    let status = result.unwrap_or_else(|error| {
+        tell::user(&format!("jitterbug: {error:#}"));
+        status::of(&error).into()
+    });
+    writer::finish();
+    status
 }
 
 /// Ends the program with what clap says of the arguments. It doesn't say which one is not UTF-8.
@@ -86,6 +86,6 @@ fn log_to_stderr(verbose: u8) {
         .with_target(false)
         .without_time()
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
+        .with_writer(|| writer::Log)
         .init();
 }

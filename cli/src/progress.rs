@@ -1,10 +1,14 @@
 //! The live line of a repeated run, and everything else that goes to standard error meanwhile.
 
+use std::io::{self, IsTerminal};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use crate::tell;
+use crate::writer::ERROR;
 
 /// A line on standard error that says how far a repeated run has got; shown on a terminal only.
 #[derive(Clone, Debug)]
@@ -25,7 +29,12 @@ impl Progress {
             Some(runs) => ProgressBar::new(runs),
             None => ProgressBar::no_length(),
         };
-        bar.set_draw_target(ProgressDrawTarget::stderr());
+        let target = if io::stderr().is_terminal() {
+            ProgressDrawTarget::term_like(Box::new(Terminal::new()))
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        bar.set_draw_target(target);
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
             bar.set_style(style);
         }
@@ -63,5 +72,82 @@ impl Progress {
     /// Seconds so far.
     pub(crate) fn seconds(&self) -> f64 {
         self.start.elapsed().as_secs_f64()
+    }
+}
+
+/// The terminal behind standard error. What is drawn on it goes the way of everything that is printed,
+/// and is left out when the terminal takes nothing.
+#[derive(Debug)]
+struct Terminal {
+    size: Term,
+    frame: Mutex<String>,
+}
+
+impl Terminal {
+    fn new() -> Self {
+        Self { size: Term::stderr(), frame: Mutex::default() }
+    }
+
+    fn draw(&self, text: &str) {
+        self.frame.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+    }
+
+    /// Moves the cursor so many times, in the direction that this letter is for.
+    fn move_cursor(&self, times: usize, direction: char) {
+        if times > 0 {
+            self.draw(&format!("\x1b[{times}{direction}"));
+        }
+    }
+}
+
+impl TermLike for Terminal {
+    fn width(&self) -> u16 {
+        self.size.size().1
+    }
+
+    fn height(&self) -> u16 {
+        self.size.size().0
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'A');
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'B');
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'C');
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'D');
+        Ok(())
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.draw(text);
+        self.draw("\n");
+        Ok(())
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.draw(text);
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.draw("\r\x1b[2K");
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let mut frame = self.frame.lock().unwrap_or_else(PoisonError::into_inner);
+        ERROR.show(std::mem::take(&mut *frame));
+        Ok(())
     }
 }

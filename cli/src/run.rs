@@ -3,13 +3,13 @@
 use anyhow::{Result, anyhow, bail};
 use probes::Options;
 use probes::engine::Changes;
-use vmm::interrupts::Interrupts;
+use vmm::interrupts::{Interrupts, Second};
 use vmm::jitter::Injections;
 use vmm::parallel::End;
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, RunArgs};
-use crate::console::{Lost, Stream};
+use crate::console;
 use crate::guest::Guest;
 use crate::progress::Progress;
 use crate::report::{FORMAT, Report, RunReport, print_json};
@@ -18,13 +18,14 @@ use crate::status::{Status, conclude};
 use crate::tell;
 use crate::trace::Tracing;
 use crate::trial::Setting;
-use crate::{again, explain};
+use crate::writer::{ERROR, OUTPUT};
+use crate::{again, explain, writer};
 
 /// Runs, reports, and says what it comes to.
 pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     args.pages.get().check(args.explain)?;
     // Before any thread is started, so that all of them leave the signals to it.
-    let interrupts = Interrupts::take()?;
+    let interrupts = Interrupts::take(Second::Ends, writer::hurry)?;
     let many = args.until_failure || args.repeat.is_some();
     if args.seed.checked_add(args.repeat.unwrap_or(0)).is_none() {
         bail!("--seed {}: too large for --repeat: seeds end at {}", args.seed, u64::MAX);
@@ -46,8 +47,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         interrupts,
         keep_console: many || args.json,
         keep_lines: args.json,
-        screen: if args.probing.take_output() { Stream::Error } else { Stream::Output },
-        lost: Lost::default(),
+        screen: if args.probing.take_output() { ERROR } else { OUTPUT },
     };
     if let Some(scripts) = &setting.scripts {
         scripts.check(&setting.host)?;
@@ -105,7 +105,9 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
             setting.jitter
         ));
     }
-    if let Some(error) = setting.lost.why() {
+    if let Err(error) = OUTPUT.flush()
+        && error.kind() != std::io::ErrorKind::TimedOut
+    {
         problems.push(anyhow!("standard output: {error}: the guest's console is incomplete there"));
     }
     problems.extend(setting.tracing.as_ref().and_then(|tracing| tracing.finish().err()));
@@ -153,7 +155,7 @@ fn say(setting: &Setting, args: &RunArgs, run: &RunReport, failed: u64, progress
     } else if run.failed() {
         if many && !args.json {
             // The console of a run that failed is of interest; those of the others are not.
-            progress.suspend(|| setting.screen.show(run.console()));
+            progress.suspend(|| console::show(setting.screen, run.console()));
         }
         progress.print(&format!("jitterbug: seed {}: {}", run.seed(), run.failure()));
         if run.can_be_sought() && !args.explain {

@@ -1,19 +1,21 @@
-//! Printing that survives a reader who has gone away: `println!` would panic.
+//! What the program has to say, to people and to programs.
 
-use std::io::{self, Write};
+use std::io;
+
+use crate::writer::{ERROR, OUTPUT};
 
 /// A line for the user, on standard error.
 pub(crate) fn user(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    ERROR.put(format!("{line}\n"));
 }
 
 /// Text on standard output, which carries what was asked for. An error, which names it, ends the
 /// program in order.
 pub(crate) fn output(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).or_else(|error| {
-        // `jitterbug guests | head` is no failure.
-        if error.kind() == io::ErrorKind::BrokenPipe {
+    OUTPUT.put(text);
+    OUTPUT.flush().or_else(|error| {
+        // That nobody has read it in time is told at the program's end.
+        if error.kind() == io::ErrorKind::TimedOut {
             return Ok(());
         }
         Err(io::Error::new(error.kind(), format!("standard output: {error}")))

@@ -1,7 +1,6 @@
 //! `--trace`: what vCPUs did, in a file that Perfetto opens.
 
 use std::fs::File;
-use std::io::BufWriter;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -11,11 +10,14 @@ use probes::trace::LIMIT;
 
 use crate::file::OutputFile;
 use crate::tell;
+use crate::writer::Stream;
 
 /// The trace of a command: of its first run that fails, or else of its last.
 pub(crate) struct Tracing {
     file: OutputFile,
     kept: Mutex<Kept>,
+    /// Where the trace goes that has begun.
+    stream: Mutex<Option<Stream>>,
 }
 
 /// What is in the file.
@@ -32,7 +34,7 @@ impl Tracing {
     pub(crate) fn check(path: Option<&Path>) -> Result<Option<Self>> {
         let Some(path) = path else { return Ok(None) };
         let file = OutputFile::check("--trace", path)?;
-        Ok(Some(Self { file, kept: Mutex::new(Kept::Run) }))
+        Ok(Some(Self { file, kept: Mutex::new(Kept::Run), stream: Mutex::default() }))
     }
 
     /// Begins the trace of a machine, in place of the one before; `None` if that one is kept.
@@ -41,10 +43,16 @@ impl Tracing {
         if !matches!(*kept, Kept::Run) {
             return None;
         }
-        let started = File::create(self.file.path())
-            .and_then(|file| Trace::new(BufWriter::new(file), title, vcpus));
+        let started = File::create(self.file.path()).and_then(|file| {
+            let stream = Stream::to(file);
+            let trace = Trace::new(stream, title, vcpus)?;
+            Ok((stream, trace.waiting_for(move || stream.wait_for_room())))
+        });
         match started.with_context(|| self.file.unwritable()) {
-            Ok(trace) => Some(trace),
+            Ok((stream, trace)) => {
+                *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+                Some(trace)
+            }
             Err(error) => {
                 *kept = Kept::Broken(error);
                 None
@@ -64,7 +72,12 @@ impl Tracing {
     }
 
     fn written(&self, trace: &Trace) -> Result<()> {
-        let summary = trace.finish().with_context(|| self.file.unwritable())?;
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let summary = trace.finish();
+        let closed = stream.map_or(Ok(()), Stream::close);
+        let summary = summary
+            .and_then(|summary| closed.map(|()| summary))
+            .with_context(|| self.file.unwritable())?;
         if summary.events == 0 {
             bail!("{}: nothing has happened in the run", self.file.name());
         }

@@ -13,10 +13,11 @@ use vmm::jitter::{Injections, Jitter, JitterSpec};
 use vmm::parallel::{self, Outcome};
 use vmm::{Host, Machine, MachineConfig};
 
-use crate::console::{Kept, Lost, Screen, Stream};
+use crate::console::{Kept, Printing, Screen};
 use crate::progress::Progress;
 use crate::scripts::{Probing, Scripts};
 use crate::trace::Tracing;
+use crate::writer::{self, Stream};
 
 /// Everything that stays the same from one boot to the next.
 pub(crate) struct Setting {
@@ -35,8 +36,6 @@ pub(crate) struct Setting {
     pub(crate) keep_lines: bool,
     /// Where a console is shown.
     pub(crate) screen: Stream,
-    /// Of the consoles that go there.
-    pub(crate) lost: Lost,
 }
 
 /// What came of one boot.
@@ -63,11 +62,13 @@ pub(crate) struct ScriptLine {
 impl Setting {
     /// Boots once.
     pub(crate) fn boot(&self, seed: u64, progress: &Progress) -> Result<Trial> {
+        writer::relax();
+        let printing = Printing((!self.keep_console).then_some(self.screen));
         let kept = Kept::default();
         let console: Box<dyn Write + Send> = if self.keep_console {
             Box::new(kept.clone())
         } else {
-            Box::new(Screen::new(self.screen, self.lost.clone()))
+            Box::new(Screen::new(self.screen))
         };
         let jitter = Jitter::new(self.jitter.clone(), seed);
         let lines = Arc::new(Mutex::new(Vec::new()));
@@ -94,6 +95,7 @@ impl Setting {
             timeout: self.timeout,
             interrupts: Some(&self.interrupts),
             console_input: !self.keep_console,
+            outlet: Some(&printing),
         };
         let outcome = parallel::run(machine, &hooks, options)?;
 

@@ -69,6 +69,15 @@ impl Trace {
         Ok(Self { shared, tracks })
     }
 
+    /// Calls this now and then on the vCPUs' threads, while no lock is held, so that whoever writes the
+    /// trace can have them wait.
+    #[must_use]
+    pub fn waiting_for(self, room: impl Fn() + Send + Sync + 'static) -> Self {
+        // Nobody else has set it: it is called once, right behind `new`.
+        let _ = self.shared.room.set(Box::new(room));
+        self
+    }
+
     /// Where a vCPU's probes leave their firings.
     pub(crate) fn firings(&self, vcpu: u32, code: &Code) -> Option<Firings> {
         self.track(vcpu).map(|track| Firings::new(track, code))

@@ -297,6 +297,12 @@ impl Running {
         self.ends_with_any(&[expected]).1
     }
 
+    /// Waits for the end with this status, when nobody has read what it said.
+    pub(crate) fn ends_without_a_word(mut self, expected: i32) {
+        let Some(status) = self.wait() else { panic!("not over after {:?}: {self}", self.limit) };
+        assert_eq!(status.code(), Some(expected), "{self}");
+    }
+
     /// Waits for the end with one of these statuses, and checks what holds for every invocation.
     pub(crate) fn ends_with_any(mut self, expected: &[i32]) -> (i32, Finished) {
         let Some(status) = self.wait() else { panic!("not over after {:?}: {self}", self.limit) };

@@ -2,7 +2,7 @@
 
 use iced_x86::IcedError;
 use iced_x86::code_asm::registers::gpr16::{ax, bp, dx, sp};
-use iced_x86::code_asm::registers::gpr32::{eax, ebx, ecx, esp};
+use iced_x86::code_asm::registers::gpr32::{eax, ebx, ecx, esi, esp};
 use iced_x86::code_asm::registers::segment::{cs, ds, ss};
 use iced_x86::code_asm::registers::xmm::{xmm0, xmm1};
 use iced_x86::code_asm::registers::{cr4, gpr8::al};
@@ -178,6 +178,18 @@ pub(crate) fn print_and_halt(text: impl AsRef<[u8]>) -> Image {
     Image::new(|a| {
         print(a, text.as_ref())?;
         sleep(a)
+    })
+}
+
+/// Prints itself and so many bytes behind it, a page at a time, and a newline.
+pub(crate) fn print_much(bytes: u32) -> Image {
+    Image::new(|a| {
+        a.mov(esi, ADDRESS)?;
+        a.mov(ecx, bytes)?;
+        a.mov(dx, CONSOLE)?;
+        a.rep().outsb()?;
+        out(a, CONSOLE, b'\n'.into())?;
+        end_run(a, 0)
     })
 }
 

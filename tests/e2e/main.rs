@@ -36,6 +36,7 @@ mod point_list;
 mod points;
 mod probes;
 mod race;
+mod readers;
 mod repeat;
 mod replay_scripts;
 mod scratch;
@@ -83,6 +84,7 @@ const TESTS: &[&[Test]] = &[
     points::TESTS,
     probes::TESTS,
     race::TESTS,
+    readers::TESTS,
     repeat::TESTS,
     replay_scripts::TESTS,
     script_2012::TESTS,

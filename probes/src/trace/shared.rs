@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use super::Summary;
@@ -15,6 +15,8 @@ pub(super) struct Shared {
     file: Mutex<File>,
     /// Nothing more is taken.
     closed: AtomicBool,
+    /// Waits until there is room for more, wherever that goes.
+    pub(super) room: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 struct File {
@@ -36,12 +38,19 @@ impl fmt::Debug for Shared {
 impl Shared {
     pub(super) fn new(events: Events<Box<dyn Write + Send>>, room: u64) -> Self {
         let file = File { events: Some(events), error: None, room, count: 0, full: None };
-        Self { file: Mutex::new(file), closed: AtomicBool::new(false) }
+        Self { file: Mutex::new(file), closed: AtomicBool::new(false), room: OnceLock::new() }
     }
 
     /// Whether events are of no use any more.
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Relaxed)
+    }
+
+    /// Waits until there is room for more.
+    pub(super) fn wait_for_room(&self) {
+        if let Some(room) = self.room.get() {
+            room();
+        }
     }
 
     /// Takes `count` events, the last of them of this time.

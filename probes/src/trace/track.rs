@@ -164,6 +164,7 @@ impl Track {
     fn hand_over(&mut self) {
         self.shared.put(&self.text, std::mem::take(&mut self.count), self.now);
         self.text.clear();
+        self.shared.wait_for_room();
     }
 
     /// Nothing more happens: hands over what is left.

@@ -154,6 +154,12 @@ impl Control {
         self.over.load(Ordering::SeqCst)
     }
 
+    /// Whether it was somebody outside who ended the run.
+    pub(super) fn is_cut_short(&self) -> bool {
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*end, Some((End::TimeLimit | End::Missed | End::Interrupted, _)))
+    }
+
     /// Whether the run was ended by its own success.
     pub(super) fn is_success(&self) -> bool {
         let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
@@ -219,7 +225,7 @@ impl Control {
             report.sampled_rips = self.track(report.vcpu).rips().to_vec();
         }
         let alive = Duration::from_nanos(self.alive.into_inner());
-        let (dumps, missed_dumps) = self.gathering.into_dumps();
+        let (dumps, missed_dumps) = self.gathering.into_dumps()?;
         match self.end.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some((End::Broken(error), _)) => Err(error),
             Some((end, elapsed)) => {

@@ -30,8 +30,18 @@ use control::Control;
 use vcpu::{Seat, VcpuLoop};
 use watching::Watching;
 
+/// Where what a run prints goes, as far as the run has to know of it: nothing waits for a reader while it
+/// has a device's lock.
+pub trait Outlet: Sync {
+    /// Whether a vCPU that has printed is to wait before it goes on.
+    fn is_full(&self) -> bool;
+
+    /// The run was ended from outside: whatever keeps its threads from printing must let them go.
+    fn cut_short(&self);
+}
+
 /// How a run is watched.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
     /// Ends the run as hung after this long without a sign of life.
     pub watchdog: Option<Duration>,
@@ -41,6 +51,8 @@ pub struct Options<'a> {
     pub interrupts: Option<&'a Interrupts>,
     /// Whether standard input goes to the guest's console.
     pub console_input: bool,
+    /// Where it prints to, if that is something that can fill up.
+    pub outlet: Option<&'a dyn Outlet>,
 }
 
 /// Runs a machine to its end.
@@ -84,6 +96,7 @@ fn run_stopping(
                 thread::Builder::new().name(format!("vcpu{id}")).spawn_scoped(scope, move || {
                     VcpuLoop::new(seat, hooks, breakpoints, watching, board, control)
                         .resumable(can_resume)
+                        .printing_to(options.outlet)
                         .run(KvmCpu::bind_to_thread)
                 });
             match spawned {
@@ -97,6 +110,9 @@ fn run_stopping(
         }
         if let Err(error) = supervisor::watch(&control, &board, &criteria, options) {
             control.end(End::Broken(error));
+        }
+        if let Some(outlet) = options.outlet.filter(|_| control.is_cut_short()) {
+            outlet.cut_short();
         }
         // A thread that panicked has no report; the guard in its loop has ended the run.
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect::<Vec<_>>()

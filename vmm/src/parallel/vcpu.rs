@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
+use super::Outlet;
 use super::control::{Control, broken_thread};
 use super::outcome::{End, ExitCounts, VcpuReport, VcpuState};
 use super::watching::Watching;
@@ -22,6 +23,9 @@ use crate::watchdog::Sample;
 
 /// How long a suspended vCPU sleeps if nobody wakes it.
 const A_WHILE: Duration = Duration::from_secs(1);
+
+/// How often a vCPU that has printed too much looks whether somebody has read it.
+const ROOM_POLL: Duration = Duration::from_millis(5);
 
 /// A vCPU in its place: what hooks see.
 pub(super) struct Seat<C> {
@@ -75,6 +79,8 @@ pub(super) struct VcpuLoop<'a, C> {
     pub(super) registers: Vec<(Register, u64)>,
     /// Whether somebody can end a suspension.
     pub(super) resumable: bool,
+    /// Where it prints to, if that can fill up.
+    outlet: Option<&'a dyn Outlet>,
     board: &'a Board,
     pub(super) control: &'a Control,
     alarm: Option<Alarm>,
@@ -102,6 +108,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             next,
             registers,
             resumable,
+            outlet: None,
             board,
             control,
             alarm,
@@ -113,6 +120,12 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     /// Whether a suspended run can go on.
     pub(super) fn resumable(mut self, resumable: bool) -> Self {
         self.resumable = resumable;
+        self
+    }
+
+    /// Where it waits for room when it has printed.
+    pub(super) fn printing_to(mut self, outlet: Option<&'a dyn Outlet>) -> Self {
+        self.outlet = outlet;
         self
     }
 
@@ -160,6 +173,9 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             };
             if exit == Exit::Kicked {
                 self.serve()?;
+            }
+            if let (Some(outlet), Exit::PortWrite { .. }) = (self.outlet, &exit) {
+                self.wait_for_room(outlet)?;
             }
             if self.hooks.wants(Points::ENTRY) {
                 let now = self.control.now();
@@ -351,6 +367,24 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             }
         }
         self.seat.held = false;
+        self.set_alarm()
+    }
+
+    /// Keeps the vCPU out of the guest while nobody reads what it has printed. Its ticks go on.
+    fn wait_for_room(&mut self, outlet: &dyn Outlet) -> Result<()> {
+        let mut hold = Duration::ZERO;
+        while outlet.is_full() && !self.control.is_over() {
+            self.seat.held = true;
+            let (now, tick) = (self.control.now(), self.hooks.next_tick());
+            let tick = tick.map_or(ROOM_POLL, |tick| tick.saturating_sub(now));
+            thread::park_timeout(tick.min(ROOM_POLL));
+            hold = hold.max(self.serve_once()?);
+        }
+        if !self.seat.held {
+            return Ok(());
+        }
+        self.seat.held = false;
+        self.hold(hold)?;
         self.set_alarm()
     }
 

@@ -1,0 +1,211 @@
+//! What waits to be written.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::CAPACITY;
+
+/// A pipe that takes anything takes so much at once without making its writer wait (`PIPE_BUF`).
+const PIECE: usize = 4096;
+
+/// Standard output and standard error are always there.
+const STANDARD: usize = 2;
+
+/// What waits to be written, for all streams, in the order in which it came.
+pub(super) struct Queue {
+    entries: VecDeque<Entry>,
+    streams: Vec<Target>,
+    /// When nobody waits any more.
+    hurry: Option<Instant>,
+}
+
+struct Entry {
+    stream: usize,
+    bytes: Vec<u8>,
+    /// So many of them are written.
+    done: usize,
+}
+
+struct Target {
+    /// `None` if there is no such stream, or nobody reads it.
+    file: Option<Arc<File>>,
+    /// Bytes in the queue, and those that are being written.
+    waiting: usize,
+    error: Option<io::Error>,
+    /// Bytes that were not written, or nobody knows.
+    lost: u64,
+}
+
+impl Target {
+    fn new(file: Option<File>) -> Self {
+        Self { file: file.map(Arc::new), waiting: 0, error: None, lost: 0 }
+    }
+}
+
+/// A piece that is about to be written.
+pub(super) struct Chunk {
+    stream: usize,
+    file: Arc<File>,
+    bytes: Vec<u8>,
+}
+
+impl Chunk {
+    /// Writes some of it.
+    pub(super) fn write(&mut self) -> io::Result<usize> {
+        (&*self.file).write(&self.bytes)
+    }
+}
+
+impl Queue {
+    /// For these streams.
+    pub(super) fn new(files: [Option<File>; STANDARD]) -> Self {
+        let streams = files.into_iter().map(Target::new).collect();
+        Self { entries: VecDeque::new(), streams, hurry: None }
+    }
+
+    /// The files of the first streams; nothing is written to them from now on.
+    pub(super) fn take_files(&mut self) -> [Option<Arc<File>>; STANDARD] {
+        [0, 1].map(|stream| self.streams[stream].file.take())
+    }
+
+    /// One more stream; its number.
+    pub(super) fn add(&mut self, file: File) -> usize {
+        let target = Target::new(Some(file));
+        let closed = self.streams.iter().skip(STANDARD).position(|target| target.file.is_none());
+        if let Some(closed) = closed {
+            self.streams[STANDARD + closed] = target;
+            return STANDARD + closed;
+        }
+        self.streams.push(target);
+        self.streams.len() - 1
+    }
+
+    pub(super) fn push(&mut self, stream: usize, bytes: Vec<u8>) {
+        let late = self.is_late();
+        let target = &mut self.streams[stream];
+        if target.file.is_none() {
+            return;
+        }
+        if late && target.waiting >= CAPACITY {
+            target.lost += bytes.len() as u64;
+            return;
+        }
+        target.waiting += bytes.len();
+        self.entries.push_back(Entry { stream, bytes, done: 0 });
+    }
+
+    /// The files that something waits for, by the numbers of their streams.
+    pub(super) fn wanted(&self) -> Vec<(usize, Arc<File>)> {
+        let wanted = self.streams.iter().enumerate().filter(|(_, target)| target.waiting > 0);
+        wanted.filter_map(|(stream, target)| Some((stream, target.file.clone()?))).collect()
+    }
+
+    /// Takes the next piece for a stream that is ready.
+    pub(super) fn take(&mut self, is_ready: impl Fn(usize) -> bool) -> Option<Chunk> {
+        let first = self.entries.iter().position(|entry| is_ready(entry.stream))?;
+        let stream = self.entries[first].stream;
+        let file = self.streams[stream].file.clone()?;
+        let mut bytes = Vec::new();
+        while bytes.len() < PIECE
+            && let Some(entry) = self.entries.get_mut(first)
+            && entry.stream == stream
+        {
+            let rest = &entry.bytes[entry.done..];
+            let taken = rest.len().min(PIECE - bytes.len());
+            bytes.extend(&rest[..taken]);
+            entry.done += taken;
+            if entry.done == entry.bytes.len() {
+                self.entries.remove(first);
+            }
+        }
+        Some(Chunk { stream, file, bytes })
+    }
+
+    /// What came of writing a piece.
+    pub(super) fn written(&mut self, mut chunk: Chunk, result: io::Result<usize>) {
+        let target = &mut self.streams[chunk.stream];
+        let length = match result {
+            Ok(length) => length,
+            Err(error) if is_passing(&error) => 0,
+            Err(error) => {
+                let gone = error.kind() == io::ErrorKind::BrokenPipe;
+                if !gone {
+                    target.lost += target.waiting as u64;
+                    target.error.get_or_insert(error);
+                }
+                (target.file, target.waiting) = (None, 0);
+                self.entries.retain(|entry| entry.stream != chunk.stream);
+                return;
+            }
+        };
+        target.waiting -= length;
+        if length < chunk.bytes.len() {
+            // Nobody else takes anything out, so what was before it is still for streams that wait.
+            let at = self.entries.iter().position(|entry| entry.stream == chunk.stream);
+            let bytes = chunk.bytes.split_off(length);
+            let rest = Entry { stream: chunk.stream, bytes, done: 0 };
+            self.entries.insert(at.unwrap_or(self.entries.len()), rest);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many bytes wait for a stream.
+    pub(super) fn waiting(&self, stream: usize) -> usize {
+        self.streams[stream].waiting
+    }
+
+    /// Whether a stream has too much that waits for it.
+    pub(super) fn is_full(&self, stream: usize) -> bool {
+        self.waiting(stream) >= CAPACITY && !self.is_late()
+    }
+
+    /// What kept a stream from being written.
+    pub(super) fn error(&self, stream: usize) -> Option<io::Error> {
+        let error = self.streams[stream].error.as_ref()?;
+        // An error can't be copied; its number has all that there is to say.
+        Some(match error.raw_os_error() {
+            Some(number) => io::Error::from_raw_os_error(number),
+            None => io::Error::new(error.kind(), error.to_string()),
+        })
+    }
+
+    /// Bytes of a stream that were not written, and won't be if this is the end.
+    pub(super) fn lost(&self, stream: usize) -> u64 {
+        let target = &self.streams[stream];
+        target.lost + target.waiting as u64
+    }
+
+    /// Nothing more is written to a stream. Its number is another's then.
+    pub(super) fn close(&mut self, stream: usize) {
+        self.entries.retain(|entry| entry.stream != stream);
+        self.streams[stream] = Target::new(None);
+    }
+
+    pub(super) fn hurry(&mut self, until: Instant) {
+        self.hurry.get_or_insert(until);
+    }
+
+    pub(super) fn relax(&mut self) {
+        self.hurry = None;
+    }
+
+    /// Whether nobody waits any more.
+    pub(super) fn is_late(&self) -> bool {
+        self.hurry.is_some_and(|until| Instant::now() >= until)
+    }
+}
+
+/// An error that says nothing of the next try.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

@@ -1,0 +1,55 @@
+//! The thread that writes.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Arc, PoisonError};
+use std::thread::Builder;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
+
+use super::Shared;
+
+/// How long it waits for a stream that takes nothing, before it looks for what has come for others.
+const PATIENCE: u8 = 20; // milliseconds
+
+/// Starts it. It never ends: the program's end ends it, in the middle of a write perhaps.
+pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
+    let shared = shared.clone();
+    // A new thread has the signals of the one that starts it: this one takes none.
+    let before = SigSet::thread_get_mask()?;
+    SigSet::all().thread_block()?;
+    let started = Builder::new().name("writer".into()).spawn(move || run(&shared));
+    before.thread_set_mask()?;
+    started.map(drop)
+}
+
+fn run(shared: &Shared) {
+    loop {
+        let mut queue = shared.lock();
+        while queue.is_empty() {
+            queue = shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        let wanted = queue.wanted();
+        drop(queue);
+        let ready = ready(&wanted);
+        let Some(mut chunk) = shared.lock().take(|stream| ready.contains(&stream)) else {
+            continue;
+        };
+        let result = chunk.write();
+        shared.lock().written(chunk, result);
+        shared.room.notify_all();
+    }
+}
+
+/// The streams of these that take something, or say what is wrong.
+fn ready(wanted: &[(usize, Arc<File>)]) -> Vec<usize> {
+    let mut files: Vec<_> =
+        wanted.iter().map(|(_, file)| PollFd::new(file.as_fd(), PollFlags::POLLOUT)).collect();
+    // An error of the call itself would be one of each write as well, which is where it is told.
+    let all = poll(&mut files, PollTimeout::from(PATIENCE)).is_err();
+    let is_ready = |file: &PollFd| all || file.any() == Some(true);
+    let of_ready = wanted.iter().zip(&files).filter(|(_, file)| is_ready(file));
+    of_ready.map(|((stream, _), _)| *stream).collect()
+}

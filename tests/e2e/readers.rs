@@ -1,0 +1,115 @@
+//! The claim: a reader who stops reading stops nobody. Whatever nobody reads, the console, scripts'
+//! lines, a report or a trace, a signal and the time limit end the run, what was not written is
+//! counted and told, and a slow reader loses nothing.
+
+use std::io::{PipeReader, Read, pipe};
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{Finished, Invocation, Running, jitterbug};
+use crate::image;
+use crate::scratch::Folder;
+
+tests! {
+    Kvm: signals_end_a_run_that_nobody_reads, so_does_the_time_limit, scripts_that_nobody_reads,
+        a_report_that_nobody_reads, a_trace_that_nobody_reads, a_slow_reader_loses_nothing;
+}
+
+/// A guest that prints for ever.
+fn chatty(folder: &Folder) -> Invocation {
+    let guest = folder.file("chatty.elf", guests::case("chatty").expect("a case").image);
+    jitterbug("run --cpus 1").arg(guest)
+}
+
+/// Nobody reads the other end of that, which stays open for as long as this lives.
+fn unread() -> (Stdio, PipeReader) {
+    let (reader, writer) = pipe().expect("a pipe");
+    (writer.into(), reader)
+}
+
+/// Says on standard error when nothing is printed any more: ticks go on while the guest waits for its
+/// reader.
+const STUCK: &str = r#"Out { printed++; }
+    VMM10Hz /printed && printed == before && !said/ { said = 1; printf("it is stuck\n"); }
+    VMM10Hz { before = printed; }"#;
+
+fn is_stuck(running: &Running) {
+    running.reports("it is stuck\n");
+}
+
+fn lost(run: Finished) {
+    run.says(&[
+        "jitterbug: standard output: ",
+        " bytes were not written: nobody has read them in time",
+    ]);
+}
+
+fn signals_end_a_run_that_nobody_reads() {
+    let folder = Folder::new();
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let (stdout, _reader) = unread();
+        let running = chatty(&folder).probe(STUCK).stdout(stdout).start();
+        is_stuck(&running);
+        running.signal(signal);
+        lost(running.ends_with(0).says(&["interrupted"]));
+    }
+}
+
+fn so_does_the_time_limit() {
+    let folder = Folder::new();
+    let (stdout, _reader) = unread();
+    let run = chatty(&folder).arg("--timeout=3s").probe(STUCK).stdout(stdout).ends_with(0);
+    lost(run.says(&["time limit reached"]));
+}
+
+/// All of standard error is theirs.
+fn scripts_that_nobody_reads() {
+    let (stderr, mut reader) = unread();
+    let running = jitterbug("run spin --cpus 2")
+        .probe(r#"VMM:PROFILE:1msec { printf("%s\n", "a line that is long, so that it takes its room"); }"#)
+        .stderr(stderr)
+        .start();
+    running.prints("spin: 2 vCPUs up\n");
+    // The first page; what the pipe has room for comes behind it.
+    reader.read_exact(&mut [0; 4096]).expect("lines");
+    running.signal(Signal::SIGINT);
+    running.ends_without_a_word(0);
+}
+
+fn a_report_that_nobody_reads() {
+    let guest = image::print_and_exit("x".repeat(5000), 0);
+    let (stdout, _reader) = unread();
+    let running = jitterbug("run --repeat 20 --json").image(&guest).stdout(stdout).start();
+    running.reports("jitterbug: 0 of 20 runs failed");
+    running.signal(Signal::SIGINT);
+    lost(running.ends_with(0));
+}
+
+fn a_trace_that_nobody_reads() {
+    let folder = Folder::new();
+    let fifo = folder.join("trace");
+    let made = Command::new("mkfifo").arg(&fifo).status().expect("mkfifo");
+    assert!(made.success());
+    // So that it can be opened for writing.
+    let _reader = std::fs::File::options().read(true).write(true).open(&fifo).expect("a fifo");
+    let running = chatty(&folder).arg("--trace").arg(&fifo).start();
+    // What happened until then doesn't go into a pipe; soon the guest waits.
+    running.prints("line 5 ");
+    running.signal(Signal::SIGINT);
+    let run = running.ends_with(2);
+    run.says(&["--trace ", "trace: can't be written: ", "nobody has taken them in time"]);
+}
+
+fn a_slow_reader_loses_nothing() {
+    const LENGTH: u32 = 200_000;
+    let (stdout, mut reader) = unread();
+    let running =
+        jitterbug("run").image(&image::print_much(LENGTH)).probe(STUCK).stdout(stdout).start();
+    is_stuck(&running);
+    let mut read = Vec::new();
+    reader.read_to_end(&mut read).expect("bytes");
+    assert_eq!(read.len(), LENGTH as usize + 1);
+    assert!(read.ends_with(b"\0\n") && read.starts_with(&image::print_much(LENGTH).code));
+    running.ends_with(0).says(&["the guest ended the run: success"]);
+}
