@@ -166,5 +166,5 @@ fn tell_others(report: &Report) {
 fn save(folder: &Path, guest: &Guest, finding: &Finding) -> Result<PathBuf> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("--out {}: can't be made", folder.display()))?;
-    keep(folder, guest, finding)
+    Ok(keep(folder, guest, finding)?.0)
 }

@@ -55,7 +55,9 @@ impl Cli {
 }
 
 const STATUS_HELP: &str = "\
-Exit status: 0 no failure found, 1 failure found, 2 wrong usage or input, 3 the host can't do it.";
+Exit status: 0 no failure found, 1 failure found, 2 wrong usage or input, 3 the host can't do it,
+4 no run came to its end, 5 a finding did not carry over to another build, 6 a finding could not be
+written, 130 or 143 interrupted by SIGINT or SIGTERM before a failure was found.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -167,8 +169,8 @@ pub(crate) struct HuntArgs {
     #[command(flatten)]
     pub(crate) criteria: CriteriaArgs,
 
-    /// Who decides what happens next: round-robin, random, pct or schedule
-    /// [default: random; schedule if there is a --schedule]
+    /// Who decides what happens next: portfolio (all that vary), random, uniform, pct, round-robin or
+    /// schedule [default: portfolio; schedule if there is a --schedule]
     #[arg(long, value_name = "S", value_parser = str::parse::<StrategyKind>)]
     pub(crate) strategy: Option<StrategyKind>,
 
@@ -213,7 +215,7 @@ pub(crate) struct HuntArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) hang_budget: Option<u64>,
 
-    /// Go on after a failure
+    /// Go on after a failure, and keep the shortest few findings of each kind
     #[arg(long)]
     pub(crate) keep_going: bool,
 
@@ -221,7 +223,8 @@ pub(crate) struct HuntArgs {
     #[arg(long)]
     pub(crate) verify: bool,
 
-    /// Explain the first failure: which accesses, in which order, and the proof
+    /// Explain the first failure (with --keep-going, the shortest that is like it): which accesses, in
+    /// which order, and the proof
     #[arg(long)]
     pub(crate) explain: bool,
 

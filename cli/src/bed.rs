@@ -11,6 +11,7 @@ use experiments::Finding;
 use vmm::interrupts::{Interrupts, Second};
 
 use crate::args::{Cli, Command, Pages};
+use crate::status::Status;
 use crate::{guest, tell, writer};
 
 /// The option that asks for it; it is not passed on.
@@ -37,8 +38,19 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
         "jitterbug: runs in the test bed: QEMU with {}; slower than hardware",
         parts.kernel_package()?
     ));
-    let status = bed::run(&parts, &job, &mut || interrupts.arrived())?;
-    Ok(ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)))
+    let ended = bed::run(&parts, &job, &mut || interrupts.arrived());
+    // Whatever ended this one, the program inside gets SIGTERM.
+    let interrupted = interrupts.end().map(Status::interrupted);
+    match (ended, interrupted) {
+        (Err(error @ bed::Error::Interrupted), Some(interrupted)) => {
+            tell::user(&format!("jitterbug: {error}"));
+            Ok(interrupted.into())
+        }
+        (Ok(status), Some(interrupted)) if status == Status::Terminated as i32 => {
+            Ok(interrupted.into())
+        }
+        (ended, _) => Ok(ExitCode::from(u8::try_from(ended?).unwrap_or(u8::MAX))),
+    }
 }
 
 /// What the command reads: every argument that names a file, alone or behind `=`, and the guest of

@@ -11,7 +11,7 @@ use experiments::cause::{CauseError, Limits, Question, Report, explain};
 use experiments::finding::image_hash;
 use probes::Symbols;
 use vmm::Host;
-use vmm::interrupts::{Interrupts, Second};
+use vmm::interrupts::{EndSignal, Interrupts, Second};
 
 use crate::args::{Cli, ExplainArgs, Pages};
 use crate::file::OutputFile;
@@ -39,8 +39,17 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     let host = Host::open(&cli.kvm)?;
     let symbols = guest.symbols(args.symbols.as_deref())?;
     let symbols = symbols.as_deref();
-    let report =
-        of_finding(&host, &guest, symbols, &finding, &args.finding, args.pages.get(), &interrupts)?;
+    let explained =
+        of_finding(&host, &guest, symbols, &finding, &args.finding, args.pages.get(), &interrupts);
+    let report = match explained {
+        Ok(report) => report,
+        Err(error) if matches!(error.downcast_ref(), Some(CauseError::Stopped)) => {
+            tell::user(&format!("jitterbug: {error:#}"));
+            let signal = interrupts.end().unwrap_or(EndSignal::Interrupt);
+            return Ok(Status::interrupted(signal));
+        }
+        Err(error) => return Err(error),
+    };
     if args.json {
         print_json(&report)?;
     } else {

@@ -30,6 +30,8 @@ pub(crate) struct Report<'a> {
     pub(crate) seconds: f64,
     pub(crate) runs: Vec<RunReport>,
     pub(crate) failed: u64,
+    /// A signal ended it: there might have been more runs.
+    pub(crate) interrupted: bool,
     /// The command that looks for such a failure under control, if one failed that can be there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hunt: Option<String>,

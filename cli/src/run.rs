@@ -55,13 +55,14 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let progress = if many { Progress::of(args.repeat) } else { Progress::none() };
     let runs = boots(&setting, args, &progress)?;
     progress.finish();
+    let ended_by = setting.interrupts.end();
 
     let mut injected = Injections::default();
     for run in &runs {
         injected.add(run.injections());
     }
     if many {
-        summarise(args, &runs, &injected, progress.seconds());
+        summarise(args, &runs, &injected, progress.seconds(), ended_by.is_some());
     }
     let seconds: f64 = runs.iter().map(RunReport::seconds).sum();
     let counts: Vec<_> = runs.iter().map(RunReport::probes).collect();
@@ -76,6 +77,11 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let failed = runs.iter().filter(|run| run.failed()).count() as u64;
     let exits: u64 = runs.iter().map(RunReport::guest_exits).sum();
     let count = runs.len();
+    let status = match ended_by {
+        _ if failed > 0 => Status::Failure,
+        Some(signal) => Status::interrupted(signal),
+        None => Status::Clean,
+    };
     let (again, explanation) = if args.explain {
         again::explain_failure(args, &setting, &guest, &runs)?
     } else {
@@ -90,6 +96,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
             seconds: progress.seconds(),
             runs: if many { runs.into_iter().map(RunReport::brief).collect() } else { runs },
             failed,
+            interrupted: ended_by.is_some(),
             hunt,
             again,
             explanation,
@@ -112,7 +119,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     }
     problems.extend(setting.tracing.as_ref().and_then(|tracing| tracing.finish().err()));
     problems.extend(setting.scripts.as_ref().and_then(|scripts| scripts.finish().err()));
-    conclude(if failed > 0 { Status::Failure } else { Status::Clean }, problems)
+    conclude(status, problems)
 }
 
 /// Boots as often as the arguments say.
@@ -191,10 +198,17 @@ fn describe(jitter: &str, injected: &Injections) -> String {
 }
 
 /// Sums up a repeated run.
-fn summarise(args: &RunArgs, runs: &[RunReport], injected: &Injections, seconds: f64) {
+fn summarise(
+    args: &RunArgs,
+    runs: &[RunReport],
+    injected: &Injections,
+    seconds: f64,
+    interrupted: bool,
+) {
     let failed: Vec<_> = runs.iter().filter(|run| run.failed()).collect();
     tell::user(&format!(
-        "jitterbug: {} of {} runs failed, in {seconds:.1} s",
+        "jitterbug: {}{} of {} runs failed, in {seconds:.1} s",
+        if interrupted { "interrupted: " } else { "" },
         failed.len(),
         runs.len()
     ));

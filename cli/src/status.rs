@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use vmm::Blame;
+use vmm::interrupts::EndSignal;
 
 use crate::tell;
 
@@ -17,6 +18,41 @@ pub(crate) enum Status {
     Input = 2,
     /// The host can't do it.
     Host = 3,
+    /// No run came to an end: nothing can be said of the guest.
+    Nothing = 4,
+    /// A finding could not be followed on another build of its guest.
+    NotCarried = 5,
+    /// A failure was found, and its file could not be written: it is on standard error.
+    Lost = 6,
+    /// SIGINT ended it before anything was found, as shells have it: 128 and the signal's number.
+    Interrupted = 130,
+    /// The same by SIGTERM.
+    Terminated = 143,
+}
+
+impl Status {
+    /// Its name in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Clean => "no failure",
+            Self::Failure => "failure",
+            Self::Input => "wrong input",
+            Self::Host => "host can't",
+            Self::Nothing => "nothing completed",
+            Self::NotCarried => "not carried over",
+            Self::Lost => "not written",
+            Self::Interrupted => "interrupted",
+            Self::Terminated => "terminated",
+        }
+    }
+
+    /// That of a program which was ended by this signal before anything was found.
+    pub(crate) fn interrupted(signal: EndSignal) -> Self {
+        match signal {
+            EndSignal::Interrupt => Self::Interrupted,
+            EndSignal::Terminate => Self::Terminated,
+        }
+    }
 }
 
 impl From<Status> for ExitCode {

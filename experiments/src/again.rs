@@ -62,7 +62,7 @@ pub struct Other {
 pub fn search(machine: &MachineConfig, seed: u64) -> Hunt {
     Hunt {
         machine: machine.clone(),
-        strategy: StrategySpec::Random,
+        strategy: StrategySpec::Portfolio,
         seed,
         runs: RUNS,
         time: Some(TIME),

@@ -1,11 +1,15 @@
 //! A failure as a file: all that one needs to run it again.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::hash::Hasher;
-use std::path::Path;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 use twox_hash::XxHash64;
 use vmm::controlled::Granularity;
 use vmm::identity::Identity;
@@ -122,10 +126,19 @@ pub struct Run {
 /// What is wrong with a finding's file.
 #[derive(Debug, thiserror::Error)]
 pub enum FindingError {
-    /// It can't be read or written.
+    /// It can't be read.
     #[error("{path}")]
     File {
         /// The file.
+        path: String,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// It can't be written.
+    #[error("{path}: can't be written")]
+    Unwritable {
+        /// The file, or its folder.
         path: String,
         /// The system's error.
         #[source]
@@ -139,6 +152,12 @@ pub enum FindingError {
         /// What is wrong.
         problem: String,
     },
+}
+
+impl FindingError {
+    fn unwritable(path: &Path, source: io::Error) -> Self {
+        Self::Unwritable { path: path.display().to_string(), source }
+    }
 }
 
 /// XXH64 of an image, in hex.
@@ -280,10 +299,72 @@ impl Finding {
 
     /// Writes a file, whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), FindingError> {
-        let part = path.with_extension("finding.part");
-        fs::write(&part, self.to_text())
-            .and_then(|()| fs::rename(&part, path))
-            .map_err(|source| FindingError::File { path: path.display().to_string(), source })
+        let folder = folder_of(path);
+        self.part(folder)
+            .and_then(|part| part.persist(path).map_err(|error| error.error))
+            .and_then(|_| File::open(folder)?.sync_all())
+            .map_err(|source| FindingError::unwritable(path, source))
+    }
+
+    /// Writes a file `STEM.finding`, whole or not at all; if another one has that name,
+    /// `STEM.1.finding`, and so on. Where it is, and whether it was not there before.
+    pub fn write_new(&self, folder: &Path, stem: &str) -> Result<(PathBuf, bool), FindingError> {
+        let first = folder.join(format!("{stem}.finding"));
+        let refuse = |source| FindingError::unwritable(&first, source);
+        let mut part = self.part(folder).map_err(refuse)?;
+        for number in 0u64.. {
+            let path = match number {
+                0 => first.clone(),
+                _ => folder.join(format!("{stem}.{number}.finding")),
+            };
+            match part.persist_noclobber(&path) {
+                Ok(_) => {
+                    File::open(folder).and_then(|folder| folder.sync_all()).map_err(refuse)?;
+                    return Ok((path, true));
+                }
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                    if fs::read(&path).is_ok_and(|there| there == self.to_text().as_bytes()) {
+                        return Ok((path, false));
+                    }
+                    part = error.file;
+                }
+                Err(error) => return Err(refuse(error.error)),
+            }
+        }
+        Err(refuse(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Its text in a file that goes by itself if it doesn't get a name.
+    fn part(&self, folder: &Path) -> io::Result<NamedTempFile> {
+        let mut part = new_part(folder)?;
+        part.write_all(self.to_text().as_bytes())?;
+        part.as_file().sync_all()?;
+        Ok(part)
+    }
+}
+
+/// Refuses a folder in which no finding can be written.
+pub fn check_folder(folder: &Path) -> Result<(), FindingError> {
+    let part = new_part(folder).map_err(|source| FindingError::unwritable(folder, source))?;
+    drop(part);
+    Ok(())
+}
+
+fn new_part(folder: &Path) -> io::Result<NamedTempFile> {
+    // As files are made: the user's mask takes away what it does.
+    let permissions = fs::Permissions::from_mode(0o666);
+    tempfile::Builder::new()
+        .prefix(".jitterbug-")
+        .suffix(".part")
+        .permissions(permissions)
+        .tempfile_in(folder)
+}
+
+/// The folder of a file, as it can be opened.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 

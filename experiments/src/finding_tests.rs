@@ -120,3 +120,40 @@ fn a_finding_keeps_what_ended_its_run() {
     let bad = text.replace("\"0xffffffff81000000\"", "\"ffffffff81000000\"");
     assert!(Finding::from_text(&bad).unwrap_err().contains("is no address"));
 }
+
+#[test]
+fn nothing_that_differs_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut other = finding();
+    let written = |finding: &Finding| {
+        let (path, is_new) = finding.write_new(folder, "abba-1-7").unwrap();
+        assert_eq!(Finding::read(&path).unwrap(), *finding);
+        (path.file_name().unwrap().to_str().unwrap().to_owned(), is_new)
+    };
+    assert_eq!(written(&other), ("abba-1-7.finding".into(), true));
+    assert_eq!(written(&other), ("abba-1-7.finding".into(), false));
+    for number in 1..4 {
+        other.run.points += 1;
+        assert_eq!(written(&other), (format!("abba-1-7.{number}.finding"), true));
+        assert_eq!(written(&other), (format!("abba-1-7.{number}.finding"), false));
+    }
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 4, "parts are left");
+    other.write(&folder.join("abba-1-7.finding")).unwrap();
+    assert_eq!(Finding::read(&folder.join("abba-1-7.finding")).unwrap(), other);
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 4, "parts are left");
+}
+
+#[test]
+fn where_nothing_can_be_written_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    for error in
+        [check_folder(&missing).unwrap_err(), finding().write_new(&missing, "x").unwrap_err()]
+    {
+        assert!(error.to_string().contains("missing"), "{error}");
+        assert!(error.to_string().ends_with(": can't be written"), "{error}");
+    }
+    check_folder(folder.path()).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -4,18 +4,22 @@
 //! their numbers. So a search finds the same, however many of its runs are made at a time.
 
 mod lab;
+mod plan;
 mod queue;
 pub(crate) mod recorder;
 mod search;
+mod seen;
+mod tree;
 mod trial;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use vmm::MachineConfig;
 
 use crate::finding::Finding;
 use crate::replay::Divergence;
-use crate::strategy::StrategySpec;
+use crate::strategy::{Method, StrategySpec};
 
 pub use search::hunt;
 
@@ -48,18 +52,31 @@ pub struct Hunt {
 }
 
 /// How far a search has got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Runs so far.
     pub runs: u64,
     /// Runs that failed.
     pub failed: u64,
-    /// Different interleavings.
+    /// Different interleavings; above a million, an estimate.
     pub distinct: u64,
+    /// How many runs there have been since one had an interleaving that was new.
+    pub repeats: u64,
+    /// Every interleaving that there is has been run.
+    pub exhausted: bool,
     /// Runs that were cut short: by their budget, or because a vCPU ran away.
     pub cut_short: u64,
+    /// Where the vCPU was that ran last in them, and how often; at most [`PLACES`].
+    pub cut_short_at: BTreeMap<String, u64>,
     /// Scheduling points of all runs.
     pub points: u64,
+    /// Those at which two or more vCPUs could go on, or one could take an interrupt or not.
+    pub choices: u64,
+    /// The bytes of memory whose accesses are scheduling points, in whole pages; `None` if each
+    /// instruction is one.
+    pub watched: Option<u64>,
+    /// What each method of the strategy has come to.
+    pub methods: BTreeMap<Method, Tally>,
     /// The most decisions of a run that didn't fail, from where the strategy began to decide.
     pub longest: u64,
     /// Runs that came out differently the second time.
@@ -67,6 +84,22 @@ pub struct Progress {
     /// The sum of the runs' hashes, in whatever order they were made: two searches that made the
     /// same runs have the same.
     pub hashes: u64,
+}
+
+/// How many places of runs that were cut short are told one by one.
+pub const PLACES: usize = 16;
+
+/// What came of the runs of one method.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Its runs.
+    pub runs: u64,
+    /// Those whose interleaving was new.
+    pub new: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// How many runs it has made since one was new.
+    pub repeats: u64,
 }
 
 /// Whether a search goes on.

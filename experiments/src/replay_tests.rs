@@ -35,8 +35,8 @@ fn recorded(machine: &MachineConfig) -> Recorded {
         100_000,
     );
     Recorded {
+        switches: recording.hashes(),
         schedule: recording.schedule,
-        switches: recording.switches,
         hang_budget: HANG_BUDGET,
         verdict: ending.unwrap().to_string(),
         points: machine.points(),

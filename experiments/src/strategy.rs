@@ -1,7 +1,10 @@
 //! Who decides what happens next.
 
+mod lesson;
+mod mixed;
 mod pct;
 mod simple;
+mod uniform;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,15 +15,19 @@ use vmm::controlled::Chooser;
 
 use crate::schedule::Schedule;
 
+pub use lesson::{Lesson, Method, Turn};
+pub use mixed::Mixed;
 pub use pct::Pct;
+pub(crate) use pct::{ROUND as PCT_ROUND, ROUNDS as PCT_ROUNDS};
 pub(crate) use simple::stay;
 pub use simple::{Fixed, Random, RoundRobin};
+pub use uniform::Uniform;
 
 /// Decides the runs of a search, one after the other.
 pub trait Strategy: Chooser {
-    /// A new run begins. `length` is the most choices (decisions that had an alternative) in a run
-    /// of the rounds before ([`StrategySpec::round`]) that didn't fail.
-    fn begin(&mut self, run: u64, length: u64);
+    /// A new run begins. What a strategy learns from runs, it learns from the rounds before: so a run
+    /// doesn't depend on which run was quicker.
+    fn begin(&mut self, run: u64, lesson: &Lesson);
 }
 
 /// A strategy's name on the command line.
@@ -28,9 +35,13 @@ pub trait Strategy: Chooser {
 pub enum StrategyKind {
     /// Each vCPU in turn: one schedule, to see that a guest works at all.
     RoundRobin,
-    /// Any of what is possible, with the same probability.
+    /// All of the following, which share the runs by what still finds new interleavings.
     #[default]
+    Portfolio,
+    /// Any of what is possible, with the same probability.
     Random,
+    /// Every interleaving with about the same probability (URW, ASPLOS 2025).
+    Uniform,
     /// Random priorities with a few points at which they change (PCT, ASPLOS 2010).
     Pct,
     /// A schedule that somebody has written down.
@@ -38,13 +49,16 @@ pub enum StrategyKind {
 }
 
 impl StrategyKind {
-    const ALL: [Self; 4] = [Self::RoundRobin, Self::Random, Self::Pct, Self::Schedule];
+    const ALL: [Self; 6] =
+        [Self::RoundRobin, Self::Portfolio, Self::Random, Self::Uniform, Self::Pct, Self::Schedule];
 
     /// The name.
     pub fn name(self) -> &'static str {
         match self {
             Self::RoundRobin => "round-robin",
+            Self::Portfolio => "portfolio",
             Self::Random => "random",
+            Self::Uniform => "uniform",
             Self::Pct => "pct",
             Self::Schedule => "schedule",
         }
@@ -56,8 +70,12 @@ impl StrategyKind {
 pub enum StrategySpec {
     /// [`StrategyKind::RoundRobin`].
     RoundRobin,
+    /// [`StrategyKind::Portfolio`].
+    Portfolio,
     /// [`StrategyKind::Random`].
     Random,
+    /// [`StrategyKind::Uniform`].
+    Uniform,
     /// [`StrategyKind::Pct`].
     Pct {
         /// The depth of the bugs to look for, at least 1.
@@ -72,7 +90,9 @@ impl StrategySpec {
     pub fn kind(&self) -> StrategyKind {
         match self {
             Self::RoundRobin => StrategyKind::RoundRobin,
+            Self::Portfolio => StrategyKind::Portfolio,
             Self::Random => StrategyKind::Random,
+            Self::Uniform => StrategyKind::Uniform,
             Self::Pct { .. } => StrategyKind::Pct,
             Self::Schedule(_) => StrategyKind::Schedule,
         }
@@ -88,24 +108,16 @@ impl StrategySpec {
 
     /// Whether it has more than one schedule.
     pub fn varies(&self) -> bool {
-        matches!(self, Self::Random | Self::Pct { .. })
-    }
-
-    /// The end of the round that begins with this run. What a strategy learns from runs, it learns
-    /// from the rounds before: so a run doesn't depend on who was quicker. Most have one round.
-    pub fn round(&self, start: u64) -> u64 {
-        match self {
-            Self::Pct { depth } => pct::round(*depth, start),
-            _ => u64::MAX,
-        }
+        !matches!(self, Self::RoundRobin | Self::Schedule(_))
     }
 
     /// Makes the strategy for a search.
     pub fn make(&self, seed: u64, vcpus: u32) -> Box<dyn Strategy> {
         match self {
             Self::RoundRobin => Box::new(RoundRobin),
-            Self::Random => Box::new(Random::new(seed)),
-            Self::Pct { depth } => Box::new(Pct::new(seed, vcpus, *depth)),
+            Self::Portfolio | Self::Random | Self::Uniform | Self::Pct { .. } => {
+                Box::new(Mixed::new(seed, vcpus))
+            }
             Self::Schedule(schedule) => Box::new(Fixed::new(schedule)),
         }
     }
@@ -124,7 +136,7 @@ impl FromStr for StrategyKind {
         Self::ALL
             .into_iter()
             .find(|kind| kind.name() == text)
-            .ok_or_else(|| "give round-robin, random, pct or schedule".into())
+            .ok_or_else(|| "give portfolio, random, uniform, pct, round-robin or schedule".into())
     }
 }
 

@@ -61,7 +61,7 @@ fn an_interrupt_ends_it_in_order() {
     let running = in_bed("run spin --cpus 2").start();
     running.prints("spin: 2 vCPUs up\n");
     running.signal(Signal::SIGINT);
-    running.ends_with(0).says(&["interrupted"]);
+    running.ends_with(130).says(&["interrupted"]);
 }
 
 /// `--bed` where the search path leads to this folder alone.

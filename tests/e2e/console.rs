@@ -88,7 +88,7 @@ fn a_reader_who_goes_away() {
     drop(reader);
     running.reports_often("beat\n", running.reported("beat\n") + 5);
     running.signal(Signal::SIGINT);
-    running.ends_with(0).says(&["interrupted"]);
+    running.ends_with(130).says(&["interrupted"]);
 }
 
 fn a_full_disk() {

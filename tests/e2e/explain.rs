@@ -221,7 +221,7 @@ fn ctrl_c_ends_it() {
     let running = jitterbug("-v explain").arg(&file).start();
     running.reports("INFO run ");
     running.signal(Signal::SIGINT);
-    running.ends_with(2).shows("").says(&["interrupted before anything could be shown"]);
+    running.ends_with(130).shows("").says(&["interrupted before anything could be shown"]);
 }
 
 /// A hang by budget has a cause as well, and it is found with fewer points than the budget allows.

@@ -105,5 +105,5 @@ fn a_long_hold_ends_with_the_run() {
     let running = jitterbug(&format!("run hello -vv {held}")).within(20).start();
     running.reports("injected vcpu=");
     running.signal(nix::sys::signal::Signal::SIGTERM);
-    running.ends_with(0).says(&["interrupted"]);
+    running.ends_with(143).says(&["interrupted"]);
 }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,15 @@ pub enum Interrupt {
     End,
     /// SIGCONT: a suspended run goes on.
     Continue,
+}
+
+/// A signal that wants an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndSignal {
+    /// SIGINT.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
 }
 
 /// What a second signal that wants an end does.
@@ -45,6 +54,8 @@ pub struct Interrupts {
 #[derive(Debug)]
 struct Arrived {
     interrupts: Mutex<VecDeque<Interrupt>>,
+    /// The first that wanted an end.
+    end: OnceLock<EndSignal>,
     event: EventFd,
 }
 
@@ -64,7 +75,8 @@ impl Interrupts {
         signals.add(Signal::SIGCONT);
         signals.thread_block().map_err(|errno| refuse(errno.into()))?;
         let event = EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(refuse)?;
-        let arrived = Arc::new(Arrived { interrupts: Mutex::default(), event });
+        let arrived =
+            Arc::new(Arrived { interrupts: Mutex::default(), end: OnceLock::new(), event });
         let of_thread = arrived.clone();
         let thread = Builder::new().name("signals".into());
         thread.spawn(move || of_thread.listen(&signals, second, at_end)).map_err(refuse)?;
@@ -81,6 +93,11 @@ impl Interrupts {
             let _ = self.arrived.event.write(1);
         }
         next
+    }
+
+    /// The signal by which the user wants an end, or has wanted it before.
+    pub fn end(&self) -> Option<EndSignal> {
+        self.arrived.end.get().copied()
     }
 
     /// Whether the user wants an end. What has come is taken.
@@ -109,7 +126,14 @@ impl Arrived {
                 Signal::SIGCONT => Interrupt::Continue,
                 _ if ended.is_some_and(|when| when.elapsed() < SAME) => continue,
                 _ if ended.is_some() && second == Second::Ends => return die(signal),
-                _ => Interrupt::End,
+                Signal::SIGTERM => {
+                    self.end.get_or_init(|| EndSignal::Terminate);
+                    Interrupt::End
+                }
+                _ => {
+                    self.end.get_or_init(|| EndSignal::Interrupt);
+                    Interrupt::End
+                }
             };
             self.lock().push_back(interrupt);
             let _ = self.event.write(1);

@@ -7,6 +7,8 @@
 //! Each takes minutes, so without a name nothing is measured. `=N` asks for another count than the
 //! promised one. The exit status is 1 when something happened that must not.
 
+mod catalogue;
+mod memory;
 mod spawned;
 mod twice;
 
@@ -30,12 +32,24 @@ struct Measurement {
     measure: fn(&Host, u64) -> Result<Figures, Failure>,
 }
 
-const ALL: [Measurement; 4] = [
+const ALL: [Measurement; 6] = [
     Measurement {
         name: "first",
         what: "`hunt tsc-sync --cpus 6`: from the start of the process to the first proven hang",
         count: 50,
         measure: |_, count| spawned::first_hang(count),
+    },
+    Measurement {
+        name: "catalogue",
+        what: "plain `hunt NAME` for each bug of the catalogue, so many seeds each",
+        count: 20,
+        measure: |_, count| catalogue::measure(count),
+    },
+    Measurement {
+        name: "memory",
+        what: "a search of so many runs: how much memory it takes",
+        count: 100_000,
+        measure: |_, count| memory::measure(count),
     },
     Measurement {
         name: "fixed",
@@ -83,7 +97,7 @@ fn main() -> ExitCode {
         Ok(chosen) if chosen.is_empty() => {
             eprintln!("hunts: SKIPPED, nothing is measured: give `all`, or some of");
             for Measurement { name, what, count, .. } in &ALL {
-                eprintln!("  {name:<8} {count:>7} {what}");
+                eprintln!("  {name:<9} {count:>7} {what}");
             }
             return ExitCode::SUCCESS;
         }

@@ -19,13 +19,13 @@ const GIVE_UP: u64 = 5_000;
 
 /// What the program's exit status says.
 const CLEAN: i32 = 0;
-const FOUND: i32 = 1;
+pub(crate) const FOUND: i32 = 1;
 
 /// A directory of our own, removed in the end.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         let path = env::temp_dir().join(format!("jitterbug-hunts-{}", std::process::id()));
         fs::create_dir_all(&path)?;
         Ok(Self(path))
@@ -129,21 +129,21 @@ pub(crate) fn replays(times: u64) -> Result<Figures, Failure> {
     Ok(figures)
 }
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jitterbug"));
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
 }
 
 /// Runs the program, which writes its findings to `out` and its report to stdout.
-fn jitterbug(out: &Path, arguments: &[&str]) -> Result<Output, Failure> {
+pub(crate) fn jitterbug(out: &Path, arguments: &[&str]) -> Result<Output, Failure> {
     let mut command = program();
     command.args(arguments).arg("--json").arg("--out").arg(out);
     Ok(command.stdout(Stdio::piped()).output()?)
 }
 
 /// The report of a search that ended with this status.
-fn report(output: &Output, status: i32) -> Result<Value, Failure> {
+pub(crate) fn report(output: &Output, status: i32) -> Result<Value, Failure> {
     // A failure where none may be is in the report, too.
     if output.status.code() != Some(status) && output.stdout.is_empty() {
         let said = String::from_utf8_lossy(&output.stderr);
@@ -152,6 +152,6 @@ fn report(output: &Output, status: i32) -> Result<Value, Failure> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-fn count(report: &Value, field: &str) -> Result<u64, Failure> {
+pub(crate) fn count(report: &Value, field: &str) -> Result<u64, Failure> {
     Ok(report[field].as_u64().ok_or(format!("the report has no `{field}`"))?)
 }

@@ -264,8 +264,8 @@ impl<'a> Lab<'a> {
         let mut whole = self.before.clone();
         run.steps.iter().for_each(|step| whole.add(step.hash, step.choice));
         let recorded = Recorded {
+            switches: whole.hashes(),
             schedule: whole.schedule,
-            switches: whole.switches,
             hang_budget: self.setup.hang_budget,
             verdict: run.ending.to_string(),
             points: self.machine.points(),

@@ -1,7 +1,9 @@
 //! Which run is next.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::strategy::Lesson;
 
 /// Gives out the numbers of the runs, in ascending order and each once.
 #[derive(Debug)]
@@ -16,25 +18,22 @@ pub(super) struct Queue {
 #[derive(Debug)]
 struct State {
     next: u64,
-    /// The first run that is not to be given out yet.
-    end: u64,
-    /// What [`Ticket::length`] will be.
-    length: u64,
+    /// Of the round that is being made; what is behind it is not to be given out yet.
+    lesson: Arc<Lesson>,
     closed: bool,
 }
 
 /// A run to make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
     pub(super) run: u64,
-    /// How many choices there are in a run, as far as that is known.
-    pub(super) length: u64,
+    pub(super) lesson: Arc<Lesson>,
 }
 
 impl Queue {
-    /// Gives out so many runs, and none after `time`; at first only those below `end`.
-    pub(super) fn new(runs: u64, end: u64, time: Option<Duration>) -> Self {
-        let state = State { next: 0, end, length: 0, closed: false };
+    /// Gives out so many runs, and none after `time`; at first only those of this round.
+    pub(super) fn new(runs: u64, lesson: Arc<Lesson>, time: Option<Duration>) -> Self {
+        let state = State { next: 0, lesson, closed: false };
         // A time too far away to be told is none.
         let deadline = time.and_then(|time| Instant::now().checked_add(time));
         Self { state: Mutex::new(state), changed: Condvar::new(), runs, deadline }
@@ -48,8 +47,8 @@ impl Queue {
             if state.closed || late || state.next >= self.runs {
                 return None;
             }
-            if state.next < state.end {
-                let ticket = Ticket { run: state.next, length: state.length };
+            if state.next < state.lesson.end {
+                let ticket = Ticket { run: state.next, lesson: state.lesson.clone() };
                 state.next += 1;
                 return Some(ticket);
             }
@@ -57,10 +56,9 @@ impl Queue {
         }
     }
 
-    /// Gives out the runs below `end`, too, and tells them this length.
-    pub(super) fn open(&self, end: u64, length: u64) {
-        let mut state = self.lock();
-        (state.end, state.length) = (end, length);
+    /// Gives out the runs of the next round.
+    pub(super) fn open(&self, lesson: Arc<Lesson>) {
+        self.lock().lesson = lesson;
         self.changed.notify_all();
     }
 

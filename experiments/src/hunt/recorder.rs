@@ -2,6 +2,7 @@
 
 use vmm::controlled::{Choice, Chooser, Point};
 
+use super::tree::Taken;
 use crate::schedule::Schedule;
 use crate::strategy::Strategy;
 
@@ -9,8 +10,8 @@ use crate::strategy::Strategy;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recording {
     pub(crate) schedule: Schedule,
-    /// 16 hex digits for each stretch of the schedule.
-    pub(crate) switches: Vec<String>,
+    /// The run's hash before each stretch of the schedule.
+    pub(crate) switches: Vec<u64>,
 }
 
 impl Recording {
@@ -22,10 +23,20 @@ impl Recording {
     pub(crate) fn add(&mut self, hash: u64, choice: Choice) {
         self.schedule.push(choice);
         if self.schedule.stretches().len() > self.switches.len() {
-            self.switches.push(format!("{hash:016x}"));
+            self.switches.push(hash);
         }
     }
 }
+
+impl Recording {
+    /// [`Self::switches`], in 16 hex digits each.
+    pub(crate) fn hashes(&self) -> Vec<String> {
+        self.switches.iter().map(|hash| format!("{hash:016x}")).collect()
+    }
+}
+
+/// The longest path that is kept: nobody comes to the end of a longer one's alternatives.
+const LONGEST_PATH: usize = 4096;
 
 /// A strategy, and what it has decided in this run.
 pub(super) struct Recorder<'a> {
@@ -35,12 +46,26 @@ pub(super) struct Recorder<'a> {
     pub(super) decisions: u64,
     /// How many of them had an alternative.
     pub(super) choices: u64,
+    /// These choices; `None` if nobody wants to know, or if there are too many.
+    pub(super) path: Option<Vec<Taken>>,
 }
 
 impl<'a> Recorder<'a> {
     /// `before`: what was decided before the strategy is asked for the first time.
-    pub(super) fn new(strategy: &'a mut dyn Strategy, before: Recording) -> Self {
-        Self { strategy, recording: before, decisions: 0, choices: 0 }
+    pub(super) fn new(strategy: &'a mut dyn Strategy, before: Recording, wants_path: bool) -> Self {
+        let path = wants_path.then(Vec::new);
+        Self { strategy, recording: before, decisions: 0, choices: 0, path }
+    }
+
+    fn note(&mut self, point: &Point, choice: Choice) {
+        self.choices += 1;
+        let Some(path) = &mut self.path else { return };
+        let taken = point.enabled.iter().position(|enabled| *enabled == choice);
+        // At most two for each of 64 vCPUs.
+        match (taken.map(u8::try_from), u8::try_from(point.enabled.len())) {
+            (Some(Ok(taken)), Ok(of)) if path.len() < LONGEST_PATH => path.push((taken, of)),
+            _ => self.path = None,
+        }
     }
 }
 
@@ -49,7 +74,9 @@ impl Chooser for Recorder<'_> {
         let choice = self.strategy.choose(point);
         self.recording.push(point, choice);
         self.decisions += 1;
-        self.choices += u64::from(point.enabled.len() > 1);
+        if point.enabled.len() > 1 {
+            self.note(point, choice);
+        }
         choice
     }
 }

@@ -1,6 +1,6 @@
 //! The threads of a search, and what it makes of their runs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -8,9 +8,10 @@ use std::time::Duration;
 use probes::Symbols;
 use vmm::{Error, Host};
 
+use super::plan::Plan;
 use super::queue::Queue;
 use super::trial::{Report, Worker};
-use super::{Hunt, Next, Progress, Told};
+use super::{Hunt, Next, PLACES, Progress, Told};
 
 /// How long nothing need be told.
 const SILENCE: Duration = Duration::from_millis(100);
@@ -27,7 +28,8 @@ pub fn hunt(
     symbols: Option<&Symbols>,
     mut tell: impl FnMut(&Progress, Told) -> Next,
 ) -> vmm::Result<Progress> {
-    let queue = Queue::new(hunt.runs, hunt.strategy.round(0), hunt.time);
+    let plan = Plan::new(&hunt.strategy);
+    let queue = Queue::new(hunt.runs, plan.lesson().clone(), hunt.time);
     thread::scope(|scope| {
         // However this ends, the threads must, too.
         let _closing = Closing(&queue);
@@ -37,10 +39,11 @@ pub fn hunt(
             let work = move || {
                 let mut worker = Worker::new(host, hunt, symbols, queue);
                 while let Some(ticket) = queue.take() {
-                    let made = worker.make(ticket);
+                    let run = ticket.run;
+                    let made = worker.make(&ticket);
                     let failed = made.is_err();
                     // Nobody listens any more once the search is over.
-                    if sender.send((ticket.run, made)).is_err() || failed {
+                    if sender.send((run, made)).is_err() || failed {
                         break;
                     }
                 }
@@ -54,7 +57,7 @@ pub fn hunt(
                 })?;
         }
         drop(sender);
-        Search::new(hunt, &queue).collect(&receiver, &mut tell)
+        Search::new(hunt, &queue, plan).collect(&receiver, &mut tell)
     })
 }
 
@@ -72,18 +75,12 @@ struct Search<'a> {
     hunt: &'a Hunt,
     queue: &'a Queue,
     progress: Progress,
-    seen: HashSet<u64>,
-    /// The most choices in a run that didn't fail, and in any: what a guest does after its bug has
-    /// shown is of no use.
-    choices: (u64, u64),
-    /// The end of this round.
-    round: u64,
+    plan: Plan,
 }
 
 impl<'a> Search<'a> {
-    fn new(hunt: &'a Hunt, queue: &'a Queue) -> Self {
-        let (progress, round) = (Progress::default(), hunt.strategy.round(0));
-        Self { hunt, queue, progress, seen: HashSet::new(), choices: (0, 0), round }
+    fn new(hunt: &'a Hunt, queue: &'a Queue, plan: Plan) -> Self {
+        Self { hunt, queue, progress: Progress::default(), plan }
     }
 
     /// Takes what the threads have made, in the order of its numbers, until it is enough.
@@ -132,21 +129,31 @@ impl<'a> Search<'a> {
         let progress = &mut self.progress;
         progress.runs += 1;
         progress.points += report.points;
-        progress.distinct += u64::from(self.seen.insert(report.hash));
+        progress.choices += report.choices;
+        progress.watched = report.watched;
         progress.hashes = progress.hashes.wrapping_add(report.hash);
-        progress.cut_short += u64::from(report.cut_short);
+        if let Some(place) = &report.cut_short {
+            progress.cut_short += 1;
+            let places = &mut progress.cut_short_at;
+            let is_new = !places.contains_key(place);
+            let place = if is_new && places.len() >= PLACES { "elsewhere" } else { place };
+            *places.entry(place.to_owned()).or_default() += 1;
+        }
         progress.failed += u64::from(report.finding.is_some());
         progress.diverged += u64::from(report.divergence.is_some());
-        let (clean, any) = &mut self.choices;
-        *any = report.choices.max(*any);
         if report.finding.is_none() {
             progress.longest = progress.longest.max(report.decisions);
-            *clean = report.choices.max(*clean);
         }
-        let length = if *clean == 0 { *any } else { *clean };
-        if progress.runs == self.round {
-            self.round = self.hunt.strategy.round(self.round);
-            self.queue.open(self.round, length);
+        match self.plan.take(&report) {
+            Some(true) => progress.repeats = 0,
+            Some(false) => progress.repeats += 1,
+            None => {}
+        }
+        progress.distinct = self.plan.distinct();
+        progress.exhausted = self.plan.is_exhausted();
+        progress.methods.clone_from(self.plan.tallies());
+        if let Some(lesson) = self.plan.next(progress.runs) {
+            self.queue.open(lesson);
         }
         let diverged = report.divergence.as_ref().map(|d| Told::Diverged(report.run, d));
         let failed = report.finding.as_deref().map(Told::Failed);
@@ -156,7 +163,8 @@ impl<'a> Search<'a> {
                 next = Next::Stop;
             }
         }
-        if report.finding.is_some() && !self.hunt.keep_going {
+        let is_found = report.finding.is_some() && !self.hunt.keep_going;
+        if is_found || self.progress.exhausted {
             After::Enough
         } else if next == Next::Stop {
             After::Stop
@@ -172,7 +180,7 @@ enum After {
     GoOn,
     /// Somebody wants it to stop: what has been found is told.
     Stop,
-    /// It has found what it was for.
+    /// It has found what it was for, or there is nothing else to find.
     Enough,
 }
 

@@ -37,7 +37,10 @@ fn clean(run: u64) -> Made {
         choices: 3,
         points: 7,
         hash: run % 3,
-        cut_short: false,
+        counts: Vec::new(),
+        path: None,
+        cut_short: None,
+        watched: None,
         finding: None,
         divergence: None,
     };
@@ -64,14 +67,15 @@ fn told(
     made: Vec<Made>,
     stop_after: usize,
 ) -> (Vec<Option<u64>>, vmm::Result<Progress>) {
-    let queue = Queue::new(10, 10, None);
+    let plan = Plan::new(&setting.strategy);
+    let queue = Queue::new(10, plan.lesson().clone(), None);
     let (sender, receiver) = mpsc::channel();
     for made in made {
         sender.send(made).unwrap();
     }
     drop(sender);
     let mut told = Vec::new();
-    let ended = Search::new(setting, &queue).collect(&receiver, &mut |_, what| {
+    let ended = Search::new(setting, &queue, plan).collect(&receiver, &mut |_, what| {
         told.push(match what {
             Told::Failed(finding) => Some(finding.search.run),
             _ => None,

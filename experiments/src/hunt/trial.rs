@@ -1,12 +1,15 @@
 //! One run of a search.
 
+use std::collections::BTreeMap;
+
 use probes::Symbols;
 use vmm::Host;
-use vmm::controlled::Ending;
+use vmm::controlled::{Choice, ControlledMachine, Ending};
 
 use super::lab::Lab;
 use super::queue::{Queue, Ticket};
-use super::recorder::Recorder;
+use super::recorder::{Recorder, Recording};
+use super::tree::Taken;
 use super::{Hunt, SLICE};
 use crate::finding::{Finding, Machine, Search};
 use crate::places::Stop;
@@ -24,7 +27,14 @@ pub(super) struct Report {
     pub(super) choices: u64,
     pub(super) points: u64,
     pub(super) hash: u64,
-    pub(super) cut_short: bool,
+    /// How often each was chosen.
+    pub(super) counts: Vec<(Choice, u64)>,
+    /// What was chosen where there was an alternative, if that is known.
+    pub(super) path: Option<Vec<Taken>>,
+    /// Where it was cut short.
+    pub(super) cut_short: Option<String>,
+    /// [`Progress::watched`](super::Progress::watched).
+    pub(super) watched: Option<u64>,
     pub(super) finding: Option<Box<Finding>>,
     pub(super) divergence: Option<Divergence>,
 }
@@ -52,16 +62,18 @@ impl<'a> Worker<'a> {
     }
 
     /// Makes a run. `None` if it was not wanted any more before its end.
-    pub(super) fn make(&mut self, ticket: Ticket) -> vmm::Result<Option<Report>> {
+    pub(super) fn make(&mut self, ticket: &Ticket) -> vmm::Result<Option<Report>> {
         let hunt = self.hunt;
-        self.strategy.begin(ticket.run, ticket.length);
+        self.strategy.begin(ticket.run, &ticket.lesson);
         let lab = match self.lab.take() {
             Some(lab) => Some(lab),
             None => Lab::new(self.host, hunt, self.queue)?,
         };
         let Some(mut lab) = lab else { return Ok(None) };
         let (machine, before) = lab.begin()?;
-        let mut recorder = Recorder::new(&mut *self.strategy, before);
+        let start = before.switches.len();
+        let wants_path = ticket.lesson.wants_paths;
+        let mut recorder = Recorder::new(&mut *self.strategy, before, wants_path);
         let ending = loop {
             let slice = machine.points().saturating_add(SLICE).min(hunt.budget);
             let ending = machine.run(&mut recorder, slice)?;
@@ -72,14 +84,11 @@ impl<'a> Worker<'a> {
                 return Ok(None);
             }
         };
-        let Recorder { recording, decisions, choices, .. } = recorder;
-        let recorded = Recorded {
-            schedule: recording.schedule,
-            switches: recording.switches,
-            hang_budget: hunt.hang_budget,
-            verdict: ending.to_string(),
-            points: machine.points(),
-            hash: format!("{:016x}", machine.hash()),
+        let Recorder { recording, decisions, choices, path, .. } = recorder;
+        let names = Names { symbols: self.symbols, image: &hunt.machine.guest.bytes };
+        let cut_short = match &ending {
+            Ending::Budget | Ending::Runaway { .. } => Some(place(machine, &ending, &names)?),
+            _ => None,
         };
         let mut report = Report {
             run: ticket.run,
@@ -87,22 +96,33 @@ impl<'a> Worker<'a> {
             choices,
             points: machine.points(),
             hash: machine.hash(),
-            cut_short: matches!(ending, Ending::Budget | Ending::Runaway { .. }),
+            counts: counts(&recording, start),
+            path,
+            cut_short,
+            watched: watched(machine),
             finding: None,
             divergence: None,
         };
         let mut waits = Vec::new();
         if ending.is_failure() {
-            let names = Names { symbols: self.symbols, image: &hunt.machine.guest.bytes };
             waits = names.table(&machine.waiters()?, machine.memory());
         }
+        let recorded = (ending.is_failure() || hunt.verify).then(|| Recorded {
+            switches: recording.hashes(),
+            schedule: recording.schedule,
+            hang_budget: hunt.hang_budget,
+            verdict: ending.to_string(),
+            points: machine.points(),
+            hash: format!("{:016x}", machine.hash()),
+        });
         self.lab = Some(lab);
+        let Some(recorded) = recorded else { return Ok(Some(report)) };
         if ending.is_failure() {
             let (replayed, stops) = survey(self.host, &recorded, &hunt.machine, self.symbols)?;
             report.divergence = replayed.divergence;
             let stops = if report.divergence.is_none() { stops } else { Vec::new() };
             report.finding = Some(Box::new(self.finding(ticket.run, &recorded, &stops, waits)));
-        } else if hunt.verify {
+        } else {
             report.divergence = replay(self.host, &recorded, &hunt.machine, &[])?.divergence;
         }
         Ok(Some(report))
@@ -126,4 +146,35 @@ impl<'a> Worker<'a> {
             sighting: None,
         }
     }
+}
+
+/// How often each was chosen, from this stretch on.
+fn counts(recording: &Recording, start: usize) -> Vec<(Choice, u64)> {
+    let mut counts = BTreeMap::<_, u64>::new();
+    for stretch in recording.schedule.stretches().iter().skip(start) {
+        *counts.entry(stretch.choice).or_default() += stretch.points;
+    }
+    counts.into_iter().collect()
+}
+
+/// Where a run was cut short: the function and line of the vCPU that ran last.
+fn place(machine: &mut ControlledMachine, ending: &Ending, names: &Names) -> vmm::Result<String> {
+    let vcpu = match ending {
+        Ending::Runaway { vcpu } => Some(*vcpu),
+        _ => machine.last(),
+    };
+    let rows = names.table(&machine.waiters()?, machine.memory());
+    let row = rows.iter().find(|row| Some(row.vcpu) == vcpu);
+    let frame = row.and_then(|row| row.stack.split(" < ").next()).unwrap_or_default();
+    Ok(match &ending {
+        Ending::Runaway { vcpu } => format!("vCPU {vcpu} ran away in {frame}"),
+        _ => format!("out of budget in {frame}"),
+    })
+}
+
+/// The bytes whose accesses are scheduling points.
+fn watched(machine: &ControlledMachine) -> Option<u64> {
+    let watched = machine.memory().watched();
+    let bytes = watched.iter().map(|range| range.end - range.start).sum();
+    (!watched.is_empty()).then_some(bytes)
 }

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use rand_chacha::ChaCha8Rng;
 use vmm::controlled::{Choice, Chooser, Point};
 
-use super::{Strategy, below, stream};
+use super::{below, stream};
 
 /// A vCPU that goes on for so many points by itself is taken for a spinning one that the waiting
 /// rule didn't recognise (a counter in its loop), and lowered, or nothing would ever end.
@@ -29,20 +29,10 @@ const SPINNING: u64 = 10_000;
 
 /// How many runs of each lesser depth tell how long a run is. With two vCPUs, the chance that all
 /// begin with the same one is 2^-15.
-const ROUND: u64 = 16;
+pub(crate) const ROUND: u64 = 16;
 
 /// Runs of more changes than this are hardly longer.
-const ROUNDS: u64 = 4;
-
-/// The end of the round that begins with this run.
-pub(super) fn round(depth: u32, start: u64) -> u64 {
-    if start / ROUND < rounds(depth) { start + ROUND } else { u64::MAX }
-}
-
-/// How many rounds come before the last one.
-fn rounds(depth: u32) -> u64 {
-    u64::from(depth.saturating_sub(1)).min(ROUNDS)
-}
+pub(crate) const ROUNDS: u64 = 4;
 
 /// What has a priority: a vCPU, or the delivery of its interrupt, which is a thread of its own.
 type Actor = Choice;
@@ -52,7 +42,6 @@ type Actor = Choice;
 pub struct Pct {
     seed: u64,
     vcpus: u32,
-    depth: u32,
     generator: ChaCha8Rng,
     priorities: BTreeMap<Actor, u64>,
     /// Choices at which a priority drops, the last one first, and what it drops to.
@@ -71,12 +60,11 @@ const MIDDLE: u64 = 1 << 32;
 const LOW: u64 = 1 << 31;
 
 impl Pct {
-    /// Looks for bugs of this depth.
-    pub fn new(seed: u64, vcpus: u32, depth: u32) -> Self {
+    /// Draws from this seed.
+    pub fn new(seed: u64, vcpus: u32) -> Self {
         Self {
             seed,
             vcpus,
-            depth,
             generator: stream(seed, 0),
             priorities: BTreeMap::new(),
             changes: Vec::new(),
@@ -84,6 +72,23 @@ impl Pct {
             choices: 0,
             streak: (None, 0),
         }
+    }
+
+    /// A new run begins, that looks for a bug of this depth. `length` is how many choices there are
+    /// in a run of one change less.
+    pub fn start(&mut self, run: u64, depth: u32, length: u64) {
+        self.generator = stream(self.seed, run);
+        self.priorities.clear();
+        (self.lowest, self.choices) = (LOW, 0);
+        self.streak = (None, 0);
+        // Drawn now, in the order of their numbers, so that they don't depend on who is enabled.
+        for vcpu in 0..self.vcpus {
+            self.priority(Choice::Step(vcpu));
+        }
+        let changes = u64::from(depth.saturating_sub(1));
+        let draw = |i| (below(&mut self.generator, length.max(1)), MIDDLE - changes + i);
+        self.changes = (0..changes).map(draw).collect();
+        self.changes.sort_unstable_by(|one, other| other.cmp(one));
     }
 
     fn priority(&mut self, actor: Actor) -> u64 {
@@ -128,24 +133,6 @@ impl Chooser for Pct {
             self.priorities.insert(actor, self.lowest);
         }
         actor
-    }
-}
-
-impl Strategy for Pct {
-    fn begin(&mut self, run: u64, length: u64) {
-        self.generator = stream(self.seed, run);
-        self.priorities.clear();
-        (self.lowest, self.choices) = (LOW, 0);
-        self.streak = (None, 0);
-        // Drawn now, in the order of their numbers, so that they don't depend on who is enabled.
-        for vcpu in 0..self.vcpus {
-            self.priority(Choice::Step(vcpu));
-        }
-        let learning = run / ROUND < rounds(self.depth);
-        let changes = if learning { run / ROUND } else { u64::from(self.depth - 1) };
-        let draw = |i| (below(&mut self.generator, length.max(1)), MIDDLE - changes + i);
-        self.changes = (0..changes).map(draw).collect();
-        self.changes.sort_unstable_by(|one, other| other.cmp(one));
     }
 }
 

@@ -5,9 +5,9 @@ fn all(vcpus: u32) -> Vec<Choice> {
 }
 
 /// Runs `points` points with everything enabled; who ran.
-fn run(pct: &mut Pct, run: u64, points: u64) -> Vec<u32> {
+fn run(pct: &mut Pct, run: u64, depth: u32, points: u64) -> Vec<u32> {
     let enabled = all(3);
-    pct.begin(run, points);
+    pct.start(run, depth, points);
     (0..points)
         .map(|number| {
             pct.choose(&Point { number, enabled: &enabled, last: None, rip: 0, hash: 0 }).vcpu()
@@ -17,10 +17,10 @@ fn run(pct: &mut Pct, run: u64, points: u64) -> Vec<u32> {
 
 #[test]
 fn depth_1_never_switches_on_its_own() {
-    let mut pct = Pct::new(1, 3, 1);
+    let mut pct = Pct::new(1, 3);
     let mut first = [0; 3];
     for number in 0..300 {
-        let ran = run(&mut pct, number, 50);
+        let ran = run(&mut pct, number, 1, 50);
         assert!(ran.iter().all(|vcpu| *vcpu == ran[0]));
         first[ran[0] as usize] += 1;
     }
@@ -29,10 +29,10 @@ fn depth_1_never_switches_on_its_own() {
 
 #[test]
 fn depth_d_switches_at_d_minus_1_points_anywhere() {
-    let mut pct = Pct::new(1, 3, 2);
+    let mut pct = Pct::new(1, 3);
     let mut early = 0;
     for number in 0..300 {
-        let ran = run(&mut pct, number, 50);
+        let ran = run(&mut pct, number, 2, 50);
         let switches: Vec<_> = (1..50).filter(|i| ran[*i] != ran[i - 1]).collect();
         assert!(switches.len() <= 1, "{switches:?}");
         early += usize::from(switches.first().is_some_and(|at| *at < 25));
@@ -42,38 +42,22 @@ fn depth_d_switches_at_d_minus_1_points_anywhere() {
 
 #[test]
 fn a_run_can_be_had_again() {
-    let mut pct = Pct::new(9, 3, 3);
-    let seventh = run(&mut pct, 7, 50);
-    run(&mut pct, 8, 50);
-    assert_eq!(run(&mut pct, 7, 50), seventh);
+    let mut pct = Pct::new(9, 3);
+    let seventh = run(&mut pct, 7, 3, 50);
+    run(&mut pct, 8, 3, 50);
+    assert_eq!(run(&mut pct, 7, 3, 50), seventh);
 }
 
 #[test]
 fn a_spinner_is_lowered_in_the_end() {
-    let mut pct = Pct::new(1, 3, 1);
-    let ran = run(&mut pct, 0, 2 * SPINNING + 10);
+    let mut pct = Pct::new(1, 3);
+    let ran = run(&mut pct, 0, 1, 2 * SPINNING + 10);
     assert_ne!(ran[0], *ran.last().unwrap());
 }
 
-#[test]
-fn rounds_learn_depth_by_depth() {
-    assert_eq!(round(1, 0), u64::MAX);
-    assert_eq!([round(3, 0), round(3, 16), round(3, 32)], [16, 32, u64::MAX]);
-    assert_eq!(round(100, 64), u64::MAX);
-    let mut pct = Pct::new(1, 3, 3);
-    let mut most = [0; 3];
-    for number in 0..200 {
-        let ran = run(&mut pct, number, 50);
-        let switches = (1..50).filter(|i| ran[*i] != ran[i - 1]).count();
-        let round = (number / ROUND).min(2) as usize;
-        most[round] = switches.max(most[round]);
-    }
-    assert_eq!(most, [0, 1, 2]);
-}
-
 /// Threads of so many steps each; the steps in the order in which they were made.
-fn play(pct: &mut Pct, run: u64, length: u64, steps: [u64; 3]) -> (Vec<u32>, u64) {
-    pct.begin(run, length);
+fn play(pct: &mut Pct, run: u64, depth: u32, length: u64, steps: [u64; 3]) -> (Vec<u32>, u64) {
+    pct.start(run, depth, length);
     let (mut left, mut made, mut choices) = (steps, Vec::new(), 0);
     while left.iter().any(|steps| *steps > 0) {
         let enabled: Vec<_> =
@@ -93,10 +77,11 @@ fn play(pct: &mut Pct, run: u64, length: u64, steps: [u64; 3]) -> (Vec<u32>, u64
 fn a_bug_of_depth_3_is_found_as_often_as_promised() {
     const RUNS: u64 = 40_000;
     let steps = [9, 8, 7];
-    let mut pct = Pct::new(1, 3, 3);
+    let mut pct = Pct::new(1, 3);
     let (mut length, mut hits) = (0, 0);
     for run in 0..RUNS {
-        let (made, choices) = play(&mut pct, run, length, steps);
+        let depth = (run / ROUND + 1).min(3) as u32;
+        let (made, choices) = play(&mut pct, run, depth, length, steps);
         if run < 2 * ROUND {
             length = length.max(choices);
         }
@@ -115,10 +100,10 @@ fn a_bug_of_depth_3_is_found_as_often_as_promised() {
 
 #[test]
 fn points_without_an_alternative_are_not_counted() {
-    let mut pct = Pct::new(1, 3, 2);
+    let mut pct = Pct::new(1, 3);
     for run in 16..100 {
         // Alone at first, for longer than the length.
-        pct.begin(run, 4);
+        pct.start(run, 2, 4);
         let alone = [Choice::Step(2)];
         for number in 0..50 {
             pct.choose(&Point { number, enabled: &alone, last: None, rip: 0, hash: 0 });

@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use vmm::controlled::{Choice, Chooser, Point};
 
-use super::{Strategy, below, stream};
+use super::{Lesson, Strategy, below, stream};
 use crate::schedule::Schedule;
 
 /// Each vCPU in turn.
@@ -18,7 +18,7 @@ impl Chooser for RoundRobin {
 }
 
 impl Strategy for RoundRobin {
-    fn begin(&mut self, _: u64, _: u64) {}
+    fn begin(&mut self, _: u64, _: &Lesson) {}
 }
 
 /// Any of what is possible, with the same probability.
@@ -33,17 +33,16 @@ impl Random {
     pub fn new(seed: u64) -> Self {
         Self { seed, generator: stream(seed, 0) }
     }
+
+    /// A new run begins.
+    pub fn start(&mut self, run: u64) {
+        self.generator = stream(self.seed, run);
+    }
 }
 
 impl Chooser for Random {
     fn choose(&mut self, point: &Point) -> Choice {
         point.enabled[below(&mut self.generator, point.enabled.len() as u64) as usize]
-    }
-}
-
-impl Strategy for Random {
-    fn begin(&mut self, run: u64, _: u64) {
-        self.generator = stream(self.seed, run);
     }
 }
 
@@ -76,7 +75,7 @@ impl Chooser for Fixed {
 }
 
 impl Strategy for Fixed {
-    fn begin(&mut self, _: u64, _: u64) {
+    fn begin(&mut self, _: u64, _: &Lesson) {
         self.next = 0;
     }
 }

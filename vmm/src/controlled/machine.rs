@@ -211,6 +211,11 @@ impl ControlledMachine {
         Duration::from_nanos(self.platform.now())
     }
 
+    /// The vCPU that ran last.
+    pub fn last(&self) -> Option<u32> {
+        self.last
+    }
+
     /// How many scheduling points have passed.
     pub fn points(&self) -> u64 {
         self.points

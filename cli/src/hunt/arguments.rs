@@ -1,0 +1,62 @@
+//! What the arguments of `hunt` ask for.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use experiments::{Finding, Schedule, StrategyKind, StrategySpec};
+
+use crate::args::HuntArgs;
+
+/// The hang budget: one that is asked for must be able to do something.
+pub(super) fn hang_budget(args: &HuntArgs) -> Result<u64> {
+    match args.hang_budget {
+        Some(points) if points >= args.budget => {
+            bail!(
+                "--hang-budget {points}: a run ends after {} points (--budget): give less",
+                args.budget
+            )
+        }
+        Some(points) => Ok(points),
+        None => Ok(args.granularity.hang_budget()),
+    }
+}
+
+/// The strategy that the arguments ask for.
+pub(super) fn strategy(args: &HuntArgs) -> Result<StrategySpec> {
+    Ok(match (args.strategy, &args.schedule) {
+        (None | Some(StrategyKind::Schedule), Some(given)) => {
+            StrategySpec::Schedule(schedule(given)?)
+        }
+        (Some(other), Some(_)) => {
+            bail!("--schedule: that is for --strategy schedule, not for {other}")
+        }
+        (Some(StrategyKind::Schedule), None) => {
+            bail!("--strategy schedule: say which by --schedule, such as 0@120>3@44>3! or @FILE")
+        }
+        (Some(StrategyKind::RoundRobin), None) => StrategySpec::RoundRobin,
+        (None | Some(StrategyKind::Portfolio), None) => StrategySpec::Portfolio,
+        (Some(StrategyKind::Random), None) => StrategySpec::Random,
+        (Some(StrategyKind::Uniform), None) => StrategySpec::Uniform,
+        (Some(StrategyKind::Pct), None) => StrategySpec::Pct { depth: args.depth },
+    })
+}
+
+/// The schedule that `--schedule` gives, in itself or by a file.
+fn schedule(given: &str) -> Result<Schedule> {
+    let schedule: Schedule = match given.strip_prefix('@') {
+        None => given.parse().context("--schedule")?,
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("--schedule @{path}: can't be read"))?;
+            if Finding::begins(&text) {
+                Finding::read(Path::new(path)).context("--schedule")?.schedule()?
+            } else {
+                text.parse().with_context(|| format!("--schedule @{path}"))?
+            }
+        }
+    };
+    if schedule.points() == 0 {
+        bail!("--schedule {given}: it is empty");
+    }
+    Ok(schedule)
+}

@@ -1,0 +1,204 @@
+//! The failures of a search and their files.
+//!
+//! Failures are grouped by what they are, and the shortest few of each group are kept. One that can't
+//! be written is not lost: its text goes to standard error.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use experiments::finding::{FindingError, check_folder};
+use experiments::hunt::Progress as Searched;
+use experiments::sighting::Likeness;
+use experiments::{Finding, commands};
+use serde::Serialize;
+
+use crate::guest::Guest;
+use crate::progress::Progress;
+use crate::tell;
+
+/// How many findings of a group are kept.
+const KEPT: usize = 3;
+
+/// A failure and the file that it was written to.
+#[derive(Debug, Serialize)]
+pub(super) struct Found {
+    /// `None` if it could not be written.
+    file: Option<PathBuf>,
+    after_seconds: f64,
+    finding: Finding,
+    /// It was not there before.
+    #[serde(skip)]
+    is_ours: bool,
+}
+
+/// Failures that are alike.
+#[derive(Debug, Serialize)]
+pub(super) struct Group {
+    failure: String,
+    times: u64,
+    /// The shortest.
+    files: Vec<PathBuf>,
+    #[serde(skip)]
+    likeness: Likeness,
+    #[serde(skip)]
+    kept: Vec<Found>,
+}
+
+/// The failures of a search.
+pub(super) struct Findings<'a> {
+    folder: &'a Path,
+    guest: &'a Guest,
+    /// There may be more: which files stay shows at the end.
+    many: bool,
+    start: Instant,
+    groups: Vec<Group>,
+    lost: bool,
+}
+
+impl<'a> Findings<'a> {
+    /// Refuses a folder in which nothing can be written before the work begins.
+    pub(super) fn check(folder: &'a Path, guest: &'a Guest, many: bool) -> Result<Self> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("--out {}: can't be made", folder.display()))?;
+        check_folder(folder).context("--out")?;
+        Ok(Self { folder, guest, many, start: Instant::now(), groups: Vec::new(), lost: false })
+    }
+
+    /// Whether one could not be written.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// The groups, in the order in which they were found.
+    pub(super) fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The findings that are kept, in the order of their runs.
+    pub(super) fn kept(&self) -> Vec<&Found> {
+        let mut kept: Vec<_> = self.groups.iter().flat_map(|group| &group.kept).collect();
+        kept.sort_by_key(|found| found.finding.search.run);
+        kept
+    }
+
+    /// What to explain: of the failures that are like the first, the shortest.
+    pub(super) fn first(&self) -> Option<(&Finding, &Path)> {
+        let found = self.groups.first()?.kept.first()?;
+        Some((&found.finding, found.file.as_deref()?))
+    }
+
+    /// A run failed.
+    pub(super) fn add(&mut self, progress: &Progress, finding: &Finding, searched: &Searched) {
+        if self.lost {
+            return;
+        }
+        let likeness = Likeness::of(finding);
+        let known = self.groups.iter().position(|group| group.likeness == likeness);
+        let is_first = self.groups.is_empty();
+        let number = known.unwrap_or_else(|| {
+            let failure = likeness.to_string();
+            let (files, kept) = (Vec::new(), Vec::new());
+            self.groups.push(Group { failure, times: 0, files, likeness, kept });
+            self.groups.len() - 1
+        });
+        let group = &mut self.groups[number];
+        group.times += 1;
+        let is_full = group.kept.len() == KEPT;
+        if is_full && group.kept.last().is_some_and(|last| length(&last.finding) <= length(finding))
+        {
+            return;
+        }
+        let after_seconds = self.start.elapsed().as_secs_f64();
+        let written = keep(self.folder, self.guest, finding);
+        if !is_full || written.is_err() {
+            let file = written.as_ref().ok().filter(|_| !self.many).map(|(file, _)| file.as_path());
+            show(progress, finding, file, searched, after_seconds, is_first);
+        }
+        let (file, is_ours) = match written {
+            Ok((file, is_ours)) => (Some(file), is_ours),
+            Err(error) => {
+                self.lost = true;
+                let error = anyhow::Error::from(error);
+                progress.print(&format!("jitterbug: {error:#}: the finding follows"));
+                progress.print(finding.to_text().trim_end());
+                (None, false)
+            }
+        };
+        let found = Found { file, after_seconds, finding: finding.clone(), is_ours };
+        let at = group.kept.partition_point(|kept| length(&kept.finding) <= length(finding));
+        group.kept.insert(at, found);
+        if group.kept.len() > KEPT
+            && let Some(Found { file: Some(file), is_ours: true, .. }) = group.kept.pop()
+        {
+            // A longer one of its kind: whether it goes or stays makes no difference.
+            let _ = std::fs::remove_file(file);
+        }
+        group.files = group.kept.iter().filter_map(|found| found.file.clone()).collect();
+    }
+
+    /// What there is to say of several failures, line by line.
+    pub(super) fn lines(&self) -> Vec<String> {
+        if !self.many {
+            return Vec::new();
+        }
+        let line = |group: &Group| {
+            let times = if group.times == 1 { "time" } else { "times" };
+            let again =
+                group.files.first().map(|file| format!(": jitterbug replay {}", quoted(file)));
+            let again = again.unwrap_or_default();
+            format!("jitterbug: {} {times}: {}{again}", group.times, group.failure)
+        };
+        self.groups.iter().map(line).collect()
+    }
+}
+
+/// How long a finding's schedule is: its stretches, then its points.
+fn length(finding: &Finding) -> (usize, u64) {
+    (finding.run.switches.len(), finding.run.points)
+}
+
+/// Writes a finding to a file of its own, `GUEST-SEED-RUN.finding`; if another one has that name, to
+/// `GUEST-SEED-RUN.1.finding`, and so on. Where it is, and whether it wasn't there before.
+pub(crate) fn keep(
+    folder: &Path,
+    guest: &Guest,
+    finding: &Finding,
+) -> Result<(PathBuf, bool), FindingError> {
+    let stem = Path::new(&guest.image.name).file_stem().unwrap_or_default().to_string_lossy();
+    let stem = format!("{stem}-{}-{}", finding.search.seed, finding.search.run);
+    finding.write_new(folder, &stem)
+}
+
+fn show(
+    progress: &Progress,
+    finding: &Finding,
+    file: Option<&Path>,
+    searched: &Searched,
+    seconds: f64,
+    in_full: bool,
+) {
+    progress.print(&format!(
+        "jitterbug: {} in run {} after {seconds:.2} s ({} runs)",
+        finding.verdict, finding.search.run, searched.runs
+    ));
+    if in_full {
+        for row in &finding.waits {
+            progress.print(&row.to_string());
+        }
+        progress.print(&format!("schedule: {}", finding.schedule));
+    }
+    if let Some(file) = file {
+        progress.print(&format!("again: jitterbug replay {}", quoted(file)));
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    commands::quoted(&path.display().to_string()).into_owned()
+}
+
+/// Tells of several failures.
+pub(super) fn tell(found: &Findings) {
+    found.lines().iter().for_each(|line| tell::user(line));
+}

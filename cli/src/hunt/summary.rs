@@ -1,0 +1,248 @@
+//! What a search comes to, in sentences and as JSON.
+
+use experiments::hunt::Progress as Searched;
+use experiments::{Hunt, cause};
+use serde::Serialize;
+use vmm::controlled::Granularity;
+
+use super::findings::{self, Findings, Found, Group};
+use crate::args::HuntArgs;
+use crate::report::FORMAT;
+use crate::status::Status;
+use crate::tell;
+
+/// What no search here finds.
+const OUT_OF_REACH: &str =
+    "stores are never delayed: bugs that need x86-TSO's store buffers are out of reach";
+/// So many runs in a row without a new interleaving are told, then twice as many, and so on.
+const REPETITIONS: u64 = 1000;
+/// How many places of runs that were cut short are told.
+const SHOWN: usize = 3;
+
+/// The report of `hunt --json`.
+#[derive(Serialize)]
+pub(super) struct Report<'a> {
+    format: u32,
+    /// The exit status, and its name.
+    status: u8,
+    outcome: &'static str,
+    interrupted: bool,
+    guest: &'a str,
+    strategy: &'static str,
+    granularity: &'static str,
+    depth: Option<u32>,
+    seed: u64,
+    seconds: f64,
+    runs: u64,
+    distinct: u64,
+    /// Every interleaving was run.
+    exhausted: bool,
+    /// How many runs there were since the last new interleaving.
+    repeats: u64,
+    failed: u64,
+    cut_short: u64,
+    cut_short_at: Vec<Place<'a>>,
+    diverged: u64,
+    points: u64,
+    /// Points at which two or more could go on.
+    choices: u64,
+    /// Bytes of memory whose accesses were scheduling points.
+    watched_bytes: Option<u64>,
+    out_of_reach: [&'static str; 1],
+    methods: Vec<MethodTally>,
+    hashes: String,
+    groups: &'a [Group],
+    findings: Vec<&'a Found>,
+    /// Of the first finding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<cause::Report>,
+}
+
+/// Where runs were cut short.
+#[derive(Serialize)]
+struct Place<'a> {
+    place: &'a str,
+    runs: u64,
+}
+
+/// What a method of the strategy came to.
+#[derive(Serialize)]
+struct MethodTally {
+    method: String,
+    runs: u64,
+    new: u64,
+    failed: u64,
+    repeats: u64,
+}
+
+/// Tells of runs that only repeat others.
+pub(super) struct Repetitions {
+    next: u64,
+}
+
+impl Default for Repetitions {
+    fn default() -> Self {
+        Self { next: REPETITIONS }
+    }
+}
+
+impl Repetitions {
+    /// What there is to say now, if anything.
+    pub(super) fn tell(&mut self, searched: &Searched, args: &HuntArgs) -> Option<String> {
+        if searched.repeats == 0 {
+            self.next = REPETITIONS;
+        }
+        // Where half of the runs found something new, that is about to end.
+        if searched.repeats < self.next || searched.repeats < searched.runs / 2 {
+            return None;
+        }
+        self.next = searched.repeats.saturating_mul(2);
+        let end = match (args.runs, args.time) {
+            (None, None) => "; without --runs or --time it goes on until it is interrupted",
+            _ => "",
+        };
+        Some(format!(
+            "jitterbug: the last {} runs repeated interleavings that were seen before ({} distinct in {} \
+             runs): what this search can reach is probably exhausted{end}",
+            searched.repeats, searched.distinct, searched.runs
+        ))
+    }
+}
+
+/// A search that is over.
+pub(super) struct Summary<'a> {
+    pub(super) searched: &'a Searched,
+    pub(super) setting: &'a Hunt,
+    pub(super) status: Status,
+    pub(super) interrupted: bool,
+    pub(super) seconds: f64,
+}
+
+impl Summary<'_> {
+    /// Tells a person; in full if that is asked for.
+    pub(super) fn tell(&self, found: &Findings, in_full: bool) {
+        let searched = self.searched;
+        if searched.runs == 0 && !self.interrupted {
+            tell::user("jitterbug: no run was made: give --time more room");
+        }
+        if searched.failed == 0 {
+            self.looked_at();
+        }
+        if in_full {
+            for (method, tally) in &searched.methods {
+                tell::user(&format!(
+                    "jitterbug: {method}: {} runs, {} new, {} failed",
+                    tally.runs, tally.new, tally.failed
+                ));
+            }
+            tell::user(&format!("jitterbug: {OUT_OF_REACH}"));
+        }
+        self.cut_short();
+        findings::tell(found);
+        if self.status == Status::Lost {
+            tell::user(
+                "jitterbug: the finding above could not be written (status 6): keep its text",
+            );
+        }
+        let interrupted = if self.interrupted { "interrupted: " } else { "" };
+        let repeatable = if self.setting.verify || searched.diverged > 0 {
+            format!(", {} not repeatable", searched.diverged)
+        } else {
+            String::new()
+        };
+        tell::user(&format!(
+            "jitterbug: {interrupted}{} runs ({} distinct) in {:.1} s, {} failed, {} cut \
+             short{repeatable}",
+            searched.runs, searched.distinct, self.seconds, searched.failed, searched.cut_short
+        ));
+    }
+
+    /// What the runs of a search without a failure looked at.
+    fn looked_at(&self) {
+        let searched = self.searched;
+        let watched = match (searched.watched, self.setting.machine.granularity) {
+            (Some(bytes), _) => format!("accesses to {} KiB of shared memory", bytes / 1024),
+            (None, Granularity::Instruction) => "instructions".into(),
+            (None, Granularity::Watch) => "port accesses".into(),
+        };
+        tell::user(&format!(
+            "jitterbug: looked at: {} scheduling points ({watched}, ports, interrupts), {} of them with \
+             more than one way to go on",
+            searched.points, searched.choices
+        ));
+        if searched.exhausted {
+            tell::user("jitterbug: exhausted: every interleaving was run, there is no other");
+        }
+        if searched.runs > 0 && searched.choices < 2 * searched.runs {
+            tell::user(
+                "jitterbug: warning: next to nothing was searched: there was hardly ever more than one \
+                 vCPU that could go on. Give more --cpus, or another --granularity",
+            );
+        }
+    }
+
+    /// Where runs were cut short, the most frequent places first.
+    fn cut_short(&self) {
+        let mut places: Vec<_> = self.searched.cut_short_at.iter().collect();
+        places.sort_by_key(|(_, runs)| std::cmp::Reverse(**runs));
+        for (place, runs) in places.iter().take(SHOWN) {
+            let times = if **runs == 1 { "time" } else { "times" };
+            tell::user(&format!("jitterbug: cut short {runs} {times}: {place}"));
+        }
+        if let Some(more @ 1..) = places.len().checked_sub(SHOWN) {
+            tell::user(&format!("jitterbug: cut short at {more} more places (--json has them)"));
+        }
+        if self.status == Status::Nothing && self.searched.runs > 0 {
+            tell::user(
+                "jitterbug: no run came to its end: that says nothing about the guest (status 4)",
+            );
+        }
+    }
+
+    /// Tells a program.
+    pub(super) fn report<'b>(
+        &'b self,
+        guest: &'b str,
+        found: &'b Findings,
+        explanation: Option<cause::Report>,
+    ) -> Report<'b> {
+        let (searched, setting) = (self.searched, self.setting);
+        let places = searched.cut_short_at.iter();
+        let methods = searched.methods.iter().map(|(method, tally)| MethodTally {
+            method: method.to_string(),
+            runs: tally.runs,
+            new: tally.new,
+            failed: tally.failed,
+            repeats: tally.repeats,
+        });
+        Report {
+            format: FORMAT,
+            status: self.status as u8,
+            outcome: self.status.name(),
+            interrupted: self.interrupted,
+            guest,
+            strategy: setting.strategy.kind().name(),
+            granularity: setting.machine.granularity.name(),
+            depth: setting.strategy.depth(),
+            seed: setting.seed,
+            seconds: self.seconds,
+            runs: searched.runs,
+            distinct: searched.distinct,
+            exhausted: searched.exhausted,
+            repeats: searched.repeats,
+            failed: searched.failed,
+            cut_short: searched.cut_short,
+            cut_short_at: places.map(|(place, runs)| Place { place, runs: *runs }).collect(),
+            diverged: searched.diverged,
+            points: searched.points,
+            choices: searched.choices,
+            watched_bytes: searched.watched,
+            out_of_reach: [OUT_OF_REACH],
+            methods: methods.collect(),
+            hashes: format!("{:016x}", searched.hashes),
+            groups: found.groups(),
+            findings: found.kept(),
+            explanation,
+        }
+    }
+}
