@@ -42,6 +42,10 @@ struct Place {
     bits: u32,
 }
 
+/// The most places of either kind that are kept: some 20 MiB of them. A guest with an address space for
+/// each of its processes has the same code in many; who is forgotten is decoded again.
+const MOST_PLACES: usize = 1 << 16;
+
 /// All that have been met.
 #[derive(Debug, Default)]
 pub(crate) struct Instructions {
@@ -63,6 +67,7 @@ impl Instructions {
             return Some(known.clone());
         }
         let decoded = Arc::new(look(rip, system, memory)?);
+        make_room(&mut self.known);
         self.known.insert(place, decoded.clone());
         Some(decoded)
     }
@@ -75,7 +80,15 @@ impl Instructions {
         memory: &Memory,
     ) -> Option<(Arc<Decoded>, bool)> {
         let look = || before(rip, system, memory).map(|(found, sure)| (Arc::new(found), sure));
+        make_room(&mut self.before);
         self.before.entry(Place::of(rip, system)).or_insert_with(look).clone()
+    }
+}
+
+/// Forgets all if there are too many: which are kept makes no difference but time.
+fn make_room<T>(places: &mut HashMap<Place, T>) {
+    if places.len() >= MOST_PLACES {
+        places.clear();
     }
 }
 

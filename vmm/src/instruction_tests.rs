@@ -100,3 +100,14 @@ fn the_instruction_before_is_found() {
     }
     assert!(before(4, &long, &memory).is_none());
 }
+
+#[test]
+fn what_is_kept_has_a_bound() {
+    let mut places = HashMap::new();
+    for linear in 0..2 * MOST_PLACES as u64 + 5 {
+        make_room(&mut places);
+        places.insert(Place { linear, cr3: 0, bits: 64 }, linear);
+        assert!(places.len() <= MOST_PLACES);
+    }
+    assert_eq!(places.len(), 5);
+}
