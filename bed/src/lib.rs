@@ -15,6 +15,8 @@
 //! * `run`: from the start to the power-off; `qemu` and `machine`: QEMU; `ports`: the streams that lead
 //!   out of it; `results`: the files that are carried out.
 
+#![forbid(unsafe_code)]
+
 mod apt;
 mod error;
 mod initramfs;

@@ -1,5 +1,7 @@
 //! Runs any program in the bed: for tests/bed. `jitterbug --bed` needs no help from it.
 
+#![forbid(unsafe_code)]
+
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! The `jitterbug` program: arguments, progress, exit status.
 
+#![forbid(unsafe_code)]
+
 mod again;
 mod args;
 mod bed;

@@ -23,7 +23,7 @@ use queue::Queue;
 const CAPACITY: usize = 64 << 10;
 /// How long readers have to take what is left once the end has come from outside.
 const GRACE: Duration = Duration::from_millis(500);
-/// How long standard error has after that, for what is to be told of it.
+/// How long standard error has after that, for what is still to be told.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How often those that wait look whether there is still a reason to.
 const LOOK: Duration = Duration::from_millis(50);
@@ -214,9 +214,10 @@ pub(crate) fn finish() {
         let said =
             "jitterbug: standard output: {} bytes were not written: nobody has read them in time";
         ERROR.offer(said.replace("{}", &lost.to_string()) + "\n");
-        let end = Instant::now() + LAST_WORDS;
-        drop(SHARED.wait_till(end, |queue| queue.waiting(ERROR.0) == 0));
     }
+    // Whoever reads it is told, however late it is.
+    let end = Instant::now() + LAST_WORDS;
+    drop(SHARED.wait_till(end, |queue| queue.waiting(ERROR.0) == 0));
 }
 
 impl Shared {

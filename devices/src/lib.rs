@@ -4,6 +4,8 @@
 //! what it needs of the world (an interrupt line, a writer) it is given when it is made, so every
 //! model here runs in a test without a machine.
 
+#![forbid(unsafe_code)]
+
 pub mod backdoor;
 pub mod bus;
 pub mod console;

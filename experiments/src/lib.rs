@@ -13,6 +13,8 @@
 //! * [`commands`]: what a user can type;
 //! * [`waits`]: who waits for what, by name.
 
+#![forbid(unsafe_code)]
+
 pub mod again;
 pub mod cause;
 pub mod commands;

@@ -3,6 +3,8 @@
 //! Each is a complete ELF image, built from the C and assembly sources beside this crate and embedded in it: what it needs of a
 //! hypervisor, and how to add one, is in this folder's README. This crate is data: it imports no other room.
 
+#![forbid(unsafe_code)]
+
 mod cases;
 mod catalogue;
 #[cfg(test)]

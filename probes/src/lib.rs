@@ -5,6 +5,8 @@
 //! [`engine::Engine`] runs one probe of it in one vCPU; a [`Session`] attaches engines to a machine
 //! by [`vmm::hook`]; what they print goes through an [`Output`] to one writer.
 
+#![forbid(unsafe_code)]
+
 pub mod aggregate;
 pub mod bag;
 pub mod bench;

@@ -156,6 +156,14 @@ impl Invocation {
         }
     }
 
+    /// Runs until it has reported this so many times, and ends it in order then.
+    pub(crate) fn until_it_reports(self, text: &str, times: usize) -> Finished {
+        let running = self.start();
+        running.reports_often(text, times);
+        running.signal(Signal::SIGINT);
+        running.ends_with(0)
+    }
+
     /// Runs to the end, which must have this exit status.
     pub(crate) fn ends_with(self, status: i32) -> Finished {
         self.start().ends_with(status)
@@ -226,6 +234,11 @@ impl Running {
     /// Waits until its standard error has this text in it so many times.
     pub(crate) fn reports_often(&self, text: &str, times: usize) {
         self.wait_until(&format!("`{text}` {times} times"), || self.reported(text) >= times);
+    }
+
+    /// Waits until this holds of its standard error.
+    pub(crate) fn reports_that(&self, what: &str, holds: impl Fn(&str) -> bool) {
+        self.wait_until(what, || holds(&self.stderr.text()));
     }
 
     /// How often its standard error has this text in it by now.
@@ -365,6 +378,15 @@ impl Finished {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("stdout is no JSON: {error}: {self}"))
+    }
+
+    /// How long the run took by its own account.
+    pub(crate) fn seconds(&self) -> f64 {
+        let said = self.stderr.lines().find_map(|line| {
+            let (_, figures) = line.strip_prefix("jitterbug: ")?.rsplit_once(" (")?;
+            figures.split_once(" s, ")?.0.parse().ok()
+        });
+        said.unwrap_or_else(|| panic!("it doesn't say how long it took: {self}"))
     }
 
     /// The lines that scripts printed, or whatever else is between `before` and the line's end.

@@ -1,6 +1,8 @@
 //! The claim: scripts count, measure and look into a real guest: exits, aggregates that are printed
 //! at the end, guest memory, the ring of last lines.
 
+use nix::sys::signal::Signal;
+
 use crate::harness::jitterbug;
 use crate::image;
 
@@ -54,10 +56,20 @@ fn aggregates_are_the_same_in_both_languages() {
     }
 }
 
+/// Stacks as they are, ten times a second.
+const STACKS: &str = r#"(defstring s) (vprobe VMM10Hz (gueststack s) (printf "%s\n" s))"#;
+
 fn stacks_are_keys() {
-    let run = jitterbug("run spin --cpus 2 --timeout 1500ms")
+    let running = jitterbug("run spin --cpus 2")
         .probe("(defaggr hot 0 1) (vprobe VMM:PROFILE:10msec (aggr hot () ((gueststack)) (count)))")
-        .ends_with(0);
+        .probe(STACKS)
+        .start();
+    // Where a vCPU spins it stays.
+    for caller in [" < main+", " < ap_main+"] {
+        running.reports_that(caller, |stderr| stderr.matches(caller).count() > 3);
+    }
+    running.signal(Signal::SIGINT);
+    let run = running.ends_with(0);
     let hot: Vec<&str> = run.lines_with("  hot[").collect();
     assert!(hot.iter().any(|line| line.contains(" < main+")), "{run}");
     assert!(hot.iter().any(|line| line.contains(" < ap_main+")), "{run}");

@@ -26,7 +26,7 @@ pub(crate) fn function_at(guest: &str, address: u64) -> Option<String> {
 }
 
 fn spin() -> Invocation {
-    jitterbug("run spin --cpus 1 --timeout 1s").probe(STACKS)
+    jitterbug("run spin --cpus 1").probe(STACKS)
 }
 
 /// What stands below the last stack.
@@ -36,20 +36,21 @@ fn names_in(run: &Finished) -> &str {
 }
 
 fn of_the_guest_itself() {
-    assert!(names_in(&spin().ends_with(0)).starts_with("spin_inner+0x"));
+    let run = spin().until_it_reports("    spin_inner+0x", 3);
+    assert!(names_in(&run).starts_with("spin_inner+0x"), "{run}");
 }
 
 fn of_another_file() {
     let own = ScratchFile::new("own.elf", image::guest("spin"));
-    let run = spin().arg("--symbols").arg(&*own).ends_with(0);
+    let run = spin().arg("--symbols").arg(&*own).until_it_reports("    spin_inner+0x", 3);
     assert!(names_in(&run).starts_with("spin_inner+0x"), "{run}");
     let other = ScratchFile::new("other.elf", image::guest("tsc-sync"));
-    let run = spin().arg("--symbols").arg(&*other).ends_with(0);
+    let run = spin().arg("--symbols").arg(&*other).until_it_reports("S GUEST_0xfffffffffb8", 3);
     assert!(!names_in(&run).contains("spin_inner"), "{run}");
 }
 
 fn none_at_all() {
-    let run = spin().arg("--symbols").arg("none").ends_with(0);
+    let run = spin().arg("--symbols").arg("none").until_it_reports("S GUEST_0xfffffffffb8", 3);
     assert!(run.lines_with("S GUEST_0xfffffffffb8").count() >= 3, "{run}");
     assert_eq!(run.lines_with("    ").count(), 0, "{run}");
     assert!(!run.stderr.contains("spin_"), "{run}");
@@ -57,12 +58,14 @@ fn none_at_all() {
 
 fn of_a_guest_in_a_file() {
     let file = ScratchFile::new("some-kernel", image::guest("spin"));
-    let run = jitterbug("run --cpus 2 --timeout 1s").arg(&*file).probe(STACKS).ends_with(0);
+    let run = jitterbug("run --cpus 2").arg(&*file).probe(STACKS);
+    let run = run.until_it_reports("    spin_inner+0x", 3);
     assert!(names_in(&run).starts_with("spin_inner+0x"), "{run}");
 }
 
 fn a_guest_without_symbols() {
-    let run = jitterbug("run --timeout 1s").image(&image::halt()).probe(STACKS).ends_with(0);
+    let run = jitterbug("run --watchdog off").image(&image::halt()).probe(STACKS);
+    let run = run.until_it_reports("S GUEST_0x10000", 3);
     assert!(run.lines_with("S GUEST_0x10000").count() >= 3, "{run}");
 }
 

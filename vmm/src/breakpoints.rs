@@ -303,7 +303,8 @@ impl Breakpoints {
     fn notice_handler(&mut self, cpu: &mut impl Debuggable) -> Result<()> {
         const IF: u64 = Registers::INTERRUPT_FLAG;
         let at = here(cpu)?;
-        let near = |told: u64| (told..=told + MAX_INSTRUCTION as u64).contains(&at);
+        // A guest may run at the last addresses there are.
+        let near = |told: u64| at.wrapping_sub(told) <= MAX_INSTRUCTION as u64;
         if !self.told.is_some_and(near) && cpu.registers()?.rflags & IF == 0 {
             self.early = self.told.take();
         }

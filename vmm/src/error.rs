@@ -30,6 +30,9 @@ pub enum Error {
         /// What is wrong with it, and what would be right.
         problem: String,
     },
+    /// Whoever asked for it wants it no more.
+    #[error("cancelled")]
+    Cancelled,
     /// A guest image that can't be booted.
     #[error("guest image {name}: {problem}")]
     Image {
@@ -160,7 +163,8 @@ impl Error {
             | Self::Unbacked { .. }
             | Self::Dump { .. }
             | Self::Unrepeatable { .. }
-            | Self::Watched { .. } => Blame::Input,
+            | Self::Watched { .. }
+            | Self::Cancelled => Blame::Input,
             Self::KvmDevice { .. }
             | Self::Capability { .. }
             | Self::VcpuLimit { .. }

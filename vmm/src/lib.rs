@@ -4,6 +4,8 @@
 //! [`parallel::run`]. This room knows no probe language and no search strategy: it offers
 //! mechanisms, the rooms above decide.
 
+#![deny(unsafe_code)]
+
 mod board;
 pub mod boot;
 pub mod breakpoints;
@@ -21,6 +23,7 @@ pub mod identity;
 mod instruction;
 pub mod interrupts;
 pub mod jitter;
+#[allow(unsafe_code)]
 pub mod kvm;
 pub mod machine;
 pub mod memory;

@@ -1,6 +1,5 @@
 //! All of it, one after the other.
 
-use std::io::ErrorKind;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -90,11 +89,9 @@ pub enum CauseError {
 
 impl From<vmm::Error> for CauseError {
     fn from(error: vmm::Error) -> Self {
-        match &error {
-            vmm::Error::System { source, .. } if source.kind() == ErrorKind::Interrupted => {
-                Self::Stopped
-            }
-            _ => Self::Machine(error),
+        match error {
+            vmm::Error::Cancelled => Self::Stopped,
+            error => Self::Machine(error),
         }
     }
 }

@@ -197,7 +197,7 @@ impl<'a> Lab<'a> {
     /// it.
     pub(super) fn run(&mut self, prefix: &[Choice], decide: &mut dyn Decide) -> vmm::Result<Run> {
         if (self.setup.stop)() {
-            return Err(stopped());
+            return Err(vmm::Error::Cancelled);
         }
         self.runs += 1;
         let common = prefix.iter().zip(&self.trunk.steps).take_while(|(a, b)| **a == b.choice);
@@ -319,12 +319,6 @@ impl<'a> Lab<'a> {
         self.trunk = Trunk { steps: run.steps.clone(), places };
         Ok(())
     }
-}
-
-/// The end of a run that nobody wants any more.
-fn stopped() -> vmm::Error {
-    let source = std::io::ErrorKind::Interrupted.into();
-    vmm::Error::System { what: "the explanation was interrupted", source }
 }
 
 /// A snapshot. `None` where a vCPU stands in the middle of something: it is no place for one.

@@ -64,7 +64,7 @@ impl ControlledMachine {
     pub(super) fn take_instruction(&mut self, choice: Choice) -> Result<Option<Ending>> {
         let vcpu = choice.vcpu();
         let seat = &mut self.seats[vcpu as usize];
-        seat.cpu.bind_to_thread();
+        let _bound = seat.cpu.bind_to_thread();
         seat.state = State::Ready;
         if let Choice::Interrupt(_) = choice {
             if let Some(vector) = self.platform.lapics[vcpu as usize].pending() {

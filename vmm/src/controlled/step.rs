@@ -277,7 +277,7 @@ impl ControlledMachine {
     /// Runs a vCPU to its next scheduling point. `interrupt` has been queued for it.
     fn go(&mut self, vcpu: u32, mut entry: Entry, interrupt: Option<u8>) -> Result<Option<Ending>> {
         let seat = &mut self.seats[vcpu as usize];
-        seat.cpu.bind_to_thread();
+        let _bound = seat.cpu.bind_to_thread();
         let mut interrupt = interrupt.or(std::mem::take(&mut seat.nmi).then_some(NMI));
         let steps = seat.breakpoints.steps();
         // An exit that was met by single steps.

@@ -19,7 +19,7 @@ use crate::cpu::Cpu;
 use crate::disassemble;
 use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit};
-use crate::kvm::kick::Alarm;
+use crate::kvm::kick::{Alarm, Bound};
 use crate::kvm::{KvmCpu, Vm};
 
 /// How long one self-test guest may run before it is called hung.
@@ -36,6 +36,8 @@ pub(super) struct Bench {
     /// The guest spins until the mechanism fires, so that never coming back is not firing.
     pub(super) spins: bool,
     alarm: Alarm,
+    /// Since the guest was given its time.
+    bound: Option<Bound>,
     deadline: Instant,
     /// The thread's processor time when the guest was given its time.
     begun: Duration,
@@ -55,14 +57,15 @@ impl Bench {
         let deadline = Instant::now();
         let (begun, patience) = (Duration::ZERO, 0);
         let alarm = Alarm::new()?;
-        let mut bench = Self { cpu, vm, spins: false, alarm, deadline, begun, patience };
+        let mut bench =
+            Self { cpu, vm, spins: false, alarm, bound: None, deadline, begun, patience };
         bench.allow(LIMIT)?;
         Ok(bench)
     }
 
     /// Gives the guest this much time from now.
     pub(super) fn allow(&mut self, time: Duration) -> Result<()> {
-        self.cpu.bind_to_thread();
+        self.bound = Some(self.cpu.bind_to_thread());
         self.begun = processor_time();
         self.patience = PATIENCE;
         self.deadline = Instant::now() + time;

@@ -8,17 +8,13 @@ use super::*;
 use crate::exit::Exit;
 use crate::kvm::host::DEFAULT_DEVICE;
 
-fn host() -> Option<Host> {
-    let host = Host::open(Path::new(DEFAULT_DEVICE));
-    if let Err(error) = &host {
-        eprintln!("SKIPPED: no KVM here: {error}");
-    }
-    host.ok()
+fn host() -> Host {
+    Host::open(Path::new(DEFAULT_DEVICE)).expect("KVM")
 }
 
 #[test]
-fn examines_every_mechanism_in_time() {
-    let Some(host) = host() else { return };
+fn examines_every_mechanism() {
+    let host = host();
     let report = examine(&host);
     println!("{report}");
     let tests: usize = catalogue::GROUPS.iter().map(|group| group.tests.len()).sum();
@@ -28,15 +24,12 @@ fn examines_every_mechanism_in_time() {
         assert_eq!(row.verdict, Verdict::Works, "{row}");
     }
     assert!(report.to_string().lines().all(|line| line.chars().count() <= 100));
-    if !cfg!(debug_assertions) {
-        assert!(report.elapsed < Duration::from_secs(5), "{:?}", report.elapsed);
-    }
 }
 
 #[test]
 #[ignore = "a measurement"]
 fn what_synchronised_registers_cost() {
-    let Some(host) = host() else { return };
+    let host = host();
     let lab = Lab::new(&host).expect("a lab");
     for _ in 0..5 {
         let costs = registers::sync_costs(&lab, 3000).expect("costs");
@@ -46,7 +39,7 @@ fn what_synchronised_registers_cost() {
 
 #[test]
 fn a_guest_that_spins_is_stopped() {
-    let Some(host) = host() else { return };
+    let host = host();
     let lab = Lab::new(&host).expect("a lab");
     let mut bench = lab
         .kernel(|a| {
@@ -61,7 +54,7 @@ fn a_guest_that_spins_is_stopped() {
 
 #[test]
 fn an_exception_is_reported_by_name() {
-    let Some(host) = host() else { return };
+    let host = host();
     let lab = Lab::new(&host).expect("a lab");
     let mut bench = lab.kernel(CodeAssembler::ud2).expect("a bench");
     let outcome = bench.expect_done().map_err(Outcome::from).expect_err("#UD");
@@ -78,13 +71,9 @@ fn ids_are_unique() {
 
 #[test]
 fn what_stops_a_vcpu_is_found_out_once() {
-    let Some(host) = host() else { return };
-    let start = Instant::now();
+    let host = host();
     let found = Stopping::of(&host);
-    let first = start.elapsed();
-    println!("{found}: {first:?}");
-    assert_eq!(Stopping::of(&host.clone()), found);
-    assert!(start.elapsed() < 2 * first, "the second time takes none");
+    assert_eq!(host.clone().stopping(|| panic!("it is known")), found);
     let report = examine(&host);
     let works = |id: &str| report.row(id).is_some_and(|row| row.verdict == Verdict::Works);
     assert_eq!((found.steps, found.block_interrupts), (works("single-step"), works("block-irq")));

@@ -43,18 +43,18 @@ pub(super) fn alternate(lab: &Lab) -> Tested<Outcome> {
         a.jmp(again)
     })?;
     let mut second = lab.cpu(&bench.vm, 1, Ring::Kernel)?;
-    bench.cpu.bind_to_thread();
+    let mut _bound = bench.cpu.bind_to_thread();
     let (mut alone, mut by_turns) = (Vec::new(), Vec::new());
     bench.expect_port(MARK)?;
     for _ in 0..TURNS {
         alone.push(bench.time_to_port(MARK)?);
         // The other one has no alarm of its own: bound while it runs, it shares the bench's.
-        second.bind_to_thread();
+        _bound = second.bind_to_thread();
         let exit = second.run(Entry::Resume)?;
         if !matches!(exit, crate::exit::Exit::PortWrite { port: MARK, .. }) {
             return Ok(bench.odd(&exit));
         }
-        bench.cpu.bind_to_thread();
+        _bound = bench.cpu.bind_to_thread();
         by_turns.push(bench.time_to_port(MARK)?);
     }
     // The second vCPU started at the same code and counted in the same memory.

@@ -67,7 +67,7 @@ pub(super) fn init_sipi(lab: &Lab) -> Tested<Outcome> {
 /// Waits for the start and runs to the first exit.
 fn first_exit(mut cpu: KvmCpu) -> Result<(Exit, Instant)> {
     let mut alarm = Alarm::new()?;
-    cpu.bind_to_thread();
+    let _bound = cpu.bind_to_thread();
     alarm.set(LIMIT)?;
     let deadline = Instant::now() + LIMIT;
     loop {

@@ -64,7 +64,7 @@ impl HookSet {
 
     /// How long to hold the vCPU: the sum of what the hooks want.
     pub(crate) fn exit(&mut self, context: &mut Context, exit: &Exit) -> Duration {
-        self.at(Points::EXIT).map(|hook| length(hook.exit(context, exit))).sum()
+        all(self.at(Points::EXIT).map(|hook| hook.exit(context, exit)))
     }
 
     pub(crate) fn entry(&mut self, context: &mut Context, entry: &Entry) {
@@ -78,10 +78,9 @@ impl HookSet {
 
     /// Calls those that want to know of this instruction, and says how long to hold the vCPU.
     pub(crate) fn breakpoint(&mut self, context: &mut Context, address: u64) -> Duration {
-        self.at(Points::BREAKPOINT)
-            .filter(|hook| hook.breakpoints().contains(&address))
-            .map(|hook| length(hook.breakpoint(context, address)))
-            .sum()
+        let wanted = self.at(Points::BREAKPOINT);
+        let wanted = wanted.filter(|hook| hook.breakpoints().contains(&address));
+        all(wanted.map(|hook| hook.breakpoint(context, address)))
     }
 
     /// Whether anybody watches memory.
@@ -91,12 +90,10 @@ impl HookSet {
 
     /// Calls those that watch what was accessed, and says how long to hold the vCPU.
     pub(crate) fn access(&mut self, context: &mut Context, access: &Access) -> Duration {
-        self.hooks
-            .iter_mut()
-            .zip(&self.watches)
-            .filter(|(_, ranges)| ranges.iter().any(|range| access.touches(range)))
-            .map(|(hook, _)| length(hook.access(context, access)))
-            .sum()
+        let watching = self.hooks.iter_mut().zip(&self.watches);
+        let watching =
+            watching.filter(|(_, ranges)| ranges.iter().any(|range| access.touches(range)));
+        all(watching.map(|(hook, _)| hook.access(context, access)))
     }
 
     /// The MSRs that anybody wants to know of.
@@ -106,17 +103,14 @@ impl HookSet {
 
     /// Calls those that want to know of this MSR, and says how long to hold the vCPU.
     pub(crate) fn msr(&mut self, context: &mut Context, access: &MsrAccess) -> Duration {
-        self.hooks
-            .iter_mut()
-            .zip(&self.msrs)
-            .filter(|(_, msrs)| msrs.contains(&access.index))
-            .map(|(hook, _)| length(hook.msr(context, access)))
-            .sum()
+        let wanted = self.hooks.iter_mut().zip(&self.msrs);
+        let wanted = wanted.filter(|(_, msrs)| msrs.contains(&access.index));
+        all(wanted.map(|(hook, _)| hook.msr(context, access)))
     }
 
     /// How long to hold the vCPU after this.
     pub(crate) fn apic(&mut self, context: &mut Context, event: &ApicEvent) -> Duration {
-        self.at(Points::APIC).map(|hook| length(hook.apic(context, event))).sum()
+        all(self.at(Points::APIC).map(|hook| hook.apic(context, event)))
     }
 
     pub(crate) fn held(&mut self, context: &mut Context, time: Duration) {
@@ -139,11 +133,8 @@ impl HookSet {
     /// Calls every hook whose tick is due, and says how long to hold the vCPU.
     pub(crate) fn tick(&mut self, context: &mut Context) -> Duration {
         let now = context.now;
-        self.hooks
-            .iter_mut()
-            .filter(|hook| hook.next_tick().is_some_and(|due| due <= now))
-            .map(|hook| length(hook.tick(context)))
-            .sum()
+        let due = |hook: &&mut Box<dyn Hook>| hook.next_tick().is_some_and(|due| due <= now);
+        all(self.hooks.iter_mut().filter(due).map(|hook| hook.tick(context)))
     }
 
     fn at(&mut self, point: Points) -> impl Iterator<Item = &mut Box<dyn Hook>> {
@@ -152,9 +143,15 @@ impl HookSet {
     }
 }
 
-fn length(verdict: Verdict) -> Duration {
-    match verdict {
+/// How long to hold a vCPU for all of these: as long as there is, if they add up to more.
+fn all(verdicts: impl Iterator<Item = Verdict>) -> Duration {
+    let times = verdicts.map(|verdict| match verdict {
         Verdict::Continue => Duration::ZERO,
         Verdict::Hold(time) => time,
-    }
+    });
+    times.fold(Duration::ZERO, Duration::saturating_add)
 }
+
+#[cfg(test)]
+#[path = "set_tests.rs"]
+mod tests;

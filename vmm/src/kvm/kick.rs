@@ -12,11 +12,12 @@
 
 use std::cell::Cell;
 use std::io;
+use std::marker::PhantomData;
 use std::mem::offset_of;
 use std::os::fd::RawFd;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, Ordering, compiler_fence};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use kvm_bindings::kvm_run;
@@ -40,8 +41,8 @@ fn signal_number() -> i32 {
 
 extern "C" fn on_kick(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
     let flag = IMMEDIATE_EXIT.with(Cell::get);
-    // SAFETY: non-null only between `RunFlag::bind` and the end of its `Bound`, which borrows the
-    // mapping; both happen on this thread, so the mapping is alive whenever this handler sees it.
+    // SAFETY: non-null only while this thread has a `Bound`, which keeps the page mapped and can't
+    // leave the thread; its end takes the pointer away first.
     if let Some(flag) = unsafe { flag.as_ref() } {
         flag.store(KICKED, Ordering::Relaxed);
     }
@@ -64,13 +65,29 @@ fn install_handler() -> Result<()> {
 /// of its own, because kvm-ioctls hands out `&mut` to the first one.
 #[derive(Debug)]
 pub(super) struct RunFlag {
-    page: NonNull<libc::c_void>,
+    page: Arc<Page>,
 }
+
+/// The mapping; it goes when the vCPU and all that are bound to it have gone.
+#[derive(Debug)]
+struct Page(NonNull<libc::c_void>);
 
 const PAGE: usize = 4096;
 
 // SAFETY: the mapping is not tied to a thread; all access goes through an atomic.
-unsafe impl Send for RunFlag {}
+unsafe impl Send for Page {}
+// SAFETY: as above.
+unsafe impl Sync for Page {}
+
+/// Ties a vCPU to the thread that has this: kicks of the thread reach the vCPU. It can't be given to
+/// another thread, and keeps what the signal handler looks at.
+#[derive(Debug)]
+#[must_use = "kicks reach the vCPU only while this is there"]
+pub struct Bound {
+    page: Arc<Page>,
+    /// A pointer is neither `Send` nor `Sync`.
+    thread: PhantomData<*const ()>,
+}
 
 impl RunFlag {
     pub(super) fn map(vcpu: RawFd) -> Result<Self> {
@@ -86,7 +103,9 @@ impl RunFlag {
             )
         };
         match NonNull::new(page) {
-            Some(page) if page.as_ptr() != libc::MAP_FAILED => Ok(Self { page }),
+            Some(page) if page.as_ptr() != libc::MAP_FAILED => {
+                Ok(Self { page: Arc::new(Page(page)) })
+            }
             _ => Err(Error::System {
                 what: "a vCPU's run page can't be mapped",
                 source: io::Error::last_os_error(),
@@ -95,9 +114,7 @@ impl RunFlag {
     }
 
     fn byte(&self) -> &AtomicU8 {
-        // SAFETY: the byte lies inside the page that `self` keeps mapped, the kernel only reads
-        // it, and everyone here uses it as an atomic.
-        unsafe { &*self.page.as_ptr().cast::<u8>().add(offset_of!(kvm_run, immediate_exit)).cast() }
+        self.page.byte()
     }
 
     /// Forgets a kick that has been noticed; false if it was only [`Self::raise`]. Whoever calls this
@@ -127,24 +144,40 @@ impl RunFlag {
     }
 
     /// Makes this thread the one that kicks for this vCPU reach.
-    pub(super) fn bind(&self) {
-        IMMEDIATE_EXIT.with(|flag| flag.set(self.byte()));
+    pub(super) fn bind(&self) -> Bound {
+        let bound = Bound { page: self.page.clone(), thread: PhantomData };
+        IMMEDIATE_EXIT.with(|flag| flag.set(bound.page.byte()));
         compiler_fence(Ordering::SeqCst);
+        bound
     }
 }
 
-impl Drop for RunFlag {
+impl Page {
+    fn byte(&self) -> &AtomicU8 {
+        // SAFETY: the byte lies inside the page that `self` keeps mapped, the kernel only reads
+        // it, and everyone here uses it as an atomic.
+        unsafe { &*self.0.as_ptr().cast::<u8>().add(offset_of!(kvm_run, immediate_exit)).cast() }
+    }
+}
+
+impl Drop for Bound {
+    /// Unless the thread has been bound to another vCPU since.
     fn drop(&mut self) {
-        let mine: *const AtomicU8 = self.byte();
+        let mine: *const AtomicU8 = self.page.byte();
         IMMEDIATE_EXIT.with(|flag| {
             if flag.get() == mine {
                 flag.set(ptr::null());
             }
         });
         compiler_fence(Ordering::SeqCst);
-        // SAFETY: this is the mapping made by `map`, and the handler can't see it any more: a
-        // vCPU is dropped by the thread that it was bound to, or was never bound.
-        unsafe { libc::munmap(self.page.as_ptr(), PAGE) };
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // SAFETY: this is the mapping made by `map`, and no handler sees it any more: each thread that
+        // was bound to it has ended that by dropping its share of the page.
+        unsafe { libc::munmap(self.0.as_ptr(), PAGE) };
     }
 }
 

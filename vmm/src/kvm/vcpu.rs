@@ -3,6 +3,7 @@
 mod finish;
 
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use kvm_bindings::{
     CpuId, KVM_EXIT_IO_IN, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES,
@@ -11,7 +12,8 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
 
-use super::kick::RunFlag;
+use super::kick::{Bound, RunFlag};
+use super::vm::SharedVm;
 use super::{failed, state};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
@@ -33,6 +35,8 @@ pub struct KvmCpu {
     unfinished: Unfinished,
     /// Whether somebody kicked the vCPU when it was last out of the guest without an exit.
     kicked: bool,
+    /// The kernel keeps the machine for as long as it has a vCPU: so are its memory and its descriptor.
+    _machine: Arc<SharedVm>,
 }
 
 /// What is left of an access after the exit that announced it.
@@ -63,11 +67,12 @@ struct Sync {
 }
 
 impl KvmCpu {
-    pub(super) fn new(fd: VcpuFd, sync_registers: bool) -> Result<Self> {
+    pub(super) fn new(fd: VcpuFd, machine: Arc<SharedVm>, sync_registers: bool) -> Result<Self> {
         let flag = RunFlag::map(fd.as_raw_fd())?;
         let sync = Sync { registers: sync_registers, fresh: false };
         let unfinished = Unfinished::Nothing;
-        let mut cpu = Self { flag, fd, sync, again: 0, unfinished, kicked: false };
+        let mut cpu =
+            Self { flag, fd, sync, again: 0, unfinished, kicked: false, _machine: machine };
         if sync_registers {
             cpu.fd.set_sync_valid_reg(SyncReg::Register);
             cpu.fd.set_sync_valid_reg(SyncReg::SystemRegister);
@@ -75,9 +80,10 @@ impl KvmCpu {
         Ok(cpu)
     }
 
-    /// Makes the calling thread the one that runs this vCPU: kicks of the thread reach it.
-    pub fn bind_to_thread(&self) {
-        self.flag.bind();
+    /// Makes the calling thread the one that runs this vCPU: kicks of the thread reach it, for as long
+    /// as the guard is there and no other vCPU is bound.
+    pub fn bind_to_thread(&self) -> Bound {
+        self.flag.bind()
     }
 
     /// Tells the guest what processor this is.
@@ -359,3 +365,7 @@ impl Cpu for KvmCpu {
 fn no_such_msr() -> Error {
     Error::Kvm { call: "KVM_GET_MSRS", source: std::io::ErrorKind::Unsupported.into() }
 }
+
+#[cfg(test)]
+#[path = "vcpu_tests.rs"]
+mod tests;

@@ -30,7 +30,7 @@ pub enum Irqchip {
 /// A KVM virtual machine.
 #[derive(Debug)]
 pub struct Vm {
-    shared: Arc<Shared>,
+    shared: Arc<SharedVm>,
     /// The RAM's own slots, by number.
     slots: Vec<Region>,
     sync_registers: bool,
@@ -39,7 +39,7 @@ pub struct Vm {
 
 /// What lives as long as anybody can reach the machine.
 #[derive(Debug)]
-struct Shared {
+pub(super) struct SharedVm {
     fd: VmFd,
     // Declared, and so dropped, after `fd`: KVM must not outlive the mapping.
     memory: Arc<Memory>,
@@ -66,7 +66,7 @@ impl Vm {
         }
         let vm = Self {
             slots: memory.slots(),
-            shared: Arc::new(Shared { fd, memory }),
+            shared: Arc::new(SharedVm { fd, memory }),
             sync_registers: host.has(Cap::SyncRegs),
             max_vcpus: host.max_vcpus(),
         };
@@ -118,7 +118,7 @@ impl Vm {
             };
             Error::VcpuLimit { vcpu: id, hint, source }
         })?;
-        KvmCpu::new(fd, self.sync_registers)
+        KvmCpu::new(fd, self.shared.clone(), self.sync_registers)
     }
 
     /// An interrupt line of the in-kernel irqchip.
@@ -141,7 +141,7 @@ fn create(host: &Host) -> Result<VmFd> {
 /// An interrupt line of the in-kernel irqchip.
 #[derive(Clone, Debug)]
 pub struct IrqLine {
-    machine: Arc<Shared>,
+    machine: Arc<SharedVm>,
     irq: u32,
 }
 

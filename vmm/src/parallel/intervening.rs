@@ -13,7 +13,7 @@ use crate::registers::Activity;
 impl<C: Debuggable> VcpuLoop<'_, C> {
     /// Does what hooks want done, and holds the vCPU for as long as they want.
     pub(super) fn settle(&mut self, hold: Duration) -> Result<()> {
-        let hold = hold + self.intervene()?;
+        let hold = hold.saturating_add(self.intervene()?);
         self.hold(hold)
     }
 

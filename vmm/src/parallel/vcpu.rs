@@ -130,11 +130,11 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     }
 
     /// Runs to the end on the calling thread, to which `bind` first ties the vCPU.
-    pub(super) fn run(mut self, bind: impl FnOnce(&C)) -> VcpuReport {
+    pub(super) fn run<B>(mut self, bind: impl FnOnce(&C) -> B) -> VcpuReport {
         let control = self.control;
         // Whatever happens to this thread, the others must not wait for it.
         let _ended = EndOnDrop(control);
-        bind(&self.seat.cpu);
+        let _bound = bind(&self.seat.cpu);
         let seat = control.take_seat(self.seat.id);
         match seat.and_then(|_kicks_reach_us| self.run_guest()) {
             Ok(Some(end)) => control.end(end),
@@ -330,7 +330,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         }
         self.seat.notice_start()?;
         let hold = self.hooks.tick(&mut self.seat.context(now));
-        Ok(hold + self.intervene()?)
+        Ok(hold.saturating_add(self.intervene()?))
     }
 
     fn sample(&mut self) -> Result<Sample> {
@@ -351,7 +351,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         }
         self.seat.held = true;
         let mut now = self.control.now();
-        let mut until = now + time;
+        let mut until = now.saturating_add(time);
         let mut told = Duration::ZERO;
         while (now < until || self.control.is_suspended()) && !self.control.is_over() {
             let end = if self.control.is_suspended() { now + A_WHILE } else { until };
@@ -363,7 +363,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             thread::park_timeout(wake.saturating_sub(now));
             now = self.control.now();
             if now < until || self.control.is_suspended() {
-                until = until.max(now + self.serve_once()?);
+                until = until.max(now.saturating_add(self.serve_once()?));
             }
         }
         self.seat.held = false;
