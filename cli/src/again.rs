@@ -68,6 +68,14 @@ pub(crate) fn explain_failure(
         tell::user("jitterbug: no failure was found: nothing to explain");
         return Ok((None, None));
     };
+    if failed.changes().are_faults() {
+        tell::user(&format!(
+            "jitterbug: --explain: a script changed the guest in this run ({}), and a search under \
+             control runs without scripts",
+            failed.changes()
+        ));
+        return Ok((None, None));
+    }
     let Some(sighting) = failed.sighting(&command(args, setting)) else {
         let what = failed.description();
         tell::user(&format!(

@@ -58,6 +58,7 @@ fn refuse(error: &clap::Error) -> ! {
                 "jitterbug: {argument}: not valid UTF-8: give a name or a text that is; a file can be \
                  copied or linked to one"
             ));
+            writer::finish();
             std::process::exit(Status::Input as i32);
         }
         _ => error.exit(),

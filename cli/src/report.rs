@@ -63,6 +63,8 @@ pub(crate) struct RunReport {
     dumps: Vec<PathBuf>,
     missed_dumps: Vec<PathBuf>,
     script_output: Vec<ScriptLine>,
+    /// Lines of scripts that are not in the report, for want of room.
+    script_lines_dropped: u64,
     /// Of a hang.
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<Window>,
@@ -149,7 +151,8 @@ impl RunReport {
             changes: trial.changes,
             dumps: outcome.dumps,
             missed_dumps: outcome.missed_dumps,
-            script_output: trial.lines,
+            script_output: trial.lines.lines,
+            script_lines_dropped: trial.lines.dropped,
             window,
             verdict: Sighting::verdict(&outcome.end),
             vcpus,
@@ -179,7 +182,7 @@ impl RunReport {
 
     /// Whether a search under control may find something like it.
     pub(crate) fn can_be_sought(&self) -> bool {
-        self.verdict.is_some()
+        self.verdict.is_some() && !self.changes.are_faults()
     }
 
     /// The failure, for whoever looks for it again; `None` if there is nothing like it under control.

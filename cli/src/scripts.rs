@@ -2,6 +2,8 @@
 
 use std::io::{self, BufWriter, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -27,6 +29,20 @@ pub(crate) struct Scripts {
     symbols: Option<Arc<Symbols>>,
     driver: Mechanisms,
     folding: Option<Folding>,
+    room: LineRoom,
+}
+
+/// Bytes of script lines that reports may still keep, over all runs.
+#[derive(Clone)]
+pub(crate) struct LineRoom(Arc<AtomicUsize>);
+
+impl LineRoom {
+    const BYTES: usize = 64 << 20;
+
+    /// Takes room for a line, if there is any left.
+    pub(crate) fn take(&self, bytes: usize) -> bool {
+        self.0.try_update(Relaxed, Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
 }
 
 /// `--folded`: stacks of all machines, and where they go at the end.
@@ -58,6 +74,8 @@ impl Scripts {
             symbols: symbols.clone(),
             segments: Segments::of(&machine.guest),
             ring: args.ring,
+            parameters: args.set.clone(),
+            timestamps: args.timestamps,
             folded: args.folded.is_some(),
             destructive: args.destructive,
             ..options.clone()
@@ -75,7 +93,8 @@ impl Scripts {
             Some(path) => Some(Folding::new(path)?),
             None => None,
         };
-        Ok(Some(Self { script, symbols, driver: options.mechanisms, folding }))
+        let room = LineRoom(Arc::new(AtomicUsize::new(LineRoom::BYTES)));
+        Ok(Some(Self { script, symbols, driver: options.mechanisms, folding, room }))
     }
 
     /// Refuses scripts whose points need something of the driver that this host lacks. Says so if they
@@ -114,6 +133,11 @@ impl Scripts {
             None => session,
         };
         Ok(Probing { session, output, folding: self.folding.as_ref() })
+    }
+
+    /// The room that reports have for what scripts print.
+    pub(crate) fn line_room(&self) -> LineRoom {
+        self.room.clone()
     }
 
     /// All machines are over: writes what was kept until then.

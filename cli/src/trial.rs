@@ -15,7 +15,7 @@ use vmm::{Host, Machine, MachineConfig};
 
 use crate::console::{Kept, Printing, Screen};
 use crate::progress::Progress;
-use crate::scripts::{Probing, Scripts};
+use crate::scripts::{LineRoom, Probing, Scripts};
 use crate::trace::Tracing;
 use crate::writer::{self, Stream};
 
@@ -46,7 +46,15 @@ pub(crate) struct Trial {
     pub(crate) console: String,
     pub(crate) probes: Vec<probes::session::ProbeCount>,
     pub(crate) changes: Changes,
+    pub(crate) lines: KeptLines,
+}
+
+/// What scripts printed, as far as there was room for it.
+#[derive(Debug, Default)]
+pub(crate) struct KeptLines {
     pub(crate) lines: Vec<ScriptLine>,
+    /// Lines for which there was none.
+    pub(crate) dropped: u64,
 }
 
 /// A line that a script printed.
@@ -71,13 +79,14 @@ impl Setting {
             Box::new(Screen::new(self.screen))
         };
         let jitter = Jitter::new(self.jitter.clone(), seed);
-        let lines = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::new(Mutex::new(KeptLines::default()));
         let title = || format!("{}, seed {seed}", self.machine.guest.name);
         let trace = self.tracing.as_ref();
         let trace = trace.and_then(|tracing| tracing.start(&title(), self.machine.cpus.get()));
         let probing = match &self.scripts {
             Some(scripts) => {
-                Some(scripts.start(seed, self.line(&lines, progress), trace.as_ref())?)
+                let line = self.line(&lines, scripts.line_room(), progress);
+                Some(scripts.start(seed, line, trace.as_ref())?)
             }
             None => None,
         };
@@ -113,24 +122,31 @@ impl Setting {
     /// Where scripts print to.
     fn line(
         &self,
-        kept: &Arc<Mutex<Vec<ScriptLine>>>,
+        kept: &Arc<Mutex<KeptLines>>,
+        room: LineRoom,
         progress: &Progress,
     ) -> impl FnMut(OutputLine) + Send + 'static {
         let (keep, kept, progress) = (self.keep_lines, kept.clone(), progress.clone());
         move |line: OutputLine| {
             progress.print(&line.text());
             if keep {
-                put(&mut kept.lock().unwrap_or_else(PoisonError::into_inner), &line);
+                kept.lock().unwrap_or_else(PoisonError::into_inner).put(&line, &room);
             }
         }
     }
 }
 
-/// Keeps a line; a stack belongs to the line before it.
-fn put(lines: &mut Vec<ScriptLine>, line: &OutputLine) {
-    let text = line.text().into_owned();
-    match (line.kind, lines.last_mut()) {
-        (LineKind::Stack, Some(last)) => last.stack = Some(text.trim().into()),
-        _ => lines.push(ScriptLine { vcpu: line.vcpu, text, stack: None }),
+impl KeptLines {
+    /// Keeps a line; a stack belongs to the line before it.
+    fn put(&mut self, line: &OutputLine, room: &LineRoom) {
+        let text = line.text().into_owned();
+        if self.dropped > 0 || !room.take(text.len() + size_of::<ScriptLine>()) {
+            self.dropped += u64::from(line.kind != LineKind::Stack);
+            return;
+        }
+        match (line.kind, self.lines.last_mut()) {
+            (LineKind::Stack, Some(last)) => last.stack = Some(text.trim().into()),
+            _ => self.lines.push(ScriptLine { vcpu: line.vcpu, text, stack: None }),
+        }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use cell::{Cell, Kind, Linear};
 pub use key::Key;
 pub(crate) use key::Parts;
-pub use table::{Limits, Table};
+pub use table::{Limits, Room, Table};
 
 /// What an aggregate looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ impl Shape {
 pub struct Aggregate {
     shape: Shape,
     limits: Limits,
+    room: Room,
     parts: Mutex<Vec<Part>>,
 }
 
@@ -50,9 +51,9 @@ pub struct Aggregate {
 pub type Part = Arc<Mutex<Table>>;
 
 impl Aggregate {
-    /// An empty one.
-    pub fn new(shape: Shape, limits: Limits) -> Self {
-        Self { shape, limits, parts: Mutex::default() }
+    /// An empty one, which shares its room with others.
+    pub fn new(shape: Shape, limits: Limits, room: Room) -> Self {
+        Self { shape, limits, room, parts: Mutex::default() }
     }
 
     /// What it looks like.
@@ -62,7 +63,8 @@ impl Aggregate {
 
     /// A new table, for a vCPU to add to.
     pub fn part(&self) -> Part {
-        let part = Part::new(Mutex::new(Table::new(self.shape.kind, self.limits)));
+        let table = Table::new(self.shape.kind, self.limits, self.room.clone());
+        let part = Part::new(Mutex::new(table));
         lock(&self.parts).push(Arc::clone(&part));
         part
     }

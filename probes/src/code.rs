@@ -30,6 +30,12 @@ pub enum Op {
     Get(u32),
     /// Pops into a variable.
     Set(u32),
+    /// Pushes a variable that all vCPUs share.
+    GetShared(u32),
+    /// Pops into a variable that all vCPUs share.
+    SetShared(u32),
+    /// Pops an operand, changes a shared variable by it, and pushes its new value.
+    UpdateShared(u32, Operator),
     /// Pushes a local.
     GetLocal(u32),
     /// Pops into a local.
@@ -222,6 +228,8 @@ pub struct Code {
     pub formats: Vec<Format>,
     /// First values of the integer variables.
     pub integers: Vec<u64>,
+    /// First values of the integer variables that all vCPUs share.
+    pub shared_integers: Vec<u64>,
     /// First values of the string variables.
     pub strings: Vec<Text>,
     /// Aggregates.

@@ -28,7 +28,7 @@ pub fn load(
 ) -> Vec<Diagnostic> {
     let mut items = Vec::new();
     let mut errors = Vec::new();
-    let mut preprocessor = preprocess::Preprocessor::default();
+    let mut preprocessor = preprocess::Preprocessor::new(environment.parameters);
     let mut names = parser::TypeNames::default();
     for &number in scripts {
         let parsed =

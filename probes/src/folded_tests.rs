@@ -1,10 +1,11 @@
 use super::*;
-use crate::aggregate::{Key, Limits, Shape, lock};
+use crate::aggregate::{Key, Limits, Room, Shape, lock};
 use crate::testing::tsc_sync_symbols;
 
 fn aggregate(kind: Kind, integers: usize, strings: usize) -> Aggregate {
     let shape = Shape { name: "hot".into(), integers, strings, stack: Some(64), kind };
-    Aggregate::new(shape, Limits::default())
+    let limits = Limits::default();
+    Aggregate::new(shape, limits, Room::new(limits))
 }
 
 fn key(integers: &[u64], strings: &[&str], stack: &[u64]) -> Key {

@@ -1,6 +1,9 @@
 //! Which language a source is in, and all sources to one program.
 
 pub(crate) mod aggregation;
+pub(crate) mod comparison;
+pub(crate) mod foreign;
+pub(crate) mod parameters;
 pub(crate) mod problems;
 
 use std::sync::Arc;
@@ -11,14 +14,17 @@ use crate::ir::Program;
 use crate::point::Scope;
 use crate::source::{Language, Source, Span};
 use crate::vp::{self, Dialect};
+use parameters::Parameters;
 
 /// What both front ends need to know beside the sources.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Environment<'a> {
     /// How closely VP must keep to its manual.
     pub dialect: Dialect,
     /// What points and symbols there are.
     pub scope: Scope<'a>,
+    /// What the user sets.
+    pub parameters: &'a Parameters,
 }
 
 /// What came of sources.
@@ -36,6 +42,7 @@ pub(crate) fn load(sources: &[Source], environment: &Environment) -> Loaded {
     let mut sources = sources.to_vec();
     let mut program = Program::new(&Arc::from([]));
     let mut list = Vec::new();
+    let is_error = |diagnostic: &Diagnostic| diagnostic.severity == Severity::Error;
     for (number, source) in (0_u32..).zip(&sources) {
         if source.text.len() > Source::MAX_BYTES {
             let problem = format!("the script has {} bytes", source.text.len());
@@ -49,8 +56,11 @@ pub(crate) fn load(sources: &[Source], environment: &Environment) -> Loaded {
         });
         list = vp::load(&vp, &sources, environment, &mut program);
         list.extend(emmett::load(&emmett, &mut sources, environment, &mut program));
+        // What is wrong elsewhere may be why a definition was not read.
+        if !list.iter().any(is_error) {
+            list.extend(environment.parameters.unused());
+        }
     }
-    let is_error = |diagnostic: &Diagnostic| diagnostic.severity == Severity::Error;
     if !list.iter().any(is_error) && program.probes.is_empty() {
         list.push(
             Diagnostic::general("there is no probe in this script, so nothing would ever run")

@@ -27,6 +27,8 @@ pub struct Program {
     pub functions: Vec<Function>,
     /// First values of the integer variables. Each vCPU has its own set.
     pub integers: Vec<u64>,
+    /// First values of the integer variables that all vCPUs share.
+    pub shared_integers: Vec<u64>,
     /// First values of the string variables. Each vCPU has its own set.
     pub strings: Vec<Text>,
     /// Aggregates, which all vCPUs share.
@@ -46,6 +48,7 @@ impl Program {
             probes: Vec::new(),
             functions: Vec::new(),
             integers: Vec::new(),
+            shared_integers: Vec::new(),
             strings: Vec::new(),
             aggregates: Vec::new(),
             bags: Vec::new(),

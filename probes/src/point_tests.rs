@@ -256,3 +256,33 @@ fn the_table_and_the_parser_agree() {
         }
     }
 }
+
+/// A compiler makes several functions of one, and every file may have one of the same name.
+#[test]
+fn a_name_stands_for_all_functions_that_have_it() {
+    let text = "ffffffff81000000 T lock\nffffffff81000100 t init\nffffffff81000200 t init\n\
+        ffffffff81000200 t init\nffffffff81000300 t walk.constprop.0\n\
+        ffffffff81000400 t walk.isra.0.cold\nffffffff81000500 t walk.cold\n\
+        ffffffff81800000 d state\nffffffff81800010 d state\n";
+    let symbols = crate::Symbols::from_listing("kallsyms", text).expect("a listing");
+    let (mechanisms, symbols) = (Mechanisms::all(), Some(&symbols));
+    let found = |name: &str| -> Result<Vec<(String, u64)>, String> {
+        let found = find(name, &Scope { mechanisms, symbols, ..Scope::default() });
+        let place = |found: Found| match found.point {
+            Point::Address(address) => (found.name.to_string(), address.start & 0xfff),
+            other => panic!("{other:?}"),
+        };
+        found.map(|all| all.into_iter().map(place).collect()).map_err(|error| error.to_string())
+    };
+    let at = |all: &[(&str, u64)]| Ok(all.iter().map(|(name, at)| ((*name).into(), *at)).collect());
+    assert_eq!(found("GUEST:ENTER:lock"), at(&[("GUEST:ENTER:lock", 0)]));
+    let twice = &[("GUEST:ENTER:init", 0x100), ("GUEST:ENTER:init", 0x200)];
+    assert_eq!(found("GUEST:ENTER:init"), at(twice));
+    assert_eq!(found("GUEST:walk"), at(&[("GUEST:walk.constprop.0", 0x300)]));
+    let cold = &[("GUEST:walk.isra.0.cold", 0x400)];
+    assert_eq!(found("GUEST:walk.isra.0.cold"), at(cold));
+    let error = found("GUEST:WRITE:state:8").expect_err("two variables");
+    assert!(
+        error.contains("2 symbols have the name state") && error.contains("0xffffffff81800010")
+    );
+}

@@ -62,6 +62,10 @@ pub struct Options {
     pub destructive: bool,
     /// What the lengths of delays are drawn from.
     pub seed: u64,
+    /// `--set NAME=VALUE`: values for names that the scripts define.
+    pub parameters: Vec<(String, String)>,
+    /// `--timestamps`: each line has its time and its vCPU in front.
+    pub timestamps: bool,
     /// `--ring`: keep the last so many lines of each vCPU instead of printing them.
     pub ring: Option<usize>,
     /// `--folded`: aggregates whose key is a stack aren't printed at the end: [`Session::fold`] has
@@ -94,7 +98,9 @@ impl Script {
     /// Reads and checks sources. Either all of it is loaded or nothing. Sources of one language
     /// share their names.
     pub fn load(sources: &[Source], options: &Options) -> Result<Self, Diagnostics> {
+        let parameters = front::parameters::Parameters::new(&options.parameters);
         let environment = front::Environment {
+            parameters: &parameters,
             dialect: if options.strict { Dialect::Strict } else { Dialect::Lenient },
             scope: Scope {
                 mechanisms: options.mechanisms,
@@ -205,6 +211,7 @@ pub struct Session {
     code: Arc<Code>,
     sink: Sink,
     ring: Option<usize>,
+    timestamps: bool,
     folded: bool,
     shared: Arc<Shared>,
     common: Arc<Common>,
@@ -232,6 +239,7 @@ impl Session {
             common: Arc::new(common),
             sink,
             ring: options.ring,
+            timestamps: options.timestamps,
             folded: options.folded,
             shared: Arc::new(Shared::new(&script.code, settings)),
             trace: None,
@@ -270,7 +278,10 @@ impl Session {
     }
 
     fn buffer(&self, vcpu: u32) -> LineBuffer {
-        let Some(lines) = self.ring else { return LineBuffer::new(vcpu, self.sink.clone()) };
+        let Some(lines) = self.ring else {
+            let buffer = LineBuffer::new(vcpu, self.sink.clone());
+            return if self.timestamps { buffer.with_timestamps() } else { buffer };
+        };
         let ring = Arc::new(Mutex::new(Ring::new(vcpu, lines)));
         lock(&self.rings).push(Arc::clone(&ring));
         LineBuffer::with_ring(vcpu, self.sink.clone(), ring)

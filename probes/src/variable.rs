@@ -39,6 +39,8 @@ pub enum From {
     HostProcessor,
     /// The host's id of the vCPU's thread.
     HostThread,
+    /// Nanoseconds since the machine's start, in the driver's time.
+    Elapsed,
     /// The probe's argument of this number.
     Argument(u8),
 }
@@ -46,7 +48,14 @@ pub enum From {
 impl From {
     /// Whether only a vCPU has it.
     pub fn is_of_vcpu(self) -> bool {
-        !matches!(self, Self::NumVcpus | Self::HostProcessor | Self::HostThread | Self::Argument(_))
+        !matches!(
+            self,
+            Self::NumVcpus
+                | Self::HostProcessor
+                | Self::HostThread
+                | Self::Elapsed
+                | Self::Argument(_)
+        )
     }
 }
 
@@ -89,6 +98,12 @@ pub fn find(name: &str) -> Option<Builtin> {
     });
     let known = BUILTINS.get(name).copied();
     known.or_else(|| table::missing(name).map(Builtin::Missing))
+}
+
+/// Whether a script can't give this name to anything of its own. Those of `VProbes` are in capitals, so
+/// that no script has them by chance; others may be used otherwise.
+pub fn is_reserved(name: &str) -> bool {
+    find(name).is_some() && name.to_uppercase() == name
 }
 
 /// The names that scripts can use, for suggestions.

@@ -41,6 +41,7 @@ mod repeat;
 mod replay_scripts;
 mod scratch;
 mod script_2012;
+mod script_options;
 mod scripts;
 mod shipped;
 mod signals;
@@ -88,6 +89,7 @@ const TESTS: &[&[Test]] = &[
     repeat::TESTS,
     replay_scripts::TESTS,
     script_2012::TESTS,
+    script_options::TESTS,
     scripts::TESTS,
     shipped::TESTS,
     signals::TESTS,

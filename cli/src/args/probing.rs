@@ -15,6 +15,16 @@ pub(crate) struct ProbeArgs {
     #[arg(short = 'e', value_name = "CODE")]
     pub(crate) code: Vec<String>,
 
+    /// Give a macro, a constant or a variable that the scripts define another value (may be given more
+    /// than once)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+
+    /// Put the time and the vCPU in front of each line that scripts print: seconds since the run's
+    /// start, virtual ones in a replay
+    #[arg(long)]
+    pub(crate) timestamps: bool,
+
     /// Keep the last so many lines of each vCPU, and print them only if the guest hangs or dies
     #[arg(long, value_name = "LINES", value_parser = lines)]
     pub(crate) ring: Option<usize>,
@@ -70,12 +80,27 @@ impl ProbeArgs {
     /// The first option that was given and means something for scripts only.
     pub(crate) fn useless_without_a_script(&self) -> Option<&'static str> {
         let options = [
+            ("--set", !self.set.is_empty()),
+            ("--timestamps", self.timestamps),
             ("--ring", self.ring.is_some()),
             ("--folded", self.folded.is_some()),
             ("--strict-vp", self.strict_vp),
             ("--destructive", self.destructive),
         ];
         options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
+}
+
+/// A name and its value for `--set`.
+fn setting(text: &str) -> Result<(String, String), String> {
+    let is_name = |name: &str| {
+        let mut characters = name.chars();
+        characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+            && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    match text.split_once('=') {
+        Some((name, value)) if is_name(name) => Ok((name.into(), value.into())),
+        _ => Err("not a name with its value, such as LIMIT=100".into()),
     }
 }
 

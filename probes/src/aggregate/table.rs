@@ -1,24 +1,48 @@
 //! One vCPU's cells.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use foldhash::fast::RandomState;
 
 use super::{Cell, Kind};
 
-/// How much an aggregate may hold, for each vCPU.
+/// How much aggregates may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Different keys.
+    /// Different keys, of an aggregate for each vCPU.
     pub keys: usize,
-    /// Bytes of keys and cells.
+    /// Bytes of keys and cells, of an aggregate for each vCPU.
     pub bytes: usize,
+    /// Bytes of all aggregates of all vCPUs together.
+    pub total: usize,
 }
 
 impl Default for Limits {
-    /// 10,000 keys, and 8 MiB for long ones.
+    /// 10,000 keys, and 8 MiB for long ones; 256 MiB for all.
     fn default() -> Self {
-        Self { keys: 10_000, bytes: 8 << 20 }
+        Self { keys: 10_000, bytes: 8 << 20, total: 256 << 20 }
+    }
+}
+
+/// Bytes that all tables together may still take.
+#[derive(Clone, Debug)]
+pub struct Room(Arc<AtomicUsize>);
+
+impl Room {
+    /// So much as there is before any table has taken something.
+    pub fn new(limits: Limits) -> Self {
+        Self(Arc::new(AtomicUsize::new(limits.total)))
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        self.0.try_update(Relaxed, Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Relaxed);
     }
 }
 
@@ -27,6 +51,7 @@ impl Default for Limits {
 pub struct Table {
     kind: Kind,
     limits: Limits,
+    room: Room,
     cells: HashMap<Box<[u8]>, Cell, RandomState>,
     bytes: usize,
     dropped: u64,
@@ -35,8 +60,9 @@ pub struct Table {
 
 impl Table {
     /// An empty one.
-    pub fn new(kind: Kind, limits: Limits) -> Self {
-        Self { kind, limits, cells: HashMap::default(), bytes: 0, dropped: 0, has_news: false }
+    pub fn new(kind: Kind, limits: Limits, room: Room) -> Self {
+        let cells = HashMap::default();
+        Self { kind, limits, room, cells, bytes: 0, dropped: 0, has_news: false }
     }
 
     /// Adds a value; `false` if there is no room for its key.
@@ -52,7 +78,10 @@ impl Table {
     #[cold]
     fn insert(&mut self, key: &[u8], value: u64, stamp: u64) -> bool {
         let size = key.len() + self.cell_bytes();
-        if self.cells.len() >= self.limits.keys || self.bytes + size > self.limits.bytes {
+        if self.cells.len() >= self.limits.keys
+            || self.bytes + size > self.limits.bytes
+            || !self.room.take(size)
+        {
             self.dropped += 1;
             return false;
         }
@@ -83,6 +112,7 @@ impl Table {
 
     pub(super) fn clear(&mut self) {
         self.cells.clear();
+        self.room.give_back(self.bytes);
         self.bytes = 0;
         self.has_news = false;
     }

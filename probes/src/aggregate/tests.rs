@@ -1,6 +1,10 @@
 use super::*;
 use crate::ir::Reading;
 
+fn empty(shape: Shape, limits: Limits) -> Aggregate {
+    Aggregate::new(shape, limits, Room::new(limits))
+}
+
 fn shape(integers: usize, strings: usize, kind: Kind) -> Shape {
     Shape { name: "pf".into(), integers, strings, stack: None, kind }
 }
@@ -24,7 +28,7 @@ fn add(part: &Part, key: &Key, value: u64, stamp: u64) -> bool {
 
 #[test]
 fn the_format_of_the_manual() {
-    let aggregate = Aggregate::new(shape(1, 0, Kind::Classic), Limits::default());
+    let aggregate = empty(shape(1, 0, Kind::Classic), Limits::default());
     add(&aggregate.part(), &integer(0xffff_f980_0bf8_e000), 1, 0);
     assert_eq!(
         text(&aggregate),
@@ -33,7 +37,7 @@ fn the_format_of_the_manual() {
     );
     let mut shape = shape(0, 1, Kind::Classic);
     shape.name = "latencies".into();
-    let aggregate = Aggregate::new(shape, Limits::default());
+    let aggregate = empty(shape, Limits::default());
     let mut key = Key::default();
     key.string(b"uSec");
     add(&aggregate.part(), &key, 26, 0);
@@ -48,7 +52,7 @@ fn the_format_of_the_manual() {
 fn several_keys_stand_with_commas_integers_first() {
     let mut shape = shape(2, 2, Kind::Count);
     shape.stack = Some(8);
-    let aggregate = Aggregate::new(shape, Limits::default());
+    let aggregate = empty(shape, Limits::default());
     let mut key = integer(1);
     key.integer(2);
     key.string(b"a,\"b");
@@ -64,7 +68,7 @@ fn several_keys_stand_with_commas_integers_first() {
 
 #[test]
 fn vcpus_are_added_up_and_the_latest_is_the_latest_of_all() {
-    let aggregate = Aggregate::new(shape(1, 0, Kind::Classic), Limits::default());
+    let aggregate = empty(shape(1, 0, Kind::Classic), Limits::default());
     let (one, two) = (aggregate.part(), aggregate.part());
     add(&one, &integer(7), 10, 1);
     add(&two, &integer(7), 30, 3);
@@ -90,7 +94,7 @@ fn vcpus_are_added_up_and_the_latest_is_the_latest_of_all() {
 
 #[test]
 fn the_busiest_key_comes_last() {
-    let aggregate = Aggregate::new(shape(1, 0, Kind::Count), Limits::default());
+    let aggregate = empty(shape(1, 0, Kind::Count), Limits::default());
     let part = aggregate.part();
     for (key, times) in [(3, 2), (1, 5), (2, 2)] {
         (0..times).for_each(|_| assert!(add(&part, &integer(key), 1, 0)));
@@ -111,7 +115,7 @@ fn every_kind_prints_its_figures() {
         // Of 2, 4, 5, 9: the mean is 5, the squared distances 9 + 1 + 0 + 16 = 26, 26 / 4 = 6.5.
         (Kind::Deviation, "avg 5 stddev 3 count 4"),
     ] {
-        let aggregate = Aggregate::new(shape(0, 0, kind), Limits::default());
+        let aggregate = empty(shape(0, 0, kind), Limits::default());
         let (one, two) = (aggregate.part(), aggregate.part());
         for (part, value) in [(&one, 2), (&two, 4), (&one, 5), (&two, 9)] {
             add(part, &Key::default(), value, 0);
@@ -122,7 +126,7 @@ fn every_kind_prints_its_figures() {
 
 #[test]
 fn histograms_are_bars() {
-    let aggregate = Aggregate::new(shape(0, 0, Kind::Histogram), Limits::default());
+    let aggregate = empty(shape(0, 0, Kind::Histogram), Limits::default());
     let part = aggregate.part();
     for value in [0, 1, 2, 3, 3, 3, 9] {
         add(&part, &Key::default(), value, 0);
@@ -146,7 +150,7 @@ fn histograms_are_bars() {
 #[test]
 fn linear_histograms_have_ends() {
     let linear = Linear { low: 10, high: 35, step: 10 };
-    let aggregate = Aggregate::new(shape(0, 0, Kind::Linear(linear)), Limits::default());
+    let aggregate = empty(shape(0, 0, Kind::Linear(linear)), Limits::default());
     let part = aggregate.part();
     for value in [9, 10, 19, 20, 34, 35, 1000] {
         add(&part, &Key::default(), value, 0);
@@ -160,15 +164,15 @@ fn linear_histograms_have_ends() {
 
 #[test]
 fn a_full_table_drops_new_keys_and_counts_them() {
-    let limits = Limits { keys: 2, bytes: 1 << 20 };
-    let aggregate = Aggregate::new(shape(1, 0, Kind::Classic), limits);
+    let limits = Limits { keys: 2, bytes: 1 << 20, ..Limits::default() };
+    let aggregate = empty(shape(1, 0, Kind::Classic), limits);
     let part = aggregate.part();
     let added: Vec<_> = [1, 2, 3, 1, 4].map(|key| add(&part, &integer(key), 1, 0)).into();
     assert_eq!(added, [true, true, false, true, false]);
     assert_eq!(aggregate.dropped(), 2);
 
-    let limits = Limits { keys: 1000, bytes: 2000 };
-    let aggregate = Aggregate::new(shape(1, 0, Kind::Histogram), limits);
+    let limits = Limits { keys: 1000, bytes: 2000, ..Limits::default() };
+    let aggregate = empty(shape(1, 0, Kind::Histogram), limits);
     let part = aggregate.part();
     let added = (0..1000).filter(|key| add(&part, &integer(*key), 1, 0)).count();
     assert!(added < 4, "{added}");
@@ -176,7 +180,7 @@ fn a_full_table_drops_new_keys_and_counts_them() {
 
 #[test]
 fn news_are_what_was_added_since_it_was_printed() {
-    let aggregate = Aggregate::new(shape(1, 0, Kind::Classic), Limits::default());
+    let aggregate = empty(shape(1, 0, Kind::Classic), Limits::default());
     let part = aggregate.part();
     assert!(!aggregate.has_news());
     add(&part, &integer(1), 1, 0);
@@ -186,4 +190,21 @@ fn news_are_what_was_added_since_it_was_printed() {
     add(&part, &integer(1), 1, 0);
     aggregate.clear();
     assert!(!aggregate.has_news());
+}
+
+#[test]
+fn all_aggregates_of_all_vcpus_share_their_room() {
+    let limits = Limits { total: 1000, ..Limits::default() };
+    let room = Room::new(limits);
+    let [a, b] = [(); 2].map(|()| Aggregate::new(shape(1, 0, Kind::Count), limits, room.clone()));
+    let parts = [a.part(), a.part(), b.part()];
+    let mut taken = 0;
+    for value in 0..100 {
+        taken += parts.iter().filter(|part| add(part, &integer(value), 1, 0)).count();
+    }
+    assert!((3..=1000 / size_of::<Cell>()).contains(&taken), "{taken}");
+    assert_eq!(a.dropped() + b.dropped(), 300 - taken as u64);
+    // What is emptied makes room for others.
+    a.clear();
+    assert!(add(&parts[2], &integer(1000), 1, 0));
 }

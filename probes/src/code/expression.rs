@@ -12,6 +12,7 @@ impl Generator {
         match integer {
             Integer::Constant(value) => self.op(Op::Constant(*value)),
             Integer::Get(IntegerTarget::Variable(slot)) => self.op(Op::Get(slot.0 as u32)),
+            Integer::Get(IntegerTarget::Shared(slot)) => self.op(Op::GetShared(slot.0 as u32)),
             Integer::Get(IntegerTarget::Local(local)) => self.op(Op::GetLocal(*local)),
             Integer::Builtin(variable, place) => {
                 let index = self.variable(*variable);
@@ -32,6 +33,10 @@ impl Generator {
                 self.integer(value);
                 self.op(Op::Duplicate);
                 self.store(*target);
+            }
+            Integer::Update(slot, operator, by, place) => {
+                self.integer(by);
+                self.blamed(Op::UpdateShared(slot.0 as u32, *operator), *place);
             }
             Integer::Choice(arms) => {
                 let values = arms.iter().map(|(condition, value)| (condition, value));
@@ -176,6 +181,7 @@ impl Generator {
     pub(super) fn store(&mut self, target: IntegerTarget) {
         match target {
             IntegerTarget::Variable(slot) => self.op(Op::Set(slot.0 as u32)),
+            IntegerTarget::Shared(slot) => self.op(Op::SetShared(slot.0 as u32)),
             IntegerTarget::Local(local) => self.op(Op::SetLocal(local)),
         }
     }

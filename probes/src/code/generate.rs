@@ -44,6 +44,7 @@ pub(super) fn all(program: Program) -> Code {
         texts: generator.texts,
         formats: generator.formats,
         integers: program.integers,
+        shared_integers: program.shared_integers,
         strings: program.strings,
         aggregates: program.aggregates,
         bags: program.bags,
@@ -194,6 +195,7 @@ impl Generator {
         match op {
             Op::Constant(_)
             | Op::Get(_)
+            | Op::GetShared(_)
             | Op::GetLocal(_)
             | Op::Duplicate
             | Op::Builtin(_)
@@ -204,6 +206,7 @@ impl Generator {
             | Op::LogAggregate(_)
             | Op::ClearAggregate(_) => (1, 0),
             Op::Set(_)
+            | Op::SetShared(_)
             | Op::SetLocal(_)
             | Op::Drop
             | Op::Binary(_)

@@ -28,9 +28,10 @@ use super::types::{Model, Records, Type};
 use crate::diagnostic::Diagnostic;
 use crate::front::Environment;
 use crate::front::aggregation::Usages;
+use crate::front::parameters::Parameters;
 use crate::front::problems::Problems;
 use crate::ir::{
-    AggregateSlot, BagSlot, Frame, FunctionSlot, IntegerSlot, Place, Program, StringSlot,
+    AggregateSlot, BagSlot, Frame, FunctionSlot, IntegerTarget, Place, Program, StringSlot,
     StringTarget,
 };
 use crate::point::Scope;
@@ -46,6 +47,7 @@ pub fn check(
 ) -> Vec<Diagnostic> {
     let mut checker = Checker {
         scope: environment.scope,
+        parameters: environment.parameters,
         sources,
         program,
         model: Model::default(),
@@ -75,7 +77,7 @@ pub fn check(
 /// What a name of the script stands for, outside functions.
 #[derive(Clone, Debug)]
 enum Entity {
-    Integer(IntegerSlot, Type),
+    Integer(IntegerTarget, Type),
     Str(StringSlot),
     Aggregate(AggregateSlot),
     Bag(BagSlot),
@@ -117,6 +119,8 @@ struct Signature {
 
 struct Checker<'a> {
     scope: Scope<'a>,
+    /// What the user sets.
+    parameters: &'a Parameters,
     sources: &'a [Source],
     program: &'a mut Program,
     /// Of the declarations that follow.

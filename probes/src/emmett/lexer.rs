@@ -1,6 +1,7 @@
 //! Text to tokens.
 
 use crate::diagnostic::Diagnostic;
+use crate::front::foreign;
 use crate::source::{Literal, Span};
 
 /// The longest name: 64 bytes in `VProbes`, which counted the NUL behind it.
@@ -168,11 +169,10 @@ impl<'a> Lexer<'a> {
             return Ok(Some(Token::Sign(sign)));
         }
         self.at += first.len_utf8();
-        self.error(
-            start,
-            format!("unexpected character {}", first.escape_debug()),
-            "expected a name, a number, a string or an operator",
-        )
+        let problem = format!("unexpected character {}", first.escape_debug());
+        let label = "expected a name, a number, a string or an operator";
+        let error = Diagnostic::error(self.span(start), problem, label);
+        Err(Box::new(if first == '$' { error.with_help(foreign::VARIABLE) } else { error }))
     }
 
     fn name(&mut self, start: usize) -> Result<Token> {

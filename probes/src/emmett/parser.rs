@@ -10,6 +10,7 @@ use super::lexer::Token;
 use super::preprocess::Placed;
 use super::tree::{Directive, Item, Probe};
 use crate::diagnostic::Diagnostic;
+use crate::front::foreign;
 use crate::source::{Literal, Span};
 use crate::suggest::nearest;
 
@@ -97,7 +98,8 @@ impl Parser<'_> {
             None => "the script ends here".to_owned(),
             Some(token) => format!("unexpected {}", describe(token)),
         };
-        self.error(self.span(), message, expected)
+        let error = Diagnostic::error(self.span(), message, expected);
+        Err(Box::new(if self.is("@") { error.with_help(foreign::AGGREGATE) } else { error }))
     }
 
     #[allow(clippy::unused_self)] // for symmetry with `unexpected`
@@ -198,6 +200,13 @@ impl Parser<'_> {
         // A point with arguments, or a function without a type: a point has a body behind it.
         if self.is("(") {
             parameters = self.parameters()?;
+        }
+        if self.is(":")
+            && let Some(here) = foreign::point(&point)
+        {
+            let label = "expected a probe point such as VMM1Hz, VMM:TIMER:10msec or In";
+            let error = Diagnostic::error(span, format!("unknown probe point {point}:..."), label);
+            return Err(Box::new(error.with_help(here)));
         }
         let mut predicate = None;
         if self.skip("/") {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::lexer::{Lexer, Token};
 use crate::diagnostic::Diagnostic;
+use crate::front::parameters::Parameters;
 use crate::source::{Source, Span};
 
 /// The most tokens after all macros are replaced; macros of macros grow fast.
@@ -16,6 +17,10 @@ pub const MAX_TOKENS: usize = 200_000;
 const MAX_DEPTH: usize = 16;
 /// The most files.
 const MAX_FILES: usize = 64;
+
+/// Words of points, which are never macros there.
+const POINT_WORDS: &[&str] =
+    &["ENTER", "EXIT", "OFFSET", "STEP", "READ", "WRITE", "TIMER", "PROFILE"];
 
 /// A token and its place.
 pub type Placed = (Token, Span);
@@ -29,8 +34,9 @@ struct Macro {
 }
 
 /// The macros of scripts that are loaded together.
-#[derive(Default)]
-pub struct Preprocessor {
+pub struct Preprocessor<'a> {
+    /// What the user sets, which takes the place of what the script defines.
+    parameters: &'a Parameters,
     macros: HashMap<String, Macro>,
     files: usize,
     /// Tokens that were put or looked at so far.
@@ -45,7 +51,12 @@ struct Condition {
     taken: bool,
 }
 
-impl Preprocessor {
+impl<'a> Preprocessor<'a> {
+    /// Nothing is defined yet.
+    pub fn new(parameters: &'a Parameters) -> Self {
+        Self { parameters, macros: HashMap::new(), files: 0, count: 0, conditions: Vec::new() }
+    }
+
     /// All tokens of source number `number`. Files that it includes become sources.
     pub fn run(&mut self, number: u32, sources: &mut Vec<Source>) -> Result<Vec<Placed>> {
         let mut out = Vec::new();
@@ -107,7 +118,7 @@ impl Preprocessor {
         };
         match word {
             "ifdef" | "ifndef" => {
-                let holds = self.macros.contains_key(named()?) == (word == "ifdef");
+                let holds = self.is_defined(named()?, span)? == (word == "ifdef");
                 self.conditions.push(Condition { span, active: holds, taken: holds });
             }
             "if" => {
@@ -170,7 +181,7 @@ impl Preprocessor {
             | [(Token::Name(word), _), (Token::Name(name), _)]
                 if word == "defined" =>
             {
-                Some(self.macros.contains_key(name))
+                Some(self.is_defined(name, span)?)
             }
             [(token, at)] => {
                 let mut expanded = Vec::new();
@@ -215,8 +226,51 @@ impl Preprocessor {
         } else {
             Macro { parameters: None, body: body.to_vec() }
         };
+        let at = line.first().map_or(Span::new(0, 0, 0), |(_, span)| *span);
+        let definition = match self.set(name, at)? {
+            Some(_) if definition.parameters.is_some() => {
+                let problem = format!("--set {name}: this macro has parameters");
+                return Err(error(at, problem, "only one without can be set"));
+            }
+            Some(body) => Macro { parameters: None, body },
+            None => definition,
+        };
         self.macros.insert(name.to_owned(), definition);
         Ok(())
+    }
+
+    /// What the user sets a macro to, as the tokens of the place where the script has it.
+    fn set(&self, name: &str, at: Span) -> Result<Option<Vec<Placed>>> {
+        let Some(value) = self.parameters.value(name) else { return Ok(None) };
+        let tokens = Lexer::new(at.source, value).map(|token| token.map(|(token, _)| (token, at)));
+        let wrong = |_| {
+            let problem = format!("--set {name}={value}: this is no value");
+            error(at, problem, "expected a number, a name or a string for this")
+        };
+        tokens.collect::<Result<_>>().map(Some).map_err(wrong)
+    }
+
+    /// Whether a macro is there. One that the user sets is, though no script defines it.
+    fn is_defined(&mut self, name: &str, at: Span) -> Result<bool> {
+        if !self.macros.contains_key(name)
+            && let Some(body) = self.set(name, at)?
+        {
+            self.macros.insert(name.to_owned(), Macro { parameters: None, body });
+        }
+        Ok(self.macros.contains_key(name))
+    }
+
+    /// A point with macros behind its colons: each stands for its own text.
+    fn point(&self, name: &str) -> String {
+        let replaced = |(number, part): (usize, &str)| match self.macros.get(part) {
+            Some(Macro { parameters: None, body })
+                if number > 0 && !POINT_WORDS.contains(&part) =>
+            {
+                body.iter().map(|(token, _)| spelled(token)).collect()
+            }
+            _ => part.to_owned(),
+        };
+        name.split(':').enumerate().map(replaced).collect::<Vec<_>>().join(":")
     }
 
     fn include(
@@ -268,6 +322,10 @@ impl Preprocessor {
             out.push((token.clone(), span));
             Ok(0)
         };
+        if let Token::Point(name) = token {
+            out.push((Token::Point(self.point(name)), span));
+            return Ok(0);
+        }
         let Token::Name(name) = token else { return plain(out) };
         let Some(definition) = self.macros.get(name) else { return plain(out) };
         if hidden.contains(&name.as_str()) {
@@ -354,6 +412,17 @@ fn replaced(
         }
     }
     Ok(body)
+}
+
+/// A token as a part of a point.
+fn spelled(token: &Token) -> String {
+    match token {
+        Token::Name(name) | Token::Point(name) => name.clone(),
+        Token::Number(number) => format!("{number:#x}"),
+        Token::Text(text) => text.value.clone(),
+        Token::Sign(sign) => (*sign).to_owned(),
+        Token::Directive(_) | Token::EndOfDirective => String::new(),
+    }
 }
 
 /// The arguments between parentheses, and how many tokens they and the parentheses are.

@@ -1,5 +1,6 @@
 //! Emmett, as a guest's user sees it.
 
+mod additions;
 mod mistakes;
 mod preprocessor;
 

@@ -43,6 +43,13 @@ pub struct Declaration {
     pub span: Span,
 }
 
+impl Declaration {
+    /// Whether all vCPUs share what it declares.
+    pub fn is_shared(&self) -> bool {
+        self.storage.as_ref().is_some_and(|(word, _)| matches!(word.as_str(), "pervm" | "perhost"))
+    }
+}
+
 /// A name with what makes its type more than the type in front.
 #[derive(Clone, Debug)]
 pub struct Declarator {

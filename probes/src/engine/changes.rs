@@ -45,6 +45,12 @@ impl Changes {
             + self.dumps
     }
 
+    /// Whether it was more than delays, pauses and looking: the guest did what it would not have done by
+    /// itself.
+    pub fn are_faults(&self) -> bool {
+        self.nmis + self.registers + self.pokes + self.stops > 0
+    }
+
     /// Adds another run's.
     pub fn add(&mut self, other: &Self) {
         self.delays += other.delays;

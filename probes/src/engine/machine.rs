@@ -1,12 +1,13 @@
 //! The stack machine: fetches instructions, counts steps, calls and returns.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use vmm::hook::Context;
 
 use super::{Cancel, Cause, Event, MAX_CALLS, MAX_STACK, MAX_TEXTS, Shared, State, Values};
 use crate::code::{Code, Op, Probe, Routine};
-use crate::ir::Scan;
+use crate::ir::{Operator, Scan};
 
 /// Steps between two looks at the clock.
 const SLICE: u64 = 1024;
@@ -197,6 +198,17 @@ impl<'a, 'c> Firing<'a, 'c> {
                         *variable = value;
                     }
                 }
+                Op::GetShared(slot) => {
+                    let variable = self.shared.integers.get(slot as usize);
+                    self.push(variable.map_or(0, |variable| variable.load(SeqCst)));
+                }
+                Op::SetShared(slot) => {
+                    let value = self.pop();
+                    if let Some(variable) = self.shared.integers.get(slot as usize) {
+                        variable.store(value, SeqCst);
+                    }
+                }
+                Op::UpdateShared(slot, operator) => self.update_shared(slot, operator)?,
                 Op::GetLocal(local) => {
                     let value = self.local(local);
                     self.push(value);
@@ -286,6 +298,20 @@ impl<'a, 'c> Firing<'a, 'c> {
                 strings => self.string_op(strings)?,
             }
         }
+    }
+
+    /// Changes a shared variable. Between its old and its new value no other vCPU gets in.
+    fn update_shared(&mut self, slot: u32, operator: Operator) -> Result<()> {
+        let by = self.pop();
+        let Some(variable) = self.shared.integers.get(slot as usize) else {
+            self.push(0);
+            return Ok(());
+        };
+        let before = variable
+            .try_update(SeqCst, SeqCst, |value| operator.apply(value, by))
+            .map_err(|_| Cause::DivisionByZero)?;
+        self.push(operator.apply(before, by).unwrap_or_default());
+        Ok(())
     }
 
     pub(super) fn local(&self, local: u32) -> u64 {

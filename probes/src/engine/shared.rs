@@ -1,12 +1,12 @@
 //! What the engines of all vCPUs share.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use super::changes::Changes;
 use super::{Budget, Reported};
-use crate::aggregate::{Aggregate, Limits, Part, lock};
+use crate::aggregate::{Aggregate, Limits, Part, Room, lock};
 use crate::bag::Bag;
 use crate::code::Code;
 use crate::symbols::Symbols;
@@ -58,6 +58,8 @@ pub struct Shared {
     pub(super) reported: Reported,
     pub(super) unloaded: AtomicBool,
     pub(super) changes: Mutex<Changes>,
+    /// The variables that all vCPUs share.
+    pub(super) integers: Vec<AtomicU64>,
     pub(super) aggregates: Vec<Aggregate>,
     pub(super) bags: Vec<Mutex<Bag>>,
 }
@@ -65,12 +67,15 @@ pub struct Shared {
 impl Shared {
     /// The state before the first firing.
     pub fn new(code: &Code, settings: Settings) -> Self {
-        let aggregate =
-            |shape: &crate::aggregate::Shape| Aggregate::new(shape.clone(), settings.limits);
+        let room = Room::new(settings.limits);
+        let aggregate = |shape: &crate::aggregate::Shape| {
+            Aggregate::new(shape.clone(), settings.limits, room.clone())
+        };
         Self {
             reported: Reported::new(code),
             unloaded: AtomicBool::new(false),
             changes: Mutex::default(),
+            integers: code.shared_integers.iter().copied().map(AtomicU64::new).collect(),
             aggregates: code.aggregates.iter().map(aggregate).collect(),
             bags: code.bags.iter().map(|bag| Mutex::new(Bag::new(bag.capacity))).collect(),
             settings,

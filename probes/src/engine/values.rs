@@ -79,6 +79,7 @@ impl Values {
                 .map_err(|errno| Cause::Host { what: variable.name, errno })?
                 as u64,
             From::HostThread => nix::unistd::gettid().as_raw() as u64,
+            From::Elapsed => u64::try_from(context.now.as_nanos()).unwrap_or(u64::MAX),
             From::Argument(number) => {
                 event.arguments.get(usize::from(number)).copied().unwrap_or_default()
             }

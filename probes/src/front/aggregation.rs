@@ -31,6 +31,9 @@ fn linear(low: Option<u64>, high: Option<u64>, step: Option<u64>) -> Result<Line
     let (Some(low), Some(high), Some(step)) = (low, high, step) else {
         return Err("the intervals of a histogram must be numbers".into());
     };
+    if low >> 63 == 1 && high >> 63 == 0 {
+        return Err("a histogram's intervals can't begin below 0: integers are unsigned".into());
+    }
     if high <= low || step == 0 {
         return Err("this histogram has no interval".into());
     }

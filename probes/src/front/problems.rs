@@ -26,6 +26,9 @@ impl Problems {
             if self.is_full() {
                 return;
             }
+        } else if self.list.contains(&diagnostic) {
+            // What is checked twice is told once.
+            return;
         }
         self.list.push(diagnostic);
     }

@@ -51,6 +51,8 @@ pub enum Expression {
 pub enum IntegerTarget {
     /// A variable of the script.
     Variable(IntegerSlot),
+    /// A variable of the script that all vCPUs share.
+    Shared(IntegerSlot),
     /// A local of the probe or function.
     Local(u32),
 }
@@ -87,6 +89,9 @@ pub enum Integer {
     Complement(Box<Integer>),
     /// Assigns, and yields what was assigned.
     Set(IntegerTarget, Box<Integer>),
+    /// Changes a shared variable by an operator and an operand, without another vCPU in between, and
+    /// yields its new value.
+    Update(IntegerSlot, Operator, Box<Integer>, Place),
     /// The value behind the first condition that is not 0; 0 if there is none.
     Choice(Vec<(Integer, Integer)>),
     /// Does everything in turn and yields the last.

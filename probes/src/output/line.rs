@@ -15,6 +15,8 @@ pub struct LineBuffer {
     /// Where lines are kept instead of being printed.
     ring: Option<Arc<Mutex<Ring>>>,
     now: Duration,
+    /// Whether lines have their time and vCPU in front.
+    timestamps: bool,
 }
 
 impl LineBuffer {
@@ -23,7 +25,7 @@ impl LineBuffer {
 
     /// The buffer of vCPU `vcpu`.
     pub fn new(vcpu: u32, sink: Sink) -> Self {
-        Self { vcpu, sink, partial: Vec::new(), ring: None, now: Duration::ZERO }
+        Self { vcpu, sink, partial: Vec::new(), ring: None, now: Duration::ZERO, timestamps: false }
     }
 
     /// One whose lines are kept in `ring`; notices still go to `sink`.
@@ -31,6 +33,13 @@ impl LineBuffer {
         let mut buffer = Self::new(vcpu, sink);
         buffer.ring = Some(ring);
         buffer
+    }
+
+    /// The same with the time and the vCPU in front of each line, as those of a ring have them.
+    #[must_use]
+    pub fn with_timestamps(mut self) -> Self {
+        self.timestamps = true;
+        self
     }
 
     /// What is printed from now on is printed at this time of the machine.
@@ -46,6 +55,9 @@ impl LineBuffer {
                 [text @ .., b'\n'] => (text, true),
                 text => (text, false),
             };
+            if self.timestamps && self.partial.is_empty() {
+                self.partial = timestamp(self.now, self.vcpu);
+            }
             self.partial.extend_from_slice(text);
             if ended || self.partial.len() >= Self::MAX_LINE {
                 here &= self.send_partial();
@@ -93,6 +105,11 @@ impl LineBuffer {
             None => self.sink.send(OutputLine { vcpu: self.vcpu, kind: LineKind::Script, bytes }),
         }
     }
+}
+
+/// What stands in front of a line: its time in the machine, and its vCPU.
+pub(super) fn timestamp(now: Duration, vcpu: u32) -> Vec<u8> {
+    format!("[{:12.6} vCPU {vcpu}] ", now.as_secs_f64()).into_bytes()
 }
 
 impl Drop for LineBuffer {

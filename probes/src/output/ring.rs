@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::line::timestamp;
 use super::{LineKind, OutputLine};
 
 /// A vCPU's last lines.
@@ -52,7 +53,7 @@ impl Ring {
         all.sort_by_key(|(now, vcpu, _)| (*now, *vcpu));
         all.into_iter()
             .map(|(now, vcpu, line)| {
-                let mut bytes = format!("[{:12.6} vCPU {vcpu}] ", now.as_secs_f64()).into_bytes();
+                let mut bytes = timestamp(now, vcpu);
                 bytes.extend_from_slice(&line);
                 OutputLine { vcpu, kind: LineKind::Script, bytes }
             })

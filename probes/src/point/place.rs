@@ -27,7 +27,6 @@ pub(super) fn address(name: &str, access: Access, rest: &str, scope: &Scope) -> 
         })?),
     };
     let symbols = resolve(name, access, place, scope)?;
-    let is_pattern = is_pattern(place);
     let found = |symbol: Symbol| {
         let (start, length) = extent(name, access, tail, &symbol, scope)?;
         if start.checked_add(length).is_none() {
@@ -36,7 +35,8 @@ pub(super) fn address(name: &str, access: Access, rest: &str, scope: &Scope) -> 
         if matches!(access, Access::Read | Access::Write) {
             find_in_memory(name, start, length, scope)?;
         }
-        let own = if is_pattern { name.replacen(place, &symbol.name, 1) } else { name.to_owned() };
+        let is_own = symbol.name.is_empty() || symbol.name == place;
+        let own = if is_own { name.to_owned() } else { name.replacen(place, &symbol.name, 1) };
         Ok(Found { point: Point::Address(Address { access, start, length }), name: own.into() })
     };
     symbols.into_iter().map(found).collect()
@@ -114,7 +114,35 @@ fn resolve(name: &str, access: Access, place: &str, scope: &Scope) -> Result<Vec
     if is_pattern(place) {
         return matching(name, access, place, symbols);
     }
-    let symbol = symbols.symbol(place).ok_or_else(|| {
+    let (kind, is_function) = match access {
+        Access::Read | Access::Write => (Kind::Data, false),
+        _ => (Kind::Function, true),
+    };
+    // File-local symbols of one name are as many places.
+    let named = symbols.matching(kind, |symbol| symbol == place);
+    match named.len() {
+        0 | 1 => {}
+        2..=MAX_MATCHES if is_function => return Ok(named),
+        count => {
+            let address = |symbol: &Symbol| format!("{:#x}", symbol.start);
+            let places: Vec<_> = named.iter().take(4).map(address).collect();
+            let places = places.join(", ");
+            let problem = format!(
+                "{count} symbols have the name {place}; write the address of the one that is meant: \
+                 {places}"
+            );
+            return Err(malformed(name, problem));
+        }
+    }
+    let symbol = symbols.symbol(place);
+    let copies = || symbols.matching(kind, |symbol| is_copy(symbol, place));
+    if symbol.is_none() && is_function {
+        let copies = copies();
+        if (1..=MAX_MATCHES).contains(&copies.len()) {
+            return Ok(copies);
+        }
+    }
+    let symbol = symbol.ok_or_else(|| {
         let near = symbols.nearest(place);
         let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
         malformed(name, format!("{} has no symbol {place}{hint}", symbols.name()))
@@ -137,6 +165,19 @@ fn matching(name: &str, access: Access, place: &str, symbols: &Symbols) -> Resul
             "{place} stands for {count} {what}s, and at most {MAX_MATCHES} can be had; narrow it"
         )),
     }
+}
+
+/// Whether a symbol is a function that the compiler made of this one for some of its callers, or the
+/// part of it that is left after inlining: `f.constprop.0`, `f.isra.0`, `f.part.0`.
+fn is_copy(symbol: &str, function: &str) -> bool {
+    const SUFFIXES: &[&str] = &["constprop", "isra", "part", "lto_priv", "llvm"];
+    let suffix = symbol.strip_prefix(function).and_then(|rest| rest.strip_prefix('.'));
+    suffix.is_some_and(|suffix| {
+        let words = || suffix.split('.');
+        // What is rarely run is put elsewhere; nobody calls that.
+        words().next().is_some_and(|word| SUFFIXES.contains(&word))
+            && words().all(|word| word != "cold")
+    })
 }
 
 fn is_pattern(place: &str) -> bool {

@@ -106,6 +106,7 @@ const TABLE: &[(&str, From)] = {
         ("NUMVCPUS", From::NumVcpus),
         ("PCPUID", From::HostProcessor),
         ("THREADID", From::HostThread),
+        ("elapsed", From::Elapsed),
         ("ARG0", From::Argument(0)),
         ("ARG1", From::Argument(1)),
         ("ARG2", From::Argument(2)),

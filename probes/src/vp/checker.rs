@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::diagnostic::Diagnostic;
 use crate::front::Environment;
 use crate::front::aggregation::Usages;
+use crate::front::parameters::Parameters;
 use crate::front::problems::Problems;
 use crate::ir::{
     AggregateSlot, BagSlot, FunctionSlot, IntegerSlot, Place, Program, StringSlot, Type,
@@ -38,6 +39,7 @@ pub fn check(
     let mut checker = Checker {
         dialect: environment.dialect,
         scope: environment.scope,
+        settings: environment.parameters,
         sources,
         variables: BTreeMap::new(),
         usages: Usages::default(),
@@ -106,6 +108,8 @@ pub(super) struct FunctionForm<'a> {
 struct Checker<'a> {
     dialect: Dialect,
     scope: Scope<'a>,
+    /// What the user sets.
+    settings: &'a Parameters,
     sources: &'a [Source],
     /// Sorted, so that of two suggestions that are equally near the same one is made each time.
     variables: BTreeMap<String, Variable>,

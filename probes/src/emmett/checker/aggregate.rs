@@ -41,6 +41,18 @@ impl Checker<'_> {
         self.aggregate_of(of).is_some()
     }
 
+    /// What is indexed and its keys: `a[k]`, or an aggregate without keys by its name alone.
+    pub(super) fn keyed<'e>(
+        &self,
+        target: &'e Expression,
+    ) -> Option<(&'e Expression, &'e [Expression])> {
+        match &target.kind {
+            Kind::Index(of, keys) => Some((of, keys)),
+            Kind::Name(_) if self.is_aggregate(target) => Some((target, &[])),
+            _ => None,
+        }
+    }
+
     fn bag_of(&self, of: &Expression) -> Option<BagSlot> {
         let Kind::Name(name) = &of.kind else { return None };
         match (self.local(name), self.entity(name)) {

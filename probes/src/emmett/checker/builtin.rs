@@ -74,7 +74,8 @@ impl Checker<'_> {
                 _ => return self.unknown(name, span, "expected a function"),
             },
         };
-        if let [Expression { kind: Kind::Index(of, keys), .. }] = arguments
+        if let [argument] = arguments
+            && let Some((of, keys)) = self.keyed(argument)
             && self.is_aggregate(of)
         {
             return self.figure(of, keys, reading, span);

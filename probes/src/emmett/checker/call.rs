@@ -5,6 +5,7 @@ use super::super::types::Type;
 use super::value::Value;
 use super::{Checker, Entity, Local};
 use crate::diagnostic::Diagnostic;
+use crate::front::foreign;
 use crate::ir::{Argument, FunctionSlot, Integer, Statement, Str, StringTarget};
 use crate::source::Span;
 use crate::suggest::nearest;
@@ -56,7 +57,10 @@ impl Checker<'_> {
                 let near = nearest(name, known).map(str::to_owned);
                 let problem = format!("unknown ident {name}");
                 let error = Diagnostic::error(head, problem, "expected a function");
-                self.fail(error.suggesting(near.as_deref()))
+                self.fail(match foreign::name(name) {
+                    Some(here) => error.with_help(here),
+                    None => error.suggesting(near.as_deref()),
+                })
             }
         }
     }

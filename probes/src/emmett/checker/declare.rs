@@ -6,7 +6,10 @@ use super::{Checker, Entity, Signature};
 use crate::aggregate::{Kind, Shape};
 use crate::bag::Bag;
 use crate::diagnostic::Diagnostic;
-use crate::ir::{self, AggregateSlot, BagSlot, FunctionSlot, IntegerSlot, StringSlot};
+use crate::front::foreign;
+use crate::ir::{
+    self, AggregateSlot, BagSlot, FunctionSlot, IntegerSlot, IntegerTarget, StringSlot,
+};
 use crate::source::Span;
 use crate::text::Text;
 use crate::{variable, vp};
@@ -59,7 +62,8 @@ impl Checker<'_> {
             _ => {
                 let problem = format!("unknown directive @{name}");
                 let label = "expected @MEMORY_MODEL = guest64 or the like";
-                self.problems.report(Diagnostic::error(*span, problem, label));
+                let error = Diagnostic::error(*span, problem, label);
+                self.problems.report(error.with_help(foreign::AGGREGATE));
             }
         }
     }
@@ -104,11 +108,6 @@ impl Checker<'_> {
                     "expected pervm, or nothing",
                 ));
             }
-            "pervm" | "perhost" if !is_table => {
-                let problem = format!("only bags and aggregates can be {word}");
-                let label = "expected perthread, or nothing";
-                self.problems.report(Diagnostic::error(*span, problem, label));
-            }
             _ => {}
         }
     }
@@ -119,26 +118,34 @@ impl Checker<'_> {
                 self.wrong::<()>(name.span, "a constant needs a value", "expected = and a number");
                 return;
             };
-            if let Some(value) = self.constant(value) {
+            if let Some(value) = self.set_integer(name, |checker| checker.constant(value)) {
                 self.define(&name.name, name.span, Entity::Constant(value));
             }
             return;
         }
-        if of == Type::Str {
-            let text = match &name.value {
-                None => Some(Text::default()),
-                Some(value) => self.literal(value),
+        if declaration.is_shared() && !matches!(of, Type::Integer(_)) {
+            let problem = "only integers, bags and aggregates can be shared by all vCPUs";
+            self.wrong::<()>(name.span, problem, "expected perthread, or nothing");
+        } else if of == Type::Str {
+            let set = self.parameters.text(&name.name, name.span);
+            let text = match (set, &name.value) {
+                (Ok(Some(text)), _) => Some(text),
+                (Err(refused), _) => self.fail(*refused),
+                (Ok(None), None) => Some(Text::default()),
+                (Ok(None), Some(value)) => self.literal(value),
             };
             if let Some(text) = text {
                 self.define_string(&name.name, name.span, text);
             }
         } else if of.is_scalar() {
-            let value = match &name.value {
+            let value = self.set_integer(name, |checker| match &name.value {
                 None => Some(0),
-                Some(value) => self.constant(value),
-            };
-            if let Some(value) = value {
-                self.define_integer(&name.name, name.span, of, value);
+                Some(value) => checker.constant(value),
+            });
+            match (value, declaration.is_shared()) {
+                (Some(value), true) => self.define_shared(&name.name, name.span, of, value),
+                (Some(value), false) => self.define_integer(&name.name, name.span, of, value),
+                (None, _) => {}
             }
         } else {
             let problem = format!("{} can't be {}", name.name, self.records.describe(&of));
@@ -150,11 +157,33 @@ impl Checker<'_> {
         }
     }
 
+    /// What the user sets an integer to, or else what the script does.
+    fn set_integer(
+        &mut self,
+        name: &Declarator,
+        own: impl FnOnce(&mut Self) -> Option<u64>,
+    ) -> Option<u64> {
+        match self.parameters.integer(&name.name, name.span) {
+            Ok(None) => own(self),
+            Ok(Some(value)) => Some(value),
+            Err(refused) => self.fail(*refused),
+        }
+    }
+
     pub(super) fn define_integer(&mut self, name: &str, span: Span, of: Type, value: u64) {
         let slot = IntegerSlot(self.program.integers.len());
-        if self.room(span, slot.0, MAX_NAMES) && self.define(name, span, Entity::Integer(slot, of))
-        {
+        let entity = Entity::Integer(IntegerTarget::Variable(slot), of);
+        if self.room(span, slot.0, MAX_NAMES) && self.define(name, span, entity) {
             self.program.integers.push(value);
+        }
+    }
+
+    /// `pervm int n;`: one for all vCPUs.
+    fn define_shared(&mut self, name: &str, span: Span, of: Type, value: u64) {
+        let slot = IntegerSlot(self.program.shared_integers.len());
+        let entity = Entity::Integer(IntegerTarget::Shared(slot), of);
+        if self.room(span, slot.0, MAX_NAMES) && self.define(name, span, entity) {
+            self.program.shared_integers.push(value);
         }
     }
 
@@ -282,7 +311,7 @@ impl Checker<'_> {
             );
             return false;
         }
-        if variable::find(name).is_some() {
+        if variable::is_reserved(name) {
             let problem = format!("{name} is a built-in variable");
             self.problems.report(Diagnostic::error(span, problem, "expected another name"));
             return false;

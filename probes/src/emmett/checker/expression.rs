@@ -5,7 +5,8 @@ use super::super::types::Type;
 use super::value::Value;
 use super::{Checker, Entity, Local};
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Integer, IntegerTarget, Operator, Statement, Str, StringTarget};
+use crate::front::foreign;
+use crate::ir::{Integer, IntegerTarget, Operator, Reading, Statement, Str, StringTarget};
 use crate::source::{Literal, Span};
 use crate::suggest::nearest;
 use crate::text::Text;
@@ -29,6 +30,9 @@ impl Checker<'_> {
             Kind::Text(literal) => {
                 let text = self.checked(literal, span)?;
                 Some(Value::Text(Str::Constant(text.as_bytes().into())))
+            }
+            Kind::Name(_) if self.is_aggregate(expression) => {
+                self.figure(expression, &[], Reading::Sum, span)
             }
             Kind::Name(name) => self.name(name, span),
             Kind::Unary(operator, operand) => self.unary(*operator, operand),
@@ -82,8 +86,8 @@ impl Checker<'_> {
             None => {}
         }
         match self.entity(name) {
-            Some(Entity::Integer(slot, of)) => {
-                return Some(Value::Number(Integer::Get(IntegerTarget::Variable(slot)), of));
+            Some(Entity::Integer(target, of)) => {
+                return Some(Value::Number(Integer::Get(target), of));
             }
             Some(Entity::Str(slot)) => {
                 return Some(Value::Text(Str::Get(StringTarget::Variable(slot))));
@@ -126,8 +130,11 @@ impl Checker<'_> {
             known.push(name);
         }
         let near = nearest(name, known).map(str::to_owned);
-        let problem = format!("unknown ident {name}");
-        self.fail(Diagnostic::error(span, problem, label).suggesting(near.as_deref()))
+        let error = Diagnostic::error(span, format!("unknown ident {name}"), label);
+        self.fail(match foreign::name(name) {
+            Some(here) => error.with_help(here),
+            None => error.suggesting(near.as_deref()),
+        })
     }
 
     fn unary(&mut self, operator: Unary, operand: &Expression) -> Option<Value> {
@@ -236,9 +243,7 @@ impl Checker<'_> {
             None => {}
         }
         match self.entity(name) {
-            Some(Entity::Integer(slot, of)) => {
-                Some(Target::Integer(IntegerTarget::Variable(slot), of))
-            }
+            Some(Entity::Integer(target, of)) => Some(Target::Integer(target, of)),
             Some(Entity::Str(slot)) => Some(Target::Str(StringTarget::Variable(slot))),
             Some(other) => {
                 let problem = format!("{name} is {}", other.describe());
@@ -259,7 +264,7 @@ impl Checker<'_> {
         value: &Expression,
         span: Span,
     ) -> Option<Value> {
-        if let Kind::Index(of, keys) = &target.kind
+        if let Some((of, keys)) = self.keyed(target)
             && operator.is_none()
             && self.is_aggregate(of)
         {
@@ -270,6 +275,11 @@ impl Checker<'_> {
             (Target::Integer(to, of), None) => {
                 let (value, _) = self.number(value)?;
                 Some(Value::Number(Integer::Set(to, Box::new(value)), of))
+            }
+            (Target::Integer(IntegerTarget::Shared(slot), of), Some(Binary::Other(operator))) => {
+                let (by, _) = self.number(value)?;
+                let (by, place) = (Box::new(by), self.place(span));
+                Some(Value::Number(Integer::Update(slot, operator, by, place), of))
             }
             (Target::Integer(to, of), Some(Binary::Other(operator))) => {
                 let before = (Integer::Get(to), of.clone());
@@ -296,7 +306,7 @@ impl Checker<'_> {
 
     /// `x++` and the like.
     fn bump(&mut self, target: &Expression, up: bool, before: bool, span: Span) -> Option<Value> {
-        if let Kind::Index(of, keys) = &target.kind {
+        if let Some((of, keys)) = self.keyed(target) {
             return self.count(of, keys, up, span);
         }
         let Target::Integer(to, of) = self.target(target)? else {
@@ -305,10 +315,15 @@ impl Checker<'_> {
         let (add, back) = (Operator::Add, Operator::Subtract);
         let (operator, inverse) = if up { (add, back) } else { (back, add) };
         let one = |of: Type| (Integer::Constant(1), of);
-        let after =
-            self.arithmetic(operator, (Integer::Get(to), of.clone()), one(Type::NUMBER), span)?;
-        let (after, _) = self.as_number(after, span)?;
-        let set = Integer::Set(to, Box::new(after));
+        let set = if let IntegerTarget::Shared(slot) = to {
+            let place = self.place(span);
+            Integer::Update(slot, operator, Box::new(Integer::Constant(1)), place)
+        } else {
+            let after =
+                self.arithmetic(operator, (Integer::Get(to), of.clone()), one(Type::NUMBER), span)?;
+            let (after, _) = self.as_number(after, span)?;
+            Integer::Set(to, Box::new(after))
+        };
         if before {
             return Some(Value::Number(set, of));
         }
@@ -318,6 +333,13 @@ impl Checker<'_> {
 
     /// An expression as a statement.
     pub(super) fn evaluate(&mut self, expression: &Expression) -> Option<Vec<Statement>> {
+        // a <- v where a has no keys looks like a < -v, whose value nobody takes.
+        if let Kind::Binary(Binary::Other(Operator::Less), of, value) = &expression.kind
+            && let Kind::Unary(Unary::Negate, value) = &value.kind
+            && self.is_aggregate(of)
+        {
+            return self.update(of, &[], value, expression.span).map(Self::dropped);
+        }
         // Nobody takes the value, so ++x does as well, and is quicker.
         if let Kind::Bump { target, up, before: false } = &expression.kind {
             let value = self.bump(target, *up, true, expression.span)?;

@@ -165,6 +165,6 @@ impl Checker<'_> {
                         | Entity::Constant(_)
                 )
             )
-            && crate::variable::find(name).is_none()
+            && !crate::variable::is_reserved(name)
     }
 }

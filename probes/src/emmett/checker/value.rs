@@ -3,6 +3,7 @@
 use super::super::tree::Expression;
 use super::super::types::{Model, Type};
 use super::Checker;
+use crate::front::comparison;
 use crate::ir::{self, Integer, Operator, Place, Space, Statement, Str, StringTarget};
 use crate::source::Span;
 
@@ -128,6 +129,9 @@ impl Checker<'_> {
             (_, Integer::Constant(0)) if operator == Operator::Add => return a,
             (Integer::Constant(0), _) if operator == Operator::Add => return b,
             _ => {}
+        }
+        if let Some(warning) = comparison::warning(operator, &a, &b, span) {
+            self.problems.report(warning);
         }
         let place = self.place(span);
         Integer::Fold(operator, vec![a, b], place)

@@ -1,6 +1,7 @@
 //! What is wrong, where, and what to do.
 
 use super::*;
+use crate::front::foreign;
 
 /// A script, what is said about it, and what is said at the place.
 const MISTAKES: &[(&str, &str, &str)] = &[
@@ -49,14 +50,10 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "this aggregate is used in two ways",
         "expected the same function and the same stack key everywhere",
     ),
+    ("aggr a[1]; VMM1Hz { x = a; }", "0 integer and 0 string keys are given", "it has 1 and 0"),
     (
-        "aggr a; VMM1Hz { x = a; }",
-        "a is an aggregate, which has no value by itself",
-        "expected a variable",
-    ),
-    (
-        "pervm int x; VMM1Hz exit();",
-        "only bags and aggregates can be pervm",
+        "pervm string x; VMM1Hz exit();",
+        "only integers, bags and aggregates can be shared by all vCPUs",
         "expected perthread, or nothing",
     ),
     (
@@ -105,6 +102,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("int x; int x; VMM1Hz exit();", "x is defined twice", "here again"),
     ("VMM1Hz { \"a\" - \"b\"; }", "strings have no operator -", "expected +, == or !="),
     (
+        "VMM1Hz { a[1] = lhist(5, -5, 5, 1); }",
+        "a histogram's intervals can't begin below 0: integers are unsigned",
+        "expected count(), hist(VALUE), lhist(VALUE, LOW, HIGH, STEP) or the like",
+    ),
+    (
         "VMM1Hz { x = count(); }",
         "count stands on the right of an aggregate, or has one inside",
         "expected aggregate[key] = count() or count(aggregate[key])",
@@ -127,6 +129,20 @@ fn near_misses_get_a_suggestion() {
         ("struct a { int pid; }; VMM1Hz { x = ((struct a *)1)->pdi; }", "did you mean pid?"),
         ("memmodel guest46; VMM1Hz exit();", "did you mean guest64?"),
         ("VMM1hz exit();", "did you mean VMM1Hz?"),
+        // What bpftrace and DTrace call otherwise.
+        (
+            "BEGIN { exit(); }",
+            "here that is VMMLoad, which fires on each vCPU before its first instruction",
+        ),
+        ("kprobe:vfs_read { n++; }", "here that is GUEST:ENTER:function"),
+        ("interval:s:1 { n++; }", "here that is VMX:TIMER:1sec, which fires once for the machine"),
+        ("VMM1Hz { @n = count(); }", foreign::AGGREGATE),
+        ("VMM1Hz { @[gueststack()] = count(); }", foreign::AGGREGATE),
+        ("@n = 5;", foreign::AGGREGATE),
+        ("VMM1Hz { $x = 1; }", foreign::VARIABLE),
+        ("VMM1Hz { printf(\"%d\\n\", cpu); }", "here that is VCPUID"),
+        ("VMM1Hz { a[kstack] = count(); }", "here that is gueststack()"),
+        ("VMM1Hz { a[1] = quantize(5); }", "here that is hist(value)"),
     ] {
         let found = refused(text);
         let help_found = found.iter().next().and_then(|d| d.help.clone()).unwrap_or_default();

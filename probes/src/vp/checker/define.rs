@@ -37,8 +37,11 @@ impl Checker<'_> {
         };
         let slot = Slot::Integer(IntegerSlot(self.program.integers.len()));
         self.room(call, self.program.integers.len(), MAX_NAMES)?;
-        self.define(name, slot)?;
-        self.program.integers.push(value);
+        let set = self.define(name, slot).map(|name| self.settings.integer(&name, call.span))?;
+        match set {
+            Ok(set) => self.program.integers.push(set.unwrap_or(value)),
+            Err(refused) => return self.fail(*refused),
+        }
         None
     }
 
@@ -60,8 +63,11 @@ impl Checker<'_> {
         };
         let slot = Slot::Str(StringSlot(self.program.strings.len()));
         self.room(call, self.program.strings.len(), MAX_NAMES)?;
-        self.define(name, slot)?;
-        self.program.strings.push(value);
+        let set = self.define(name, slot).map(|name| self.settings.text(&name, call.span))?;
+        match set {
+            Ok(set) => self.program.strings.push(set.unwrap_or(value)),
+            Err(refused) => return self.fail(*refused),
+        }
         None
     }
 
@@ -168,7 +174,7 @@ impl Checker<'_> {
                 return self.fail(Diagnostic::error(node.span, "this can't be a name", label));
             }
         };
-        if variable::find(name).is_some() {
+        if variable::is_reserved(name) {
             let problem = format!("{name} is a built-in variable");
             return self.fail(Diagnostic::error(node.span, problem, "expected another name"));
         }

@@ -1,6 +1,7 @@
 //! Expressions: forms with a value, and calls.
 
 use crate::diagnostic::Diagnostic;
+use crate::front::comparison;
 use crate::ir::{Expression, Integer, Operator, Scan, Space, Statement, Str};
 use crate::suggest::nearest;
 
@@ -232,6 +233,11 @@ impl Checker<'_> {
         let mut operands = self.integers(call, least)?;
         if operands.len() == 1 {
             operands.insert(0, Integer::Constant(0));
+        }
+        if let [a, b] = operands.as_slice()
+            && let Some(warning) = comparison::warning(operator, a, b, call.span)
+        {
+            self.problems.report(warning);
         }
         Some(Integer::Fold(operator, operands, self.place(call.span)))
     }

@@ -1,6 +1,7 @@
 //! The forms outside probes.
 
 use crate::diagnostic::Diagnostic;
+use crate::front::foreign;
 use crate::ir::{Frame, Function, Probe, Statement, Type};
 use crate::point::{self, Found, NoPoint};
 use crate::source::Span;
@@ -201,9 +202,13 @@ fn is_slash(node: &Node) -> bool {
 /// What to say about a name that is no point.
 pub(crate) fn no_point(span: Span, error: &NoPoint) -> Diagnostic {
     match error {
-        NoPoint::Unknown { suggestion, .. } => {
+        NoPoint::Unknown { name, suggestion } => {
             let label = "expected a probe point such as VMM1Hz, VMM:TIMER:10msec or In";
-            Diagnostic::error(span, error.to_string(), label).suggesting(*suggestion)
+            let diagnostic = Diagnostic::error(span, error.to_string(), label);
+            match foreign::point(name) {
+                Some(here) => diagnostic.with_help(here),
+                None => diagnostic.suggesting(*suggestion),
+            }
         }
         NoPoint::Missing { .. } => Diagnostic::error(span, error.to_string(), "not available"),
         NoPoint::Malformed { .. } => {
