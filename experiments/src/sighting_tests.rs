@@ -15,7 +15,13 @@ fn hang(vcpus: &[Seen]) -> Sighting {
 }
 
 fn row(vcpu: u32, waits_for: &str, stack: &str) -> Row {
-    Row { vcpu, waits_for: waits_for.into(), stack: stack.into(), values: Vec::new() }
+    Row {
+        vcpu,
+        waits_for: waits_for.into(),
+        interrupts: String::new(),
+        stack: stack.into(),
+        values: Vec::new(),
+    }
 }
 
 fn finding(verdict: &str, waits: &[Row]) -> Finding {

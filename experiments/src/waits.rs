@@ -7,7 +7,7 @@ use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use probes::{Stack, Symbols, unwind};
 use serde::{Deserialize, Serialize};
-use vmm::controlled::{Awaited, Store, Waiter, Waits};
+use vmm::controlled::{Attention, Awaited, Store, Waiter, Waits};
 use vmm::exit::little;
 use vmm::memory::Memory;
 
@@ -20,6 +20,10 @@ pub struct Row {
     /// changes only state of its own, `time` if it reads a clock again and again, `endless` if
     /// it goes round a loop that reads nothing.
     pub waits_for: String,
+    /// How it stands to interrupts, where that matters: `interrupts off, vector 35 pending`, `in NMI`,
+    /// `idle and interruptible`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub interrupts: String,
     /// Its stack, by name where there are symbols; empty for a vCPU that was never started.
     pub stack: String,
     /// The values that it waits to see changed, or that its loop reads.
@@ -42,7 +46,7 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.waits_for.as_str() {
             "sipi" => return write!(f, "vCPU {}: not started: waits for its SIPI", self.vcpu),
-            "interrupt" => write!(f, "vCPU {}: sleeps, and no interrupt is on its way", self.vcpu)?,
+            "interrupt" => write!(f, "vCPU {}: sleeps", self.vcpu)?,
             "change" => write!(f, "vCPU {}: waits", self.vcpu)?,
             "loop" => {
                 let what = "goes round a loop that changes only state of its own";
@@ -51,6 +55,12 @@ impl fmt::Display for Row {
             "endless" => write!(f, "vCPU {}: goes round an endless loop", self.vcpu)?,
             "time" => write!(f, "vCPU {}: waits for time to pass", self.vcpu)?,
             _ => write!(f, "vCPU {}: could run on", self.vcpu)?,
+        }
+        if !self.interrupts.is_empty() {
+            write!(f, ", {}", self.interrupts)?;
+        } else if self.waits_for == "interrupt" {
+            // A finding of an earlier version doesn't say more.
+            f.write_str(", and no interrupt is on its way")?;
         }
         for (number, value) in self.values.iter().enumerate() {
             let joint = match (self.waits_for.as_str(), number) {
@@ -128,7 +138,8 @@ impl Names<'_> {
             let frames = unwind::walk(&waiter.registers, &waiter.system, memory);
             Stack::new(&frames, self.symbols).to_string()
         };
-        Row { vcpu: waiter.vcpu, waits_for: waits_for.into(), stack, values }
+        let interrupts = interrupts(waiter);
+        Row { vcpu: waiter.vcpu, waits_for: waits_for.into(), interrupts, stack, values }
     }
 
     fn value(&self, awaited: &Awaited) -> Value {
@@ -187,3 +198,27 @@ pub(crate) fn linear(image: &[u8], physical: u64) -> Option<u64> {
         (offset < segment.p_memsz(LE)).then(|| segment.p_vaddr(LE).wrapping_add(offset))
     })
 }
+
+/// How a vCPU stands to interrupts, where that says why it doesn't get on. One that is masked is not on
+/// its way.
+fn interrupts(waiter: &Waiter) -> String {
+    let Attention { on, pending, in_nmi } = waiter.attention;
+    let mut told = Vec::new();
+    if in_nmi {
+        told.push("in NMI".to_owned());
+    }
+    match (&waiter.waits, pending) {
+        (Waits::ForSipi, _) => return String::new(),
+        (Waits::ForInterrupt, None) if on => {
+            told.push("idle and interruptible, and no interrupt is on its way".into());
+        }
+        (Waits::ForInterrupt, None) => told.push("interrupts off".into()),
+        (_, Some(vector)) if !on => told.push(format!("interrupts off, vector {vector} pending")),
+        _ => {}
+    }
+    told.join(", ")
+}
+
+#[cfg(test)]
+#[path = "waits_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@
 //! private memory only, so the order of the choices is the interleaving.
 
 mod apic;
+mod attention;
 mod check;
 mod choice;
 mod deliver;
@@ -42,6 +43,7 @@ mod writers;
 
 use std::time::Duration;
 
+pub use attention::Attention;
 pub use choice::{Choice, Chooser, Point};
 pub use granularity::Granularity;
 pub use hash::RunHash;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::attention::Attention;
 use super::writers::Store;
 use crate::criteria::Met;
 use crate::exit::{Bytes, Exit};
@@ -117,6 +118,8 @@ pub struct Waiter {
     pub vcpu: u32,
     /// What it waits for.
     pub waits: Waits,
+    /// How it stands to interrupts.
+    pub attention: Attention,
     /// Where it is.
     pub registers: Registers,
     /// Its system registers.

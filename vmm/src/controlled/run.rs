@@ -1,6 +1,7 @@
 //! The loop: what can happen, who decides, do it.
 
 use super::ControlledMachine;
+use super::attention::Attention;
 use super::choice::{Choice, Chooser, Point};
 use super::granularity::Granularity;
 use super::hang::Proof;
@@ -177,7 +178,11 @@ impl ControlledMachine {
                 State::Ready | State::Access(_) => Waits::Not,
             };
             let (registers, system) = (seat.cpu.registers()?, seat.cpu.system_registers()?);
-            waiters.push(Waiter { vcpu, waits, registers, system });
+            let attention = Attention::default();
+            waiters.push(Waiter { vcpu, waits, attention, registers, system });
+        }
+        for waiter in &mut waiters {
+            waiter.attention = self.attention(waiter.vcpu)?;
         }
         Ok(waiters)
     }

@@ -33,6 +33,12 @@ impl KvmCpu {
         Ok(lapic.regs[IRR].chunks(16).any(|word| word[..4].iter().any(|byte| *byte != 0)))
     }
 
+    /// Whether an NMI is being served: none other comes until IRET.
+    pub fn serves_nmi(&mut self) -> Result<bool> {
+        let events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+        Ok(events.nmi.masked != 0)
+    }
+
     /// Whether an interrupt could be delivered at the latest exit: the guest has them on, and
     /// none is queued already.
     pub fn takes_interrupts(&mut self) -> bool {

@@ -19,8 +19,8 @@ function idle(rows) {
     const where = row.stack ? ` in ${row.stack.split(" < ").slice(0, 3).join(" < ")}` : "";
     const text = {
       sipi: "not started, no SIPI came",
-      interrupt: `asleep, and no interrupt on its way,${where}`,
-    }[row.waits_for] || `could go on,${where}`;
+      interrupt: `asleep, ${row.interrupts || "and no interrupt on its way"},${where}`,
+    }[row.waits_for] || `could go on${row.interrupts ? `, ${row.interrupts}` : ""},${where}`;
     groups.set(text, [...(groups.get(text) || []), row.vcpu]);
   }
   return groups;
@@ -54,7 +54,7 @@ function graph(rows) {
   rows.forEach((row, number) => {
     const middle = y(number, rows.length);
     const frames = row.stack.split(" < ");
-    box(0, middle, lane(row.vcpu), [`vCPU ${row.vcpu}`, frames[0], frames[1] && `< ${frames[1]}`]);
+    box(0, middle, lane(row.vcpu), [`vCPU ${row.vcpu}${row.interrupts ? `, ${row.interrupts}` : ""}`, frames[0], frames[1] && `< ${frames[1]}`]);
     for (const value of row.values) {
       const target = y(variables.indexOf(value.variable), variables.length);
       arrow({ x: COLUMNS[0] + WIDTHS[0], y: middle }, { x: COLUMNS[1], y: target }, row.waits_for === "change" ? "waits for" : "reads");
