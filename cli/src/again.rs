@@ -12,7 +12,7 @@ use experiments::{Finding, Sighting, cause};
 use serde::Serialize;
 
 use crate::args::RunArgs;
-use crate::explain;
+use crate::explain::{self, Files};
 use crate::guest::Guest;
 use crate::hunt::keep;
 use crate::progress::Progress;
@@ -94,7 +94,8 @@ pub(crate) fn explain_failure(
     };
     let (host, symbols) = (&setting.host, setting.symbols.as_deref());
     let (pages, interrupts) = (args.pages.get(), &setting.interrupts);
-    let explained = explain::of_finding(host, guest, symbols, &finding, file, pages, interrupts);
+    let files = Files::of(file, None);
+    let explained = explain::of_finding(host, guest, symbols, &finding, &files, pages, interrupts);
     let explained = explain::or_told(explained)?;
     Ok((Some(report), explained))
 }

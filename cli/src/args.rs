@@ -276,6 +276,10 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) symbols: Option<PathBuf>,
 
+    /// The folder for the shortest schedule's file [default: beside the finding]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) pages: ReportArgs,
 

@@ -1,5 +1,6 @@
 //! `jitterbug explain`: what went wrong in a finding.
 
+use std::fs;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,7 +18,7 @@ use crate::args::{Cli, ExplainArgs, Pages};
 use crate::file::OutputFile;
 use crate::guest::Guest;
 use crate::report::print_json;
-use crate::status::Status;
+use crate::status::{Status, conclude};
 use crate::tell;
 use crate::writer;
 
@@ -39,10 +40,11 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     let host = Host::open(&cli.kvm)?;
     let symbols = guest.symbols(args.symbols.as_deref())?;
     let symbols = symbols.as_deref();
-    let explained =
-        of_finding(&host, &guest, symbols, &finding, &args.finding, args.pages.get(), &interrupts);
-    let report = match explained {
-        Ok(report) => report,
+    let files = Files::of(&args.finding, args.out.as_deref());
+    let pages = args.pages.get();
+    let explained = of_finding(&host, &guest, symbols, &finding, &files, pages, &interrupts);
+    let Explained { report, problems } = match explained {
+        Ok(explained) => explained,
         Err(error) if matches!(error.downcast_ref(), Some(CauseError::Stopped)) => {
             tell::user(&format!("jitterbug: {error:#}"));
             let signal = interrupts.end().unwrap_or(EndSignal::Interrupt);
@@ -58,13 +60,66 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     if !report.shown {
         tell::user(&format!("jitterbug: {}: no cause could be shown", args.finding.display()));
     }
-    Ok(if report.shown { Status::Clean } else { Status::Failure })
+    conclude(if report.shown { Status::Clean } else { Status::Failure }, problems)
+}
+
+/// A report, and what could not be written of what was asked for.
+pub(crate) struct Explained {
+    report: Report,
+    problems: Vec<anyhow::Error>,
+}
+
+/// A finding's file, and where its shortest schedule goes.
+pub(crate) struct Files<'a> {
+    finding: &'a Path,
+    shortest: PathBuf,
+    /// Somebody has said where.
+    chosen: bool,
+}
+
+impl<'a> Files<'a> {
+    /// `out`: the folder for the shortest schedule. Without one, it lies beside the finding.
+    pub(crate) fn of(finding: &'a Path, out: Option<&Path>) -> Self {
+        let stem = finding.file_stem().unwrap_or_default().to_string_lossy();
+        let name = format!("{stem}-shortest.finding");
+        let shortest = match out {
+            Some(folder) => folder.join(name),
+            None => finding.with_file_name(name),
+        };
+        Self { finding, shortest, chosen: out.is_some() }
+    }
+
+    /// Whether there will be a file. Where nobody has chosen the place, there is a report without it.
+    fn check(&self) -> Result<bool> {
+        if self.chosen
+            && let Some(folder) = self.shortest.parent()
+        {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("--out {}: can't be made", folder.display()))?;
+        }
+        match OutputFile::check("the shortest schedule's file", &self.shortest) {
+            Ok(_) => Ok(true),
+            Err(error) if !self.chosen => {
+                tell::user(&format!(
+                    "jitterbug: {error:#}: the schedule will be in the report alone (--out names \
+                     another folder)"
+                ));
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// That there is no explanation is told, and is no reason to forget what was found.
-pub(crate) fn or_told(explained: Result<Report>) -> Result<Option<Report>> {
+pub(crate) fn or_told(explained: Result<Explained>) -> Result<Option<Report>> {
     match explained {
-        Ok(report) => Ok(Some(report)),
+        Ok(Explained { report, problems }) => {
+            for problem in problems {
+                tell::user(&format!("jitterbug: {problem:#}"));
+            }
+            Ok(Some(report))
+        }
         Err(error) if error.is::<CauseError>() => {
             tell::user(&format!("jitterbug: no explanation: {error:#}"));
             Ok(None)
@@ -73,20 +128,20 @@ pub(crate) fn or_told(explained: Result<Report>) -> Result<Option<Report>> {
     }
 }
 
-/// Explains a finding that lies in a file, and writes what is asked for.
+/// Explains a finding that lies in a file, and writes what is asked for. What can't be written is
+/// no reason to withhold the report.
 pub(crate) fn of_finding(
     host: &Host,
     guest: &Guest,
     symbols: Option<&Symbols>,
     finding: &Finding,
-    file: &Path,
+    files: &Files,
     pages: Pages,
     interrupts: &Interrupts,
-) -> Result<Report> {
-    let shortest = shortest_file(file);
-    OutputFile::check("the shortest schedule's file", &shortest)?;
+) -> Result<Explained> {
+    let is_kept = files.check()?;
     let machine = finding.machine.config(guest.image.clone());
-    let machine = machine.with_context(|| file.display().to_string())?;
+    let machine = machine.with_context(|| files.finding.display().to_string())?;
     let (limits, seed) = (Limits::default(), finding.search.seed);
     let interrupted = AtomicBool::new(false);
     // A signal is taken once, but every thread has to hear of it.
@@ -97,23 +152,37 @@ pub(crate) fn of_finding(
     let cause = explain(&question).map_err(|error| match error {
         // Whose fault it is shows in the error itself.
         CauseError::Machine(error) => anyhow::Error::new(error),
-        other => anyhow::Error::new(other).context(file.display().to_string()),
+        other => anyhow::Error::new(other).context(files.finding.display().to_string()),
     })?;
     let mut report = Report::new(&question, &cause);
-    cause.finding.write(&shortest)?;
-    report.add_commands(&shortest.display().to_string());
-    let here = std::env::current_dir().context("the current folder")?;
-    let folders: Vec<_> = pages.source.iter().cloned().chain([here]).collect();
+    let mut problems = Vec::new();
+    let written = is_kept.then(|| cause.finding.write(&files.shortest)).transpose();
+    let file = match written {
+        Ok(written) => written.map(|()| files.shortest.display().to_string()),
+        Err(error) => {
+            problems.push(anyhow::Error::new(error));
+            None
+        }
+    };
+    report.add_commands(file.as_deref());
+    let here = std::env::current_dir().ok();
+    let folders: Vec<_> = pages.source.iter().cloned().chain(here).collect();
     report.read_source(&folders);
-    if let Some(path) = pages.html {
+    problems.extend(write_pages(&report, pages).into_iter().filter_map(Result::err));
+    Ok(Explained { report, problems })
+}
+
+/// Writes the files that are asked for.
+fn write_pages(report: &Report, pages: Pages) -> Vec<Result<()>> {
+    let html = pages.html.map(|path| {
         let page = report.to_html().context("the page can't be made")?;
-        OutputFile::new("--html", path).text(&page)?;
-    }
-    if let Some(path) = pages.trace {
+        OutputFile::new("--html", path).text(&page)
+    });
+    let trace = pages.trace.map(|path| {
         let write = |file| report.write_trace(BufWriter::new(file));
-        OutputFile::new("--trace", path).write(write)?;
-    }
-    Ok(report)
+        OutputFile::new("--trace", path).write(write)
+    });
+    html.into_iter().chain(trace).collect()
 }
 
 /// Shows a report to a person.
@@ -123,10 +192,4 @@ pub(crate) fn show(report: &Report) -> Result<()> {
         tell::user(&format!("{what}: {command}"));
     }
     Ok(())
-}
-
-/// Where the shortest schedule goes: beside the finding.
-fn shortest_file(finding: &Path) -> PathBuf {
-    let stem = finding.file_stem().unwrap_or_default().to_string_lossy();
-    finding.with_file_name(format!("{stem}-shortest.finding"))
 }

@@ -13,7 +13,7 @@ use vmm::interrupts::{Interrupts, Second};
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, HuntArgs};
-use crate::explain;
+use crate::explain::{self, Files};
 use crate::guest::Guest;
 use crate::progress::Progress;
 use crate::report::print_json;
@@ -123,7 +123,8 @@ fn explain_first(
         return Ok(None);
     };
     let pages = args.pages.get();
-    let explained = explain::of_finding(host, guest, symbols, finding, file, pages, interrupts);
+    let files = Files::of(file, None);
+    let explained = explain::of_finding(host, guest, symbols, finding, &files, pages, interrupts);
     explain::or_told(explained)
 }
 

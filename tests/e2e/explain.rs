@@ -156,6 +156,19 @@ fn what_it_writes_can_be_used() {
     let again = jitterbug("explain --json").arg(&shortest).ends_with(0).json();
     assert_eq!(again["schedule"]["text"], cause["schedule"]["text"]);
 
+    // Another place for the file, and no place: the report comes all the same.
+    let elsewhere = folder.join("a/b");
+    jitterbug("explain").arg(&file).arg("--out").arg(&elsewhere).ends_with(0);
+    let name = Path::new(&shortest).file_name().unwrap();
+    assert_eq!(fs::read(elsewhere.join(name)).unwrap(), fs::read(&shortest).unwrap());
+    let taken = folder.file("taken", "");
+    jitterbug("explain").arg(&file).arg("--out").arg(&taken).ends_with(2).says(&["--out", "taken"]);
+    fs::remove_file(&shortest).unwrap();
+    fs::create_dir(&shortest).unwrap();
+    let page = jitterbug("explain").arg(&file).ends_with(0).says(&["--out names another folder"]);
+    assert!(page.stdout.contains("fell between"), "{page}");
+    fs::remove_dir(&shortest).unwrap();
+
     // The page for the terminal keeps to 100 columns.
     let page = jitterbug("explain").arg(&file).ends_with(0);
     assert!(page.stdout.contains("fell between"), "{page}");

@@ -96,6 +96,8 @@ pub(super) struct Lab<'a> {
     plants: bool,
     /// Runs so far.
     pub(super) runs: u64,
+    /// Scheduling points that these have passed.
+    pub(super) points: u64,
 }
 
 /// What a lab is made for.
@@ -178,13 +180,23 @@ impl<'a> Lab<'a> {
             None => setup.at_start(&recorder)?,
         };
         let trunk = Trunk::default();
-        Ok(Self { setup, machine, recorder, start, before, trunk, plants: true, runs: 0 })
+        Ok(Self {
+            setup,
+            machine,
+            recorder,
+            start,
+            before,
+            trunk,
+            plants: true,
+            runs: 0,
+            points: 0,
+        })
     }
 
     /// Makes another machine in place of one that can't be used any more.
     fn start_anew(&mut self) -> vmm::Result<()> {
         let fresh = Self::new(self.setup.clone())?;
-        *self = Self { runs: self.runs, plants: false, ..fresh };
+        *self = Self { runs: self.runs, points: self.points, plants: false, ..fresh };
         Ok(())
     }
 
@@ -212,7 +224,7 @@ impl<'a> Lab<'a> {
             tape.steps.extend_from_slice(&self.trunk.steps[..place.steps]);
             tape.vcpus.clone_from(&place.vcpus);
         }
-        let (recorder, mut next) = (&self.recorder, place.steps);
+        let (recorder, begun, mut next) = (&self.recorder, place.steps, place.steps);
         let mut choose = |point: &Point| {
             let mut tape = recorder.tape();
             scene.arrive(point, &tape.vcpus);
@@ -239,6 +251,7 @@ impl<'a> Lab<'a> {
         };
         let ending = self.machine.run(&mut choose, self.setup.budget())?;
         let steps = std::mem::take(&mut self.recorder.tape().steps);
+        self.points += steps.len().saturating_sub(begun) as u64;
         let failure = if ending.is_failure() {
             let waits = self.waits()?;
             Some(Failure::new(&ending, &waits))

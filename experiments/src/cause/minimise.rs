@@ -10,8 +10,6 @@
 //! (`shorten.rs`): as schedules fail for their order and not for a set of switches, what remains is
 //! put to the test each time, in order.
 
-use std::time::{Duration, Instant};
-
 use vmm::controlled::Choice;
 
 use super::failure::Failure;
@@ -25,8 +23,9 @@ use super::trace::Step;
 pub struct Limits {
     /// Runs of the search for the shortest schedule.
     pub runs: u64,
-    /// Time for it.
-    pub time: Duration,
+    /// Scheduling points of all of them together. (Not time: what is found must not depend on how busy
+    /// the host is.)
+    pub points: u64,
     /// Runs for each figure of the counterfactual.
     pub trials: u32,
     /// Runs for each point of the curve.
@@ -35,7 +34,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { runs: 4000, time: Duration::from_secs(8), trials: 100, samples: 24 }
+        Self { runs: 4000, points: 400_000, trials: 100, samples: 24 }
     }
 }
 
@@ -87,7 +86,7 @@ pub(super) fn minimise(
     let mut search = Search {
         failure,
         runs: lab.runs + limits.runs,
-        until: Instant::now() + limits.time,
+        until: lab.points.saturating_add(limits.points),
         best: None,
     };
     let root = lab.run(&[], &mut undisturbed)?;
@@ -109,7 +108,7 @@ pub(super) fn minimise(
     }
     let (run, systematic) = match search.best {
         Some((run, _)) => (run, true),
-        None => (shorten(lab, failure, found, search.until + limits.time)?, false),
+        None => (shorten(lab, failure, found, lab.points.saturating_add(limits.points))?, false),
     };
     let excluded = if run.preemptions() == 0 { Some(MOST_SWITCHES) } else { excluded };
     Ok(Minimal { run, systematic, excluded })
@@ -117,16 +116,16 @@ pub(super) fn minimise(
 
 struct Search<'a> {
     failure: &'a Failure,
-    /// Where the budget ends.
+    /// Where the budget ends, in runs and in scheduling points.
     runs: u64,
-    until: Instant,
+    until: u64,
     /// The best so far, and how many switches it has.
     best: Option<(Run, usize)>,
 }
 
 impl Search<'_> {
     fn is_over(&self, lab: &Lab) -> bool {
-        lab.runs >= self.runs || Instant::now() >= self.until
+        lab.runs >= self.runs || lab.points >= self.until
     }
 
     /// Whether a schedule with so many preemptions is of interest.

@@ -82,6 +82,21 @@ impl Named {
         }
     }
 
+    /// Whose flow of control it is: a vCPU's, or that of its interrupt handlers.
+    pub fn flow(&self) -> (u32, bool) {
+        (self.vcpu, self.in_handler)
+    }
+
+    /// Whether both are of one flow of control.
+    pub fn is_by_the_same_as(&self, other: &Self) -> bool {
+        self.flow() == other.flow()
+    }
+
+    /// Its place in the order of the shortest schedule; what never comes is last.
+    pub fn order(&self) -> u64 {
+        if self.point == 0 { u64::MAX } else { self.point }
+    }
+
     /// Who does it: a vCPU, or its interrupt handler.
     pub fn agent(&self) -> String {
         let handler = if self.in_handler { "'s handler" } else { "" };
@@ -128,17 +143,25 @@ impl Naming<'_> {
         }
     }
 
-    /// `steps`: those of the run in which stacks were looked at.
+    /// The first time that it comes. `steps`: those of the run in which stacks were looked at.
     pub(super) fn deed(self, deed: &Deed, steps: &[Step]) -> Named {
+        self.deed_behind(deed, steps, 0)
+    }
+
+    /// One that comes later than another: the first time behind it, as a loop comes round to the same.
+    pub(super) fn later(self, deed: &Deed, first: &Named, steps: &[Step]) -> Named {
+        self.deed_behind(deed, steps, first.point)
+    }
+
+    /// The first time behind this point, which counts from 1.
+    fn deed_behind(self, deed: &Deed, steps: &[Step], point: u64) -> Named {
         let there = |step: &&Step| {
-            step.vcpu() == deed.vcpu && step.stand == deed.stand && step.access.is_some()
+            step.vcpu() == deed.vcpu && step.stand == deed.stand && step.point + 1 > point
         };
-        match steps.iter().find(there) {
-            Some(step) => {
-                self.access(deed.vcpu, step.point + 1, step.access.as_ref().unwrap_or(&deed.access))
-            }
-            None => self.access(deed.vcpu, 0, &deed.access),
-        }
+        let comes = steps.iter().filter(there).find_map(|step| {
+            step.access.as_ref().map(|access| self.access(deed.vcpu, step.point + 1, access))
+        });
+        comes.unwrap_or_else(|| self.access(deed.vcpu, 0, &deed.access))
     }
 
     fn access(self, vcpu: u32, point: u64, access: &Access) -> Named {

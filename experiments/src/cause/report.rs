@@ -1,5 +1,6 @@
 //! A cause as a report: everything by name, for people and for programs.
 
+mod check;
 mod html;
 mod perfetto;
 mod source;
@@ -209,19 +210,31 @@ impl Report {
         let names = Names { symbols: question.symbols, image: &question.machine.guest.bytes };
         let naming = Naming(names);
         let named = |deed: &Deed| naming.deed(deed, &cause.steps);
-        let pair = |claim: &Claim| Pair {
-            first: named(&claim.first),
-            second: named(&claim.second),
-            meets: claim.meets.as_ref().map(named),
-            reversed: claim.reversed.0,
-            scope: claim.reversed.1,
-            among: claim.among,
-            encloses: claim.encloses,
+        let both = |first: &Deed, second: &Deed| {
+            let first = named(first);
+            let second = naming.later(second, &first, &cause.steps);
+            (first, second)
         };
+        let pair = |claim: &Claim| {
+            let (first, second) = both(&claim.first, &claim.second);
+            Pair {
+                meets: claim.meets.as_ref().map(|met| naming.later(met, &first, &cause.steps)),
+                first,
+                second,
+                reversed: claim.reversed.0,
+                scope: claim.reversed.1,
+                among: claim.among,
+                encloses: claim.encloses,
+            }
+        };
+        let steps: Vec<_> = cause.steps.iter().map(|step| naming.step(step)).collect();
         let proof = &cause.proof;
         let pairs: Vec<Pair> = proof.claims.iter().map(pair).collect();
         let condition = |condition: &Condition| match condition {
-            Condition::Pair(first, second) => story::order(&named(first), &named(second)),
+            Condition::Pair(first, second) => {
+                let (first, second) = both(first, second);
+                story::order(&first, &second, &steps)
+            }
             Condition::Interrupt(vcpu, stand) => {
                 format!("vCPU {vcpu} takes its interrupt at {}", naming.stand(*stand))
             }
@@ -235,7 +248,6 @@ impl Report {
             to: step.choice.to_string(),
             preempts: step.preempts(),
         });
-        let steps: Vec<_> = cause.steps.iter().map(|step| naming.step(step)).collect();
         let curve: Vec<CurvePoint> = cause.curve.iter().map(CurvePoint::of).collect();
         let jump = jump(&cause.curve).map(|(before, behind)| Jump {
             before: CurvePoint::of(&before),
@@ -247,23 +259,22 @@ impl Report {
             machine: cause.finding.machine.clone(),
             verdict: cause.finding.verdict.clone(),
             shown: cause.is_shown(),
-            story: story::tell(&pairs, cause.is_shown(), proof.chance),
+            story: story::tell(&pairs, cause.is_shown(), proof.chance, &steps),
             conditions: proof.conditions.iter().map(condition).collect(),
             refuted: proof.refuted,
             forced: proof.forced,
             chance: proof.chance,
             unrelated: proof.unrelated.as_ref().map(|(first, second, as_it_was, turned)| {
                 let (as_it_was, turned) = (*as_it_was, *turned);
-                Unrelated { first: named(first), second: named(second), as_it_was, turned }
+                let (first, second) = both(first, second);
+                Unrelated { first, second, as_it_was, turned }
             }),
             unordered: proof
                 .races
                 .iter()
-                .map(|race| Unordered {
-                    first: named(&race.first),
-                    second: named(&race.second),
-                    turned: race.turned,
-                    matters: race.matters(),
+                .map(|race| {
+                    let (first, second) = both(&race.first, &race.second);
+                    Unordered { first, second, turned: race.turned, matters: race.matters() }
                 })
                 .collect(),
             pairs,
@@ -297,13 +308,15 @@ impl Report {
         }
     }
 
-    /// Says how to have it again: `failing` is the file of the shortest schedule.
-    pub fn add_commands(&mut self, failing: &str) {
+    /// Says how to have it again: `failing` is the file of the shortest schedule, if there is one.
+    pub fn add_commands(&mut self, failing: Option<&str>) {
         let machine = self.machine.arguments();
         let mut add = |what: &str, command: String| {
             self.commands.push(Command { what: what.into(), command });
         };
-        add("The failure, exactly", format!("jitterbug replay {}", quoted(failing)));
+        if let Some(file) = failing {
+            add("The failure, exactly", format!("jitterbug replay {}", quoted(file)));
+        }
         if let Some(Sides { passing_schedule: schedule, .. }) = &self.apart {
             add(
                 "One order apart, and it passes",
@@ -320,6 +333,13 @@ impl Report {
     }
 }
 
+impl Pair {
+    /// What comes later in the shortest schedule.
+    pub fn later(&self) -> &Named {
+        self.meets.as_ref().unwrap_or(&self.second)
+    }
+}
+
 impl CurvePoint {
     fn of(sample: &super::Sample) -> Self {
         Self { steps: sample.steps, runs: sample.share.runs, failed: sample.share.failed }
@@ -330,3 +350,7 @@ impl CurvePoint {
         (self.failed * 100 + self.runs / 2) / self.runs.max(1)
     }
 }
+
+#[cfg(test)]
+#[path = "report/truth_tests.rs"]
+mod truth_tests;

@@ -1,25 +1,24 @@
 //! Making a failing schedule shorter, switch by switch.
 
-use std::time::Instant;
-
 use super::failure::Failure;
 use super::lab::{Lab, Run};
 use super::switches::{Switching, switches};
 
 /// Takes switches away as long as what remains fails in the same way: large groups first, then
-/// smaller ones, then each alone, until none can be spared.
+/// smaller ones, then each alone, until none can be spared, or the lab's runs have passed `until`
+/// scheduling points.
 pub(super) fn shorten(
     lab: &mut Lab,
     failure: &Failure,
     found: Run,
-    until: Instant,
+    until: u64,
 ) -> vmm::Result<Run> {
     let mut best = found;
     let mut group = switches(&best).len().max(1);
     loop {
         let mut spared = false;
         let mut from = 0;
-        while Instant::now() < until {
+        while lab.points < until {
             let all = switches(&best);
             if from >= all.len() {
                 break;
@@ -35,7 +34,7 @@ pub(super) fn shorten(
                 from += group;
             }
         }
-        if Instant::now() >= until || group == 1 && !spared {
+        if lab.points >= until || group == 1 && !spared {
             return Ok(best);
         }
         group = group.div_ceil(2).max(1);

@@ -20,7 +20,7 @@ impl Report {
             events.put(&slice(step))?;
         }
         for (number, pair) in self.pairs.iter().enumerate() {
-            let second = pair.meets.as_ref().unwrap_or(&pair.second);
+            let second = pair.later();
             if pair.first.point > 0 && second.point > 0 {
                 events.put(&flow("s", number, &pair.first))?;
                 events.put(&flow("f", number, second))?;

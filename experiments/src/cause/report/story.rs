@@ -1,13 +1,22 @@
 //! What happened, in sentences.
+//!
+//! A sentence is made from the order in which things came in the shortest schedule, whatever the pairs
+//! say of each other: all pairs about one place and the same two flows of control are told together,
+//! and who comes how often after whom says which words are right. What a sentence states is then
+//! compared with the recorded run (`check.rs`) before anybody sees it.
 
 use super::Pair;
+use super::check::{Shape, Statement};
 use super::text::in_brackets;
 use crate::cause::Share;
 use crate::cause::naming::{Named, NamedStep};
 use crate::cause::trace::Kind;
 
-/// What the pairs come to; `chance` is what runs with nothing forced came to.
-pub(super) fn tell(pairs: &[Pair], shown: bool, chance: Share) -> Vec<String> {
+/// The most accesses that are told in one sentence.
+const MOST: usize = 6;
+
+/// What the pairs come to in the run of these steps; `chance` is what runs with nothing forced came to.
+pub(super) fn tell(pairs: &[Pair], shown: bool, chance: Share, steps: &[NamedStep]) -> Vec<String> {
     if !shown && chance.runs > 0 && chance.failed == chance.runs {
         return vec![format!(
             "No order of accesses decides it: all of {} runs at random fail.",
@@ -21,29 +30,148 @@ pub(super) fn tell(pairs: &[Pair], shown: bool, chance: Share) -> Vec<String> {
                 .into(),
         ];
     }
-    let mut told = Vec::new();
-    let mut done = Vec::new();
-    for (number, pair) in pairs.iter().enumerate() {
-        let Some(other) = pair.encloses else { continue };
-        // Each of two that enclose each other is told of once.
-        if !done.contains(&(other, number)) {
-            told.push(enclosed(pair, &pairs[other]));
-        }
-        done.push((number, other));
-    }
-    let enclosing =
-        |number: usize| done.iter().any(|(one, other)| [*one, *other].contains(&number));
-    let alone = pairs.iter().enumerate().filter(|(number, _)| !enclosing(*number));
-    told.extend(alone.map(|(_, pair)| {
-        let second = pair.meets.as_ref().unwrap_or(&pair.second);
-        format!("{}.", order(&pair.first, second))
-    }));
-    told
+    groups(pairs).iter().map(|group| sentence(group, steps)).collect()
 }
 
-/// One access before another.
-pub(super) fn order(first: &Named, second: &Named) -> String {
-    format!("{} came before {}", deed(first, true), deed(second, first.variable != second.variable))
+/// Pairs that are told together, as the accesses of each.
+fn groups(pairs: &[Pair]) -> Vec<Vec<&Named>> {
+    let mut groups: Vec<Vec<&Named>> = Vec::new();
+    for pair in pairs {
+        let both = [&pair.first, pair.later()];
+        let together = |group: &&mut Vec<&Named>| {
+            group.len() + 2 <= MOST
+                && group.iter().all(|other| {
+                    other.point > 0
+                        && other.address == both[0].address
+                        && both.iter().any(|one| one.is_by_the_same_as(other))
+                })
+        };
+        let is_simple = both[0].address == both[1].address && both.iter().all(|it| it.point > 0);
+        match groups.iter_mut().find(together).filter(|_| is_simple) {
+            Some(group) => group.extend(both),
+            None => groups.push(both.into()),
+        }
+    }
+    // A pair by itself is in the order that fails.
+    for group in groups.iter_mut().filter(|group| group.len() > 2) {
+        group.sort_by_key(|access| access.order());
+        group.dedup_by_key(|access| (access.point, access.vcpu, access.site()));
+    }
+    // What was found last may have come first.
+    groups.sort_by_key(|group| group.iter().map(|access| access.order()).min());
+    groups
+}
+
+/// What is true of these accesses, which are in order.
+fn sentence(group: &[&Named], steps: &[NamedStep]) -> String {
+    if let [first, then] = group
+        && first.point == 0
+    {
+        let (first, then) = (deed(first, true), deed(then, first.variable != then.variable));
+        return format!(
+            "{first} has to come before {then}; the shortest schedule doesn't come to the former."
+        );
+    }
+    let statement = Statement::of(group);
+    match statement.check(steps) {
+        Ok(()) => in_words(&statement),
+        Err(problem) => {
+            debug_assert!(false, "a sentence that the run contradicts: {problem}");
+            listing(group)
+        }
+    }
+}
+
+fn in_words(statement: &Statement) -> String {
+    match (statement.shape, statement.parts.as_slice()) {
+        (Shape::Before, [first, then]) => format!("{}.", before(first, then)),
+        (Shape::Between, [from, inner, to]) => between(from[0], inner, to[0]),
+        (Shape::Overlap, parts) => {
+            let (one, other) = (parts[0][0], parts[1][0]);
+            format!(
+                "What {} and {} do to `{}` overlaps: {}, in this order.",
+                one.agent(),
+                other.agent(),
+                one.variable,
+                one_by_one(parts)
+            )
+        }
+        (_, parts) => format!(
+            "`{}` was used by turns: {}, in this order.",
+            parts[0][0].variable,
+            one_by_one(parts)
+        ),
+    }
+}
+
+/// What can be said whatever the order is.
+fn listing(group: &[&Named]) -> String {
+    let of = |access: &&Named| match access.point {
+        0 => format!("{}, which didn't come", deed(access, true)),
+        point => format!("{} at point {point}", deed(access, true)),
+    };
+    format!("What decides: {}.", joined(&group.iter().map(of).collect::<Vec<_>>()))
+}
+
+/// One access before another, without a full stop: what goes with other sentences.
+pub(super) fn order(first: &Named, second: &Named, steps: &[NamedStep]) -> String {
+    sentence(&[first, second], steps).trim_end_matches('.').to_owned()
+}
+
+fn before(first: &[&Named], then: &[&Named]) -> String {
+    let with_variable = first.iter().any(|access| access.variable != then[0].variable);
+    let never = match then {
+        [only] if only.point == 0 => ", which then never came",
+        _ => "",
+    };
+    format!("{} came before {}{never}", together(first, true), together(then, with_variable))
+}
+
+/// What fell between what.
+fn between(from: &Named, inner: &[&Named], to: &Named) -> String {
+    format!("{} fell between {}.", together(inner, true), together(&[from, to], false))
+}
+
+fn one_by_one(parts: &[Vec<&Named>]) -> String {
+    let all: Vec<String> = parts.iter().map(|part| together(part, false)).collect();
+    joined(&all)
+}
+
+/// "a, b and c".
+fn joined(parts: &[String]) -> String {
+    match parts {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// Accesses of one flow of control: "vCPU 0's read and store of `counter` in `add_one` (a.c:1, a.c:2)".
+fn together(accesses: &[&Named], with_variable: bool) -> String {
+    let [one, other] = accesses else {
+        let all: Vec<String> = accesses.iter().map(|it| deed(it, with_variable)).collect();
+        return joined(&all);
+    };
+    let stores = one.kind == Kind::Write && other.kind == Kind::Write;
+    let of = if with_variable { format!(" of `{}`", one.variable) } else { String::new() };
+    let both = if stores && with_variable {
+        format!("stores{of} ({}, {})", one.value, other.value)
+    } else if stores {
+        format!("stores of {} and of {}", one.value, other.value)
+    } else if one.kind == other.kind {
+        format!("two {}s{of}", one.noun())
+    } else {
+        format!("{} and {}{of}", one.noun(), other.noun())
+    };
+    let place = if one.function == other.function {
+        let mut places: Vec<_> =
+            [one.place(), other.place()].into_iter().filter(|place| !place.is_empty()).collect();
+        places.dedup();
+        format!("`{}`{}", one.function, in_brackets(&places.join(", ")))
+    } else {
+        format!("{} and {}", site(one), site(other))
+    };
+    format!("{}'s {both} in {place}", one.agent())
 }
 
 /// "vCPU 0's read of `platform_type` in `get_hwenv` (cpuid.c:58)".
@@ -59,34 +187,6 @@ fn deed(access: &Named, with_variable: bool) -> String {
 
 fn site(access: &Named) -> String {
     format!("`{}`{}", access.function, in_brackets(&access.place()))
-}
-
-/// What fell between what.
-fn enclosed(one: &Pair, other: &Pair) -> String {
-    let (from, to) = (&one.first, &other.second);
-    let same = one.second.point == other.first.point && one.second.site() == other.first.site();
-    let inner = if same || one.second.kind == other.first.kind {
-        deed(&one.second, true)
-    } else {
-        let (a, b) = (&other.first, &one.second);
-        format!("{}'s {} and {} of `{}` in {}", a.agent(), a.noun(), b.noun(), a.variable, site(a))
-    };
-    let stores = from.kind == Kind::Write && to.kind == Kind::Write;
-    let both = if stores {
-        format!("stores of {} and of {}", from.value, to.value)
-    } else if from.kind == to.kind {
-        format!("two {}s", from.noun())
-    } else {
-        format!("{} and {}", from.noun(), to.noun())
-    };
-    let place = if from.function == to.function {
-        let places: Vec<_> =
-            [from.place(), to.place()].into_iter().filter(|place| !place.is_empty()).collect();
-        format!("`{}`{}", from.function, in_brackets(&places.join(", ")))
-    } else {
-        format!("{} and {}", site(from), site(to))
-    };
-    format!("{inner} fell between {}'s {both} in {place}.", from.agent())
 }
 
 /// What happens in a few steps of a run.
@@ -120,4 +220,4 @@ pub(super) fn stretch(steps: &[NamedStep], from: usize, to: usize) -> String {
 
 #[cfg(test)]
 #[path = "story_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -1,7 +1,14 @@
 use super::*;
 use crate::cause::{Scope, Share};
 
-fn access(vcpu: u32, point: u64, kind: Kind, value: &str, function: &str, line: u32) -> Named {
+pub(in crate::cause::report) fn access(
+    vcpu: u32,
+    point: u64,
+    kind: Kind,
+    value: &str,
+    function: &str,
+    line: u32,
+) -> Named {
     Named {
         vcpu,
         point,
@@ -21,7 +28,7 @@ fn access(vcpu: u32, point: u64, kind: Kind, value: &str, function: &str, line: 
     }
 }
 
-fn pair(first: &Named, second: &Named, encloses: Option<usize>) -> Pair {
+fn pair(first: &Named, second: &Named) -> Pair {
     Pair {
         first: first.clone(),
         second: second.clone(),
@@ -29,8 +36,27 @@ fn pair(first: &Named, second: &Named, encloses: Option<usize>) -> Pair {
         reversed: Share::default(),
         scope: Scope::Everything,
         among: None,
-        encloses,
+        encloses: None,
     }
+}
+
+/// The run in which these accesses come.
+pub(in crate::cause::report) fn steps(accesses: &[&Named]) -> Vec<NamedStep> {
+    let step = |access: &&Named| NamedStep {
+        point: access.point,
+        vcpu: access.vcpu,
+        interrupt: false,
+        halts: false,
+        switch: false,
+        preempts: false,
+        access: Some(Named::clone(access)),
+    };
+    accesses.iter().filter(|access| access.point > 0).map(step).collect()
+}
+
+fn told(pairs: &[Pair]) -> Vec<String> {
+    let all: Vec<&Named> = pairs.iter().flat_map(|pair| [&pair.first, pair.later()]).collect();
+    tell(pairs, true, Share::default(), &steps(&all))
 }
 
 #[test]
@@ -38,12 +64,59 @@ fn what_falls_in_between_is_told_as_one() {
     let early = access(1, 5, Kind::Write, "0x0", "probe", 10);
     let read = access(0, 6, Kind::Read, "0x0", "ask", 3);
     let late = access(1, 7, Kind::Write, "0x3", "probe", 12);
-    let pairs = [pair(&early, &read, Some(1)), pair(&read, &late, None)];
-    assert_eq!(
-        tell(&pairs, true, Share::default()),
-        ["vCPU 0's read of `flag` in `ask` (file.c:3) fell between vCPU 1's stores of 0x0 and of \
-          0x3 in `probe` (file.c:10, file.c:12)."]
-    );
+    for pairs in
+        [[pair(&early, &read), pair(&read, &late)], [pair(&read, &late), pair(&early, &read)]]
+    {
+        assert_eq!(
+            told(&pairs),
+            [
+                "vCPU 0's read of `flag` in `ask` (file.c:3) fell between vCPU 1's stores of 0x0 and \
+              of 0x3 in `probe` (file.c:10, file.c:12)."
+            ]
+        );
+    }
+}
+
+/// Two pairs that each say "my read before your store": which stretch is within the other is told by
+/// the points alone.
+#[test]
+fn the_order_of_the_points_says_which_stretch_is_the_inner_one() {
+    let add = |vcpu, from, to| {
+        (
+            access(vcpu, from, Kind::Read, "0x0", "add", 18),
+            access(vcpu, to, Kind::Write, "0x1", "add", 19),
+        )
+    };
+    let pairs = |one: &(Named, Named), other: &(Named, Named)| {
+        [pair(&one.0, &other.1), pair(&other.0, &one.1)]
+    };
+    let (outer, inner) = (add(0, 20, 25), add(1, 22, 23));
+    for pairs in [pairs(&outer, &inner), pairs(&inner, &outer)] {
+        assert_eq!(
+            told(&pairs),
+            [
+                "vCPU 1's read and store of `flag` in `add` (file.c:18, file.c:19) fell between vCPU \
+              0's read and store in `add` (file.c:18, file.c:19)."
+            ]
+        );
+    }
+    let (one, other) = (add(0, 20, 24), add(1, 22, 26));
+    for pairs in [pairs(&one, &other), pairs(&other, &one)] {
+        assert_eq!(
+            told(&pairs),
+            [
+                "What vCPU 0 and vCPU 1 do to `flag` overlaps: vCPU 0's read in `add` (file.c:18), vCPU \
+              1's read in `add` (file.c:18), vCPU 0's store of 0x1 in `add` (file.c:19) and vCPU 1's \
+              store of 0x1 in `add` (file.c:19), in this order."
+            ]
+        );
+    }
+    // No point is left out: what two do between two of the other's is told, too.
+    let third = access(0, 28, Kind::Update, "0x2", "add", 20);
+    let more = [pair(&one.0, &other.1), pair(&other.0, &one.1), pair(&other.1, &third)];
+    let told = told(&more);
+    assert!(told[0].starts_with("`flag` was used by turns: vCPU 0's read in"), "{told:?}");
+    assert_eq!(told[0].matches("vCPU").count(), 5, "{told:?}");
 }
 
 #[test]
@@ -51,23 +124,42 @@ fn one_before_the_other_is_told_so() {
     let read = access(0, 6, Kind::Read, "0x0", "take", 3);
     let mut late = access(1, 0, Kind::Write, "0x1", "give", 12);
     late.in_handler = true;
-    assert_eq!(
-        tell(&[pair(&read, &late, None)], true, Share::default()),
-        [
-            "vCPU 0's read of `flag` in `take` (file.c:3) came before vCPU 1's handler's store of 0x1 \
-          in `give` (file.c:12)."
-        ]
-    );
+    let before = "vCPU 0's read of `flag` in `take` (file.c:3) came before vCPU 1's handler's store \
+                  of 0x1 in `give` (file.c:12)";
+    assert_eq!(told(&[pair(&read, &late)]), [format!("{before}, which then never came.")]);
+    late.point = 9;
+    assert_eq!(told(&[pair(&read, &late)]), [format!("{before}.")]);
+    // Nobody says that something came before what had come already.
+    let never = Named { point: 0, ..read.clone() };
+    let [told] = &told(&[pair(&never, &late)])[..] else { panic!("one sentence") };
+    assert!(told.ends_with("the shortest schedule doesn't come to the former."), "{told}");
     assert!(
-        tell(&[pair(&read, &late, None)], false, Share::default())[0]
+        tell(&[pair(&read, &late)], false, Share::default(), &[])[0]
             .starts_with("No cause could be shown")
     );
 }
 
 #[test]
+fn other_places_and_other_vcpus_are_told_of_by_themselves() {
+    let (one, two) =
+        (access(0, 5, Kind::Update, "0x1", "f", 1), access(1, 8, Kind::Read, "0x1", "g", 2));
+    let other = |access: &Named, point| Named {
+        point,
+        variable: "other".into(),
+        address: "0x2000".into(),
+        ..access.clone()
+    };
+    let pairs = [pair(&one, &two), pair(&other(&two, 6), &other(&one, 9))];
+    let told = told(&pairs);
+    assert_eq!(told.len(), 2);
+    assert!(told[0].contains("update of `flag` in `f` (file.c:1) came before vCPU 1's read"));
+    assert!(told[1].contains("read of `other` in `g` (file.c:2) came before vCPU 0's update"));
+}
+
+#[test]
 fn what_fails_in_any_order_is_told_so() {
     let chance = |failed| Share { runs: 100, failed, ..Share::default() };
-    assert!(tell(&[], false, chance(99))[0].starts_with("No cause could be shown"));
-    let told = tell(&[], false, chance(100));
+    assert!(tell(&[], false, chance(99), &[])[0].starts_with("No cause could be shown"));
+    let told = tell(&[], false, chance(100), &[]);
     assert_eq!(told, ["No order of accesses decides it: all of 100 runs at random fail."]);
 }

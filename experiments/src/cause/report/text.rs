@@ -48,16 +48,15 @@ impl Report {
     /// The accesses, in the order that fails.
     fn accesses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut all: Vec<&Named> = Vec::new();
-        for Pair { first, second, meets, .. } in &self.pairs {
-            all.extend([first, meets.as_ref().unwrap_or(second)]);
+        for pair in &self.pairs {
+            all.extend([&pair.first, pair.later()]);
         }
-        // What never happens in the shortest schedule has no point.
-        all.sort_by_key(|access| if access.point == 0 { u64::MAX } else { access.point });
+        all.sort_by_key(|access| access.order());
         all.dedup_by_key(|access| (access.point, access.vcpu, access.offset));
         writeln!(f)?;
         for access in all {
             let point = match access.point {
-                0 => "later".into(),
+                0 => "never".into(),
                 point => format!("point {point}"),
             };
             let what = format!(

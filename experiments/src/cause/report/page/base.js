@@ -68,7 +68,7 @@ function source(access, around) {
 // The accesses that the pairs name, in the order of the failing run, each once.
 const critical = (() => {
   const all = report.pairs.flatMap((pair) => [pair.first, pair.meets || pair.second]);
-  const key = (access) => `${access.point || "later"} ${access.vcpu} ${access.offset} ${access.function}`;
+  const key = (access) => `${access.point || "never"} ${access.vcpu} ${access.offset} ${access.function}`;
   const seen = new Map(all.map((access) => [key(access), access]));
   return [...seen.values()].sort((a, b) => (a.point || Infinity) - (b.point || Infinity));
 })();

@@ -1,0 +1,114 @@
+//! What a sentence states, and whether the recorded run says the same.
+//!
+//! The comparison knows nothing of words: it looks each access up in the run, by its point, and
+//! compares who did what in which order.
+
+use crate::cause::naming::{Named, NamedStep};
+
+/// What is stated of some accesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Those of one flow of control came before those of another, or before one that never came.
+    Before,
+    /// One flow of control did something between two accesses of another.
+    Between,
+    /// Two flows of control were in their stretches at once, neither within the other's.
+    Overlap,
+    /// They came in this order, and that is all.
+    Turns,
+}
+
+/// Accesses in the order that is stated: each part by one flow of control, the next one by another.
+#[derive(Clone, Debug)]
+pub(super) struct Statement<'a> {
+    pub(super) shape: Shape,
+    pub(super) parts: Vec<Vec<&'a Named>>,
+}
+
+impl<'a> Statement<'a> {
+    /// What is to be said of these accesses, which are in order.
+    pub(super) fn of(accesses: &[&'a Named]) -> Self {
+        let parts: Vec<Vec<&Named>> = accesses
+            .chunk_by(|one, other| one.is_by_the_same_as(other))
+            .map(<[&Named]>::to_vec)
+            .collect();
+        let shape = match parts.as_slice() {
+            [_, _] => Shape::Before,
+            [from, _, to] if from.len() == 1 && to.len() == 1 => Shape::Between,
+            [_, _, _, _] => Shape::Overlap,
+            _ => Shape::Turns,
+        };
+        Self { shape, parts }
+    }
+
+    /// What the run says against it, if anything.
+    pub(super) fn check(&self, steps: &[NamedStep]) -> Result<(), String> {
+        let Self { shape, parts } = self;
+        for part in parts {
+            for access in part {
+                happened(access, steps)?;
+            }
+        }
+        let agents: Vec<_> = parts.iter().map(|part| part.first().map(|it| it.flow())).collect();
+        let pure = |part: &Vec<&Named>| part.iter().all(|it| it.is_by_the_same_as(part[0]));
+        let fits = match (shape, agents.as_slice()) {
+            (Shape::Before, [one, other]) => one != other,
+            (Shape::Between, [from, inner, to]) => from == to && from != inner,
+            (Shape::Overlap, [one, other, again, late]) => {
+                one == again && other == late && one != other
+            }
+            (Shape::Turns, all) => all.len() > 1,
+            _ => false,
+        };
+        if !fits || parts.iter().any(|part| part.is_empty() || !pure(part)) {
+            return Err(format!("{shape:?} is no word for what {agents:?} did"));
+        }
+        for pair in parts.windows(2) {
+            let last = pair[0].iter().map(|it| it.order()).max();
+            let next = pair[1].iter().map(|it| it.order()).min();
+            if last >= next {
+                return Err(format!("point {last:?} is not before point {next:?}"));
+            }
+        }
+        let (then, earlier) = parts.split_last().ok_or("nothing is stated")?;
+        if earlier.iter().flatten().any(|it| it.point == 0) {
+            return Err("something is stated to come behind what never came".into());
+        }
+        let from = earlier.iter().flatten().map(|it| it.point).max().unwrap_or(0);
+        match then.iter().find(|it| it.point == 0 && comes(it, from, steps)) {
+            Some(never) => Err(format!("{} is stated never to come", never.site())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether the access is in the run as it is told of.
+fn happened(access: &Named, steps: &[NamedStep]) -> Result<(), String> {
+    if access.point == 0 {
+        return Ok(());
+    }
+    let step = steps.iter().find(|step| step.point == access.point);
+    let there = step.filter(|step| step.vcpu == access.vcpu).and_then(|step| step.access.as_ref());
+    let same = |there: &Named| {
+        (there.kind, &there.address, there.in_handler, there.site())
+            == (access.kind, &access.address, access.in_handler, access.site())
+    };
+    if there.is_some_and(same) {
+        return Ok(());
+    }
+    Err(format!("no {} of {} at point {}", access.noun(), access.variable, access.point))
+}
+
+/// Whether the run comes to this instruction and this place behind a point.
+fn comes(access: &Named, from: u64, steps: &[NamedStep]) -> bool {
+    let later = steps.iter().filter(|step| step.point > from);
+    later.filter_map(|step| step.access.as_ref()).any(|there| {
+        there.is_by_the_same_as(access)
+            && there.address == access.address
+            && there.site() == access.site()
+    })
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

@@ -1,0 +1,110 @@
+//! No sentence contradicts the points under it. The sentences are read as a person reads them, and
+//! know nothing of how they were made.
+
+use probes::Symbols;
+
+use super::*;
+use crate::cause::testing::{found_by, host};
+use crate::cause::{Limits, explain};
+
+/// Seeds of the search for each guest.
+const SEEDS: u64 = 3;
+
+#[test]
+fn no_sentence_contradicts_the_points_below_it() {
+    let host = host();
+    let guests = guests::catalogue().iter().filter(|guest| guest.bug.is_some());
+    let names: Vec<&str> = guests.map(|guest| guest.name).chain(["overlap", "lost-ipi"]).collect();
+    let (mut read, mut wrong) = (0, Vec::new());
+    for guest in names {
+        for seed in 1..=SEEDS {
+            let Some((machine, finding)) = found_by(&host, guest, seed) else { continue };
+            let symbols = Symbols::from_elf(guest, &*machine.guest.bytes).unwrap();
+            // Fewer runs for the figures: they are not what is looked at.
+            let limits = Limits { trials: 4, samples: 1, ..Limits::default() };
+            let (machine, finding, symbols) = (&machine, &finding, Some(&symbols));
+            let stop = &|| false;
+            let question = Question { host: &host, machine, finding, symbols, stop, limits, seed };
+            let report = Report::new(&question, &explain(&question).unwrap());
+            eprintln!("{guest} {seed}: {}", report.story.join(" "));
+            for sentence in report.story.iter().filter(|_| report.shown) {
+                read += 1;
+                let problem = contradiction(sentence, &report.pairs, &report.steps);
+                wrong.extend(problem.map(|it| format!("{guest} {seed}: {sentence}\n  {it}")));
+            }
+        }
+    }
+    assert!(read > 40, "{read} sentences");
+    assert!(wrong.is_empty(), "{} of {read}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What is wrong with a sentence.
+fn contradiction(sentence: &str, pairs: &[Pair], steps: &[NamedStep]) -> Option<String> {
+    let points: Vec<&Named> = pairs.iter().flat_map(|pair| [&pair.first, pair.later()]).collect();
+    for listed in points.iter().filter(|listed| listed.point > 0) {
+        let step = steps.iter().find(|step| step.point == listed.point);
+        let there = step.and_then(|step| step.access.as_ref());
+        if there != Some(listed) {
+            return Some(format!("nothing such is at point {}", listed.point));
+        }
+    }
+    // Of whom these words are, and what they name: the points of it.
+    let variable = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
+    let of = |text: &str, variable: &str| -> Vec<u64> {
+        let agent = agent(text);
+        let mut of: Vec<u64> = points
+            .iter()
+            .filter(|it| it.agent() == agent && it.variable == variable)
+            .filter(|it| text.contains(&format!("`{}`", it.function)))
+            .filter(|it| text.contains(it.noun()) && text.contains(&it.place()))
+            .map(|it| if it.point == 0 { u64::MAX } else { it.point })
+            .collect();
+        of.sort_unstable();
+        of.dedup();
+        of
+    };
+    if let Some((inner, outer)) = sentence.split_once(" fell between ") {
+        let (inner, outer) = (of(inner, &variable(inner)), of(outer, &variable(inner)));
+        let fits = match (inner.first(), inner.last(), outer.as_slice()) {
+            (Some(first), Some(last), [from, to]) => from < first && last < to,
+            _ => false,
+        };
+        return (!fits).then(|| format!("{inner:?} between {outer:?}"));
+    }
+    if let Some((first, then)) = sentence.split_once(" came before ") {
+        let never = then.contains("which then never came");
+        let named = if then.contains(" of `") { variable(then) } else { variable(first) };
+        let (first, then) = (of(first, &variable(first)), of(then, &named));
+        // Others of the same function may be told of in another sentence.
+        let fits = first.iter().any(|one| then.iter().any(|other| one < other));
+        let comes = then.iter().all(|point| *point < u64::MAX);
+        return (!fits || never == comes).then(|| format!("{first:?} before {then:?}"));
+    }
+    if let Some((_, rest)) =
+        sentence.strip_suffix(", in this order.").and_then(|it| it.split_once(": "))
+    {
+        let told: Vec<&str> =
+            rest.match_indices("vCPU ").map(|(at, _)| agent(&rest[at..])).collect();
+        let used = variable(sentence);
+        let mut all: Vec<&&Named> = points.iter().filter(|it| it.variable == used).collect();
+        all.sort_by_key(|it| it.point);
+        all.dedup_by_key(|it| it.point);
+        let mut turns: Vec<String> = all.iter().map(|it| it.agent()).collect();
+        turns.dedup();
+        let mut overlap = turns.clone();
+        overlap.sort_unstable();
+        overlap.dedup();
+        let is_overlap = sentence.contains("overlaps") && (turns.len(), overlap.len()) != (4, 2);
+        return (told != turns || is_overlap).then(|| format!("{told:?} for {turns:?}"));
+    }
+    Some("no sentence that is known".into())
+}
+
+/// "vCPU 0" or "vCPU 0's handler", which do what follows.
+fn agent(text: &str) -> &str {
+    let end = text.find("'s ").unwrap_or(text.len());
+    match text[end..].strip_prefix("'s handler") {
+        Some(_) => &text[..end + "'s handler".len()],
+        None => &text[..end],
+    }
+}
