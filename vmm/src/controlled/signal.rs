@@ -50,6 +50,9 @@ impl ControlledMachine {
                 match (&mut seat.reach, self.granularity) {
                     (_, Granularity::Instruction) => seat.kept.nmi_pending = true,
                     (Some(reach), _) => reach.nmi = true,
+                    // A second one before the first is taken is the same one. (KVM would give both;
+                    // a vCPU that was put back has one bit for them, and so have processors.)
+                    (None, _) if seat.nmi => {}
                     (None, _) => {
                         seat.cpu.nmi()?;
                         seat.nmi = true;
