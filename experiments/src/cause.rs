@@ -12,6 +12,9 @@
 //! 4. The schedule is followed up to each of its steps, and left to chance from there: where the share
 //!    of failures jumps, the failure became inevitable (`curve.rs`; the idea is Antithesis').
 //!
+//! What is put in order are accesses to what vCPUs share, interrupts that are taken, interrupts being
+//! turned off, and NMIs, INITs and SIPIs (`deed.rs`).
+//!
 //! A pair that fails its test is not named. Besides, accesses that nothing orders are listed, and
 //! whether their order matters (`races.rs`).
 

@@ -66,6 +66,7 @@ impl fmt::Display for Row {
             let joint = match (self.waits_for.as_str(), number) {
                 ("loop", 0) => "; waits for",
                 ("time", 0) => ", or for",
+                (_, 0) if !self.interrupts.is_empty() => ", for",
                 (_, 0) => " for",
                 _ => " or",
             };

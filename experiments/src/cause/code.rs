@@ -1,12 +1,15 @@
 //! The instruction of an access, from the guest's image.
 
-use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Instruction};
+use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Instruction, Mnemonic};
 use object::LittleEndian as LE;
 use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use probes::Symbols;
 
 use super::trace::{Access, Kind};
+
+/// The largest part of a function that is looked through, in bytes.
+const FUNCTION: u64 = 4096;
 
 /// Where the instruction of an access begins, and its text. An exit for a store may have RIP behind
 /// it: code can't be read backwards, so it is read from the start of its function.
@@ -36,6 +39,26 @@ pub(super) fn instruction(
         }
     }
     (inside, None)
+}
+
+/// The CLI behind an instruction, in the same function, if there is exactly one.
+pub(super) fn interrupts_off(
+    from: u64,
+    image: &[u8],
+    symbols: Option<&Symbols>,
+) -> Option<(u64, String)> {
+    let symbols = symbols?;
+    let (_, offset) = symbols.function(from)?;
+    let code = bytes(image, from, FUNCTION)?;
+    let decoder = Decoder::with_ip(64, code, from, DecoderOptions::NONE);
+    let inside = |ip: u64| {
+        let there = symbols.function(ip);
+        there.is_some_and(|(_, at)| ip.wrapping_sub(at) == from.wrapping_sub(offset))
+    };
+    let own = decoder.into_iter().take_while(|it| !it.is_invalid() && inside(it.ip()));
+    let mut all = own.filter(|it| it.mnemonic() == Mnemonic::Cli);
+    let only = all.next()?;
+    all.next().is_none().then(|| (only.ip(), text(&only)))
 }
 
 fn text(instruction: &Instruction) -> String {

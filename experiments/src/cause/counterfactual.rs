@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::deed::{Deed, deeds};
 use super::force::{Order, Region};
+use super::lab::Run;
 use super::pairs::Critical;
 
 /// What came of runs at random.
@@ -56,6 +57,40 @@ pub(super) fn passing(pair: &Critical) -> Vec<Order> {
     }
     orders.dedup();
     orders
+}
+
+/// The stretches of the failing run in which a pair is one half of what gets in between: what the
+/// first one's flow does there next, behind the second, or the second one's did last, before the first.
+pub(super) fn stretches(pair: &Critical, minimal: &Run) -> Vec<(Region, Deed, Deed)> {
+    let all: Vec<Deed> = deeds(minimal).into_iter().map(|(_, deed)| deed).collect();
+    let (first, second) = (&pair.first, &pair.second);
+    let at = |deed: &Deed| all.iter().position(|other| other.is_like(deed));
+    let mut found = Vec::new();
+    if !first.kind().is_access() || !second.kind().is_access() {
+        return found;
+    }
+    let of = |one: &Deed, last: &Deed, other: &Deed| Region {
+        first: one.stand.rip,
+        last: last.stand.rip,
+        others: [other.stand.rip].into(),
+    };
+    let of_flow = |deed: &&Deed, flow: &Deed, other: &Deed| {
+        deed.in_order_with(flow)
+            && deed.interrupted() == flow.interrupted()
+            && deed.conflicts(other)
+    };
+    if let Some(at) = at(second)
+        && let Some(next) = all[at..].iter().find(|deed| of_flow(deed, first, second))
+    {
+        found.push((of(first, next, second), second.clone(), next.clone()));
+    }
+    if let Some(at) = at(first)
+        && let Some(last) = all[..at].iter().rfind(|deed| of_flow(deed, second, first))
+    {
+        found.push((of(last, second, first), last.clone(), first.clone()));
+    }
+    found.retain(|(region, ..)| region.first != region.last);
+    found
 }
 
 /// How many steps the two runs of a pair have in common.

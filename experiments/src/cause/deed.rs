@@ -1,10 +1,11 @@
-//! One access of a run, and which one it is in another run.
+//! What a vCPU does that may decide, and which one it is in another run: an access to what is shared,
+//! the taking of an interrupt, turning interrupts off, an NMI, INIT or SIPI to another vCPU.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::lab::Run;
 use super::scene::Stand;
-use super::trace::{Access, Step, Target};
+use super::trace::{Access, Kind, Step, Target};
 
 /// An access, and who did it where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,46 +26,118 @@ impl Deed {
         self.access.interrupted
     }
 
+    /// What it does.
+    pub fn kind(&self) -> Kind {
+        self.access.kind
+    }
+
+    /// Whether it is part of what interrupts the vCPU's program.
+    fn interrupts(&self) -> bool {
+        self.interrupted().is_some() || self.kind() == Kind::Interrupt
+    }
+
+    /// Its place in the order of the run.
+    pub fn order(&self) -> (usize, bool) {
+        // An interrupt is taken behind the access at which the vCPU stands.
+        (self.step, matches!(self.kind(), Kind::Interrupt | Kind::Off))
+    }
+
     /// Whether both are in the same flow of control: of the same vCPU, and not one in an interrupt
     /// handler and the other in what it interrupted.
     pub fn in_order_with(&self, other: &Self) -> bool {
-        self.vcpu == other.vcpu && self.interrupted().is_some() == other.interrupted().is_some()
+        self.vcpu == other.vcpu && self.interrupts() == other.interrupts()
     }
 
     /// Whether the order of the two may matter.
     pub fn conflicts(&self, other: &Self) -> bool {
-        !self.in_order_with(other) && self.access.conflicts(&other.access)
+        let reaches = |one: &Self, other: &Self| match (one.kind(), one.access.target) {
+            // What starts or stops a vCPU, or interrupts it whether it wants or not.
+            (Kind::Nmi | Kind::Init | Kind::Sipi, Target::Vcpus(targets)) => {
+                match other.access.target {
+                    Target::Vcpus(others) if other.kind().is_sent() => targets & others != 0,
+                    _ => other.kind().is_access() && targets >> other.vcpu & 1 != 0,
+                }
+            }
+            // An interrupt is taken in another place of the same program.
+            (Kind::Interrupt, _) => {
+                one.vcpu == other.vcpu && (other.kind().is_access() || other.kind() == Kind::Off)
+            }
+            _ => false,
+        };
+        !self.in_order_with(other)
+            && (self.access.conflicts(&other.access)
+                || reaches(self, other)
+                || reaches(other, self))
     }
 
     /// Whether both are the same in two runs.
     pub fn is_like(&self, other: &Self) -> bool {
-        self.vcpu == other.vcpu && self.stand == other.stand && self.same_site(other)
+        // An interrupt is the same wherever it is taken.
+        let there = self.stand == other.stand || self.kind() == Kind::Interrupt;
+        self.vcpu == other.vcpu && there && self.same_site(other)
     }
 
     /// Whether both are the same place in the program.
     pub fn same_site(&self, other: &Self) -> bool {
-        let handler = |deed: &Self| deed.interrupted().is_some();
-        self.access.rip == other.access.rip && handler(self) == handler(other)
+        if self.kind() == Kind::Interrupt || other.kind() == Kind::Interrupt {
+            let what = |deed: &Self| (deed.kind(), deed.vcpu, deed.access.value);
+            return what(self) == what(other);
+        }
+        let act = |deed: &Self| Some(deed.kind()).filter(|kind| !kind.is_access());
+        let what = |deed: &Self| (deed.access.rip, deed.interrupts(), act(deed));
+        what(self) == what(other)
     }
 }
 
 /// What tells an access from all others of its run, and finds it in another one.
-pub(super) type Key = (u32, bool, u64, u32);
+pub(super) type Key = ((u32, bool, bool, u64), u32);
 
-/// The accesses of a run to shared memory, in order, each with its key.
+/// What may decide in a run, in order, each with its key.
 pub(super) fn deeds(run: &Run) -> Vec<(Key, Deed)> {
-    let mut counts: HashMap<(u32, bool, u64), (u32, u32)> = HashMap::new();
+    let mut counts: HashMap<(u32, bool, bool, u64), (u32, u32)> = HashMap::new();
     let mut all = Vec::new();
     for (number, step) in run.steps.iter().enumerate() {
-        let Some(deed) = deed(number, step) else { continue };
-        let handler = deed.interrupted().is_some();
-        let count = counts.entry((deed.vcpu, handler, deed.access.rip)).or_default();
-        if count.1 != deed.stand.visit {
-            *count = (count.0 + 1, deed.stand.visit);
+        for deed in deeds_of(number, step) {
+            // Interrupts are told by their number: they may be taken anywhere.
+            let (place, visit) = match deed.kind() {
+                Kind::Interrupt => (deed.access.value, number as u32 + 1),
+                _ => (deed.access.rip, deed.stand.visit),
+            };
+            let other = !deed.kind().is_access();
+            let place = (deed.vcpu, deed.interrupted().is_some(), other, place);
+            let count = counts.entry(place).or_default();
+            if count.1 != visit {
+                *count = (count.0 + 1, visit);
+            }
+            all.push(((place, count.0), deed));
         }
-        all.push(((deed.vcpu, handler, deed.access.rip, count.0), deed));
     }
     all
+}
+
+/// What a step does, in order.
+pub(super) fn deeds_of(number: usize, step: &Step) -> impl Iterator<Item = Deed> + use<> {
+    let vcpu = step.vcpu();
+    let act = |kind, target, value, sender: Option<u32>| Deed {
+        vcpu,
+        step: number,
+        stand: step.stand,
+        access: Access {
+            kind,
+            target: Target::Vcpus(target),
+            size: 0,
+            before: sender.map_or(0, |sender| u64::from(sender) + 1),
+            value,
+            rip: step.access.as_ref().map_or(step.stand.rip, |access| access.rip),
+            interrupted: step.access.as_ref().and_then(|access| access.interrupted),
+            stack: step.access.as_ref().map(|access| access.stack.clone()).unwrap_or_default(),
+        },
+    };
+    let own = 1 << vcpu;
+    let sent = step.sends.map(|sent| act(sent.kind, sent.targets, 0, None));
+    let taken = step.taken.map(|it| act(Kind::Interrupt, own, it.vector.into(), it.sender));
+    let off = step.turns_off.then(|| act(Kind::Off, own, 0, None));
+    [deed(number, step), sent, taken, off].into_iter().flatten()
 }
 
 /// The access of a step, if it is one to shared memory.
@@ -78,18 +151,30 @@ pub(super) fn deed(number: usize, step: &Step) -> Option<Deed> {
     })
 }
 
+/// So many places that a vCPU comes to behind an NMI, INIT or SIPI are looked at.
+const BEHIND: usize = 4;
+
 /// The orders that make a run what it is: each access, and the latest ones before it that it conflicts
 /// with. All other orders follow from these.
 pub(super) fn conflicts(run: &Run) -> Vec<(Deed, Deed)> {
     let all: Vec<Deed> = deeds(run).into_iter().map(|(_, deed)| deed).collect();
-    let mut found = Vec::new();
+    // Where an interrupt is taken is a condition of its own.
+    let all: Vec<Deed> = all.into_iter().filter(|deed| deed.kind() != Kind::Interrupt).collect();
+    let mut found: Vec<(Deed, Deed)> = Vec::new();
     for (number, second) in all.iter().enumerate() {
         for first in all[..number].iter().rev() {
-            if first.conflicts(second) {
+            let told = || found.iter().filter(|(one, _)| one == first);
+            let known = !first.kind().is_access()
+                && (told().count() >= BEHIND || told().any(|(_, two)| two.same_site(second)));
+            if first.conflicts(second) && !known {
                 found.push((first.clone(), second.clone()));
+                if !second.kind().is_access() {
+                    break;
+                }
             }
             // What came before a store to the same place is behind it.
-            if first.access.writes() && first.access.target == second.access.target {
+            let is_access = first.kind().is_access();
+            if is_access && first.access.writes() && first.access.target == second.access.target {
                 break;
             }
         }
@@ -98,11 +183,12 @@ pub(super) fn conflicts(run: &Run) -> Vec<(Deed, Deed)> {
 }
 
 /// The conflicting accesses that come in another order in two runs, as they come in the first; those
-/// that come first in it come first.
+/// that come first in it come first. At the end, those of which the second never comes in the first
+/// run, as the first one is in its way.
 pub(super) fn differences(one: &Run, other: &Run) -> Vec<(Deed, Deed)> {
     let (ours, theirs) = (deeds(one), deeds(other));
-    let places: HashMap<Key, usize> =
-        theirs.iter().map(|(key, deed)| (*key, deed.step)).rev().collect();
+    let places: HashMap<Key, (usize, bool)> =
+        theirs.iter().map(|(key, deed)| (*key, deed.order())).rev().collect();
     let mut found = Vec::new();
     for (later, (key, second)) in ours.iter().enumerate() {
         let Some(second_there) = places.get(key) else { continue };
@@ -114,5 +200,41 @@ pub(super) fn differences(one: &Run, other: &Run) -> Vec<(Deed, Deed)> {
             }
         }
     }
+    let behind =
+        |first: &Key, second: &Deed| places.get(first).is_none_or(|there| *there > second.order());
+    found.extend(in_the_way(&ours, &theirs, behind));
     found
+}
+
+/// What a run does that may keep a vCPU from what it does in another run, as far as it is no access;
+/// with the first that it is kept from.
+pub(super) fn prevented(run: &Run, other: &Run) -> Vec<(Deed, Deed)> {
+    let mut found: Vec<(Deed, Deed)> = Vec::new();
+    for (first, second) in in_the_way(&deeds(run), &deeds(other), |_, _| true) {
+        if !found.iter().any(|(known, _)| *known == first) {
+            found.push((first, second));
+        }
+    }
+    found
+}
+
+/// What `theirs` has and `ours` has not, with the last of ours that conflicts with it.
+fn in_the_way(
+    ours: &[(Key, Deed)],
+    theirs: &[(Key, Deed)],
+    may_be: impl Fn(&Key, &Deed) -> bool,
+) -> Vec<(Deed, Deed)> {
+    let here: HashSet<Key> = ours.iter().map(|(key, _)| *key).collect();
+    let never = theirs.iter().filter(|(key, _)| !here.contains(key));
+    let pair = |second: &Deed| {
+        let mut all = ours.iter().filter(|(key, first)| {
+            let accesses = first.kind().is_access() && second.kind().is_access();
+            first.conflicts(second) && !accesses && may_be(key, second)
+        });
+        // What turns interrupts off says more than the next access.
+        let alone = all.clone().rfind(|(_, first)| !first.kind().is_access());
+        let last = alone.or_else(|| all.next_back());
+        last.map(|(_, first)| (first.clone(), second.clone()))
+    };
+    never.filter_map(|(_, second)| pair(second)).collect()
 }

@@ -9,13 +9,15 @@ use vmm::controlled::{Choice, Point};
 use super::deed::Deed;
 use super::lab::Decide;
 use super::scene::{Scene, Stand};
-use super::trace::Step;
+use super::trace::{Kind, Step};
 
 /// Something that a vCPU does once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Event {
     /// The access at this place.
     Access(u32, Stand),
+    /// It goes on behind that access without an interrupt.
+    GoesOn(u32, Stand),
     /// It takes an interrupt.
     Interrupt(u32),
 }
@@ -28,11 +30,17 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// The order of two accesses.
+    /// The order of two deeds.
     pub(super) fn of(first: &Deed, then: &Deed) -> Self {
-        let access = |deed: &Deed| Event::Access(deed.vcpu, deed.stand);
+        let access = |deed: &Deed| match deed.kind() {
+            Kind::Interrupt => Event::Interrupt(deed.vcpu),
+            // That happens on the way to the next access.
+            Kind::Off => Event::GoesOn(deed.vcpu, deed.stand),
+            _ => Event::Access(deed.vcpu, deed.stand),
+        };
         let interrupt = Event::Interrupt(first.vcpu);
-        if first.vcpu != then.vcpu {
+        let both = [first, then];
+        if first.vcpu != then.vcpu || both.iter().any(|deed| deed.kind() == Kind::Interrupt) {
             return Self { first: access(first), then: access(then) };
         }
         match (first.interrupted(), then.interrupted()) {
@@ -46,7 +54,7 @@ impl Order {
 
     /// A vCPU takes its interrupt where it stands here.
     pub(super) fn taken_at(vcpu: u32, stand: Stand) -> Self {
-        Self { first: Event::Interrupt(vcpu), then: Event::Access(vcpu, stand) }
+        Self { first: Event::Interrupt(vcpu), then: Event::GoesOn(vcpu, stand) }
     }
 }
 
@@ -99,10 +107,9 @@ impl<'a> Forcing<'a> {
 
     fn keeps(&self, choice: Choice, stand: Stand) -> bool {
         let does = events(choice, stand);
-        let in_order = |order: &super::force::Order| {
-            !does.contains(&Some(order.then))
-                || self.done.contains(&order.first)
-                || does.contains(&Some(order.first))
+        let in_order = |order: &Order| match does.iter().position(|event| *event == order.then) {
+            Some(at) => self.done.contains(&order.first) || does[..at].contains(&order.first),
+            None => true,
         };
         let gets_in = |(number, region): (usize, &Region)| {
             region.others.contains(&stand.rip)
@@ -113,7 +120,7 @@ impl<'a> Forcing<'a> {
     }
 
     fn happens(&mut self, choice: Choice, stand: Stand) {
-        self.done.extend(events(choice, stand).into_iter().flatten());
+        self.done.extend(events(choice, stand));
         for (number, region) in self.rules.regions.iter().enumerate() {
             if stand.rip == region.last {
                 self.inside.remove(&(choice.vcpu(), number));
@@ -124,13 +131,13 @@ impl<'a> Forcing<'a> {
     }
 }
 
-/// What a choice does.
-fn events(choice: Choice, stand: Stand) -> [Option<Event>; 2] {
+/// What a choice does, in order.
+fn events(choice: Choice, stand: Stand) -> [Event; 2] {
     let vcpu = choice.vcpu();
     let access = Event::Access(vcpu, stand);
     match choice {
-        Choice::Step(_) => [Some(access), None],
-        Choice::Interrupt(_) => [Some(access), Some(Event::Interrupt(vcpu))],
+        Choice::Step(_) => [access, Event::GoesOn(vcpu, stand)],
+        Choice::Interrupt(_) => [access, Event::Interrupt(vcpu)],
     }
 }
 

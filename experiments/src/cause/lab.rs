@@ -1,7 +1,7 @@
 //! A machine on which a failure is taken apart: run after run from the guest's mark, or from anywhere
 //! on the way.
 
-use vmm::controlled::{Choice, ControlledMachine, Ending, Point, Snapshot};
+use vmm::controlled::{Choice, ControlledMachine, Ending, Point, Snapshot, Waiter};
 use vmm::{Host, MachineConfig};
 
 use super::failure::Failure;
@@ -244,13 +244,16 @@ impl<'a> Lab<'a> {
                 left: point.last.map(|last| (last, scene.stands[last as usize])),
                 stand: scene.stands[choice.vcpu() as usize],
                 access: None,
+                sends: None,
+                taken: None,
+                turns_off: false,
                 halts: false,
             });
             scene.choose(point, choice);
             choice
         };
         let ending = self.machine.run(&mut choose, self.setup.budget())?;
-        let steps = std::mem::take(&mut self.recorder.tape().steps);
+        let steps = self.taped(&ending)?;
         self.points += steps.len().saturating_sub(begun) as u64;
         let failure = if ending.is_failure() {
             let waits = self.waits()?;
@@ -259,6 +262,17 @@ impl<'a> Lab<'a> {
             None
         };
         Ok(Run { steps, ending, failure })
+    }
+
+    /// The steps of a run that ended so.
+    fn taped(&mut self, ending: &Ending) -> vmm::Result<Vec<Step>> {
+        // What a vCPU did last shows where it stands now.
+        let waiters = if ending.is_failure() { self.machine.waiters()? } else { Vec::new() };
+        let mut tape = self.recorder.tape();
+        for Waiter { vcpu, attention, .. } in waiters {
+            tape.comes_to(vcpu, attention.on);
+        }
+        Ok(std::mem::take(&mut tape.steps))
     }
 
     /// A run once more, with every stack, the finding's own hang budget, and what a replay of it must
@@ -306,7 +320,11 @@ impl<'a> Lab<'a> {
         let mut places = Vec::new();
         let (mut scene, mut done) = (self.start.scene.clone(), 0);
         self.machine.restore(&self.start.snapshot)?;
-        self.recorder.tape().vcpus.clone_from(&self.start.vcpus);
+        {
+            let mut tape = self.recorder.tape();
+            tape.steps.clear();
+            tape.vcpus.clone_from(&self.start.vcpus);
+        }
         for at in (from..to.min(run.steps.len())).step_by(every.max(1)) {
             let recorder = &self.recorder;
             let mut follow = |point: &Point| {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use vmm::controlled::Choice;
 
 use super::code;
-use super::deed::Deed;
+use super::deed::{Deed, deeds_of};
 use super::scene::Stand;
 use super::trace::{Access, Kind, Step, Target};
 use crate::waits::Names;
@@ -44,6 +44,9 @@ pub struct Named {
     pub instruction: Option<String>,
     /// Whether it is part of an interrupt handler.
     pub in_handler: bool,
+    /// Of an interrupt that is taken: who sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sender: Option<u32>,
     /// Who called whom.
     pub stack: Vec<String>,
 }
@@ -70,6 +73,35 @@ impl Named {
             Kind::Read => "read",
             Kind::Write => "store",
             Kind::Update => "update",
+            Kind::Interrupt => "delivery",
+            Kind::Off if self.instruction.is_some() => "`cli`",
+            Kind::Off => "turning interrupts off",
+            Kind::Nmi => "NMI",
+            Kind::Init => "INIT",
+            Kind::Sipi => "SIPI",
+        }
+    }
+
+    /// What it is called if it is no access: "vCPU 1's `cli`", "vCPU 2's INIT to vCPU 3".
+    pub fn event(&self) -> Option<String> {
+        match self.kind {
+            Kind::Read | Kind::Write | Kind::Update => None,
+            Kind::Interrupt => Some(match self.sender {
+                Some(_) => format!("the delivery of {} to vCPU {}", self.request(), self.vcpu),
+                None => format!("the delivery of {}", self.request()),
+            }),
+            Kind::Off => Some(format!("{}'s {}", self.agent(), self.noun())),
+            Kind::Nmi | Kind::Init | Kind::Sipi => {
+                Some(format!("{}'s {} to {}", self.agent(), self.noun(), self.variable))
+            }
+        }
+    }
+
+    /// The interrupt that is taken: "vCPU 0's IPI (vector 35)".
+    pub fn request(&self) -> String {
+        match self.sender {
+            Some(sender) => format!("vCPU {sender}'s IPI ({})", self.variable),
+            None => format!("vCPU {}'s interrupt ({})", self.vcpu, self.variable),
         }
     }
 
@@ -79,12 +111,15 @@ impl Named {
             Kind::Read => format!("reads {}", self.value),
             Kind::Write => format!("stores {}", self.value),
             Kind::Update => format!("{} -> {}", self.before, self.value),
+            Kind::Interrupt => format!("takes {}", self.request()),
+            Kind::Off => "turns interrupts off".into(),
+            Kind::Nmi | Kind::Init | Kind::Sipi => format!("sends {}", self.noun()),
         }
     }
 
     /// Whose flow of control it is: a vCPU's, or that of its interrupt handlers.
     pub fn flow(&self) -> (u32, bool) {
-        (self.vcpu, self.in_handler)
+        (self.vcpu, self.in_handler || self.kind == Kind::Interrupt)
     }
 
     /// Whether both are of one flow of control.
@@ -93,8 +128,10 @@ impl Named {
     }
 
     /// Its place in the order of the shortest schedule; what never comes is last.
-    pub fn order(&self) -> u64 {
-        if self.point == 0 { u64::MAX } else { self.point }
+    pub fn order(&self) -> (u64, bool) {
+        // An interrupt is taken behind the access at that point.
+        let behind = matches!(self.kind, Kind::Interrupt | Kind::Off);
+        (if self.point == 0 { u64::MAX } else { self.point }, behind)
     }
 
     /// Who does it: a vCPU, or its interrupt handler.
@@ -113,6 +150,14 @@ pub struct NamedStep {
     pub vcpu: u32,
     /// It takes an interrupt behind its access.
     pub interrupt: bool,
+    /// That interrupt's vector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vector: Option<u8>,
+    /// It turns interrupts off behind its access.
+    pub turns_off: bool,
+    /// Its access sends an NMI, INIT or SIPI: to whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sends: Option<(Kind, String)>,
     /// It goes to sleep at its end.
     pub halts: bool,
     /// It happens because the schedule says so: a switch.
@@ -136,6 +181,9 @@ impl Naming<'_> {
             point: step.point + 1,
             vcpu: step.vcpu(),
             interrupt: matches!(step.choice, Choice::Interrupt(_)),
+            vector: step.taken.map(|taken| taken.vector),
+            turns_off: step.turns_off,
+            sends: step.sends.map(|sent| (sent.kind, vcpus(sent.targets))),
             halts: step.halts,
             switch: step.deviates(),
             preempts: step.preempts(),
@@ -145,32 +193,45 @@ impl Naming<'_> {
 
     /// The first time that it comes. `steps`: those of the run in which stacks were looked at.
     pub(super) fn deed(self, deed: &Deed, steps: &[Step]) -> Named {
-        self.deed_behind(deed, steps, 0)
+        self.deed_behind(deed, steps, (0, false))
     }
 
     /// One that comes later than another: the first time behind it, as a loop comes round to the same.
     pub(super) fn later(self, deed: &Deed, first: &Named, steps: &[Step]) -> Named {
-        self.deed_behind(deed, steps, first.point)
+        let from = if first.point == 0 { (0, false) } else { first.order() };
+        self.deed_behind(deed, steps, from)
     }
 
-    /// The first time behind this point, which counts from 1.
-    fn deed_behind(self, deed: &Deed, steps: &[Step], point: u64) -> Named {
-        let there = |step: &&Step| {
-            step.vcpu() == deed.vcpu && step.stand == deed.stand && step.point + 1 > point
-        };
-        let comes = steps.iter().filter(there).find_map(|step| {
-            step.access.as_ref().map(|access| self.access(deed.vcpu, step.point + 1, access))
+    /// The first time behind this place in the order; points count from 1.
+    fn deed_behind(self, deed: &Deed, steps: &[Step], from: (u64, bool)) -> Named {
+        let all = steps.iter().enumerate().flat_map(|(number, step)| {
+            deeds_of(number, step).map(|there| ((step.point + 1, there.order().1), there))
         });
-        comes.unwrap_or_else(|| self.access(deed.vcpu, 0, &deed.access))
+        let mut behind = all.filter(|(order, there)| *order > from && there.is_like(deed));
+        match behind.next() {
+            Some(((point, _), there)) => self.access(deed.vcpu, point, &there.access),
+            None => self.access(deed.vcpu, 0, &deed.access),
+        }
     }
 
     fn access(self, vcpu: u32, point: u64, access: &Access) -> Named {
         let Self(Names { symbols, image }) = self;
-        let (at, instruction) = code::instruction(access, image, symbols);
+        let (mut at, mut instruction) = code::instruction(access, image, symbols);
+        if access.kind == Kind::Off {
+            instruction = code::interrupts_off(at, image, symbols).map(|(cli, text)| {
+                at = cli;
+                text
+            });
+        }
         let (variable, address) = match access.target {
             Target::Memory(address) => (self.0.variable(address), format!("{address:#x}")),
             Target::Device(address) => (device(address).to_owned(), format!("{address:#x}")),
             Target::Port(port) => (format!("port {port:#x}"), String::new()),
+            Target::Vcpus(_) if access.kind == Kind::Interrupt => {
+                (format!("vector {}", access.value), String::new())
+            }
+            Target::Vcpus(_) if access.kind == Kind::Off => ("interrupts".into(), String::new()),
+            Target::Vcpus(targets) => (vcpus(targets), String::new()),
         };
         let (function, offset) = symbols
             .and_then(|symbols| symbols.function(at))
@@ -197,6 +258,9 @@ impl Naming<'_> {
             line: line.map(|line| line.line),
             instruction,
             in_handler: access.interrupted.is_some(),
+            sender: Some(access)
+                .filter(|it| it.kind == Kind::Interrupt && it.before > 0)
+                .map(|it| it.before as u32 - 1),
             stack,
         }
     }
@@ -205,6 +269,13 @@ impl Naming<'_> {
     pub(super) fn stand(self, stand: Stand) -> String {
         Stack::new(&[stand.rip], self.0.symbols).to_string()
     }
+}
+
+/// vCPUs, bit by bit.
+fn vcpus(targets: u64) -> String {
+    let all: Vec<String> =
+        (0..64).filter(|vcpu| targets >> vcpu & 1 != 0).map(|vcpu| vcpu.to_string()).collect();
+    format!("vCPU {}", all.join(", "))
 }
 
 /// The register of an interrupt controller (Intel SDM vol. 3, table 11-1; 82093AA).

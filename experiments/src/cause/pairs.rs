@@ -25,9 +25,21 @@ pub(super) struct Critical {
     pub(super) passes: Run,
 }
 
+impl Critical {
+    /// One side is an access and the other isn't. Such an order often follows from another one, and is
+    /// of interest where that is not so.
+    pub(super) fn is_mixed(&self) -> bool {
+        self.first.kind().is_access() != self.second.kind().is_access()
+    }
+}
+
 /// Whether a run comes to what is looked for.
 type Wanted<'a> = &'a dyn Fn(&Run) -> bool;
 
+/// The most orders with interrupts that are taken from two runs.
+const FEW: usize = 2;
+/// The same, of those with an access on one side.
+const MIXED: usize = 5;
 /// The most runs for a switch that helps.
 const TRIES: u64 = 300;
 
@@ -78,7 +90,8 @@ fn around_switches(lab: &mut Lab, wanted: Wanted, run: &Run) -> vmm::Result<Vec<
             earliest: number.checked_sub(1).map_or(0, |before| deviations[before] + 1),
             rest: all.get(number + 1..).unwrap_or_default(),
         };
-        for critical in [around.later(lab)?, around.earlier(lab)?].into_iter().flatten() {
+        let later = around.later(lab)?;
+        for critical in later.into_iter().chain(around.earlier(lab)?) {
             let known = found.iter().any(|other| {
                 other.first.is_like(&critical.first) && other.second.is_like(&critical.second)
             });
@@ -120,7 +133,7 @@ impl Around<'_> {
     }
 
     /// Lets the vCPU go on for longer before the switch.
-    fn later(&self, lab: &mut Lab) -> vmm::Result<Option<Critical>> {
+    fn later(&self, lab: &mut Lab) -> vmm::Result<Vec<Critical>> {
         let (at, to) = (self.at, self.run.steps[self.at].choice);
         let path = lab.run(&self.run.choices()[..at], &mut undisturbed)?;
         let choices = path.choices();
@@ -152,11 +165,11 @@ impl Around<'_> {
                 return self.narrow(lab, &turn, failing, passing);
             }
         }
-        Ok(if self.fails(&path) { None } else { by_difference(failing, path) })
+        Ok(if self.fails(&path) { Vec::new() } else { by_difference(&failing, &path) })
     }
 
     /// Switches earlier.
-    fn earlier(&self, lab: &mut Lab) -> vmm::Result<Option<Critical>> {
+    fn earlier(&self, lab: &mut Lab) -> vmm::Result<Vec<Critical>> {
         let to = self.run.steps[self.at].choice;
         let mut failing = self.run.clone();
         let own = self.at.checked_sub(1).map(|before| self.run.steps[before].vcpu());
@@ -176,7 +189,7 @@ impl Around<'_> {
             let turn = Move { prefix, mover, others: &others, fails_first: true };
             return self.narrow(lab, &turn, failing, run);
         }
-        Ok(None)
+        Ok(Vec::new())
     }
 
     /// Follows a run up to this step, and switches there; `None` if that is not possible.
@@ -203,7 +216,7 @@ impl Around<'_> {
         turn: &Move,
         failing: Run,
         passing: Run,
-    ) -> vmm::Result<Option<Critical>> {
+    ) -> vmm::Result<Vec<Critical>> {
         // The one with the access before all of the others, and then further and further behind.
         let (mut before, last) =
             if turn.fails_first { (failing, passing) } else { (passing, failing) };
@@ -225,10 +238,10 @@ impl Around<'_> {
                 if turn.fails_first { (before, behind) } else { (behind, before) };
             let (access, other) = (turn.mover, &turn.others[*number]);
             let (first, second) = if turn.fails_first { (access, other) } else { (other, access) };
-            return Ok(critical(first, second, fails, passes));
+            return Ok(critical(first, second, &fails, &passes));
         }
         let (fails, passes) = if turn.fails_first { (before, last) } else { (last, before) };
-        Ok(by_difference(fails, passes))
+        Ok(by_difference(&fails, &passes))
     }
 
     /// The access behind so many steps of the other vCPU, which goes on then.
@@ -250,27 +263,61 @@ impl Around<'_> {
     }
 }
 
-/// The pair of two steps, if both access memory; otherwise what two runs differ by.
-fn critical(first: &Step, second: &Step, fails: Run, passes: Run) -> Option<Critical> {
+/// The pair of two steps, if both access memory, and what else two runs differ by.
+fn critical(first: &Step, second: &Step, fails: &Run, passes: &Run) -> Vec<Critical> {
     let memory = |step: &Step| matches!(&step.access, Some(access) if matches!(access.target, Target::Memory(_)));
     if !memory(first) || !memory(second) {
         return by_difference(fails, passes);
     }
     let find = |run: &Run, step: &Step| {
         deeds(run).into_iter().map(|(_, deed)| deed).find(|deed| {
-            deed.vcpu == step.vcpu() && deed.stand == step.stand && step.access.is_some()
+            deed.vcpu == step.vcpu() && deed.stand == step.stand && deed.kind().is_access()
         })
     };
     // What comes second may never come in the failing run, and the first not in the passing one.
-    let first = find(&fails, first).or_else(|| find(&passes, first))?;
-    let second = find(&fails, second).or_else(|| find(&passes, second))?;
-    Some(Critical { first, second, fails, passes })
+    let first = find(fails, first).or_else(|| find(passes, first));
+    let second = find(fails, second).or_else(|| find(passes, second));
+    let (fails, passes) = (fails.clone(), passes.clone());
+    let mut found = by_interrupts(&fails, &passes);
+    if let (Some(first), Some(second)) = (first, second) {
+        found.insert(0, Critical { first, second, fails, passes });
+    }
+    found
 }
 
-/// The first conflicting accesses that come in another order.
-fn by_difference(fails: Run, passes: Run) -> Option<Critical> {
-    let (first, second) = differences(&fails, &passes).into_iter().next()?;
-    Some(Critical { first, second, fails, passes })
+/// The first conflicting accesses that come in another order, and orders with what interrupts.
+fn by_difference(fails: &Run, passes: &Run) -> Vec<Critical> {
+    let all = differences(fails, passes);
+    let accesses =
+        |(first, second): &&(Deed, Deed)| first.kind().is_access() && second.kind().is_access();
+    let first = all.iter().find(accesses).cloned();
+    // An access may come too early or too late for something that isn't one.
+    let mut mixed: Vec<(Deed, Deed)> = Vec::new();
+    for pair in all.iter().filter(|pair| !accesses(pair) && !decides_alone(pair)) {
+        let known = |(one, two): &(Deed, Deed)| one.is_like(&pair.0) && two.same_site(&pair.1);
+        if mixed.len() < MIXED && !mixed.iter().any(known) {
+            mixed.push(pair.clone());
+        }
+    }
+    let found = first.into_iter().chain(mixed);
+    let mut found: Vec<Critical> = found.map(|pair| of_runs(pair, fails, passes)).collect();
+    found.extend(by_interrupts(fails, passes));
+    found
+}
+
+/// The orders of which no side is an access.
+fn by_interrupts(fails: &Run, passes: &Run) -> Vec<Critical> {
+    let all = differences(fails, passes).into_iter().filter(decides_alone).take(FEW);
+    all.map(|pair| of_runs(pair, fails, passes)).collect()
+}
+
+fn of_runs((first, second): (Deed, Deed), fails: &Run, passes: &Run) -> Critical {
+    let (fails, passes) = (fails.clone(), passes.clone());
+    Critical { first, second, fails, passes }
+}
+
+fn decides_alone((first, second): &(Deed, Deed)) -> bool {
+    !first.kind().is_access() && !second.kind().is_access()
 }
 
 #[cfg(test)]

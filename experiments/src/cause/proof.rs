@@ -24,8 +24,9 @@ use super::minimise::Limits;
 use super::pairs::Critical;
 use super::races::Race;
 use super::scene::Stand;
+use super::trace::Kind;
 
-use trials::{Trials, orders};
+use trials::{Trials, Turned, orders};
 
 /// What was left to chance when a pair's order was turned round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -86,11 +87,19 @@ impl Condition {
         }
     }
 
-    /// Whether both are about the same two flows of control at the same place.
+    /// Whether both are about the same two flows of control at the same place, or the same interrupt.
     fn goes_with(&self, other: &Self) -> bool {
-        let (Self::Pair(first, second), Self::Pair(one, two)) = (self, other) else { return false };
-        let same = |a: &Deed, b: &Deed| first.in_order_with(a) && second.in_order_with(b);
-        first.access.target == one.access.target && (same(one, two) || same(two, one))
+        match (self, other) {
+            (Self::Pair(first, second), Self::Pair(one, two)) => {
+                let same = |a: &Deed, b: &Deed| first.in_order_with(a) && second.in_order_with(b);
+                first.access.target == one.access.target && (same(one, two) || same(two, one))
+            }
+            (Self::Pair(first, second), Self::Interrupt(vcpu, _))
+            | (Self::Interrupt(vcpu, _), Self::Pair(first, second)) => [first, second]
+                .iter()
+                .any(|deed| deed.kind() == Kind::Interrupt && deed.vcpu == *vcpu),
+            _ => false,
+        }
     }
 }
 
@@ -128,15 +137,35 @@ pub(super) fn prove(
     let mut trials = Trials { crew, failure, runs: limits.trials, seed };
     let chance = trials.all(&Rules::default())?;
     let mut kept: Vec<(&Critical, Share, Scope)> = Vec::new();
-    for pair in critical {
-        if let Some((reversed, scope)) = trials.reversed(pair, critical)? {
+    let mut halves: Vec<(Critical, Share)> = Vec::new();
+    let mut tested = 0;
+    let (mixed, plain): (Vec<_>, Vec<_>) = critical.iter().partition(|pair| pair.is_mixed());
+    for pair in plain.into_iter().chain(mixed) {
+        if pair.is_mixed() && !kept.is_empty() {
+            break;
+        }
+        tested += 1;
+        if let Some(turned) = trials.reversed(pair, critical, minimal)? {
+            let Turned { share: reversed, scope, half } = turned;
             kept.push((pair, reversed, scope));
+            halves.extend(half.map(|(first, second)| {
+                let (fails, passes) = (pair.fails.clone(), pair.passes.clone());
+                (Critical { first, second, fails, passes }, reversed)
+            }));
+        }
+    }
+    for (half, reversed) in &halves {
+        let known = kept
+            .iter()
+            .any(|(pair, ..)| pair.first.is_like(&half.first) && pair.second.is_like(&half.second));
+        if !known {
+            kept.push((half, *reversed, Scope::Region));
         }
     }
     let mut needed: Vec<Condition> =
         kept.iter().map(|(pair, ..)| Condition::pair(&pair.first, &pair.second)).collect();
     let claimed = needed.len();
-    trials.complete(minimal, &mut needed)?;
+    trials.complete(minimal, critical, &mut needed)?;
     let forced = if needed.is_empty() { chance } else { trials.all(&orders(&needed).into())? };
     let rare = chance.failed * RARE < chance.runs && forced.fails();
     let mut claims = Vec::new();
@@ -164,7 +193,8 @@ pub(super) fn prove(
     enclose(&mut claims);
     let unrelated =
         if forced.fails() && claimed > 0 { trials.unrelated(minimal, &needed)? } else { None };
-    let refuted = critical.len() - kept.len();
+    let stands = |pair: &&Critical| kept.iter().any(|(it, ..)| std::ptr::eq(*it, *pair));
+    let refuted = tested - critical.iter().filter(stands).count();
     let races =
         if forced.fails() { trials.races(minimal, &needed, &claims, vcpus)? } else { Vec::new() };
     Ok(Proof { claims, refuted, conditions, forced, chance, unrelated, races })

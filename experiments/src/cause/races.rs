@@ -120,7 +120,7 @@ pub(super) fn unordered(run: &Run, vcpus: u32) -> Vec<(Deed, Deed)> {
                     }
                 }
                 Target::Device(register) => order.send(step.vcpu(), register, access.value),
-                Target::Port(_) => {}
+                Target::Port(_) | Target::Vcpus(_) => {}
             }
         }
         order.vcpus[step.vcpu() as usize][step.vcpu() as usize] += 1;

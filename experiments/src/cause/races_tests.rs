@@ -25,6 +25,9 @@ fn run(accesses: &[(u32, Kind, Target, u64)]) -> Run {
             interrupted: None,
             stack: Vec::new(),
         }),
+        sends: None,
+        taken: None,
+        turns_off: false,
         halts: false,
     };
     let steps = (0..).zip(accesses).map(step).collect();

@@ -6,7 +6,7 @@ use probes::unwind;
 use serde::Serialize;
 use vmm::controlled::Choice;
 use vmm::exit::{Bytes, Entry, Exit, little};
-use vmm::hook::{Attach, Context, Hook, Points, Verdict};
+use vmm::hook::{ApicEvent, Attach, Context, Hook, IpiMode, Points, Verdict};
 use vmm::paging;
 
 use super::scene::{Opening, Stand};
@@ -21,6 +21,28 @@ pub enum Kind {
     Write,
     /// A locked read-modify-write.
     Update,
+    /// A vCPU takes an interrupt: no access, but as good as one.
+    Interrupt,
+    /// A vCPU turns its interrupts off.
+    Off,
+    /// A vCPU sends an NMI.
+    Nmi,
+    /// A vCPU sends an INIT.
+    Init,
+    /// A vCPU sends a SIPI.
+    Sipi,
+}
+
+impl Kind {
+    /// Whether it is an access to something; otherwise it is about interrupts.
+    pub fn is_access(self) -> bool {
+        matches!(self, Self::Read | Self::Write | Self::Update)
+    }
+
+    /// Whether it does something to other vCPUs at once.
+    pub fn is_sent(self) -> bool {
+        matches!(self, Self::Nmi | Self::Init | Self::Sipi)
+    }
 }
 
 /// Where an access goes.
@@ -32,6 +54,8 @@ pub enum Target {
     Device(u64),
     /// A port.
     Port(u16),
+    /// vCPUs, bit by bit: of what is no access, those that it happens to.
+    Vcpus(u64),
 }
 
 /// An access to something that is shared.
@@ -65,7 +89,7 @@ impl Access {
     fn changes(&self) -> bool {
         match self.target {
             Target::Memory(_) => self.writes() && self.before != self.value,
-            Target::Device(_) | Target::Port(_) => true,
+            Target::Device(_) | Target::Port(_) | Target::Vcpus(_) => true,
         }
     }
 
@@ -104,8 +128,32 @@ pub struct Step {
     pub stand: Stand,
     /// What it did: nothing, or one access.
     pub access: Option<Access>,
+    /// What that access sends, if it is one to the interrupt command register.
+    pub sends: Option<Sent>,
+    /// The interrupt that it took behind its access.
+    pub taken: Option<Taken>,
+    /// It turned interrupts off behind its access.
+    pub turns_off: bool,
     /// It went to sleep.
     pub halts: bool,
+}
+
+/// Something that a vCPU sends to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// An NMI, an INIT or a SIPI. What is taken like any interrupt is told when it is taken.
+    pub kind: Kind,
+    /// To whom, bit by bit.
+    pub targets: u64,
+}
+
+/// An interrupt that a vCPU takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Its vector.
+    pub vector: u8,
+    /// Who sent it last, if it was an IPI.
+    pub sender: Option<u32>,
 }
 
 impl Step {
@@ -137,6 +185,10 @@ pub(super) struct Vcpu {
     pub(super) progress: u64,
     /// The handlers that it is in: its stack pointer when it was interrupted, and where it stood.
     handlers: Vec<(u64, Stand)>,
+    /// Its last step, and whether it had interrupts on there; nothing where it was interrupted.
+    before: Option<(usize, bool)>,
+    /// Who has sent it which vector last.
+    senders: Vec<(u8, u32)>,
 }
 
 /// What a run leaves behind while it goes on. Shared by the hooks of all vCPUs and the chooser.
@@ -173,7 +225,7 @@ impl Attach for Recorder {
 
 impl Hook for Recorder {
     fn points(&self) -> Points {
-        Points::CHOICE | Points::EXIT | Points::ENTRY
+        Points::CHOICE | Points::EXIT | Points::ENTRY | Points::APIC
     }
 
     fn choice(&mut self, context: &mut Context, choice: Choice) {
@@ -186,6 +238,10 @@ impl Hook for Recorder {
         tape.live = next.is_some();
         if let Some(step) = next {
             let stand = step.stand;
+            let (vcpu, on) = (choice.vcpu(), has_interrupts_on(context));
+            tape.comes_to(vcpu, on);
+            let own = (tape.steps.len(), on);
+            tape.vcpus[vcpu as usize].before = matches!(choice, Choice::Step(_)).then_some(own);
             tape.steps.push(step);
             if let (Choice::Interrupt(vcpu), Ok(registers)) = (choice, context.cpu.registers()) {
                 tape.interrupted = Some((vcpu, (registers.rsp, stand)));
@@ -202,6 +258,43 @@ impl Hook for Recorder {
         Verdict::Continue
     }
 
+    fn apic(&mut self, context: &mut Context, event: &ApicEvent) -> Verdict {
+        let mut tape = self.tape();
+        let vcpu = context.vcpu;
+        match *event {
+            ApicEvent::Ipi { mode, targets } if tape.live => {
+                let kind = match mode {
+                    IpiMode::Nmi => Some(Kind::Nmi),
+                    IpiMode::Init => Some(Kind::Init),
+                    IpiMode::Startup { .. } => Some(Kind::Sipi),
+                    _ => None,
+                };
+                if let (Some(kind), Some(step)) = (kind, tape.steps.last_mut()) {
+                    step.sends = Some(Sent { kind, targets });
+                }
+                if let IpiMode::Fixed { vector } | IpiMode::LowestPriority { vector } = mode {
+                    for (target, to) in (0..).zip(&mut tape.vcpus) {
+                        if targets >> target & 1 != 0 {
+                            to.senders.retain(|(of, _)| *of != vector);
+                            to.senders.push((vector, vcpu));
+                        }
+                    }
+                }
+            }
+            ApicEvent::Interrupt { vector } if tape.live => {
+                let own = &tape.vcpus[vcpu as usize].senders;
+                let sender = own.iter().find(|(of, _)| *of == vector).map(|(_, sender)| *sender);
+                if let Some(step) = tape.steps.last_mut() {
+                    step.taken = Some(Taken { vector, sender });
+                }
+            }
+            // Its handler has interrupts off, and nobody turned them off.
+            ApicEvent::Nmi | ApicEvent::Init => tape.vcpus[vcpu as usize].before = None,
+            _ => {}
+        }
+        Verdict::Continue
+    }
+
     fn entry(&mut self, _: &mut Context, entry: &Entry) {
         let mut tape = self.tape();
         if !tape.live {
@@ -213,6 +306,27 @@ impl Hook for Recorder {
         {
             access.value = little(data);
             access.before = access.value;
+        }
+    }
+}
+
+/// RFLAGS.IF.
+const IF: u64 = 1 << 9;
+
+fn has_interrupts_on(context: &mut Context) -> bool {
+    context.cpu.registers().is_ok_and(|registers| registers.rflags & IF != 0)
+}
+
+impl Tape {
+    /// A vCPU comes to its next step, or to its end, with interrupts on or off: if they were on at the
+    /// last one, it has turned them off since.
+    pub(super) fn comes_to(&mut self, vcpu: u32, on: bool) {
+        let own = self.vcpus.get_mut(vcpu as usize);
+        let Some((number, true)) = own.and_then(|own| own.before.take()).filter(|_| !on) else {
+            return;
+        };
+        if let Some(step) = self.steps.get_mut(number) {
+            step.turns_off = true;
         }
     }
 }

@@ -5,9 +5,9 @@ use std::ops::Range;
 use vmm::controlled::Choice;
 
 use super::{Claim, Condition, Scope};
-use crate::cause::counterfactual::{Share, common, passing, region};
+use crate::cause::counterfactual::{Share, common, passing, region, stretches};
 use crate::cause::crew::{self, Crew};
-use crate::cause::deed::{Deed, conflicts};
+use crate::cause::deed::{Deed, conflicts, prevented};
 use crate::cause::failure::Failure;
 use crate::cause::force::{Order, Region, Rules};
 use crate::cause::lab::Run;
@@ -27,6 +27,14 @@ pub(super) struct Trials<'a, 'b> {
     pub(super) failure: &'a Failure,
     pub(super) runs: u32,
     pub(super) seed: u64,
+}
+
+/// A pair that has stood its test.
+pub(super) struct Turned {
+    pub(super) share: Share,
+    pub(super) scope: Scope,
+    /// The other half of what encloses something, if it was tried with that.
+    pub(super) half: Option<(Deed, Deed)>,
 }
 
 impl Trials<'_, '_> {
@@ -65,7 +73,8 @@ impl Trials<'_, '_> {
         &mut self,
         pair: &Critical,
         all: &[Critical],
-    ) -> vmm::Result<Option<(Share, Scope)>> {
+        minimal: &Run,
+    ) -> vmm::Result<Option<Turned>> {
         let orders = passing(pair);
         if orders.is_empty() {
             return Ok(None);
@@ -86,7 +95,15 @@ impl Trials<'_, '_> {
                 continue;
             }
             if let Some(share) = self.that_pass(&rules, behind)? {
-                return Ok(Some((share, scope)));
+                return Ok(Some(Turned { share, scope, half: None }));
+            }
+        }
+        // The other half may not have been found by itself.
+        for (region, first, second) in stretches(pair, minimal) {
+            let rules = Rules { orders: Vec::new(), regions: vec![region] };
+            if let Some(share) = self.that_pass(&rules, None)? {
+                let half = Some((first, second));
+                return Ok(Some(Turned { share, scope: Scope::Region, half }));
             }
         }
         Ok(None)
@@ -134,6 +151,7 @@ impl Trials<'_, '_> {
     pub(super) fn complete(
         &mut self,
         minimal: &Run,
+        critical: &[Critical],
         needed: &mut Vec<Condition>,
     ) -> vmm::Result<()> {
         if needed.is_empty() || self.fails(&orders(needed))? {
@@ -148,6 +166,14 @@ impl Trials<'_, '_> {
         });
         let pair = |(first, second): (Deed, Deed)| Condition::pair(&first, &second);
         let mut all = needed.clone();
+        let prevented = critical.iter().flat_map(|pair| prevented(minimal, &pair.passes));
+        let mut known: Vec<(Deed, Deed)> = Vec::new();
+        for (first, second) in prevented {
+            if !known.iter().any(|(one, two)| one.is_like(&first) && two.is_like(&second)) {
+                known.push((first, second));
+            }
+        }
+        all.extend(known.into_iter().map(pair));
         all.extend(near.into_iter().map(pair).chain(interrupts));
         if !self.fails(&orders(&all))? {
             all.extend(far.into_iter().map(pair));
@@ -226,7 +252,8 @@ impl Trials<'_, '_> {
             let used = orders.iter().any(|other| {
                 [other.first, other.then].iter().any(|e| *e == order.first || *e == order.then)
             });
-            first.vcpu != second.vcpu && !is_involved(first, needed) && !used
+            let accesses = first.kind().is_access() && second.kind().is_access();
+            accesses && first.vcpu != second.vcpu && !is_involved(first, needed) && !used
         });
         for (first, second) in others.take(OTHERS) {
             let mut with = |order: Order| {

@@ -4,6 +4,7 @@
 //! compares who did what in which order.
 
 use crate::cause::naming::{Named, NamedStep};
+use crate::cause::trace::Kind;
 
 /// What is stated of some accesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl<'a> Statement<'a> {
         if earlier.iter().flatten().any(|it| it.point == 0) {
             return Err("something is stated to come behind what never came".into());
         }
-        let from = earlier.iter().flatten().map(|it| it.point).max().unwrap_or(0);
+        let from = earlier.iter().flatten().map(|it| it.order()).max().unwrap_or_default();
         match then.iter().find(|it| it.point == 0 && comes(it, from, steps)) {
             Some(never) => Err(format!("{} is stated never to come", never.site())),
             None => Ok(()),
@@ -88,7 +89,11 @@ fn happened(access: &Named, steps: &[NamedStep]) -> Result<(), String> {
         return Ok(());
     }
     let step = steps.iter().find(|step| step.point == access.point);
-    let there = step.filter(|step| step.vcpu == access.vcpu).and_then(|step| step.access.as_ref());
+    let step = step.filter(|step| step.vcpu == access.vcpu);
+    if step.is_some_and(|step| is_event(access, step)) {
+        return Ok(());
+    }
+    let there = step.and_then(|step| step.access.as_ref());
     let same = |there: &Named| {
         (there.kind, &there.address, there.in_handler, there.site())
             == (access.kind, &access.address, access.in_handler, access.site())
@@ -99,10 +104,24 @@ fn happened(access: &Named, steps: &[NamedStep]) -> Result<(), String> {
     Err(format!("no {} of {} at point {}", access.noun(), access.variable, access.point))
 }
 
+/// Whether that happens in this step of its vCPU, of what is no access.
+fn is_event(event: &Named, step: &NamedStep) -> bool {
+    match event.kind {
+        Kind::Read | Kind::Write | Kind::Update => false,
+        Kind::Interrupt => step.vector.is_some_and(|it| format!("vector {it}") == event.variable),
+        Kind::Off => step.turns_off,
+        kind => step.sends.as_ref().is_some_and(|it| *it == (kind, event.variable.clone())),
+    }
+}
+
 /// Whether the run comes to this instruction and this place behind a point.
-fn comes(access: &Named, from: u64, steps: &[NamedStep]) -> bool {
-    let later = steps.iter().filter(|step| step.point > from);
-    later.filter_map(|step| step.access.as_ref()).any(|there| {
+fn comes(access: &Named, from: (u64, bool), steps: &[NamedStep]) -> bool {
+    let behind = access.order().1;
+    let later = || steps.iter().filter(|step| (step.point, behind) > from);
+    if !access.kind.is_access() {
+        return later().any(|step| step.vcpu == access.vcpu && is_event(access, step));
+    }
+    later().filter_map(|step| step.access.as_ref()).any(|there| {
         there.is_by_the_same_as(access)
             && there.address == access.address
             && there.site() == access.site()

@@ -42,11 +42,13 @@ fn groups(pairs: &[Pair]) -> Vec<Vec<&Named>> {
             group.len() + 2 <= MOST
                 && group.iter().all(|other| {
                     other.point > 0
+                        && other.kind.is_access()
                         && other.address == both[0].address
                         && both.iter().any(|one| one.is_by_the_same_as(other))
                 })
         };
-        let is_simple = both[0].address == both[1].address && both.iter().all(|it| it.point > 0);
+        let is_simple = both[0].address == both[1].address
+            && both.iter().all(|it| it.point > 0 && it.kind.is_access());
         match groups.iter_mut().find(together).filter(|_| is_simple) {
             Some(group) => group.extend(both),
             None => groups.push(both.into()),
@@ -120,11 +122,17 @@ pub(super) fn order(first: &Named, second: &Named, steps: &[NamedStep]) -> Strin
 
 fn before(first: &[&Named], then: &[&Named]) -> String {
     let with_variable = first.iter().any(|access| access.variable != then[0].variable);
-    let never = match then {
-        [only] if only.point == 0 => ", which then never came",
-        _ => "",
+    let (first, then) = match then {
+        [only] if only.point == 0 && only.kind == Kind::Interrupt => {
+            (together(first, true), format!("{} could be taken", only.request()))
+        }
+        [only] if only.point == 0 => {
+            let then = together(then, with_variable);
+            (together(first, true), format!("{then}, which then never came"))
+        }
+        _ => (together(first, true), together(then, with_variable)),
     };
-    format!("{} came before {}{never}", together(first, true), together(then, with_variable))
+    format!("{first} came before {then}")
 }
 
 /// What fell between what.
@@ -148,7 +156,7 @@ fn joined(parts: &[String]) -> String {
 
 /// Accesses of one flow of control: "vCPU 0's read and store of `counter` in `add_one` (a.c:1, a.c:2)".
 fn together(accesses: &[&Named], with_variable: bool) -> String {
-    let [one, other] = accesses else {
+    let ([one, other], true) = (accesses, accesses.iter().all(|it| it.kind.is_access())) else {
         let all: Vec<String> = accesses.iter().map(|it| deed(it, with_variable)).collect();
         return joined(&all);
     };
@@ -176,11 +184,17 @@ fn together(accesses: &[&Named], with_variable: bool) -> String {
 
 /// "vCPU 0's read of `platform_type` in `get_hwenv` (cpuid.c:58)".
 fn deed(access: &Named, with_variable: bool) -> String {
+    match access.event() {
+        // It may come anywhere.
+        Some(event) if access.kind == Kind::Interrupt => return event,
+        Some(event) => return format!("{event} in {}", site(access)),
+        None => {}
+    }
     let of = if with_variable { format!(" of `{}`", access.variable) } else { String::new() };
     let value = match access.kind {
         Kind::Write if with_variable => format!(" ({})", access.value),
         Kind::Write => format!(" of {}", access.value),
-        Kind::Read | Kind::Update => String::new(),
+        _ => String::new(),
     };
     format!("{}'s {}{of}{value} in {}", access.agent(), access.noun(), site(access))
 }
@@ -202,7 +216,7 @@ pub(super) fn stretch(steps: &[NamedStep], from: usize, to: usize) -> String {
                 match access.kind {
                     Kind::Read => "reads",
                     Kind::Write => "stores to",
-                    Kind::Update => "updates",
+                    _ => "updates",
                 },
                 access.variable,
                 access.function

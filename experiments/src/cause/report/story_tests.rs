@@ -24,6 +24,7 @@ pub(in crate::cause::report) fn access(
         line: Some(line),
         instruction: None,
         in_handler: false,
+        sender: None,
         stack: Vec::new(),
     }
 }
@@ -46,6 +47,9 @@ pub(in crate::cause::report) fn steps(accesses: &[&Named]) -> Vec<NamedStep> {
         point: access.point,
         vcpu: access.vcpu,
         interrupt: false,
+        vector: None,
+        turns_off: false,
+        sends: None,
         halts: false,
         switch: false,
         preempts: false,

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use super::{CurvePoint, Pair, Report, Unordered};
 use crate::cause::naming::Named;
 use crate::cause::proof::Scope;
+use crate::cause::trace::Kind;
 use crate::cause::{Matters, Share};
 
 /// The widest line.
@@ -52,22 +53,31 @@ impl Report {
             all.extend([&pair.first, pair.later()]);
         }
         all.sort_by_key(|access| access.order());
-        all.dedup_by_key(|access| (access.point, access.vcpu, access.offset));
+        all.dedup_by_key(|access| (access.order(), access.vcpu, access.offset));
         writeln!(f)?;
         for access in all {
             let point = match access.point {
                 0 => "never".into(),
                 point => format!("point {point}"),
             };
-            let what = format!(
-                "{point}: {} {} ({}, {} byte{}), {}",
-                access.agent(),
-                access.variable,
-                access.address,
-                access.size,
-                if access.size == 1 { "" } else { "s" },
-                access.change()
-            );
+            let what = match access.event() {
+                Some(_) if access.kind == Kind::Off => {
+                    format!("{point}: {} {}", access.agent(), access.change())
+                }
+                Some(_) if access.kind == Kind::Interrupt => {
+                    format!("{point}: vCPU {} {}", access.vcpu, access.change())
+                }
+                Some(event) => format!("{point}: {event}"),
+                None => format!(
+                    "{point}: {} {} ({}, {} byte{}), {}",
+                    access.agent(),
+                    access.variable,
+                    access.address,
+                    access.size,
+                    if access.size == 1 { "" } else { "s" },
+                    access.change()
+                ),
+            };
             paragraph(f, 2, &what)?;
             let stack = if access.stack.is_empty() {
                 format!("{}{}", access.site(), in_brackets(&access.place()))
@@ -213,6 +223,11 @@ pub(super) fn in_brackets(place: &str) -> String {
 }
 
 fn short(access: &Named) -> String {
+    if let Some(event) = access.event() {
+        let event = event.replace('`', "");
+        let anywhere = access.kind == Kind::Interrupt;
+        return if anywhere { event } else { format!("{event} in {}", access.function) };
+    }
     format!("{}'s {} of {} in {}", access.agent(), access.noun(), access.variable, access.function)
 }
 

@@ -5,6 +5,7 @@ use probes::Symbols;
 
 use super::*;
 use crate::cause::testing::{found_by, host};
+use crate::cause::trace::Kind;
 use crate::cause::{Limits, explain};
 
 /// Seeds of the search for each guest.
@@ -44,7 +45,13 @@ fn contradiction(sentence: &str, pairs: &[Pair], steps: &[NamedStep]) -> Option<
     for listed in points.iter().filter(|listed| listed.point > 0) {
         let step = steps.iter().find(|step| step.point == listed.point);
         let there = step.and_then(|step| step.access.as_ref());
-        if there != Some(listed) {
+        let happens = step.is_some_and(|step| match listed.kind {
+            Kind::Interrupt => step.vector.is_some_and(|it| listed.value == format!("{it:#x}")),
+            Kind::Off => step.turns_off,
+            kind if kind.is_sent() => step.sends.as_ref().is_some_and(|(it, _)| *it == kind),
+            _ => there == Some(listed),
+        });
+        if !happens || step.is_none_or(|step| step.vcpu != listed.vcpu) {
             return Some(format!("nothing such is at point {}", listed.point));
         }
     }
@@ -54,10 +61,24 @@ fn contradiction(sentence: &str, pairs: &[Pair], steps: &[NamedStep]) -> Option<
         let agent = agent(text);
         let mut of: Vec<u64> = points
             .iter()
-            .filter(|it| it.agent() == agent && it.variable == variable)
-            .filter(|it| text.contains(&format!("`{}`", it.function)))
-            .filter(|it| text.contains(it.noun()) && text.contains(&it.place()))
-            .map(|it| if it.point == 0 { u64::MAX } else { it.point })
+            .filter(|it| match it.kind {
+                // "the delivery of vCPU 0's IPI (vector 35) to vCPU 1", or "… could be taken".
+                Kind::Interrupt => text.contains(&format!("({})", it.variable)),
+                Kind::Off => it.agent() == agent && text.contains(it.noun()),
+                kind if kind.is_sent() => it.agent() == agent && text.contains(it.noun()),
+                _ => {
+                    it.agent() == agent
+                        && it.variable == variable
+                        && text.contains(&format!("`{}`", it.function))
+                        && text.contains(it.noun())
+                        && text.contains(&it.place())
+                }
+            })
+            // An interrupt is taken behind the access at its point.
+            .map(|it| match it.order() {
+                (u64::MAX, _) => u64::MAX,
+                (point, behind) => 2 * point + u64::from(behind),
+            })
             .collect();
         of.sort_unstable();
         of.dedup();
@@ -72,7 +93,7 @@ fn contradiction(sentence: &str, pairs: &[Pair], steps: &[NamedStep]) -> Option<
         return (!fits).then(|| format!("{inner:?} between {outer:?}"));
     }
     if let Some((first, then)) = sentence.split_once(" came before ") {
-        let never = then.contains("which then never came");
+        let never = then.contains("which then never came") || then.ends_with("could be taken.");
         let named = if then.contains(" of `") { variable(then) } else { variable(first) };
         let (first, then) = (of(first, &variable(first)), of(then, &named));
         // Others of the same function may be told of in another sentence.

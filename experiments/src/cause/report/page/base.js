@@ -28,17 +28,31 @@ const agent = (access) => `vCPU ${access.vcpu}${access.in_handler ? "'s handler"
 const site = (access) => `${access.function}+0x${access.offset.toString(16)}`;
 const noun = { read: "read", write: "store", update: "update" };
 
+// What is no access, by name.
+const events = {
+  interrupt: (it) => (it.sender === undefined
+    ? `the delivery of vCPU ${it.vcpu}'s interrupt (${it.variable})`
+    : `the delivery of vCPU ${it.sender}'s IPI (${it.variable}) to vCPU ${it.vcpu}`),
+  off: (it) => `${agent(it)}'s ${it.instruction ? "`cli`" : "turning interrupts off"}`,
+  nmi: (it) => `${agent(it)}'s NMI to ${it.variable}`,
+  init: (it) => `${agent(it)}'s INIT to ${it.variable}`,
+  sipi: (it) => `${agent(it)}'s SIPI to ${it.variable}`,
+};
+const event = (it) => events[it.kind] && events[it.kind](it);
+
 // `code` between backquotes.
 function prose(text) {
   return text.split("`").map((part, number) => (number % 2 ? make("code", {}, part) : part));
 }
 function change(access) {
+  if (event(access)) return event(access);
   if (access.kind === "read") return `reads ${access.value}`;
   if (access.kind === "write") return `stores ${access.value}${access.address ? ` over ${access.before}` : ""}`;
   return `changes ${access.before} to ${access.value}`;
 }
 // What an access does, with the variable's name among it.
 function deed(access) {
+  if (event(access)) return prose(event(access));
   const name = make("code", {}, access.variable);
   if (access.kind === "read") return ["reads ", access.value, " from ", name];
   if (access.kind === "write") return ["stores ", access.value, " over ", access.before, " to ", name];

@@ -51,7 +51,7 @@ function shortest() {
 }
 
 function proof() {
-  const short = (access) => `${agent(access)}'s ${noun[access.kind]} of \`${access.variable}\` in \`${access.function}\``;
+  const short = (access) => event(access) || `${agent(access)}'s ${noun[access.kind]} of \`${access.variable}\` in \`${access.function}\``;
   const row = (share, text, note) => {
     const failed = Math.round((100 * share.failed) / Math.max(1, share.runs));
     const kept = share.unforced ? ` In ${share.unforced} the order could not be kept.` : "";
