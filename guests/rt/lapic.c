@@ -12,6 +12,7 @@
 #define SVR_ENABLE  0x100
 #define LVT_MASKED  0x10000
 #define ICR_FIXED   0x4000 /* level: assert */
+#define ICR_NMI     0x4400
 #define ICR_INIT    0x4500
 #define ICR_STARTUP 0x4600
 
@@ -23,7 +24,7 @@ static volatile uint32_t *lapic(uint32_t offset)
 }
 
 /* No wait for the delivery status: a virtual LAPIC has delivered when the store is done, and reading it would be an exit. */
-static void icr(uint32_t id, uint32_t command)
+ALWAYS_INLINE void icr(uint32_t id, uint32_t command)
 {
 	*lapic(LAPIC_ICR_HIGH) = id << 24;
 	*lapic(LAPIC_ICR_LOW) = command;
@@ -60,6 +61,16 @@ uint32_t lapic_id(void)
 void lapic_eoi(void)
 {
 	*lapic(LAPIC_EOI) = 0;
+}
+
+void send_nmi(uint32_t id)
+{
+	icr(id, ICR_NMI);
+}
+
+void send_init(uint32_t id)
+{
+	icr(id, ICR_INIT);
 }
 
 void send_ipi(uint32_t id, uint32_t vector)

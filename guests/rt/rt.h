@@ -66,6 +66,13 @@ void lapic_eoi(void);
 /* Sends `vector` (IRQ_BASE or above) to one CPU. */
 void send_ipi(uint32_t id, uint32_t vector);
 
+/* To one CPU: an NMI, or the INIT that takes it back to waiting for a SIPI. */
+void send_nmi(uint32_t id);
+void send_init(uint32_t id);
+
+/* Calls `handler` for each NMI. */
+void on_nmi(void (*handler)(void));
+
 /* Calls `handler` for each interrupt on `vector`, and the EOI after it. */
 void on_interrupt(uint32_t vector, void (*handler)(void));
 

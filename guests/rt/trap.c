@@ -9,7 +9,10 @@ struct trapframe {
 	uint64_t rip, cs, rflags, rsp, ss;
 };
 
+#define NMI 2
+
 static void (*handlers[VECTORS - IRQ_BASE])(void);
+static void (*nmi_handler)(void);
 
 void trap(const struct trapframe *frame);
 
@@ -18,8 +21,17 @@ void on_interrupt(uint32_t vector, void (*handler)(void))
 	handlers[vector - IRQ_BASE] = handler;
 }
 
+void on_nmi(void (*handler)(void))
+{
+	nmi_handler = handler;
+}
+
 void trap(const struct trapframe *frame)
 {
+	if (frame->vector == NMI && nmi_handler) {
+		nmi_handler();
+		return;
+	}
 	if (frame->vector >= IRQ_BASE && handlers[frame->vector - IRQ_BASE]) {
 		handlers[frame->vector - IRQ_BASE]();
 		lapic_eoi();

@@ -47,6 +47,26 @@ const fn update(function: &'static str) -> Access {
     Access { function, kind: AccessKind::Update }
 }
 
+const fn interrupt() -> Access {
+    Access { function: "", kind: AccessKind::Interrupt }
+}
+
+const fn off(function: &'static str) -> Access {
+    Access { function, kind: AccessKind::Off }
+}
+
+const fn nmi(function: &'static str) -> Access {
+    Access { function, kind: AccessKind::Nmi }
+}
+
+const fn init(function: &'static str) -> Access {
+    Access { function, kind: AccessKind::Init }
+}
+
+const fn sipi(function: &'static str) -> Access {
+    Access { function, kind: AccessKind::Sipi }
+}
+
 static CATALOGUE: &[Guest] = &[
     Guest {
         min_cpus: 1,
@@ -417,4 +437,141 @@ static CATALOGUE: &[Guest] = &[
         ..guest("ap-stack", 3, image!("ap-stack"), "two CPUs are started on the same boot stack")
     },
     guest("ap-stack-fixed", 3, image!("ap-stack-fixed"), "ap-stack with one CPU on it at a time"),
+    Guest {
+        bug: Some(Bug {
+            what: "a request that is added between the handler's read of the mailbox and its clearing is lost",
+            depth: 2,
+            preemptions: 1,
+            oracle: Oracle::Hang,
+            pairs: &[
+                pair("mailbox", read("on_call"), update("ask")),
+                pair("mailbox", update("ask"), write("on_call")),
+            ],
+            fixed_twin: "lost-request-fixed",
+        }),
+        ..guest(
+            "lost-request",
+            3,
+            image!("lost-request"),
+            "two CPUs ask a third by bits in a mailbox and an interrupt",
+        )
+    },
+    guest(
+        "lost-request-fixed",
+        3,
+        image!("lost-request-fixed"),
+        "lost-request with one locked instruction that reads and clears",
+    ),
+    Guest {
+        bug: Some(Bug {
+            what: "CPU 0 waits for an acknowledgement with the lock held that the other CPU wants with interrupts off",
+            depth: 2,
+            preemptions: 1,
+            oracle: Oracle::Hang,
+            pairs: &[
+                pair("lock", update("caller"), read("other")),
+                pair("", off("other"), interrupt()),
+            ],
+            fixed_twin: "ack-deadlock-fixed",
+        }),
+        ..guest(
+            "ack-deadlock",
+            2,
+            image!("ack-deadlock"),
+            "a lock is held over the wait for another CPU's acknowledgement",
+        )
+    },
+    guest(
+        "ack-deadlock-fixed",
+        2,
+        image!("ack-deadlock-fixed"),
+        "ack-deadlock with the lock given back first",
+    ),
+    Guest {
+        bug: Some(Bug {
+            what: "the flush comes between the two stores, and flushes the old address space",
+            depth: 2,
+            preemptions: 1,
+            oracle: Oracle::Report,
+            pairs: &[
+                pair("active_mm", write("switch_mm"), read("on_flush")),
+                pair("loaded_mm", read("on_flush"), write("switch_mm")),
+            ],
+            fixed_twin: "stale-mm-fixed",
+        }),
+        ..guest(
+            "stale-mm",
+            2,
+            image!("stale-mm"),
+            "a flush interrupts its own CPU between two steps of a switch",
+        )
+    },
+    guest(
+        "stale-mm-fixed",
+        2,
+        image!("stale-mm-fixed"),
+        "stale-mm with interrupts off between the steps",
+    ),
+    Guest {
+        bug: Some(Bug {
+            what: "the INIT of one CPU comes behind the SIPI of another, and throws it away",
+            depth: 2,
+            preemptions: 1,
+            oracle: Oracle::Hang,
+            pairs: &[
+                pair("", sipi("start_ap"), init("send_init")),
+                pair("online", init("send_init"), write("third")),
+            ],
+            fixed_twin: "late-init-fixed",
+        }),
+        ..guest(
+            "late-init",
+            3,
+            image!("late-init"),
+            "two CPUs send INIT to a third, and one of them its SIPI",
+        )
+    },
+    guest("late-init-fixed", 3, image!("late-init-fixed"), "late-init with the SIPI behind both"),
+    Guest {
+        bug: Some(Bug {
+            what: "the second NMI comes before the first is taken, and is the same one",
+            depth: 2,
+            preemptions: 0,
+            oracle: Oracle::Hang,
+            pairs: &[
+                pair("served", nmi("send_nmi"), read("server")),
+                pair("served", nmi("send_nmi"), read("on_request")),
+            ],
+            fixed_twin: "merged-nmi-fixed",
+        }),
+        ..guest("merged-nmi", 3, image!("merged-nmi"), "two CPUs ask a third by NMIs, which count")
+    },
+    guest(
+        "merged-nmi-fixed",
+        3,
+        image!("merged-nmi-fixed"),
+        "merged-nmi with one request at a time",
+    ),
+    Guest {
+        bug: Some(Bug {
+            what: "the interrupt comes before the interrupt table is loaded",
+            depth: 1,
+            preemptions: 0,
+            oracle: Oracle::TripleFault,
+            pairs: &[pair("ready", interrupt(), write("start"))],
+            fixed_twin: "early-ipi-fixed",
+        }),
+        ..guest(
+            "early-ipi",
+            2,
+            image!("early-ipi"),
+            "a CPU is online before it can take interrupts",
+        )
+    },
+    guest(
+        "early-ipi-fixed",
+        2,
+        image!("early-ipi-fixed"),
+        "early-ipi with the interrupt table first",
+    ),
 ];

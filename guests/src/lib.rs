@@ -50,7 +50,7 @@ pub struct Bug {
     pub fixed_twin: &'static str,
 }
 
-/// Two accesses to one variable whose order decides.
+/// Two accesses to one variable whose order decides, or an access and something that interrupts, or two of these.
 ///
 /// A shortest failing schedule has `first` before `second` in each of a bug's pairs, by two vCPUs, or by a vCPU and its interrupt
 /// handler. Turning one pair round, whichever, makes the run pass: an explanation that names one of them is right.
@@ -59,7 +59,7 @@ pub struct Bug {
 /// read in `add_one` before *another* vCPU's write in `add_one`, whose own read came earlier still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// The variable, by its symbol in `.shared`.
+    /// The variable, by its symbol in `.shared`. Empty if neither side is an access.
     pub variable: &'static str,
     /// What comes first when it fails.
     pub first: Access,
@@ -70,7 +70,7 @@ pub struct Pair {
 /// One side of a [`Pair`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// The function whose instruction it is.
+    /// The function whose instruction it is. Empty for an interrupt, which is taken anywhere.
     pub function: &'static str,
     /// What it does.
     pub kind: AccessKind,
@@ -85,6 +85,23 @@ pub enum AccessKind {
     Write,
     /// A locked read-modify-write.
     Update,
+    /// No access: a vCPU takes an interrupt.
+    Interrupt,
+    /// No access: a vCPU turns its interrupts off.
+    Off,
+    /// An NMI is sent.
+    Nmi,
+    /// An INIT is sent.
+    Init,
+    /// A SIPI is sent.
+    Sipi,
+}
+
+impl AccessKind {
+    /// Whether it is an access to a variable.
+    pub fn is_access(self) -> bool {
+        matches!(self, Self::Read | Self::Write | Self::Update)
+    }
 }
 
 /// How a failure shows.

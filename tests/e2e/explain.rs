@@ -66,19 +66,25 @@ fn the_flagship_is_explained() {
 
 /// Whether a pair of the report is one of the catalogue's.
 fn is_known(pair: &Value, bug: &Bug) -> bool {
-    let variable = pair["first"]["variable"].as_str().unwrap().split('+').next().unwrap();
-    let is = |named: &Value, access: &Access| {
+    let is = |named: &Value, access: &Access, variable: &str| {
         let kind = match access.kind {
             AccessKind::Read => "read",
             AccessKind::Write => "write",
             AccessKind::Update => "update",
+            AccessKind::Interrupt => return named["kind"] == "interrupt",
+            AccessKind::Off => "off",
+            AccessKind::Nmi => "nmi",
+            AccessKind::Init => "init",
+            AccessKind::Sipi => "sipi",
         };
-        named["function"] == access.function && named["kind"] == kind
+        let named_variable = named["variable"].as_str().and_then(|name| name.split('+').next());
+        let same = !access.kind.is_access() || named_variable == Some(variable);
+        same && named["function"] == access.function && named["kind"] == kind
     };
     bug.pairs.iter().any(|known| {
-        known.variable == variable
-            && is(&pair["first"], &known.first)
-            && (is(&pair["second"], &known.second) || is(&pair["meets"], &known.second))
+        let second = |named: &Value| is(named, &known.second, known.variable);
+        is(&pair["first"], &known.first, known.variable)
+            && (second(&pair["second"]) || second(&pair["meets"]))
     })
 }
 
