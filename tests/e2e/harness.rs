@@ -161,7 +161,7 @@ impl Invocation {
         let running = self.start();
         running.reports_often(text, times);
         running.signal(Signal::SIGINT);
-        running.ends_with(0)
+        running.ends_with(130)
     }
 
     /// Runs to the end, which must have this exit status.

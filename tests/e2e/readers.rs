@@ -47,12 +47,12 @@ fn lost(run: Finished) {
 
 fn signals_end_a_run_that_nobody_reads() {
     let folder = Folder::new();
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let (stdout, _reader) = unread();
         let running = chatty(&folder).probe(STUCK).stdout(stdout).start();
         is_stuck(&running);
         running.signal(signal);
-        lost(running.ends_with(0).says(&["interrupted"]));
+        lost(running.ends_with(status).says(&["interrupted"]));
     }
 }
 
@@ -80,7 +80,7 @@ fn scripts_that_nobody_reads() {
     // The first page; what the pipe has room for comes behind it.
     reader.read_exact(&mut [0; 4096]).expect("lines");
     running.signal(Signal::SIGINT);
-    running.ends_without_a_word(0);
+    running.ends_without_a_word(130);
 }
 
 fn a_report_that_nobody_reads() {
@@ -103,7 +103,7 @@ fn a_trace_that_nobody_reads() {
     // What happened until then doesn't go into a pipe; soon the guest waits.
     running.prints("line 5 ");
     running.signal(Signal::SIGINT);
-    let run = running.ends_with(2);
+    let run = running.ends_with(130);
     run.says(&["--trace ", "trace: can't be written: ", "nobody has taken them in time"]);
 }
 
