@@ -32,6 +32,7 @@ macro_rules! cases {
 
 static CASES: &[Case] = cases![
     "chatty" 1,
+    "gives-up" 2,
     "idle" 2,
     "lost-ipi" 3,
     "made-code" 2,

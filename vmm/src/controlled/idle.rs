@@ -10,6 +10,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use super::ControlledMachine;
 use super::choice::Choice;
 use super::outcome::Ending;
+use super::run_out::RunOut;
 use crate::error::Result;
 
 /// How long a strategy may go on to choose while nobody makes progress, in scheduling points of each
@@ -119,6 +120,10 @@ impl ControlledMachine {
             if let Break(ending) = self.spin(*vcpu, LOOK, u64::MAX)? {
                 return Ok(ending);
             }
+        }
+        // They may give up after more turns than that.
+        if let RunOut::Left(ending) = self.run_out(&spinning)? {
+            return Ok(ending);
         }
         Ok(Some(self.hang(false)))
     }

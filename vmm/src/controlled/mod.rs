@@ -29,6 +29,7 @@ mod quiet;
 mod rdtsc;
 mod repeatable;
 mod run;
+mod run_out;
 mod runaway;
 mod seat;
 mod signal;

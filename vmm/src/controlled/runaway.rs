@@ -29,6 +29,8 @@ pub(super) struct RunawayTimer {
     seen: Option<u64>,
     /// Alarms in a row without a point between them.
     alarms: u32,
+    /// How many of those are too many.
+    limit: u32,
 }
 
 /// What an alarm says of the vCPU that runs.
@@ -48,7 +50,14 @@ impl RunawayTimer {
         let mut alarm = Alarm::of_thread_time()?;
         // It goes on by itself: a kick may come where nobody looks, at the end of an access.
         alarm.repeat(PERIOD)?;
-        Ok(Self { _alarm: alarm, thread: thread::current().id(), passed: 0, seen: None, alarms: 0 })
+        Ok(Self {
+            _alarm: alarm,
+            thread: thread::current().id(),
+            passed: 0,
+            seen: None,
+            alarms: 0,
+            limit: LIMIT,
+        })
     }
 
     /// A run begins on the calling thread.
@@ -65,13 +74,20 @@ impl RunawayTimer {
         self.passed += 1;
     }
 
+    /// A vCPU may run for so long without a point from now on, as far as alarms tell it; `None`: for as long
+    /// as usual.
+    pub(super) fn set_limit(&mut self, time: Option<Duration>) {
+        let alarms = |time: Duration| (time.as_micros() / PERIOD.as_micros()) as u32;
+        self.limit = time.map_or(LIMIT, |time| alarms(time).clamp(1, LIMIT));
+    }
+
     /// A kick has come.
     pub(super) fn overdue(&mut self) -> Overdue {
         let before = self.seen.replace(self.passed);
         self.alarms = if before == Some(self.passed) { self.alarms + 1 } else { 0 };
         match self.alarms {
             0 => Overdue::No,
-            LIMIT.. => Overdue::RunAway,
+            alarms if alarms >= self.limit => Overdue::RunAway,
             // Looking takes time, too: seldom, if it goes on for long.
             alarms if alarms.is_power_of_two() => Overdue::LookAtIt,
             _ => Overdue::No,

@@ -62,6 +62,11 @@ impl Host {
         self.kvm().check_extension(capability)
     }
 
+    /// Whether memory slots can be read-only: a load is plain, a store exits.
+    pub(crate) fn has_read_only_slots(&self) -> bool {
+        self.has(Cap::ReadonlyMem)
+    }
+
     /// A capability's value, by its number in the KVM API; 0 where the host doesn't know it.
     pub fn capability(&self, number: u32) -> i32 {
         self.kvm().check_extension_raw(number.into())

@@ -54,6 +54,11 @@ impl Vm {
         })
     }
 
+    /// The first number that none of the RAM's own slots has.
+    pub(crate) fn free_slot(&self) -> u32 {
+        self.slots().len() as u32
+    }
+
     /// Removes a slot: its addresses are a hole again.
     pub fn remove_slot(&self, slot: &Slot) -> Result<()> {
         self.set_region(kvm_userspace_memory_region { slot: slot.number, ..Default::default() })

@@ -1,0 +1,132 @@
+//! Running a loop out before it is called a hang.
+//!
+//! A loop that counts may give up after more turns than anybody wants to make choices for. When nobody
+//! else can get on and the hang budget is spent, such a loop goes on at the guest's own speed: what the
+//! vCPUs share becomes readable without an exit, so the vCPU runs until it stores there, accesses a
+//! device or sleeps. Nobody else runs meanwhile, so nothing is missed. A loop that goes on for
+//! a second of processor time is left where it was before, and the verdict is a hang,
+//! by budget.
+
+use std::time::Duration;
+
+use super::ControlledMachine;
+use super::choice::Choice;
+use super::granularity::Granularity;
+use super::outcome::Ending;
+use super::seat::State;
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::kvm::slots::{Slot, Stores};
+
+/// How many stores that change nothing a loop may do on the way: a spin lock's XCHG.
+const MOST_STORES: u32 = 100_000;
+
+/// The processor time that each loop gets before one of them gets all.
+const SHORT: Duration = Duration::from_millis(100);
+/// All of it.
+const LONG: Duration = Duration::from_secs(1);
+
+/// What became of a loop.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum RunOut {
+    /// It goes on for longer than it was given.
+    GoesOn,
+    /// It has come to its end; if the run did, this is how.
+    Left(Option<Ending>),
+}
+
+impl ControlledMachine {
+    /// Lets these vCPUs go on at the guest's own speed, one after the other, until one leaves its loop.
+    /// Each is given a little time first: one that goes on for long shall not keep the others waiting.
+    pub(super) fn run_out(&mut self, vcpus: &[u32]) -> Result<RunOut> {
+        for time in [SHORT, LONG] {
+            for vcpu in vcpus {
+                if let Some(timer) = &mut self.runaway {
+                    timer.set_limit(Some(time));
+                }
+                let left = self.run_one_out(*vcpu);
+                if let Some(timer) = &mut self.runaway {
+                    timer.set_limit(None);
+                }
+                if let left @ RunOut::Left(_) = left? {
+                    return Ok(left);
+                }
+            }
+        }
+        Ok(RunOut::GoesOn)
+    }
+
+    fn run_one_out(&mut self, vcpu: u32) -> Result<RunOut> {
+        if self.granularity == Granularity::Instruction || !self.host.has_read_only_slots() {
+            return Ok(RunOut::GoesOn);
+        }
+        let before = self.save()?;
+        let progress = self.idle.count();
+        // Hooks would be called as often as the host had time for.
+        let hooks = std::mem::take(&mut self.hooks);
+        let slots = self.show_watched()?;
+        let left = self.go_at_full_speed(vcpu, progress);
+        for slot in &slots {
+            self.vm.remove_slot(slot)?;
+        }
+        self.hooks = hooks;
+        match left? {
+            RunOut::GoesOn => {
+                self.restore(&before)?;
+                Ok(RunOut::GoesOn)
+            }
+            left @ RunOut::Left(_) => Ok(left),
+        }
+    }
+
+    fn go_at_full_speed(&mut self, vcpu: u32, progress: u64) -> Result<RunOut> {
+        for _ in 0..MOST_STORES {
+            match self.take(Choice::Step(vcpu))? {
+                Some(Ending::Runaway { .. }) => return Ok(RunOut::GoesOn),
+                Some(ending) => return Ok(RunOut::Left(Some(ending))),
+                None => {}
+            }
+            let seat = &mut self.seats[vcpu as usize];
+            match &seat.state {
+                // It has read what its store depends on without an exit, maybe in the same locked
+                // instruction: nobody may come in between.
+                State::Access(exit @ Exit::MmioWrite { address, .. })
+                    if self.memory.is_watched(*address) =>
+                {
+                    let exit = exit.clone();
+                    seat.state = State::Ready;
+                    if let Err(ending) = self.perform(vcpu, &exit)? {
+                        return Ok(RunOut::Left(Some(ending)));
+                    }
+                }
+                _ => return Ok(RunOut::Left(None)),
+            }
+            if self.idle.count() != progress {
+                return Ok(RunOut::Left(None));
+            }
+        }
+        Ok(RunOut::GoesOn)
+    }
+
+    /// Gives the guest slots for what is watched, whose stores still exit.
+    fn show_watched(&self) -> Result<Vec<Slot>> {
+        let mut shown: Vec<Slot> = Vec::new();
+        for range in self.memory.watched() {
+            let end = shown.last().map_or(0, |slot| slot.address + slot.size);
+            let start = range.start.max(end);
+            if start >= range.end {
+                continue;
+            }
+            let number = self.vm.free_slot() + shown.len() as u32;
+            let size = range.end - start;
+            let slot = Slot { number, address: start, source: start, size, stores: Stores::Exit };
+            self.vm.add_slot(&slot)?;
+            shown.push(slot);
+        }
+        Ok(shown)
+    }
+}
+
+#[cfg(test)]
+#[path = "run_out_tests.rs"]
+mod tests;
