@@ -100,7 +100,7 @@ impl ControlledMachine {
             let Some(decoded) = self.note_instruction(vcpu, &mut cycle)? else {
                 return Ok(Look::Computes);
             };
-            if let Some(other) = self.step_once(vcpu)? {
+            if let Some(other) = self.step_once(vcpu, &decoded)? {
                 return Ok(other);
             }
             let now = self.seats[vcpu as usize].cpu.registers()?;
@@ -120,9 +120,11 @@ impl ControlledMachine {
         let cpu = &mut self.seats[vcpu as usize].cpu;
         let (registers, system) = (cpu.registers()?, cpu.system_registers()?);
         let found = self.instructions.at(registers.rip, &system, &self.memory);
-        let Some(decoded) =
-            found.filter(|decoded| repeatable::outside(Some(decoded)).is_none() && !decoded.hidden)
-        else {
+        let Some(decoded) = found.filter(|decoded| {
+            repeatable::outside(Some(decoded)).is_none()
+                && !decoded.hidden
+                && !self.may_let_interrupt_in(vcpu, decoded)
+        }) else {
             return Ok(None);
         };
         let effects = Effects::before(Some(&decoded), &registers, &system, &self.memory);
@@ -137,7 +139,10 @@ impl ControlledMachine {
     }
 
     /// Executes one instruction. `Some` if something came of it that must be dealt with.
-    fn step_once(&mut self, vcpu: u32) -> Result<Option<Look>> {
+    fn step_once(&mut self, vcpu: u32, decoded: &Decoded) -> Result<Option<Look>> {
+        if self.execute_unsteppable(vcpu, decoded)? {
+            return Ok(None);
+        }
         let mut exit = Exit::Kicked;
         for _ in 0..MOST_KICKS {
             exit = self.run_on(vcpu, Entry::Resume, Want { step: true, interrupt: None })?;
@@ -168,7 +173,11 @@ impl ControlledMachine {
             if Some(place(&now)) == first {
                 break;
             }
-            if let Some(other) = self.step_once(vcpu)? {
+            let system = self.seats[vcpu as usize].cpu.system_registers()?;
+            let Some(decoded) = self.instructions.at(now.rip, &system, &self.memory) else {
+                return Ok(Look::Computes);
+            };
+            if let Some(other) = self.step_once(vcpu, &decoded)? {
                 return Ok(other);
             }
         }
@@ -192,15 +201,18 @@ impl ControlledMachine {
         Ok(true)
     }
 
-    /// Wakes the vCPUs whose endless loop reads something that has been changed since.
-    pub(super) fn look_at_endless_loops(&mut self) -> Result<()> {
+    /// Wakes the vCPUs whose endless loop reads something that has been changed since. Whether there are
+    /// any.
+    pub(super) fn look_at_endless_loops(&mut self) -> Result<bool> {
+        let mut woken = false;
         for vcpu in 0..self.seats.len() {
             let State::Endless(reads) = &self.seats[vcpu].state else { continue };
             if !self.is_as_before(reads)? {
                 self.seats[vcpu].wake();
+                woken = true;
             }
         }
-        Ok(())
+        Ok(woken)
     }
 }
 

@@ -7,12 +7,14 @@
 //! anything else. `docs/proof.md` has the argument.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::ControlledMachine;
 use super::choice::Choice;
 use super::outcome::Ending;
 use super::repeatable;
 use super::seat::State;
+use super::single;
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
@@ -39,6 +41,8 @@ pub(super) struct Rounds {
     outside: Option<String>,
     /// An instruction changed more of a vCPU than its general registers.
     extended: bool,
+    /// The instruction that is executed next, and where it leads if it branches.
+    next: Option<(Arc<Decoded>, Option<u64>)>,
 }
 
 /// What must come back: the registers of all vCPUs and the pages that a round writes.
@@ -78,6 +82,10 @@ impl ControlledMachine {
         }
         if proof == Proof::Hang && self.hypervisor_writes() {
             tracing::debug!("no proof of a hang: KVM itself writes to a page of the guest");
+            proof = Proof::GoesOn;
+        }
+        // The rounds may have left behind what an endless loop reads.
+        if proof == Proof::Hang && self.look_at_endless_loops()? {
             proof = Proof::GoesOn;
         }
         if proof == Proof::GoesOn {
@@ -178,12 +186,40 @@ impl ControlledMachine {
             None | Some(Exit::Debug { .. }) => {}
             Some(exit) => return Ok(Some(exit)),
         }
-        let (rip, system) = (seat.cpu.registers()?.rip, seat.cpu.system_registers()?);
-        let decoded = self.instructions.at(rip, &system, &self.memory);
-        if let Some(rounds) = &mut self.rounds {
+        loop {
+            let cpu = &mut self.seats[vcpu as usize].cpu;
+            let (registers, system) = (cpu.registers()?, cpu.system_registers()?);
+            let decoded = self.instructions.at(registers.rip, &system, &self.memory);
+            let lets_in = decoded.as_deref().is_some_and(|it| self.may_let_interrupt_in(vcpu, it));
+            let Some(rounds) = &mut self.rounds else { return Ok(None) };
             rounds.look_at(decoded.as_deref());
+            if lets_in {
+                rounds.outside.get_or_insert("an interrupt may come".into());
+            }
+            let Some(decoded) = decoded else { return Ok(None) };
+            rounds.next = None;
+            if self.execute_unsteppable(vcpu, &decoded)? {
+                continue;
+            }
+            let target = single::target(&decoded, &registers, &system, &self.memory);
+            if let Some(rounds) = &mut self.rounds {
+                rounds.next = Some((decoded, target));
+            }
+            return Ok(None);
         }
-        Ok(None)
+    }
+
+    /// In a round of a proof: a single step has ended. Was it the instruction that was looked at, and no
+    /// more?
+    pub(super) fn look_back(&mut self, vcpu: u32) -> Result<()> {
+        let rip = self.seats[vcpu as usize].cpu.registers()?.rip;
+        if let Some(rounds) = &mut self.rounds
+            && let Some((decoded, target)) = rounds.next.take()
+            && !single::leads_to(&decoded, target, rip)
+        {
+            rounds.outside.get_or_insert("an instruction that can't be stepped".into());
+        }
+        Ok(())
     }
 
     /// Whether KVM may write into the guest's memory by itself: a page of its clock, of stolen time.

@@ -39,6 +39,7 @@ mod step;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timed;
+mod unsteppable;
 mod waiting;
 mod writers;
 

@@ -319,7 +319,7 @@ fn is_at(decoded: &Decoded, rip: u64) -> bool {
 
 /// Where a branch leads if it is taken, with these registers before it. `None` for what is no near
 /// branch.
-fn target(
+pub(super) fn target(
     decoded: &Decoded,
     registers: &Registers,
     system: &SystemRegisters,
@@ -351,7 +351,7 @@ fn target(
 }
 
 /// Whether an instruction that doesn't fault may lead to `rip`.
-fn leads_to(decoded: &Decoded, target: Option<u64>, rip: u64) -> bool {
+pub(super) fn leads_to(decoded: &Decoded, target: Option<u64>, rip: u64) -> bool {
     let instruction = &decoded.instruction;
     let next = instruction.next_ip();
     match instruction.flow_control() {

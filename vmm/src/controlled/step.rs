@@ -319,7 +319,8 @@ impl ControlledMachine {
                         AfterKick::Ends(ending) => return Ok(Some(ending)),
                     }
                 }
-                Exit::InterruptWindow | Exit::Debug { .. } => {}
+                Exit::Debug { .. } => self.look_back(vcpu)?,
+                Exit::InterruptWindow => {}
                 Exit::MsrWrite { index: MSR_TSC, value } => self.write_tsc_msr(vcpu, value),
                 Exit::MsrWrite { index, value } => {
                     seat.deep = true;
