@@ -92,6 +92,11 @@ fn contradiction(sentence: &str, pairs: &[Pair], steps: &[NamedStep]) -> Option<
         };
         return (!fits).then(|| format!("{inner:?} between {outer:?}"));
     }
+    if let Some((first, _)) = sentence.split_once(" has to come before ") {
+        // It is said of the shortest schedule that it doesn't come to that.
+        let never = of(first, &variable(first)).contains(&u64::MAX);
+        return (!never).then(|| "it comes to that".into());
+    }
     if let Some((first, then)) = sentence.split_once(" came before ") {
         let never = then.contains("which then never came") || then.ends_with("could be taken.");
         let named = if then.contains(" of `") { variable(then) } else { variable(first) };
