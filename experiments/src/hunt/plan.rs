@@ -198,7 +198,8 @@ impl Plan {
     /// A round of all methods.
     fn portfolio(&mut self, first: u64) -> (u64, Vec<Turn>) {
         let (least, most) = ROUND;
-        let size = least.checked_shl(self.round).unwrap_or(most).min(most);
+        // Bits that are shifted out are lost without a word, so no more than it takes.
+        let size = (least << self.round.min(most.ilog2())).min(most);
         let mut methods = vec![Method::Pct(1), Method::Random];
         // The others have something to learn before.
         if self.round > 0 {

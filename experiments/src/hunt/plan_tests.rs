@@ -64,6 +64,21 @@ fn the_methods_of_a_portfolio_share_evenly_what_all_find() {
     assert_eq!(last.counts, [(Choice::Step(0), 4), (Choice::Step(1), 1)]);
 }
 
+/// However many there have been.
+#[test]
+fn every_round_has_runs() {
+    for spec in [StrategySpec::Portfolio, StrategySpec::Uniform] {
+        let mut plan = Plan::new(&spec);
+        for _ in 0..200 {
+            let (first, end) = (plan.lesson().first, plan.lesson().end);
+            assert!(first < end || first == u64::MAX, "{spec:?}: {first} to {end}");
+            assert!(!plan.lesson().turns.is_empty());
+            assert!(spec != StrategySpec::Portfolio || end - first <= 256);
+            plan.next(end);
+        }
+    }
+}
+
 #[test]
 fn a_method_that_repeats_itself_gets_little_but_never_nothing() {
     let repeats = |method, run| if method == Method::Pct(1) { 0 } else { run };
