@@ -290,7 +290,8 @@ fn a_hang_of_run_is_found_again() {
     let hang = json["runs"].as_array().and_then(|runs| runs.last()).expect("a run");
     let seconds = |name: &str| hang["window"][name].as_f64().expect("seconds");
     let window = seconds("to_seconds") - seconds("from_seconds");
-    assert!((window - 3.0).abs() < 1e-6, "{window} s");
+    // As long as the watchdog's window in processor time, and longer on a busy host.
+    assert!(window > 3.0 - 1e-6, "{window} s");
 
     // The cause, and what was seen before it was looked for.
     let cause = &json["explanation"];

@@ -168,6 +168,7 @@ pub fn explain(question: &Question) -> Result<Cause, CauseError> {
         } else {
             finding.run.hang_budget
         },
+        run_out: finding.verdict != by_budget,
         stop: question.stop,
     };
     thread::scope(|scope| work(&mut Crew::new(scope, setup)?, question))

@@ -114,6 +114,8 @@ pub(super) struct Setup<'a> {
     pub(super) hang_budget: u64,
     /// The one that causes are searched with.
     pub(super) search_budget: u64,
+    /// Whether loops are run out before they are called a hang: not where that is what is searched.
+    pub(super) run_out: bool,
     /// Asked before each run: somebody wants it to stop.
     pub(super) stop: &'a (dyn Fn() -> bool + Sync),
 }
@@ -123,6 +125,7 @@ impl Setup<'_> {
         let mut machine =
             ControlledMachine::new(self.host, self.config, Box::new(std::io::sink()))?;
         machine.set_hang_budget(self.search_budget);
+        machine.set_run_out(self.run_out);
         recorder.tape().vcpus = vec![Vcpu::default(); self.config.cpus.get() as usize];
         machine.attach(&[recorder])?;
         Ok(machine)
@@ -283,9 +286,12 @@ impl<'a> Lab<'a> {
     ) -> vmm::Result<(Run, Vec<Row>, Recorded)> {
         self.trunk = Trunk::default();
         self.recorder.tape().stacks = true;
-        self.machine.set_hang_budget(self.setup.hang_budget);
+        let (own, search) = (self.setup.hang_budget, self.setup.search_budget);
+        self.machine.set_hang_budget(own);
+        self.machine.set_run_out(true);
         let run = self.run(choices, &mut undisturbed);
-        self.machine.set_hang_budget(self.setup.search_budget);
+        self.machine.set_hang_budget(search);
+        self.machine.set_run_out(self.setup.run_out);
         self.recorder.tape().stacks = false;
         let run = run?;
         let mut whole = self.before.clone();

@@ -26,6 +26,7 @@ fn the_nearest_run_that_differs_is_a_switch_away() {
             points: finding.run.points,
             hang_budget: finding.run.hang_budget,
             search_budget: finding.run.hang_budget,
+            run_out: true,
             stop: &|| false,
         })
         .unwrap();

@@ -71,6 +71,8 @@ pub struct ControlledMachine {
     pub(super) runaway: Option<RunawayTimer>,
     pub(super) idle: Idle,
     pub(super) hang_budget: u64,
+    /// Whether loops are run out before they are called a hang.
+    pub(super) runs_out: bool,
     /// Set while a hang is being proven.
     pub(super) rounds: Option<Rounds>,
     /// Whether the end in which nobody waits for anything is no failure.
@@ -183,6 +185,7 @@ impl ControlledMachine {
             runaway: None,
             idle: Idle::new(vcpus),
             hang_budget: granularity.hang_budget(),
+            runs_out: true,
             rounds: None,
             quiet_passes: config.criteria.quiet_passes(),
             places: AtPlaces::of(&config.criteria),
