@@ -37,6 +37,7 @@ use args::{Cli, Command};
 use status::Status;
 
 fn main() -> ExitCode {
+    writer::begin();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     log_to_stderr(cli.log_level());
     let result = if cli.bed { bed::run(&cli) } else { here(&cli).map(ExitCode::from) };

@@ -50,6 +50,11 @@ struct Shared {
 
 static SHARED: LazyLock<Arc<Shared>> = LazyLock::new(Shared::start);
 
+/// Opens the standard streams, before other files take the descriptors that are left.
+pub(crate) fn begin() {
+    LazyLock::force(&SHARED);
+}
+
 impl Shared {
     fn start() -> Arc<Self> {
         let own = |fd: io::Result<std::os::fd::OwnedFd>| fd.map(File::from);
