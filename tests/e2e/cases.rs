@@ -16,8 +16,9 @@ pub(crate) fn image(name: &str) -> ScratchFile {
 }
 
 fn a_wait_with_a_time_out_ends() {
-    jitterbug("hunt --cpus 2 --runs 200 --verify")
+    jitterbug("hunt --cpus 2 --runs 30 --verify")
         .arg(&*image("tscloop"))
+        .within(90)
         .ends_with(0)
         .shows("")
         .says(&["0 failed, 0 cut short, 0 not repeatable"]);
@@ -38,8 +39,9 @@ fn a_loop_is_said_to_wait_for_what_it_reads() {
 }
 
 fn a_kernel_that_idles_is_quiet() {
-    jitterbug("hunt --cpus 2 --runs 100")
+    jitterbug("hunt --cpus 2 --runs 30")
         .arg(&*image("idle"))
+        .within(90)
         .ends_with(0)
         .shows("")
         .says(&["0 failed, 0 cut short"]);
@@ -58,6 +60,7 @@ fn a_boot_cpu_that_spins_leaves_the_others_alone() {
     let report = jitterbug("hunt --cpus 2 --runs 50 --json --out")
         .arg(&*out)
         .arg(&*image)
+        .within(90)
         .ends_with(1)
         .json();
     let found = &report["findings"][0];
@@ -73,6 +76,7 @@ fn a_lock_that_is_never_given_back_hangs() {
     let report = jitterbug("hunt --cpus 2 --runs 1 --json --out")
         .arg(&*out)
         .arg(&*image("stuck"))
+        .within(90)
         .ends_with(1)
         .json();
     let finding = &report["findings"][0]["finding"];

@@ -18,7 +18,7 @@ tests! {
 }
 
 fn echo(bytes: usize) -> Invocation {
-    jitterbug("run --timeout 20s").image(&image::echo(bytes as u32))
+    jitterbug("run --timeout 60s").image(&image::echo(bytes as u32)).within(90)
 }
 
 fn a_pipe() {
@@ -36,7 +36,7 @@ fn lines(count: usize) -> String {
 }
 
 fn more_than_is_read_at_once() {
-    let text = lines(1000);
+    let text = lines(500);
     echo(text.len()).input(text.clone()).ends_with(0).shows(&text);
     let file = ScratchFile::new("input", &text);
     echo(text.len()).stdin(File::open(&*file).expect("the file")).ends_with(0).shows(&text);
