@@ -12,7 +12,8 @@ use crate::image;
 use crate::scratch::Folder;
 
 tests! {
-    Kvm: signals_end_a_run_that_nobody_reads, so_does_the_time_limit, scripts_that_nobody_reads,
+    // A guest fills the pipes byte by byte: minutes where an exit takes long.
+    QuickKvm: signals_end_a_run_that_nobody_reads, so_does_the_time_limit, scripts_that_nobody_reads,
         a_report_that_nobody_reads, a_trace_that_nobody_reads, a_slow_reader_loses_nothing;
 }
 
