@@ -29,8 +29,11 @@ fn a_bzimage() {
 
 /// It has a segment of no size at 0, which needs no memory, and faults as it means to.
 fn an_empty_segment() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../vmm/testdata/empty-segment-at-0.elf");
-    jitterbug("run").arg(file).ends_with(1).says(&["triple fault"]);
+    let image = include_bytes!("../../vmm/testdata/empty-segment-at-0.elf");
+    jitterbug("run")
+        .arg(&*ScratchFile::new("empty-segment.elf", image))
+        .ends_with(1)
+        .says(&["triple fault"]);
 }
 
 fn empty() {
