@@ -71,9 +71,8 @@ impl ControlledMachine {
         let instruction = &decoded.instruction;
         let in_ring_0 = system.privilege() == 0;
         let tells_time = in_ring_0 || system.cr4 & CR4_TSD == 0;
-        let now = self.tsc.at(self.platform.now());
+        let tsc = self.tsc_of(vcpu);
         let seat = &mut self.seats[vcpu as usize];
-        let tsc = now.wrapping_add(seat.kept.tsc_offset);
         let mut after = *registers;
         match instruction.mnemonic() {
             Mnemonic::Hlt if in_ring_0 => {
@@ -112,7 +111,7 @@ impl ControlledMachine {
             }
             Mnemonic::Wrmsr if in_ring_0 && registers.rcx as u32 == MSR_TSC => {
                 let value = registers.rdx << 32 | registers.rax & 0xffff_ffff;
-                seat.kept.tsc_offset = value.wrapping_sub(now);
+                self.set_tsc_of(vcpu, value);
                 let value = Some(value);
                 self.hook_msr(vcpu, &MsrAccess { index: MSR_TSC, write: true, value });
             }

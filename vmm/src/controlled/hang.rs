@@ -238,13 +238,12 @@ impl ControlledMachine {
 impl State {
     /// Whether a vCPU in this state stands before the same as in the other, waiting or not.
     fn stands_as(&self, other: &Self) -> bool {
-        let access = |state: &Self| match state {
-            Self::Access(exit) | Self::Waiting(exit) => Some(exit.clone()),
-            _ => None,
-        };
         match (self, other) {
             (Self::Ready | Self::Spinning, Self::Ready | Self::Spinning) => true,
-            _ => access(self).is_some() && access(self) == access(other),
+            (Self::Access(one) | Self::Waiting(one), Self::Access(two) | Self::Waiting(two)) => {
+                one == two
+            }
+            _ => false,
         }
     }
 }

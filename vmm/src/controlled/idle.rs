@@ -90,6 +90,14 @@ impl ControlledMachine {
         self.idle.points(vcpu) >= self.hang_budget.min(BY_CHOICE)
     }
 
+    /// Whether whatever is chosen of these, a vCPU goes on that has done so for long without progress.
+    pub(super) fn are_idle(&self, choices: &[Choice]) -> bool {
+        choices.iter().all(|choice| match choice {
+            Choice::Step(vcpu) => self.is_idle(*vcpu),
+            Choice::Interrupt(_) => false,
+        })
+    }
+
     /// Spends the rest of the hang budget, if nobody has made progress for long. `Some` if the run is
     /// over: it hangs, or it has ended otherwise.
     pub(super) fn outlast(&mut self, budget: u64) -> Result<Option<Ending>> {
@@ -133,12 +141,8 @@ impl ControlledMachine {
     fn is_stuck(&mut self) -> bool {
         let mut enabled = Vec::new();
         self.list_enabled(&mut enabled);
-        let idle = |choice: &Choice| match choice {
-            Choice::Step(vcpu) => self.is_idle(*vcpu),
-            Choice::Interrupt(_) => false,
-        };
         !enabled.is_empty()
-            && enabled.iter().all(idle)
+            && self.are_idle(&enabled)
             && self.platform.next_deadline().is_none()
             && self.next_release().is_none()
             && self.next_look().is_none()

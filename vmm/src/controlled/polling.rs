@@ -54,11 +54,7 @@ impl ControlledMachine {
             return timers.chain(self.next_release()).chain(look).min();
         }
         // Those that go round without progress may do so as long as they like: it changes nothing.
-        let idle = |choice: &Choice| match choice {
-            Choice::Step(vcpu) => self.is_idle(*vcpu),
-            Choice::Interrupt(_) => false,
-        };
-        look.filter(|_| enabled.iter().all(idle))
+        look.filter(|_| self.are_idle(enabled))
     }
 
     /// Lets time pass to an event. True if nothing has happened in so long a time that the machine is

@@ -118,14 +118,26 @@ fn is_named(image: Image, port: u8) -> bool {
 }
 
 impl ControlledMachine {
+    /// What a vCPU's time-stamp counter says now.
+    pub(super) fn tsc_of(&self, vcpu: u32) -> u64 {
+        let offset = self.seats[vcpu as usize].kept.tsc_offset;
+        self.tsc.at(self.platform.now()).wrapping_add(offset)
+    }
+
+    /// The guest sets a vCPU's time-stamp counter.
+    pub(super) fn set_tsc_of(&mut self, vcpu: u32, value: u64) {
+        let now = self.tsc.at(self.platform.now());
+        self.seats[vcpu as usize].kept.tsc_offset = value.wrapping_sub(now);
+    }
+
     /// The guest reads its time-stamp counter: gives it virtual time. RIP is left to KVM, which has
     /// passed the replacement or will.
     pub(super) fn read_clock(&mut self, vcpu: u32, read: ClockRead) -> Result<()> {
         let now = self.platform.now();
         self.hash.add([tag::CLOCK, vcpu.into(), now]);
         self.looks_at_clock(vcpu);
+        let tsc = self.tsc_of(vcpu);
         let seat = &mut self.seats[vcpu as usize];
-        let tsc = self.tsc.at(now).wrapping_add(seat.kept.tsc_offset);
         let mut registers = seat.cpu.registers()?;
         set_edx_eax(&mut registers, tsc);
         if read == ClockRead::Rdtscp {
@@ -137,18 +149,15 @@ impl ControlledMachine {
     /// The guest reads the counter as an MSR.
     pub(super) fn read_tsc_msr(&mut self, vcpu: u32) {
         self.looks_at_clock(vcpu);
-        let now = self.tsc.at(self.platform.now());
-        let seat = &mut self.seats[vcpu as usize];
-        let value = Some(now.wrapping_add(seat.kept.tsc_offset));
-        seat.cpu.answer_msr(value);
+        let value = Some(self.tsc_of(vcpu));
+        self.seats[vcpu as usize].cpu.answer_msr(value);
         self.hook_exit(vcpu, &Exit::MsrRead { index: MSR_TSC });
         self.hook_msr(vcpu, &MsrAccess { index: MSR_TSC, write: false, value });
     }
 
     /// The guest sets the counter.
     pub(super) fn write_tsc_msr(&mut self, vcpu: u32, value: u64) {
-        let now = self.tsc.at(self.platform.now());
-        self.seats[vcpu as usize].kept.tsc_offset = value.wrapping_sub(now);
+        self.set_tsc_of(vcpu, value);
         self.hook_exit(vcpu, &Exit::MsrWrite { index: MSR_TSC, value });
         self.hook_msr(vcpu, &MsrAccess { index: MSR_TSC, write: true, value: Some(value) });
         self.seats[vcpu as usize].cpu.answer_msr(Some(value));

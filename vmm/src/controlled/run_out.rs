@@ -45,6 +45,10 @@ impl ControlledMachine {
     /// Lets these vCPUs go on at the guest's own speed, one after the other, until one leaves its loop.
     /// Each is given a little time first: one that goes on for long shall not keep the others waiting.
     pub(super) fn run_out(&mut self, vcpus: &[u32]) -> Result<RunOut> {
+        let possible = self.granularity == Granularity::Watch && self.host.has_read_only_slots();
+        if !self.runs_out || !possible {
+            return Ok(RunOut::GoesOn);
+        }
         for time in [SHORT, LONG] {
             for vcpu in vcpus {
                 if let Some(timer) = &mut self.runaway {
@@ -63,27 +67,24 @@ impl ControlledMachine {
     }
 
     fn run_one_out(&mut self, vcpu: u32) -> Result<RunOut> {
-        let possible = self.granularity == Granularity::Watch && self.host.has_read_only_slots();
-        if !self.runs_out || !possible {
-            return Ok(RunOut::GoesOn);
-        }
+        // Not once for all of them: a vCPU that was put back is only before its load again when it was
+        // saved or has run, and the load must not meet the slots.
         let before = self.save()?;
         let progress = self.idle.count();
         // Hooks would be called as often as the host had time for.
         let hooks = std::mem::take(&mut self.hooks);
-        let slots = self.show_watched()?;
-        let left = self.go_at_full_speed(vcpu, progress);
+        let mut slots = Vec::new();
+        let shown = self.show_watched(&mut slots);
+        let left = shown.and_then(|()| self.go_at_full_speed(vcpu, progress));
+        self.hooks = hooks;
         for slot in &slots {
             self.vm.remove_slot(slot)?;
         }
-        self.hooks = hooks;
-        match left? {
-            RunOut::GoesOn => {
-                self.restore(&before)?;
-                Ok(RunOut::GoesOn)
-            }
-            left @ RunOut::Left(_) => Ok(left),
+        let left = left?;
+        if left == RunOut::GoesOn {
+            self.restore(&before)?;
         }
+        Ok(left)
     }
 
     fn go_at_full_speed(&mut self, vcpu: u32, progress: u64) -> Result<RunOut> {
@@ -115,9 +116,9 @@ impl ControlledMachine {
         Ok(RunOut::GoesOn)
     }
 
-    /// Gives the guest slots for what is watched, whose stores still exit.
-    fn show_watched(&self) -> Result<Vec<Slot>> {
-        let mut shown: Vec<Slot> = Vec::new();
+    /// Gives the guest slots for what is watched, whose stores still exit. They are listed even if one
+    /// can't be added.
+    fn show_watched(&self, shown: &mut Vec<Slot>) -> Result<()> {
         for range in self.memory.watched() {
             let end = shown.last().map_or(0, |slot| slot.address + slot.size);
             let start = range.start.max(end);
@@ -130,7 +131,7 @@ impl ControlledMachine {
             self.vm.add_slot(&slot)?;
             shown.push(slot);
         }
-        Ok(shown)
+        Ok(())
     }
 }
 
