@@ -7,6 +7,7 @@ use crate::scratch::{Folder, ScratchFile};
 tests! {
     Kvm: a_wait_with_a_time_out_ends, a_loop_is_said_to_wait_for_what_it_reads, a_kernel_that_idles_is_quiet,
         a_boot_cpu_that_spins_leaves_the_others_alone, a_lock_that_is_never_given_back_hangs;
+    QuickKvm: what_a_handler_loses_is_explained, what_overlaps_is_told_as_a_whole;
 }
 
 /// A case's image, as a file.
@@ -87,4 +88,42 @@ fn a_lock_that_is_never_given_back_hangs() {
     assert!(writer.contains("by vCPU 1 in lock"), "{writer}");
     assert_eq!(owner["waits_for"], "endless");
     assert!(owner["stack"].as_str().unwrap().contains("ap+"), "{owner}");
+}
+
+/// The sentences of the explanation of the first failure that each of some searches finds.
+fn stories(case: &str, seeds: std::ops::RangeInclusive<u64>) -> Vec<String> {
+    let image = image(case);
+    let story = |seed: u64| {
+        let out = Folder::new();
+        let report = jitterbug("hunt --cpus 3 --explain --json --seed")
+            .arg(seed.to_string())
+            .arg("--out")
+            .arg(&*out)
+            .arg(&*image)
+            .within(100)
+            .ends_with(1)
+            .json();
+        report["explanation"]["story"][0].as_str().unwrap().to_owned()
+    };
+    seeds.map(story).collect()
+}
+
+/// The handler runs twice: what it does the first time must not be taken for the vCPU's own program.
+fn what_a_handler_loses_is_explained() {
+    for story in stories("lost-ipi", 1..=3) {
+        assert_eq!(
+            story,
+            "vCPU 1's update of `mailbox` in `call_remote` (lost-ipi.c:15) fell between vCPU 2's handler's \
+             read and store in `call_handler` (lost-ipi.c:8, lost-ipi.c:9)."
+        );
+    }
+}
+
+fn what_overlaps_is_told_as_a_whole() {
+    for story in stories("overlap", 1..=3) {
+        let whole = story
+            .contains("'s two updates of `owners` in `critical` (overlap.c:3) fell between")
+            || story.starts_with("What vCPU 0 and vCPU 1 do to `owners` overlaps: ");
+        assert!(whole, "{story}");
+    }
 }

@@ -185,6 +185,8 @@ pub(super) struct Vcpu {
     pub(super) progress: u64,
     /// The handlers that it is in: its stack pointer when it was interrupted, and where it stood.
     handlers: Vec<(u64, Stand)>,
+    /// The handler that it has gone into at the last step of the run.
+    enters: Option<(u64, Stand)>,
     /// Its last step, and whether it had interrupts on there; nothing where it was interrupted.
     before: Option<(usize, bool)>,
     /// Who has sent it which vector last.
@@ -200,8 +202,6 @@ pub(super) struct Tape {
     pub(super) next: Option<Step>,
     /// Whether what happens now belongs to the last step.
     live: bool,
-    /// The last step took an interrupt.
-    interrupted: Option<(u32, (u64, Stand))>,
     pub(super) vcpus: Vec<Vcpu>,
     /// Whether stacks are wanted.
     pub(super) stacks: bool,
@@ -231,8 +231,8 @@ impl Hook for Recorder {
     fn choice(&mut self, context: &mut Context, choice: Choice) {
         let mut tape = self.tape();
         // The access that a vCPU stands before comes first, and then the interrupt.
-        if let Some((vcpu, handler)) = tape.interrupted.take() {
-            tape.vcpus[vcpu as usize].handlers.push(handler);
+        for vcpu in &mut tape.vcpus {
+            vcpu.handlers.extend(vcpu.enters.take());
         }
         let next = tape.next.take();
         tape.live = next.is_some();
@@ -244,8 +244,9 @@ impl Hook for Recorder {
             tape.vcpus[vcpu as usize].before = matches!(choice, Choice::Step(_)).then_some(own);
             tape.steps.push(step);
             if let (Choice::Interrupt(vcpu), Ok(registers)) = (choice, context.cpu.registers()) {
-                tape.interrupted = Some((vcpu, (registers.rsp, stand)));
-                tape.vcpus[vcpu as usize].progress += 1;
+                let own = &mut tape.vcpus[vcpu as usize];
+                own.enters = Some((registers.rsp, stand));
+                own.progress += 1;
             }
         }
     }

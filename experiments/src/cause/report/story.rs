@@ -30,11 +30,20 @@ pub(super) fn tell(pairs: &[Pair], shown: bool, chance: Share, steps: &[NamedSte
                 .into(),
         ];
     }
-    groups(pairs).iter().map(|group| sentence(group, steps)).collect()
+    groups(pairs, steps).iter().map(|group| sentence(group, steps)).collect()
+}
+
+/// The accesses that the sentences are about, in the order that fails.
+pub(super) fn told<'a>(pairs: &'a [Pair], steps: &'a [NamedStep]) -> Vec<&'a Named> {
+    let of_pairs = pairs.iter().flat_map(|pair| [&pair.first, pair.later()]);
+    let mut all: Vec<_> = of_pairs.chain(groups(pairs, steps).into_iter().flatten()).collect();
+    all.sort_by_key(|access| access.order());
+    all.dedup_by_key(|access| (access.order(), access.vcpu, access.offset));
+    all
 }
 
 /// Pairs that are told together, as the accesses of each.
-fn groups(pairs: &[Pair]) -> Vec<Vec<&Named>> {
+fn groups<'a>(pairs: &'a [Pair], steps: &'a [NamedStep]) -> Vec<Vec<&'a Named>> {
     let mut groups: Vec<Vec<&Named>> = Vec::new();
     for pair in pairs {
         let both = [&pair.first, pair.later()];
@@ -58,10 +67,32 @@ fn groups(pairs: &[Pair]) -> Vec<Vec<&Named>> {
     for group in groups.iter_mut().filter(|group| group.len() > 2) {
         group.sort_by_key(|access| access.order());
         group.dedup_by_key(|access| (access.point, access.vcpu, access.site()));
+        complete(group, steps);
     }
     // What was found last may have come first.
     groups.sort_by_key(|group| group.iter().map(|access| access.order()).min());
     groups
+}
+
+/// Adds what else the one did to that place between the other's two accesses, if it is little: who reads
+/// that one store fell there takes it for the only one. What is only read there is left out.
+fn complete<'a>(group: &mut Vec<&'a Named>, steps: &'a [NamedStep]) {
+    let Statement { shape: Shape::Between, parts } = Statement::of(group) else { return };
+    let [from, inner, to] = parts.as_slice() else { return };
+    if to[0].point == 0 {
+        return;
+    }
+    let (from, inner, to) = (from[0].order(), inner[0], to[0].order());
+    let accesses = steps.iter().filter_map(|step| step.access.as_ref());
+    let also: Vec<&Named> = accesses
+        .filter(|access| (from..to).contains(&access.order()) && access.kind != Kind::Read)
+        .filter(|access| access.address == inner.address && access.is_by_the_same_as(inner))
+        .filter(|access| group.iter().all(|known| known.order() != access.order()))
+        .collect();
+    if group.len() + also.len() <= MOST {
+        group.extend(also);
+        group.sort_by_key(|access| access.order());
+    }
 }
 
 /// What is true of these accesses, which are in order.

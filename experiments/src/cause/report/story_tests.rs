@@ -123,6 +123,25 @@ fn the_order_of_the_points_says_which_stretch_is_the_inner_one() {
     assert_eq!(told[0].matches("vCPU").count(), 5, "{told:?}");
 }
 
+/// Which pairs are needed is one thing, what came in between another.
+#[test]
+fn what_else_fell_in_between_is_told() {
+    let enter = |vcpu, point| access(vcpu, point, Kind::Update, "0x1", "critical", 3);
+    let (first, inner, late) = (enter(0, 20), enter(1, 22), enter(0, 26));
+    let (read, leave) = (access(1, 23, Kind::Read, "0x2", "critical", 4), enter(1, 24));
+    let pairs = [pair(&first, &inner), pair(&inner, &late)];
+    let run = steps(&[&first, &inner, &read, &leave, &late]);
+    assert_eq!(
+        tell(&pairs, true, Share::default(), &run),
+        [
+            "vCPU 1's two updates of `flag` in `critical` (file.c:3) fell between vCPU 0's two updates \
+             in `critical` (file.c:3)."
+        ]
+    );
+    let points: Vec<u64> = super::told(&pairs, &run).iter().map(|access| access.point).collect();
+    assert_eq!(points, [20, 22, 24, 26]);
+}
+
 #[test]
 fn one_before_the_other_is_told_so() {
     let read = access(0, 6, Kind::Read, "0x0", "take", 3);

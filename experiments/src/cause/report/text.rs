@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{CurvePoint, Pair, Report, Unordered};
+use super::{CurvePoint, Pair, Report, Unordered, story};
 use crate::cause::naming::Named;
 use crate::cause::proof::Scope;
 use crate::cause::trace::Kind;
@@ -48,14 +48,8 @@ impl fmt::Display for Report {
 impl Report {
     /// The accesses, in the order that fails.
     fn accesses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut all: Vec<&Named> = Vec::new();
-        for pair in &self.pairs {
-            all.extend([&pair.first, pair.later()]);
-        }
-        all.sort_by_key(|access| access.order());
-        all.dedup_by_key(|access| (access.order(), access.vcpu, access.offset));
         writeln!(f)?;
-        for access in all {
+        for access in story::told(&self.pairs, &self.steps) {
             let point = match access.point {
                 0 => "never".into(),
                 point => format!("point {point}"),

@@ -41,7 +41,7 @@ fn no_sentence_contradicts_the_points_below_it() {
 
 /// What is wrong with a sentence.
 fn contradiction(sentence: &str, pairs: &[Pair], steps: &[NamedStep]) -> Option<String> {
-    let points: Vec<&Named> = pairs.iter().flat_map(|pair| [&pair.first, pair.later()]).collect();
+    let points = story::told(pairs, steps);
     for listed in points.iter().filter(|listed| listed.point > 0) {
         let step = steps.iter().find(|step| step.point == listed.point);
         let there = step.and_then(|step| step.access.as_ref());
