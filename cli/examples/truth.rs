@@ -122,7 +122,7 @@ fn ask(program: &std::path::Path, subject: &Subject, words: &[&str]) -> Value {
 }
 
 fn said_by_run(report: &Value) -> String {
-    report["runs"][0]["description"].as_str().unwrap_or("?").replace('|', "\\|")
+    report["boots"][0]["verdict"].as_str().unwrap_or("?").replace('|', "\\|")
 }
 
 /// What a search says, the first sentence of its explanation, and whether that is the truth.

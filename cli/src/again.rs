@@ -9,6 +9,7 @@ use experiments::finding::Machine;
 use experiments::hunt::Next;
 use experiments::sighting::Likeness;
 use experiments::{Finding, Sighting, cause};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::args::RunArgs;
@@ -21,12 +22,16 @@ use crate::tell;
 use crate::trial::Setting;
 
 /// What came of looking for a failure.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Again")]
 pub(crate) struct Report {
     /// What was looked for.
     sighting: Sighting,
+    /// How many runs there were.
     runs: u64,
+    /// How many came to no end.
     cut_short: u64,
+    /// How long it took.
     seconds: f64,
     /// The file of the same failure, if it was found.
     file: Option<PathBuf>,

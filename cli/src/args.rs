@@ -260,6 +260,10 @@ pub(crate) struct ReplayArgs {
     /// Replay so many times
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) repeat: u64,
+
+    /// Print one JSON report on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

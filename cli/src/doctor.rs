@@ -1,18 +1,31 @@
 //! `jitterbug doctor`: what this host's KVM can do.
 
 use anyhow::Result;
+use schemars::JsonSchema;
+use serde::Serialize;
 use vmm::Host;
+use vmm::doctor::Report;
 
 use crate::args::{Cli, ListArgs};
-use crate::report::print_json;
+use crate::document::{FORMAT, print_json};
 use crate::status::Status;
 use crate::tell;
+
+/// `doctor --json`.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Doctor")]
+pub(crate) struct Document<'a> {
+    /// The version of the documents' format.
+    format: u32,
+    #[serde(flatten)]
+    report: &'a Report,
+}
 
 /// Examines the host and prints what was found.
 pub(crate) fn run(cli: &Cli, args: &ListArgs) -> Result<Status> {
     let report = vmm::doctor::examine(&Host::open(&cli.kvm)?);
     if args.json {
-        print_json(&report)?;
+        print_json(&Document { format: FORMAT, report: &report })?;
     } else {
         tell::output(&report.to_string())?;
     }

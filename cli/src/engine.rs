@@ -5,13 +5,25 @@ use std::time::Duration;
 
 use anyhow::Result;
 use probes::bench::{Measured, OPERATIONS, measure};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::report::print_json;
+use crate::document::{FORMAT, print_json};
 use crate::status::Status;
 use crate::tell;
 
 /// For each operation; all of them take a few seconds.
 const TIME: Duration = Duration::from_millis(200);
+
+/// `probes --bench --json`.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Bench")]
+pub(crate) struct Document<'a> {
+    /// The version of the documents' format.
+    format: u32,
+    /// What was measured.
+    operations: &'a [Measured],
+}
 
 /// Measures and prints.
 pub(crate) fn bench(json: bool) -> Result<Status> {
@@ -24,7 +36,7 @@ pub(crate) fn bench(json: bool) -> Result<Status> {
         OPERATIONS.iter().map(|operation| measure(*operation, TIME)).collect();
     let measured = measured?;
     if json {
-        print_json(&measured)?;
+        print_json(&Document { format: FORMAT, operations: &measured })?;
     } else {
         tell::output(&table(&measured))?;
     }

@@ -15,9 +15,9 @@ use vmm::Host;
 use vmm::interrupts::{EndSignal, Interrupts, Second};
 
 use crate::args::{Cli, ExplainArgs, Pages};
+use crate::document::print_json;
 use crate::file::OutputFile;
 use crate::guest::Guest;
-use crate::report::print_json;
 use crate::status::{Status, conclude};
 use crate::tell;
 use crate::writer;

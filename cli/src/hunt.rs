@@ -13,10 +13,10 @@ use vmm::interrupts::{Interrupts, Second};
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, HuntArgs};
+use crate::document::print_json;
 use crate::explain::{self, Files};
 use crate::guest::Guest;
 use crate::progress::Progress;
-use crate::report::print_json;
 use crate::status::Status;
 use crate::tell;
 use crate::writer;
@@ -25,6 +25,8 @@ use findings::Findings;
 use summary::{Repetitions, Summary};
 
 pub(crate) use findings::keep;
+#[cfg(test)]
+pub(crate) use summary::Report;
 
 /// Searches, reports, and says what it comes to.
 pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
@@ -104,7 +106,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
         explain::show(report)?;
     }
     if args.json {
-        print_json(&summary.report(&args.guest, &found, explanation))?;
+        print_json(&summary.report(&found, explanation))?;
     }
     Ok(status)
 }

@@ -4,29 +4,53 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use guests::Oracle;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::args::ListArgs;
-use crate::report::print_json;
+use crate::document::{FORMAT, print_json};
 use crate::status::Status;
 use crate::tell;
 
-#[derive(Serialize)]
+/// `guests --json`.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Guests")]
+pub(crate) struct Document {
+    /// The version of the documents' format.
+    format: u32,
+    /// The catalogue.
+    guests: Vec<Entry>,
+}
+
+/// A guest.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Guest")]
 struct Entry {
+    /// Its name.
     name: &'static str,
+    /// What it does.
     summary: &'static str,
+    /// How many vCPUs it has unless told otherwise.
     default_cpus: u32,
+    /// Whether it never ends by itself.
     runs_for_ever: bool,
+    /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     bug: Option<Bug>,
 }
 
-#[derive(Serialize)]
+/// A known bug.
+#[derive(JsonSchema, Serialize)]
 struct Bug {
+    /// What it is.
     what: &'static str,
+    /// How many orders have to come true.
     depth: u32,
+    /// How many preemptions that takes.
     preemptions: u32,
+    /// How it is noticed.
     shows_as: &'static str,
+    /// The guest without it.
     fixed_twin: &'static str,
 }
 
@@ -53,7 +77,7 @@ fn entries() -> impl Iterator<Item = Entry> {
 /// Prints the catalogue.
 pub(crate) fn run(args: &ListArgs) -> Result<Status> {
     if args.json {
-        print_json(&entries().collect::<Vec<_>>())?;
+        print_json(&Document { format: FORMAT, guests: entries().collect() })?;
         return Ok(Status::Clean);
     }
     let mut text = String::new();

@@ -7,6 +7,7 @@ mod args;
 mod bed;
 mod console;
 mod doctor;
+mod document;
 mod engine;
 mod explain;
 mod file;

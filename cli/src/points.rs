@@ -4,29 +4,48 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use probes::point::{Class, Mechanisms, Price, Row, matching};
+use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::Host;
 use vmm::doctor::{self, Cost, Finding, Verdict};
 
 use crate::args::{Cli, PointArgs};
-use crate::report::print_json;
+use crate::document::{FORMAT, print_json};
 use crate::status::Status;
 use crate::{engine, tell};
 
+/// `probes --json`.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Probes")]
+pub(crate) struct Document<'a> {
+    /// The version of the documents' format.
+    format: u32,
+    /// The points that were asked for.
+    points: &'a [Entry],
+}
+
 /// One point, for programs.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Point")]
 struct Entry {
+    /// Its name in scripts.
     name: String,
+    /// What kind of event it is.
     class: &'static str,
+    /// What its arguments are.
     arguments: &'static [&'static str],
+    /// When it fires.
     when: &'static str,
+    /// By what.
     means: &'static str,
     /// Why `run` doesn't have it.
     run: Option<&'static str>,
     /// Why `replay` doesn't have it.
     replay: Option<&'static str>,
+    /// What it costs here.
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<String>,
+    /// A script.
     #[serde(skip_serializing_if = "Option::is_none")]
     example: Option<String>,
 }
@@ -40,7 +59,7 @@ pub(crate) fn run(cli: &Cli, args: &PointArgs) -> Result<Status> {
     let here = Here::look(cli, &rows);
     let entries: Vec<Entry> = rows.iter().map(|row| here.entry(row)).collect();
     if args.json {
-        print_json(&entries)?;
+        print_json(&Document { format: FORMAT, points: &entries })?;
     } else {
         tell::output(&table(&entries, cli.verbose > 0))?;
     }

@@ -1,26 +1,88 @@
 //! `jitterbug replay`: runs a finding again.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use experiments::finding::image_hash;
+use experiments::finding::{Machine, image_hash};
 use experiments::follow::obstacle;
 use experiments::{Finding, Recorded, follow, replay};
 use probes::engine::Changes;
 use probes::session::ProbeCount;
-use probes::{Options, Symbols};
+use probes::{Options, OutputLine, Symbols};
+use schemars::JsonSchema;
+use serde::Serialize;
 use vmm::controlled::Ending;
 use vmm::hook::Attach;
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, ReplayArgs};
+use crate::document::{FORMAT, print_json};
 use crate::guest::Guest;
 use crate::scripts::{self, Probing, Scripts, warn_of_silent_probes};
 use crate::status::{Status, conclude};
 use crate::tell;
 use crate::trace::Tracing;
+use crate::trial::{KeptLines, ScriptLine};
+
+/// The report of `replay --json`.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Replay")]
+pub(crate) struct Report<'a> {
+    /// The version of the documents' format.
+    format: u32,
+    /// The guest and its machine, as the finding says.
+    machine: &'a Machine,
+    /// What failed, in words.
+    verdict: &'a str,
+    /// The finding's file.
+    file: &'a Path,
+    /// Whether it happened again: exactly as recorded, or on another build with the same verdict.
+    reproduced: bool,
+    /// The first difference, if not.
+    difference: Option<String>,
+    /// How many runs there were.
+    runs: u64,
+    /// How long they took.
+    seconds: f64,
+    /// How long they took in the guest's time.
+    virtual_seconds: f64,
+    /// Scheduling points of the recorded run.
+    points: u64,
+    /// Its hash.
+    hash: &'a str,
+    /// Which switches found their place, on another build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    switches: Option<Switches>,
+    /// How often each probe fired in the last run; all runs are the same.
+    probes: &'a [ProbeCount],
+    /// What scripts did.
+    changes: &'a Changes,
+    /// Files that the machine was dumped to.
+    dumps: &'a [PathBuf],
+    /// What scripts printed.
+    script_output: &'a [ScriptLine],
+    /// Lines of scripts that are not in the report, for want of room.
+    script_lines_dropped: u64,
+}
+
+/// The switches of a schedule on another build of its guest.
+#[derive(Default, JsonSchema, Serialize)]
+struct Switches {
+    /// How many found their place.
+    found: usize,
+    /// What is known of the others.
+    missed: Vec<String>,
+}
+
+/// What the replays came to.
+struct Replayed {
+    difference: Option<String>,
+    status: Status,
+    runs: u64,
+    switches: Option<Switches>,
+}
 
 /// Everything that stays the same from one replay to the next.
 struct Setting<'a> {
@@ -34,6 +96,8 @@ struct Setting<'a> {
 
 /// Runs a finding as often as asked, and says whether it happened again.
 pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
+    let start = Instant::now();
+    args.probing.check_output(args.json, false)?;
     let finding = Finding::read(&args.finding)?;
     let recorded = Recorded::try_from(&finding)?;
     let guest = Guest::of_finding(&finding, &args.finding, args.guest.as_deref())?;
@@ -56,15 +120,42 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
         counts: Vec::new(),
         changes: Changes::default(),
         time: Duration::ZERO,
+        dumps: Vec::new(),
+        lines: args.json.then(Arc::default),
     };
     let setting = Setting { args, finding: &finding, recorded, machine, symbols, host };
-    let status =
+    let replayed =
         if same { setting.same_build(&mut watch)? } else { setting.another_build(&mut watch)? };
-    conclude(status, watch.finish())
+    let problems = watch.finish();
+    let reproduced = replayed.difference.is_none();
+    if args.json {
+        let lines = watch.lines.unwrap_or_default();
+        let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+        print_json(&Report {
+            format: FORMAT,
+            machine: &finding.machine,
+            verdict: &finding.verdict,
+            file: &args.finding,
+            reproduced,
+            difference: replayed.difference,
+            runs: replayed.runs,
+            seconds: start.elapsed().as_secs_f64(),
+            virtual_seconds: watch.time.as_secs_f64(),
+            points: finding.run.points,
+            hash: &finding.run.hash,
+            switches: replayed.switches,
+            probes: watch.counts.last().map_or(&[], Vec::as_slice),
+            changes: &watch.changes,
+            dumps: &watch.dumps,
+            script_output: &lines.lines,
+            script_lines_dropped: lines.dropped,
+        })?;
+    }
+    conclude(replayed.status, problems)
 }
 
 impl Setting<'_> {
-    fn same_build(&self, watch: &mut Watch) -> Result<Status> {
+    fn same_build(&self, watch: &mut Watch) -> Result<Replayed> {
         let Self { finding, recorded, machine, host, .. } = self;
         for number in 1..=self.args.repeat {
             let replayed = watch.run(|hooks| {
@@ -73,7 +164,9 @@ impl Setting<'_> {
             })?;
             if let Some(divergence) = replayed {
                 tell::user(&format!("jitterbug: replay {number}: not reproduced: {divergence}"));
-                return Ok(Status::Failure);
+                let difference = Some(divergence.to_string());
+                let status = Status::Failure;
+                return Ok(Replayed { difference, status, runs: number, switches: None });
             }
         }
         tell::user(&format!(
@@ -83,17 +176,19 @@ impl Setting<'_> {
             finding.run.points,
             finding.run.hash
         ));
-        Ok(Status::Clean)
+        let status = Status::Clean;
+        Ok(Replayed { difference: None, status, runs: self.args.repeat, switches: None })
     }
 
     /// Follows the finding on another image than the one that it is about.
-    fn another_build(&self, watch: &mut Watch) -> Result<Status> {
+    fn another_build(&self, watch: &mut Watch) -> Result<Replayed> {
         let Self { finding, recorded, machine, host, .. } = self;
         tell::user(&format!(
             "jitterbug: {} is another build: following by symbol+offset and hit counts",
             machine.guest.name
         ));
         let symbols = self.symbols.as_deref();
+        let mut last = Switches::default();
         for number in 1..=self.args.repeat {
             let followed = watch.run(|hooks| {
                 let followed = follow(host, finding, &recorded.schedule, machine, symbols, hooks)?;
@@ -101,6 +196,8 @@ impl Setting<'_> {
             })?;
             let of = followed.found + followed.missed.len();
             let switches = format!("{} of {of} switches found their place", followed.found);
+            let missed = followed.missed.iter().map(ToString::to_string).collect();
+            last = Switches { found: followed.found, missed };
             if let Some(difference) = followed.difference {
                 let carried = followed.missed.is_empty();
                 let what = if carried { "not reproduced" } else { "not carried over" };
@@ -110,8 +207,9 @@ impl Setting<'_> {
                 for miss in followed.missed.iter().take(SHOWN) {
                     tell::user(&format!("  {miss}"));
                 }
-                // Another run than the finding's says nothing of its failure.
-                return Ok(if carried { Status::Failure } else { Status::NotCarried });
+                let difference = Some(difference);
+                let status = if carried { Status::Failure } else { Status::NotCarried };
+                return Ok(Replayed { difference, status, runs: number, switches: Some(last) });
             }
             if number == self.args.repeat {
                 tell::user(&format!(
@@ -121,7 +219,8 @@ impl Setting<'_> {
                 ));
             }
         }
-        Ok(Status::Clean)
+        let (status, switches) = (Status::Clean, Some(last));
+        Ok(Replayed { difference: None, status, runs: self.args.repeat, switches })
     }
 
     fn times(&self) -> String {
@@ -158,6 +257,9 @@ struct Watch {
     changes: Changes,
     /// How much virtual time the replays took.
     time: Duration,
+    dumps: Vec<PathBuf>,
+    /// What scripts printed, for a report.
+    lines: Option<Arc<Mutex<KeptLines>>>,
 }
 
 impl Watch {
@@ -171,7 +273,14 @@ impl Watch {
         let probing = match &self.scripts {
             // A replay has no delays to draw.
             Some(scripts) => {
-                Some(scripts.start(0, |line| tell::user(&line.text()), trace.as_ref())?)
+                let (kept, room) = (self.lines.clone(), scripts.line_room());
+                let line = move |line: OutputLine| {
+                    tell::user(&line.text());
+                    if let Some(kept) = &kept {
+                        kept.lock().unwrap_or_else(PoisonError::into_inner).put(&line, &room);
+                    }
+                };
+                Some(scripts.start(0, line, trace.as_ref())?)
             }
             None => None,
         };
@@ -192,6 +301,7 @@ impl Watch {
         for line in scripts::dumps(&dumps, &[]) {
             tell::user(&line);
         }
+        self.dumps.extend(dumps);
         Ok(replayed)
     }
 

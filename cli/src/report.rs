@@ -4,34 +4,43 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use experiments::Sighting;
+use experiments::finding::Machine;
 use experiments::sighting::Seen;
 use probes::engine::Changes;
 use probes::spin::Observation;
 use probes::{Spin, Stack, unwind};
+use schemars::JsonSchema;
 use serde::Serialize;
-use vmm::MachineConfig;
 use vmm::jitter::{Injections, JitterSpec};
 use vmm::parallel::{End, VcpuReport};
 use vmm::registers::{Activity, Registers};
 
 use crate::again;
 use crate::scripts;
-use crate::tell;
 use crate::trial::{ScriptLine, Setting, Trial};
 
 /// The whole report of `run --json`.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Run")]
 pub(crate) struct Report<'a> {
+    /// The version of the documents' format.
     pub(crate) format: u32,
-    pub(crate) machine: &'a MachineConfig,
+    /// The guest and its machine.
+    pub(crate) machine: Machine,
+    /// The jitter, as on the command line.
+    #[schemars(with = "String")]
     pub(crate) jitter: &'a JitterSpec,
+    /// How long all of it took.
     pub(crate) seconds: f64,
-    pub(crate) runs: Vec<RunReport>,
+    /// How many runs there were.
+    pub(crate) runs: usize,
+    /// How many of them failed.
     pub(crate) failed: u64,
     /// A signal ended it: there might have been more runs.
     pub(crate) interrupted: bool,
+    /// Each of them.
+    pub(crate) boots: Vec<RunReport>,
     /// The command that looks for such a failure under control, if one failed that can be there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hunt: Option<String>,
@@ -43,39 +52,52 @@ pub(crate) struct Report<'a> {
     pub(crate) explanation: Option<experiments::cause::Report>,
 }
 
-/// The version of [`Report`]'s format.
-pub(crate) const FORMAT: u32 = 1;
-
 /// One run.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Boot")]
 pub(crate) struct RunReport {
+    /// The seed of what was random.
     seed: u64,
+    /// How it ended, in a word.
     result: &'static str,
+    /// The same in words.
+    #[serde(rename = "verdict")]
     description: String,
+    /// Whether that is a failure.
     failed: bool,
+    /// How long it took.
     seconds: f64,
+    /// How often vCPUs left the guest.
     guest_exits: u64,
+    /// What jitter did.
     injections: Injections,
+    /// What the guest printed.
     console: String,
+    /// How often each probe fired.
     probes: Vec<probes::session::ProbeCount>,
     /// What scripts did to the guest.
     changes: Changes,
+    /// Files that the machine was dumped to.
     dumps: Vec<PathBuf>,
+    /// Files for which there was no time any more.
     missed_dumps: Vec<PathBuf>,
+    /// What scripts printed.
     script_output: Vec<ScriptLine>,
     /// Lines of scripts that are not in the report, for want of room.
     script_lines_dropped: u64,
     /// Of a hang.
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<Window>,
+    /// What became of each vCPU.
     vcpus: Vec<Vcpu>,
     /// As a finding says it.
     #[serde(skip)]
+    #[schemars(skip)]
     verdict: Option<String>,
 }
 
 /// When there was no sign of life.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Window {
     /// Seconds from the run's start to the last sign.
     from_seconds: f64,
@@ -97,12 +119,14 @@ impl Window {
 }
 
 /// One vCPU of a run; what it was doing is known unless the run was a success.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Vcpu {
     #[serde(flatten)]
     report: VcpuReport,
+    /// Who called whom.
     #[serde(skip_serializing_if = "Option::is_none")]
     stack: Option<Stack>,
+    /// What it was doing.
     #[serde(skip_serializing_if = "Option::is_none")]
     spin: Option<Spin>,
 }
@@ -286,12 +310,4 @@ fn registers(r: &Registers) -> String {
         .collect();
     lines.push(format!("  rip {:016x}  rflags {:x}", r.rip, r.rflags));
     lines.join("\n")
-}
-
-/// Prints JSON on standard output.
-pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
-    // Whole or not at all.
-    let mut text = serde_json::to_string_pretty(value).context("the report can't be made")?;
-    text.push('\n');
-    tell::output(&text).context("the report can't be written")
 }

@@ -1,6 +1,7 @@
 //! `jitterbug run`: boots a guest, once or again and again.
 
 use anyhow::{Result, anyhow, bail};
+use experiments::finding::Machine;
 use probes::Options;
 use probes::engine::Changes;
 use vmm::interrupts::{Interrupts, Second};
@@ -10,9 +11,10 @@ use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, RunArgs};
 use crate::console;
+use crate::document::{FORMAT, print_json};
 use crate::guest::Guest;
 use crate::progress::Progress;
-use crate::report::{FORMAT, Report, RunReport, print_json};
+use crate::report::{Report, RunReport};
 use crate::scripts::{Scripts, warn_of_silent_probes};
 use crate::status::{Status, conclude};
 use crate::tell;
@@ -91,12 +93,13 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     if args.json {
         print_json(&Report {
             format: FORMAT,
-            machine: &setting.machine,
+            machine: Machine::of(&setting.machine),
             jitter: &setting.jitter,
             seconds: progress.seconds(),
-            runs: if many { runs.into_iter().map(RunReport::brief).collect() } else { runs },
+            runs: count,
             failed,
             interrupted: ended_by.is_some(),
+            boots: if many { runs.into_iter().map(RunReport::brief).collect() } else { runs },
             hunt,
             again,
             explanation,

@@ -58,9 +58,11 @@ pub(crate) struct KeptLines {
 }
 
 /// A line that a script printed.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, schemars::JsonSchema, serde::Serialize)]
 pub(crate) struct ScriptLine {
+    /// The vCPU that printed it.
     vcpu: u32,
+    /// The line.
     text: String,
     /// The stack in it, by name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,7 +140,7 @@ impl Setting {
 
 impl KeptLines {
     /// Keeps a line; a stack belongs to the line before it.
-    fn put(&mut self, line: &OutputLine, room: &LineRoom) {
+    pub(crate) fn put(&mut self, line: &OutputLine, room: &LineRoom) {
         let text = line.text().into_owned();
         if self.dropped > 0 || !room.take(text.len() + size_of::<ScriptLine>()) {
             self.dropped += u64::from(line.kind != LineKind::Stack);

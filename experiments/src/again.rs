@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use probes::Symbols;
+use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::{Host, MachineConfig};
 
@@ -47,7 +48,7 @@ pub enum Stopped {
 }
 
 /// Failures that weren't the one that was looked for, and are alike.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Other {
     /// What failed, in words.
     pub failure: String,
@@ -55,6 +56,7 @@ pub struct Other {
     pub times: u64,
     /// The first.
     #[serde(skip)]
+    #[schemars(skip)]
     pub first: Finding,
 }
 

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 use twox_hash::XxHash64;
@@ -30,7 +31,7 @@ const TRUNCATED: &str = "truncated: its last line isn't `# end of finding`";
 const VERSION: u32 = 2;
 
 /// A failure, and how to have it again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
     /// The format's version.
@@ -54,7 +55,7 @@ pub struct Finding {
 }
 
 /// The guest and its machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
     /// The guest: a catalogue name or a file.
@@ -69,7 +70,7 @@ pub struct Machine {
     pub identity: String,
     /// The user's part of the command line.
     pub command_line: String,
-    /// Where its scheduling points are.
+    /// Where its scheduling points are; if it isn't there, `watch`.
     #[serde(default = "watch", skip_serializing_if = "is_watch")]
     pub granularity: String,
     /// What ended a run besides what the guest did to the machine.
@@ -91,7 +92,7 @@ fn is_watch(granularity: &str) -> bool {
 }
 
 /// How it was found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Search {
     /// The strategy.
@@ -106,7 +107,7 @@ pub struct Search {
 }
 
 /// What a replay must come to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
     /// How many scheduling points each vCPU might go on without any progress of the machine.

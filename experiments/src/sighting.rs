@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vmm::controlled::{Ending, Problem};
 use vmm::exit::Exit;
@@ -20,7 +21,7 @@ use crate::waits::Row;
 const HANG: &str = "hang";
 
 /// A failure of a run in real time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sighting {
     /// The command that saw it.
@@ -36,7 +37,7 @@ pub struct Sighting {
 }
 
 /// What a vCPU was doing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seen {
     /// The vCPU.

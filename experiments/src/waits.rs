@@ -6,13 +6,14 @@ use object::LittleEndian as LE;
 use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use probes::{Stack, Symbols, unwind};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vmm::controlled::{Attention, Awaited, Store, Waiter, Waits};
 use vmm::exit::little;
 use vmm::memory::Memory;
 
 /// One vCPU's line of the table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Row {
     /// The vCPU.
     pub vcpu: u32,
@@ -32,7 +33,7 @@ pub struct Row {
 }
 
 /// A value that a vCPU waits to see changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Value {
     /// The variable, or the guest-physical address.
     pub variable: String,

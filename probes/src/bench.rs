@@ -8,6 +8,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
+use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::hook::Context;
 use vmm::memory::{Memory, MemorySize};
@@ -208,7 +209,7 @@ impl Bench {
 }
 
 /// What an operation took.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Measured {
     /// Its name for programs.
     pub id: &'static str,

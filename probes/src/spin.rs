@@ -5,11 +5,12 @@ mod operand;
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::registers::{Activity, Registers, SystemRegisters};
 
 use crate::paging::{self, PhysicalMemory};
-use crate::stack::{Frame, hex};
+use crate::stack::Frame;
 use crate::symbols::Symbols;
 
 /// What is known about a vCPU that makes no progress.
@@ -29,7 +30,7 @@ pub struct Observation<'a, M: ?Sized> {
 }
 
 /// What a vCPU is doing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Spin {
     /// Whether it runs, is halted, or was never started.
     pub activity: Activity,
@@ -47,23 +48,26 @@ pub struct Spin {
 }
 
 /// A loop of instructions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Loop {
     /// Its first instruction's address.
-    #[serde(serialize_with = "hex")]
+    #[serde(serialize_with = "vmm::hex::number")]
+    #[schemars(with = "String")]
     pub start: u64,
     /// The address behind its last.
-    #[serde(serialize_with = "hex")]
+    #[serde(serialize_with = "vmm::hex::number")]
+    #[schemars(with = "String")]
     pub end: u64,
     /// Its instructions, in AT&T syntax.
     pub instructions: Vec<String>,
 }
 
 /// A piece of memory that a loop reads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Read {
     /// Guest-virtual address.
-    #[serde(serialize_with = "hex")]
+    #[serde(serialize_with = "vmm::hex::number")]
+    #[schemars(with = "String")]
     pub address: u64,
     /// Bytes.
     pub size: usize,
@@ -73,7 +77,8 @@ pub struct Read {
     /// How far in; 0 without a variable.
     pub offset: u64,
     /// What is there now; `None` if it isn't RAM or has more than 8 bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "vmm::hex::option")]
+    #[schemars(with = "Option<String>")]
     pub value: Option<u64>,
 }
 

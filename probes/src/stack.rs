@@ -2,22 +2,24 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::symbols::Symbols;
 
 /// Who called whom, innermost first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Stack {
     /// RIP, then the return addresses.
     pub frames: Vec<Frame>,
 }
 
 /// One function of a [`Stack`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Frame {
     /// RIP or a return address. Serialised in hex, as a JSON number would lose bits.
-    #[serde(serialize_with = "hex")]
+    #[serde(serialize_with = "vmm::hex::number")]
+    #[schemars(with = "String")]
     pub address: u64,
     /// The function it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,9 +100,4 @@ impl fmt::Display for Stack {
 /// The last part of a path.
 pub(crate) fn basename(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
-pub(crate) fn hex<S: Serializer>(address: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{address:#x}"))
 }

@@ -112,5 +112,5 @@ fn no_stderr() {
 fn binary_output() {
     let guest = image::print_and_exit(b"\xff\xc3\x28\n", 0);
     let run = jitterbug("run --json").image(&guest).ends_with(0);
-    assert_eq!(run.json()["runs"][0]["console"], "\u{fffd}\u{fffd}(\n", "{run}");
+    assert_eq!(run.json()["boots"][0]["console"], "\u{fffd}\u{fffd}(\n", "{run}");
 }

@@ -23,11 +23,11 @@ fn the_console_says_how_it_is() {
     let said = "failure: the console has `CPU ?: * up`";
     run().arg("--fail").arg("CPU ?: * up").ends_with(1).says(&[said]);
     let report = run().arg("--ok=more").arg("--json").ends_with(0).json();
-    assert_eq!(report["runs"][0]["result"], "ok");
-    assert_eq!(report["runs"][0]["console"], "booting\nCPU 1: all up\nand more");
+    assert_eq!(report["boots"][0]["result"], "ok");
+    assert_eq!(report["boots"][0]["console"], "booting\nCPU 1: all up\nand more");
     assert_eq!(report["machine"]["criteria"]["ok"][0], "more");
     let report = run().arg("--fail=boot").arg("--json").ends_with(1).json();
-    assert_eq!((&report["runs"][0]["result"], &report["failed"]), (&"fail".into(), &1.into()));
+    assert_eq!((&report["boots"][0]["result"], &report["failed"]), (&"fail".into(), &1.into()));
 }
 
 fn failure_goes_before_success() {

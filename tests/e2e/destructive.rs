@@ -49,7 +49,7 @@ fn delays_are_counted() {
         let run = jitterbug(&format!("run hello --destructive --seed {seed} --json"))
             .probe("Out /VCPUID == 0 && n < 10/ { n++; delayus(1000, 9000); }")
             .ends_with(0);
-        let changes = run.json()["runs"][0]["changes"].clone();
+        let changes = run.json()["boots"][0]["changes"].clone();
         assert_eq!(changes["delays"], 10, "{run}");
         run.says(&["jitterbug: by scripts: delayus 10 ("]);
         changes["delay_microseconds"].as_u64().expect("a time")
@@ -66,7 +66,7 @@ fn a_share_of_each_second_is_the_most() {
         .probe("Out /VCPUID == 0 && n < 20/ { n++; delayus(200000); }")
         .ends_with(0)
         .says(&["delayus ", " over 500 ms a second: ", " ms not done)"]);
-    let report = &run.json()["runs"][0];
+    let report = &run.json()["boots"][0];
     let done = report["changes"]["delay_microseconds"].as_f64().expect("a time") / 1e6;
     assert!((0.5..20.0 * 0.2).contains(&done), "{run}");
     assert!(report["seconds"].as_f64().expect("seconds") >= done, "{run}");
@@ -166,7 +166,7 @@ fn the_report_has_what_was_done() {
             path.display()
         ))
         .ends_with(0);
-    let runs = run.json()["runs"].clone();
+    let runs = run.json()["boots"].clone();
     for (number, name) in [(0, "x"), (1, "x.1")] {
         let run = &runs[number];
         assert_eq!(run["dumps"][0], folder.join(name).to_str().expect("a name"), "{run}");

@@ -287,7 +287,7 @@ fn a_hang_of_run_is_found_again() {
     assert!(report.stderr.contains("the same stacks under control: proven hang"), "{report}");
     let json = report.json();
     assert_eq!(json["hunt"], "jitterbug hunt tsc-sync --cpus 6 --explain");
-    let hang = json["runs"].as_array().and_then(|runs| runs.last()).expect("a run");
+    let hang = json["boots"].as_array().and_then(|runs| runs.last()).expect("a run");
     let seconds = |name: &str| hang["window"][name].as_f64().expect("seconds");
     let window = seconds("to_seconds") - seconds("from_seconds");
     // As long as the watchdog's window in processor time, and longer on a busy host.

@@ -53,7 +53,7 @@ fn a_file_gets_those_of_all_runs() {
         .arg(format!("--folded={}", file.display()))
         .probe("VMMUnload { ends[VCPUID, gueststack()]++; other[\"a;b\", gueststack()]++; }")
         .ends_with(0);
-    assert_eq!(run.json()["runs"].as_array().map(Vec::len), Some(3), "{run}");
+    assert_eq!(run.json()["boots"].as_array().map(Vec::len), Some(3), "{run}");
     let text = fs::read_to_string(&file).expect("the file");
     let stacks = read(&text);
     // Two aggregates: which one it is comes first, and then the other keys.

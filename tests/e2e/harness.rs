@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::image::Image;
 use crate::needs::{self, Needs};
+use crate::schema;
 use crate::scratch::ScratchFile;
 
 /// The program.
@@ -374,10 +375,12 @@ impl Finished {
         self
     }
 
-    /// Its standard output, which must be one JSON document.
+    /// Its standard output, which must be one JSON document that keeps to its schema.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("stdout is no JSON: {error}: {self}"))
+        let document = serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("stdout is no JSON: {error}: {self}"));
+        schema::check(&self.shown, &document);
+        document
     }
 
     /// How long the run took by its own account.

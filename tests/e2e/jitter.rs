@@ -20,7 +20,7 @@ fn draws(arguments: &str) -> Vec<(u64, u64)> {
     let run = jitterbug(&format!("run hello --jitter {HOLDS} --json {arguments}")).ends_with(0);
     let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("{run}"));
     let report = run.json();
-    let runs = report["runs"].as_array().expect("runs");
+    let runs = report["boots"].as_array().expect("runs");
     let injections = runs.iter().map(|run| &run["injections"]);
     injections.map(|i| (number(&i["holds"]), number(&i["microseconds"]))).collect()
 }

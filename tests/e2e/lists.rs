@@ -27,7 +27,7 @@ fn the_catalogue() {
 fn the_catalogue_as_json() {
     let run = jitterbug("guests --json").ends_with(0);
     let list = run.json();
-    let list = list.as_array().expect("a list");
+    let list = list["guests"].as_array().expect("a list");
     let names: Vec<&Value> = list.iter().map(|guest| &guest["name"]).collect();
     let expected: Vec<&str> = guests::catalogue().iter().map(|guest| guest.name).collect();
     assert_eq!(names, expected, "{run}");

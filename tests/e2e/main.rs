@@ -38,7 +38,9 @@ mod probes;
 mod race;
 mod readers;
 mod repeat;
+mod replay_json;
 mod replay_scripts;
+mod schema;
 mod scratch;
 mod script_2012;
 mod script_options;
@@ -87,6 +89,7 @@ const TESTS: &[&[Test]] = &[
     race::TESTS,
     readers::TESTS,
     repeat::TESTS,
+    replay_json::TESTS,
     replay_scripts::TESTS,
     script_2012::TESTS,
     script_options::TESTS,

@@ -31,7 +31,7 @@ fn each_point_is_there_with_its_cost() {
 fn a_reason_is_that_of_the_loader() {
     let list = jitterbug("probes Guest_* --json").ends_with(0).json();
     let mut refused = 0;
-    for point in list.as_array().expect("a list") {
+    for point in list["points"].as_array().expect("a list") {
         let name = point["name"].as_str().expect("a name");
         let Some(reason) = point["run"].as_str() else { continue };
         jitterbug("run hello")
@@ -49,7 +49,9 @@ fn each_example_runs() {
     let list = jitterbug("probes --json").ends_with(0).json();
     let mut run = jitterbug("run tsc-sync-fixed --cpus 2 --watchdog off --timeout 5s").within(60);
     let mut examples = 0;
-    for point in list.as_array().expect("a list").iter().filter(|point| point["run"].is_null()) {
+    for point in
+        list["points"].as_array().expect("a list").iter().filter(|point| point["run"].is_null())
+    {
         run = run.probe(point["example"].as_str().expect("an example"));
         examples += 1;
     }
@@ -92,6 +94,7 @@ fn the_engine_is_measured() {
     }
     assert!(run.stdout.contains("goal 50: ") && run.stdout.contains("goal 150: "), "{run}");
     let list = jitterbug("probes --bench --json").ends_with(0).json();
-    assert_eq!((&list[0]["id"], &list[0]["goal"]), (&"empty".into(), &50.0.into()));
+    let first = &list["operations"][0];
+    assert_eq!((&first["id"], &first["goal"]), (&"empty".into(), &50.0.into()));
     jitterbug("probes In --bench").ends_with(2).says(&["cannot be used with"]);
 }

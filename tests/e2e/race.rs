@@ -22,7 +22,7 @@ impl Rate {
             format!("run {guest} --cpus 6 --jitter {jitter} --repeat {runs} --watchdog 1s --json");
         let (code, output) = jitterbug(&arguments).within(180).start().ends_with_any(status);
         let report = output.json();
-        let all = report["runs"].as_array().expect("a list of runs");
+        let all = report["boots"].as_array().expect("a list of runs");
         assert_eq!(all.len(), runs, "{output}");
         let failed: Vec<&Value> = all.iter().filter(|run| run["failed"] == true).collect();
         for run in &failed {

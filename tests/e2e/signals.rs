@@ -41,5 +41,5 @@ fn with_json() {
     running.signal(Signal::SIGTERM);
     let run = running.ends_with(143);
     assert_eq!(run.json()["interrupted"], true, "{run}");
-    assert_eq!(run.json()["runs"][0]["result"], "interrupted", "{run}");
+    assert_eq!(run.json()["boots"][0]["result"], "interrupted", "{run}");
 }

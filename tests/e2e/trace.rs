@@ -155,7 +155,7 @@ fn holds_and_sleep_are_seen() {
     let file = folder.join("held.trace");
     let jitter = "run hello --jitter hold:at=io,p=1,for=1ms --json";
     let report = tracing(jitterbug(jitter), &file).ends_with(0).json();
-    let injected = &report["runs"][0]["injections"];
+    let injected = &report["boots"][0]["injections"];
     let (held, length) = Trace::read(&file).total("name", "held");
     assert_eq!(injected["holds"], held);
     let asked = injected["microseconds"].as_f64().expect("a time");

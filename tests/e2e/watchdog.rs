@@ -28,7 +28,7 @@ fn it_says_what_each_vcpu_waits_for() {
     let run =
         jitterbug("run tsc-sync --jitter boot --until-failure --json").within(120).ends_with(1);
     let report = run.json();
-    let hang = report["runs"].as_array().and_then(|runs| runs.last()).expect("a run");
+    let hang = report["boots"].as_array().and_then(|runs| runs.last()).expect("a run");
     assert_eq!(hang["result"], "hang", "{run}");
     let vcpus = hang["vcpus"].as_array().expect("vCPUs");
     assert_eq!(vcpus.len(), 6, "{run}");
@@ -66,8 +66,9 @@ fn spins(vcpu: &Value, functions: &[&str], variable: &str, source: &str) {
         assert_eq!(vcpu["stack"]["frames"][frame]["function"], *function, "{vcpu}");
     }
     assert_eq!(at["function"], functions[0], "{vcpu}");
-    let rip = vcpu["state"]["registers"]["rip"].as_u64().expect("RIP");
-    assert_eq!(at["address"], format!("{rip:#x}"), "{vcpu}");
+    let rip = vcpu["state"]["registers"]["rip"].as_str().expect("RIP");
+    assert_eq!(at["address"], rip, "{vcpu}");
+    let rip = u64::from_str_radix(rip.trim_start_matches("0x"), 16).expect("an address");
     assert_eq!(function_at("tsc-sync", rip).as_deref(), Some(functions[0]), "{vcpu}");
     assert!(vcpu["spin"]["instruction"].as_str().is_some_and(|text| !text.is_empty()), "{vcpu}");
     let reads = vcpu["spin"]["reads"].as_array().expect("what is read");
@@ -115,7 +116,7 @@ fn a_guest_that_idles_is_quiet() {
     let guest = folder.file("idle.elf", guests::case("idle").expect("a case").image);
     let run = jitterbug("run --cpus 2 --watchdog 500ms --json").arg(&guest).ends_with(0);
     let report = run.json();
-    let only = &report["runs"][0];
+    let only = &report["boots"][0];
     assert_eq!((&only["result"], &only["console"]), (&"quiet".into(), &"all up\n".into()), "{run}");
     run.says(&[said]);
 }
@@ -149,7 +150,7 @@ fn a_starved_guest_is_not_stuck() {
     let figure = |rounds: u32, what: &str| {
         let guest = image::count(rounds);
         let run = jitterbug("run --watchdog 1s --json").image(&guest).ends_with(0);
-        let run = &run.json()["runs"][0];
+        let run = &run.json()["boots"][0];
         let of_vcpu = &run["vcpus"][0][what];
         of_vcpu.as_f64().or_else(|| run[what].as_f64()).expect("a figure")
     };

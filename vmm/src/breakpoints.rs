@@ -24,6 +24,7 @@ mod code;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use code::{
@@ -72,9 +73,11 @@ pub(crate) struct Want {
 }
 
 /// How often a vCPU came to an instruction that somebody wanted to see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Hits {
     /// Linear address.
+    #[serde(serialize_with = "crate::hex::number")]
+    #[schemars(with = "String")]
     pub address: u64,
     /// How often.
     pub hits: u64,

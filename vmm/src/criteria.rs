@@ -12,6 +12,7 @@ mod pattern;
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use at::AtPlaces;
@@ -19,7 +20,7 @@ pub use matcher::ConsoleMatcher;
 pub use pattern::Pattern;
 
 /// What ends a run as a success or as a failure.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Criteria {
     /// Success: the console has one of these in a line.
@@ -65,13 +66,14 @@ impl Criteria {
 }
 
 /// An instruction, by the name that its user gave.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
     /// The name.
     pub symbol: String,
     /// Its linear address; in text it is hexadecimal.
     #[serde(with = "hexadecimal")]
+    #[schemars(with = "String")]
     pub address: u64,
 }
 
@@ -80,7 +82,7 @@ mod hexadecimal {
 
     #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes references
     pub(super) fn serialize<S: Serializer>(value: &u64, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&format_args!("{value:#x}"))
+        crate::hex::number(value, to)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
@@ -96,7 +98,7 @@ mod hexadecimal {
 }
 
 /// A criterion that was met.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Met {
     /// Whether it is one of failure.
     pub failed: bool,
@@ -105,7 +107,7 @@ pub struct Met {
 }
 
 /// What a run was looked through for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Criterion {
     /// This on the console.

@@ -18,6 +18,7 @@ pub mod doctor;
 pub mod dump;
 pub mod error;
 pub mod exit;
+pub mod hex;
 pub mod hook;
 pub mod identity;
 mod instruction;

@@ -1,29 +1,51 @@
 //! A vCPU's registers as plain data, so that the rooms above need not know KVM.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-/// The general registers, the instruction pointer and the flags.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[allow(missing_docs)] // each field is the register of that name
-pub struct Registers {
-    pub rax: u64,
-    pub rbx: u64,
-    pub rcx: u64,
-    pub rdx: u64,
-    pub rsi: u64,
-    pub rdi: u64,
-    pub rsp: u64,
-    pub rbp: u64,
-    pub r8: u64,
-    pub r9: u64,
-    pub r10: u64,
-    pub r11: u64,
-    pub r12: u64,
-    pub r13: u64,
-    pub r14: u64,
-    pub r15: u64,
-    pub rip: u64,
-    pub rflags: u64,
+use crate::hex;
+
+/// A structure of registers, which are strings of hexadecimal digits in documents.
+macro_rules! in_hex {
+    ($(#[$about:meta])* pub struct $name:ident {
+        $($(#[$of:meta])* pub $field:ident: $type:ty,)*
+    }) => {
+        $(#[$about])*
+        pub struct $name {
+            $(
+                $(#[$of])*
+                #[serde(serialize_with = "hex::number")]
+                #[schemars(with = "String")]
+                pub $field: $type,
+            )*
+        }
+    };
+}
+
+in_hex! {
+    /// The general registers, the instruction pointer and the flags.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
+    #[allow(missing_docs)] // each field is the register of that name
+    pub struct Registers {
+        pub rax: u64,
+        pub rbx: u64,
+        pub rcx: u64,
+        pub rdx: u64,
+        pub rsi: u64,
+        pub rdi: u64,
+        pub rsp: u64,
+        pub rbp: u64,
+        pub r8: u64,
+        pub r9: u64,
+        pub r10: u64,
+        pub r11: u64,
+        pub r12: u64,
+        pub r13: u64,
+        pub r14: u64,
+        pub r15: u64,
+        pub rip: u64,
+        pub rflags: u64,
+    }
 }
 
 /// One of [`Registers`], by its number in instructions (Intel SDM volume 2, table 3-1); RIP and RFLAGS,
@@ -115,31 +137,35 @@ impl Registers {
     }
 }
 
-/// A segment register with its hidden part.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Segment {
-    /// Linear base address.
-    pub base: u64,
-    /// Limit in bytes.
-    pub limit: u32,
-    /// The visible selector.
-    pub selector: u16,
-    /// Access rights in VMX's format: type, S, DPL, P in bits 0-7; AVL, L, D/B, G in bits 12-15;
-    /// bit 16 marks an unusable segment (Intel SDM vol. 3, 25.4.1).
-    pub access: u32,
+in_hex! {
+    /// A segment register with its hidden part.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
+    pub struct Segment {
+        /// Linear base address.
+        pub base: u64,
+        /// Limit in bytes.
+        pub limit: u32,
+        /// The visible selector.
+        pub selector: u16,
+        /// Access rights in VMX's format: type, S, DPL, P in bits 0-7; AVL, L, D/B, G in bits 12-15;
+        /// bit 16 marks an unusable segment (Intel SDM vol. 3, 25.4.1).
+        pub access: u32,
+    }
 }
 
-/// GDTR or IDTR.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Table {
-    /// Linear base address.
-    pub base: u64,
-    /// Limit in bytes.
-    pub limit: u16,
+in_hex! {
+    /// GDTR or IDTR.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
+    pub struct Table {
+        /// Linear base address.
+        pub base: u64,
+        /// Limit in bytes.
+        pub limit: u16,
+    }
 }
 
 /// Segments, descriptor tables and control registers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 #[allow(missing_docs)] // each field is the register of that name
 pub struct SystemRegisters {
     pub cs: Segment,
@@ -152,12 +178,26 @@ pub struct SystemRegisters {
     pub ldt: Segment,
     pub gdt: Table,
     pub idt: Table,
+    #[serde(serialize_with = "hex::number")]
+    #[schemars(with = "String")]
     pub cr0: u64,
+    #[serde(serialize_with = "hex::number")]
+    #[schemars(with = "String")]
     pub cr2: u64,
+    #[serde(serialize_with = "hex::number")]
+    #[schemars(with = "String")]
     pub cr3: u64,
+    #[serde(serialize_with = "hex::number")]
+    #[schemars(with = "String")]
     pub cr4: u64,
+    #[serde(serialize_with = "hex::number")]
+    #[schemars(with = "String")]
     pub cr8: u64,
+    #[serde(serialize_with = "hex::number")]
+    #[schemars(with = "String")]
     pub efer: u64,
+    #[serde(serialize_with = "hex::number")]
+    #[schemars(with = "String")]
     pub apic_base: u64,
 }
 
@@ -201,7 +241,7 @@ impl SystemRegisters {
 }
 
 /// DR0-DR3, DR6 and DR7 as the guest sees them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct DebugRegisters {
     /// Breakpoint addresses DR0 to DR3.
     pub address: [u64; 4],
@@ -212,7 +252,7 @@ pub struct DebugRegisters {
 }
 
 /// What a vCPU does while it is not held by the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activity {
     /// Executes instructions.

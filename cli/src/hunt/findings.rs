@@ -11,6 +11,7 @@ use experiments::finding::{FindingError, check_folder};
 use experiments::hunt::Progress as Searched;
 use experiments::sighting::Likeness;
 use experiments::{Finding, commands};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::guest::Guest;
@@ -21,7 +22,7 @@ use crate::tell;
 const KEPT: usize = 3;
 
 /// A failure and the file that it was written to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Found {
     /// `None` if it could not be written.
     file: Option<PathBuf>,
@@ -33,7 +34,7 @@ pub(super) struct Found {
 }
 
 /// Failures that are alike.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Group {
     failure: String,
     times: u64,

@@ -1,13 +1,15 @@
 //! What a search comes to, in sentences and as JSON.
 
+use experiments::finding::Machine;
 use experiments::hunt::Progress as Searched;
 use experiments::{Hunt, cause};
+use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::controlled::Granularity;
 
 use super::findings::{self, Findings, Found, Group};
 use crate::args::HuntArgs;
-use crate::report::FORMAT;
+use crate::document::FORMAT;
 use crate::status::Status;
 use crate::tell;
 
@@ -20,16 +22,16 @@ const REPETITIONS: u64 = 1000;
 const SHOWN: usize = 3;
 
 /// The report of `hunt --json`.
-#[derive(Serialize)]
-pub(super) struct Report<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Hunt")]
+pub(crate) struct Report<'a> {
     format: u32,
     /// The exit status, and its name.
     status: u8,
     outcome: &'static str,
     interrupted: bool,
-    guest: &'a str,
+    machine: Machine,
     strategy: &'static str,
-    granularity: &'static str,
     depth: Option<u32>,
     seed: u64,
     seconds: f64,
@@ -59,14 +61,14 @@ pub(super) struct Report<'a> {
 }
 
 /// Where runs were cut short.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Place<'a> {
     place: &'a str,
     runs: u64,
 }
 
 /// What a method of the strategy came to.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct MethodTally {
     method: String,
     runs: u64,
@@ -202,7 +204,6 @@ impl Summary<'_> {
     /// Tells a program.
     pub(super) fn report<'b>(
         &'b self,
-        guest: &'b str,
         found: &'b Findings,
         explanation: Option<cause::Report>,
     ) -> Report<'b> {
@@ -220,9 +221,8 @@ impl Summary<'_> {
             status: self.status as u8,
             outcome: self.status.name(),
             interrupted: self.interrupted,
-            guest,
+            machine: Machine::of(&setting.machine),
             strategy: setting.strategy.kind().name(),
-            granularity: setting.machine.granularity.name(),
             depth: setting.strategy.depth(),
             seed: setting.seed,
             seconds: self.seconds,

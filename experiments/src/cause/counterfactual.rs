@@ -1,5 +1,6 @@
 //! What is forced in runs at random, and what share of them fails.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::deed::{Deed, deeds};
@@ -8,7 +9,7 @@ use super::lab::Run;
 use super::pairs::Critical;
 
 /// What came of runs at random.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Share {
     /// How many.
     pub runs: u32,

@@ -1,5 +1,6 @@
 //! When a failure became inevitable.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::counterfactual::Share;
@@ -9,7 +10,7 @@ use super::force::Rules;
 use super::lab::Run;
 
 /// What came of runs that follow a schedule for some steps, and are left to chance then.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Sample {
     /// How many steps of the schedule, from where runs begin.
     pub steps: usize,

@@ -1,6 +1,7 @@
 //! Names for what a trace holds: variables, functions, lines, stacks.
 
 use probes::Stack;
+use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::controlled::Choice;
 
@@ -11,7 +12,7 @@ use super::trace::{Access, Kind, Step, Target};
 use crate::waits::Names;
 
 /// An access by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Named {
     /// The vCPU.
     pub vcpu: u32,
@@ -142,7 +143,7 @@ impl Named {
 }
 
 /// A step by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct NamedStep {
     /// The scheduling point, from 1.
     pub point: u64,

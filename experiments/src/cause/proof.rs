@@ -12,6 +12,7 @@
 
 mod trials;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::counterfactual::{Share, passing};
@@ -29,7 +30,7 @@ use super::trace::Kind;
 use trials::{Trials, Turned, orders};
 
 /// What was left to chance when a pair's order was turned round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
     /// Everything else.

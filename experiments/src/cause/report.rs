@@ -7,6 +7,7 @@ mod source;
 mod story;
 mod text;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::curve::jump;
@@ -22,11 +23,12 @@ use crate::finding::Machine;
 use crate::sighting::Sighting;
 use crate::waits::{Names, Row};
 
-/// The version of the report's format.
-pub const FORMAT: u32 = 1;
+/// The version of the format of all documents.
+pub const FORMAT: u32 = 2;
 
 /// All that is known of a failure.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Explanation")]
 pub struct Report {
     /// The format's version.
     pub format: u32,
@@ -76,7 +78,7 @@ pub struct Report {
 }
 
 /// Two runs that differ by the order of the first pair alone.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Sides {
     /// What happens in the one that fails.
     pub fails: Vec<NamedStep>,
@@ -87,7 +89,7 @@ pub struct Sides {
 }
 
 /// A command to type.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Command {
     /// What it does.
     pub what: String,
@@ -96,7 +98,7 @@ pub struct Command {
 }
 
 /// Two accesses whose order decides.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Pair {
     /// What comes first when it fails.
     pub first: Named,
@@ -118,7 +120,7 @@ pub struct Pair {
 }
 
 /// Two accesses whose order doesn't matter.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Unrelated {
     /// What came first.
     pub first: Named,
@@ -131,7 +133,7 @@ pub struct Unrelated {
 }
 
 /// Two accesses that nothing orders.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Unordered {
     /// What came first.
     pub first: Named,
@@ -144,7 +146,7 @@ pub struct Unordered {
 }
 
 /// The shortest schedule that fails.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Shortest {
     /// From the first instruction.
     pub text: String,
@@ -159,7 +161,7 @@ pub struct Shortest {
 }
 
 /// A switch.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct NamedSwitch {
     /// How many scheduling points are before it.
     pub point: u64,
@@ -172,7 +174,7 @@ pub struct NamedSwitch {
 }
 
 /// A sample of the curve.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub struct CurvePoint {
     /// Steps of the schedule.
     pub steps: usize,
@@ -183,7 +185,7 @@ pub struct CurvePoint {
 }
 
 /// Where the curve jumps.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Jump {
     /// Before.
     pub before: CurvePoint,
@@ -194,7 +196,7 @@ pub struct Jump {
 }
 
 /// What an explanation costs.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub struct Cost {
     /// Runs to find the schedule and the pairs.
     pub search_runs: u64,

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use probes::unwind;
+use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::controlled::Choice;
 use vmm::exit::{Bytes, Entry, Exit, little};
@@ -12,7 +13,7 @@ use vmm::paging;
 use super::scene::{Opening, Stand};
 
 /// What an access does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A load.

@@ -3,11 +3,12 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::jitter::Draw;
 
 /// What a script did to the guest in one run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Changes {
     /// Delays that were kept to, at least in part.
     pub delays: u64,

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::code::Code;
 use crate::engine::Outcome;
 
 /// How often a probe fired, on all vCPUs together. A pattern's points are one probe.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ProbeCount {
     /// Its point, as the script calls it.
     pub point: String,

@@ -1,5 +1,6 @@
 //! What jitterbug makes of the rows: which mechanism it uses for which purpose.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::catalogue::SPEED;
@@ -7,7 +8,7 @@ use super::outcome::{Cost, Outcome, Verdict};
 use super::report::Finding;
 
 /// One purpose, and the mechanism chosen for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Choice {
     /// What for.
     pub purpose: &'static str,

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::choices::Choice;
 use super::outcome::{Cost, Verdict};
 
 /// What was found out about one mechanism.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Finding {
     /// The heading it stands under.
     pub group: &'static str,
@@ -28,7 +29,7 @@ pub struct Finding {
 }
 
 /// What this host is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Platform {
     /// The kernel's release.
     pub kernel: String,
@@ -39,7 +40,7 @@ pub struct Platform {
 }
 
 /// Everything that the doctor found out.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Report {
     /// Where.
     pub platform: Platform,
@@ -48,12 +49,13 @@ pub struct Report {
     /// What jitterbug makes of it.
     pub choices: Vec<Choice>,
     /// How long it took.
-    #[serde(rename = "elapsed_ms", serialize_with = "milliseconds")]
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub elapsed: Duration,
 }
 
-fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(time.as_millis() as u64)
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
 }
 
 impl Report {

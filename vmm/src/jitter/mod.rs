@@ -16,6 +16,7 @@ mod victim;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use draw::Draw;
@@ -24,7 +25,7 @@ pub use spec::{Holds, JitterSpec, Pauses, Place, Range, Throttling};
 use crate::hook::{Attach, Hook};
 
 /// What was injected, by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Injections {
     /// Holds at exits.
     pub holds: u64,

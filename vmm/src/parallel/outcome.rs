@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::breakpoints::Hits;
@@ -160,7 +161,7 @@ impl fmt::Display for KvmProblem<'_> {
 }
 
 /// How often a vCPU left the guest, by kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ExitCounts {
     /// Port reads.
     pub port_read: u64,
@@ -204,7 +205,7 @@ impl ExitCounts {
 }
 
 /// A vCPU's state when the run ended.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub struct VcpuState {
     /// Whether it ran, slept, or was never started.
     pub activity: Activity,
@@ -215,7 +216,7 @@ pub struct VcpuState {
 }
 
 /// What became of one vCPU.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct VcpuReport {
     /// Its number.
     pub vcpu: u32,
@@ -225,8 +226,11 @@ pub struct VcpuReport {
     pub state: Option<VcpuState>,
     /// The processor time that its thread has had.
     #[serde(rename = "processor_seconds", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub processor_time: Duration,
     /// The instruction pointers that the watchdog saw, each once, in ascending order.
+    #[serde(serialize_with = "crate::hex::list")]
+    #[schemars(with = "Vec<String>")]
     pub sampled_rips: Vec<u64>,
     /// How often it came to the instructions that hooks wanted to see, in ascending order.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -1,0 +1,21 @@
+//! Documents for programs (docs/json.md).
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::tell;
+
+/// The version of the documents' format: of all of them, as they share their parts.
+pub(crate) use experiments::cause::report::FORMAT;
+
+/// Prints a document on standard output.
+pub(crate) fn print_json(document: &impl Serialize) -> Result<()> {
+    // Whole or not at all.
+    let mut text = serde_json::to_string_pretty(document).context("the report can't be made")?;
+    text.push('\n');
+    tell::output(&text).context("the report can't be written")
+}
+
+#[cfg(test)]
+#[path = "document_tests.rs"]
+mod tests;
