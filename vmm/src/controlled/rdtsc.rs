@@ -12,6 +12,7 @@
 //! with such an instruction is called proven.
 
 use std::collections::BTreeMap;
+use std::sync::Once;
 
 use iced_x86::{Decoder, DecoderOptions, Mnemonic};
 
@@ -68,10 +69,16 @@ impl ClockPorts {
 /// Replaces the image's instructions that read the time-stamp counter, in memory where it has been
 /// loaded.
 pub(super) fn replace(image: Image, memory: &mut Memory) -> Result<ClockPorts> {
-    let Some(places) = find(image, memory)? else { return Ok(ClockPorts::default()) };
+    let Reads { places, ring_3 } = find(image, memory)?;
+    if ring_3 {
+        if !places.is_empty() {
+            say_that_the_clock_is_the_hosts("has SYSRET or SYSEXIT");
+        }
+        return Ok(ClockPorts::default());
+    }
     let mut free = PORTS.into_iter().filter(|port| !is_named(image, *port));
     let mut port = |wanted: ClockRead| {
-        places.iter().any(|(_, read)| *read == wanted).then(|| free.next()).flatten()
+        places.values().any(|read| *read == wanted).then(|| free.next()).flatten()
     };
     let ports = ClockPorts { rdtsc: port(ClockRead::Rdtsc), rdtscp: port(ClockRead::Rdtscp) };
     for (address, read) in &places {
@@ -84,10 +91,17 @@ pub(super) fn replace(image: Image, memory: &mut Memory) -> Result<ClockPorts> {
     Ok(ports)
 }
 
-/// Where the image's code reads the time-stamp counter, in guest-physical memory. `None` if nothing of it
-/// may be replaced: it has instructions that lead to ring 3.
-fn find(image: Image, memory: &Memory) -> Result<Option<Vec<(u64, ClockRead)>>> {
-    let mut places = BTreeMap::new();
+/// What an image's code does about the time-stamp counter.
+#[derive(Debug, Default)]
+struct Reads {
+    /// Where it reads it, in guest-physical memory.
+    places: BTreeMap<u64, ClockRead>,
+    /// It has instructions that lead to ring 3: nothing may be replaced.
+    ring_3: bool,
+}
+
+fn find(image: Image, memory: &Memory) -> Result<Reads> {
+    let mut reads = Reads::default();
     for stretch in elf::code_stretches(image) {
         let mut code = vec![0; (stretch.end - stretch.start) as usize];
         memory.read(stretch.start, &mut code)?;
@@ -97,19 +111,30 @@ fn find(image: Image, memory: &Memory) -> Result<Option<Vec<(u64, ClockRead)>>> 
                 // What follows may be data.
                 Mnemonic::INVALID => break,
                 Mnemonic::Sysret | Mnemonic::Sysretq | Mnemonic::Sysexit | Mnemonic::Sysexitq => {
-                    return Ok(None);
+                    reads.ring_3 = true;
                 }
                 Mnemonic::Rdtsc if instruction.len() == 2 => {
-                    places.insert(instruction.ip(), ClockRead::Rdtsc);
+                    reads.places.insert(instruction.ip(), ClockRead::Rdtsc);
                 }
                 Mnemonic::Rdtscp if instruction.len() == 3 => {
-                    places.insert(instruction.ip(), ClockRead::Rdtscp);
+                    reads.places.insert(instruction.ip(), ClockRead::Rdtscp);
                 }
                 _ => {}
             }
         }
     }
-    Ok(Some(places.into_iter().collect()))
+    Ok(reads)
+}
+
+/// Warns, once, that the guest's time is not virtual.
+fn say_that_the_clock_is_the_hosts(why: &str) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        tracing::warn!(
+            "the guest {why}: its RDTSC reads the host's counter, and runs that depend on it are not \
+             repeatable (--granularity instruction makes time virtual there, too)"
+        );
+    });
 }
 
 /// Whether the image's code has the bytes of the replacement with this port anywhere.
@@ -168,10 +193,7 @@ impl ControlledMachine {
         if self.memory.patched() == 0 || std::mem::replace(&mut self.host_clock, true) {
             return Ok(());
         }
-        tracing::warn!(
-            "the guest uses ring 3: its RDTSC reads the host's counter, and runs that depend on it are not \
-             repeatable (--granularity instruction makes time virtual there, too)"
-        );
+        say_that_the_clock_is_the_hosts("uses ring 3");
         self.memory.unpatch()
     }
 

@@ -24,7 +24,8 @@ fn the_code_of_a_guest_is_found() {
     let image = Image { name: guest.name, bytes: guest.image };
     let mut memory = Memory::new(crate::memory::MemorySize::new(32 << 20).unwrap()).unwrap();
     elf::load(image, &memory).unwrap();
-    let places = find(image, &memory).unwrap().unwrap();
+    let Reads { places, ring_3 } = find(image, &memory).unwrap();
+    assert!(!ring_3);
     assert_eq!(places.len(), 2, "{places:x?}");
     let ports = replace(image, &mut memory).unwrap();
     assert_eq!(ports, ClockPorts { rdtsc: Some(0xf1), rdtscp: None });
@@ -47,4 +48,19 @@ fn a_port_that_the_guest_names_is_left_to_it() {
     for port in 0..=u8::MAX {
         assert_eq!(is_named(image, port), named(port));
     }
+}
+
+#[test]
+fn nothing_is_replaced_where_ring_3_may_come() {
+    let guest = guests::case("tscloop").unwrap();
+    let mut bytes = guest.image.to_vec();
+    let rdtsc = bytes.windows(2).position(|bytes| bytes == [0x0f, 0x31]).unwrap();
+    bytes[rdtsc..rdtsc + 2].copy_from_slice(&[0x0f, 0x07]); // SYSRET
+    let image = Image { name: guest.name, bytes: &bytes };
+    let mut memory = Memory::new(crate::memory::MemorySize::new(32 << 20).unwrap()).unwrap();
+    elf::load(image, &memory).unwrap();
+    let Reads { places, ring_3 } = find(image, &memory).unwrap();
+    assert_eq!((places.len(), ring_3), (1, true));
+    assert_eq!(replace(image, &mut memory).unwrap(), ClockPorts::default());
+    assert_eq!(memory.patched(), 0);
 }
