@@ -20,6 +20,8 @@ use crate::tell;
 
 /// How many findings of a group are kept.
 const KEPT: usize = 3;
+/// A schedule of so many characters is not printed if it is in a file: more than a screen.
+const LONG: usize = 2000;
 
 /// A failure and the file that it was written to.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -187,7 +189,12 @@ fn show(
         for row in &finding.waits {
             progress.print(&row.to_string());
         }
-        progress.print(&format!("schedule: {}", finding.schedule));
+        progress.print(&match (finding.schedule.len(), file) {
+            (length @ LONG.., Some(_)) => {
+                format!("schedule: {length} characters, in the file below")
+            }
+            _ => format!("schedule: {}", finding.schedule),
+        });
     }
     if let Some(file) = file {
         progress.print(&format!("again: jitterbug replay {}", quoted(file)));
