@@ -50,6 +50,27 @@ pub struct Bug {
     pub fixed_twin: &'static str,
 }
 
+/// One side of a pair, as an explanation names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Side<'a> {
+    /// What it does: "read", "write", "update", "interrupt", "off", "nmi", "init" or "sipi".
+    pub kind: &'a str,
+    /// The variable, maybe with an offset; anything if it is no access.
+    pub variable: &'a str,
+    /// The function.
+    pub function: &'a str,
+}
+
+impl Bug {
+    /// Whether one of the bug's pairs is meant. What comes second may be known in more than one way.
+    pub fn has_pair(&self, first: Side, second: &[Side]) -> bool {
+        self.pairs.iter().any(|pair| {
+            pair.first.is(pair.variable, first)
+                && second.iter().any(|second| pair.second.is(pair.variable, *second))
+        })
+    }
+}
+
 /// Two accesses to one variable whose order decides, or an access and something that interrupts, or two of these.
 ///
 /// A shortest failing schedule has `first` before `second` in each of a bug's pairs, by two vCPUs, or by a vCPU and its interrupt
@@ -74,6 +95,24 @@ pub struct Access {
     pub function: &'static str,
     /// What it does.
     pub kind: AccessKind,
+}
+
+impl Access {
+    fn is(&self, variable: &str, side: Side) -> bool {
+        let kind = match self.kind {
+            AccessKind::Read => "read",
+            AccessKind::Write => "write",
+            AccessKind::Update => "update",
+            // It is taken anywhere.
+            AccessKind::Interrupt => return side.kind == "interrupt",
+            AccessKind::Off => "off",
+            AccessKind::Nmi => "nmi",
+            AccessKind::Init => "init",
+            AccessKind::Sipi => "sipi",
+        };
+        let same = !self.kind.is_access() || side.variable.split('+').next() == Some(variable);
+        same && side.kind == kind && side.function == self.function
+    }
 }
 
 /// What an access does.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use guests::{Access, AccessKind, Bug};
+use guests::{Bug, Side};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -66,26 +66,11 @@ fn the_flagship_is_explained() {
 
 /// Whether a pair of the report is one of the catalogue's.
 fn is_known(pair: &Value, bug: &Bug) -> bool {
-    let is = |named: &Value, access: &Access, variable: &str| {
-        let kind = match access.kind {
-            AccessKind::Read => "read",
-            AccessKind::Write => "write",
-            AccessKind::Update => "update",
-            AccessKind::Interrupt => return named["kind"] == "interrupt",
-            AccessKind::Off => "off",
-            AccessKind::Nmi => "nmi",
-            AccessKind::Init => "init",
-            AccessKind::Sipi => "sipi",
-        };
-        let named_variable = named["variable"].as_str().and_then(|name| name.split('+').next());
-        let same = !access.kind.is_access() || named_variable == Some(variable);
-        same && named["function"] == access.function && named["kind"] == kind
+    let side = |name: &str| {
+        let text = |field: &str| pair[name][field].as_str().unwrap_or_default();
+        Side { kind: text("kind"), variable: text("variable"), function: text("function") }
     };
-    bug.pairs.iter().any(|known| {
-        let second = |named: &Value| is(named, &known.second, known.variable);
-        is(&pair["first"], &known.first, known.variable)
-            && (second(&pair["second"]) || second(&pair["meets"]))
-    })
+    bug.has_pair(side("first"), &[side("second"), side("meets")])
 }
 
 /// The table of docs/performance.md.

@@ -8,9 +8,11 @@
 //! promised one. The exit status is 1 when something happened that must not.
 
 mod catalogue;
+mod causes;
 mod memory;
 mod spawned;
 mod twice;
+mod versus;
 
 use std::error::Error;
 use std::path::Path;
@@ -32,7 +34,7 @@ struct Measurement {
     measure: fn(&Host, u64) -> Result<Figures, Failure>,
 }
 
-const ALL: [Measurement; 6] = [
+const ALL: [Measurement; 8] = [
     Measurement {
         name: "first",
         what: "`hunt tsc-sync --cpus 6`: from the start of the process to the first proven hang",
@@ -44,6 +46,12 @@ const ALL: [Measurement; 6] = [
         what: "plain `hunt NAME` for each bug of the catalogue, so many seeds each",
         count: 20,
         measure: |_, count| catalogue::measure(count),
+    },
+    Measurement {
+        name: "causes",
+        what: "`hunt NAME --explain` for each bug of the catalogue, so many seeds each: is it the right pair?",
+        count: 10,
+        measure: |_, count| causes::measure(count),
     },
     Measurement {
         name: "memory",
@@ -62,6 +70,12 @@ const ALL: [Measurement; 6] = [
         what: "`replay` of one finding, each time a process",
         count: 1_000,
         measure: |_, count| spawned::replays(count),
+    },
+    Measurement {
+        name: "versus",
+        what: "searches of so many runs, in turns with another build of jitterbug: JITTERBUG_OTHER",
+        count: 1_000,
+        measure: |_, count| versus::measure(count),
     },
     Measurement {
         name: "twice",

@@ -11,7 +11,7 @@ use crate::spawned::{Scratch, count, program};
 use crate::{Failure, Figures};
 
 /// A guest without a bug, and with more interleavings than anybody can run.
-const GUEST: &str = "abba-fixed";
+const GUEST: &str = "lock-cycle-fixed";
 /// What may be added between the first tenth of the time and the end: the hashes of the interleavings
 /// that were seen and the tree of decisions have bounds (docs/hunt.md).
 const MAY_GROW_KIB: u64 = 40 * 1024;

@@ -1,0 +1,82 @@
+//! What hunts cost beside those of another build of the program.
+
+use std::env;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+
+use crate::spawned::{Scratch, program};
+use crate::{Failure, Figures};
+
+/// The other build: a path.
+const OTHER: &str = "JITTERBUG_OTHER";
+/// Searches of each guest and build, in turns.
+const ROUNDS: usize = 5;
+/// A search may take so much more processor time than the other build's, as the median of all guests.
+const GOAL: f64 = 1.05;
+
+/// Searches of so many runs of each guest that has no bug.
+pub(crate) fn measure(runs: u64) -> Result<Figures, Failure> {
+    let mut figures = Figures::default();
+    let Some(other) = env::var_os(OTHER) else {
+        figures.lines.push(format!("not measured: give another build of jitterbug in {OTHER}"));
+        return Ok(figures);
+    };
+    let scratch = Scratch::new()?;
+    figures.lines.push("| guest | this build | the other | ratio |".into());
+    figures.lines.push("|---|---|---|---|".into());
+    let mut ratios = Vec::new();
+    let clean = guests::catalogue().iter().filter(|guest| guest.bug.is_none() && !guest.endless);
+    for guest in clean {
+        let mut times = Vec::new();
+        for _ in 0..ROUNDS {
+            let ours = search(program(), guest.name, runs, &scratch.0)?;
+            let theirs = search(Command::new(&other), guest.name, runs, &scratch.0)?;
+            times.push((ours, theirs, ours / theirs));
+        }
+        times.sort_by(|one, two| one.2.total_cmp(&two.2));
+        let (ours, theirs, ratio) = times[ROUNDS / 2];
+        figures
+            .lines
+            .push(format!("| `{}` | {ours:.3} s | {theirs:.3} s | {ratio:.2} |", guest.name));
+        ratios.push(ratio);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios[ratios.len() / 2];
+    figures.lines.push(format!(
+        "processor time of {runs} runs each; the median of the ratios is {median:.2} (goal: {GOAL})"
+    ));
+    if median > GOAL {
+        figures
+            .broken
+            .push(format!("hunts take {median:.2} times as long as with the other build"));
+    }
+    Ok(figures)
+}
+
+/// The processor time of a search, in seconds.
+fn search(mut program: Command, guest: &str, runs: u64, out: &Path) -> Result<f64, Failure> {
+    let used = || -> Result<f64, Failure> {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+        Ok((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)
+    };
+    let before = used()?;
+    program.args([
+        "hunt",
+        guest,
+        "--strategy",
+        "random",
+        "--jobs",
+        "1",
+        "--runs",
+        &runs.to_string(),
+        "--out",
+    ]);
+    let status = program.arg(out).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    if !status.success() {
+        return Err(format!("hunt {guest} ended with {status}").into());
+    }
+    Ok(used()? - before)
+}
