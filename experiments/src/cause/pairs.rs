@@ -7,7 +7,7 @@
 //! differ by the order of two adjacent accesses, and one fails and the other passes. (The idea is that
 //! of Hermit's `analyze`.)
 
-use vmm::controlled::{Choice, Ending, Point};
+use vmm::controlled::{Choice, Point};
 
 use super::deed::{Deed, deeds, differences};
 use super::failure::Failure;
@@ -50,7 +50,7 @@ pub(super) fn pairs(lab: &mut Lab, failure: &Failure, minimal: &Run) -> vmm::Res
         return around_switches(lab, &fails, minimal);
     }
     // It fails by itself: then a switch is looked for that helps, and its pairs are turned round.
-    let passes = |run: &Run| run.ending == Ending::Guest { code: 0 };
+    let passes = |run: &Run| run.ending.is_success();
     let found = nearest(lab, &passes, minimal)?.into_iter().filter(|pair| fails(&pair.passes));
     let turned = found.map(|Critical { first, second, fails, passes }| Critical {
         first: second,

@@ -56,6 +56,16 @@ impl Ending {
             Self::Quiet | Self::Budget | Self::Runaway { .. } => false,
         }
     }
+
+    /// Whether the guest came to a good end. Neither that nor a failure is a run that was cut short.
+    pub fn is_success(&self) -> bool {
+        match self {
+            Self::Guest { code } => *code == 0,
+            Self::Met(met) => !met.failed,
+            Self::Quiet => true,
+            Self::Hang { .. } | Self::Problem(_) | Self::Budget | Self::Runaway { .. } => false,
+        }
+    }
 }
 
 impl fmt::Display for Ending {
