@@ -18,7 +18,7 @@ const GOAL: Duration = Duration::from_secs(1);
 const GIVE_UP: u64 = 5_000;
 
 /// What the program's exit status says.
-const CLEAN: i32 = 0;
+pub(crate) const CLEAN: i32 = 0;
 pub(crate) const FOUND: i32 = 1;
 
 /// A directory of our own, removed in the end.
