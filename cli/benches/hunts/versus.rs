@@ -15,6 +15,8 @@ use crate::{Failure, Figures};
 const OTHER: &str = "JITTERBUG_OTHER";
 /// Searches of each guest and build, in turns.
 const ROUNDS: usize = 5;
+/// The exit status of a build that doesn't know the guest.
+const UNKNOWN: i32 = 2;
 /// A search may take so much more processor time than the other build's, as the median of all guests.
 const GOAL: f64 = 1.05;
 
@@ -37,9 +39,16 @@ pub(crate) fn measure(runs: u64) -> Result<Figures, Failure> {
         }
         let mut times = Vec::new();
         for _ in 0..ROUNDS {
-            let ours = search(program(), guest.name, runs, &scratch.0)?;
-            let theirs = search(Command::new(&other), guest.name, runs, &scratch.0)?;
+            let (theirs, status) = search(Command::new(&other), guest.name, runs, &scratch.0)?;
+            if status == Some(UNKNOWN) {
+                break;
+            }
+            let (ours, _) = search(program(), guest.name, runs, &scratch.0)?;
             times.push((ours, theirs, ours / theirs));
+        }
+        if times.is_empty() {
+            figures.lines.push(format!("| `{}` | | not there | |", guest.name));
+            continue;
         }
         times.sort_by(|one, two| one.2.total_cmp(&two.2));
         let (ours, theirs, ratio) = times[ROUNDS / 2];
@@ -65,8 +74,13 @@ pub(crate) fn measure(runs: u64) -> Result<Figures, Failure> {
     Ok(figures)
 }
 
-/// The processor time of a search, in seconds.
-fn search(mut program: Command, guest: &str, runs: u64, out: &Path) -> Result<f64, Failure> {
+/// The processor time of a search, in seconds, and its exit status.
+fn search(
+    mut program: Command,
+    guest: &str,
+    runs: u64,
+    out: &Path,
+) -> Result<(f64, Option<i32>), Failure> {
     let used = || -> Result<f64, Failure> {
         let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
         Ok((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)
@@ -75,6 +89,7 @@ fn search(mut program: Command, guest: &str, runs: u64, out: &Path) -> Result<f6
     program.args([
         "hunt",
         guest,
+        "--keep-going",
         "--strategy",
         "random",
         "--jobs",
@@ -84,8 +99,8 @@ fn search(mut program: Command, guest: &str, runs: u64, out: &Path) -> Result<f6
         "--out",
     ]);
     let status = program.arg(out).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-    if !matches!(status.code(), Some(CLEAN | FOUND)) {
+    if !matches!(status.code(), Some(CLEAN | FOUND | UNKNOWN)) {
         return Err(format!("hunt {guest} ended with {status}").into());
     }
-    Ok(used()? - before)
+    Ok((used()? - before, status.code()))
 }
