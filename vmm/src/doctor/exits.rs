@@ -123,9 +123,10 @@ pub(super) fn emulation_failure(lab: &Lab) -> Tested<Outcome> {
 
 /// Ends the self-test if the host doesn't know a capability.
 pub(super) fn require(host: &Host, capability: u32) -> Tested<()> {
-    if host.capability(capability) > 0 {
-        Ok(())
-    } else {
-        Err(Outcome::missing("the capability is absent").into())
-    }
+    present(host.capability(capability) > 0)
+}
+
+/// Ends the self-test if what it tests is absent.
+pub(super) fn present(there: bool) -> Tested<()> {
+    if there { Ok(()) } else { Err(Outcome::missing("the capability is absent").into()) }
 }

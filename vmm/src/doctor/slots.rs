@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use iced_x86::code_asm::{CodeAssembler, al, dword_ptr, eax, ebx, qword_ptr, r10, rax, rbx};
 
 use super::bench::Bench;
-use super::exits::require;
+use super::exits::present;
 use super::lab::{Assembled, Lab, done};
 use super::layout::{DONE, MARK, SPARE, SPARE_SIZE, WINDOW};
 use super::outcome::{Outcome, Samples, Tested};
@@ -20,7 +20,7 @@ const SLOT: Slot =
 
 /// A read-only slot: loads run, stores exit and change nothing.
 pub(super) fn read_only(lab: &Lab) -> Tested<Outcome> {
-    require(lab.host, kvm_bindings::KVM_CAP_READONLY_MEM)?;
+    present(lab.host.has_read_only_slots())?;
     let mut bench = lab.machine(Irqchip::None, |a| {
         a.mov(eax, dword_ptr(WINDOW))?;
         a.out(u32::from(MARK), eax)?;
