@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::controlled::Ending;
 use vmm::hook::Attach;
+use vmm::interrupts::{EndSignal, Interrupts, Second};
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, ReplayArgs};
@@ -25,6 +26,7 @@ use crate::status::{Status, conclude};
 use crate::tell;
 use crate::trace::Tracing;
 use crate::trial::{KeptLines, ScriptLine};
+use crate::writer;
 
 /// The report of `replay --json`.
 #[derive(JsonSchema, Serialize)]
@@ -40,6 +42,8 @@ pub(crate) struct Report<'a> {
     file: &'a Path,
     /// Whether it happened again: exactly as recorded, or on another build with the same verdict.
     reproduced: bool,
+    /// A signal ended it: there might have been more runs.
+    interrupted: bool,
     /// The first difference, if not.
     difference: Option<String>,
     /// How many runs there were.
@@ -92,12 +96,14 @@ struct Setting<'a> {
     machine: MachineConfig,
     symbols: Option<Arc<Symbols>>,
     host: Host,
+    interrupts: Interrupts,
 }
 
 /// Runs a finding as often as asked, and says whether it happened again.
 pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     let start = Instant::now();
     args.probing.check_output(args.json, false)?;
+    let interrupts = Interrupts::take(Second::Ends, writer::hurry)?;
     let finding = Finding::read(&args.finding)?;
     let recorded = Recorded::try_from(&finding)?;
     let guest = Guest::of_finding(&finding, &args.finding, args.guest.as_deref())?;
@@ -123,11 +129,13 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
         dumps: Vec::new(),
         lines: args.json.then(Arc::default),
     };
-    let setting = Setting { args, finding: &finding, recorded, machine, symbols, host };
+    let setting = Setting { args, finding: &finding, recorded, machine, symbols, host, interrupts };
     let replayed =
         if same { setting.same_build(&mut watch)? } else { setting.another_build(&mut watch)? };
     let problems = watch.finish();
-    let reproduced = replayed.difference.is_none();
+    // A signal that comes when all is done changes nothing.
+    let reproduced = replayed.difference.is_none() && replayed.runs > 0;
+    let interrupted = matches!(replayed.status, Status::Interrupted | Status::Terminated);
     if args.json {
         let lines = watch.lines.unwrap_or_default();
         let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,6 +145,7 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
             verdict: &finding.verdict,
             file: &args.finding,
             reproduced,
+            interrupted,
             difference: replayed.difference,
             runs: replayed.runs,
             seconds: start.elapsed().as_secs_f64(),
@@ -159,9 +168,12 @@ impl Setting<'_> {
         let Self { finding, recorded, machine, host, .. } = self;
         for number in 1..=self.args.repeat {
             let replayed = watch.run(|hooks| {
-                let replayed = replay(host, recorded, machine, hooks)?;
+                let replayed = replay(host, recorded, machine, hooks, &|| self.is_over())?;
                 Ok((replayed.ending, replayed.time, replayed.dumps, replayed.divergence))
             })?;
+            let Some(replayed) = replayed else {
+                return Ok(self.interrupted(number - 1, None));
+            };
             if let Some(divergence) = replayed {
                 tell::user(&format!("jitterbug: replay {number}: not reproduced: {divergence}"));
                 let difference = Some(divergence.to_string());
@@ -191,9 +203,14 @@ impl Setting<'_> {
         let mut last = Switches::default();
         for number in 1..=self.args.repeat {
             let followed = watch.run(|hooks| {
-                let followed = follow(host, finding, &recorded.schedule, machine, symbols, hooks)?;
+                let stop = || self.is_over();
+                let schedule = &recorded.schedule;
+                let followed = follow(host, finding, schedule, machine, symbols, hooks, &stop)?;
                 Ok((followed.ending.clone(), followed.time, followed.dumps.clone(), followed))
             })?;
+            let Some(followed) = followed else {
+                return Ok(self.interrupted(number - 1, Some(last)));
+            };
             let of = followed.found + followed.missed.len();
             let switches = format!("{} of {of} switches found their place", followed.found);
             let missed = followed.missed.iter().map(ToString::to_string).collect();
@@ -221,6 +238,24 @@ impl Setting<'_> {
         }
         let (status, switches) = (Status::Clean, Some(last));
         Ok(Replayed { difference: None, status, runs: self.args.repeat, switches })
+    }
+
+    fn is_over(&self) -> bool {
+        self.interrupts.end().is_some()
+    }
+
+    /// The user wants an end, after so many replays that all came out as recorded.
+    fn interrupted(&self, runs: u64, switches: Option<Switches>) -> Replayed {
+        let of = self.args.repeat;
+        tell::user(&format!(
+            "jitterbug: interrupted: {runs} of {of} replays were made{}",
+            match runs {
+                0 => "",
+                _ => ", and reproduced it",
+            }
+        ));
+        let signal = self.interrupts.end().unwrap_or(EndSignal::Interrupt);
+        Replayed { difference: None, status: Status::interrupted(signal), runs, switches }
     }
 
     fn times(&self) -> String {
@@ -263,11 +298,11 @@ struct Watch {
 }
 
 impl Watch {
-    /// Makes one replay, and prints what the scripts have to say of it.
+    /// Makes one replay, and prints what the scripts have to say of it. `None` if it was stopped.
     fn run<T>(
         &mut self,
         replay: impl FnOnce(&[&dyn Attach]) -> vmm::Result<(Ending, Duration, Vec<PathBuf>, T)>,
-    ) -> Result<T> {
+    ) -> Result<Option<T>> {
         let tracing = self.tracing.as_ref();
         let trace = tracing.and_then(|tracing| tracing.start(&self.title, self.vcpus));
         let probing = match &self.scripts {
@@ -287,14 +322,21 @@ impl Watch {
         let mut hooks: Vec<&dyn Attach> = Vec::new();
         hooks.extend(trace.as_ref().map(|trace| -> &dyn Attach { trace }));
         hooks.extend(probing.as_ref().map(Probing::hook));
-        let (ending, time, dumps, replayed) = replay(&hooks)?;
+        let (failed, time, dumps, replayed) = match replay(&hooks) {
+            Ok((ending, time, dumps, replayed)) => {
+                (ending.is_failure(), time, dumps, Some(replayed))
+            }
+            // What the scripts have seen until then is told.
+            Err(vmm::Error::Cancelled) => (false, Duration::ZERO, Vec::new(), None),
+            Err(error) => return Err(error.into()),
+        };
         self.time += time;
         if let (Some(tracing), Some(trace)) = (tracing, &trace) {
             // They are all the same, until one is not, which is the last.
             tracing.end(trace, false);
         }
         if let Some(probing) = probing {
-            let (counts, changes) = probing.finish(ending.is_failure())?;
+            let (counts, changes) = probing.finish(failed)?;
             self.counts.push(counts);
             self.changes.add(&changes);
         }

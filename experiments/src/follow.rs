@@ -17,7 +17,7 @@ use vmm::{Host, MachineConfig};
 
 use crate::finding::Finding;
 use crate::places::{Arrivals, Stop, is_blocked};
-use crate::replay::boot;
+use crate::replay::{Stopped, boot, run_until};
 use crate::schedule::{Schedule, Stretch};
 use crate::strategy::stay;
 use crate::waits::{Names, Row};
@@ -91,6 +91,7 @@ pub fn follow(
     machine: &MachineConfig,
     symbols: Option<&Symbols>,
     hooks: &[&dyn Attach],
+    stop: Stopped,
 ) -> vmm::Result<Followed> {
     let names = Names { symbols, image: &machine.guest.bytes };
     let mut machine = boot(host, machine, finding.run.hang_budget, hooks)?;
@@ -104,7 +105,7 @@ pub fn follow(
         missed: Vec::new(),
     };
     let budget = finding.run.points.saturating_mul(LONGER).saturating_add(finding.run.hang_budget);
-    let ending = machine.run(&mut follower, budget)?;
+    let ending = run_until(&mut machine, &mut follower, budget, stop)?;
     machine.detach();
     let verdict = ending.to_string();
     let difference = if verdict != finding.verdict {

@@ -23,9 +23,6 @@ use crate::strategy::{Method, StrategySpec};
 
 pub use search::hunt;
 
-/// After so many scheduling points a run looks whether it is still wanted.
-const SLICE: u64 = 10_000;
-
 /// What to search, how, and for how long.
 #[derive(Clone, Debug)]
 pub struct Hunt {

@@ -110,14 +110,39 @@ impl fmt::Display for Divergence {
 }
 
 /// Runs what was recorded again, on this machine, which must be the one that it was recorded on. The
-/// hooks look on. Fails also if one of them watches memory that the machine doesn't watch by itself.
+/// hooks look on. Fails also if one of them watches memory that the machine doesn't watch by itself, and
+/// with [`vmm::Error::Cancelled`] if it is stopped.
 pub fn replay(
     host: &Host,
     recorded: &Recorded,
     machine: &MachineConfig,
     hooks: &[&dyn Attach],
+    stop: Stopped,
 ) -> vmm::Result<Replay> {
-    follow(host, recorded, machine, hooks, &mut |_, _, _| ())
+    follow(host, recorded, machine, hooks, &mut |_, _, _| (), stop)
+}
+
+/// After so many scheduling points a run looks whether it is still wanted.
+pub(crate) const SLICE: u64 = 10_000;
+
+/// Asked now and then: whether somebody wants a run to stop.
+pub type Stopped<'a> = &'a dyn Fn() -> bool;
+
+/// Runs a machine until something ends it, or somebody wants it to stop: [`vmm::Error::Cancelled`].
+pub(crate) fn run_until(
+    machine: &mut ControlledMachine,
+    chooser: &mut dyn Chooser,
+    budget: u64,
+    stop: Stopped,
+) -> vmm::Result<Ending> {
+    while !stop() {
+        let slice = machine.points().saturating_add(SLICE).min(budget);
+        let ending = machine.run(chooser, slice)?;
+        if ending != Ending::Budget || machine.points() >= budget {
+            return Ok(ending);
+        }
+    }
+    Err(vmm::Error::Cancelled)
 }
 
 /// A machine in which a finding can run again, at its first instruction, with these hooks.
@@ -159,9 +184,8 @@ pub(crate) fn survey(
     symbols: Option<&Symbols>,
 ) -> vmm::Result<(Replay, Vec<Stop>)> {
     let mut survey = Survey::new(symbols);
-    let replay = follow(host, recorded, machine, &[], &mut |point, choice, begins| {
-        survey.look(point, choice, begins);
-    })?;
+    let mut look = |point: &Point, choice, begins| survey.look(point, choice, begins);
+    let replay = follow(host, recorded, machine, &[], &mut look, &|| false)?;
     Ok((replay, survey.finish()))
 }
 
@@ -174,6 +198,7 @@ fn follow(
     machine: &MachineConfig,
     hooks: &[&dyn Attach],
     look: Look,
+    stop: Stopped,
 ) -> vmm::Result<Replay> {
     let mut machine = boot(host, machine, recorded.hang_budget, hooks)?;
     let mut follower = Follower {
@@ -195,7 +220,8 @@ fn follow(
         look,
     };
     // A run that leaves its schedule is stopped by the budget at the latest.
-    let ending = machine.run(&mut follower, recorded.points.saturating_add(1))?;
+    let budget = recorded.points.saturating_add(1);
+    let ending = run_until(&mut machine, &mut follower, budget, stop)?;
     machine.detach();
     let divergence = follower.divergence.or_else(|| recorded.differs(&machine, &ending));
     let dumps = machine.dumps().to_vec();

@@ -88,7 +88,7 @@ fn hooks_look_on_and_the_run_is_the_same() {
         let machine = machine(granularity);
         let recorded = recorded(&machine);
         let counter = Counter::default();
-        let replayed = replay(&host(), &recorded, &machine, &[&counter]).unwrap();
+        let replayed = replay(&host(), &recorded, &machine, &[&counter], &|| false).unwrap();
         assert_eq!(replayed.divergence, None);
         assert_eq!(replayed.ending, Ending::Guest { code: 0 });
         assert!(replayed.time >= Duration::from_micros(recorded.points));
@@ -102,7 +102,7 @@ fn another_run_is_told_with_hooks_as_well() {
     let machine = machine(Granularity::Watch);
     let mut recorded = recorded(&machine);
     recorded.hash = "0".repeat(16);
-    let replayed = replay(&host(), &recorded, &machine, &[&Counter::default()]).unwrap();
+    let replayed = replay(&host(), &recorded, &machine, &[&Counter::default()], &|| false).unwrap();
     assert_eq!(replayed.divergence.unwrap().point, recorded.points);
 }
 
@@ -112,13 +112,13 @@ fn what_is_shared_can_be_watched_and_nothing_else() {
     let recorded = recorded(&watching);
     let shared = boot(&host(), &watching, 1, &[]).unwrap().memory().watched()[0].clone();
     let counter = Counter { watches: vec![shared.clone()], ..Counter::default() };
-    let replayed = replay(&host(), &recorded, &watching, &[&counter]).unwrap();
+    let replayed = replay(&host(), &recorded, &watching, &[&counter], &|| false).unwrap();
     assert_eq!(replayed.divergence, None);
     assert!(counter.accesses.load(Ordering::Relaxed) > 2);
 
     let refused = |machine: &MachineConfig, range: Range<u64>| {
         let counter = Counter { watches: vec![range], ..Counter::default() };
-        replay(&host(), &recorded, machine, &[&counter]).unwrap_err().to_string()
+        replay(&host(), &recorded, machine, &[&counter], &|| false).unwrap_err().to_string()
     };
     let beyond = refused(&watching, shared.end - 4..shared.end + 4);
     let named = format!("{:#x}..{:#x}", shared.end - 4, shared.end + 4);

@@ -1,11 +1,14 @@
-//! The claim: Ctrl-C and `kill` end a run in order: status 0, the last probes fire, a report comes.
+//! The claim: Ctrl-C and `kill` end a run in order: the status says so, the last probes fire, a report
+//! comes.
 
 use nix::sys::signal::Signal;
 
 use crate::harness::jitterbug;
+use crate::replay_scripts::find;
+use crate::scratch::Folder;
 
 tests! {
-    Kvm: sigint, sigterm, while_repeating, with_json;
+    Kvm: sigint, sigterm, while_repeating, while_replaying, with_json;
 }
 
 fn ends_in_order(signal: Signal, status: i32) {
@@ -42,4 +45,24 @@ fn with_json() {
     let run = running.ends_with(143);
     assert_eq!(run.json()["interrupted"], true, "{run}");
     assert_eq!(run.json()["boots"][0]["result"], "interrupted", "{run}");
+}
+
+fn while_replaying() {
+    let folder = Folder::new();
+    let finding = find(&folder, "lost-update");
+    let replays = || {
+        let running = jitterbug("replay --repeat 1000000 --json").arg(&finding);
+        let running = running.probe(r#"VMMLoad { printf("again\n"); }"#).start();
+        running.reports_often("again\n", 3);
+        running
+    };
+    let running = replays();
+    running.signal(Signal::SIGINT);
+    let run = running.ends_with(130).says(&["interrupted: ", " of 1000000 replays were made"]);
+    let report = run.json();
+    assert_eq!(report["interrupted"], true, "{run}");
+    assert!(report["runs"].as_u64().is_some_and(|runs| runs > 0), "{run}");
+    let running = replays();
+    running.signal(Signal::SIGTERM);
+    running.ends_with(143);
 }

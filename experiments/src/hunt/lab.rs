@@ -7,9 +7,10 @@
 use vmm::Host;
 use vmm::controlled::{Choice, Chooser, ControlledMachine, Ending, Point, Snapshot};
 
+use super::Hunt;
 use super::queue::Queue;
 use super::recorder::Recording;
-use super::{Hunt, SLICE};
+use crate::replay::SLICE;
 use crate::strategy::RoundRobin;
 
 /// The most scheduling points before the mark; a guest that takes more hangs, probably.

@@ -6,14 +6,14 @@ use probes::Symbols;
 use vmm::Host;
 use vmm::controlled::{Choice, ControlledMachine, Ending};
 
+use super::Hunt;
 use super::lab::Lab;
 use super::queue::{Queue, Ticket};
 use super::recorder::{Recorder, Recording};
 use super::tree::Taken;
-use super::{Hunt, SLICE};
 use crate::finding::{Finding, Machine, Search};
 use crate::places::Stop;
-use crate::replay::{Divergence, Recorded, replay, survey};
+use crate::replay::{Divergence, Recorded, replay, run_until, survey};
 use crate::strategy::Strategy;
 use crate::waits::{Names, Row};
 
@@ -74,15 +74,10 @@ impl<'a> Worker<'a> {
         let start = before.switches.len();
         let wants_path = ticket.lesson.wants_paths;
         let mut recorder = Recorder::new(&mut *self.strategy, before, wants_path);
-        let ending = loop {
-            let slice = machine.points().saturating_add(SLICE).min(hunt.budget);
-            let ending = machine.run(&mut recorder, slice)?;
-            if ending != Ending::Budget || machine.points() >= hunt.budget {
-                break ending;
-            }
-            if self.queue.is_closed() {
-                return Ok(None);
-            }
+        let closed = || self.queue.is_closed();
+        let ending = match run_until(machine, &mut recorder, hunt.budget, &closed) {
+            Err(vmm::Error::Cancelled) => return Ok(None),
+            ending => ending?,
         };
         let Recorder { recording, decisions, choices, path, .. } = recorder;
         let names = Names { symbols: self.symbols, image: &hunt.machine.guest.bytes };
@@ -123,7 +118,8 @@ impl<'a> Worker<'a> {
             let stops = if report.divergence.is_none() { stops } else { Vec::new() };
             report.finding = Some(Box::new(self.finding(ticket.run, &recorded, &stops, waits)));
         } else {
-            report.divergence = replay(self.host, &recorded, &hunt.machine, &[])?.divergence;
+            report.divergence =
+                replay(self.host, &recorded, &hunt.machine, &[], &|| false)?.divergence;
         }
         Ok(Some(report))
     }
