@@ -122,7 +122,8 @@ fn look(
             "{} runs, {rate:.0} runs/s, {} other failures",
             searched.runs, searched.failed
         ));
-        if setting.interrupts.arrived() { Next::Stop } else { Next::GoOn }
+        // The signal may have come during the runs, and was taken there.
+        if setting.interrupts.end().is_some() { Next::Stop } else { Next::GoOn }
     })?;
     progress.finish();
     let mut report = Report {

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyhow::{Context, Result, bail};
 use experiments::Finding;
@@ -143,10 +142,8 @@ pub(crate) fn of_finding(
     let machine = finding.machine.config(guest.image.clone());
     let machine = machine.with_context(|| files.finding.display().to_string())?;
     let (limits, seed) = (Limits::default(), finding.search.seed);
-    let interrupted = AtomicBool::new(false);
-    // A signal is taken once, but every thread has to hear of it.
-    let stop =
-        || interrupted.load(Relaxed) || interrupts.arrived() && !interrupted.swap(true, Relaxed);
+    // Also one that has ended the search before this: the promise is that the program ends.
+    let stop = || interrupts.end().is_some();
     let question =
         Question { host, machine: &machine, finding, symbols, stop: &stop, limits, seed };
     let cause = explain(&question).map_err(|error| match error {

@@ -15,7 +15,7 @@ use crate::scratch::Folder;
 
 tests! {
     QuickKvm: the_flagship_is_explained, every_bug_is_explained, no_fixed_twin_is_explained,
-        what_it_writes_can_be_used, a_trace_is_written, ctrl_c_ends_it,
+        what_it_writes_can_be_used, a_trace_is_written, ctrl_c_ends_it, ctrl_c_leaves_out_what_follows_a_search,
         a_hang_by_budget_is_looked_at, what_fails_by_itself_is_turned_round,
         a_hang_of_run_is_found_again, what_run_saw_may_not_be_found;
     Kvm: bad_requests_are_refused;
@@ -226,6 +226,19 @@ fn ctrl_c_ends_it() {
     running.reports("INFO run ");
     running.signal(Signal::SIGINT);
     running.ends_with(130).shows("").says(&["interrupted before anything could be shown"]);
+}
+
+/// The signal that ends a search ends the explanation behind it, too.
+fn ctrl_c_leaves_out_what_follows_a_search() {
+    let folder = Folder::new();
+    let running = jitterbug("hunt lost-update --keep-going --explain --out").arg(&*folder).start();
+    running.reports("failure code 1 in run ");
+    running.signal(Signal::SIGINT);
+    running.ends_with(1).shows("").says(&[
+        "jitterbug: interrupted: ",
+        "jitterbug: no explanation: ",
+        "interrupted before anything could be shown",
+    ]);
 }
 
 /// A hang by budget has a cause as well, and it is found with fewer points than the budget allows.
