@@ -55,9 +55,10 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         scripts.check(&setting.host)?;
     }
     let progress = if many { Progress::of(args.repeat) } else { Progress::none() };
-    let runs = boots(&setting, args, &progress)?;
+    let (runs, interrupted) = boots(&setting, args, &progress)?;
     progress.finish();
-    let ended_by = setting.interrupts.end();
+    // A signal that came when the last run was over has ended nothing.
+    let ended_by = setting.interrupts.end().filter(|_| interrupted);
 
     let mut injected = Injections::default();
     for run in &runs {
@@ -125,8 +126,8 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     conclude(status, problems)
 }
 
-/// Boots as often as the arguments say.
-fn boots(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<Vec<RunReport>> {
+/// Boots as often as the arguments say. The runs, and whether a signal ended the last of them.
+fn boots(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<(Vec<RunReport>, bool)> {
     let many = args.until_failure || args.repeat.is_some();
     let limit = match (args.repeat, args.until_failure) {
         (Some(runs), _) => runs,
@@ -134,10 +135,10 @@ fn boots(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<Vec<R
         (None, false) => 1,
     };
     let mut runs = Vec::new();
-    let mut failed = 0;
+    let (mut failed, mut interrupted) = (0, false);
     for number in 0..limit {
         let trial = setting.boot(args.seed.wrapping_add(number), progress)?;
-        let interrupted = matches!(trial.outcome.end, End::Interrupted);
+        interrupted = matches!(trial.outcome.end, End::Interrupted);
         let run = RunReport::new(trial, setting);
         failed += u64::from(run.failed());
         say(setting, args, &run, failed, progress);
@@ -153,7 +154,7 @@ fn boots(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<Vec<R
             break;
         }
     }
-    Ok(runs)
+    Ok((runs, interrupted))
 }
 
 /// Tells of one run, when it is over. Of many that fail, the first is told in full: the others are

@@ -2,7 +2,7 @@
 //! lines, a report or a trace, a signal and the time limit end the run, what was not written is
 //! counted and told, and a slow reader loses nothing.
 
-use std::io::{PipeReader, Read, pipe};
+use std::io::{PipeReader, Read, Write, pipe};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
@@ -13,7 +13,8 @@ use crate::scratch::Folder;
 
 tests! {
     // A guest fills the pipes byte by byte: minutes where an exit takes long.
-    QuickKvm: signals_end_a_run_that_nobody_reads, so_does_the_time_limit, scripts_that_nobody_reads,
+    QuickKvm: signals_end_a_run_that_nobody_reads, so_does_the_time_limit, a_signal_behind_the_runs_end,
+        scripts_that_nobody_reads,
         a_report_that_nobody_reads, a_trace_that_nobody_reads, a_slow_reader_loses_nothing;
 }
 
@@ -68,6 +69,18 @@ fn so_does_the_time_limit() {
     let stuck =
         limits.find(|run| run.stderr.contains("it is stuck")).expect("it prints fast enough");
     lost(stuck.says(&["time limit reached"]));
+}
+
+/// A signal that only ends the wait for a reader has not ended the run.
+fn a_signal_behind_the_runs_end() {
+    let guest = image::print_and_exit("fine\n", 0);
+    let (mut filled, mut writer) = pipe().expect("a pipe");
+    writer.write_all(&[b' '; 65_536]).expect("a pipe takes 64 KiB");
+    let running = jitterbug("run").image(&guest).stdout(writer).start();
+    running.reports("the guest ended the run: success");
+    running.signal(Signal::SIGINT);
+    lost(running.ends_with(0));
+    filled.read_exact(&mut [0; 65_536]).expect("what was there before");
 }
 
 /// All of standard error is theirs.
