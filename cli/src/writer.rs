@@ -23,8 +23,10 @@ use queue::Queue;
 const CAPACITY: usize = 64 << 10;
 /// How long readers have to take what is left once the end has come from outside.
 const GRACE: Duration = Duration::from_millis(500);
+/// How long they have at the program's end, if that comes later.
+const LAST_BYTES: Duration = Duration::from_millis(150);
 /// How long standard error has after that, for what is still to be told.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How often those that wait look whether there is still a reason to.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -206,11 +208,14 @@ pub(crate) fn relax() {
     SHARED.lock().relax();
 }
 
-/// The program ends: waits until all is written, and tells what was not.
+/// The program ends: waits until all is written, and tells what was not. What was made after the
+/// deadline, such as a report, has its time as well: its reader may only be waiting for it.
 pub(crate) fn finish() {
+    let is_done = |queue: &Queue| (0..2).all(|stream| queue.waiting(stream) == 0);
+    drop(SHARED.wait(is_done));
     let mut lost = 0;
     {
-        let queue = SHARED.wait(|queue| (0..2).all(|stream| queue.waiting(stream) == 0));
+        let queue = SHARED.wait_till(Instant::now() + LAST_BYTES, is_done);
         if queue.error(OUTPUT.0).is_none() {
             lost = queue.lost(OUTPUT.0);
         }
