@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use vmm::controlled::Granularity;
+use vmm::criteria::Pattern;
 use vmm::identity::Identity;
 use vmm::memory::MemorySize;
 
@@ -22,7 +23,7 @@ pub fn quoted(text: &str) -> Cow<'_, str> {
 impl Machine {
     /// The arguments of `hunt` that make the same machine.
     pub fn arguments(&self) -> String {
-        let Self { guest, cpus, memory, identity, command_line, granularity, .. } = self;
+        let Self { guest, cpus, memory, identity, command_line, granularity, criteria, .. } = self;
         let mut text = format!("{} --cpus {cpus}", quoted(guest));
         let mut add = |option: &str, value: &str, default: &str| {
             if value != default {
@@ -34,6 +35,16 @@ impl Machine {
         add("identity", identity, &Identity::default().to_string());
         add("cmdline", command_line, "");
         add("granularity", granularity, Granularity::default().name());
+        // With `=`: a pattern may begin with a hyphen.
+        let mut all = |option: &str, values: &mut dyn Iterator<Item = &str>| {
+            for value in values {
+                let _ = write!(text, " --{option}={}", quoted(value));
+            }
+        };
+        all("ok", &mut criteria.ok.iter().map(Pattern::as_str));
+        all("fail", &mut criteria.fail.iter().map(Pattern::as_str));
+        all("ok-at", &mut criteria.ok_at.iter().map(|place| place.symbol.as_str()));
+        all("fail-at", &mut criteria.fail_at.iter().map(|place| place.symbol.as_str()));
         text
     }
 }

@@ -1,3 +1,5 @@
+use vmm::criteria::Place;
+
 use super::*;
 use crate::finding;
 
@@ -27,5 +29,18 @@ fn only_what_is_not_the_default_is_said() {
     machine.granularity = "instruction".into();
     let expected = "'my guest.elf' --cpus 6 --mem 64M --identity kvm --cmdline 'cpus=3 verbose' \
                     --granularity instruction";
+    assert_eq!(machine.arguments(), expected);
+}
+
+/// Without them, the same run may come to something else.
+#[test]
+fn what_ends_a_run_is_said() {
+    let mut machine = finding::tests::finding().machine;
+    let pattern = |text: &str| text.parse::<Pattern>().unwrap();
+    machine.criteria.ok = vec![pattern("all up"), pattern("-> done")];
+    machine.criteria.fail = vec![pattern("BUG: *")];
+    machine.criteria.fail_at = vec![Place { symbol: "panic+0x4".into(), address: 0x1004 }];
+    let expected =
+        "tsc-sync --cpus 6 --ok='all up' --ok='-> done' --fail='BUG: *' --fail-at=panic+0x4";
     assert_eq!(machine.arguments(), expected);
 }

@@ -55,6 +55,10 @@ fn what_never_came_is_a_failure() {
     let guest = prints("boot\n");
     let run = jitterbug("run --ok login --timeout 300ms --watchdog off").arg(&*guest).ends_with(1);
     run.says(&["failure: time limit reached, and no criterion of success was met"]);
+    // The search that is proposed looks for the same.
+    let report = jitterbug("run --ok login --watchdog 1s --json").arg(&*guest).ends_with(1).json();
+    let hunt = report["hunt"].as_str().unwrap();
+    assert!(hunt.contains(" --ok=login "), "{hunt}");
     jitterbug("run --fail login --timeout 300ms --watchdog off").arg(&*guest).ends_with(0);
 }
 

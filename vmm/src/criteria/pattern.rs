@@ -27,6 +27,11 @@ impl Pattern {
     /// The longest piece between two `*`, in bytes: the bits of a matcher's state.
     pub const LONGEST_PIECE: usize = u128::BITS as usize;
 
+    /// As its user wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     pub(super) fn pieces(&self) -> usize {
         self.pieces.len()
     }
