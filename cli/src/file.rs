@@ -1,10 +1,34 @@
 //! Files that an option asks for.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use experiments::part::Part;
+
+/// A file that is being written.
+pub(crate) enum Output {
+    Part(Part),
+    InPlace(File),
+}
+
+impl Output {
+    pub(crate) fn file(&self) -> io::Result<File> {
+        match self {
+            Self::Part(part) => part.file().try_clone(),
+            Self::InPlace(file) => file.try_clone(),
+        }
+    }
+
+    /// All of it is written.
+    pub(crate) fn keep(self) -> io::Result<()> {
+        match self {
+            Self::Part(part) => part.keep(),
+            Self::InPlace(_) => Ok(()),
+        }
+    }
+}
 
 /// A file to write at the end.
 pub(crate) struct OutputFile {
@@ -24,28 +48,41 @@ impl OutputFile {
         if path == Path::new("-") {
             bail!("{option} -: it takes a file, not standard output (./- names a file like that)");
         }
-        let is_new = !path.exists();
-        let opened = OpenOptions::new().append(true).create(true).open(path);
-        opened.with_context(|| file.unwritable())?;
-        if is_new {
-            // There may be nothing to write.
-            let _ = fs::remove_file(path);
-        }
+        let writable = if path.exists() {
+            OpenOptions::new().append(true).open(path).map(drop)
+        } else {
+            Part::of(path).map(drop)
+        };
+        writable.with_context(|| file.unwritable())?;
         Ok(file)
     }
 
-    /// Writes it.
-    pub(crate) fn write(&self, write: impl FnOnce(File) -> std::io::Result<()>) -> Result<()> {
-        File::create(&self.path).and_then(write).with_context(|| self.unwritable())
+    /// Writes it, whole or not at all.
+    pub(crate) fn write(&self, write: impl FnOnce(File) -> io::Result<()>) -> Result<()> {
+        let written = self.begin().and_then(|output| {
+            write(output.file()?)?;
+            output.keep()
+        });
+        written.with_context(|| self.unwritable())
+    }
+
+    /// Begins to write it. What is there stays until all is written, if that can be.
+    pub(crate) fn begin(&self) -> io::Result<Output> {
+        // A device or a pipe has no other name. Nor has a file in a folder where none can be made.
+        if self.path.exists() && !self.path.is_file() {
+            return File::create(&self.path).map(Output::InPlace);
+        }
+        match Part::of(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.path.exists() => {
+                File::create(&self.path).map(Output::InPlace)
+            }
+            part => part.map(Output::Part),
+        }
     }
 
     /// Writes a text.
     pub(crate) fn text(&self, text: &str) -> Result<()> {
         self.write(|mut file| file.write_all(text.as_bytes()))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// The option and the file, for messages.

@@ -1,6 +1,5 @@
 //! `--trace`: what vCPUs did, in a file that Perfetto opens.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use probes::Trace;
 use probes::trace::LIMIT;
 
-use crate::file::OutputFile;
+use crate::file::{Output, OutputFile};
 use crate::tell;
 use crate::writer::Stream;
 
@@ -17,7 +16,7 @@ pub(crate) struct Tracing {
     file: OutputFile,
     kept: Mutex<Kept>,
     /// Where the trace goes that has begun.
-    stream: Mutex<Option<Stream>>,
+    begun: Mutex<Option<(Stream, Output)>>,
 }
 
 /// What is in the file.
@@ -34,7 +33,7 @@ impl Tracing {
     pub(crate) fn check(path: Option<&Path>) -> Result<Option<Self>> {
         let Some(path) = path else { return Ok(None) };
         let file = OutputFile::check("--trace", path)?;
-        Ok(Some(Self { file, kept: Mutex::new(Kept::Run), stream: Mutex::default() }))
+        Ok(Some(Self { file, kept: Mutex::new(Kept::Run), begun: Mutex::default() }))
     }
 
     /// Begins the trace of a machine, in place of the one before; `None` if that one is kept.
@@ -43,14 +42,15 @@ impl Tracing {
         if !matches!(*kept, Kept::Run) {
             return None;
         }
-        let started = File::create(self.file.path()).and_then(|file| {
-            let stream = Stream::to(file);
+        let started = self.file.begin().and_then(|output| {
+            let stream = Stream::to(output.file()?);
             let trace = Trace::new(stream, title, vcpus)?;
-            Ok((stream, trace.waiting_for(move || stream.wait_for_room())))
+            Ok((stream, output, trace.waiting_for(move || stream.wait_for_room())))
         });
         match started.with_context(|| self.file.unwritable()) {
-            Ok((stream, trace)) => {
-                *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+            Ok((stream, output, trace)) => {
+                let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+                *begun = Some((stream, output));
                 Some(trace)
             }
             Err(error) => {
@@ -72,11 +72,14 @@ impl Tracing {
     }
 
     fn written(&self, trace: &Trace) -> Result<()> {
-        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
         let summary = trace.finish();
-        let closed = stream.map_or(Ok(()), Stream::close);
+        let kept = begun.map_or(Ok(()), |(stream, output)| {
+            stream.close()?;
+            output.keep()
+        });
         let summary = summary
-            .and_then(|summary| closed.map(|()| summary))
+            .and_then(|summary| kept.map(|()| summary))
             .with_context(|| self.file.unwritable())?;
         if summary.events == 0 {
             bail!("{}: nothing has happened in the run", self.file.name());

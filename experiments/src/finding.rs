@@ -1,10 +1,8 @@
 //! A failure as a file: all that one needs to run it again.
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::hash::Hasher;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -17,6 +15,7 @@ use vmm::identity::Identity;
 use vmm::memory::MemorySize;
 use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
 
+use crate::part::{self, Part};
 use crate::places::Stop;
 use crate::schedule::Schedule;
 use crate::sighting::Sighting;
@@ -300,11 +299,12 @@ impl Finding {
 
     /// Writes a file, whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), FindingError> {
-        let folder = folder_of(path);
-        self.part(folder)
-            .and_then(|part| part.persist(path).map_err(|error| error.error))
-            .and_then(|_| File::open(folder)?.sync_all())
-            .map_err(|source| FindingError::unwritable(path, source))
+        let write = || {
+            let part = Part::of(path)?;
+            part.file().write_all(self.to_text().as_bytes())?;
+            part.keep()
+        };
+        write().map_err(|source| FindingError::unwritable(path, source))
     }
 
     /// Writes a file `STEM.finding`, whole or not at all; if another one has that name,
@@ -320,7 +320,7 @@ impl Finding {
             };
             match part.persist_noclobber(&path) {
                 Ok(_) => {
-                    File::open(folder).and_then(|folder| folder.sync_all()).map_err(refuse)?;
+                    part::sync(folder).map_err(refuse)?;
                     return Ok((path, true));
                 }
                 Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
@@ -337,7 +337,7 @@ impl Finding {
 
     /// Its text in a file that goes by itself if it doesn't get a name.
     fn part(&self, folder: &Path) -> io::Result<NamedTempFile> {
-        let mut part = new_part(folder)?;
+        let mut part = part::new_in(folder)?;
         part.write_all(self.to_text().as_bytes())?;
         part.as_file().sync_all()?;
         Ok(part)
@@ -346,27 +346,9 @@ impl Finding {
 
 /// Refuses a folder in which no finding can be written.
 pub fn check_folder(folder: &Path) -> Result<(), FindingError> {
-    let part = new_part(folder).map_err(|source| FindingError::unwritable(folder, source))?;
+    let part = part::new_in(folder).map_err(|source| FindingError::unwritable(folder, source))?;
     drop(part);
     Ok(())
-}
-
-fn new_part(folder: &Path) -> io::Result<NamedTempFile> {
-    // As files are made: the user's mask takes away what it does.
-    let permissions = fs::Permissions::from_mode(0o666);
-    tempfile::Builder::new()
-        .prefix(".jitterbug-")
-        .suffix(".part")
-        .permissions(permissions)
-        .tempfile_in(folder)
-}
-
-/// The folder of a file, as it can be opened.
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }
 
 /// What is wrong with a file that is no TOML of ours, and in which line.

@@ -21,6 +21,7 @@ pub mod commands;
 pub mod finding;
 pub mod follow;
 pub mod hunt;
+pub mod part;
 pub mod places;
 pub mod replay;
 pub mod schedule;

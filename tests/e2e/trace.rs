@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::harness::{Finished, Invocation, jitterbug};
@@ -14,7 +15,8 @@ use crate::scratch::Folder;
 
 tests! {
     Kvm: a_replays_trace_has_every_point, a_runs_trace_has_every_exit_and_firing,
-        holds_and_sleep_are_seen, the_first_failure_is_kept, what_can_not_be_written_is_named;
+        holds_and_sleep_are_seen, the_first_failure_is_kept, what_can_not_be_written_is_named,
+        an_earlier_trace_stays_until_the_next_is_whole;
     Nothing: a_bad_place_is_refused_at_once;
 }
 
@@ -193,4 +195,25 @@ fn a_bad_place_is_refused_at_once() {
             .shows("")
             .says(&["--trace /nowhere/x: can't be written: No such file or directory"]);
     }
+}
+
+/// A trace is written while the run goes on: whoever is killed meanwhile leaves what was there before.
+fn an_earlier_trace_stays_until_the_next_is_whole() {
+    let folder = Folder::new();
+    let path = folder.join("trace.json");
+    fs::write(&path, "what was there").unwrap();
+    let traced = || {
+        let running = jitterbug("run spin --trace").arg(&path);
+        let running = running.probe(r#"(vprobe VMM10Hz (printf "tick\n"))"#).start();
+        running.reports("tick\n");
+        running
+    };
+    let running = traced();
+    running.signal(Signal::SIGKILL);
+    running.ends_with(-1);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "what was there");
+    let running = traced();
+    running.signal(Signal::SIGINT);
+    running.ends_with(130);
+    assert!(Trace::read(&path).events().count() > 0);
 }
