@@ -75,12 +75,12 @@ fn so_does_the_time_limit() {
 fn a_signal_behind_the_runs_end() {
     let guest = image::print_and_exit("fine\n", 0);
     let (mut filled, mut writer) = pipe().expect("a pipe");
-    writer.write_all(&[b' '; 65_536]).expect("a pipe takes 64 KiB");
+    writer.write_all(&vec![b' '; 65_536]).expect("a pipe takes 64 KiB");
     let running = jitterbug("run").image(&guest).stdout(writer).start();
     running.reports("the guest ended the run: success");
     running.signal(Signal::SIGINT);
     lost(running.ends_with(0));
-    filled.read_exact(&mut [0; 65_536]).expect("what was there before");
+    filled.read_exact(&mut vec![0; 65_536]).expect("what was there before");
 }
 
 /// All of standard error is theirs.
