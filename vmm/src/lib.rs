@@ -35,6 +35,7 @@ pub mod scripted;
 mod snapshot;
 #[cfg(test)]
 mod testing;
+mod thread_time;
 pub mod watchdog;
 pub mod watched;
 

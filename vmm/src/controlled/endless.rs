@@ -18,7 +18,7 @@ use super::ControlledMachine;
 use super::effects::Effects;
 use super::outcome::Ending;
 use super::repeatable;
-use super::runaway::{Overdue, RunawayTimer};
+use super::runaway::Overdue;
 use super::seat::State;
 use crate::breakpoints::Want;
 use crate::cpu::Cpu;
@@ -74,7 +74,12 @@ struct Cycle {
 impl ControlledMachine {
     /// Looks at a vCPU that was kicked: how long has it passed no scheduling point?
     pub(super) fn look_at_runaway(&mut self, vcpu: u32) -> Result<AfterKick> {
-        match self.runaway.as_mut().map_or(Overdue::No, RunawayTimer::overdue) {
+        let cpu = &mut self.seats[vcpu as usize].cpu;
+        let overdue = match &mut self.runaway {
+            Some(timer) => timer.overdue(|| Ok(cpu.registers()?.rip))?,
+            None => Overdue::No,
+        };
+        match overdue {
             Overdue::No => Ok(AfterKick::GoesOn),
             Overdue::RunAway => match self.explain(vcpu, None)? {
                 Some(error) => Err(error),
@@ -165,6 +170,9 @@ impl ControlledMachine {
     fn close(&mut self, vcpu: u32, cycle: Cycle) -> Result<Look> {
         if !self.is_as_before(&cycle.written)? {
             return Ok(Look::Computes);
+        }
+        if let Some(timer) = &mut self.runaway {
+            timer.found(cycle.states.iter().map(|registers| registers.rip))?;
         }
         let place = |registers: &Registers| (registers.rip, super::hash::of_registers(registers));
         let first = cycle.states.iter().map(place).min();

@@ -4,33 +4,57 @@
 //! then, and counts how long no point has been passed, in processor time of the thread: a busy host
 //! doesn't make a guest look slow. When the vCPU is looked at is the host's matter; what comes of it is
 //! not (`endless.rs`), but for the end of the run after [`LIMIT`], which is not repeatable.
+//!
+//! A guest that has an endless loop comes into it in most of its runs. Once one is found, the alarm comes more
+//! often, and a vCPU that is in it is looked at without delay.
 
+use std::collections::HashSet;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use crate::error::Result;
 use crate::kvm::kick::Alarm;
+use crate::thread_time::thread_time;
 
 /// Processor time from one alarm to the next.
 const PERIOD: Duration = Duration::from_millis(20);
-/// So many alarms without a scheduling point are too many: two seconds of processor time.
-const LIMIT: u32 = 100;
+/// The same in guests with an endless loop.
+const SHORT_PERIOD: Duration = Duration::from_millis(1);
+/// So much processor time without a scheduling point is too much.
+const LIMIT: Duration = Duration::from_secs(2);
+/// So many places of endless loops are kept. Loops beyond them are found after [`PERIOD`].
+const MOST_PLACES: usize = 10_000;
 
 /// Watches over the runs of a machine. The alarm goes on from one run to the next: setting it anew
 /// for each would cost a short run a third of its time.
 #[derive(Debug)]
 pub(super) struct RunawayTimer {
-    _alarm: Alarm,
+    alarm: Alarm,
+    /// From one alarm to the next.
+    period: Duration,
     /// Whose vCPUs the alarm interrupts.
     thread: ThreadId,
     /// Points passed in all runs.
     passed: u64,
-    /// How many there were at the last alarm; `None` if a run has begun since.
-    seen: Option<u64>,
-    /// Alarms in a row without a point between them.
-    alarms: u32,
-    /// How many of those are too many.
-    limit: u32,
+    /// The first alarm of those between which no point was passed; `None` if a run has begun since.
+    first: Option<First>,
+    /// How much time after that is too much.
+    limit: Duration,
+    /// Where vCPUs have been in endless loops: values of RIP.
+    places: HashSet<u64>,
+}
+
+/// The first alarm of some.
+#[derive(Debug)]
+struct First {
+    /// The points that had been passed.
+    passed: u64,
+    /// The thread's processor time.
+    at: Duration,
+    /// The time after it when the vCPU is to be looked at, wherever it is.
+    look: Duration,
+    /// The same at a place of an endless loop.
+    look_at_place: Duration,
 }
 
 /// What an alarm says of the vCPU that runs.
@@ -51,19 +75,20 @@ impl RunawayTimer {
         // It goes on by itself: a kick may come where nobody looks, at the end of an access.
         alarm.repeat(PERIOD)?;
         Ok(Self {
-            _alarm: alarm,
+            alarm,
+            period: PERIOD,
             thread: thread::current().id(),
             passed: 0,
-            seen: None,
-            alarms: 0,
+            first: None,
             limit: LIMIT,
+            places: HashSet::new(),
         })
     }
 
     /// A run begins on the calling thread.
     pub(super) fn begin(timer: &mut Option<Self>) -> Result<()> {
         match timer {
-            Some(timer) if timer.thread == thread::current().id() => timer.seen = None,
+            Some(timer) if timer.thread == thread::current().id() => timer.first = None,
             _ => *timer = Some(Self::new()?),
         }
         Ok(())
@@ -77,20 +102,49 @@ impl RunawayTimer {
     /// A vCPU may run for so long without a point from now on, as far as alarms tell it; `None`: for as long
     /// as usual.
     pub(super) fn set_limit(&mut self, time: Option<Duration>) {
-        let alarms = |time: Duration| (time.as_micros() / PERIOD.as_micros()) as u32;
-        self.limit = time.map_or(LIMIT, |time| alarms(time).clamp(1, LIMIT));
+        self.limit = time.unwrap_or(LIMIT).min(LIMIT);
     }
 
-    /// A kick has come.
-    pub(super) fn overdue(&mut self) -> Overdue {
-        let before = self.seen.replace(self.passed);
-        self.alarms = if before == Some(self.passed) { self.alarms + 1 } else { 0 };
-        match self.alarms {
-            0 => Overdue::No,
-            alarms if alarms >= self.limit => Overdue::RunAway,
-            // Looking takes time, too: seldom, if it goes on for long.
-            alarms if alarms.is_power_of_two() => Overdue::LookAtIt,
-            _ => Overdue::No,
+    /// There is an endless loop, whose instructions are at these values of RIP.
+    pub(super) fn found(&mut self, places: impl IntoIterator<Item = u64>) -> Result<()> {
+        self.places.extend(places.into_iter().take(MOST_PLACES - self.places.len()));
+        if self.period != SHORT_PERIOD {
+            self.alarm.repeat(SHORT_PERIOD)?;
+            self.period = SHORT_PERIOD;
         }
+        Ok(())
+    }
+
+    /// A kick has come while the vCPU was at `rip`.
+    pub(super) fn overdue(&mut self, rip: impl FnOnce() -> Result<u64>) -> Result<Overdue> {
+        self.overdue_at(thread_time(), rip)
+    }
+
+    fn overdue_at(&mut self, now: Duration, rip: impl FnOnce() -> Result<u64>) -> Result<Overdue> {
+        let passed = self.passed;
+        let Some(first) = self.first.as_mut().filter(|first| first.passed == passed) else {
+            let (look, look_at_place) = (PERIOD / 2, SHORT_PERIOD / 2);
+            self.first = Some(First { passed, at: now, look, look_at_place });
+            return Ok(Overdue::No);
+        };
+        let time = now.saturating_sub(first.at);
+        if time >= self.limit {
+            return Ok(Overdue::RunAway);
+        }
+        // Looking takes time, too: seldom, if it goes on for long.
+        if time >= first.look {
+            (first.look, first.look_at_place) = (2 * time, 2 * time);
+            return Ok(Overdue::LookAtIt);
+        }
+        let may_be = !self.places.is_empty() && time >= first.look_at_place;
+        if may_be && self.places.contains(&rip()?) {
+            first.look_at_place = 2 * time;
+            return Ok(Overdue::LookAtIt);
+        }
+        Ok(Overdue::No)
     }
 }
+
+#[cfg(test)]
+#[path = "runaway_tests.rs"]
+mod tests;

@@ -19,7 +19,7 @@ use super::deliver::NMI;
 use super::effects::Effects;
 use super::hash::{of_registers, tag};
 use super::outcome::Ending;
-use super::runaway::{Overdue, RunawayTimer};
+use super::runaway::Overdue;
 use super::seat::State;
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
@@ -195,8 +195,9 @@ impl ControlledMachine {
                     exit = next;
                 }
                 Exit::Kicked => {
-                    let overdue = self.runaway.as_mut().map(RunawayTimer::overdue);
-                    if overdue == Some(Overdue::RunAway) {
+                    let timer = self.runaway.as_mut();
+                    let overdue = timer.map(|timer| timer.overdue(|| Ok(before.rip)));
+                    if overdue.transpose()? == Some(Overdue::RunAway) {
                         return Ok(Some(Ending::Runaway { vcpu }));
                     }
                     exit = self.seats[vcpu as usize].cpu.run(Entry::Resume)?;

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use iced_x86::code_asm::CodeAssembler;
-use nix::time::{ClockId, clock_gettime};
 
 use super::lab::{Assembled, assemble};
 use super::layout::{self, DONE, TRAP};
@@ -21,6 +20,7 @@ use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit};
 use crate::kvm::kick::{Alarm, Bound};
 use crate::kvm::{KvmCpu, Vm};
+use crate::thread_time::thread_time;
 
 /// How long one self-test guest may run before it is called hung.
 pub(super) const LIMIT: Duration = Duration::from_millis(250);
@@ -45,12 +45,6 @@ pub(super) struct Bench {
     patience: u32,
 }
 
-/// What the calling thread has had of the processor.
-fn processor_time() -> Duration {
-    // It can't fail for a thread that asks for its own.
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
-}
-
 impl Bench {
     /// The time runs from now.
     pub(super) fn new(cpu: KvmCpu, vm: Rc<Vm>) -> Result<Self> {
@@ -66,7 +60,7 @@ impl Bench {
     /// Gives the guest this much time from now.
     pub(super) fn allow(&mut self, time: Duration) -> Result<()> {
         self.bound = Some(self.cpu.bind_to_thread());
-        self.begun = processor_time();
+        self.begun = thread_time();
         self.patience = PATIENCE;
         self.deadline = Instant::now() + time;
         self.alarm.set(time)
@@ -78,7 +72,7 @@ impl Bench {
         if now < self.deadline {
             return Ok(true);
         }
-        if self.patience == 0 || processor_time().saturating_sub(self.begun) > LIMIT / 2 {
+        if self.patience == 0 || thread_time().saturating_sub(self.begun) > LIMIT / 2 {
             return Ok(false);
         }
         self.patience -= 1;

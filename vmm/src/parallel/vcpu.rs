@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
-
 use super::Outlet;
 use super::control::{Control, broken_thread};
 use super::outcome::{End, ExitCounts, VcpuReport, VcpuState};
@@ -19,6 +17,7 @@ use crate::hook::{Context, HookSet, Interventions, MsrAccess, Points};
 use crate::kvm::kick::Alarm;
 use crate::memory::Memory;
 use crate::registers::{Activity, Register, Registers};
+use crate::thread_time::thread_time;
 use crate::watchdog::Sample;
 
 /// How long a suspended vCPU sleeps if nobody wakes it.
@@ -411,11 +410,6 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             system: cpu.system_registers()?,
         })
     }
-}
-
-/// The processor time that the calling thread has had. (The clock is there since Linux 2.6.)
-fn thread_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 struct EndOnDrop<'a>(&'a Control);
