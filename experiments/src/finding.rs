@@ -8,7 +8,6 @@ use std::{fs, io};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 use twox_hash::XxHash64;
 use vmm::controlled::Granularity;
 use vmm::identity::Identity;
@@ -310,45 +309,18 @@ impl Finding {
     /// Writes a file `STEM.finding`, whole or not at all; if another one has that name,
     /// `STEM.1.finding`, and so on. Where it is, and whether it was not there before.
     pub fn write_new(&self, folder: &Path, stem: &str) -> Result<(PathBuf, bool), FindingError> {
-        let first = folder.join(format!("{stem}.finding"));
-        let refuse = |source| FindingError::unwritable(&first, source);
-        let mut part = self.part(folder).map_err(refuse)?;
-        for number in 0u64.. {
-            let path = match number {
-                0 => first.clone(),
-                _ => folder.join(format!("{stem}.{number}.finding")),
-            };
-            match part.persist_noclobber(&path) {
-                Ok(_) => {
-                    part::sync(folder).map_err(refuse)?;
-                    return Ok((path, true));
-                }
-                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                    if fs::read(&path).is_ok_and(|there| there == self.to_text().as_bytes()) {
-                        return Ok((path, false));
-                    }
-                    part = error.file;
-                }
-                Err(error) => return Err(refuse(error.error)),
-            }
-        }
-        Err(refuse(io::ErrorKind::AlreadyExists.into()))
-    }
-
-    /// Its text in a file that goes by itself if it doesn't get a name.
-    fn part(&self, folder: &Path) -> io::Result<NamedTempFile> {
-        let mut part = part::new_in(folder)?;
-        part.write_all(self.to_text().as_bytes())?;
-        part.as_file().sync_all()?;
-        Ok(part)
+        let name = |number| match number {
+            0 => format!("{stem}.finding"),
+            _ => format!("{stem}.{number}.finding"),
+        };
+        part::write_new(self.to_text().as_bytes(), folder, (0u64..).map(name))
+            .map_err(|source| FindingError::unwritable(&folder.join(name(0)), source))
     }
 }
 
 /// Refuses a folder in which no finding can be written.
 pub fn check_folder(folder: &Path) -> Result<(), FindingError> {
-    let part = part::new_in(folder).map_err(|source| FindingError::unwritable(folder, source))?;
-    drop(part);
-    Ok(())
+    part::check_folder(folder).map_err(|source| FindingError::unwritable(folder, source))
 }
 
 /// What is wrong with a file that is no TOML of ours, and in which line.

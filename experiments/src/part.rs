@@ -5,7 +5,7 @@
 //! before. A part that doesn't get a name is removed, unless the process is killed.
 
 use std::fs::{self, File, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -42,8 +42,38 @@ impl Part {
     }
 }
 
+/// Writes a file of the first of these names, all in this folder, that no other file has. A file that is there with
+/// the same content will do. Where it is, and whether it was not there before.
+pub(crate) fn write_new(
+    content: &[u8],
+    folder: &Path,
+    names: impl Iterator<Item = String>,
+) -> io::Result<(PathBuf, bool)> {
+    let mut part = new_in(folder)?;
+    part.write_all(content)?;
+    part.as_file().sync_all()?;
+    for path in names.map(|name| folder.join(name)) {
+        match part.persist_noclobber(&path) {
+            Ok(_) => return sync(folder).map(|()| (path, true)),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                if fs::read(&path).is_ok_and(|there| there == content) {
+                    return Ok((path, false));
+                }
+                part = error.file;
+            }
+            Err(error) => return Err(error.error),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Fails for a folder that takes no file.
+pub(crate) fn check_folder(folder: &Path) -> io::Result<()> {
+    new_in(folder).map(drop)
+}
+
 /// A file that goes by itself if it doesn't get a name.
-pub(crate) fn new_in(folder: &Path) -> io::Result<NamedTempFile> {
+fn new_in(folder: &Path) -> io::Result<NamedTempFile> {
     // As files are made: the user's mask takes away what it does.
     let permissions = Permissions::from_mode(0o666);
     tempfile::Builder::new()
@@ -54,7 +84,7 @@ pub(crate) fn new_in(folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// The names in this folder are on the disk.
-pub(crate) fn sync(folder: &Path) -> io::Result<()> {
+fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

@@ -52,18 +52,25 @@ pub struct Bug {
 
 /// One side of a pair, as an explanation names it.
 #[derive(Clone, Copy, Debug)]
-pub struct Side<'a> {
+struct Side<'a> {
     /// What it does: "read", "write", "update", "interrupt", "off", "nmi", "init" or "sipi".
-    pub kind: &'a str,
+    kind: &'a str,
     /// The variable, maybe with an offset; anything if it is no access.
-    pub variable: &'a str,
+    variable: &'a str,
     /// The function.
-    pub function: &'a str,
+    function: &'a str,
 }
 
 impl Bug {
-    /// Whether one of the bug's pairs is meant. What comes second may be known in more than one way.
-    pub fn has_pair(&self, first: Side, second: &[Side]) -> bool {
+    /// Whether a pair of an explanation is one of the bug's. `text` is a field of one side of the pair's JSON
+    /// (docs/json.md): its name, `first`, `second` or `meets`, and the field's.
+    pub fn has_pair<'a>(&self, text: impl Fn(&str, &str) -> &'a str) -> bool {
+        let side = |name| Side {
+            kind: text(name, "kind"),
+            variable: text(name, "variable"),
+            function: text(name, "function"),
+        };
+        let (first, second) = (side("first"), [side("second"), side("meets")]);
         self.pairs.iter().any(|pair| {
             pair.first.is(pair.variable, first)
                 && second.iter().any(|second| pair.second.is(pair.variable, *second))

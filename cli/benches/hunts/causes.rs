@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use guests::{Bug, Side};
+use guests::Bug;
 use serde_json::Value;
 
 use crate::spawned::{FOUND, Scratch, jitterbug, report};
@@ -45,11 +45,7 @@ pub(crate) fn measure(seeds: u64) -> Result<Figures, Failure> {
 
 fn names_one(cause: &Value, bug: &Bug) -> bool {
     let pairs = cause["pairs"].as_array().map_or(&[][..], Vec::as_slice);
-    pairs.iter().any(|pair| {
-        let side = |name: &str| {
-            let text = |field: &str| pair[name][field].as_str().unwrap_or_default();
-            Side { kind: text("kind"), variable: text("variable"), function: text("function") }
-        };
-        bug.has_pair(side("first"), &[side("second"), side("meets")])
-    })
+    pairs
+        .iter()
+        .any(|pair| bug.has_pair(|side, field| pair[side][field].as_str().unwrap_or_default()))
 }
