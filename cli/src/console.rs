@@ -36,6 +36,8 @@ pub(crate) struct Screen {
     stream: Stream,
     line: Vec<u8>,
     at_once: bool,
+    /// The last byte was no newline.
+    in_line: bool,
 }
 
 /// The longest line that is kept back.
@@ -45,7 +47,7 @@ impl Screen {
     pub(crate) fn new(stream: Stream) -> Self {
         let at_once =
             if stream == OUTPUT { io::stdout().is_terminal() } else { io::stderr().is_terminal() };
-        Self { stream, line: Vec::new(), at_once }
+        Self { stream, line: Vec::new(), at_once, in_line: false }
     }
 
     /// Never waits: the device's lock is held. The run waits for room when it is not.
@@ -59,6 +61,7 @@ impl Screen {
 impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.line.extend_from_slice(bytes);
+        self.in_line = bytes.last().map_or(self.in_line, |last| *last != b'\n');
         if self.at_once || bytes.contains(&b'\n') || self.line.len() >= MAX_LINE {
             self.send();
         }
@@ -73,6 +76,10 @@ impl Write for Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
+        // What is said of the run goes to the same terminal, and begins a line of its own.
+        if self.at_once && self.in_line {
+            self.line.push(b'\n');
+        }
         self.send();
     }
 }

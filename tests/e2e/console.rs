@@ -10,15 +10,26 @@ use nix::sys::signal::Signal;
 use crate::harness::{Invocation, jitterbug};
 use crate::image;
 use crate::scratch::ScratchFile;
+use crate::screen::Screen;
 
 tests! {
     Kvm: a_pipe, a_regular_file, more_than_is_read_at_once, a_reader_who_goes_away, a_full_disk,
-        no_stderr, binary_output;
+        no_stderr, binary_output, a_line_without_an_end_on_a_terminal;
     QuickKvm: input_that_nobody_takes, an_end_of_input_is_no_work;
 }
 
 fn echo(bytes: usize) -> Invocation {
     jitterbug("run --timeout 60s").image(&image::echo(bytes as u32)).within(90)
+}
+
+/// What is said behind it begins a line of its own.
+fn a_line_without_an_end_on_a_terminal() {
+    let guest = image::print_and_halt("up\nand no end").file();
+    let mut screen = Screen::new();
+    let run = jitterbug("run --ok end").arg(&*guest).stdout(screen.tty()).start();
+    let shown = screen.rest();
+    run.ends_with(0);
+    assert_eq!(shown.join().unwrap(), "up\r\nand no end\r\n");
 }
 
 fn a_pipe() {

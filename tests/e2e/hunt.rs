@@ -3,17 +3,14 @@
 //! what no schedule describes is reported.
 
 use std::fs;
-use std::io::Read;
-use std::os::fd::OwnedFd;
-use std::thread::{self, JoinHandle};
 
-use nix::pty::openpty;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::cases;
 use crate::harness::{jitterbug, limited};
 use crate::scratch::Folder;
+use crate::screen::Screen;
 
 tests! {
     Kvm: the_race_is_proven_and_replays, the_hosts_tsc_is_noticed,
@@ -310,47 +307,6 @@ fn the_live_line() {
     let line = shown.split(['\r', '\n']).rfind(|line| line.contains("0 runs")).unwrap_or_default();
     for part in [" runs, ", " runs/s, ", " distinct schedules, ", " 0 failures"] {
         assert!(line.contains(part), "no `{part}` in `{line}`");
-    }
-}
-
-/// A terminal, and what is shown on it.
-struct Screen {
-    master: fs::File,
-    slave: Option<OwnedFd>,
-    shown: Vec<u8>,
-}
-
-impl Screen {
-    fn new() -> Self {
-        let terminal = openpty(None, None).expect("a terminal");
-        let slave = Some(terminal.slave);
-        Self { master: terminal.master.into(), slave, shown: Vec::new() }
-    }
-
-    /// For the program, which alone has it open then.
-    fn tty(&mut self) -> OwnedFd {
-        self.slave.take().expect("one program")
-    }
-
-    /// Reads until this is shown; all that was.
-    fn wait_for(&mut self, text: &str) -> String {
-        let mut buffer = [0; 4096];
-        while !String::from_utf8_lossy(&self.shown).contains(text) {
-            let length = self.master.read(&mut buffer).expect("it shows more");
-            self.shown.extend(&buffer[..length]);
-            assert!(self.shown.len() < 1 << 20, "no `{text}`");
-        }
-        String::from_utf8_lossy(&self.shown).into_owned()
-    }
-
-    /// Reads what is still shown, to the end.
-    fn rest(mut self) -> JoinHandle<String> {
-        thread::spawn(move || {
-            let mut rest = Vec::new();
-            // A terminal that nobody has open any more is an error to who reads.
-            let _ = self.master.read_to_end(&mut rest);
-            String::from_utf8_lossy(&rest).into_owned()
-        })
     }
 }
 

@@ -42,6 +42,7 @@ mod replay_json;
 mod replay_scripts;
 mod schema;
 mod scratch;
+mod screen;
 mod script_2012;
 mod script_options;
 mod scripts;

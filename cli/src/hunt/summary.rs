@@ -163,12 +163,12 @@ impl Summary<'_> {
     fn looked_at(&self) {
         let searched = self.searched;
         let watched = match (searched.watched, self.setting.machine.granularity) {
-            (Some(bytes), _) => format!("accesses to {} KiB of shared memory", bytes / 1024),
-            (None, Granularity::Instruction) => "instructions".into(),
-            (None, Granularity::Watch) => "port accesses".into(),
+            (Some(bytes), _) => format!("accesses to {} KiB of shared memory, ", bytes / 1024),
+            (None, Granularity::Instruction) => "instructions, ".into(),
+            (None, Granularity::Watch) => String::new(),
         };
         tell::user(&format!(
-            "jitterbug: looked at: {} scheduling points ({watched}, ports, interrupts), {} of them with \
+            "jitterbug: looked at: {} scheduling points ({watched}ports, interrupts), {} of them with \
              more than one way to go on",
             searched.points, searched.choices
         ));
