@@ -1,0 +1,257 @@
+//! Processes that run, what is done to them, and how they end.
+
+use std::fs;
+use std::io::{PipeReader, Read, Write, pipe};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+
+use crate::draw::{Drawn, Event, Moment, Reader};
+use crate::place::Place;
+use crate::rest::Long;
+
+/// How often everything is looked at.
+const TURN: Duration = Duration::from_millis(1);
+/// How often memory is looked at.
+const MEMORY: Duration = Duration::from_millis(10);
+/// How long a process may take that nobody ends: a busy host is slow.
+const LIMIT: Duration = Duration::from_mins(3);
+/// How long one is waited for after a signal. It is late long before that.
+const LIMIT_AFTER: Duration = Duration::from_secs(20);
+/// The signal comes then if the file that it waits for doesn't.
+const UNWRITTEN: Duration = Duration::from_secs(4);
+
+/// A signal that was sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    pub(crate) signal: Signal,
+    pub(crate) at: Instant,
+    /// Whether the program had taken it over.
+    pub(crate) caught: bool,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) pid: u32,
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Option<String>,
+    pub(crate) stderr: Option<String>,
+    pub(crate) sent: Vec<Sent>,
+    pub(crate) end: Instant,
+    /// It did not end by itself in time.
+    pub(crate) stuck: bool,
+    /// The most memory that it had, in KiB, as seen up to [`MEMORY`] before its end.
+    pub(crate) peak: u64,
+}
+
+impl Ending {
+    /// From the first signal to the end.
+    pub(crate) fn after_signal(&self) -> Option<Duration> {
+        Some(self.end.saturating_duration_since(self.sent.first()?.at))
+    }
+
+    /// Whether a signal killed it: nothing could be tidied up.
+    pub(crate) fn died(&self) -> bool {
+        self.status.signal().is_some()
+    }
+
+    pub(crate) fn sent(&self, signal: Signal) -> bool {
+        self.sent.iter().any(|sent| sent.signal == signal)
+    }
+}
+
+/// A process that runs.
+pub(crate) struct Process<'a> {
+    child: Child,
+    drawn: &'a Drawn,
+    start: Instant,
+    stdout: Output,
+    stderr: Output,
+    sent: Vec<Sent>,
+    trigger: Option<Instant>,
+    end: Option<Instant>,
+    stuck: bool,
+    peak: u64,
+    looked: Instant,
+}
+
+/// The other end of a standard stream.
+enum Output {
+    Read(Arc<Mutex<Vec<u8>>>, JoinHandle<()>),
+    /// It is open, and goes away after this time, if ever.
+    Open(#[expect(dead_code, reason = "open is all it is")] PipeReader, Option<Duration>),
+    Closed,
+}
+
+impl Output {
+    fn new(reader: Reader) -> (Self, Stdio) {
+        let (mut other, mut own) = pipe().expect("a pipe");
+        let output = match reader {
+            Reader::Reads => {
+                let bytes = Arc::new(Mutex::new(Vec::new()));
+                let kept = bytes.clone();
+                let thread = thread::spawn(move || {
+                    let mut buffer = [0; 16 << 10];
+                    while let Ok(length @ 1..) = other.read(&mut buffer) {
+                        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                        kept.extend_from_slice(&buffer[..length]);
+                    }
+                });
+                Self::Read(bytes, thread)
+            }
+            Reader::Gone => Self::Closed,
+            Reader::Goes(after) => Self::Open(other, Some(after)),
+            Reader::Stalls(bytes) => {
+                own.write_all(&vec![b' '; bytes]).expect("a pipe takes 64 KiB");
+                Self::Open(other, None)
+            }
+        };
+        (output, own.into())
+    }
+
+    fn look(&mut self, since: Duration) {
+        if matches!(self, Self::Open(_, Some(after)) if since >= *after) {
+            *self = Self::Closed;
+        }
+    }
+
+    /// All that was read, if somebody read it. Whoever still has it open is no longer waited for.
+    fn text(self) -> Option<String> {
+        let Self::Read(bytes, thread) = self else { return None };
+        let start = Instant::now();
+        while !thread.is_finished() && start.elapsed() < Duration::from_secs(5) {
+            thread::sleep(TURN);
+        }
+        let bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+impl<'a> Process<'a> {
+    pub(crate) fn start(mut command: Command, drawn: &'a Drawn) -> Self {
+        let (stdout, own_stdout) = Output::new(drawn.stdout);
+        let (stderr, own_stderr) = Output::new(drawn.stderr);
+        command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE").process_group(0);
+        command.stdin(Stdio::null()).stdout(own_stdout).stderr(own_stderr);
+        let child = command.spawn().expect("jitterbug starts");
+        let start = Instant::now();
+        let (sent, trigger, end) = (Vec::new(), None, None);
+        let (stuck, peak, looked) = (false, 0, start);
+        Self { child, drawn, start, stdout, stderr, sent, trigger, end, stuck, peak, looked }
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        let caught = is_caught(self.child.id(), signal);
+        let at = Instant::now();
+        // It has not been waited for: it is there, if only as a zombie.
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it is our child");
+        self.sent.push(Sent { signal, at, caught });
+    }
+
+    fn look(&mut self, place: &Place) {
+        if self.end.is_some() {
+            return;
+        }
+        if has_ended(self.child.id()) {
+            self.end = Some(Instant::now());
+            return;
+        }
+        let since = self.start.elapsed();
+        self.stdout.look(since);
+        self.stderr.look(since);
+        if self.looked.elapsed() >= MEMORY {
+            self.looked = Instant::now();
+            self.peak = memory(self.child.id(), "VmHWM:").unwrap_or(0).max(self.peak);
+        }
+        self.send(place, since);
+        let late = self.sent.first().is_some_and(|sent| sent.at.elapsed() > LIMIT_AFTER);
+        if (late || since > LIMIT) && !self.stuck {
+            self.stuck = true;
+            kill(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL).expect("our child");
+        }
+    }
+
+    /// Sends the signals that are due.
+    fn send(&mut self, place: &Place, since: Duration) {
+        let wait = match self.drawn.moment {
+            Moment::After(wait) => wait,
+            Moment::Written(wait) => {
+                if self.trigger.is_none() && (since > UNWRITTEN || !place.files().is_empty()) {
+                    self.trigger = Some(Instant::now());
+                }
+                let Some(trigger) = self.trigger else { return };
+                trigger - self.start + wait
+            }
+        };
+        let (first, again) = match self.drawn.event {
+            Event::Nothing => return,
+            Event::Kill => (Signal::SIGKILL, None),
+            Event::Interrupt => (Signal::SIGINT, None),
+            Event::Terminate => (Signal::SIGTERM, None),
+            Event::Twice(gap) => (Signal::SIGINT, Some(gap)),
+        };
+        match (self.sent.as_slice(), again) {
+            ([], _) if since >= wait => self.signal(first),
+            ([sent], Some(gap)) if sent.at.elapsed() >= gap => self.signal(first),
+            _ => {}
+        }
+    }
+
+    fn ending(mut self) -> Ending {
+        let status = self.child.wait().expect("it has ended");
+        Ending {
+            pid: self.child.id(),
+            status,
+            stdout: self.stdout.text(),
+            stderr: self.stderr.text(),
+            sent: self.sent,
+            end: self.end.unwrap_or_else(Instant::now),
+            stuck: self.stuck,
+            peak: self.peak,
+        }
+    }
+}
+
+/// Runs all of them to their ends.
+pub(crate) fn run(mut processes: Vec<Process>, place: &Place, long: &mut Long) -> Vec<Ending> {
+    let start = Instant::now();
+    let mut filled = false;
+    while processes.iter().any(|process| process.end.is_none()) {
+        processes.iter_mut().for_each(|process| process.look(place));
+        if !filled && place.fills_after().is_some_and(|after| start.elapsed() >= after) {
+            place.fill();
+            filled = true;
+        }
+        long.look();
+        thread::sleep(TURN);
+    }
+    processes.into_iter().map(Process::ending).collect()
+}
+
+/// Whether a child has ended; nobody has waited for it then.
+pub(crate) fn has_ended(pid: u32) -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    !matches!(waitid(Id::Pid(Pid::from_raw(pid as i32)), flags), Ok(WaitStatus::StillAlive))
+}
+
+/// A line of `/proc/PID/status` that is a number of KiB.
+pub(crate) fn memory(pid: u32, name: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Whether a process waits for this signal itself: its first thread has it blocked then.
+fn is_caught(pid: u32, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal as i32 - 1) & 1 == 1
+}

@@ -1,0 +1,141 @@
+//! Which exit status is the right one, by README's table and what the program said.
+
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::draw::{Drawn, Event, Kind};
+use crate::place::Place;
+use crate::process::Ending;
+
+/// A second signal so soon after the first counts as the same (`vmm/src/interrupts.rs`).
+const SAME: Duration = Duration::from_millis(200);
+
+/// What is wrong with how it ended, if anything.
+pub(crate) fn wrong(drawn: &Drawn, ending: &Ending, place: &Place) -> Option<String> {
+    if let Some(signal) = ending.status.signal() {
+        let signal = Signal::try_from(signal).ok();
+        let is_right = match signal {
+            Some(Signal::SIGKILL) => ending.sent(Signal::SIGKILL) || ending.stuck,
+            Some(signal @ (Signal::SIGINT | Signal::SIGTERM)) => may_die(drawn, ending, signal),
+            _ => false,
+        };
+        return (!is_right).then(|| format!("died by {signal:?}"));
+    }
+    let code = ending.status.code().unwrap_or(-1);
+    let right = match &ending.stderr {
+        Some(stderr) => told(drawn, ending, stderr, place),
+        None => untold(drawn, ending, place),
+    };
+    (!right.contains(&code)).then(|| format!("status {code} instead of {right:?}"))
+}
+
+/// Whether the signal's own effect was due: before the program takes signals over, at the second one,
+/// and for `replay`, which has nothing to put in order.
+fn may_die(drawn: &Drawn, ending: &Ending, signal: Signal) -> bool {
+    let second = match ending.sent.as_slice() {
+        // The program may have heard of them a little later or earlier than they were sent.
+        [first, second] => second.at - first.at > SAME / 2,
+        _ => false,
+    };
+    let uncaught = ending.sent.iter().any(|sent| !sent.caught);
+    ending.sent(signal) && (drawn.kind == Kind::Replay || uncaught || second)
+}
+
+/// The status of a program that a signal ended in order.
+fn interrupted(ending: &Ending) -> Vec<i32> {
+    let signals = ending.sent.iter().map(|sent| 128 + sent.signal as i32);
+    signals.filter(|status| matches!(status, 130 | 143)).collect()
+}
+
+/// When nobody has read what it said: all that may be.
+fn untold(drawn: &Drawn, ending: &Ending, place: &Place) -> Vec<i32> {
+    let mut right = vec![0, 1];
+    right.extend(interrupted(ending));
+    if drawn.kind == Kind::Hunt {
+        right.push(4);
+    }
+    if place.is_bad() {
+        right.extend([2, 6]);
+    }
+    if drawn.kind == Kind::Jitter {
+        // Nothing was injected.
+        right.push(2);
+    }
+    right
+}
+
+/// By what it said.
+fn told(drawn: &Drawn, ending: &Ending, stderr: &str, place: &Place) -> Vec<i32> {
+    let refused = place.is_bad()
+        && ["can't be written", "can't be made", "No space left", "Read-only"]
+            .iter()
+            .any(|reason| stderr.contains(reason));
+    match drawn.kind {
+        Kind::Hunt => match Summary::of(stderr) {
+            Some(_) if stderr.contains("(status 6)") => vec![6],
+            Some(summary) if summary.failed > 0 => vec![1],
+            Some(summary) if summary.interrupted => interrupted(ending),
+            Some(summary) if summary.runs == summary.cut_short => vec![4],
+            Some(_) => vec![0],
+            None if refused => vec![2],
+            None => vec![],
+        },
+        Kind::Explain => {
+            if stderr.contains("interrupted before anything could be shown") {
+                interrupted(ending)
+            } else if stderr.contains("no cause could be shown") {
+                // Only less time than it needs is a reason.
+                if drawn.event == Event::Nothing { vec![] } else { vec![1] }
+            } else if refused {
+                vec![0, 2]
+            } else {
+                vec![0]
+            }
+        }
+        Kind::Replay => vec![0],
+        Kind::Jitter | Kind::Script | Kind::Chatty => {
+            let count = || {
+                let end = stderr.find(" runs failed")?;
+                let line = stderr[..end].lines().last()?;
+                line.split_whitespace().nth_back(2)?.parse::<u64>().ok()
+            };
+            let failed = count().unwrap_or(0) > 0;
+            if failed {
+                vec![1]
+            } else if stderr.contains("interrupted") {
+                interrupted(ending)
+            } else if stderr.contains("nothing was injected") || refused {
+                vec![2]
+            } else {
+                vec![0]
+            }
+        }
+    }
+}
+
+/// The last line of a search.
+pub(crate) struct Summary {
+    pub(crate) runs: u64,
+    pub(crate) failed: u64,
+    pub(crate) cut_short: u64,
+    pub(crate) interrupted: bool,
+}
+
+impl Summary {
+    /// `jitterbug: interrupted: 46 runs (42 distinct) in 2.0 s, 7 failed, 0 cut short`.
+    pub(crate) fn of(stderr: &str) -> Option<Self> {
+        let line = stderr.lines().rfind(|line| line.contains(" distinct) in "))?;
+        let line = line.strip_prefix("jitterbug: ")?;
+        let rest = line.strip_prefix("interrupted: ");
+        let mut numbers = rest
+            .unwrap_or(line)
+            .split([' ', '('])
+            .filter_map(|word| word.parse::<f64>().ok())
+            .map(|number| number as u64);
+        let (runs, _distinct, _seconds) = (numbers.next()?, numbers.next()?, numbers.next()?);
+        let (failed, cut_short) = (numbers.next()?, numbers.next()?);
+        Some(Self { runs, failed, cut_short, interrupted: rest.is_some() })
+    }
+}
