@@ -248,10 +248,12 @@ pub(crate) fn memory(pid: u32, name: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Whether a process waits for this signal itself: its first thread has it blocked then.
+/// Whether a process waits for this signal itself: its first thread has it blocked then. While it
+/// starts its writer, all signals are blocked for a moment, which is another matter.
 fn is_caught(pid: u32, signal: Signal) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    mask >> (signal as i32 - 1) & 1 == 1
+    let is_blocked = |signal: Signal| mask >> (signal as i32 - 1) & 1 == 1;
+    is_blocked(signal) && !is_blocked(Signal::SIGALRM)
 }
