@@ -26,8 +26,8 @@ const REPLAYED: usize = 2;
 /// How it ended.
 pub(crate) fn ending(drawn: &Drawn, ending: &Ending, place: &Place) -> Vec<String> {
     let mut problems = Vec::new();
-    if ending.stuck {
-        problems.push("it did not end, and was killed".into());
+    if let Some(threads) = &ending.stuck {
+        problems.push(format!("it did not end, and was killed; its threads: {threads}"));
     }
     problems.extend(status::wrong(drawn, ending, place));
     problems

@@ -159,12 +159,12 @@ impl Random {
         let event = self.event();
         let ends = event == Event::Nothing;
         let kind = match self.below(20) {
-            0..8 => Kind::Hunt,
             8..11 => Kind::Jitter,
             11..14 => Kind::Script,
             14..16 => Kind::Chatty,
             16..18 if !kept.is_empty() => Kind::Replay,
             18.. if !kept.is_empty() => Kind::Explain,
+            // 0 to 7, and whatever needs a finding while there is none.
             _ => Kind::Hunt,
         };
         let json = kind != Kind::Chatty && self.one_in(3);

@@ -45,8 +45,8 @@ pub(crate) struct Ending {
     pub(crate) stderr: Option<String>,
     pub(crate) sent: Vec<Sent>,
     pub(crate) end: Instant,
-    /// It did not end by itself in time.
-    pub(crate) stuck: bool,
+    /// Where its threads were when it was killed because it had not ended in time.
+    pub(crate) stuck: Option<String>,
     /// The most memory that it had, in KiB, as seen up to [`MEMORY`] before its end.
     pub(crate) peak: u64,
 }
@@ -77,7 +77,7 @@ pub(crate) struct Process<'a> {
     sent: Vec<Sent>,
     trigger: Option<Instant>,
     end: Option<Instant>,
-    stuck: bool,
+    stuck: Option<String>,
     peak: u64,
     looked: Instant,
 }
@@ -143,7 +143,7 @@ impl<'a> Process<'a> {
         let child = command.spawn().expect("jitterbug starts");
         let start = Instant::now();
         let (sent, trigger, end) = (Vec::new(), None, None);
-        let (stuck, peak, looked) = (false, 0, start);
+        let (stuck, peak, looked) = (None, 0, start);
         Self { child, drawn, start, stdout, stderr, sent, trigger, end, stuck, peak, looked }
     }
 
@@ -172,8 +172,8 @@ impl<'a> Process<'a> {
         }
         self.send(place, since);
         let late = self.sent.first().is_some_and(|sent| sent.at.elapsed() > LIMIT_AFTER);
-        if (late || since > LIMIT) && !self.stuck {
-            self.stuck = true;
+        if (late || since > LIMIT) && self.stuck.is_none() {
+            self.stuck = Some(threads(self.child.id()));
             kill(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL).expect("our child");
         }
     }
@@ -224,7 +224,9 @@ pub(crate) fn run(mut processes: Vec<Process>, place: &Place, long: &mut Long) -
     let start = Instant::now();
     let mut filled = false;
     while processes.iter().any(|process| process.end.is_none()) {
-        processes.iter_mut().for_each(|process| process.look(place));
+        for process in &mut processes {
+            process.look(place);
+        }
         if !filled && place.fills_after().is_some_and(|after| start.elapsed() >= after) {
             place.fill();
             filled = true;
@@ -246,6 +248,25 @@ pub(crate) fn memory(pid: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// Each thread of a process: its name, its state, the system call that it is in, and where in the kernel.
+fn threads(pid: u32) -> String {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let threads = tasks.map(|task| {
+        let read = |file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        let status = read("status");
+        let state = status.lines().find(|line| line.starts_with("State:")).unwrap_or_default();
+        let stack = read("stack").replace('\n', ", ");
+        let (name, call) = (read("comm"), read("syscall"));
+        format!("{}: {state}; system call {}; {stack}", name.trim(), call.trim())
+    });
+    let kernel = threads.collect::<Vec<_>>().join(" | ");
+    // The program's own stacks, where a debugger is installed.
+    let mut debugger = Command::new("gdb");
+    debugger.args(["-batch", "-p", &pid.to_string(), "-ex", "thread apply all backtrace"]);
+    let own = debugger.stdin(Stdio::null()).output().map(|output| output.stdout);
+    format!("{kernel}\n{}", String::from_utf8_lossy(&own.unwrap_or_default()))
 }
 
 /// Whether a process waits for this signal itself: its first thread has it blocked then. While it

@@ -17,7 +17,7 @@ pub(crate) fn wrong(drawn: &Drawn, ending: &Ending, place: &Place) -> Option<Str
     if let Some(signal) = ending.status.signal() {
         let signal = Signal::try_from(signal).ok();
         let is_right = match signal {
-            Some(Signal::SIGKILL) => ending.sent(Signal::SIGKILL) || ending.stuck,
+            Some(Signal::SIGKILL) => ending.sent(Signal::SIGKILL) || ending.stuck.is_some(),
             Some(signal @ (Signal::SIGINT | Signal::SIGTERM)) => may_die(drawn, ending, signal),
             _ => false,
         };
