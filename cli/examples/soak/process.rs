@@ -20,6 +20,8 @@ use crate::rest::Long;
 const TURN: Duration = Duration::from_millis(1);
 /// How often memory is looked at.
 const MEMORY: Duration = Duration::from_millis(10);
+/// How often a process that was sent a signal is asked whether the kernel holds it.
+const HELD: Duration = Duration::from_millis(50);
 /// How long a process may take that nobody ends: a busy host is slow.
 const LIMIT: Duration = Duration::from_mins(3);
 /// How long one is waited for after a signal. It is late long before that.
@@ -45,6 +47,8 @@ pub(crate) struct Ending {
     pub(crate) stderr: Option<String>,
     pub(crate) sent: Vec<Sent>,
     pub(crate) end: Instant,
+    /// For how long after the first signal a thread could not end, whatever the signal: see [`is_held`].
+    pub(crate) held: Duration,
     /// Where its threads were when it was killed because it had not ended in time.
     pub(crate) stuck: Option<String>,
     /// The most memory that it had, in KiB, as seen up to [`MEMORY`] before its end.
@@ -52,9 +56,10 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// From the first signal to the end.
+    /// From the first signal to the end, without the time in which the kernel held it.
     pub(crate) fn after_signal(&self) -> Option<Duration> {
-        Some(self.end.saturating_duration_since(self.sent.first()?.at))
+        let time = self.end.saturating_duration_since(self.sent.first()?.at);
+        Some(time.saturating_sub(self.held))
     }
 
     /// Whether a signal killed it: nothing could be tidied up.
@@ -77,6 +82,8 @@ pub(crate) struct Process<'a> {
     sent: Vec<Sent>,
     trigger: Option<Instant>,
     end: Option<Instant>,
+    held: Duration,
+    asked: Instant,
     stuck: Option<String>,
     peak: u64,
     looked: Instant,
@@ -142,9 +149,21 @@ impl<'a> Process<'a> {
         command.stdin(Stdio::null()).stdout(own_stdout).stderr(own_stderr);
         let child = command.spawn().expect("jitterbug starts");
         let start = Instant::now();
-        let (sent, trigger, end) = (Vec::new(), None, None);
-        let (stuck, peak, looked) = (None, 0, start);
-        Self { child, drawn, start, stdout, stderr, sent, trigger, end, stuck, peak, looked }
+        Self {
+            child,
+            drawn,
+            start,
+            stdout,
+            stderr,
+            sent: Vec::new(),
+            trigger: None,
+            end: None,
+            held: Duration::ZERO,
+            asked: start,
+            stuck: None,
+            peak: 0,
+            looked: start,
+        }
     }
 
     fn signal(&mut self, signal: Signal) {
@@ -171,8 +190,17 @@ impl<'a> Process<'a> {
             self.peak = memory(self.child.id(), "VmHWM:").unwrap_or(0).max(self.peak);
         }
         self.send(place, since);
-        let late = self.sent.first().is_some_and(|sent| sent.at.elapsed() > LIMIT_AFTER);
-        if (late || since > LIMIT) && self.stuck.is_none() {
+        if !self.sent.is_empty() && self.asked.elapsed() >= HELD {
+            // The first time, it has been for as long as nobody asked.
+            let time = self.asked.max(self.sent[0].at).elapsed();
+            self.asked = Instant::now();
+            if is_held(self.child.id()) {
+                self.held += time;
+            }
+        }
+        let late =
+            self.sent.first().is_some_and(|sent| sent.at.elapsed() > LIMIT_AFTER + self.held);
+        if (late || since > LIMIT + self.held) && self.stuck.is_none() {
             self.stuck = Some(threads(self.child.id()));
             kill(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL).expect("our child");
         }
@@ -213,6 +241,7 @@ impl<'a> Process<'a> {
             stderr: self.stderr.text(),
             sent: self.sent,
             end: self.end.unwrap_or_else(Instant::now),
+            held: self.held,
             stuck: self.stuck,
             peak: self.peak,
         }
@@ -248,6 +277,17 @@ pub(crate) fn memory(pid: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// Whether a thread of a process is in the kernel and can't be ended, not even by SIGKILL: state D. KVM
+/// waits so for its readers when memory is given to a VM and when a VM goes away (`synchronize_srcu`), for
+/// 20 s and more on a busy host.
+fn is_held(pid: u32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks.into_iter().any(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|fields| fields.trim_start().starts_with('D'))
+    })
 }
 
 /// Each thread of a process: its name, its state, the system call that it is in, and where in the kernel.

@@ -18,7 +18,7 @@ pub(crate) fn wrong(drawn: &Drawn, ending: &Ending, place: &Place) -> Option<Str
         let signal = Signal::try_from(signal).ok();
         let is_right = match signal {
             Some(Signal::SIGKILL) => ending.sent(Signal::SIGKILL) || ending.stuck.is_some(),
-            Some(signal @ (Signal::SIGINT | Signal::SIGTERM)) => may_die(drawn, ending, signal),
+            Some(signal @ (Signal::SIGINT | Signal::SIGTERM)) => may_die(ending, signal),
             _ => false,
         };
         return (!is_right).then(|| format!("died by {signal:?}"));
@@ -31,16 +31,15 @@ pub(crate) fn wrong(drawn: &Drawn, ending: &Ending, place: &Place) -> Option<Str
     (!right.contains(&code)).then(|| format!("status {code} instead of {right:?}"))
 }
 
-/// Whether the signal's own effect was due: before the program takes signals over, at the second one,
-/// and for `replay`, which has nothing to put in order.
-fn may_die(drawn: &Drawn, ending: &Ending, signal: Signal) -> bool {
+/// Whether the signal's own effect was due: before the program takes signals over, and at the second one.
+fn may_die(ending: &Ending, signal: Signal) -> bool {
     let second = match ending.sent.as_slice() {
         // The program may have heard of them a little later or earlier than they were sent.
         [first, second] => second.at - first.at > SAME / 2,
         _ => false,
     };
     let uncaught = ending.sent.iter().any(|sent| !sent.caught);
-    ending.sent(signal) && (drawn.kind == Kind::Replay || uncaught || second)
+    ending.sent(signal) && (uncaught || second)
 }
 
 /// The status of a program that a signal ended in order.
@@ -94,6 +93,7 @@ fn told(drawn: &Drawn, ending: &Ending, stderr: &str, place: &Place) -> Vec<i32>
                 vec![0]
             }
         }
+        Kind::Replay if stderr.contains("interrupted") => interrupted(ending),
         Kind::Replay => vec![0],
         Kind::Jitter | Kind::Script | Kind::Chatty => {
             let count = || {

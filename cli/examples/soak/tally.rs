@@ -47,6 +47,8 @@ pub(crate) struct Tally {
     parts: usize,
     told: u64,
     orphans: usize,
+    /// How long the kernel held those that it did.
+    held: Vec<Duration>,
     /// Those that may be late, with the time that they took.
     slow: Vec<(Duration, String)>,
     long: LongResult,
@@ -66,6 +68,7 @@ impl Tally {
             parts: 0,
             told: 0,
             orphans: 0,
+            held: Vec::new(),
             slow: Vec::new(),
             long: LongResult::default(),
             problems: Vec::new(),
@@ -117,6 +120,7 @@ impl Tally {
                 kind.ends.extend(ending.after_signal());
             }
         }
+        self.held.extend(Some(ending.held).filter(|held| !held.is_zero()));
         self.second_signals += u64::from(ending.sent.len() > 1);
         let signalled = u64::from(!ending.sent.is_empty());
         let readers = [("standard output", drawn.stdout), ("standard error", drawn.stderr)];
@@ -280,6 +284,14 @@ impl fmt::Display for Tally {
         writeln!(f, "\n* Exit statuses: {}.", statuses.join(", "))?;
         writeln!(f, "* A second SIGINT was sent {} times.", self.second_signals)?;
         writeln!(f, "* {late} of {} ends took longer than {PROMISED:?}.", all.ends.len())?;
+        let most = self.held.iter().max().copied().unwrap_or_default();
+        writeln!(
+            f,
+            "* The kernel held {} processes after a signal, for {:.1?} in all and {most:.1?} at most, which is not \
+             in the times above.",
+            self.held.len(),
+            self.held.iter().sum::<Duration>(),
+        )?;
         writeln!(
             f,
             "* {} findings' files were read, {} of them replayed; {} were told because they could not be \
