@@ -84,25 +84,72 @@ impl Drop for Screen {
     }
 }
 
-/// A console that is kept, for reports and for runs that may turn out to be of no interest.
+/// A console that is captured, for reports and for runs that may turn out to be of no interest. Of a long one the
+/// end is kept.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Kept(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct CapturedConsole(Arc<Mutex<Captured>>);
 
-impl Kept {
+#[derive(Debug, Default)]
+struct Captured {
+    bytes: Vec<u8>,
+    dropped: u64,
+}
+
+/// What a guest has printed.
+#[derive(Debug, Default)]
+pub(crate) struct ConsoleText {
+    /// The last of it, at least [`MAX_CAPTURED`] if there is as much.
+    pub(crate) text: String,
+    /// How many bytes there were before that.
+    pub(crate) dropped: u64,
+}
+
+/// How much of a captured console is kept, in bytes; up to twice as much, so that little is moved.
+const MAX_CAPTURED: usize = 1 << 20;
+
+impl CapturedConsole {
     /// What the guest has printed.
-    pub(crate) fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).into_owned()
+    pub(crate) fn text(&self) -> ConsoleText {
+        let captured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = String::from_utf8_lossy(&captured.bytes).into_owned();
+        ConsoleText { text, dropped: captured.dropped }
     }
 }
 
-impl Write for Kept {
+impl Write for CapturedConsole {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        let mut captured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        captured.bytes.extend_from_slice(bytes);
+        if captured.bytes.len() > 2 * MAX_CAPTURED {
+            let more = captured.bytes.len() - MAX_CAPTURED;
+            captured.bytes.drain(..more);
+            captured.dropped += more as u64;
+        }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_long_console_is_kept() {
+        let console = CapturedConsole::default();
+        let mut of_guest = console.clone();
+        let mut printed = String::new();
+        for line in 0..400_000 {
+            let line = format!("line {line}\n");
+            of_guest.write_all(line.as_bytes()).unwrap();
+            printed.push_str(&line);
+        }
+        let ConsoleText { text, dropped } = console.text();
+        assert_eq!(text.len() as u64 + dropped, printed.len() as u64);
+        assert!((MAX_CAPTURED..=2 * MAX_CAPTURED).contains(&text.len()), "{}", text.len());
+        assert!(printed.ends_with(&text));
     }
 }

@@ -5,6 +5,7 @@
 mod again;
 mod args;
 mod bed;
+mod boots;
 mod console;
 mod doctor;
 mod document;

@@ -21,7 +21,7 @@ use vmm::{Host, MachineConfig};
 use crate::args::{Cli, ReplayArgs};
 use crate::document::{FORMAT, print_json};
 use crate::guest::Guest;
-use crate::scripts::{self, Probing, Scripts, warn_of_silent_probes};
+use crate::scripts::{self, ProbeSums, Probing, Scripts};
 use crate::status::{Status, conclude};
 use crate::tell;
 use crate::trace::Tracing;
@@ -123,7 +123,8 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
         tracing: Tracing::check(args.probing.trace.as_deref())?,
         title: format!("{}: {}", machine.guest.name, finding.verdict),
         vcpus: machine.cpus.get(),
-        counts: Vec::new(),
+        counts: ProbeSums::default(),
+        last_counts: Vec::new(),
         changes: Changes::default(),
         time: Duration::ZERO,
         dumps: Vec::new(),
@@ -153,7 +154,7 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
             points: finding.run.points,
             hash: &finding.run.hash,
             switches: replayed.switches,
-            probes: watch.counts.last().map_or(&[], Vec::as_slice),
+            probes: &watch.last_counts,
             changes: &watch.changes,
             dumps: &watch.dumps,
             script_output: &lines.lines,
@@ -288,7 +289,9 @@ struct Watch {
     /// What the trace is called, and how many tracks it has.
     title: String,
     vcpus: u32,
-    counts: Vec<Vec<ProbeCount>>,
+    counts: ProbeSums,
+    /// Those of the last replay.
+    last_counts: Vec<ProbeCount>,
     changes: Changes,
     /// How much virtual time the replays took.
     time: Duration,
@@ -337,7 +340,8 @@ impl Watch {
         }
         if let Some(probing) = probing {
             let (counts, changes) = probing.finish(failed)?;
-            self.counts.push(counts);
+            self.counts.add(&counts);
+            self.last_counts = counts;
             self.changes.add(&changes);
         }
         for line in scripts::dumps(&dumps, &[]) {
@@ -349,13 +353,12 @@ impl Watch {
 
     /// All replays are over. What went wrong with what they were to leave behind.
     fn finish(&self) -> Vec<anyhow::Error> {
-        let counts: Vec<_> = self.counts.iter().map(Vec::as_slice).collect();
         let ran = format!("the guest ran for {:.6} s of virtual time", self.time.as_secs_f64());
-        warn_of_silent_probes(&counts, &ran);
+        self.counts.warn_of_silent_ones(&ran);
         let mut problems = Vec::new();
         problems.extend(self.tracing.as_ref().and_then(|tracing| tracing.finish().err()));
         if let Some(scripts) = &self.scripts {
-            scripts.tell_changes(&self.changes, counts.len());
+            scripts.tell_changes(&self.changes, self.counts.runs());
             problems.extend(scripts.finish().err());
         }
         problems

@@ -34,13 +34,15 @@ pub(crate) struct Report<'a> {
     /// How long all of it took.
     pub(crate) seconds: f64,
     /// How many runs there were.
-    pub(crate) runs: usize,
+    pub(crate) runs: u64,
     /// How many of them failed.
     pub(crate) failed: u64,
     /// A signal ended it: there might have been more runs.
     pub(crate) interrupted: bool,
-    /// Each of them.
+    /// Each of them, as far as there was room.
     pub(crate) boots: Vec<RunReport>,
+    /// How many are not in the report, for want of room; those that fail have twice the room.
+    pub(crate) boots_left_out: u64,
     /// The command that looks for such a failure under control, if one failed that can be there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hunt: Option<String>,
@@ -54,6 +56,7 @@ pub(crate) struct Report<'a> {
 
 /// One run.
 #[derive(JsonSchema, Serialize)]
+#[cfg_attr(test, derive(Default))]
 #[schemars(rename = "Boot")]
 pub(crate) struct RunReport {
     /// The seed of what was random.
@@ -71,8 +74,10 @@ pub(crate) struct RunReport {
     guest_exits: u64,
     /// What jitter did.
     injections: Injections,
-    /// What the guest printed.
+    /// What the guest printed; the end of it, if it is long.
     console: String,
+    /// How many bytes it printed before that.
+    console_dropped: u64,
     /// How often each probe fired.
     probes: Vec<probes::session::ProbeCount>,
     /// What scripts did to the guest.
@@ -170,7 +175,8 @@ impl RunReport {
             failed: outcome.end.is_failure(),
             seconds,
             injections: trial.injections,
-            console: trial.console,
+            console: trial.console.text,
+            console_dropped: trial.console.dropped,
             probes: trial.probes,
             changes: trial.changes,
             dumps: outcome.dumps,
@@ -253,6 +259,10 @@ impl RunReport {
         &self.console
     }
 
+    pub(crate) fn console_dropped(&self) -> u64 {
+        self.console_dropped
+    }
+
     pub(crate) fn probes(&self) -> &[probes::session::ProbeCount] {
         &self.probes
     }
@@ -268,6 +278,17 @@ impl RunReport {
 
     pub(crate) fn guest_exits(&self) -> u64 {
         self.guest_exits
+    }
+
+    /// About how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        let lines = self.script_output.iter().map(ScriptLine::size).sum::<usize>();
+        let of_vcpu = |vcpu: &Vcpu| {
+            let frames = vcpu.stack.as_ref().map_or(0, |stack| stack.to_string().len());
+            size_of::<Vcpu>() + size_of_val(&*vcpu.report.sampled_rips) + 2 * frames
+        };
+        let vcpus = self.vcpus.iter().map(of_vcpu).sum::<usize>();
+        size_of::<Self>() + self.console.len() + self.description.len() + lines + vcpus
     }
 
     /// Forgets what is of no interest in a long report: the details of a run that didn't fail.
@@ -290,6 +311,14 @@ impl Vcpu {
             (Some(_), ..) => writeln!(text, "vCPU {id}: not started: waits for its SIPI"),
             (None, ..) => writeln!(text, "vCPU {id}: its state can't be had"),
         };
+    }
+}
+
+#[cfg(test)]
+impl RunReport {
+    /// One for tests.
+    pub(crate) fn of(seed: u64, failed: bool, console: String) -> Self {
+        Self { seed, failed, console, ..Self::default() }
     }
 }
 

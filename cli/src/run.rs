@@ -3,19 +3,19 @@
 use anyhow::{Result, anyhow, bail};
 use experiments::finding::Machine;
 use probes::Options;
-use probes::engine::Changes;
 use vmm::interrupts::{Interrupts, Second};
 use vmm::jitter::Injections;
 use vmm::parallel::End;
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, RunArgs};
+use crate::boots::{Boots, Keep};
 use crate::console;
 use crate::document::{FORMAT, print_json};
 use crate::guest::Guest;
 use crate::progress::Progress;
 use crate::report::{Report, RunReport};
-use crate::scripts::{Scripts, warn_of_silent_probes};
+use crate::scripts::Scripts;
 use crate::status::{Status, conclude};
 use crate::tell;
 use crate::trace::Tracing;
@@ -55,42 +55,31 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         scripts.check(&setting.host)?;
     }
     let progress = if many { Progress::of(args.repeat) } else { Progress::none() };
-    let (runs, interrupted) = boots(&setting, args, &progress)?;
+    let (boots, interrupted) = boot_all(&setting, args, &progress)?;
     progress.finish();
     // A signal that came when the last run was over has ended nothing.
     let ended_by = setting.interrupts.end().filter(|_| interrupted);
-
-    let mut injected = Injections::default();
-    for run in &runs {
-        injected.add(run.injections());
-    }
     if many {
-        summarise(args, &runs, &injected, progress.seconds(), ended_by.is_some());
-    }
-    let seconds: f64 = runs.iter().map(RunReport::seconds).sum();
-    let counts: Vec<_> = runs.iter().map(RunReport::probes).collect();
-    warn_of_silent_probes(&counts, &format!("the guest ran for {seconds:.3} s"));
-    if let Some(scripts) = &setting.scripts {
-        let mut changes = Changes::default();
-        for run in &runs {
-            changes.add(run.changes());
+        boots.summarise(progress.seconds(), ended_by.is_some());
+        if !args.jitter.is_off() {
+            tell::user(&describe(&args.jitter.to_string(), &boots.injected));
         }
-        scripts.tell_changes(&changes, runs.len());
     }
-    let failed = runs.iter().filter(|run| run.failed()).count() as u64;
-    let exits: u64 = runs.iter().map(RunReport::guest_exits).sum();
-    let count = runs.len();
+    boots.probes.warn_of_silent_ones(&format!("the guest ran for {:.3} s", boots.seconds));
+    if let Some(scripts) = &setting.scripts {
+        scripts.tell_changes(&boots.changes, boots.probes.runs());
+    }
     let status = match ended_by {
-        _ if failed > 0 => Status::Failure,
+        _ if boots.failed > 0 => Status::Failure,
         Some(signal) => Status::interrupted(signal),
         None => Status::Clean,
     };
     let (again, explanation) = if args.explain {
-        again::explain_failure(args, &setting, &guest, &runs)?
+        again::explain_failure(args, &setting, &guest, &boots.reports)?
     } else {
         (None, None)
     };
-    let hunt = runs.iter().any(RunReport::can_be_sought).then(|| again::hunt_command(&setting));
+    let (count, exits, injected) = (boots.count, boots.guest_exits, boots.injected);
     if args.json {
         print_json(&Report {
             format: FORMAT,
@@ -98,10 +87,11 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
             jitter: &setting.jitter,
             seconds: progress.seconds(),
             runs: count,
-            failed,
+            failed: boots.failed,
             interrupted: ended_by.is_some(),
-            boots: if many { runs.into_iter().map(RunReport::brief).collect() } else { runs },
-            hunt,
+            hunt: boots.can_be_sought.then(|| again::hunt_command(&setting)),
+            boots: boots.reports,
+            boots_left_out: boots.left_out,
             again,
             explanation,
         })?;
@@ -126,35 +116,38 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     conclude(status, problems)
 }
 
-/// Boots as often as the arguments say. The runs, and whether a signal ended the last of them.
-fn boots(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<(Vec<RunReport>, bool)> {
+/// Boots as often as the arguments say. What came of it, and whether a signal ended the last run.
+fn boot_all(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<(Boots, bool)> {
     let many = args.until_failure || args.repeat.is_some();
     let limit = match (args.repeat, args.until_failure) {
         (Some(runs), _) => runs,
         (None, true) => u64::MAX,
         (None, false) => 1,
     };
-    let mut runs = Vec::new();
-    let (mut failed, mut interrupted) = (0, false);
+    let mut boots = Boots::new(match (many, args.json) {
+        (false, _) => Keep::One,
+        (true, true) => Keep::All,
+        (true, false) => Keep::FirstFailure,
+    });
+    let mut interrupted = false;
     for number in 0..limit {
         let trial = setting.boot(args.seed.wrapping_add(number), progress)?;
         interrupted = matches!(trial.outcome.end, End::Interrupted);
         let run = RunReport::new(trial, setting);
-        failed += u64::from(run.failed());
-        say(setting, args, &run, failed, progress);
-        let over = interrupted || run.failed() && args.until_failure;
+        let failed = run.failed();
+        say(setting, args, &run, boots.failed + u64::from(failed), progress);
         if !(many && interrupted) {
             // A run that was cut short says nothing about the guest.
-            runs.push(if many { run.brief() } else { run });
+            boots.add(run);
         }
         if many {
-            progress.update(number + 1, failed);
+            progress.update(number + 1, boots.failed);
         }
-        if over {
+        if interrupted || failed && args.until_failure {
             break;
         }
     }
-    Ok((runs, interrupted))
+    Ok((boots, interrupted))
 }
 
 /// Tells of one run, when it is over. Of many that fail, the first is told in full: the others are
@@ -167,6 +160,12 @@ fn say(setting: &Setting, args: &RunArgs, run: &RunReport, failed: u64, progress
         if many && !args.json {
             // The console of a run that failed is of interest; those of the others are not.
             progress.suspend(|| console::show(setting.screen, run.console()));
+            if run.console_dropped() > 0 {
+                progress.print(&format!(
+                    "jitterbug: that is the end of its console: {} bytes before it were not kept",
+                    run.console_dropped()
+                ));
+            }
         }
         progress.print(&format!("jitterbug: seed {}: {}", run.seed(), run.failure()));
         if run.can_be_sought() && !args.explain {
@@ -199,32 +198,4 @@ fn describe(jitter: &str, injected: &Injections) -> String {
         injected.throttles,
         injected.microseconds as f64 / 1e6
     )
-}
-
-/// Sums up a repeated run.
-fn summarise(
-    args: &RunArgs,
-    runs: &[RunReport],
-    injected: &Injections,
-    seconds: f64,
-    interrupted: bool,
-) {
-    let failed: Vec<_> = runs.iter().filter(|run| run.failed()).collect();
-    tell::user(&format!(
-        "jitterbug: {}{} of {} runs failed, in {seconds:.1} s",
-        if interrupted { "interrupted: " } else { "" },
-        failed.len(),
-        runs.len()
-    ));
-    for run in &failed {
-        tell::user(&format!(
-            "  seed {}: {}, after {:.3} s",
-            run.seed(),
-            run.description(),
-            run.seconds()
-        ));
-    }
-    if !args.jitter.is_off() {
-        tell::user(&describe(&args.jitter.to_string(), injected));
-    }
 }

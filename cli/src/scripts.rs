@@ -263,23 +263,42 @@ fn warn_of_steps(stops: usize, stopping: Stopping) {
     ));
 }
 
-/// A probe that never fired in any of these runs may be one that can't: the user is told. `ran` says
-/// what there was of the guest.
-pub(crate) fn warn_of_silent_probes(runs: &[&[ProbeCount]], ran: &str) {
-    let Some(first) = runs.first() else { return };
-    for (number, probe) in first.iter().enumerate() {
-        let counts = || runs.iter().filter_map(|run| run.get(number));
-        if counts().any(|count| count.firings > 0) {
-            continue;
+/// How often each probe fired, in all runs together.
+#[derive(Default)]
+pub(crate) struct ProbeSums {
+    runs: usize,
+    sums: Vec<ProbeCount>,
+}
+
+impl ProbeSums {
+    /// Adds those of a run.
+    pub(crate) fn add(&mut self, counts: &[ProbeCount]) {
+        self.runs += 1;
+        if self.sums.is_empty() {
+            self.sums = counts.to_vec();
+        } else {
+            self.sums.iter_mut().zip(counts).for_each(|(sum, count)| sum.add(count));
         }
-        let why = match counts().map(|count| count.filtered).sum() {
-            0_u64 => ran.to_owned(),
-            tried => format!("its predicate held in none of {tried} cases"),
-        };
-        tell::user(&format!(
-            "jitterbug: warning: {}:{}: {} never fired; {why}",
-            probe.file, probe.line, probe.point
-        ));
+    }
+
+    /// How many runs there were.
+    pub(crate) fn runs(&self) -> usize {
+        self.runs
+    }
+
+    /// A probe that never fired in any run may be one that can't: the user is told. `ran` says what there was
+    /// of the guest.
+    pub(crate) fn warn_of_silent_ones(&self, ran: &str) {
+        for probe in self.sums.iter().filter(|probe| probe.firings == 0) {
+            let why = match probe.filtered {
+                0 => ran.to_owned(),
+                tried => format!("its predicate held in none of {tried} cases"),
+            };
+            tell::user(&format!(
+                "jitterbug: warning: {}:{}: {} never fired; {why}",
+                probe.file, probe.line, probe.point
+            ));
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use vmm::jitter::{Injections, Jitter, JitterSpec};
 use vmm::parallel::{self, Outcome};
 use vmm::{Host, Machine, MachineConfig};
 
-use crate::console::{Kept, Printing, Screen};
+use crate::console::{CapturedConsole, ConsoleText, Printing, Screen};
 use crate::progress::Progress;
 use crate::scripts::{LineRoom, Probing, Scripts};
 use crate::trace::Tracing;
@@ -43,7 +43,7 @@ pub(crate) struct Trial {
     pub(crate) seed: u64,
     pub(crate) outcome: Outcome,
     pub(crate) injections: Injections,
-    pub(crate) console: String,
+    pub(crate) console: ConsoleText,
     pub(crate) probes: Vec<probes::session::ProbeCount>,
     pub(crate) changes: Changes,
     pub(crate) lines: KeptLines,
@@ -69,12 +69,19 @@ pub(crate) struct ScriptLine {
     stack: Option<String>,
 }
 
+impl ScriptLine {
+    /// About how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>() + self.text.len() + self.stack.as_ref().map_or(0, String::len)
+    }
+}
+
 impl Setting {
     /// Boots once.
     pub(crate) fn boot(&self, seed: u64, progress: &Progress) -> Result<Trial> {
         writer::relax();
         let printing = Printing((!self.keep_console).then_some(self.screen));
-        let kept = Kept::default();
+        let kept = CapturedConsole::default();
         let console: Box<dyn Write + Send> = if self.keep_console {
             Box::new(kept.clone())
         } else {

@@ -29,6 +29,16 @@ pub struct ProbeCount {
     pub missed: u64,
 }
 
+impl ProbeCount {
+    /// Adds what the same probe did in another run.
+    pub fn add(&mut self, other: &Self) {
+        self.firings = self.firings.saturating_add(other.firings);
+        self.cancelled = self.cancelled.saturating_add(other.cancelled);
+        self.filtered = self.filtered.saturating_add(other.filtered);
+        self.missed = self.missed.saturating_add(other.missed);
+    }
+}
+
 /// One vCPU's counters. Only its thread writes them; anybody may read them at any time.
 #[derive(Debug)]
 pub(super) struct Counters(Vec<Counter>);
