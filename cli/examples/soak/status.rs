@@ -58,8 +58,8 @@ fn untold(drawn: &Drawn, ending: &Ending, place: &Place) -> Vec<i32> {
     if place.is_bad() {
         right.extend([2, 6]);
     }
-    if drawn.kind == Kind::Jitter {
-        // Nothing was injected.
+    if matches!(drawn.kind, Kind::Jitter | Kind::Script | Kind::Chatty) {
+        // Nothing was injected, or a busy host had no time to write all of a trace.
         right.push(2);
     }
     right
@@ -106,7 +106,11 @@ fn told(drawn: &Drawn, ending: &Ending, stderr: &str, place: &Place) -> Vec<i32>
                 vec![1]
             } else if stderr.contains("interrupted") {
                 interrupted(ending)
-            } else if stderr.contains("nothing was injected") || refused {
+            } else if refused
+                || ["nothing was injected", "were not written: nobody has taken them in time"]
+                    .iter()
+                    .any(|reason| stderr.contains(reason))
+            {
                 vec![2]
             } else {
                 vec![0]
