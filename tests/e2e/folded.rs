@@ -8,6 +8,7 @@ use crate::harness::jitterbug;
 use crate::image;
 use crate::replay_scripts::find;
 use crate::scratch::Folder;
+use crate::shipped::TICKS;
 
 tests! {
     Kvm: standard_output_is_for_the_stacks, a_file_gets_those_of_all_runs,
@@ -32,9 +33,10 @@ fn read(text: &str) -> BTreeMap<Vec<&str>, u64> {
 }
 
 fn standard_output_is_for_the_stacks() {
-    let run = jitterbug("run spin --cpus 2 --timeout 1500ms --folded")
+    let run = jitterbug("run spin --cpus 2 --folded")
         .probe(HOT)
-        .ends_with(0)
+        .probe(TICKS)
+        .until_it_reports("has had its ticks", 2)
         .says(&["spin: 2 vCPUs up\n"]);
     let stacks = read(&run.stdout);
     let spins = ["spin_outer", "spin_middle", "spin_inner"];

@@ -33,6 +33,11 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../probes/scripts")
 }
 
+/// Says of each vCPU when it has had fifty ticks, however long that takes.
+pub(crate) const TICKS: &str = r#"
+perthread int ticks;
+VMM:PROFILE:10msec { ticks++; if (ticks == 50) printf("%d has had its ticks\n", VCPUID); }"#;
+
 /// Runs one of the scripts.
 fn with(invocation: Invocation, script: &str) -> Invocation {
     invocation.arg("--probe").arg(folder().join(script))
@@ -70,7 +75,8 @@ fn exits() {
 }
 
 fn spins() {
-    let run = with(jitterbug("run spin --cpus 2 --timeout 2s"), "spins.emt").ends_with(0);
+    let run = with(jitterbug("run spin --cpus 2").probe(TICKS), "spins.emt");
+    let run = run.until_it_reports("has had its ticks", 2);
     for vcpu in ["0x0", "0x1"] {
         let of = format!("  spins[{vcpu},spin_inner+");
         let places: Vec<&str> = run.lines_with(&of).collect();
@@ -190,9 +196,9 @@ void __wrap_mark(void)
 	}
 }
 "#;
-    let guest = compile::guest(&folder, "abba", before, &["-Wl,--wrap=mark"]);
-    let run = jitterbug("run --cpus 2 --watchdog off --timeout 5s").arg(&guest);
-    let run = with(run, "lock-times.emt").start().ends_with_any(&[0, 1]).1;
+    let guest = compile::guest(&folder, "abba", before, &["-DFIXED", "-Wl,--wrap=mark"]);
+    let run =
+        with(jitterbug("run --cpus 2 --watchdog off").arg(&guest), "lock-times.emt").ends_with(0);
     for (name, times) in [("queue_lock", 4), ("table_lock", 2)] {
         for what in ["waited", "held"] {
             let of = format!("  {what}[\"{name}\"] == avg ");
