@@ -143,6 +143,8 @@ fn boot_all(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<(B
         if many {
             progress.update(number + 1, boots.failed);
         }
+        // A signal that comes while a run ends is taken by that run, which it hasn't interrupted.
+        interrupted |= number + 1 < limit && setting.interrupts.end().is_some();
         if interrupted || failed && args.until_failure {
             break;
         }

@@ -4,11 +4,12 @@
 use nix::sys::signal::Signal;
 
 use crate::harness::jitterbug;
+use crate::image;
 use crate::replay_scripts::find;
 use crate::scratch::Folder;
 
 tests! {
-    Kvm: sigint, sigterm, while_repeating, while_replaying, with_json;
+    Kvm: sigint, sigterm, while_repeating, while_a_run_ends, while_replaying, with_json;
 }
 
 fn ends_in_order(signal: Signal, status: i32) {
@@ -35,6 +36,19 @@ fn while_repeating() {
     running.reports_often("boots\n", 8);
     running.signal(Signal::SIGINT);
     running.ends_with(130).shows("").says(&["jitterbug: interrupted: 0 of ", " runs failed"]);
+}
+
+/// Runs this short are ending most of the time.
+fn while_a_run_ends() {
+    for boots in 1..=24 {
+        let running = jitterbug("run --repeat 1000000 --watchdog off")
+            .image(&image::exit(0))
+            .probe(r#"VMMUnload { printf("ends\n"); }"#)
+            .start();
+        running.reports_often("ends\n", boots);
+        running.signal(Signal::SIGINT);
+        running.ends_with(130).says(&["jitterbug: interrupted: 0 of "]);
+    }
 }
 
 fn with_json() {
