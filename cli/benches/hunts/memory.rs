@@ -1,7 +1,7 @@
-//! How much memory a long search takes.
+//! How much memory long searches and many boots take.
 
-use std::fs;
-use std::process::Stdio;
+use std::fs::{self, File};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -15,43 +15,74 @@ const GUEST: &str = "lock-cycle-fixed";
 /// What may be added between the first tenth of the time and the end: the hashes of the interleavings
 /// that were seen and the tree of decisions have bounds (docs/hunt.md).
 const MAY_GROW_KIB: u64 = 40 * 1024;
+/// What many boots may add: nothing is kept of them but sums.
+const BOOTS_MAY_GROW_KIB: u64 = 4 * 1024;
+/// So many runs of a search take about as long as a boot.
+const RUNS_OF_A_BOOT: u64 = 10;
 /// Between two looks.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// A search of so many runs.
+/// A search of so many runs, and a tenth as many boots.
 pub(crate) fn measure(runs: u64) -> Result<Figures, Failure> {
     let scratch = Scratch::new()?;
+    let mut figures = Figures::default();
+    let document = scratch.0.join("document");
+
     let mut command = program();
-    command.args(["hunt", GUEST, "--json", "--runs", &runs.to_string(), "--out"]);
-    command.arg(&scratch.0).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn()?;
-    let mut resident = Vec::new();
-    while child.try_wait()?.is_none() {
-        // The process may have ended since.
-        if let Ok(status) = fs::read_to_string(format!("/proc/{}/status", child.id())) {
-            resident.extend(kib(&status, "VmRSS:"));
-        }
-        thread::sleep(PERIOD);
-    }
-    let output = child.wait_with_output()?;
-    let report: Value = serde_json::from_slice(&output.stdout)?;
+    command.args(["hunt", GUEST, "--json", "--runs", &runs.to_string(), "--out"]).arg(&scratch.0);
+    command.stdout(File::create(&document)?).stderr(Stdio::null());
+    let resident = Resident::of(command)?;
+    let report: Value = serde_json::from_slice(&fs::read(&document)?)?;
     if count(&report, "runs")? != runs {
         return Err(format!("{} runs were made, not {runs}", report["runs"]).into());
     }
-    let (Some(tenth), Some(end)) = (resident.get(resident.len() / 10), resident.last()) else {
-        return Err("it was over before anybody could look".into());
-    };
-    let peak = resident.iter().max().unwrap_or(end);
-    let mut figures = Figures::default();
-    figures.lines.push(format!(
-        "{GUEST}, {runs} runs, {} distinct: {tenth} KiB resident after a tenth of the time, {end} KiB at the \
-         end, at most {peak} KiB",
-        report["distinct"]
-    ));
-    if *end > tenth + MAY_GROW_KIB {
-        figures.broken.push(format!("it has grown by {} KiB", end - tenth));
+    let what = format!("hunt {GUEST}, {runs} runs, {} distinct", report["distinct"]);
+    resident.tell(&what, MAY_GROW_KIB, &mut figures);
+
+    let boots = runs / RUNS_OF_A_BOOT;
+    let mut command = program();
+    command.args(["run", "hello", "--cpus", "2", "--repeat", &boots.to_string()]);
+    command.stdout(Stdio::null()).stderr(File::create(&document)?);
+    let resident = Resident::of(command)?;
+    let said = fs::read_to_string(&document)?;
+    if !said.contains(&format!(" 0 of {boots} runs failed")) {
+        return Err(format!("{boots} boots: {said}").into());
     }
+    resident.tell(&format!("run hello, {boots} boots"), BOOTS_MAY_GROW_KIB, &mut figures);
     Ok(figures)
+}
+
+/// What a process had in memory, in KiB, each [`PERIOD`].
+struct Resident(Vec<u64>);
+
+impl Resident {
+    /// Runs a command to its end.
+    fn of(mut command: Command) -> Result<Self, Failure> {
+        let mut child = command.spawn()?;
+        let mut resident = Vec::new();
+        while child.try_wait()?.is_none() {
+            // The process may have ended since.
+            if let Ok(status) = fs::read_to_string(format!("/proc/{}/status", child.id())) {
+                resident.extend(kib(&status, "VmRSS:"));
+            }
+            thread::sleep(PERIOD);
+        }
+        if resident.len() < 10 {
+            return Err("it was over before anybody could look".into());
+        }
+        Ok(Self(resident))
+    }
+
+    fn tell(&self, what: &str, may_grow: u64, figures: &mut Figures) {
+        let (tenth, end) = (self.0[self.0.len() / 10], self.0[self.0.len() - 1]);
+        let peak = self.0.iter().max().unwrap_or(&end);
+        figures.lines.push(format!(
+            "{what}: {tenth} KiB resident after a tenth of the time, {end} KiB at the end, at most {peak} KiB"
+        ));
+        if end > tenth + may_grow {
+            figures.broken.push(format!("{what}: it has grown by {} KiB", end - tenth));
+        }
+    }
 }
 
 fn kib(status: &str, field: &str) -> Option<u64> {
