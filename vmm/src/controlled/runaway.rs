@@ -16,9 +16,9 @@ use crate::error::Result;
 use crate::kvm::kick::Alarm;
 use crate::thread_time::thread_time;
 
-/// Processor time from one alarm to the next.
+/// From one alarm to the next, in processor time of the thread.
 const PERIOD: Duration = Duration::from_millis(20);
-/// The same in guests with an endless loop.
+/// The same in guests with an endless loop, in time by the clock on the wall.
 const SHORT_PERIOD: Duration = Duration::from_millis(1);
 /// So much processor time without a scheduling point is too much.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -109,6 +109,8 @@ impl RunawayTimer {
     pub(super) fn found(&mut self, places: impl IntoIterator<Item = u64>) -> Result<()> {
         self.places.extend(places.into_iter().take(MOST_PLACES - self.places.len()));
         if self.period != SHORT_PERIOD {
+            // The clock of a thread's time is looked at by the host's scheduling tick, of 4 or 10 ms.
+            self.alarm = Alarm::new()?;
             self.alarm.repeat(SHORT_PERIOD)?;
             self.period = SHORT_PERIOD;
         }
