@@ -145,7 +145,7 @@ fn look(
         let cut_short = again.cut_short;
         tell::user(&format!("jitterbug: not found: {runs}, {cut_short} cut short{why}"));
         if let Some(other) = report.others.first() {
-            report.other_file = Some(save(&args.out, guest, &other.first)?);
+            report.other_file = Some(save(args.out_folder(), guest, &other.first)?);
         }
         tell_others(&report);
         if again.stopped.is_none() {
@@ -153,7 +153,7 @@ fn look(
         }
         return Ok((report, None));
     };
-    let file = save(&args.out, guest, &finding)?;
+    let file = save(args.out_folder(), guest, &finding)?;
     let what = if report.sighting.is_hang() { "the same stacks" } else { "the same failure" };
     tell::user(&format!(
         "jitterbug: {what} under control: {} in run {} ({runs}): {}",

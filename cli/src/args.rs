@@ -5,7 +5,7 @@ mod pages;
 mod paths;
 mod probing;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -148,13 +148,20 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) pages: PageArgs,
 
-    /// Where --explain writes its findings
-    #[arg(long, default_value = ".", value_name = "DIR", value_parser = paths::output_folder())]
-    pub(crate) out: PathBuf,
+    /// Where --explain writes its findings [default: .]
+    #[arg(long, value_name = "DIR", value_parser = paths::output_folder())]
+    pub(crate) out: Option<PathBuf>,
 
     /// Print one JSON report on stdout, the guest's console inside it
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl RunArgs {
+    /// Where --explain writes its findings.
+    pub(crate) fn out_folder(&self) -> &Path {
+        self.out.as_deref().unwrap_or(Path::new("."))
+    }
 }
 
 #[derive(Debug, Args)]

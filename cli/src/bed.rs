@@ -86,7 +86,7 @@ fn files(cli: &Cli, arguments: &[OsString]) -> Result<Vec<PathBuf>> {
 fn results(cli: &Cli) -> Result<Option<PathBuf>> {
     match &cli.command {
         Command::Hunt(args) => folder(&args.out),
-        Command::Run(args) if args.explain => folder(&args.out),
+        Command::Run(args) if args.explain => folder(args.out_folder()),
         // The shortest schedule goes there.
         Command::Explain(args) => Ok(absolute(&args.finding)?.parent().map(Path::to_owned)),
         Command::Run(args) => folder_of(&args.probing.files()),

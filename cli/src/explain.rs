@@ -42,7 +42,7 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     let files = Files::of(&args.finding, args.out.as_deref());
     let pages = args.pages.get();
     let explained = of_finding(&host, &guest, symbols, &finding, &files, pages, &interrupts);
-    let Explained { report, problems } = match explained {
+    let Explained { report, mut problems } = match explained {
         Ok(explained) => explained,
         Err(error) if matches!(error.downcast_ref(), Some(CauseError::Stopped)) => {
             tell::user(&format!("jitterbug: {error:#}"));
@@ -51,11 +51,8 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
         }
         Err(error) => return Err(error),
     };
-    if args.json {
-        print_json(&report)?;
-    } else {
-        show(&report)?;
-    }
+    let printed = if args.json { print_json(&report) } else { show(&report) };
+    problems.extend(printed.err());
     if !report.shown {
         tell::user(&format!("jitterbug: {}: no cause could be shown", args.finding.display()));
     }

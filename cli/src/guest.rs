@@ -13,6 +13,7 @@ use vmm::controlled::Granularity;
 use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
 
 use crate::args::{MachineArgs, Watchdog};
+use crate::input;
 
 /// How long to wait for a sign of life, unless told otherwise.
 const WATCHDOG: std::time::Duration = std::time::Duration::from_secs(3);
@@ -68,7 +69,7 @@ impl Guest {
     /// A file. Its name is absolute from here on: what is written down of it holds in other folders.
     fn read(path: &Path) -> Result<Self> {
         let bytes =
-            std::fs::read(path).with_context(|| format!("{}: can't be read", path.display()))?;
+            input::bytes(path).with_context(|| format!("{}: can't be read", path.display()))?;
         let absolute = std::path::absolute(path).with_context(|| format!("{}", path.display()))?;
         let Some(name) = absolute.to_str() else {
             bail!(
@@ -115,7 +116,7 @@ impl Guest {
         let (name, bytes) = match asked {
             Some(path) if path == Path::new("none") => return Ok(None),
             Some(path) => {
-                let bytes = std::fs::read(path)
+                let bytes = input::bytes(path)
                     .with_context(|| format!("--symbols {}: can't be read", path.display()))?;
                 (path.display().to_string(), Cow::Owned(bytes))
             }

@@ -17,7 +17,7 @@ use crate::document::print_json;
 use crate::explain::{self, Files};
 use crate::guest::Guest;
 use crate::progress::Progress;
-use crate::status::Status;
+use crate::status::{Status, conclude};
 use crate::tell;
 use crate::writer;
 use arguments::{hang_budget, strategy};
@@ -102,13 +102,12 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     } else {
         None
     };
-    if let Some(report) = explanation.as_ref().filter(|_| !args.json) {
-        explain::show(report)?;
-    }
-    if args.json {
-        print_json(&summary.report(&found, explanation))?;
-    }
-    Ok(status)
+    let printed = if args.json {
+        print_json(&summary.report(&found, explanation))
+    } else {
+        explanation.as_ref().map_or(Ok(()), explain::show)
+    };
+    conclude(status, printed.err().into_iter().collect())
 }
 
 /// Explains the first failure; of several of its kind, the shortest that was kept.

@@ -14,6 +14,7 @@ mod explain;
 mod file;
 mod guest;
 mod hunt;
+mod input;
 mod list;
 mod points;
 mod progress;
@@ -33,12 +34,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use nix::sys::signal::{SigSet, Signal};
 use tracing_subscriber::filter::LevelFilter;
 
 use args::{Cli, Command};
 use status::Status;
 
 fn main() -> ExitCode {
+    // A limit on the size of files (RLIMIT_FSIZE) is an error of the write then, and nothing is lost. Before any
+    // thread is started: it fails for no set of signals.
+    let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
     writer::begin();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     log_to_stderr(cli.log_level());

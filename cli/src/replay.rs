@@ -137,10 +137,11 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     // A signal that comes when all is done changes nothing.
     let reproduced = replayed.difference.is_none() && replayed.runs > 0;
     let interrupted = matches!(replayed.status, Status::Interrupted | Status::Terminated);
+    let mut problems = problems;
     if args.json {
         let lines = watch.lines.unwrap_or_default();
         let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-        print_json(&Report {
+        let printed = print_json(&Report {
             format: FORMAT,
             machine: &finding.machine,
             verdict: &finding.verdict,
@@ -159,7 +160,8 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
             dumps: &watch.dumps,
             script_output: &lines.lines,
             script_lines_dropped: lines.dropped,
-        })?;
+        });
+        problems.extend(printed.err());
     }
     conclude(replayed.status, problems)
 }

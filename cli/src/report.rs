@@ -197,6 +197,7 @@ impl RunReport {
                 window.length,
                 window.stretched()
             ),
+            None if self.description.starts_with("failure: ") => format!("{}\n", self.description),
             None => format!("failure: {}\n", self.description),
         };
         for vcpu in &self.vcpus {

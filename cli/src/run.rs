@@ -26,6 +26,9 @@ use crate::{again, explain, writer};
 /// Runs, reports, and says what it comes to.
 pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     args.pages.get().check(args.explain)?;
+    if args.out.is_some() && !args.explain {
+        bail!("--out: that is for --explain, which is not there");
+    }
     // Before any thread is started, so that all of them leave the signals to it.
     let interrupts = Interrupts::take(Second::Ends, writer::hurry)?;
     let many = args.until_failure || args.repeat.is_some();
@@ -80,7 +83,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         (None, None)
     };
     let (count, exits, injected) = (boots.count, boots.guest_exits, boots.injected);
-    if args.json {
+    let printed = if args.json {
         print_json(&Report {
             format: FORMAT,
             machine: Machine::of(&setting.machine),
@@ -94,11 +97,12 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
             boots_left_out: boots.left_out,
             again,
             explanation,
-        })?;
-    } else if let Some(report) = explanation {
-        explain::show(&report)?;
-    }
+        })
+    } else {
+        explanation.map_or(Ok(()), |report| explain::show(&report))
+    };
     let mut problems = Vec::new();
+    problems.extend(printed.err());
     if !setting.jitter.is_off() && injected.total() == 0 && count > 0 {
         problems.push(anyhow!(
             "--jitter {}: nothing was injected in {count} run(s) with {exits} exits: the guest gives \

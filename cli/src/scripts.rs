@@ -21,6 +21,7 @@ use vmm::{Host, MachineConfig};
 
 use crate::args::ProbeArgs;
 use crate::file::OutputFile;
+use crate::input;
 use crate::tell;
 
 /// All scripts of a command, checked.
@@ -175,8 +176,7 @@ fn sources(args: &ProbeArgs) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     for path in &args.probe {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("--probe {name}: can't be read"))?;
+        let text = input::text(path).with_context(|| format!("--probe {name}: can't be read"))?;
         sources.push(Source::new(name, text));
     }
     for (number, code) in (1..).zip(&args.code) {

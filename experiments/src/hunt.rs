@@ -34,7 +34,7 @@ pub struct Hunt {
     pub seed: u64,
     /// The most runs.
     pub runs: u64,
-    /// No run begins after this long.
+    /// No run begins after this long, and one that has begun is given up a second later.
     pub time: Option<Duration>,
     /// The most scheduling points a run.
     pub budget: u64,
@@ -59,6 +59,8 @@ pub struct Progress {
     pub distinct: u64,
     /// How many runs there have been since one had an interleaving that was new.
     pub repeats: u64,
+    /// Runs that ended quiet: every vCPU sleeps or was stopped, and nobody waits.
+    pub quiet: u64,
     /// Every interleaving that there is has been run.
     pub exhausted: bool,
     /// Runs that were cut short: by their budget, or because a vCPU ran away.

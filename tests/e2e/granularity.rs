@@ -77,10 +77,13 @@ fn an_image_without_sections_is_stepped() {
     jitterbug("hunt --runs 2").image(&image::exit(0)).ends_with(2).says(&[
         "nothing to watch: it has neither .shared nor .data or .bss; give --granularity instruction",
     ]);
-    jitterbug("hunt --runs 2 --granularity instruction")
-        .image(&image::exit(0))
-        .ends_with(0)
-        .says(&["exhausted: every interleaving was run", "1 runs (1 distinct)", "0 failed"]);
+    jitterbug("hunt --runs 2 --granularity instruction").image(&image::exit(0)).ends_with(0).says(
+        &[
+            "exhausted: every interleaving of these scheduling points was run",
+            "1 runs (1 distinct)",
+            "0 failed",
+        ],
+    );
     jitterbug("hunt --runs 2 --granularity instruction")
         .image(&image::exit(3))
         .ends_with(1)

@@ -378,7 +378,7 @@ fn a_finding_is_not_lost() {
 
 fn what_has_one_interleaving_is_exhausted() {
     jitterbug("hunt hello --cpus 1").ends_with(0).shows("").says(&[
-        "exhausted: every interleaving was run",
+        "exhausted: every interleaving of these scheduling points was run",
         "warning: next to nothing was searched",
         "jitterbug: 1 runs (1 distinct)",
     ]);

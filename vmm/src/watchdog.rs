@@ -62,7 +62,8 @@ pub enum Standing {
     NotStarted,
     /// It sleeps, and any interrupt would wake it.
     AtRest,
-    /// It sleeps, and takes no interrupt or leaves one pending.
+    /// It sleeps, and never takes an interrupt or always leaves one pending. (One that is on its way when the vCPU
+    /// is looked at has been taken by the next time.)
     Dead,
     /// It has had a window of processor time within its few instructions.
     Stuck,
@@ -112,7 +113,7 @@ impl Track {
         let processor = last.saturating_sub(first);
         if self.unstarted == self.samples {
             Standing::NotStarted
-        } else if sleeps && self.restless == 0 {
+        } else if sleeps && self.restless < self.asleep {
             Standing::AtRest
         } else if sleeps {
             Standing::Dead

@@ -152,6 +152,13 @@ fn who_idles_is_quiet() {
     assert_eq!(judge(WINDOW * 2, |_| 7, ticks).map(|verdict| verdict.watch), Some(Watch::Quiet));
 }
 
+/// A fast timer: its interrupt is on its way whenever the vCPU is looked at, or nearly so.
+#[test]
+fn a_tick_that_is_pending_now_and_then_is_no_sign_of_death() {
+    let ticks = |step: u32, _| vec![sleeps(step.is_multiple_of(4)), sleeps(true)];
+    assert_eq!(judge(WINDOW * 2, |_| 7, ticks).map(|verdict| verdict.watch), Some(Watch::Quiet));
+}
+
 #[test]
 fn who_sleeps_for_good_or_beside_one_who_spins_hangs() {
     hung(judge(WINDOW * 2, |_| 7, |_, _| vec![sleeps(false), waits_for_sipi()]));

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use experiments::{Finding, Schedule, StrategyKind, StrategySpec};
 
 use crate::args::HuntArgs;
+use crate::input;
 
 /// The hang budget: one that is asked for must be able to do something.
 pub(super) fn hang_budget(args: &HuntArgs) -> Result<u64> {
@@ -46,7 +47,7 @@ fn schedule(given: &str) -> Result<Schedule> {
     let schedule: Schedule = match given.strip_prefix('@') {
         None => given.parse().context("--schedule")?,
         Some(path) => {
-            let text = std::fs::read_to_string(path)
+            let text = input::text(Path::new(path))
                 .with_context(|| format!("--schedule @{path}: can't be read"))?;
             if Finding::begins(&text) {
                 Finding::read(Path::new(path)).context("--schedule")?.schedule()?

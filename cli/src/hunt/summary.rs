@@ -43,6 +43,8 @@ pub(crate) struct Report<'a> {
     repeats: u64,
     failed: u64,
     cut_short: u64,
+    /// How many ended quiet: every vCPU sleeps or was stopped, and none waits.
+    quiet: u64,
     cut_short_at: Vec<Place<'a>>,
     diverged: u64,
     points: u64,
@@ -172,8 +174,17 @@ impl Summary<'_> {
              more than one way to go on",
             searched.points, searched.choices
         ));
+        if searched.quiet > 0 {
+            tell::user(&format!(
+                "jitterbug: {} of {} runs ended quiet (every vCPU sleeps or was stopped, and none waits): if that \
+                 is a lost wake-up, say by --ok what success is",
+                searched.quiet, searched.runs
+            ));
+        }
         if searched.exhausted {
-            tell::user("jitterbug: exhausted: every interleaving was run, there is no other");
+            tell::user(
+                "jitterbug: exhausted: every interleaving of these scheduling points was run, there is no other",
+            );
         }
         if searched.runs > 0 && searched.choices < 2 * searched.runs {
             tell::user(
@@ -232,6 +243,7 @@ impl Summary<'_> {
             repeats: searched.repeats,
             failed: searched.failed,
             cut_short: searched.cut_short,
+            quiet: searched.quiet,
             cut_short_at: places.map(|(place, runs)| Place { place, runs: *runs }).collect(),
             diverged: searched.diverged,
             points: searched.points,

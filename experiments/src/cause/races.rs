@@ -30,7 +30,7 @@ pub struct Race {
     /// What came later.
     pub second: Deed,
     /// Runs with the other order, and with the failing orders that are not about the same; all of
-    /// them unforced if one waits for the other.
+    /// them unforced if the other order could not be made.
     pub turned: Share,
 }
 
@@ -44,7 +44,7 @@ pub enum Matters {
     Sometimes,
     /// Turned round, it fails as well.
     NoDifference,
-    /// It can't be turned round: one waits for the other.
+    /// In none of the runs could it be turned round: mostly, one waits for the other.
     Wait,
 }
 

@@ -11,6 +11,7 @@ fn report(run: u64, hash: u64) -> Report {
         counts: vec![(Choice::Step(0), 4), (Choice::Step(1), 1)],
         path: None,
         cut_short: None,
+        quiet: false,
         watched: None,
         finding: None,
         divergence: None,

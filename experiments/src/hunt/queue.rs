@@ -30,6 +30,9 @@ pub(super) struct Ticket {
     pub(super) lesson: Arc<Lesson>,
 }
 
+/// What a run that was begun in time may take beyond it.
+const GRACE: Duration = Duration::from_secs(1);
+
 impl Queue {
     /// Gives out so many runs, and none after `time`; at first only those of this round.
     pub(super) fn new(runs: u64, lesson: Arc<Lesson>, time: Option<Duration>) -> Self {
@@ -68,9 +71,10 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Whether it was closed: a run that is being made has become pointless.
+    /// Whether it was closed, or its time has long been over: a run that is being made has become pointless.
     pub(super) fn is_closed(&self) -> bool {
-        self.lock().closed
+        let end = self.deadline.and_then(|deadline| deadline.checked_add(GRACE));
+        end.is_some_and(|end| Instant::now() >= end) || self.lock().closed
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

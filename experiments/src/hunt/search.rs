@@ -139,6 +139,7 @@ impl<'a> Search<'a> {
             let place = if is_new && places.len() >= PLACES { "elsewhere" } else { place };
             *places.entry(place.to_owned()).or_default() += 1;
         }
+        progress.quiet += u64::from(report.quiet);
         progress.failed += u64::from(report.finding.is_some());
         progress.diverged += u64::from(report.divergence.is_some());
         if report.finding.is_none() {

@@ -40,6 +40,7 @@ fn clean(run: u64) -> Made {
         counts: Vec::new(),
         path: None,
         cut_short: None,
+        quiet: false,
         watched: None,
         finding: None,
         divergence: None,

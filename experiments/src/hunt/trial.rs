@@ -33,6 +33,8 @@ pub(super) struct Report {
     pub(super) path: Option<Vec<Taken>>,
     /// Where it was cut short.
     pub(super) cut_short: Option<String>,
+    /// Whether it ended quiet.
+    pub(super) quiet: bool,
     /// [`Progress::watched`](super::Progress::watched).
     pub(super) watched: Option<u64>,
     pub(super) finding: Option<Box<Finding>>,
@@ -94,6 +96,7 @@ impl<'a> Worker<'a> {
             counts: counts(&recording, start),
             path,
             cut_short,
+            quiet: ending == Ending::Quiet,
             watched: watched(machine),
             finding: None,
             divergence: None,

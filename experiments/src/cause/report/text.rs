@@ -150,7 +150,9 @@ impl Report {
                 Matters::Harmful => format!("harmful: {round}"),
                 Matters::Sometimes => format!("may matter: {round}"),
                 Matters::NoDifference => format!("makes no difference: {round}"),
-                Matters::Wait => "one waits for the other".into(),
+                Matters::Wait => {
+                    format!("the other order came about in none of {} runs", turned.runs)
+                }
             };
             let place =
                 |access: &Named| format!("{}{}", short(access), in_brackets(&access.place()));
