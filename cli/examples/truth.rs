@@ -33,6 +33,7 @@ const CASES: &[(&str, &str, Option<u64>, bool)] = &[
     ("gives-up", "no failure: it gives up after a number of turns", Some(20), true),
     ("idle", "no failure: it idles", Some(10_000), true),
     ("made-code", "no failure; not repeatable", Some(1000), true),
+    ("masked", "no failure: CR8 keeps the interrupt away", Some(10_000), true),
     ("priv", "failure: a lost update", None, true),
     ("stuck", "hang: a lock is never given back", None, false),
     ("waits", "hang: waits for `second`", None, false),

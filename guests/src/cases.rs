@@ -36,6 +36,7 @@ static CASES: &[Case] = cases![
     "idle" 2,
     "lost-ipi" 3,
     "made-code" 2,
+    "masked" 2,
     "overlap" 2,
     "percpu-uaf" 2,
     "percpu-uaf-edited" 2,

@@ -6,7 +6,7 @@ use crate::scratch::{Folder, ScratchFile};
 
 tests! {
     Kvm: a_wait_with_a_time_out_ends, a_loop_is_said_to_wait_for_what_it_reads, a_kernel_that_idles_is_quiet,
-        a_boot_cpu_that_spins_leaves_the_others_alone, a_lock_that_is_never_given_back_hangs;
+        what_cr8_masks_does_not_come, a_boot_cpu_that_spins_leaves_the_others_alone, a_lock_that_is_never_given_back_hangs;
     QuickKvm: what_a_handler_loses_is_explained, what_overlaps_is_told_as_a_whole,
         a_cause_is_named_where_good_runs_idle;
 }
@@ -55,6 +55,21 @@ fn a_kernel_that_idles_is_quiet() {
         .ends_with(1)
         .shows("")
         .says(&["proven hang in run 0"]);
+}
+
+fn what_cr8_masks_does_not_come() {
+    jitterbug("hunt --cpus 2 --runs 300")
+        .arg(&*image("masked"))
+        .within(90)
+        .ends_with(0)
+        .shows("")
+        .says(&["0 failed, 0 cut short"]);
+    jitterbug("hunt --cpus 2 --runs 30 --granularity instruction --verify")
+        .arg(&*image("masked"))
+        .within(90)
+        .ends_with(0)
+        .shows("")
+        .says(&["0 failed, 0 cut short, 0 not repeatable"]);
 }
 
 fn a_boot_cpu_that_spins_leaves_the_others_alone() {

@@ -74,6 +74,8 @@ pub enum Exit {
     },
     /// The guest can take an interrupt now.
     InterruptWindow,
+    /// The guest has lowered CR8 (only without an in-kernel irqchip): interrupts may be taken that were not before.
+    TaskPriority,
     /// A triple fault.
     Shutdown,
     /// KVM could not go on.
@@ -110,6 +112,7 @@ impl Exit {
             Self::Kicked => "kicked",
             Self::Debug { .. } => "debug",
             Self::InterruptWindow => "interrupt-window",
+            Self::TaskPriority => "task-priority",
             Self::Shutdown => "shutdown",
             Self::InternalError { .. } => "internal-error",
             Self::FailEntry { .. } => "fail-entry",

@@ -102,6 +102,13 @@ impl Lapic {
     pub fn set_cr8(&mut self, value: u8) {
         self.task_priority = value << 4;
     }
+
+    /// CR8 is that now: if it has changed, the guest has written it. TPR's lower half stays otherwise.
+    pub fn follow_cr8(&mut self, value: u8) {
+        if value & 0xf != self.cr8() {
+            self.set_cr8(value);
+        }
+    }
 }
 
 fn class(vector: u8) -> u8 {

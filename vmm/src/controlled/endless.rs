@@ -161,9 +161,7 @@ impl ControlledMachine {
             Exit::Kicked => return Ok(Some(Look::Computes)),
             exit => return Ok(Some(Look::Exit(exit))),
         }
-        let pending = self.platform.lapics[vcpu as usize].pending().is_some();
-        let takes = pending && self.seats[vcpu as usize].cpu.takes_interrupts();
-        Ok(takes.then_some(Look::Interruptible))
+        Ok(self.takes_pending_interrupt(vcpu).then_some(Look::Interruptible))
     }
 
     /// The registers are those of the start again. Is memory, too?

@@ -120,7 +120,11 @@ impl ControlledMachine {
                 seat.breakpoints.want(hooks.breakpoints());
             }
             let next = std::mem::replace(&mut entry, Entry::Resume);
-            match seat.breakpoints.run(&mut seat.cpu, &self.memory, next, want)? {
+            let lapic = &mut self.platform.lapics[vcpu as usize];
+            seat.cpu.set_cr8(lapic.cr8());
+            let stop = seat.breakpoints.run(&mut seat.cpu, &self.memory, next, want)?;
+            lapic.follow_cr8(seat.cpu.cr8());
+            match stop {
                 Stop::Exit(exit) => return Ok(exit),
                 Stop::Breakpoint(address) => self.hook_breakpoint(vcpu, address),
             }

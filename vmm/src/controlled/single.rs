@@ -148,10 +148,12 @@ impl ControlledMachine {
         // Where handlers run on, steps are the trap flag, and it has many ways to get lost.
         seat.armed &= self.stepping.handlers;
         seat.arm()?;
+        seat.cpu.set_cr8(self.platform.lapics[vcpu as usize].cr8());
         let mut exit = self.seats[vcpu as usize].cpu.run(Entry::Resume)?;
         loop {
             match exit {
-                Exit::Debug { .. } => break,
+                // KVM tells one of them if both are due.
+                Exit::Debug { .. } | Exit::TaskPriority => break,
                 Exit::MmioRead { .. }
                 | Exit::MmioWrite { .. }
                 | Exit::PortRead { .. }
@@ -219,6 +221,8 @@ impl ControlledMachine {
                 }
             }
         }
+        let cr8 = self.seats[vcpu as usize].cpu.cr8();
+        self.platform.lapics[vcpu as usize].follow_cr8(cr8);
         let after = self.seats[vcpu as usize].cpu.registers()?;
         let expected = decoded.is_some_and(|decoded| leads_to(decoded, target, after.rip));
         if !expected {

@@ -124,6 +124,9 @@ impl ControlledMachine {
                     for signal in self.platform.write(vcpu, *address, u32::from_le_bytes(word)) {
                         self.signal(signal)?;
                     }
+                    // The task priority has two names.
+                    let cr8 = self.platform.lapics[vcpu as usize].cr8();
+                    self.seats[vcpu as usize].cpu.set_cr8(cr8);
                 }
                 Ok(Ok(Entry::Resume))
             }
@@ -321,6 +324,12 @@ impl ControlledMachine {
                 }
                 Exit::Debug { .. } => self.look_back(vcpu)?,
                 Exit::InterruptWindow => {}
+                // Whether the interrupt is taken here is a choice, as behind STI.
+                Exit::TaskPriority => {
+                    if self.takes_pending_interrupt(vcpu) {
+                        return Ok(None);
+                    }
+                }
                 Exit::MsrWrite { index: MSR_TSC, value } => self.write_tsc_msr(vcpu, value),
                 Exit::MsrWrite { index, value } => {
                     seat.deep = true;
@@ -365,6 +374,12 @@ impl ControlledMachine {
                 }
             }
         }
+    }
+
+    /// Whether an interrupt is pending that the vCPU would take now.
+    pub(super) fn takes_pending_interrupt(&mut self, vcpu: u32) -> bool {
+        let pending = self.platform.lapics[vcpu as usize].pending().is_some();
+        pending && self.seats[vcpu as usize].cpu.takes_interrupts()
     }
 
     /// The end of a run by an exit that nothing answers.

@@ -27,10 +27,10 @@ use super::{Host, KvmCpu, failed};
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
 
-/// `IA32_TIME_STAMP_COUNTER`, `IA32_TSC_ADJUST`, `IA32_TSC_DEADLINE`, and `HV_X64_MSR_VP_RUNTIME`,
-/// `HV_X64_MSR_TIME_REF_COUNT` (Hyper-V TLFS), which `kvm-amd` lists: they are time, which goes on
-/// by itself.
-const CLOCKS: [u32; 5] = [0x10, 0x3b, 0x6e0, 0x4000_0010, 0x4000_0020];
+/// `IA32_TIME_STAMP_COUNTER`, `IA32_TSC_DEADLINE`, and `HV_X64_MSR_VP_RUNTIME`, `HV_X64_MSR_TIME_REF_COUNT`
+/// (Hyper-V TLFS), which `kvm-amd` lists: they are time, which goes on by itself. `IA32_TSC_ADJUST` is none of
+/// them: KVM moves its counter when the guest writes it, and keeps the value only when the host does.
+const CLOCKS: [u32; 4] = [0x10, 0x6e0, 0x4000_0010, 0x4000_0020];
 
 /// An instruction never takes more exits than this to finish, or it is a `rep` over a page.
 const MAX_EXITS: u32 = 5000;
@@ -60,6 +60,12 @@ impl std::fmt::Debug for CpuState {
     }
 }
 
+/// The memory type range registers, which KVM keeps and doesn't list (Intel SDM vol. 3, 12.11): variable ranges,
+/// fixed ranges, and the default type.
+fn memory_types() -> impl Iterator<Item = u32> {
+    (0x200..0x210).chain([0x250, 0x258, 0x259]).chain(0x268..0x270).chain([0x2ff])
+}
+
 /// What becomes of the state that doesn't travel in the run page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hidden {
@@ -76,7 +82,7 @@ impl Host {
         self.require(Cap::Xsave, "KVM_CAP_XSAVE", "save a vCPU")?;
         let list = self.kvm().get_msr_index_list().map_err(failed("KVM_GET_MSR_INDEX_LIST"))?;
         let wanted = |msr: &u32| !CLOCKS.contains(msr) && !IN_SYSTEM_REGISTERS.contains(msr);
-        Ok(list.as_slice().iter().copied().filter(wanted).collect())
+        Ok(list.as_slice().iter().copied().chain(memory_types()).filter(wanted).collect())
     }
 }
 

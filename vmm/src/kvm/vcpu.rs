@@ -86,6 +86,17 @@ impl KvmCpu {
         self.flag.bind()
     }
 
+    /// CR8 at the latest exit. For machines without an in-kernel irqchip: there it is the local APIC's task
+    /// priority, which is the caller's.
+    pub fn cr8(&mut self) -> u8 {
+        self.fd.get_kvm_run().cr8 as u8
+    }
+
+    /// CR8 from the next entry on; KVM takes it from the run page, whatever the system registers say.
+    pub fn set_cr8(&mut self, value: u8) {
+        self.fd.get_kvm_run().cr8 = value.into();
+    }
+
     /// Tells the guest what processor this is.
     pub fn set_cpuid(&mut self, entries: &[CpuidEntry]) -> Result<()> {
         let entries: Vec<_> = entries.iter().map(state::cpuid_to_kvm).collect();
@@ -267,6 +278,7 @@ impl Cpu for KvmCpu {
             Ok(VcpuExit::Hlt) => Exit::Halt,
             Ok(VcpuExit::IrqWindowOpen) => Exit::InterruptWindow,
             Ok(VcpuExit::Debug(debug)) => Exit::Debug { pc: debug.pc, dr6: debug.dr6 },
+            Ok(VcpuExit::SetTpr) => Exit::TaskPriority,
             Ok(VcpuExit::Shutdown) => Exit::Shutdown,
             Ok(VcpuExit::FailEntry(reason, _)) => Exit::FailEntry { reason },
             Ok(VcpuExit::InternalError) => self.internal_error(),
