@@ -45,13 +45,15 @@ const CASES: &[(&str, &str, Option<u64>, bool)] = &[
 
 fn main() {
     let mut arguments = env::args().skip(1);
-    let program =
-        PathBuf::from(arguments.next().expect("usage: truth PROGRAM [--runs N] [--hunt-only]"));
-    let (mut runs, mut hunt_only) = (10_000, false);
+    let program = PathBuf::from(
+        arguments.next().expect("usage: truth PROGRAM [--runs N] [--hunt-only] [--only GUEST]"),
+    );
+    let (mut runs, mut hunt_only, mut only) = (10_000, false, None);
     while let Some(option) = arguments.next() {
         match option.as_str() {
             "--runs" => runs = arguments.next().and_then(|n| n.parse().ok()).expect("a number"),
             "--hunt-only" => hunt_only = true,
+            "--only" => only = Some(arguments.next().expect("a guest")),
             other => panic!("{other}: no such option"),
         }
     }
@@ -60,7 +62,8 @@ fn main() {
     println!("| guest | the truth | `run` | `hunt` | cause | true |");
     println!("|---|---|---|---|---|---|");
     let mut wrong = 0;
-    for subject in subjects(&folder, runs) {
+    let wanted = |subject: &Subject| only.as_ref().is_none_or(|name| *name == subject.name);
+    for subject in subjects(&folder, runs).into_iter().filter(wanted) {
         let ask = |words: &[&str]| ask(&program, &subject, words);
         let run = if hunt_only || !subject.ends {
             "-".into()
