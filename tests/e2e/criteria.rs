@@ -3,11 +3,11 @@
 
 use crate::harness::jitterbug;
 use crate::image;
-use crate::scratch::ScratchFile;
+use crate::scratch::{Folder, ScratchFile};
 
 tests! {
     Kvm: the_console_says_how_it_is, failure_goes_before_success, a_function_is_reached,
-        what_never_came_is_a_failure, each_run_is_looked_through;
+        what_never_came_is_a_failure, a_success_that_is_not_the_users, each_run_is_looked_through;
     Nothing: what_can_not_be_looked_for_is_refused;
 }
 
@@ -28,6 +28,16 @@ fn the_console_says_how_it_is() {
     assert_eq!(report["machine"]["criteria"]["ok"][0], "more");
     let report = run().arg("--fail=boot").arg("--json").ends_with(1).json();
     assert_eq!((&report["boots"][0]["result"], &report["failed"]), (&"fail".into(), &1.into()));
+}
+
+/// The guest calls it a success, its user doesn't.
+fn a_success_that_is_not_the_users() {
+    let said = "failure: the guest ended the run before anything that --ok or --ok-at names";
+    jitterbug("run hello --ok nothing").ends_with(1).says(&[said]);
+    jitterbug("run tsc-sync-fixed --ok-at violated").ends_with(1).says(&[said]);
+    let out = Folder::new();
+    jitterbug("hunt lost-update-fixed --ok nothing --out").arg(&*out).ends_with(1).says(&[said]);
+    jitterbug("hunt lost-update-fixed --ok-at main --runs 5").ends_with(0).says(&["0 failed"]);
 }
 
 fn failure_goes_before_success() {

@@ -290,6 +290,7 @@ fn a_bad_search_is_refused() {
     jitterbug("hunt tsc-sync --schedule 0@").ends_with(2).says(&["`0@` is not like 0@120"]);
     jitterbug("hunt tsc-sync --schedule @/nonexistent").ends_with(2).says(&["@/nonexistent"]);
     jitterbug("hunt tsc-sync --schedule @/dev/null").ends_with(2).says(&["it is empty"]);
+    jitterbug("hunt tsc-sync --schedule @/dev/zero").ends_with(2).says(&["longer than 64 MiB"]);
     jitterbug("hunt tsc-sync --runs 0").ends_with(2).says(&["--runs"]);
     jitterbug("hunt tsc-sync --jobs 0").ends_with(2).says(&["from 1 to 1024, or auto"]);
     jitterbug("hunt tsc-sync --depth 0").ends_with(2).says(&["--depth"]);

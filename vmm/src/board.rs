@@ -78,6 +78,8 @@ pub(crate) struct Board {
     console: Option<Arc<GuestConsole>>,
     /// `None` if nothing is looked for.
     ears: Option<Arc<Mutex<Ears>>>,
+    /// [`Criteria::expects`].
+    expects: bool,
 }
 
 impl Board {
@@ -118,6 +120,7 @@ impl Board {
         let _ = board.ports.insert(COM1, GuestConsole::PORTS, console.clone());
         board.console = Some(console);
         board.ears = (!criteria.ok.is_empty() || !criteria.fail.is_empty()).then_some(ears);
+        board.expects = criteria.expects();
         board
     }
 
@@ -132,7 +135,7 @@ impl Board {
             })),
             Identity::Kvm | Identity::None => None,
         };
-        Self { ports, register_port, console: None, ears: None }
+        Self { ports, register_port, console: None, ears: None, expects: false }
     }
 
     /// Sends bytes to the guest's console; the number that it took.
@@ -194,6 +197,8 @@ impl Board {
                     match self.ports.write(*port, element) {
                         Effect::None => {}
                         Effect::Mark => answer = Answer::Mark,
+                        // A success is what the user says, if he does: it would have ended the run before.
+                        Effect::End(0) if self.expects => return Ok(Answer::Met(Met::MISSED)),
                         Effect::End(code) => return Ok(Answer::End(code)),
                     }
                 }

@@ -114,6 +114,13 @@ pub enum Criterion {
     Console(Pattern),
     /// A vCPU at the instruction of this name.
     At(String),
+    /// None of those of success, when the guest ended the run.
+    Nothing,
+}
+
+impl Met {
+    /// The guest has ended the run with its own success, and nothing of what its user calls success has come.
+    pub const MISSED: Self = Self { failed: true, by: Criterion::Nothing };
 }
 
 impl fmt::Display for Met {
@@ -122,6 +129,12 @@ impl fmt::Display for Met {
         match &self.by {
             Criterion::Console(pattern) => write!(f, "{what}: the console has `{pattern}`"),
             Criterion::At(symbol) => write!(f, "{what}: a vCPU has come to {symbol}"),
+            Criterion::Nothing => {
+                write!(
+                    f,
+                    "{what}: the guest ended the run before anything that --ok or --ok-at names"
+                )
+            }
         }
     }
 }
