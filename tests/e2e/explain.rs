@@ -325,6 +325,7 @@ fn what_run_saw_may_not_be_found() {
     let story = json["explanation"]["story"][0].as_str().unwrap();
     assert!(story.starts_with("No order of accesses decides it"), "{story}");
     jitterbug("run hello --explain").ends_with(0).says(&["nothing to explain"]);
+    jitterbug("run hello --out .").ends_with(2).says(&["--out: that is for --explain"]);
     jitterbug("run hello --html page.html").ends_with(2).says(&["--html: that is for --explain"]);
     // Without names or callers, one hang is like another.
     let image = count_and_wait(Counter::Stack, i32::MAX as u32);
