@@ -36,6 +36,7 @@ const CASES: &[(&str, &str, Option<u64>, bool)] = &[
     ("masked", "no failure: CR8 keeps the interrupt away", Some(10_000), true),
     ("priv", "failure: a lost update", None, true),
     ("stuck", "hang: a lock is never given back", None, false),
+    ("ring", "hang: four locks in a ring", None, true),
     ("waits", "hang: waits for `second`", None, false),
     ("overlap", "failure: two owners", None, true),
     ("lost-ipi", "hang: the handler clears what another CPU has added", None, true),

@@ -41,6 +41,7 @@ static CASES: &[Case] = cases![
     "percpu-uaf" 2,
     "percpu-uaf-edited" 2,
     "priv" 2,
+    "ring" 4,
     "stuck" 2,
     "tscloop" 2,
     "waits" 2,

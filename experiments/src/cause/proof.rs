@@ -167,9 +167,10 @@ pub(super) fn prove(
         kept.iter().map(|(pair, ..)| Condition::pair(&pair.first, &pair.second)).collect();
     let claimed = needed.len();
     trials.complete(minimal, critical, &mut needed)?;
-    let forced = if needed.is_empty() { chance } else { trials.all(&orders(&needed).into())? };
+    let mut forced =
+        if needed.is_empty() { chance } else { trials.all(&orders(&needed).into())? };
     let rare = chance.failed * RARE < chance.runs && forced.fails();
-    let mut claims = Vec::new();
+    let (mut claims, mut unclaimed) = (Vec::new(), Vec::new());
     for (number, (pair, reversed, scope)) in kept.iter().enumerate() {
         let among = if rare { trials.among(&passing(pair), number, &needed)? } else { None };
         if among.map_or(!rare, Share::passes) {
@@ -181,6 +182,8 @@ pub(super) fn prove(
                 among,
                 encloses: None,
             });
+        } else {
+            unclaimed.push(number);
         }
     }
     // What had to be added may be needed as well.
@@ -189,6 +192,17 @@ pub(super) fn prove(
         match trials.condition(number, &needed, rare)? {
             Some(claim) => claims.push(claim),
             None => conditions.push(needed[number].clone()),
+        }
+    }
+    // The figure for all orders is one for those that are told: what is not claimed goes, or is told besides.
+    for number in unclaimed.into_iter().rev() {
+        let mut fewer = needed.clone();
+        let order = fewer.remove(number);
+        let without = if fewer.is_empty() { chance } else { trials.all(&orders(&fewer).into())? };
+        if forced.fails() && !without.fails() {
+            conditions.push(order);
+        } else {
+            (needed, forced) = (fewer, without);
         }
     }
     enclose(&mut claims);
