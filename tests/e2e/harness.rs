@@ -25,6 +25,9 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_jitterbug");
 
 /// How long an invocation may take, unless it says otherwise.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// What is added while the kernel holds a process. When a VM goes away, KVM waits for whoever reads memory maps
+/// (`synchronize_srcu`), on a busy host for 20 s and more.
+const HELD: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(2);
 /// By these words a run says that something other than the guest ended it.
 const CUTS: &[&str] = &[
@@ -278,7 +281,19 @@ impl Running {
     /// Whether the time limit has passed. A slow host is asked for only then: it takes a while.
     fn is_late(&self) -> bool {
         let elapsed = self.start.elapsed();
-        elapsed >= self.limit && elapsed >= self.limit * needs::patience()
+        if elapsed < self.limit || elapsed < self.limit * needs::patience() {
+            return false;
+        }
+        elapsed >= self.limit * needs::patience() + HELD || !self.is_held()
+    }
+
+    /// Whether the kernel has a thread of it in a wait that not even SIGKILL ends: state D.
+    fn is_held(&self) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        tasks.into_iter().flatten().flatten().any(|task| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit(')').next().is_some_and(|fields| fields.trim_start().starts_with('D'))
+        })
     }
 
     /// Waits for the end, `None` if it didn't come in time.
