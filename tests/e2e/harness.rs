@@ -11,10 +11,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{self, Signal};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::child;
 use crate::image::Image;
 use crate::needs::{self, Needs};
 use crate::schema;
@@ -25,8 +25,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_jitterbug");
 
 /// How long an invocation may take, unless it says otherwise.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
-/// What is added while the kernel holds a process. When a VM goes away, KVM waits for whoever reads memory maps
-/// (`synchronize_srcu`), on a busy host for 20 s and more.
+/// What is added while the kernel holds a process.
 const HELD: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(2);
 /// By these words a run says that something other than the guest ended it.
@@ -284,22 +283,13 @@ impl Running {
         if elapsed < self.limit || elapsed < self.limit * needs::patience() {
             return false;
         }
-        elapsed >= self.limit * needs::patience() + HELD || !self.is_held()
-    }
-
-    /// Whether the kernel has a thread of it in a wait that not even SIGKILL ends: state D.
-    fn is_held(&self) -> bool {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
-        tasks.into_iter().flatten().flatten().any(|task| {
-            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-            stat.rsplit(')').next().is_some_and(|fields| fields.trim_start().starts_with('D'))
-        })
+        elapsed >= self.limit * needs::patience() + HELD || !child::is_held(self.child.id())
     }
 
     /// Waits for the end, `None` if it didn't come in time.
     fn wait(&mut self) -> Option<ExitStatus> {
         while !self.is_late() {
-            if self.used.is_none() && self.has_ended() {
+            if self.used.is_none() && child::has_ended(self.child.id()) {
                 self.used = Some(self.processor_time());
             }
             if self.used.is_some()
@@ -312,13 +302,6 @@ impl Running {
             thread::sleep(POLL);
         }
         None
-    }
-
-    /// Whether it has ended. Until somebody waits for it, `/proc` knows what it used.
-    fn has_ended(&self) -> bool {
-        let id = Id::Pid(Pid::from_raw(self.child.id() as i32));
-        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        !matches!(waitid(id, flags), Ok(WaitStatus::StillAlive))
     }
 
     /// Waits for the end with this status.

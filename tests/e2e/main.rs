@@ -11,6 +11,7 @@ mod another_build;
 mod bad_scripts;
 mod bed;
 mod cases;
+mod child;
 mod compile;
 mod console;
 mod criteria;

@@ -8,6 +8,8 @@
 //! seed, which is printed. Ends with 1 if anything was wrong; each problem is one line.
 
 mod checks;
+#[path = "../../../tests/e2e/child.rs"]
+mod child;
 mod draw;
 mod place;
 mod process;

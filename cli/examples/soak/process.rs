@@ -9,9 +9,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
+use crate::child::{has_ended, is_held};
 use crate::draw::{Drawn, Event, Moment, Reader};
 use crate::place::Place;
 use crate::rest::Long;
@@ -266,28 +266,11 @@ pub(crate) fn run(mut processes: Vec<Process>, place: &Place, long: &mut Long) -
     processes.into_iter().map(Process::ending).collect()
 }
 
-/// Whether a child has ended; nobody has waited for it then.
-pub(crate) fn has_ended(pid: u32) -> bool {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    !matches!(waitid(Id::Pid(Pid::from_raw(pid as i32)), flags), Ok(WaitStatus::StillAlive))
-}
-
 /// A line of `/proc/PID/status` that is a number of KiB.
 pub(crate) fn memory(pid: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
-}
-
-/// Whether a thread of a process is in the kernel and can't be ended, not even by SIGKILL: state D. KVM
-/// waits so for its readers when memory is given to a VM and when a VM goes away (`synchronize_srcu`), for
-/// 20 s and more on a busy host.
-fn is_held(pid: u32) -> bool {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks.into_iter().any(|task| {
-        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        stat.rsplit(')').next().is_some_and(|fields| fields.trim_start().starts_with('D'))
-    })
 }
 
 /// Each thread of a process: its name, its state, the system call that it is in, and where in the kernel.

@@ -9,9 +9,10 @@ use experiments::Finding;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::child::has_ended;
 use crate::draw::Random;
 use crate::place::Place;
-use crate::process::{has_ended, memory};
+use crate::process::memory;
 use crate::status::Summary;
 
 /// How many findings are kept.

@@ -30,8 +30,6 @@ const MOST_PLACES: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct RunawayTimer {
     alarm: Alarm,
-    /// From one alarm to the next.
-    period: Duration,
     /// Whose vCPUs the alarm interrupts.
     thread: ThreadId,
     /// Points passed in all runs.
@@ -76,7 +74,6 @@ impl RunawayTimer {
         alarm.repeat(PERIOD)?;
         Ok(Self {
             alarm,
-            period: PERIOD,
             thread: thread::current().id(),
             passed: 0,
             first: None,
@@ -107,13 +104,12 @@ impl RunawayTimer {
 
     /// There is an endless loop, whose instructions are at these values of RIP.
     pub(super) fn found(&mut self, places: impl IntoIterator<Item = u64>) -> Result<()> {
-        self.places.extend(places.into_iter().take(MOST_PLACES - self.places.len()));
-        if self.period != SHORT_PERIOD {
+        if self.places.is_empty() {
             // The clock of a thread's time is looked at by the host's scheduling tick, of 4 or 10 ms.
             self.alarm = Alarm::new()?;
             self.alarm.repeat(SHORT_PERIOD)?;
-            self.period = SHORT_PERIOD;
         }
+        self.places.extend(places.into_iter().take(MOST_PLACES - self.places.len()));
         Ok(())
     }
 
