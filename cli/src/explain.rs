@@ -44,7 +44,7 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     let explained = of_finding(&host, &guest, symbols, &finding, &files, pages, &interrupts);
     let Explained { report, mut problems } = match explained {
         Ok(explained) => explained,
-        Err(error) if matches!(error.downcast_ref(), Some(CauseError::Stopped)) => {
+        Err(error) if matches!(error.downcast_ref(), Some(CauseError::Cancelled)) => {
             tell::user(&format!("jitterbug: {error:#}"));
             let signal = interrupts.end().unwrap_or(EndSignal::Interrupt);
             return Ok(Status::interrupted(signal));
@@ -140,9 +140,8 @@ pub(crate) fn of_finding(
     let machine = machine.with_context(|| files.finding.display().to_string())?;
     let (limits, seed) = (Limits::default(), finding.search.seed);
     // Also one that has ended the search before this: the promise is that the program ends.
-    let stop = || interrupts.end().is_some();
-    let question =
-        Question { host, machine: &machine, finding, symbols, stop: &stop, limits, seed };
+    let cancel = &interrupts.cancel();
+    let question = Question { host, machine: &machine, finding, symbols, cancel, limits, seed };
     let cause = explain(&question).map_err(|error| match error {
         // Whose fault it is shows in the error itself.
         CauseError::Machine(error) => anyhow::Error::new(error),

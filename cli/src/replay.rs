@@ -169,9 +169,10 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
 impl Setting<'_> {
     fn same_build(&self, watch: &mut Watch) -> Result<Replayed> {
         let Self { finding, recorded, machine, host, .. } = self;
+        let cancel = self.interrupts.cancel();
         for number in 1..=self.args.repeat {
             let replayed = watch.run(|hooks| {
-                let replayed = replay(host, recorded, machine, hooks, &|| self.is_over())?;
+                let replayed = replay(host, recorded, machine, hooks, &cancel)?;
                 Ok((replayed.ending, replayed.time, replayed.dumps, replayed.divergence))
             })?;
             let Some(replayed) = replayed else {
@@ -204,11 +205,11 @@ impl Setting<'_> {
         ));
         let symbols = self.symbols.as_deref();
         let mut last = Switches::default();
+        let cancel = self.interrupts.cancel();
         for number in 1..=self.args.repeat {
             let followed = watch.run(|hooks| {
-                let stop = || self.is_over();
                 let schedule = &recorded.schedule;
-                let followed = follow(host, finding, schedule, machine, symbols, hooks, &stop)?;
+                let followed = follow(host, finding, schedule, machine, symbols, hooks, &cancel)?;
                 Ok((followed.ending.clone(), followed.time, followed.dumps.clone(), followed))
             })?;
             let Some(followed) = followed else {
@@ -241,10 +242,6 @@ impl Setting<'_> {
         }
         let (status, switches) = (Status::Clean, Some(last));
         Ok(Replayed { difference: None, status, runs: self.args.repeat, switches })
-    }
-
-    fn is_over(&self) -> bool {
-        self.interrupts.end().is_some()
     }
 
     /// The user wants an end, after so many replays that all came out as recorded.

@@ -13,11 +13,11 @@ use std::time::Duration;
 use probes::Symbols;
 use vmm::controlled::{Choice, Chooser, Ending, Point};
 use vmm::hook::Attach;
-use vmm::{Host, MachineConfig};
+use vmm::{Cancel, Host, MachineConfig};
 
 use crate::finding::Finding;
 use crate::places::{Arrivals, Stop, is_blocked};
-use crate::replay::{Stopped, boot, run_until};
+use crate::replay::boot;
 use crate::schedule::{Schedule, Stretch};
 use crate::strategy::stay;
 use crate::waits::{Names, Row};
@@ -91,10 +91,10 @@ pub fn follow(
     machine: &MachineConfig,
     symbols: Option<&Symbols>,
     hooks: &[&dyn Attach],
-    stop: Stopped,
+    cancel: &Cancel,
 ) -> vmm::Result<Followed> {
     let names = Names { symbols, image: &machine.guest.bytes };
-    let mut machine = boot(host, machine, finding.run.hang_budget, hooks)?;
+    let mut machine = boot(host, machine, finding.run.hang_budget, hooks, cancel)?;
     let stretches: Vec<_> = schedule.stretches().iter().copied().zip(finding.stops()).collect();
     let mut follower = Follower {
         switches: stretches.len(),
@@ -105,7 +105,7 @@ pub fn follow(
         missed: Vec::new(),
     };
     let budget = finding.run.points.saturating_mul(LONGER).saturating_add(finding.run.hang_budget);
-    let ending = run_until(&mut machine, &mut follower, budget, stop)?;
+    let ending = machine.run(&mut follower, budget)?;
     machine.detach();
     let verdict = ending.to_string();
     let difference = if verdict != finding.verdict {

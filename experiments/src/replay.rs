@@ -11,7 +11,7 @@ use std::time::Duration;
 use probes::Symbols;
 use vmm::controlled::{Choice, Chooser, ControlledMachine, Ending, Granularity, Point};
 use vmm::hook::{self, Attach};
-use vmm::{Host, MachineConfig};
+use vmm::{Cancel, Host, MachineConfig};
 
 use crate::finding::{Finding, Run};
 use crate::places::{Stop, Survey};
@@ -111,38 +111,15 @@ impl fmt::Display for Divergence {
 
 /// Runs what was recorded again, on this machine, which must be the one that it was recorded on. The
 /// hooks look on. Fails also if one of them watches memory that the machine doesn't watch by itself, and
-/// with [`vmm::Error::Cancelled`] if it is stopped.
+/// with [`vmm::Error::Cancelled`] if it is cancelled.
 pub fn replay(
     host: &Host,
     recorded: &Recorded,
     machine: &MachineConfig,
     hooks: &[&dyn Attach],
-    stop: Stopped,
+    cancel: &Cancel,
 ) -> vmm::Result<Replay> {
-    follow(host, recorded, machine, hooks, &mut |_, _, _| (), stop)
-}
-
-/// After so many scheduling points a run looks whether it is still wanted.
-pub(crate) const SLICE: u64 = 10_000;
-
-/// Asked now and then: whether somebody wants a run to stop.
-pub type Stopped<'a> = &'a dyn Fn() -> bool;
-
-/// Runs a machine until something ends it, or somebody wants it to stop: [`vmm::Error::Cancelled`].
-pub(crate) fn run_until(
-    machine: &mut ControlledMachine,
-    chooser: &mut dyn Chooser,
-    budget: u64,
-    stop: Stopped,
-) -> vmm::Result<Ending> {
-    while !stop() {
-        let slice = machine.points().saturating_add(SLICE).min(budget);
-        let ending = machine.run(chooser, slice)?;
-        if ending != Ending::Budget || machine.points() >= budget {
-            return Ok(ending);
-        }
-    }
-    Err(vmm::Error::Cancelled)
+    follow(host, recorded, machine, hooks, &mut |_, _, _| (), cancel)
 }
 
 /// A machine in which a finding can run again, at its first instruction, with these hooks.
@@ -151,9 +128,11 @@ pub(crate) fn boot(
     config: &MachineConfig,
     hang_budget: u64,
     hooks: &[&dyn Attach],
+    cancel: &Cancel,
 ) -> vmm::Result<ControlledMachine> {
     let mut machine = ControlledMachine::new(host, config, Box::new(std::io::sink()))?;
     machine.set_hang_budget(hang_budget);
+    machine.set_cancel(cancel.clone());
     let memory = machine.memory();
     if let Some(range) = hook::watches(hooks).iter().find(|range| !memory.is_all_watched(range)) {
         let problem = match config.granularity {
@@ -182,10 +161,11 @@ pub(crate) fn survey(
     recorded: &Recorded,
     machine: &MachineConfig,
     symbols: Option<&Symbols>,
+    cancel: &Cancel,
 ) -> vmm::Result<(Replay, Vec<Stop>)> {
     let mut survey = Survey::new(symbols);
     let mut look = |point: &Point, choice, begins| survey.look(point, choice, begins);
-    let replay = follow(host, recorded, machine, &[], &mut look, &|| false)?;
+    let replay = follow(host, recorded, machine, &[], &mut look, cancel)?;
     Ok((replay, survey.finish()))
 }
 
@@ -198,9 +178,9 @@ fn follow(
     machine: &MachineConfig,
     hooks: &[&dyn Attach],
     look: Look,
-    stop: Stopped,
+    cancel: &Cancel,
 ) -> vmm::Result<Replay> {
-    let mut machine = boot(host, machine, recorded.hang_budget, hooks)?;
+    let mut machine = boot(host, machine, recorded.hang_budget, hooks, cancel)?;
     let mut follower = Follower {
         choices: recorded.schedule.choices().collect(),
         starts: recorded
@@ -221,7 +201,7 @@ fn follow(
     };
     // A run that leaves its schedule is stopped by the budget at the latest.
     let budget = recorded.points.saturating_add(1);
-    let ending = run_until(&mut machine, &mut follower, budget, stop)?;
+    let ending = machine.run(&mut follower, budget)?;
     machine.detach();
     let divergence = follower.divergence.or_else(|| recorded.differs(&machine, &ending));
     let dumps = machine.dumps().to_vec();

@@ -25,7 +25,7 @@ fn machine(granularity: Granularity) -> MachineConfig {
 fn recorded(machine: &MachineConfig) -> Recorded {
     const HANG_BUDGET: u64 = 20_000;
     let mut recording = Recording::default();
-    let mut machine = boot(&host(), machine, HANG_BUDGET, &[]).unwrap();
+    let mut machine = boot(&host(), machine, HANG_BUDGET, &[], &Cancel::never()).unwrap();
     let ending = machine.run(
         &mut |point: &Point| {
             let choice = point.enabled[point.number as usize % point.enabled.len()];
@@ -88,7 +88,7 @@ fn hooks_look_on_and_the_run_is_the_same() {
         let machine = machine(granularity);
         let recorded = recorded(&machine);
         let counter = Counter::default();
-        let replayed = replay(&host(), &recorded, &machine, &[&counter], &|| false).unwrap();
+        let replayed = replay(&host(), &recorded, &machine, &[&counter], &Cancel::never()).unwrap();
         assert_eq!(replayed.divergence, None);
         assert_eq!(replayed.ending, Ending::Guest { code: 0 });
         assert!(replayed.time >= Duration::from_micros(recorded.points));
@@ -102,7 +102,8 @@ fn another_run_is_told_with_hooks_as_well() {
     let machine = machine(Granularity::Watch);
     let mut recorded = recorded(&machine);
     recorded.hash = "0".repeat(16);
-    let replayed = replay(&host(), &recorded, &machine, &[&Counter::default()], &|| false).unwrap();
+    let replayed =
+        replay(&host(), &recorded, &machine, &[&Counter::default()], &Cancel::never()).unwrap();
     assert_eq!(replayed.divergence.unwrap().point, recorded.points);
 }
 
@@ -110,15 +111,16 @@ fn another_run_is_told_with_hooks_as_well() {
 fn what_is_shared_can_be_watched_and_nothing_else() {
     let watching = machine(Granularity::Watch);
     let recorded = recorded(&watching);
-    let shared = boot(&host(), &watching, 1, &[]).unwrap().memory().watched()[0].clone();
+    let shared =
+        boot(&host(), &watching, 1, &[], &Cancel::never()).unwrap().memory().watched()[0].clone();
     let counter = Counter { watches: vec![shared.clone()], ..Counter::default() };
-    let replayed = replay(&host(), &recorded, &watching, &[&counter], &|| false).unwrap();
+    let replayed = replay(&host(), &recorded, &watching, &[&counter], &Cancel::never()).unwrap();
     assert_eq!(replayed.divergence, None);
     assert!(counter.accesses.load(Ordering::Relaxed) > 2);
 
     let refused = |machine: &MachineConfig, range: Range<u64>| {
         let counter = Counter { watches: vec![range], ..Counter::default() };
-        replay(&host(), &recorded, machine, &[&counter], &|| false).unwrap_err().to_string()
+        replay(&host(), &recorded, machine, &[&counter], &Cancel::never()).unwrap_err().to_string()
     };
     let beyond = refused(&watching, shared.end - 4..shared.end + 4);
     let named = format!("{:#x}..{:#x}", shared.end - 4, shared.end + 4);

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SigSet, Signal, raise};
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
+use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 
 /// What a user wants.
@@ -98,6 +99,12 @@ impl Interrupts {
     /// The signal by which the user wants an end, or has wanted it before.
     pub fn end(&self) -> Option<EndSignal> {
         self.arrived.end.get().copied()
+    }
+
+    /// Cancels runs as soon as the user wants an end.
+    pub fn cancel(&self) -> Cancel {
+        let arrived = self.arrived.clone();
+        Cancel::when(move || arrived.end.get().is_some())
     }
 
     /// Whether the user wants an end. What has come is taken.

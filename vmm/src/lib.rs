@@ -9,6 +9,7 @@
 mod board;
 pub mod boot;
 pub mod breakpoints;
+mod cancel;
 pub mod config;
 pub mod controlled;
 pub mod cpu;
@@ -39,6 +40,7 @@ mod thread_time;
 pub mod watchdog;
 pub mod watched;
 
+pub use cancel::Cancel;
 pub use config::{CpuCount, GuestImage, MachineConfig};
 pub use criteria::Criteria;
 pub use error::{Blame, Error, Result};

@@ -12,6 +12,7 @@ mod report;
 mod reset;
 mod scripted;
 mod startup;
+mod whole;
 
 use std::error::Error;
 use std::path::Path;
@@ -44,6 +45,7 @@ fn main() -> Result<(), Failure> {
     ];
     contests.extend(points::measure(&mut criterion, &host, device));
     contests.extend(reset::measure(&mut criterion, &host, device)?);
+    contests.extend(whole::measure(&mut criterion, &host)?);
     criterion.final_summary();
     report::print_host();
     for rounds in &contests {

@@ -4,6 +4,8 @@ pub(crate) mod bare;
 mod hidden;
 mod mapping;
 pub(crate) mod reset;
+pub(crate) mod retrace;
+mod tape;
 
 use std::fs::{File, OpenOptions};
 use std::io;

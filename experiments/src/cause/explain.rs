@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use probes::Symbols;
 use vmm::controlled::{Ending, Granularity};
-use vmm::{Host, MachineConfig};
+use vmm::{Cancel, Host, MachineConfig};
 
 use super::crew::Crew;
 use super::curve::{Sample, curve};
@@ -37,8 +37,8 @@ pub struct Question<'a> {
     pub finding: &'a Finding,
     /// The guest's symbols.
     pub symbols: Option<&'a Symbols>,
-    /// Asked before each run: whether somebody wants it to stop.
-    pub stop: &'a (dyn Fn() -> bool + Sync),
+    /// Cancels it: [`CauseError::Cancelled`].
+    pub cancel: &'a Cancel,
     /// What it may cost.
     pub limits: Limits,
     /// The seed of everything that is left to chance.
@@ -73,9 +73,9 @@ pub enum CauseError {
          larger --hang-budget"
     )]
     GivesUp(u64),
-    /// Somebody wanted it to stop.
+    /// It was cancelled.
     #[error("interrupted before anything could be shown")]
-    Stopped,
+    Cancelled,
     /// The same schedule comes out differently the second time.
     #[error("the guest doesn't repeat itself, so nothing can be shown: {0}")]
     Unrepeatable(Divergence),
@@ -90,7 +90,7 @@ pub enum CauseError {
 impl From<vmm::Error> for CauseError {
     fn from(error: vmm::Error) -> Self {
         match error {
-            vmm::Error::Cancelled => Self::Stopped,
+            vmm::Error::Cancelled => Self::Cancelled,
             error => Self::Machine(error),
         }
     }
@@ -169,7 +169,7 @@ pub fn explain(question: &Question) -> Result<Cause, CauseError> {
             finding.run.hang_budget
         },
         run_out: finding.verdict != by_budget,
-        stop: question.stop,
+        cancel: question.cancel,
     };
     thread::scope(|scope| work(&mut Crew::new(scope, setup)?, question))
 }
@@ -206,7 +206,7 @@ fn work(crew: &mut Crew, question: &Question) -> Result<Cause, CauseError> {
     if run.failure.as_ref() != Some(&failure) {
         return Err(CauseError::GivesUp(SEARCH_BUDGET));
     }
-    let (replayed, stops) = survey(host, &recorded, config, symbols)?;
+    let (replayed, stops) = survey(host, &recorded, config, symbols, question.cancel)?;
     if let Some(divergence) = replayed.divergence {
         return Err(CauseError::Unrepeatable(divergence));
     }

@@ -1,12 +1,14 @@
 use super::*;
 use crate::cause::testing::{found, host};
 
+static NEVER: Cancel = Cancel::never();
+
 fn question<'a>(
     host: &'a Host,
     (machine, finding): &'a (MachineConfig, Finding),
     limits: Limits,
 ) -> Question<'a> {
-    Question { host, machine, finding, symbols: None, stop: &|| false, limits, seed: 1 }
+    Question { host, machine, finding, symbols: None, cancel: &NEVER, limits, seed: 1 }
 }
 
 #[test]
@@ -55,6 +57,7 @@ fn what_does_not_fail_any_more_is_not_explained() {
     let error = explain(&question(&host, &found, Limits::default())).unwrap_err();
     assert!(matches!(error, CauseError::NotReproduced { .. }), "{error}");
 
-    let stopped = Question { stop: &|| true, ..question(&host, &found, Limits::default()) };
-    assert!(matches!(explain(&stopped), Err(CauseError::Stopped)));
+    let stopped =
+        Question { cancel: &Cancel::when(|| true), ..question(&host, &found, Limits::default()) };
+    assert!(matches!(explain(&stopped), Err(CauseError::Cancelled)));
 }

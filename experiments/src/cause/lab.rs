@@ -2,7 +2,7 @@
 //! on the way.
 
 use vmm::controlled::{Choice, ControlledMachine, Ending, Point, Snapshot, Waiter};
-use vmm::{Host, MachineConfig};
+use vmm::{Cancel, Host, MachineConfig};
 
 use super::failure::Failure;
 use super::scene::Scene;
@@ -116,8 +116,8 @@ pub(super) struct Setup<'a> {
     pub(super) search_budget: u64,
     /// Whether loops are run out before they are called a hang: not where that is what is searched.
     pub(super) run_out: bool,
-    /// Asked before each run: somebody wants it to stop.
-    pub(super) stop: &'a (dyn Fn() -> bool + Sync),
+    /// Cancels its runs.
+    pub(super) cancel: &'a Cancel,
 }
 
 impl Setup<'_> {
@@ -126,6 +126,7 @@ impl Setup<'_> {
             ControlledMachine::new(self.host, self.config, Box::new(std::io::sink()))?;
         machine.set_hang_budget(self.search_budget);
         machine.set_run_out(self.run_out);
+        machine.set_cancel(self.cancel.clone());
         recorder.tape().vcpus = vec![Vcpu::default(); self.config.cpus.get() as usize];
         machine.attach(&[recorder])?;
         Ok(machine)
@@ -211,9 +212,6 @@ impl<'a> Lab<'a> {
     /// Runs: first `prefix`, then as `decide` says. A choice of the prefix that is not possible ends
     /// it.
     pub(super) fn run(&mut self, prefix: &[Choice], decide: &mut dyn Decide) -> vmm::Result<Run> {
-        if (self.setup.stop)() {
-            return Err(vmm::Error::Cancelled);
-        }
         self.runs += 1;
         let common = prefix.iter().zip(&self.trunk.steps).take_while(|(a, b)| **a == b.choice);
         let common = common.count();

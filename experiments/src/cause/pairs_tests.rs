@@ -1,4 +1,5 @@
 use probes::Symbols;
+use vmm::Cancel;
 
 use super::*;
 use crate::cause::lab::Setup;
@@ -18,6 +19,7 @@ fn the_nearest_run_that_differs_is_a_switch_away() {
         let (machine, finding) = found(&host, guest);
         let symbols = Symbols::from_elf(guest, &*machine.guest.bytes).unwrap();
         let names = Names { symbols: Some(&symbols), image: &machine.guest.bytes };
+        let cancel = Cancel::never();
         let mut lab = Lab::new(Setup {
             host: &host,
             config: &machine,
@@ -27,7 +29,7 @@ fn the_nearest_run_that_differs_is_a_switch_away() {
             hang_budget: finding.run.hang_budget,
             search_budget: finding.run.hang_budget,
             run_out: true,
-            stop: &|| false,
+            cancel: &cancel,
         })
         .unwrap();
         let root = lab.run(&[], &mut undisturbed).unwrap();

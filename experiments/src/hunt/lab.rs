@@ -4,13 +4,11 @@
 //! the mark is the same in all of them. There, each vCPU runs in turn. A guest that never marks a
 //! place, or ends before it, is put back to its first instruction.
 
-use vmm::Host;
-use vmm::controlled::{Choice, Chooser, ControlledMachine, Ending, Point, Snapshot};
+use vmm::controlled::{Choice, Chooser, ControlledMachine, Point, Snapshot};
+use vmm::{Cancel, Host};
 
 use super::Hunt;
-use super::queue::Queue;
 use super::recorder::Recording;
-use crate::replay::SLICE;
 use crate::strategy::RoundRobin;
 
 /// The most scheduling points before the mark; a guest that takes more hangs, probably.
@@ -25,27 +23,26 @@ pub(super) struct Lab {
 }
 
 impl Lab {
-    /// Boots a machine. `None` if it is not wanted any more before it gets to where runs begin.
-    pub(super) fn new(host: &Host, hunt: &Hunt, queue: &Queue) -> vmm::Result<Option<Self>> {
+    /// Boots a machine. Fails with [`vmm::Error::Cancelled`] if the search is over before the machine gets
+    /// to where runs begin.
+    pub(super) fn new(host: &Host, hunt: &Hunt, cancel: &Cancel) -> vmm::Result<Self> {
         // A schedule that somebody has written down begins at the first instruction.
         if hunt.strategy.varies() {
-            let mut machine = boot(host, hunt)?;
-            match to_mark(&mut machine, queue)? {
-                Way::Closed => return Ok(None),
-                Way::Nowhere => {}
-                Way::Mark(prefix) => match machine.save() {
-                    Ok(start) => return Ok(Some(Self { machine, start, prefix })),
+            let mut machine = boot(host, hunt, cancel)?;
+            if let Some(prefix) = to_mark(&mut machine)? {
+                match machine.save() {
+                    Ok(start) => return Ok(Self { machine, start, prefix }),
                     // A vCPU stands in the middle of something: it is no place for a snapshot.
                     Err(vmm::Error::Snapshot { problem }) => {
                         tracing::info!("every run boots: no snapshot at the mark: {problem}");
                     }
                     Err(error) => return Err(error),
-                },
+                }
             }
         }
-        let mut machine = boot(host, hunt)?;
+        let mut machine = boot(host, hunt, cancel)?;
         let start = machine.save()?;
-        Ok(Some(Self { machine, start, prefix: Recording::default() }))
+        Ok(Self { machine, start, prefix: Recording::default() })
     }
 
     /// The machine, put back to where its runs begin, and what was decided before that.
@@ -55,39 +52,21 @@ impl Lab {
     }
 }
 
-/// What there was on the way to the mark.
-enum Way {
-    /// The mark, after these decisions.
-    Mark(Recording),
-    /// No mark.
-    Nowhere,
-    /// The end of the search.
-    Closed,
-}
-
-/// Runs a machine to its guest's mark.
-fn to_mark(machine: &mut ControlledMachine, queue: &Queue) -> vmm::Result<Way> {
+/// Runs a machine to its guest's mark; the decisions on the way. `None` if there is no mark.
+fn to_mark(machine: &mut ControlledMachine) -> vmm::Result<Option<Recording>> {
     let mut prefix = Recording::default();
     let mut choose = |point: &Point| -> Choice {
         let choice = RoundRobin.choose(point);
         prefix.push(point, choice);
         choice
     };
-    loop {
-        let slice = machine.points().saturating_add(SLICE).min(TO_MARK);
-        match machine.run_to_mark(&mut choose, slice)? {
-            None => return Ok(Way::Mark(prefix)),
-            Some(Ending::Budget) if machine.points() < TO_MARK => {}
-            Some(_) => return Ok(Way::Nowhere),
-        }
-        if queue.is_closed() {
-            return Ok(Way::Closed);
-        }
-    }
+    let ending = machine.run_to_mark(&mut choose, TO_MARK)?;
+    Ok(ending.is_none().then_some(prefix))
 }
 
-fn boot(host: &Host, hunt: &Hunt) -> vmm::Result<ControlledMachine> {
+fn boot(host: &Host, hunt: &Hunt, cancel: &Cancel) -> vmm::Result<ControlledMachine> {
     let mut machine = ControlledMachine::new(host, &hunt.machine, Box::new(std::io::sink()))?;
     machine.set_hang_budget(hunt.hang_budget);
+    machine.set_cancel(cancel.clone());
     Ok(machine)
 }

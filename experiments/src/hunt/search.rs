@@ -1,6 +1,7 @@
 //! The threads of a search, and what it makes of their runs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub fn hunt(
     mut tell: impl FnMut(&Progress, Told) -> Next,
 ) -> vmm::Result<Progress> {
     let plan = Plan::new(&hunt.strategy);
-    let queue = Queue::new(hunt.runs, plan.lesson().clone(), hunt.time);
+    let queue = Arc::new(Queue::new(hunt.runs, plan.lesson().clone(), hunt.time));
     thread::scope(|scope| {
         // However this ends, the threads must, too.
         let _closing = Closing(&queue);

@@ -1,10 +1,11 @@
 //! One run of a search.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use probes::Symbols;
-use vmm::Host;
 use vmm::controlled::{Choice, ControlledMachine, Ending};
+use vmm::{Cancel, Host};
 
 use super::Hunt;
 use super::lab::Lab;
@@ -13,7 +14,7 @@ use super::recorder::{Recorder, Recording};
 use super::tree::Taken;
 use crate::finding::{Finding, Machine, Search};
 use crate::places::Stop;
-use crate::replay::{Divergence, Recorded, replay, run_until, survey};
+use crate::replay::{Divergence, Recorded, Replay, replay, survey};
 use crate::strategy::Strategy;
 use crate::waits::{Names, Row};
 
@@ -46,7 +47,8 @@ pub(super) struct Worker<'a> {
     host: &'a Host,
     hunt: &'a Hunt,
     symbols: Option<&'a Symbols>,
-    queue: &'a Queue,
+    /// Cancels the runs that the search doesn't want any more.
+    cancel: Cancel,
     strategy: Box<dyn Strategy>,
     /// Made for the first run.
     lab: Option<Lab>,
@@ -57,30 +59,35 @@ impl<'a> Worker<'a> {
         host: &'a Host,
         hunt: &'a Hunt,
         symbols: Option<&'a Symbols>,
-        queue: &'a Queue,
+        queue: &Arc<Queue>,
     ) -> Self {
+        let queue = queue.clone();
+        let cancel = Cancel::when(move || queue.is_closed());
         let strategy = hunt.strategy.make(hunt.seed, hunt.machine.cpus.get());
-        Self { host, hunt, symbols, queue, strategy, lab: None }
+        Self { host, hunt, symbols, cancel, strategy, lab: None }
     }
 
     /// Makes a run. `None` if it was not wanted any more before its end.
     pub(super) fn make(&mut self, ticket: &Ticket) -> vmm::Result<Option<Report>> {
+        match self.try_to_make(ticket) {
+            Ok(report) => Ok(Some(report)),
+            Err(vmm::Error::Cancelled) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn try_to_make(&mut self, ticket: &Ticket) -> vmm::Result<Report> {
         let hunt = self.hunt;
         self.strategy.begin(ticket.run, &ticket.lesson);
-        let lab = match self.lab.take() {
-            Some(lab) => Some(lab),
-            None => Lab::new(self.host, hunt, self.queue)?,
+        let mut lab = match self.lab.take() {
+            Some(lab) => lab,
+            None => Lab::new(self.host, hunt, &self.cancel)?,
         };
-        let Some(mut lab) = lab else { return Ok(None) };
         let (machine, before) = lab.begin()?;
         let start = before.switches.len();
         let wants_path = ticket.lesson.wants_paths;
         let mut recorder = Recorder::new(&mut *self.strategy, before, wants_path);
-        let closed = || self.queue.is_closed();
-        let ending = match run_until(machine, &mut recorder, hunt.budget, &closed) {
-            Err(vmm::Error::Cancelled) => return Ok(None),
-            ending => ending?,
-        };
+        let ending = machine.run(&mut recorder, hunt.budget)?;
         let Recorder { recording, decisions, choices, path, .. } = recorder;
         let names = Names { symbols: self.symbols, image: &hunt.machine.guest.bytes };
         let cut_short = match &ending {
@@ -114,17 +121,23 @@ impl<'a> Worker<'a> {
             hash: format!("{:016x}", machine.hash()),
         });
         self.lab = Some(lab);
-        let Some(recorded) = recorded else { return Ok(Some(report)) };
+        let Some(recorded) = recorded else { return Ok(report) };
         if ending.is_failure() {
-            let (replayed, stops) = survey(self.host, &recorded, &hunt.machine, self.symbols)?;
-            report.divergence = replayed.divergence;
-            let stops = if report.divergence.is_none() { stops } else { Vec::new() };
+            let survey = survey(self.host, &recorded, &hunt.machine, self.symbols, &self.cancel);
+            let (divergence, stops) = match survey {
+                Ok((Replay { divergence: None, .. }, stops)) => (None, stops),
+                Ok((Replay { divergence, .. }, _)) => (divergence, Vec::new()),
+                // The finding is kept. Its places are not known.
+                Err(vmm::Error::Cancelled) => (None, Vec::new()),
+                Err(error) => return Err(error),
+            };
+            report.divergence = divergence;
             report.finding = Some(Box::new(self.finding(ticket.run, &recorded, &stops, waits)));
         } else {
             report.divergence =
-                replay(self.host, &recorded, &hunt.machine, &[], &|| false)?.divergence;
+                replay(self.host, &recorded, &hunt.machine, &[], &self.cancel)?.divergence;
         }
-        Ok(Some(report))
+        Ok(report)
     }
 
     fn finding(&self, run: u64, recorded: &Recorded, stops: &[Stop], waits: Vec<Row>) -> Finding {

@@ -74,6 +74,7 @@ struct Cycle {
 impl ControlledMachine {
     /// Looks at a vCPU that was kicked: how long has it passed no scheduling point?
     pub(super) fn look_at_runaway(&mut self, vcpu: u32) -> Result<AfterKick> {
+        self.cancel.check()?;
         let cpu = &mut self.seats[vcpu as usize].cpu;
         let overdue = match &mut self.runaway {
             Some(timer) => timer.overdue(|| Ok(cpu.registers()?.rip))?,

@@ -23,6 +23,7 @@ use crate::board::Board;
 use crate::boot::elf::Image;
 use crate::boot::{self, elf, pvh};
 use crate::breakpoints::{Breakpoints, Halts};
+use crate::cancel::Cancel;
 use crate::config::MachineConfig;
 use crate::cpu::Cpu;
 use crate::criteria::{AtPlaces, Met};
@@ -69,6 +70,7 @@ pub struct ControlledMachine {
     /// Whether MSRs exit for the sake of hooks.
     pub(super) msrs_chosen: bool,
     pub(super) runaway: Option<RunawayTimer>,
+    pub(super) cancel: Cancel,
     pub(super) idle: Idle,
     pub(super) hang_budget: u64,
     /// Whether loops are run out before they are called a hang.
@@ -183,6 +185,7 @@ impl ControlledMachine {
             dumps: Vec::new(),
             msrs_chosen: false,
             runaway: None,
+            cancel: Cancel::never(),
             idle: Idle::new(vcpus),
             hang_budget: granularity.hang_budget(),
             runs_out: true,
@@ -197,6 +200,12 @@ impl ControlledMachine {
             machine.attach(&[])?;
         }
         Ok(machine)
+    }
+
+    /// By what runs of this machine are cancelled: they end with [`Error::Cancelled`] then, and the machine
+    /// has to be restored before its next run. Nothing cancels them unless told otherwise.
+    pub fn set_cancel(&mut self, cancel: Cancel) {
+        self.cancel = cancel;
     }
 
     /// The guest's memory.

@@ -51,6 +51,7 @@ impl ControlledMachine {
         budget: u64,
         to_mark: bool,
     ) -> Result<Option<Ending>> {
+        self.cancel.check()?;
         RunawayTimer::begin(&mut self.runaway)?;
         let mut enabled = Vec::new();
         while self.points < budget && !(to_mark && self.marked) {

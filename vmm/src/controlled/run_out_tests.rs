@@ -1,5 +1,12 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use iced_x86::code_asm::*;
+
 use super::*;
+use crate::Cancel;
+use crate::controlled::lab::{Assembled, Guest, SHARED};
 use crate::controlled::testing::{case, random};
+use crate::error::Error;
 
 const BUDGET: u64 = 1_000_000;
 
@@ -13,4 +20,36 @@ fn a_wait_that_gives_up_is_no_hang() {
     let first = run(1);
     assert_eq!(first.0, Ending::Guest { code: 0 });
     assert_eq!(run(1), first);
+}
+
+/// Runs a guest whose run is cancelled when that is asked for the second time: not at the start.
+fn cancelled(code: fn(&mut CodeAssembler) -> Assembled) -> Result<Ending> {
+    let mut machine = Guest::new(code).machine();
+    machine.set_hang_budget(100);
+    let asked = AtomicU32::new(0);
+    machine.set_cancel(Cancel::when(move || asked.fetch_add(1, Ordering::Relaxed) == 1));
+    machine.run(&mut random(1), BUDGET)
+}
+
+#[test]
+fn a_loop_that_is_run_out_can_be_cancelled() {
+    let ending = cancelled(|a| {
+        let mut turn = a.create_label();
+        a.set_label(&mut turn)?;
+        a.inc(rax)?;
+        a.cmp(dword_ptr(SHARED), 0)?;
+        a.je(turn)
+    });
+    assert!(matches!(ending, Err(Error::Cancelled)), "{ending:?}");
+}
+
+#[test]
+fn a_vcpu_without_scheduling_points_can_be_cancelled() {
+    let ending = cancelled(|a| {
+        let mut turn = a.create_label();
+        a.set_label(&mut turn)?;
+        a.inc(rax)?;
+        a.jmp(turn)
+    });
+    assert!(matches!(ending, Err(Error::Cancelled)), "{ending:?}");
 }

@@ -197,6 +197,7 @@ impl ControlledMachine {
                     exit = next;
                 }
                 Exit::Kicked => {
+                    self.cancel.check()?;
                     let timer = self.runaway.as_mut();
                     let overdue = timer.map(|timer| timer.overdue(|| Ok(before.rip)));
                     if overdue.transpose()? == Some(Overdue::RunAway) {

@@ -21,11 +21,16 @@ use crate::hook::{Access, ApicEvent, MsrAccess};
 const NMI: u8 = 2;
 /// So many single steps a vCPU may take without a scheduling point; its time says nothing then.
 const PATIENCE: u64 = 1_000_000;
+/// After so many scheduling points, about 10 ms, a run looks whether it has been cancelled.
+const CANCEL_EVERY: u64 = 1000;
 
 impl ControlledMachine {
     /// Does what was chosen. `Some` if the run is over.
     pub(super) fn take(&mut self, choice: Choice) -> Result<Option<Ending>> {
         self.points += 1;
+        if self.points.is_multiple_of(CANCEL_EVERY) {
+            self.cancel.check()?;
+        }
         if let Some(timer) = &mut self.runaway {
             timer.pass();
         }
@@ -313,6 +318,7 @@ impl ControlledMachine {
                     let slow = seat.breakpoints.must_step();
                     let patient = slow && seat.breakpoints.steps() - steps < PATIENCE;
                     if patient {
+                        self.cancel.check()?;
                         continue;
                     }
                     match self.look_at_runaway(vcpu)? {

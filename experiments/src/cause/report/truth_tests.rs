@@ -2,6 +2,7 @@
 //! know nothing of how they were made.
 
 use probes::Symbols;
+use vmm::Cancel;
 
 use super::*;
 use crate::cause::testing::{found_by, host};
@@ -24,8 +25,9 @@ fn no_sentence_contradicts_the_points_below_it() {
             // Fewer runs for the figures: they are not what is looked at.
             let limits = Limits { trials: 4, samples: 1, ..Limits::default() };
             let (machine, finding, symbols) = (&machine, &finding, Some(&symbols));
-            let stop = &|| false;
-            let question = Question { host: &host, machine, finding, symbols, stop, limits, seed };
+            let cancel = &Cancel::never();
+            let question =
+                Question { host: &host, machine, finding, symbols, cancel, limits, seed };
             let report = Report::new(&question, &explain(&question).unwrap());
             eprintln!("{guest} {seed}: {}", report.story.join(" "));
             for sentence in report.story.iter().filter(|_| report.shown) {
