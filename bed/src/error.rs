@@ -8,7 +8,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Who can do something about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
+pub enum ErrorClass {
     /// The user: a file that can't be carried.
     Input,
     /// The host: it lacks something, or the bed broke.
@@ -74,15 +74,15 @@ pub enum Error {
 
 impl Error {
     /// Who can do something about it.
-    pub fn blame(&self) -> Blame {
+    pub fn class(&self) -> ErrorClass {
         match self {
-            Self::File { .. } => Blame::Input,
+            Self::File { .. } => ErrorClass::Input,
             Self::Missing { .. }
             | Self::Tool { .. }
             | Self::Package { .. }
             | Self::Io { .. }
             | Self::Broken { .. }
-            | Self::Interrupted => Blame::Host,
+            | Self::Interrupted => ErrorClass::Host,
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The archive that the kernel unpacks into its root: a cpio file in the format `newc`
-//! (Linux, Documentation/driver-api/early-userspace/buffer-format.rst). It is not compressed:
+//! (Linux, Documentation/scheduler-api/early-userspace/buffer-format.rst). It is not compressed:
 //! an emulated processor would take longer to unpack it than QEMU to copy it.
 
 use std::collections::BTreeMap;

@@ -32,7 +32,7 @@ mod results;
 mod run;
 mod tool;
 
-pub use error::{Blame, Error, Result};
+pub use error::{Error, ErrorClass, Result};
 pub use job::Job;
 pub use parts::{FOLDER_VARIABLE, Parts};
 pub use run::run;

@@ -15,9 +15,9 @@ use crate::{qemu, tool};
 
 const POLL: Duration = Duration::from_millis(10);
 /// It boots in 5 s; a machine with much else to do may take longer.
-const BOOT: Duration = Duration::from_mins(2);
+const BOOT_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long a program may take to end after it was told to.
-const GRACE: Duration = Duration::from_secs(20);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Lines of the console that are shown of a bed that broke.
 const CONSOLE: usize = 30;
 
@@ -50,7 +50,7 @@ impl Machine {
             if let Some(stream) = ports::accept(listener).at(Path::new("a port's socket"))? {
                 return Ok(stream);
             }
-            if start.elapsed() > BOOT {
+            if start.elapsed() > BOOT_TIMEOUT {
                 return Err(self.broken("doesn't start"));
             }
             thread::sleep(POLL);
@@ -74,8 +74,8 @@ impl Machine {
         let mut stopped: Option<Instant> = None;
         while self.runs() {
             let is_up = said.is_up();
-            if !is_up && start.elapsed() > BOOT {
-                return Err(self.broken(&format!("didn't boot within {BOOT:?}")));
+            if !is_up && start.elapsed() > BOOT_TIMEOUT {
+                return Err(self.broken(&format!("didn't boot within {BOOT_TIMEOUT:?}")));
             }
             if let Some(limit) = limit.filter(|limit| start.elapsed() > *limit) {
                 return Err(self.broken(&format!("was not done within {limit:?}")));
@@ -90,7 +90,7 @@ impl Machine {
                 let mut control = control;
                 let _ = control.write_all(b"TERM\n");
             }
-            if stopped.is_some_and(|when| when.elapsed() > GRACE) {
+            if stopped.is_some_and(|when| when.elapsed() > EXIT_TIMEOUT) {
                 return Err(self.broken("had to be switched off: its program didn't end"));
             }
             thread::sleep(POLL);

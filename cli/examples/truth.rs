@@ -160,7 +160,7 @@ fn hunted(
         "triple fault" => verdict.starts_with("triple fault"),
         _ => verdict.starts_with("the guest's failure code"),
     };
-    let sentence = report["explanation"]["story"][0].as_str().unwrap_or("-").replace('|', "\\|");
+    let sentence = report["explanation"]["summary"][0].as_str().unwrap_or("-").replace('|', "\\|");
     // What fails in any order has no order as its cause, and must be told so.
     let shown = match &report["explanation"]["shown"] {
         _ if hunt_only => true,

@@ -357,13 +357,13 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 
 /// A number of threads, or `auto`.
 fn parse_jobs(text: &str) -> Result<u32, String> {
-    const MOST: u32 = 1024;
+    const MAX_JOBS: u32 = 1024;
     if text == "auto" {
         return Ok(std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32));
     }
     match text.parse() {
-        Ok(jobs @ 1..=MOST) => Ok(jobs),
-        _ => Err(format!("give a number from 1 to {MOST}, or auto")),
+        Ok(jobs @ 1..=MAX_JOBS) => Ok(jobs),
+        _ => Err(format!("give a number from 1 to {MAX_JOBS}, or auto")),
     }
 }
 

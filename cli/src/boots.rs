@@ -8,9 +8,9 @@ use crate::scripts::ProbeSums;
 use crate::tell;
 
 /// The room for reports of runs that are kept; one that fails may take as much again.
-const ROOM: usize = 64 << 20;
+const MAX_REPORT_BYTES: usize = 64 << 20;
 /// Failures that are listed at the end.
-const MOST_LISTED: usize = 100;
+const MAX_LISTED: usize = 100;
 
 /// Which reports are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Boots {
             probes: ProbeSums::default(),
             can_be_sought: false,
             failures: Vec::new(),
-            room: 2 * ROOM,
+            room: 2 * MAX_REPORT_BYTES,
         }
     }
 
@@ -75,7 +75,7 @@ impl Boots {
         self.can_be_sought |= run.can_be_sought();
         if run.failed() {
             self.failed += 1;
-            if self.failures.len() < MOST_LISTED {
+            if self.failures.len() < MAX_LISTED {
                 let (seed, seconds) = (run.seed(), run.seconds());
                 let line = format!("  seed {seed}: {}, after {seconds:.3} s", run.description());
                 self.failures.push(line);
@@ -90,7 +90,7 @@ impl Boots {
     }
 
     fn keep_in_room(&mut self, run: RunReport) {
-        let reserved = if run.failed() { 0 } else { ROOM };
+        let reserved = if run.failed() { 0 } else { MAX_REPORT_BYTES };
         match self.room.checked_sub(run.size()).filter(|left| *left >= reserved) {
             Some(left) => {
                 self.room = left;

@@ -1,4 +1,4 @@
-use super::{Boots, Keep, MOST_LISTED};
+use super::{Boots, Keep, MAX_LISTED};
 use crate::report::RunReport;
 
 /// A run whose console is a MiB long.
@@ -22,7 +22,7 @@ fn reports_are_kept_as_long_as_there_is_room_failures_for_longer() {
     assert_eq!(seeds(&boots)[kept], 100, "the first failure found room");
     assert_eq!((boots.count, boots.failed), (300, 200));
     assert_eq!(boots.left_out, 300 - boots.reports.len() as u64);
-    assert_eq!(boots.failures.len(), MOST_LISTED);
+    assert_eq!(boots.failures.len(), MAX_LISTED);
 }
 
 #[test]

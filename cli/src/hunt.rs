@@ -6,7 +6,7 @@ mod summary;
 
 use anyhow::Result;
 use experiments::cause::can_explain;
-use experiments::hunt::{Next, Told};
+use experiments::hunt::{Next, SearchEvent};
 use experiments::{Hunt, hunt};
 use probes::{Stack, Symbols};
 use vmm::interrupts::{Interrupts, Second};
@@ -61,11 +61,11 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     let mut interrupted = None;
     let searched = hunt(&host, &setting, symbols.as_deref(), |searched, told| {
         match told {
-            Told::Diverged(run, divergence) => progress.print(&format!(
+            SearchEvent::Diverged(run, divergence) => progress.print(&format!(
                 "jitterbug: run {run}: the same schedule came out differently: {divergence}"
             )),
-            Told::Failed(finding) => found.add(&progress, finding, searched),
-            Told::Nothing | Told::Clean => {}
+            SearchEvent::Failed(finding) => found.add(&progress, finding, searched),
+            SearchEvent::Idle | SearchEvent::Passed => {}
         }
         if let Some(line) = repetitions.tell(searched, args) {
             progress.print(&line);
@@ -132,7 +132,7 @@ fn explain_first(
 /// An error of a vCPU, with the name of the place where it is.
 fn with_place(error: vmm::Error, symbols: Option<&Symbols>) -> anyhow::Error {
     let rip = match &error {
-        vmm::Error::Watched { rip, .. } | vmm::Error::Step { rip, .. } => *rip,
+        vmm::Error::Trapped { rip, .. } | vmm::Error::Step { rip, .. } => *rip,
         _ => return error.into(),
     };
     match symbols.filter(|symbols| symbols.function(rip).is_some()) {

@@ -5,18 +5,18 @@ use std::io::{self, Read};
 use std::path::Path;
 
 /// The longest file that is read, in bytes: more than any kernel with its debugging information has.
-const MOST: u64 = 2 << 30;
+const MAX_FILE_BYTES: u64 = 2 << 30;
 /// The longest text: a script, a schedule.
-const MOST_TEXT: u64 = 64 << 20;
+const MAX_TEXT: u64 = 64 << 20;
 
 /// A file's bytes. One that has no end, or nearly so, is an error.
 pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    up_to(path, MOST)
+    up_to(path, MAX_FILE_BYTES)
 }
 
 /// A file's text.
 pub(crate) fn text(path: &Path) -> io::Result<String> {
-    let bytes = up_to(path, MOST_TEXT)?;
+    let bytes = up_to(path, MAX_TEXT)?;
     String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 

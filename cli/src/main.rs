@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-mod again;
 mod args;
 mod bed;
 mod boots;
@@ -20,6 +19,7 @@ mod points;
 mod progress;
 mod replay;
 mod report;
+mod reproduce;
 mod run;
 mod scripts;
 mod status;

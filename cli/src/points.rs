@@ -95,7 +95,7 @@ impl Here {
         ids.dedup();
         let measured = doctor::try_out(&host, &ids);
         // Only what is asked for is looked for.
-        let there = |driver: Mechanisms| (driver - needed) | (driver & needed).on(&host);
+        let there = |scheduler: Mechanisms| (scheduler - needed) | (scheduler & needed).on(&host);
         Self { run: there(run), replay: there(replay), measured }
     }
 
@@ -201,9 +201,9 @@ fn detail(text: &mut String, entry: &Entry, width: usize) {
         put("when:", entry.when);
         put("by:", entry.means);
     }
-    for (driver, reason) in [("run", entry.run), ("replay", entry.replay)] {
+    for (scheduler, reason) in [("run", entry.run), ("replay", entry.replay)] {
         if let Some(reason) = reason.filter(|_| entry.cost.is_some()) {
-            put(&format!("not in {driver}:"), reason);
+            put(&format!("not in {scheduler}:"), reason);
         }
     }
     if let Some(example) = entry.example.as_ref().filter(|_| entry.cost.is_some()) {

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use experiments::Sighting;
+use experiments::ObservedFailure;
 use experiments::finding::Machine;
-use experiments::sighting::Seen;
+use experiments::observed::ObservedVcpu;
 use probes::engine::Changes;
 use probes::spin::Observation;
 use probes::{Spin, Stack, unwind};
@@ -16,7 +16,7 @@ use vmm::jitter::{Injections, JitterSpec};
 use vmm::parallel::{End, VcpuReport};
 use vmm::registers::{Activity, Registers};
 
-use crate::again;
+use crate::reproduce;
 use crate::scripts;
 use crate::trial::{ScriptLine, Setting, Trial};
 
@@ -48,7 +48,7 @@ pub(crate) struct Report<'a> {
     pub(crate) hunt: Option<String>,
     /// What came of looking for the first failure.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) again: Option<again::Report>,
+    pub(crate) reproduction: Option<reproduce::Report>,
     /// Why it comes about, if it was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) explanation: Option<experiments::cause::Report>,
@@ -184,7 +184,7 @@ impl RunReport {
             script_output: trial.lines.lines,
             script_lines_dropped: trial.lines.dropped,
             window,
-            verdict: Sighting::verdict(&outcome.end),
+            verdict: ObservedFailure::verdict(&outcome.end),
             vcpus,
         }
     }
@@ -217,17 +217,17 @@ impl RunReport {
     }
 
     /// The failure, for whoever looks for it again; `None` if there is nothing like it under control.
-    pub(crate) fn sighting(&self, command: &str) -> Option<Sighting> {
+    pub(crate) fn observed(&self, command: &str) -> Option<ObservedFailure> {
         let seen = |vcpu: &Vcpu| {
             let (state, stack) = (vcpu.report.state.as_ref()?, vcpu.stack.as_ref()?);
-            Some(Seen {
+            Some(ObservedVcpu {
                 vcpu: vcpu.report.vcpu,
                 asleep: state.activity != Activity::Running,
                 doing: vcpu.spin.as_ref()?.to_string(),
                 stack: stack.to_string(),
             })
         };
-        Some(Sighting {
+        Some(ObservedFailure {
             command: format!("{command} --seed {}", self.seed),
             verdict: self.verdict.clone()?,
             window: self.window.as_ref().map(|window| format!("{:?}", window.length)),

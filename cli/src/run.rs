@@ -21,7 +21,7 @@ use crate::tell;
 use crate::trace::Tracing;
 use crate::trial::Setting;
 use crate::writer::{ERROR, OUTPUT};
-use crate::{again, explain, writer};
+use crate::{explain, reproduce, writer};
 
 /// Runs, reports, and says what it comes to.
 pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
@@ -77,8 +77,8 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         Some(signal) => Status::interrupted(signal),
         None => Status::Clean,
     };
-    let (again, explanation) = if args.explain {
-        again::explain_failure(args, &setting, &guest, &boots.reports)?
+    let (reproduction, explanation) = if args.explain {
+        reproduce::explain_failure(args, &setting, &guest, &boots.reports)?
     } else {
         (None, None)
     };
@@ -92,10 +92,10 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
             runs: count,
             failed: boots.failed,
             interrupted: ended_by.is_some(),
-            hunt: boots.can_be_sought.then(|| again::hunt_command(&setting)),
+            hunt: boots.can_be_sought.then(|| reproduce::hunt_command(&setting)),
             boots: boots.reports,
             boots_left_out: boots.left_out,
-            again,
+            reproduction,
             explanation,
         })
     } else {
@@ -177,7 +177,7 @@ fn say(setting: &Setting, args: &RunArgs, run: &RunReport, failed: u64, progress
         if run.can_be_sought() && !args.explain {
             progress.print(&format!(
                 "jitterbug: to have it again and know why: {}, or this command with --explain",
-                again::hunt_command(setting)
+                reproduce::hunt_command(setting)
             ));
         }
     } else if !many {

@@ -15,7 +15,7 @@ use probes::{
     Trace,
 };
 use vmm::boot::segments::Segments;
-use vmm::doctor::Stopping;
+use vmm::doctor::DebugCapabilities;
 use vmm::hook::Attach;
 use vmm::{Host, MachineConfig};
 
@@ -28,7 +28,7 @@ use crate::tell;
 pub(crate) struct Scripts {
     script: Script,
     symbols: Option<Arc<Symbols>>,
-    driver: Mechanisms,
+    scheduler: Mechanisms,
     folding: Option<Folding>,
     room: LineRoom,
 }
@@ -55,7 +55,7 @@ struct Folding {
 
 impl Scripts {
     /// Loads all scripts for a machine, or none: `None` if no script was given. `options` are the
-    /// driver's.
+    /// scheduler's.
     pub(crate) fn load(
         args: &ProbeArgs,
         symbols: Option<&Arc<Symbols>>,
@@ -95,17 +95,17 @@ impl Scripts {
             None => None,
         };
         let room = LineRoom(Arc::new(AtomicUsize::new(LineRoom::BYTES)));
-        Ok(Some(Self { script, symbols, driver: options.mechanisms, folding, room }))
+        Ok(Some(Self { script, symbols, scheduler: options.mechanisms, folding, room }))
     }
 
-    /// Refuses scripts whose points need something of the driver that this host lacks. Says so if they
+    /// Refuses scripts whose points need something of the scheduler that this host lacks. Says so if they
     /// can be had in single steps only.
     pub(crate) fn check(&self, host: &Host) -> Result<()> {
         let needed = self.script.mechanisms();
-        let Err(refused) = self.script.check((needed & self.driver).on(host)) else {
+        let Err(refused) = self.script.check((needed & self.scheduler).on(host)) else {
             let stops = self.script.stops();
             if stops > 0 {
-                warn_of_steps(stops, Stopping::of(host));
+                warn_of_steps(stops, DebugCapabilities::of(host));
             }
             return Ok(());
         };
@@ -247,7 +247,7 @@ pub(crate) fn dumps(written: &[PathBuf], missed: &[PathBuf]) -> Vec<String> {
 }
 
 /// Single steps are no error, but who waits wants to know why.
-fn warn_of_steps(stops: usize, stopping: Stopping) {
+fn warn_of_steps(stops: usize, stopping: DebugCapabilities) {
     let slots = stopping.breakpoint_slots();
     if stops <= slots {
         return;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use vmm::Blame;
+use vmm::ErrorClass;
 use vmm::interrupts::EndSignal;
 
 use crate::tell;
@@ -63,12 +63,15 @@ impl From<Status> for ExitCode {
 
 /// The status for an error: the host's if the machine says so, else the user's.
 pub(crate) fn of(error: &anyhow::Error) -> Status {
-    if error.downcast_ref::<bed::Error>().is_some_and(|error| error.blame() == bed::Blame::Host) {
+    if error
+        .downcast_ref::<bed::Error>()
+        .is_some_and(|error| error.class() == bed::ErrorClass::Host)
+    {
         return Status::Host;
     }
-    match error.downcast_ref::<vmm::Error>().map(vmm::Error::blame) {
-        Some(Blame::Host) => Status::Host,
-        Some(Blame::Input) | None => Status::Input,
+    match error.downcast_ref::<vmm::Error>().map(vmm::Error::class) {
+        Some(ErrorClass::Host) => Status::Host,
+        Some(ErrorClass::Input) | None => Status::Input,
     }
 }
 

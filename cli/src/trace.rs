@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use probes::Trace;
-use probes::trace::LIMIT;
+use probes::trace::MAX_TRACE_BYTES;
 
 use crate::file::{Output, OutputFile};
 use crate::tell;
@@ -90,7 +90,7 @@ impl Tracing {
                  later",
                 self.file.name(),
                 time.as_secs_f64(),
-                LIMIT >> 20,
+                MAX_TRACE_BYTES >> 20,
                 summary.events
             ));
         }

@@ -5,7 +5,7 @@
 //! which it came. It asks each terminal, pipe or file first whether it takes anything, and lets those
 //! that do go before one that doesn't. The queue has a bound for each of them: who prints waits while
 //! too much is waiting, as long as somebody may still read it. Once the end has come from outside (a
-//! signal, the time limit), it waits for [`GRACE`] in all; what hasn't been written then is counted,
+//! signal, the time limit), it waits for [`READER_GRACE`] in all; what hasn't been written then is counted,
 //! told, and dropped.
 
 mod queue;
@@ -22,13 +22,13 @@ use queue::Queue;
 /// How many bytes may wait for a stream before those that print wait, too.
 const CAPACITY: usize = 64 << 10;
 /// How long readers have to take what is left once the end has come from outside.
-const GRACE: Duration = Duration::from_millis(500);
+const READER_GRACE: Duration = Duration::from_millis(500);
 /// How long they have at the program's end, if that comes later.
 const LAST_BYTES: Duration = Duration::from_millis(150);
 /// How long standard error has after that, for what is still to be told.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+const FINAL_FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
 /// How often those that wait look whether there is still a reason to.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Where something is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,11 @@ impl Shared {
     fn wait(&self, until: impl Fn(&Queue) -> bool) -> MutexGuard<'_, Queue> {
         let mut queue = self.lock();
         while !until(&queue) && !queue.is_late() {
-            queue = self.room.wait_timeout(queue, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            queue = self
+                .room
+                .wait_timeout(queue, POLL_INTERVAL)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         queue
     }
@@ -132,9 +136,9 @@ impl Stream {
 
     /// Prints if next to nothing is waiting: for what is of no interest a moment later.
     pub(crate) fn show(self, bytes: impl Into<Vec<u8>>) {
-        const FEW: usize = 4096;
+        const MAX_PENDING_BYTES: usize = 4096;
         let queue = SHARED.lock();
-        if queue.waiting(self.0) <= FEW {
+        if queue.waiting(self.0) <= MAX_PENDING_BYTES {
             SHARED.push(queue, self, bytes.into());
         }
     }
@@ -197,9 +201,9 @@ impl Write for Stream {
     }
 }
 
-/// The end has come from outside: readers have [`GRACE`] from now on, unless it runs already.
+/// The end has come from outside: readers have [`READER_GRACE`] from now on, unless it runs already.
 pub(crate) fn hurry() {
-    SHARED.lock().hurry(Instant::now() + GRACE);
+    SHARED.lock().hurry(Instant::now() + READER_GRACE);
     SHARED.room.notify_all();
 }
 
@@ -226,7 +230,7 @@ pub(crate) fn finish() {
         ERROR.offer(said.replace("{}", &lost.to_string()) + "\n");
     }
     // Whoever reads it is told, however late it is.
-    let end = Instant::now() + LAST_WORDS;
+    let end = Instant::now() + FINAL_FLUSH_TIMEOUT;
     drop(SHARED.wait_till(end, |queue| queue.waiting(ERROR.0) == 0));
 }
 
@@ -234,7 +238,11 @@ impl Shared {
     fn wait_till(&self, end: Instant, until: impl Fn(&Queue) -> bool) -> MutexGuard<'_, Queue> {
         let mut queue = self.lock();
         while !until(&queue) && Instant::now() < end {
-            queue = self.room.wait_timeout(queue, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            queue = self
+                .room
+                .wait_timeout(queue, POLL_INTERVAL)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         queue
     }

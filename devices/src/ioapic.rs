@@ -9,7 +9,7 @@
 //! Source: Intel 82093AA datasheet (290566), chapter 3; section numbers are its own. The table is
 //! reached by two registers, an index and a window.
 //!
-//! The driver gives a [`Message`] to the LAPICs that [`Message::targets`] names, by
+//! The scheduler gives a [`Message`] to the LAPICs that [`Message::targets`] names, by
 //! [`Lapic::accept`](crate::lapic::Lapic::accept), and tells [`IoApic::end_of_interrupt`] of every
 //! [`lapic::Effect::EndOfInterrupt`](crate::lapic::Effect::EndOfInterrupt).
 

@@ -13,42 +13,42 @@
 //!    of failures jumps, the failure became inevitable (`curve.rs`; the idea is Antithesis').
 //!
 //! What is put in order are accesses to what vCPUs share, interrupts that are taken, interrupts being
-//! turned off, and NMIs, INITs and SIPIs (`deed.rs`).
+//! turned off, and NMIs, INITs and SIPIs (`operation.rs`).
 //!
 //! A pair that fails its test is not named. Besides, accesses that nothing orders are listed, and
 //! whether their order matters (`races.rs`).
 
 mod code;
 mod counterfactual;
-mod crew;
-mod curve;
-mod deed;
+mod executor;
 mod explain;
 mod failure;
 mod force;
-mod lab;
 mod minimise;
 mod naming;
+mod operation;
 mod pairs;
+mod point_of_no_return;
 mod proof;
 mod races;
 pub mod report;
-mod scene;
+mod schedule_state;
 mod shorten;
 mod switches;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod trace;
+mod worker_pool;
 
-pub use counterfactual::Share;
-pub use curve::Sample;
-pub use deed::Deed;
+pub use counterfactual::FailureRate;
 pub use explain::{Apart, Cause, CauseError, Question, can_explain, explain};
 pub use failure::Failure;
 pub use minimise::Limits;
 pub use naming::{Named, NamedStep};
+pub use operation::Operation;
+pub use point_of_no_return::Sample;
 pub use proof::{Claim, Condition, Proof, Scope};
 pub use races::{Matters, Race};
 pub use report::Report;
-pub use scene::{Opening, Stand};
+pub use schedule_state::{EnabledTransition, ProgramPoint};
 pub use switches::Switch;

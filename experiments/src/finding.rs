@@ -14,10 +14,10 @@ use vmm::identity::Identity;
 use vmm::memory::MemorySize;
 use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
 
+use crate::observed::ObservedFailure;
 use crate::part::{self, Part};
-use crate::places::Stop;
 use crate::schedule::Schedule;
-use crate::sighting::Sighting;
+use crate::segment_end::SegmentEnd;
 use crate::waits::Row;
 
 /// The first line of a finding.
@@ -26,7 +26,9 @@ const TITLE: &str = "# jitterbug finding";
 const END: &str = "# end of finding";
 const TRUNCATED: &str = "truncated: its last line isn't `# end of finding`";
 /// The version of the format.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+/// The oldest version that can still be read. What version 3 calls `observed` is `sighting` there.
+const OLDEST: u32 = 2;
 
 /// A failure, and how to have it again.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
@@ -48,8 +50,8 @@ pub struct Finding {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<Row>,
     /// The same failure in real time, if it was one that was looked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sighting: Option<Sighting>,
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "sighting")]
+    pub observed: Option<ObservedFailure>,
 }
 
 /// The guest and its machine.
@@ -114,9 +116,9 @@ pub struct Run {
     pub points: u64,
     /// The run's hash at its end, in hex.
     pub hash: String,
-    /// The hash at the start of each stretch of the schedule, 16 hex digits each.
+    /// The hash at the start of each segment of the schedule, 16 hex digits each.
     pub switches: Vec<String>,
-    /// Where each stretch ended, for other builds of the guest ([`Stop`]). Empty if the run didn't
+    /// Where each segment ended, for other builds of the guest ([`SegmentEnd`]). Empty if the run didn't
     /// repeat itself when it was looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<String>,
@@ -228,8 +230,8 @@ impl Finding {
         text
     }
 
-    /// Where the stretches of the schedule ended.
-    pub fn stops(&self) -> Vec<Stop> {
+    /// Where the segments of the schedule ended.
+    pub fn ends(&self) -> Vec<SegmentEnd> {
         self.run.places.iter().filter_map(|place| place.parse().ok()).collect()
     }
 
@@ -242,11 +244,11 @@ impl Finding {
             return Err(format!("not a finding: its first line doesn't begin with `{TITLE}`"));
         }
         match toml::from_str::<Version>(text) {
-            Ok(Version { version: VERSION }) => {}
+            Ok(Version { version: OLDEST..=VERSION }) => {}
             Ok(Version { version }) => {
                 return Err(format!(
-                    "a finding of version {version}, and this program reads {VERSION}: replay it by \
-                     the program that wrote it, or hunt again with the strategy and seed in it"
+                    "a finding of version {version}, and this program reads {OLDEST} and {VERSION}: \
+                     replay it by the program that wrote it, or hunt again with the strategy and seed in it"
                 ));
             }
             Err(error) => return Err(damaged(&error, text)),
@@ -254,18 +256,19 @@ impl Finding {
         if !text.trim_end().ends_with(END) {
             return Err(TRUNCATED.into());
         }
-        let finding: Self = toml::from_str(text).map_err(|error| damaged(&error, text))?;
+        let mut finding: Self = toml::from_str(text).map_err(|error| damaged(&error, text))?;
         finding.check().map_err(|problem| format!("damaged: {problem}"))?;
+        finding.version = VERSION;
         Ok(finding)
     }
 
     /// What the format alone doesn't say.
     fn check(&self) -> Result<(), String> {
         let schedule = self.schedule().map_err(|error| format!("schedule: {error}"))?;
-        let stretches = schedule.stretches();
+        let segments = schedule.segments();
         let cpus = self.machine.cpus;
-        if let Some(stretch) = stretches.iter().find(|stretch| stretch.choice.vcpu() >= cpus) {
-            return Err(format!("schedule: {}, of {cpus} vCPUs", stretch.choice));
+        if let Some(segment) = segments.iter().find(|segment| segment.choice.vcpu() >= cpus) {
+            return Err(format!("schedule: {}, of {cpus} vCPUs", segment.choice));
         }
         let is_hash = |text: &String| {
             text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -276,11 +279,11 @@ impl Finding {
         }
         let lists = [("hashes", &self.run.switches), ("places", &self.run.places)];
         for (what, list) in lists {
-            if list.len() != stretches.len() && !(what == "places" && list.is_empty()) {
-                return Err(format!("{} {what} for {} stretches", list.len(), stretches.len()));
+            if list.len() != segments.len() && !(what == "places" && list.is_empty()) {
+                return Err(format!("{} {what} for {} segments", list.len(), segments.len()));
             }
         }
-        match self.run.places.iter().find(|place| place.parse::<Stop>().is_err()) {
+        match self.run.places.iter().find(|place| place.parse::<SegmentEnd>().is_err()) {
             Some(bad) => Err(format!("`{bad}` is no place such as `main+0x4e #2`")),
             None => Ok(()),
         }

@@ -27,7 +27,7 @@ pub(crate) fn finding() -> Finding {
             places: vec!["main+0x4e #2".into(), "-".into()],
         },
         waits: vec![],
-        sighting: None,
+        observed: None,
     }
 }
 
@@ -35,6 +35,21 @@ pub(crate) fn finding() -> Finding {
 fn what_is_written_is_read_back() {
     let text = finding().to_text();
     assert_eq!(Finding::from_text(&text).unwrap(), finding(), "{text}");
+}
+
+#[test]
+fn version_2_is_read() {
+    let observed = ObservedFailure {
+        command: "jitterbug run tsc-sync".into(),
+        verdict: "hang".into(),
+        window: None,
+        vcpus: Vec::new(),
+    };
+    let finding = Finding { observed: Some(observed), ..finding() };
+    let text = finding.to_text();
+    let old = text.replace("version = 3", "version = 2").replace("[observed]", "[sighting]");
+    assert_ne!(old, text);
+    assert_eq!(Finding::from_text(&old).unwrap(), finding);
 }
 
 fn refused(text: &str) -> String {
@@ -46,12 +61,14 @@ fn foreign_and_newer_files_are_refused() {
     for foreign in ["", "[package]\nname = 1", "\u{7f}ELF\u{2}\u{1}", "# jitterbug"] {
         assert!(refused(foreign).contains("not a finding"), "{foreign}");
     }
-    for version in ["0", "1", "3", "4294967295"] {
-        let text = finding().to_text().replace("version = 2", &format!("version = {version}"));
-        assert!(refused(&text).contains(&format!("version {version}, and this program reads 2")));
+    for version in ["0", "1", "4", "4294967295"] {
+        let text = finding().to_text().replace("version = 3", &format!("version = {version}"));
+        assert!(
+            refused(&text).contains(&format!("version {version}, and this program reads 2 and 3"))
+        );
     }
-    for version in ["-1", "\"2\"", "4294967296", "2.0", "[]"] {
-        let text = finding().to_text().replace("version = 2", &format!("version = {version}"));
+    for version in ["-1", "\"3\"", "4294967296", "2.0", "[]"] {
+        let text = finding().to_text().replace("version = 3", &format!("version = {version}"));
         assert!(refused(&text).contains("damaged: line 2:"), "{}", refused(&text));
     }
 }
@@ -69,8 +86,8 @@ fn every_truncation_is_refused() {
 fn damage_is_refused_with_its_reason() {
     for (from, to, reason) in [
         ("0@2>1@3", "0@2>x", "schedule: `x` is not like"),
-        ("0@2>1@3", "0@2", "2 hashes for 1 stretches"),
-        ("0@2>1@3", "", "2 hashes for 0 stretches"),
+        ("0@2>1@3", "0@2", "2 hashes for 1 segments"),
+        ("0@2>1@3", "", "2 hashes for 0 segments"),
         ("0@2>1@3", "0@2>9@3", "schedule: vCPU 9, of 6 vCPUs"),
         ("0@2>1@3", "0@2>1@99999999999999999999", "no count"),
         ("points = 5", "points = -5", "line"),
@@ -78,7 +95,7 @@ fn damage_is_refused_with_its_reason() {
         ("points = 5\n", "", "points"),
         ("cpus", "spus", "spus"),
         ("cpus = 6", "cpus = true", "boolean"),
-        ("\"main+0x4e #2\", ", "", "1 places for 2 stretches"),
+        ("\"main+0x4e #2\", ", "", "1 places for 2 segments"),
         ("main+0x4e #2", "main+0x4e #0", "`main+0x4e #0` is no place"),
         ("0000000000000002", "000000000000002", "is no hash"),
         ("0000000000000002", "000000000000000g", "`000000000000000g` is no hash"),

@@ -1,6 +1,6 @@
 //! A finding followed on another build of its guest.
 //!
-//! Counts of scheduling points mean nothing there. Instead, each stretch of the schedule ends when
+//! Counts of scheduling points mean nothing there. Instead, each segment of the schedule ends when
 //! its vCPU comes to the place where it was preempted, the recorded number of times; or when it can't
 //! go on, if that was the end. A place that is never reached is a miss: the schedule goes on behind
 //! it, and what the run comes to decides.
@@ -16,14 +16,14 @@ use vmm::hook::Attach;
 use vmm::{Cancel, Host, MachineConfig};
 
 use crate::finding::Finding;
-use crate::places::{Arrivals, Stop, is_blocked};
 use crate::replay::boot;
-use crate::schedule::{Schedule, Stretch};
+use crate::schedule::{Schedule, Segment};
+use crate::segment_end::{SegmentEnd, VisitCounter, is_blocked};
 use crate::strategy::stay;
 use crate::waits::{Names, Row};
 
 /// How much longer than the recorded run this one may get.
-const LONGER: u64 = 10;
+const MAX_LENGTH_FACTOR: u64 = 10;
 
 /// What came of a finding on another build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,30 +46,30 @@ pub struct Followed {
 /// A switch whose place was not found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Miss {
-    /// The stretch, from 1.
-    pub stretch: usize,
+    /// The segment, from 1.
+    pub segment: usize,
     /// What was to happen.
     pub choice: Choice,
-    /// Where the stretch was to end.
-    pub stop: Stop,
+    /// Where the segment was to end.
+    pub end: SegmentEnd,
 }
 
 impl fmt::Display for Miss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stretch, choice, stop } = self;
-        match stop {
-            Stop::Place { at, hit: 1 } => write!(f, "{choice} never came to {at}")?,
-            Stop::Place { at, hit } => write!(f, "{choice} never came to {at} {hit} times")?,
-            Stop::Blocked | Stop::Itself => write!(f, "{choice} couldn't go on there")?,
+        let Self { segment, choice, end } = self;
+        match end {
+            SegmentEnd::Place { at, hit: 1 } => write!(f, "{choice} never came to {at}")?,
+            SegmentEnd::Place { at, hit } => write!(f, "{choice} never came to {at} {hit} times")?,
+            SegmentEnd::Blocked | SegmentEnd::Itself => write!(f, "{choice} couldn't go on there")?,
         }
-        write!(f, " (stretch {stretch} of the schedule)")
+        write!(f, " (segment {segment} of the schedule)")
     }
 }
 
 /// Why a finding can't be followed on this guest; `None` if it can.
 pub fn obstacle(finding: &Finding, symbols: Option<&Symbols>) -> Option<String> {
-    let stops = finding.stops();
-    let functions: BTreeSet<&str> = stops.iter().filter_map(Stop::function).collect();
+    let ends = finding.ends();
+    let functions: BTreeSet<&str> = ends.iter().filter_map(SegmentEnd::function).collect();
     let Some(symbols) = symbols else {
         return Some(
             "it has no symbols to follow by: name a file that has them by --symbols".into(),
@@ -95,16 +95,20 @@ pub fn follow(
 ) -> vmm::Result<Followed> {
     let names = Names { symbols, image: &machine.guest.bytes };
     let mut machine = boot(host, machine, finding.run.hang_budget, hooks, cancel)?;
-    let stretches: Vec<_> = schedule.stretches().iter().copied().zip(finding.stops()).collect();
+    let segments: Vec<_> = schedule.segments().iter().copied().zip(finding.ends()).collect();
     let mut follower = Follower {
-        switches: stretches.len(),
-        stretches,
+        switches: segments.len(),
+        segments,
         next: 0,
         started: false,
-        arrivals: Arrivals::new(symbols),
+        visits: VisitCounter::new(symbols),
         missed: Vec::new(),
     };
-    let budget = finding.run.points.saturating_mul(LONGER).saturating_add(finding.run.hang_budget);
+    let budget = finding
+        .run
+        .points
+        .saturating_mul(MAX_LENGTH_FACTOR)
+        .saturating_add(finding.run.hang_budget);
     let ending = machine.run(&mut follower, budget)?;
     machine.detach();
     let verdict = ending.to_string();
@@ -129,39 +133,39 @@ fn rows_differ(recorded: &[Row], now: &[Row]) -> Option<String> {
 
 struct Follower<'a> {
     switches: usize,
-    stretches: Vec<(Stretch, Stop)>,
+    segments: Vec<(Segment, SegmentEnd)>,
     next: usize,
-    /// Whether the vCPU of the next stretch has gone on already.
+    /// Whether the vCPU of the next segment has gone on already.
     started: bool,
-    arrivals: Arrivals<'a>,
+    visits: VisitCounter<'a>,
     missed: Vec<Miss>,
 }
 
 impl Follower<'_> {
     fn end_stretch(&mut self, missed: bool) {
         if missed {
-            let (stretch, stop) = self.stretches[self.next].clone();
-            self.missed.push(Miss { stretch: self.next + 1, choice: stretch.choice, stop });
+            let (segment, end) = self.segments[self.next].clone();
+            self.missed.push(Miss { segment: self.next + 1, choice: segment.choice, end });
         }
         self.next += 1;
         self.started = false;
     }
 
-    /// Whether the stretch that is under way ends here, and how.
+    /// Whether the segment that is under way ends here, and how.
     fn end(&mut self, vcpu: u32, point: &Point) -> Option<bool> {
-        let stop = &self.stretches[self.next].1;
+        let end = &self.segments[self.next].1;
         if is_blocked(vcpu, point) {
-            return Some(matches!(stop, Stop::Place { .. }));
+            return Some(matches!(end, SegmentEnd::Place { .. }));
         }
-        self.arrivals.arrive(point.rip);
-        (self.arrivals.here() == *stop).then_some(false)
+        self.visits.arrive(point.rip);
+        (self.visits.here() == *end).then_some(false)
     }
 }
 
 impl Chooser for Follower<'_> {
     fn choose(&mut self, point: &Point) -> Choice {
-        while let Some((stretch, _)) = self.stretches.get(self.next) {
-            let choice = stretch.choice;
+        while let Some((segment, _)) = self.segments.get(self.next) {
+            let choice = segment.choice;
             let possible = point.enabled.contains(&choice);
             match choice {
                 Choice::Step(vcpu) if self.started => match self.end(vcpu, point) {
@@ -170,7 +174,7 @@ impl Chooser for Follower<'_> {
                 },
                 Choice::Step(_) if possible => {
                     self.started = true;
-                    self.arrivals.begin();
+                    self.visits.begin();
                     return choice;
                 }
                 Choice::Interrupt(_) if possible => {

@@ -1,16 +1,16 @@
 use super::*;
 
 /// Plays points to a follower: the enabled vCPUs, and where the last one stands; who it chooses.
-fn choices(schedule: &str, stops: &[&str], points: &[(&[u32], u64)]) -> (String, Vec<String>) {
+fn choices(schedule: &str, ends: &[&str], points: &[(&[u32], u64)]) -> (String, Vec<String>) {
     let schedule: Schedule = schedule.parse().unwrap();
-    let stops = stops.iter().map(|stop| stop.parse().unwrap());
-    let stretches: Vec<_> = schedule.stretches().iter().copied().zip(stops).collect();
+    let ends = ends.iter().map(|end| end.parse().unwrap());
+    let segments: Vec<_> = schedule.segments().iter().copied().zip(ends).collect();
     let mut follower = Follower {
-        switches: stretches.len(),
-        stretches,
+        switches: segments.len(),
+        segments,
         next: 0,
         started: false,
-        arrivals: Arrivals::new(None),
+        visits: VisitCounter::new(None),
         missed: Vec::new(),
     };
     let mut last = None;
@@ -45,16 +45,16 @@ fn who_was_blocked_goes_on_until_it_is() {
 fn what_is_missed_is_told_and_the_rest_goes_on() {
     // vCPU 0 never comes to 0x8, vCPU 1 can't go on when its turn comes, no interrupt is pending.
     let points = [(BOTH, 0), (BOTH, 1), (&[1], 2), (&[0], 3), (&[0], 3), (BOTH, 4)];
-    let stops = ["0x8 #1", "0x9 #3", "-", "-", "-"];
-    let (chosen, missed) = choices("0@3>1@1>0!>1@2>0@1", &stops, &points);
+    let ends = ["0x8 #1", "0x9 #3", "-", "-", "-"];
+    let (chosen, missed) = choices("0@3>1@1>0!>1@2>0@1", &ends, &points);
     assert_eq!(chosen, "0@2>1@1>0@3");
     assert_eq!(
         missed,
         [
-            "vCPU 0 never came to 0x8 (stretch 1 of the schedule)",
-            "vCPU 1 never came to 0x9 3 times (stretch 2 of the schedule)",
-            "vCPU 0's interrupt couldn't go on there (stretch 3 of the schedule)",
-            "vCPU 1 couldn't go on there (stretch 4 of the schedule)",
+            "vCPU 0 never came to 0x8 (segment 1 of the schedule)",
+            "vCPU 1 never came to 0x9 3 times (segment 2 of the schedule)",
+            "vCPU 0's interrupt couldn't go on there (segment 3 of the schedule)",
+            "vCPU 1 couldn't go on there (segment 4 of the schedule)",
         ]
     );
 }

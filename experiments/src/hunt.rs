@@ -3,12 +3,12 @@
 //! Run n is a function of the seed and n, and what comes of the runs is looked at in the order of
 //! their numbers. So a search finds the same, however many of its runs are made at a time.
 
-mod lab;
+mod executor;
+mod interleavings;
 mod plan;
 mod queue;
 pub(crate) mod recorder;
 mod search;
-mod seen;
 mod tree;
 mod trial;
 
@@ -112,11 +112,11 @@ pub enum Next {
 
 /// What there is to tell.
 #[derive(Clone, Copy, Debug)]
-pub enum Told<'a> {
+pub enum SearchEvent<'a> {
     /// No run has ended for a while.
-    Nothing,
+    Idle,
     /// A run like any other.
-    Clean,
+    Passed,
     /// A run failed.
     Failed(&'a Finding),
     /// This run came out differently the second time: no schedule describes it.

@@ -8,31 +8,31 @@
 //! * [`mod@follow`]: a finding on another build of its guest;
 //! * [`places`]: where vCPUs stood at the switches;
 //! * [`cause`]: from a finding to what went wrong;
-//! * [`sighting`]: a failure in real time, and whether one under control is the same;
-//! * [`mod@again`]: the search for it;
+//! * [`observed`]: a failure in real time, and whether one under control is the same;
+//! * [`mod@reproduce`]: the search for it;
 //! * [`commands`]: what a user can type;
 //! * [`waits`]: who waits for what, by name.
 
 #![forbid(unsafe_code)]
 
-pub mod again;
 pub mod cause;
 pub mod commands;
 pub mod finding;
 pub mod follow;
 pub mod hunt;
+pub mod observed;
 pub mod part;
-pub mod places;
 pub mod replay;
+pub mod reproduce;
 pub mod schedule;
-pub mod sighting;
+pub mod segment_end;
 pub mod strategy;
 pub mod waits;
 
 pub use finding::Finding;
 pub use follow::{Followed, follow};
 pub use hunt::{Hunt, hunt};
+pub use observed::ObservedFailure;
 pub use replay::{Recorded, Replay, replay};
 pub use schedule::Schedule;
-pub use sighting::Sighting;
 pub use strategy::{Strategy, StrategyKind, StrategySpec};

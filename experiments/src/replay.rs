@@ -14,8 +14,8 @@ use vmm::hook::{self, Attach};
 use vmm::{Cancel, Host, MachineConfig};
 
 use crate::finding::{Finding, Run};
-use crate::places::{Stop, Survey};
 use crate::schedule::{Schedule, ScheduleError};
+use crate::segment_end::{SegmentEnd, SegmentProfiler};
 
 /// A run as it was recorded: what a replay is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,14 +50,14 @@ impl TryFrom<&Finding> for Recorded {
 }
 
 impl Recorded {
-    /// The same in a finding. `stops` are its places; none if it didn't repeat itself.
-    pub(crate) fn run(&self, stops: &[Stop]) -> Run {
+    /// The same in a finding. `ends` are its places; none if it didn't repeat itself.
+    pub(crate) fn run(&self, ends: &[SegmentEnd]) -> Run {
         Run {
             hang_budget: self.hang_budget,
             points: self.points,
             hash: self.hash.clone(),
             switches: self.switches.clone(),
-            places: stops.iter().map(Stop::to_string).collect(),
+            places: ends.iter().map(SegmentEnd::to_string).collect(),
         }
     }
 
@@ -134,7 +134,7 @@ pub(crate) fn boot(
     machine.set_hang_budget(hang_budget);
     machine.set_cancel(cancel.clone());
     let memory = machine.memory();
-    if let Some(range) = hook::watches(hooks).iter().find(|range| !memory.is_all_watched(range)) {
+    if let Some(range) = hook::watches(hooks).iter().find(|range| !memory.is_all_trapped(range)) {
         let problem = match config.granularity {
             Granularity::Watch => {
                 "not among what the finding's machine watches, which is what its vCPUs share: each \
@@ -162,14 +162,14 @@ pub(crate) fn survey(
     machine: &MachineConfig,
     symbols: Option<&Symbols>,
     cancel: &Cancel,
-) -> vmm::Result<(Replay, Vec<Stop>)> {
-    let mut survey = Survey::new(symbols);
+) -> vmm::Result<(Replay, Vec<SegmentEnd>)> {
+    let mut survey = SegmentProfiler::new(symbols);
     let mut look = |point: &Point, choice, begins| survey.look(point, choice, begins);
     let replay = follow(host, recorded, machine, &[], &mut look, cancel)?;
     Ok((replay, survey.finish()))
 }
 
-/// Called at each point with the choice, and whether it begins a stretch.
+/// Called at each point with the choice, and whether it begins a segment.
 type Look<'a> = &'a mut dyn FnMut(&Point, Choice, bool);
 
 fn follow(
@@ -185,11 +185,11 @@ fn follow(
         choices: recorded.schedule.choices().collect(),
         starts: recorded
             .schedule
-            .stretches()
+            .segments()
             .iter()
-            .scan(0, |at, stretch| {
+            .scan(0, |at, segment| {
                 let start = *at;
-                *at += stretch.points as usize;
+                *at += segment.points as usize;
                 Some(start)
             })
             .zip(recorded.switches.iter().cloned())

@@ -112,7 +112,7 @@ fn what_is_shared_can_be_watched_and_nothing_else() {
     let watching = machine(Granularity::Watch);
     let recorded = recorded(&watching);
     let shared =
-        boot(&host(), &watching, 1, &[], &Cancel::never()).unwrap().memory().watched()[0].clone();
+        boot(&host(), &watching, 1, &[], &Cancel::never()).unwrap().memory().trapped()[0].clone();
     let counter = Counter { watches: vec![shared.clone()], ..Counter::default() };
     let replayed = replay(&host(), &recorded, &watching, &[&counter], &Cancel::never()).unwrap();
     assert_eq!(replayed.divergence, None);

@@ -14,9 +14,9 @@ use vmm::controlled::Choice;
 /// The longest schedule that is read: more is no schedule that anything here has made.
 const MAX_POINTS: u64 = 100_000_000;
 
-/// A stretch of a schedule: the same choice, so many times.
+/// A segment of a schedule: the same choice, so many times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stretch {
+pub struct Segment {
     /// What was chosen.
     pub choice: Choice,
     /// How often in a row; always 1 for an interrupt.
@@ -26,7 +26,7 @@ pub struct Stretch {
 /// The decisions of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
-    stretches: Vec<Stretch>,
+    segments: Vec<Segment>,
 }
 
 /// A text that is no schedule.
@@ -40,38 +40,38 @@ pub struct ScheduleError {
 impl Schedule {
     /// Adds a decision.
     pub fn push(&mut self, choice: Choice) {
-        match self.stretches.last_mut() {
+        match self.segments.last_mut() {
             Some(last) if last.choice == choice && matches!(choice, Choice::Step(_)) => {
                 last.points += 1;
             }
-            _ => self.stretches.push(Stretch { choice, points: 1 }),
+            _ => self.segments.push(Segment { choice, points: 1 }),
         }
     }
 
-    /// The stretches, in order.
-    pub fn stretches(&self) -> &[Stretch] {
-        &self.stretches
+    /// The segments, in order.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 
     /// How many decisions it holds.
     pub fn points(&self) -> u64 {
-        self.stretches.iter().map(|stretch| stretch.points).sum()
+        self.segments.iter().map(|segment| segment.points).sum()
     }
 
     /// The decisions, one by one.
     pub fn choices(&self) -> impl Iterator<Item = Choice> + '_ {
-        self.stretches.iter().flat_map(|stretch| (0..stretch.points).map(move |_| stretch.choice))
+        self.segments.iter().flat_map(|segment| (0..segment.points).map(move |_| segment.choice))
     }
 }
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, stretch) in self.stretches.iter().enumerate() {
+        for (number, segment) in self.segments.iter().enumerate() {
             if number > 0 {
                 f.write_str(">")?;
             }
-            match stretch.choice {
-                Choice::Step(vcpu) => write!(f, "{vcpu}@{}", stretch.points)?,
+            match segment.choice {
+                Choice::Step(vcpu) => write!(f, "{vcpu}@{}", segment.points)?,
                 Choice::Interrupt(vcpu) => write!(f, "{vcpu}!")?,
             }
         }
@@ -83,25 +83,25 @@ impl FromStr for Schedule {
     type Err = ScheduleError;
 
     fn from_str(text: &str) -> Result<Self, ScheduleError> {
-        let mut stretches = Vec::new();
+        let mut segments = Vec::new();
         let mut total = 0u64;
         for part in text.split('>').map(str::trim).filter(|_| !text.trim().is_empty()) {
             let refuse = |problem| ScheduleError { part: part.chars().take(40).collect(), problem };
             let number = |text: &str| text.parse::<u32>().map_err(|_| refuse("no vCPU's number"));
-            let stretch = if let Some(vcpu) = part.strip_suffix('!') {
-                Stretch { choice: Choice::Interrupt(number(vcpu)?), points: 1 }
+            let segment = if let Some(vcpu) = part.strip_suffix('!') {
+                Segment { choice: Choice::Interrupt(number(vcpu)?), points: 1 }
             } else {
                 let (vcpu, points) = part.split_once('@').ok_or_else(|| refuse("no @"))?;
                 let points = points.parse().map_err(|_| refuse("no count"))?;
-                Stretch { choice: Choice::Step(number(vcpu)?), points }
+                Segment { choice: Choice::Step(number(vcpu)?), points }
             };
-            total = total.saturating_add(stretch.points);
-            if stretch.points == 0 || total > MAX_POINTS {
+            total = total.saturating_add(segment.points);
+            if segment.points == 0 || total > MAX_POINTS {
                 return Err(refuse("the count is out of bounds"));
             }
-            stretches.push(stretch);
+            segments.push(segment);
         }
-        Ok(Self { stretches })
+        Ok(Self { segments })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a firing costs, operation by operation: for `jitterbug probes --bench` on a user's machine and
 //! for `cargo bench`. It follows the idea of the toolkit's vprobe-bench.
 //!
-//! Each operation is the body of a probe, fired on a vCPU without KVM as a driver would, from the point
+//! Each operation is the body of a probe, fired on a vCPU without KVM as a scheduler would, from the point
 //! to the end of the firing. What KVM takes to leave the guest, and to give out registers, is not in it.
 
 use std::hint::black_box;
@@ -190,7 +190,7 @@ impl Bench {
             point: None,
             started: true,
             held: false,
-            interventions: None,
+            actions: None,
         };
         let event = Event::new(&[0x3f8, 1, 1]);
         black_box(self.probes.fire(Point::fixed(Fixed::In), &event, &mut context));

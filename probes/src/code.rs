@@ -12,7 +12,7 @@ mod statement;
 use std::sync::Arc;
 
 use crate::aggregate::Shape;
-use crate::deed::Deed;
+use crate::destructive::DestructiveAction;
 use crate::format::Conversion;
 use crate::ir::{Bag, Frame, Operator, Place, Program, Reading, Scan, Space};
 use crate::point::Point;
@@ -140,7 +140,7 @@ pub enum Op {
     /// Pops the callee if there is one, then an address; pushes what the scan found.
     Scan(Scan),
     /// Pops so many integers, does it, pushes 1.
-    Deed(Deed, u8),
+    Destructive(DestructiveAction, u8),
     /// Pops a string, writes the machine to the file of that name; pushes 1, or 0 if that is one too many.
     Dump,
     /// Pops a value and the integer and string keys; pushes 1 or 0.
@@ -215,7 +215,7 @@ pub struct Code {
     /// All instructions.
     pub ops: Vec<Op>,
     /// For each instruction, what to blame if it fails.
-    pub blame: Vec<Option<Place>>,
+    pub debug_spans: Vec<Option<Place>>,
     /// In the order of the script. Those of a pattern follow one another, with the same instructions.
     pub probes: Vec<Probe>,
     /// The functions.
@@ -250,7 +250,7 @@ impl Code {
 
     /// Whether it does anything to the guest.
     pub fn has_deeds(&self) -> bool {
-        self.ops.iter().any(|op| matches!(op, Op::Deed(..) | Op::Dump))
+        self.ops.iter().any(|op| matches!(op, Op::Destructive(..) | Op::Dump))
     }
 
     /// The distinct points that the script has probes at, in the order of the script.

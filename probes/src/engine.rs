@@ -5,7 +5,7 @@
 //! cancels that firing; the script stays loaded, and the other vCPUs don't notice.
 
 mod changes;
-mod deeds;
+mod destructive;
 mod effects;
 mod event;
 mod guest;
@@ -29,7 +29,7 @@ use crate::output::LineBuffer;
 use crate::paging;
 use crate::text::Text;
 
-pub use changes::{Changes, MOST_DELAY, MOST_DUMPS};
+pub use changes::{Changes, MAX_DELAY, MAX_DUMPS};
 pub use event::Event;
 use machine::{End, Firing};
 pub use report::Reported;
@@ -125,10 +125,10 @@ pub enum Cause {
     #[error("{0}: the run is over, nothing can be changed any more")]
     Over(&'static str),
     /// It was to be done with a value that can't be.
-    #[error("{deed}: {value:#x} is {problem}")]
-    Deed {
+    #[error("{action}: {value:#x} is {problem}")]
+    Argument {
         /// What was to be done.
-        deed: &'static str,
+        action: &'static str,
         /// The value.
         value: u64,
         /// What is wrong with it.
@@ -158,7 +158,7 @@ impl Cause {
             Self::Guest { .. } | Self::Physical { .. } => "BadAddress",
             Self::Register(_) => "BadRegister",
             Self::Over(_) => "RunOver",
-            Self::Deed { .. } => "BadValue",
+            Self::Argument { .. } => "BadValue",
             Self::Scan { .. } => "BadCode",
             Self::NoVcpu(_) => "NoVcpu",
             Self::Assertion => "Assertion",

@@ -11,7 +11,7 @@ pub mod aggregate;
 pub mod bag;
 pub mod bench;
 pub mod code;
-pub mod deed;
+pub mod destructive;
 pub mod diagnostic;
 #[cfg(test)]
 mod documented;

@@ -2,7 +2,7 @@
 //! needs of the machine.
 //!
 //! A point is *fixed* (it has a name of its own, [`Fixed`]), a *timer* with its period, or an
-//! *address* with what is done there. Which of them can be had depends on the driver: it offers
+//! *address* with what is done there. Which of them can be had depends on the scheduler: it offers
 //! [`Mechanisms`], and a script that names a point without its mechanism is refused.
 
 mod about;
@@ -32,7 +32,7 @@ pub use table::{Row, rows};
 /// What points are looked up in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scope<'a> {
-    /// What the driver can do.
+    /// What the scheduler can do.
     pub mechanisms: Mechanisms,
     /// The guest's symbols, for points at names.
     pub symbols: Option<&'a Symbols>,
@@ -76,7 +76,7 @@ impl Point {
         Self::Fixed(fixed)
     }
 
-    /// What the driver and the host must be able to do.
+    /// What the scheduler and the host must be able to do.
     pub fn mechanism(self) -> Mechanisms {
         match self {
             Self::Fixed(fixed) => fixed.mechanism(),

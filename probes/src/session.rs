@@ -4,10 +4,10 @@ mod code;
 mod common;
 mod counts;
 mod data;
+mod events;
 mod hook;
 mod stops;
 mod timer;
-mod told;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,7 +19,7 @@ use vmm::MachineConfig;
 use vmm::boot::segments::Segments;
 use vmm::controlled::START_OF_DAY;
 use vmm::hook::{Attach, Hook};
-use vmm::watched::can_watch;
+use vmm::trapped::can_watch;
 
 use crate::aggregate::{Limits, lock};
 use crate::code::Code;
@@ -56,7 +56,7 @@ pub struct Options {
     pub symbols: Option<Arc<Symbols>>,
     /// Where the guest's image is in memory, for points at data.
     pub segments: Segments,
-    /// What the driver can do.
+    /// What the scheduler can do.
     pub mechanisms: Mechanisms,
     /// `--destructive`: scripts may change what the guest does.
     pub destructive: bool,
@@ -74,7 +74,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// For the controlled driver, where a run must come out the same each time: virtual time, and no
+    /// For the controlled scheduler, where a run must come out the same each time: virtual time, and no
     /// bound that depends on the host's.
     pub fn controlled() -> Self {
         Self {
@@ -139,7 +139,7 @@ impl Script {
         &self.warnings
     }
 
-    /// What its points need of the driver and the host.
+    /// What its points need of the scheduler and the host.
     pub fn mechanisms(&self) -> Mechanisms {
         self.code.probes.iter().map(|probe| probe.point.mechanism()).collect()
     }
@@ -156,7 +156,7 @@ impl Script {
         self.code.points().iter().filter_map(address).collect::<BTreeSet<_>>().len()
     }
 
-    /// Refuses each probe whose mechanism is not among these: those of a driver
+    /// Refuses each probe whose mechanism is not among these: those of a scheduler
     /// [on a host](Mechanisms::on), which is known later than the script.
     pub fn check(&self, mechanisms: Mechanisms) -> Result<(), Diagnostics> {
         let missing = self.code.probes.iter().filter_map(|probe| {
@@ -262,7 +262,7 @@ impl Session {
         self.code.points()
     }
 
-    /// The probes of one more vCPU. The driver gets them by [`Attach`]; who fires points of
+    /// The probes of one more vCPU. The scheduler gets them by [`Attach`]; who fires points of
     /// another kind keeps them as they are.
     pub fn vcpu(&self, vcpu: u32) -> VcpuProbes {
         let counters = Arc::new(Counters::new(self.code.probes.len()));
@@ -393,4 +393,4 @@ impl Attach for Session {
 mod tests;
 
 #[cfg(test)]
-mod deed_tests;
+mod destructive_tests;

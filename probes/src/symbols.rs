@@ -162,9 +162,9 @@ impl Symbols {
     /// The name that looks most like one that isn't there.
     pub fn nearest(&self, name: &str) -> Option<String> {
         // Comparing with a million names would take seconds.
-        const MOST: usize = 20_000;
+        const MAX_COMPARED_NAMES: usize = 20_000;
         let tables = self.tables();
-        let known = tables.functions.names().chain(tables.data.names()).take(MOST);
+        let known = tables.functions.names().chain(tables.data.names()).take(MAX_COMPARED_NAMES);
         crate::suggest::nearest(name, known).map(str::to_owned)
     }
 

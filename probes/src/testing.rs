@@ -7,7 +7,7 @@ use vmm::GuestImage;
 use vmm::boot::segments::Segments;
 use vmm::cpu::Cpu;
 use vmm::exit::{Entry, Exit};
-use vmm::hook::{Attach, Context, Hook, Interventions, Points};
+use vmm::hook::{Attach, Context, Hook, HookActions, Points};
 use vmm::memory::{Memory, MemorySize};
 use vmm::registers::{Activity, DebugRegisters, Registers, Segment, SystemRegisters};
 
@@ -132,7 +132,7 @@ pub(crate) fn hung_guest() -> (Memory, FakeCpu) {
     (memory, FakeCpu { registers, system, ..FakeCpu::default() })
 }
 
-/// What the driver shows of vCPU 1 of 2.
+/// What the scheduler shows of vCPU 1 of 2.
 pub(crate) fn context<'a>(cpu: &'a mut FakeCpu, memory: &'a Memory, now: Duration) -> Context<'a> {
     Context {
         vcpu: 1,
@@ -143,7 +143,7 @@ pub(crate) fn context<'a>(cpu: &'a mut FakeCpu, memory: &'a Memory, now: Duratio
         point: None,
         started: true,
         held: false,
-        interventions: None,
+        actions: None,
     }
 }
 
@@ -154,7 +154,7 @@ pub(crate) struct Bench {
     pub(crate) cpu: FakeCpu,
     pub(crate) memory: Memory,
     /// What the script wants done; nobody does it.
-    pub(crate) interventions: Interventions,
+    pub(crate) actions: HookActions,
     output: Output,
     lines: Receiver<OutputLine>,
 }
@@ -191,14 +191,14 @@ impl Bench {
         let session = Session::new(script, output.sink());
         let hook = session.attach(1, 2);
         let (memory, cpu) = hung_guest();
-        let interventions = Interventions::default();
-        Self { session, hook, cpu, memory, interventions, output, lines }
+        let actions = HookActions::default();
+        Self { session, hook, cpu, memory, actions, output, lines }
     }
 
-    /// Calls the hook as the driver would at `now`.
+    /// Calls the hook as the scheduler would at `now`.
     pub(crate) fn with(&mut self, now: Duration, call: impl FnOnce(&mut dyn Hook, &mut Context)) {
         let mut context = context(&mut self.cpu, &self.memory, now);
-        context.interventions = Some(&mut self.interventions);
+        context.actions = Some(&mut self.actions);
         call(&mut *self.hook, &mut context);
     }
 
@@ -215,7 +215,7 @@ impl Bench {
         }
         if asked.contains(Points::STOP) {
             self.with(end, |hook, context| {
-                context.interventions = None;
+                context.actions = None;
                 hook.stop(context);
             });
         }

@@ -1,9 +1,9 @@
 //! What vCPUs did, as a trace: Chrome's trace events, which ui.perfetto.dev opens.
 //!
 //! A track for each vCPU: its states as slices, what happened to it as instants. Under the parallel
-//! driver times are real. A vCPU runs from an entry to the next exit, an exit takes until the next
+//! scheduler times are real. A vCPU runs from an entry to the next exit, an exit takes until the next
 //! entry. What KVM keeps to itself, whether it sleeps in HLT and how far an AP's start has come, is
-//! looked up every [`SAMPLE`]. Under the controlled driver times are virtual: a scheduling point takes
+//! looked up every [`SAMPLE`]. Under the controlled scheduler times are virtual: a scheduling point takes
 //! a microsecond, in which its vCPU runs, and exits take none.
 //!
 //! Events are written as they come, to a file that has a limit; nothing else grows.
@@ -29,10 +29,10 @@ use track::Track;
 use crate::aggregate::lock;
 use crate::code::Code;
 
-/// How often the parallel driver's vCPUs are asked what they do.
+/// How often the parallel scheduler's vCPUs are asked what they do.
 pub const SAMPLE: Duration = Duration::from_millis(10);
 /// The most bytes of a trace. Perfetto's importer of JSON takes several times as much memory.
-pub const LIMIT: u64 = 256 << 20;
+pub const MAX_TRACE_BYTES: u64 = 256 << 20;
 
 /// A trace of one machine, as it is written.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub struct Summary {
 impl Trace {
     /// Begins a trace of a machine with so many vCPUs. `title` is what Perfetto calls it.
     pub fn new(out: impl Write + Send + 'static, title: &str, vcpus: u32) -> io::Result<Self> {
-        Self::with_limit(out, title, vcpus, LIMIT)
+        Self::with_limit(out, title, vcpus, MAX_TRACE_BYTES)
     }
 
     fn with_limit(

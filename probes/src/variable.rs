@@ -39,7 +39,7 @@ pub enum From {
     HostProcessor,
     /// The host's id of the vCPU's thread.
     HostThread,
-    /// Nanoseconds since the machine's start, in the driver's time.
+    /// Nanoseconds since the machine's start, in the scheduler's time.
     Elapsed,
     /// The probe's argument of this number.
     Argument(u8),

@@ -123,7 +123,7 @@ fn a_lock_that_is_never_given_back_hangs() {
 /// The sentences of the explanation of the first failure that each of some searches finds.
 fn stories(case: &str, seeds: std::ops::RangeInclusive<u64>) -> Vec<String> {
     let (image, cpus) = (image(case), guests::case(case).unwrap().cpus);
-    let story = |seed: u64| {
+    let summary = |seed: u64| {
         let out = Folder::new();
         let report = jitterbug("hunt --explain --json --cpus")
             .arg(cpus.to_string())
@@ -135,16 +135,16 @@ fn stories(case: &str, seeds: std::ops::RangeInclusive<u64>) -> Vec<String> {
             .within(100)
             .ends_with(1)
             .json();
-        report["explanation"]["story"][0].as_str().unwrap().to_owned()
+        report["explanation"]["summary"][0].as_str().unwrap().to_owned()
     };
-    seeds.map(story).collect()
+    seeds.map(summary).collect()
 }
 
 /// The handler runs twice: what it does the first time must not be taken for the vCPU's own program.
 fn what_a_handler_loses_is_explained() {
-    for story in stories("lost-ipi", 1..=3) {
+    for summary in stories("lost-ipi", 1..=3) {
         assert_eq!(
-            story,
+            summary,
             "vCPU 1's update of `mailbox` in `call_remote` (lost-ipi.c:15) fell between vCPU 2's handler's \
              read and store in `call_handler` (lost-ipi.c:8, lost-ipi.c:9)."
         );
@@ -152,17 +152,20 @@ fn what_a_handler_loses_is_explained() {
 }
 
 fn what_overlaps_is_told_as_a_whole() {
-    for story in stories("overlap", 1..=3) {
-        let whole = story
+    for summary in stories("overlap", 1..=3) {
+        let whole = summary
             .contains("'s two updates of `owners` in `critical` (overlap.c:3) fell between")
-            || story.starts_with("What vCPU 0 and vCPU 1 do to `owners` overlaps: ");
-        assert!(whole, "{story}");
+            || summary.starts_with("What vCPU 0 and vCPU 1 do to `owners` overlaps: ");
+        assert!(whole, "{summary}");
     }
 }
 
 /// Its shortest failing schedule has no switch; one that passes is looked for, and ends quiet.
 fn a_cause_is_named_where_good_runs_idle() {
-    for story in stories("priv", 1..=2) {
-        assert!(story.contains("'s read of `c` in `inc` (priv.c:4) came before vCPU"), "{story}");
+    for summary in stories("priv", 1..=2) {
+        assert!(
+            summary.contains("'s read of `c` in `inc` (priv.c:4) came before vCPU"),
+            "{summary}"
+        );
     }
 }

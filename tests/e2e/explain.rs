@@ -43,13 +43,13 @@ fn the_flagship_is_explained() {
         .json();
     let cause = &report["explanation"];
     assert_eq!(cause["shown"], true, "{cause:#}");
-    let story = cause["story"][0].as_str().unwrap();
+    let summary = cause["summary"][0].as_str().unwrap();
     for part in [
         "read of `platform_type` in `get_hwenv`",
         "fell between",
         "stores of 0x0 and of 0x3 in `determine_platform`",
     ] {
-        assert!(story.contains(part), "{story}");
+        assert!(summary.contains(part), "{summary}");
     }
     let stack = cause["pairs"][0]["second"]["stack"].to_string();
     assert!(stack.contains("get_hwenv") && stack.contains("tsc_sync_master"), "{stack}");
@@ -258,9 +258,9 @@ fn what_fails_by_itself_is_turned_round() {
     let cause = &report["explanation"];
     assert_eq!(cause["shown"], true, "{cause:#}");
     assert_eq!(cause["schedule"]["switches"].as_array().map(Vec::len), Some(0), "{cause:#}");
-    let story = cause["story"][0].as_str().unwrap();
-    assert!(story.starts_with("vCPU 0's read of `gpa 0x102000` in "), "{story}");
-    assert!(story.contains("came before vCPU 1's store of 0x1 in "), "{story}");
+    let summary = cause["summary"][0].as_str().unwrap();
+    assert!(summary.starts_with("vCPU 0's read of `gpa 0x102000` in "), "{summary}");
+    assert!(summary.contains("came before vCPU 1's store of 0x1 in "), "{summary}");
     let share = |of: &Value| of["failed"].as_u64().unwrap();
     let (reversed, chance) = (share(&cause["pairs"][0]["reversed"]), share(&cause["chance"]));
     assert!(reversed <= 1 && share(&cause["forced"]) >= 99 && chance < 100, "{cause:#}");
@@ -290,18 +290,18 @@ fn a_hang_of_run_is_found_again() {
     // The cause, and what was seen before it was looked for.
     let cause = &json["explanation"];
     assert_eq!(cause["shown"], true, "{cause:#}");
-    assert!(cause["story"][0].as_str().unwrap().contains("platform_type"), "{cause:#}");
-    let sighting = &json["again"]["sighting"];
-    assert_eq!(sighting["window"], "3s", "{sighting:#}");
-    let command = sighting["command"].as_str().unwrap();
+    assert!(cause["summary"][0].as_str().unwrap().contains("platform_type"), "{cause:#}");
+    let observed = &json["reproduction"]["observed"];
+    assert_eq!(observed["window"], "3s", "{observed:#}");
+    let command = observed["command"].as_str().unwrap();
     assert!(command.starts_with("jitterbug run tsc-sync --cpus 6 --jitter boot "), "{command}");
-    let stacks = sighting["vcpus"].to_string();
+    let stacks = observed["vcpus"].to_string();
     for function in ["tsc_sync_master+", "mp_startup_signal+", "reads tsc_sync_go"] {
-        assert!(stacks.contains(function), "{sighting:#}");
+        assert!(stacks.contains(function), "{observed:#}");
     }
-    assert_eq!(&cause["sighting"], sighting);
-    let file = Path::new(json["again"]["file"].as_str().unwrap());
-    assert!(fs::read_to_string(file).unwrap().contains("[sighting]"));
+    assert_eq!(&cause["observed"], observed);
+    let file = Path::new(json["reproduction"]["file"].as_str().unwrap());
+    assert!(fs::read_to_string(file).unwrap().contains("[observed]"));
     jitterbug("replay").arg(file).ends_with(0).says(&["reproduced: proven hang"]);
     assert!(fs::read_to_string(page).unwrap().contains("The same in real time"));
 }
@@ -309,7 +309,7 @@ fn a_hang_of_run_is_found_again() {
 /// What isn't found under control is not linked to anything, and that is said.
 fn what_run_saw_may_not_be_found() {
     let folder = Folder::new();
-    let file = |report: &Value| report["again"]["file"].as_str().map(str::to_owned);
+    let file = |report: &Value| report["reproduction"]["file"].as_str().map(str::to_owned);
     // Nothing is shared: under control, no run comes to an end.
     let report = jitterbug("run spin --watchdog 1s --explain --json --out").arg(&*folder);
     let report = report.within(300).ends_with(1).says(&["not found: ", "no run came to an end"]);
@@ -322,8 +322,8 @@ fn what_run_saw_may_not_be_found() {
     let report = report.arg(&*folder).ends_with(1).says(&["the same stacks under control"]);
     let json = report.json();
     assert!(file(&json).is_some() && json["explanation"]["shown"] == false, "{report}");
-    let story = json["explanation"]["story"][0].as_str().unwrap();
-    assert!(story.starts_with("No order of accesses decides it"), "{story}");
+    let summary = json["explanation"]["summary"][0].as_str().unwrap();
+    assert!(summary.starts_with("No order of accesses decides it"), "{summary}");
     jitterbug("run hello --explain").ends_with(0).says(&["nothing to explain"]);
     jitterbug("run hello --out .").ends_with(2).says(&["--out: that is for --explain"]);
     jitterbug("run hello --html page.html").ends_with(2).says(&["--html: that is for --explain"]);

@@ -120,7 +120,7 @@ fn the_page_answers() {
     // The console is a row of ports, which is told once in the lanes and once in the schedules.
     assert!(count(&dom, "more port accesses") >= 2, "each port by itself");
     // It was looked for at once, and not seen in real time before.
-    let hidden = "at('sighting-section').hidden + ' ' + at('sides-section').hidden";
+    let hidden = "at('observed-section').hidden + ' ' + at('sides-section').hidden";
     assert_eq!(ask(&folder, &page, hidden, 1280), "true false");
     let hover = r#"(() => {
         const step = [...document.querySelectorAll(".step")].find((it) => it.getAttribute("aria-label").includes("counter: reads"));

@@ -243,8 +243,8 @@ fn damaged_findings_are_refused() {
         fs::write(file, text.replacen(from, to, 1)).unwrap();
         jitterbug("replay").arg(file).ends_with(status).shows("").says(&[file, expected]);
     };
-    damaged("version = 2", "version = 1", "version 1, and this program reads 2", 2);
-    damaged("version = 2", "version = 3", "version 3, and this program reads 2", 2);
+    damaged("version = 3", "version = 1", "version 1, and this program reads 2 and 3", 2);
+    damaged("version = 3", "version = 4", "version 4, and this program reads 2 and 3", 2);
     damaged("schedule = \"0@", "schedule = \"x@", "schedule: `x@", 2);
     damaged("schedule = \"0@", "schedule = \"7@", "vCPU 7, of 2 vCPUs", 2);
     damaged("guest_hash = \"", "guest_hash = \"0", "is no hash", 2);

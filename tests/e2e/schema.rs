@@ -38,7 +38,7 @@ pub(crate) fn check(command: &str, document: &Value) {
         .map(|error| format!("{}: {error}", error.instance_path()))
         .collect();
     assert!(problems.is_empty(), "{command}: docs/schema/{name}.json: {}", problems.join("\n"));
-    assert_eq!(document["format"], 2, "{command}");
+    assert_eq!(document["format"], 3, "{command}");
     check_numbers(document, "");
 }
 

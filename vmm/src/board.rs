@@ -17,7 +17,7 @@ use crate::kvm::Vm;
 
 /// What becomes of an exit.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum IoResult {
     /// The vCPU runs on, with this.
     Enter(Entry),
     /// The vCPU runs on; the guest marks the place where a search takes its snapshot.
@@ -168,12 +168,12 @@ impl Board {
     }
 
     /// Answers an exit.
-    pub(crate) fn answer(&self, cpu: &mut dyn Cpu, exit: &Exit) -> Result<Answer> {
-        let resume = Answer::Enter(Entry::Resume);
+    pub(crate) fn answer(&self, cpu: &mut dyn Cpu, exit: &Exit) -> Result<IoResult> {
+        let resume = IoResult::Enter(Entry::Resume);
         match exit {
             Exit::PortRead { port, size: 4, count: 1 } if self.is_register_port(*port) => {
                 let eax = self.call_register_port(cpu)?;
-                Ok(Answer::Enter(Entry::Data(Bytes::from_slice(&eax.to_le_bytes()))))
+                Ok(IoResult::Enter(Entry::Data(Bytes::from_slice(&eax.to_le_bytes()))))
             }
             Exit::PortWrite { port, size: 4, data }
                 if self.is_register_port(*port) && data.len() == 4 =>
@@ -189,28 +189,28 @@ impl Board {
                 for element in data.chunks_exact_mut(usize::from(*size).max(1)) {
                     self.ports.read(*port, element);
                 }
-                Ok(Answer::Enter(Entry::Data(data)))
+                Ok(IoResult::Enter(Entry::Data(data)))
             }
             Exit::PortWrite { port, size, data } => {
                 let mut answer = resume;
                 for element in data.chunks_exact(usize::from(*size).max(1)) {
                     match self.ports.write(*port, element) {
                         Effect::None => {}
-                        Effect::Mark => answer = Answer::Mark,
+                        Effect::Mark => answer = IoResult::Mark,
                         // A success is what the user says, if he does: it would have ended the run before.
-                        Effect::End(0) if self.expects => return Ok(Answer::Met(Met::MISSED)),
-                        Effect::End(code) => return Ok(Answer::End(code)),
+                        Effect::End(0) if self.expects => return Ok(IoResult::Met(Met::MISSED)),
+                        Effect::End(code) => return Ok(IoResult::End(code)),
                     }
                 }
                 let met = self.ears.as_ref().and_then(|ears| lock(ears).met.take());
-                Ok(met.map_or(answer, Answer::Met))
+                Ok(met.map_or(answer, IoResult::Met))
             }
             // Nothing but RAM and KVM's own irqchip is mapped: an empty bus, as on a PC.
             Exit::MmioRead { size, .. } => {
-                Ok(Answer::Enter(Entry::Data(Bytes::from_elem(0xff, usize::from(*size)))))
+                Ok(IoResult::Enter(Entry::Data(Bytes::from_elem(0xff, usize::from(*size)))))
             }
             Exit::MmioWrite { .. } | Exit::ApStart | Exit::Kicked => Ok(resume),
-            _ => Ok(Answer::Unanswered),
+            _ => Ok(IoResult::Unanswered),
         }
     }
 

@@ -17,9 +17,9 @@ fn getversion() -> ScriptedCpu {
     cpu
 }
 
-fn data(answer: Answer) -> Bytes {
+fn data(answer: IoResult) -> Bytes {
     match answer {
-        Answer::Enter(Entry::Data(data)) => data,
+        IoResult::Enter(Entry::Data(data)) => data,
         other => panic!("{other:?}"),
     }
 }
@@ -60,7 +60,7 @@ fn writing_to_the_backdoor_calls_it_too() {
 fn the_guest_ends_the_run() {
     let exit = Exit::PortWrite { port: 0xf4, size: 4, data: Bytes::from_slice(&[3, 0, 0, 0]) };
     let answer = board(Identity::None).answer(&mut ScriptedCpu::new([]), &exit).unwrap();
-    assert_eq!(answer, Answer::End(3));
+    assert_eq!(answer, IoResult::End(3));
 }
 
 #[test]
@@ -83,6 +83,6 @@ fn what_no_device_answers_is_said() {
         [Exit::Shutdown, Exit::Halt, Exit::InternalError { suberror: 1, instruction: Bytes::new() }]
     {
         let answer = board(Identity::None).answer(&mut ScriptedCpu::new([]), &exit).unwrap();
-        assert_eq!(answer, Answer::Unanswered, "{exit:?}");
+        assert_eq!(answer, IoResult::Unanswered, "{exit:?}");
     }
 }

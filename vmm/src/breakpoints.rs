@@ -1,7 +1,7 @@
 //! Stopping a vCPU before chosen instructions.
 //!
 //! The first four of them have an execution breakpoint each, where the host's work
-//! ([`Stopping`] says so). If there are more, or where there are none at all, the vCPU goes in single
+//! ([`DebugCapabilities`] says so). If there are more, or where there are none at all, the vCPU goes in single
 //! steps and RIP is compared: slow, and on most hosts blind for what runs in handlers (then the
 //! breakpoints are given to the handlers' entries first).
 //!
@@ -32,7 +32,7 @@ use code::{
 };
 
 use crate::cpu::Debuggable;
-use crate::doctor::Stopping;
+use crate::doctor::DebugCapabilities;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
 use crate::instruction::{self, MAX_INSTRUCTION};
@@ -56,14 +56,14 @@ pub(crate) enum Halts {
 /// Why a vCPU came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// An exit. [`Exit::Debug`] only at the end of a step that the driver asked for.
+    /// An exit. [`Exit::Debug`] only at the end of a step that the scheduler asked for.
     Exit(Exit),
     /// It stands before the instruction at this linear address, which is one of those wanted. It
     /// passes it when it next runs.
     Breakpoint(u64),
 }
 
-/// What the driver wants of the next run.
+/// What the scheduler wants of the next run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Want {
     /// Back after one instruction.
@@ -84,8 +84,8 @@ pub struct Hits {
 }
 
 /// What this host has to stop vCPUs at instructions. An error if that is nothing.
-pub(crate) fn stopping(host: &Host) -> Result<Stopping> {
-    let stopping = Stopping::of(host);
+pub(crate) fn stopping(host: &Host) -> Result<DebugCapabilities> {
+    let stopping = DebugCapabilities::of(host);
     if stopping.can_stop() {
         return Ok(stopping);
     }
@@ -96,7 +96,7 @@ pub(crate) fn stopping(host: &Host) -> Result<Stopping> {
 /// The breakpoints of one vCPU.
 #[derive(Debug)]
 pub(crate) struct Breakpoints {
-    stopping: Stopping,
+    stopping: DebugCapabilities,
     halts: Halts,
     /// What was asked for, in that order.
     asked: Vec<u64>,
@@ -118,7 +118,7 @@ pub(crate) struct Breakpoints {
 }
 
 impl Breakpoints {
-    pub(crate) fn new(stopping: Stopping, halts: Halts) -> Self {
+    pub(crate) fn new(stopping: DebugCapabilities, halts: Halts) -> Self {
         Self {
             stopping,
             halts,

@@ -82,7 +82,7 @@ pub struct MachineConfig {
     pub identity: Identity,
     /// The user's part of the command line.
     pub command_line: String,
-    /// Where the scheduling points of the controlled driver are; others have none.
+    /// Where the scheduling points of the controlled scheduler are; others have none.
     #[serde(skip)]
     pub granularity: Granularity,
     /// What ends a run besides what the guest does to the machine.

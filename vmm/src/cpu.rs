@@ -1,4 +1,4 @@
-//! The one thing a driver needs of a vCPU, with two implementations: KVM's in [`crate::kvm`], and
+//! The one thing a scheduler needs of a vCPU, with two implementations: KVM's in [`crate::kvm`], and
 //! [`crate::scripted`], which plays back a list of exits so that loops are tested without KVM.
 
 use crate::error::Result;
@@ -36,7 +36,7 @@ pub trait Cpu {
     fn activity(&mut self) -> Result<Activity>;
 }
 
-/// What a driver needs besides where hooks look at single instructions.
+/// What a scheduler needs besides where hooks look at single instructions.
 pub trait Debuggable: Cpu {
     /// Replaces what the host wants to see; the default is nothing.
     fn set_debug(&mut self, debug: &GuestDebug) -> Result<()>;

@@ -3,14 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::watched::{Misuse, Watcher};
+use crate::trapped::{UnsupportedAccess, Watcher};
 
-/// The result of everything in this room.
+/// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Who can do something about an error; the program's exit status follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
+pub enum ErrorClass {
     /// The user: a wrong option or a bad file.
     Input,
     /// The host: it lacks or refuses something.
@@ -97,14 +97,14 @@ pub enum Error {
         length: usize,
     },
     /// The guest uses a watched page in a way that can't be watched.
-    #[error("vCPU {vcpu} at RIP {rip:#x}: {misuse}{by}")]
-    Watched {
+    #[error("vCPU {vcpu} at RIP {rip:#x}: {unsupported}{by}")]
+    Trapped {
         /// The vCPU.
         vcpu: u32,
         /// Where it is; behind the instruction if that stores.
         rip: u64,
         /// What it does.
-        misuse: Misuse,
+        unsupported: UnsupportedAccess,
         /// Who watches the page.
         by: Watcher,
     },
@@ -156,15 +156,15 @@ pub enum Error {
 
 impl Error {
     /// Who can do something about it.
-    pub fn blame(&self) -> Blame {
+    pub fn class(&self) -> ErrorClass {
         match self {
             Self::Config { .. }
             | Self::Image { .. }
             | Self::Unbacked { .. }
             | Self::Dump { .. }
             | Self::Unrepeatable { .. }
-            | Self::Watched { .. }
-            | Self::Cancelled => Blame::Input,
+            | Self::Trapped { .. }
+            | Self::Cancelled => ErrorClass::Input,
             Self::KvmDevice { .. }
             | Self::Capability { .. }
             | Self::VcpuLimit { .. }
@@ -172,7 +172,7 @@ impl Error {
             | Self::NoMemory { .. }
             | Self::Step { .. }
             | Self::Snapshot { .. }
-            | Self::System { .. } => Blame::Host,
+            | Self::System { .. } => ErrorClass::Host,
         }
     }
 }

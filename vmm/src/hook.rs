@@ -1,15 +1,15 @@
 //! The points where probes, jitter, faults and recorders attach to a running machine.
 //!
 //! A hook is attached once for each vCPU and is called on the thread that owns the vCPU, so it
-//! needs no locks for its own state. The driver calls a point only if some hook asked for it: a
+//! needs no locks for its own state. The scheduler calls a point only if some hook asked for it: a
 //! machine without hooks pays one test of an empty list an exit.
 //!
-//! Both drivers call the same points. Under the controlled driver an exit is told when its turn has
+//! Both schedulers call the same points. Under the controlled scheduler an exit is told when its turn has
 //! come, just before it takes effect, so the calls come in the order of the run's choices.
 
 mod access;
+mod action;
 mod apic;
-mod intervention;
 mod set;
 
 use std::ops::Range;
@@ -23,8 +23,8 @@ use crate::exit::{Entry, Exit};
 use crate::memory::Memory;
 
 pub use access::{Access, MsrAccess};
+pub use action::HookActions;
 pub use apic::{ApicEvent, IpiMode};
-pub use intervention::Interventions;
 pub(crate) use set::HookSet;
 
 bitflags! {
@@ -39,13 +39,13 @@ bitflags! {
         const START = 4;
         /// Once, after the vCPU's last.
         const STOP = 8;
-        /// Every choice of the controlled driver that lets this vCPU run.
+        /// Every choice of the controlled scheduler that lets this vCPU run.
         const CHOICE = 16;
-        /// A hang of the whole machine (controlled driver).
+        /// A hang of the whole machine (controlled scheduler).
         const HANG = 32;
         /// The instructions that [`Hook::breakpoints`] names.
         const BREAKPOINT = 64;
-        /// What happens at local APICs (controlled driver: KVM's irqchip tells nobody).
+        /// What happens at local APICs (controlled scheduler: KVM's irqchip tells nobody).
         const APIC = 128;
         /// Whenever the vCPU is held.
         const HOLD = 256;
@@ -62,9 +62,9 @@ pub struct Context<'a> {
     pub cpu: &'a mut dyn Cpu,
     /// Guest-physical memory. Other vCPUs may be writing to it.
     pub memory: &'a Memory,
-    /// Time since the machine started: real, or virtual under the controlled driver.
+    /// Time since the machine started: real, or virtual under the controlled scheduler.
     pub now: Duration,
-    /// How many scheduling points have passed; `None` under the parallel driver.
+    /// How many scheduling points have passed; `None` under the parallel scheduler.
     pub point: Option<u64>,
     /// Whether the vCPU has ever been started (an AP starts with its SIPI).
     pub started: bool,
@@ -72,10 +72,10 @@ pub struct Context<'a> {
     /// from now and prolongs it at most.
     pub held: bool,
     /// Where a hook says what it wants done to the guest; `None` when the run is over.
-    pub interventions: Option<&'a mut Interventions>,
+    pub actions: Option<&'a mut HookActions>,
 }
 
-/// What the driver does next with the vCPU.
+/// What the scheduler does next with the vCPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
     /// Goes on.
@@ -109,7 +109,7 @@ pub trait Hook: Send {
     /// address that is no instruction's first byte is never reached.
     ///
     /// Up to four for all hooks of a vCPU cost nothing until they are hit; more are slow
-    /// (`doctor::Stopping` says what is used on a host). While any is wanted, the guest's own debug
+    /// (`doctor::DebugCapabilities` says what is used on a host). While any is wanted, the guest's own debug
     /// registers and single steps don't work.
     fn breakpoints(&self) -> &[u64] {
         &[]
@@ -130,7 +130,7 @@ pub trait Hook: Send {
         Verdict::Continue
     }
 
-    /// Something is about to happen at the vCPU's local APIC (controlled driver).
+    /// Something is about to happen at the vCPU's local APIC (controlled scheduler).
     fn apic(&mut self, context: &mut Context, event: &ApicEvent) -> Verdict {
         Verdict::Continue
     }
@@ -139,7 +139,7 @@ pub trait Hook: Send {
     /// prolonged at most. (A suspended run is told as one hold after the other.)
     fn held(&mut self, context: &mut Context, time: Duration) {}
 
-    /// When [`tick`](Hook::tick) is wanted next, as time since the machine started. The driver
+    /// When [`tick`](Hook::tick) is wanted next, as time since the machine started. The scheduler
     /// kicks the vCPU then, whether it runs, spins, sleeps in HLT, waits for its SIPI or is held.
     fn next_tick(&self) -> Option<Duration> {
         None
@@ -150,7 +150,7 @@ pub trait Hook: Send {
         Verdict::Continue
     }
 
-    /// The controlled driver lets this vCPU run. Its access, if it stands before one, follows as an
+    /// The controlled scheduler lets this vCPU run. Its access, if it stands before one, follows as an
     /// exit.
     fn choice(&mut self, context: &mut Context, choice: Choice) {}
 

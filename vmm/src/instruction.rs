@@ -31,7 +31,7 @@ pub(crate) struct Decoded {
     pub(crate) repeats: bool,
     /// It changes more of the processor than general registers: a vector register, a control
     /// register.
-    pub(crate) hidden: bool,
+    pub(crate) extended: bool,
 }
 
 /// A place in the guest's code.
@@ -44,7 +44,7 @@ struct Place {
 
 /// The most places of either kind that are kept: some 20 MiB of them. A guest with an address space for
 /// each of its processes has the same code in many; who is forgotten is decoded again.
-const MOST_PLACES: usize = 1 << 16;
+const MAX_PLACES: usize = 1 << 16;
 
 /// All that have been met.
 #[derive(Debug, Default)]
@@ -87,7 +87,7 @@ impl Instructions {
 
 /// Forgets all if there are too many: which are kept makes no difference but time.
 fn make_room<T>(places: &mut HashMap<Place, T>) {
-    if places.len() >= MOST_PLACES {
+    if places.len() >= MAX_PLACES {
         places.clear();
     }
 }
@@ -141,7 +141,7 @@ fn decode(code: &[u8], rip: u64, bits: u32) -> Option<Decoded> {
     let info = factory.info(&instruction);
     let used = info.used_memory();
     let accesses = used.iter().filter(|used| reads(used) || writes(used)).copied().collect();
-    let hidden = info
+    let extended = info
         .used_registers()
         .iter()
         .any(|used| changes(used.access()) && !used.register().is_gpr());
@@ -155,10 +155,10 @@ fn decode(code: &[u8], rip: u64, bits: u32) -> Option<Decoded> {
             | Mnemonic::In
             | Mnemonic::Out
     );
-    let hidden = hidden || instruction.is_privileged() && !seen;
+    let extended = extended || instruction.is_privileged() && !seen;
     let repeats = instruction.is_string_instruction()
         && (instruction.has_rep_prefix() || instruction.has_repne_prefix());
-    Some(Decoded { instruction, accesses, locked, repeats, hidden })
+    Some(Decoded { instruction, accesses, locked, repeats, extended })
 }
 
 /// Whether it may read there.

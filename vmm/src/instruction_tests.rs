@@ -104,10 +104,10 @@ fn the_instruction_before_is_found() {
 #[test]
 fn what_is_kept_has_a_bound() {
     let mut places = HashMap::new();
-    for linear in 0..2 * MOST_PLACES as u64 + 5 {
+    for linear in 0..2 * MAX_PLACES as u64 + 5 {
         make_room(&mut places);
         places.insert(Place { linear, cr3: 0, bits: 64 }, linear);
-        assert!(places.len() <= MOST_PLACES);
+        assert!(places.len() <= MAX_PLACES);
     }
     assert_eq!(places.len(), 5);
 }

@@ -44,7 +44,7 @@ pub enum Second {
 }
 
 /// A second signal so soon after the first is the same: timeout(1) sends each twice.
-const SAME: Duration = Duration::from_millis(200);
+const SAME_SIGNAL_WINDOW: Duration = Duration::from_millis(200);
 
 /// SIGINT, SIGTERM and SIGCONT as they come, and a file descriptor that is readable then.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ impl Arrived {
             let Ok(signal) = signals.wait() else { return };
             let interrupt = match signal {
                 Signal::SIGCONT => Interrupt::Continue,
-                _ if ended.is_some_and(|when| when.elapsed() < SAME) => continue,
+                _ if ended.is_some_and(|when| when.elapsed() < SAME_SIGNAL_WINDOW) => continue,
                 _ if ended.is_some() && second == Second::Ends => return die(signal),
                 Signal::SIGTERM => {
                     self.end.get_or_init(|| EndSignal::Terminate);

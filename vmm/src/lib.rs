@@ -1,8 +1,8 @@
-//! The machine: memory, vCPUs, boot, the driver, and the hook points.
+//! The machine: memory, vCPUs, boot, the scheduler, and the hook points.
 //!
 //! Build a [`Machine`] from a [`MachineConfig`], attach [hooks](hook), and run it with
-//! [`parallel::run`]. This room knows no probe language and no search strategy: it offers
-//! mechanisms, the rooms above decide.
+//! [`parallel::run`]. This crate knows no probe language and no search strategy: it offers
+//! mechanisms, the crates above decide.
 
 #![deny(unsafe_code)]
 
@@ -37,12 +37,12 @@ mod snapshot;
 #[cfg(test)]
 mod testing;
 mod thread_time;
+pub mod trapped;
 pub mod watchdog;
-pub mod watched;
 
 pub use cancel::Cancel;
 pub use config::{CpuCount, GuestImage, MachineConfig};
 pub use criteria::Criteria;
-pub use error::{Blame, Error, Result};
+pub use error::{Error, ErrorClass, Result};
 pub use kvm::Host;
 pub use machine::Machine;

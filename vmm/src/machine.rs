@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::identity::{self, Frequencies};
 use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
 use crate::memory::Memory;
-use crate::watched;
+use crate::trapped;
 
 /// The capability that gives the APIC bus's period in nanoseconds, and KVM's fixed one where it is
 /// missing.
@@ -53,7 +53,7 @@ impl Machine {
     ) -> Result<Self> {
         let mut memory = Memory::new(config.memory)?;
         let entry = boot::load(config, &memory)?;
-        watched::watch(watches, config, &mut memory)?;
+        trapped::watch(watches, config, &mut memory)?;
         let memory = Arc::new(memory);
 
         let vm = Vm::new(host, memory.clone(), Irqchip::InKernel)?;

@@ -20,7 +20,7 @@ use serde::{Serialize, Serializer};
 use vm_memory::{Bytes as _, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use crate::error::{Error, Result};
-use crate::watched::{self, Watcher};
+use crate::trapped::{self, Watcher};
 use patched::Patches;
 use written::WrittenPages;
 
@@ -128,8 +128,8 @@ pub struct Region {
 pub struct Memory {
     map: GuestMemoryMmap<WrittenPages>,
     /// Guest-physical ranges that the guest gets no slot for, in ascending order.
-    watched: Vec<Range<u64>>,
-    /// Those of them that the controlled driver wants.
+    trapped: Vec<Range<u64>>,
+    /// Those of them that the controlled scheduler wants.
     shared: Vec<Range<u64>>,
     patches: Patches,
 }
@@ -144,45 +144,45 @@ impl Memory {
         }
         let map = GuestMemoryMmap::from_ranges(&ranges)
             .map_err(|error| Error::NoMemory { bytes: size.bytes(), cause: error.to_string() })?;
-        Ok(Self { map, watched: Vec::new(), shared: Vec::new(), patches: Patches::default() })
+        Ok(Self { map, trapped: Vec::new(), shared: Vec::new(), patches: Patches::default() })
     }
 
     /// Leaves the pages of this range out of the guest's memory slots, so that each of its loads
     /// and stores there exits. The bytes stay where they are, for [`Self::read`] and
     /// [`Self::write`]. To be called before a VM is made.
     pub fn watch(&mut self, range: Range<u64>) {
-        self.watched.push(watched::pages(&range));
-        self.watched.sort_by_key(|range| range.start);
+        self.trapped.push(trapped::pages(&range));
+        self.trapped.sort_by_key(|range| range.start);
     }
 
-    /// The same for what the vCPUs share, in the controlled driver.
+    /// The same for what the vCPUs share, in the controlled scheduler.
     pub(crate) fn watch_shared(&mut self, range: Range<u64>) {
         self.shared.push(range.clone());
         self.watch(range);
     }
 
     /// Whether accesses of the guest there exit.
-    pub fn is_watched(&self, address: u64) -> bool {
-        self.watched.iter().any(|range| range.contains(&address))
+    pub fn is_trapped(&self, address: u64) -> bool {
+        self.trapped.iter().any(|range| range.contains(&address))
     }
 
     /// Whether that is so wherever this range has a byte, and on the rest of these pages.
-    pub fn is_all_watched(&self, range: &Range<u64>) -> bool {
-        watched::pages(range).step_by(PAGE_SIZE as usize).all(|page| self.is_watched(page))
+    pub fn is_all_trapped(&self, range: &Range<u64>) -> bool {
+        trapped::pages(range).step_by(PAGE_SIZE as usize).all(|page| self.is_trapped(page))
     }
 
     /// Who watches this address.
     pub(crate) fn watcher(&self, address: u64) -> Watcher {
-        let shared = |range: &Range<u64>| watched::pages(range).contains(&address);
-        if self.shared.iter().any(shared) { Watcher::Driver } else { Watcher::Hook }
+        let shared = |range: &Range<u64>| trapped::pages(range).contains(&address);
+        if self.shared.iter().any(shared) { Watcher::Scheduler } else { Watcher::Hook }
     }
 
-    /// The guest-physical ranges that are watched.
-    pub fn watched(&self) -> &[Range<u64>] {
-        &self.watched
+    /// The guest-physical ranges that are trapped.
+    pub fn trapped(&self) -> &[Range<u64>] {
+        &self.trapped
     }
 
-    /// The pieces of RAM that the guest gets slots for: the regions without what is watched.
+    /// The pieces of RAM that the guest gets slots for: the regions without what is trapped.
     pub fn slots(&self) -> Vec<Region> {
         let mut slots = Vec::new();
         for region in self.regions() {
@@ -193,7 +193,7 @@ impl Memory {
                     slots.push(Region { start, size: end - start, host });
                 }
             };
-            for hole in &self.watched {
+            for hole in &self.trapped {
                 if hole.start < end && start < hole.end {
                     put(start, hole.start);
                     start = hole.end;

@@ -1,4 +1,4 @@
-//! A vCPU's registers as plain data, so that the rooms above need not know KVM.
+//! A vCPU's registers as plain data, so that the crates above need not know KVM.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::memory::{Memory, PAGE_SIZE};
 
-pub(crate) use code::changes_hidden_state;
+pub(crate) use code::changes_extended_state;
 pub(crate) use tables::page_tables;
 
 /// A page's bytes.

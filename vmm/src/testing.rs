@@ -1,4 +1,4 @@
-//! For the tests of both drivers: hooks that note what they were called for.
+//! For the tests of both schedulers: hooks that note what they were called for.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::registers::Activity;
 
 /// The most different instruction pointers of a loop that counts as standing still.
-pub const FEW: usize = 16;
+pub const MAX_LOOP_RIPS: usize = 16;
 /// How many samples a vCPU gives before anything is said of it.
 pub const SAMPLES: u32 = 40;
 /// The shortest window: below it, a guest that merely computes would look stuck.
@@ -22,7 +22,7 @@ pub const MIN_WINDOW: Duration = Duration::from_millis(100);
 /// lives is hardly ever disturbed.
 const UNDISTURBED: u32 = 10;
 /// After how many windows without a verdict a starved vCPU is worth a word.
-const PATIENCE: u32 = 3;
+const STARVED_WINDOWS: u32 = 3;
 
 /// A vCPU as it was seen once, out of the guest for a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Sample {
 /// What samples of a vCPU say together, since the latest sign of life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Track {
-    /// Each instruction pointer once, in ascending order; one more than [`FEW`] at most.
+    /// Each instruction pointer once, in ascending order; one more than [`MAX_LOOP_RIPS`] at most.
     rips: Vec<u64>,
     samples: u32,
     asleep: u32,
@@ -88,7 +88,7 @@ impl Track {
             }
             Activity::WaitForSipi => self.unstarted = self.unstarted.saturating_add(1),
         }
-        if self.rips.len() <= FEW
+        if self.rips.len() <= MAX_LOOP_RIPS
             && let Err(at) = self.rips.binary_search(&sample.rip)
         {
             self.rips.insert(at, sample.rip);
@@ -102,7 +102,7 @@ impl Track {
 
     /// What is known of the vCPU.
     pub fn standing(&self, window: Duration) -> Standing {
-        if self.rips.len() > FEW {
+        if self.rips.len() > MAX_LOOP_RIPS {
             return Standing::Moves;
         }
         let Some((first, last)) = self.processor.filter(|_| self.samples >= SAMPLES) else {
@@ -206,7 +206,7 @@ impl Watchdog {
             let rests = |standing| matches!(standing, Standing::AtRest | Standing::NotStarted);
             return if standings.into_iter().all(rests) { Watch::Quiet } else { Watch::Hung };
         }
-        if time < self.window * PATIENCE || self.said {
+        if time < self.window * STARVED_WINDOWS || self.said {
             return Watch::Sample;
         }
         self.said = true;

@@ -181,6 +181,6 @@ fn a_track_has_bounds() {
     for rip in 0..1000 {
         track.add(&runs(rip % 40, Duration::ZERO));
     }
-    assert_eq!(track.rips().len(), FEW + 1);
+    assert_eq!(track.rips().len(), MAX_LOOP_RIPS + 1);
     assert_eq!(track.standing(WINDOW), Standing::Moves);
 }

@@ -20,7 +20,7 @@ const BOOTS_MAY_GROW_KIB: u64 = 4 * 1024;
 /// So many runs of a search take about as long as a boot.
 const RUNS_OF_A_BOOT: u64 = 10;
 /// Between two looks.
-const PERIOD: Duration = Duration::from_millis(100);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A search of so many runs, and a tenth as many boots.
 pub(crate) fn measure(runs: u64) -> Result<Figures, Failure> {
@@ -52,7 +52,7 @@ pub(crate) fn measure(runs: u64) -> Result<Figures, Failure> {
     Ok(figures)
 }
 
-/// What a process had in memory, in KiB, each [`PERIOD`].
+/// What a process had in memory, in KiB, each [`SAMPLE_INTERVAL`].
 struct Resident(Vec<u64>);
 
 impl Resident {
@@ -65,7 +65,7 @@ impl Resident {
             if let Ok(status) = fs::read_to_string(format!("/proc/{}/status", child.id())) {
                 resident.extend(kib(&status, "VmRSS:"));
             }
-            thread::sleep(PERIOD);
+            thread::sleep(SAMPLE_INTERVAL);
         }
         if resident.len() < 10 {
             return Err("it was over before anybody could look".into());

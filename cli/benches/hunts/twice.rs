@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Instant;
 
-use experiments::hunt::{Next, Told};
+use experiments::hunt::{Next, SearchEvent};
 use experiments::{Hunt, StrategySpec, hunt};
 use guests::Guest;
 use vmm::controlled::ControlledMachine;
@@ -29,7 +29,7 @@ pub(crate) fn measure(host: &Host, schedules: u64) -> Result<Figures, Failure> {
     for guest in guests {
         let start = Instant::now();
         let made = hunt(host, &setting(guest, each)?, None, |progress, told| {
-            if let Told::Diverged(run, divergence) = told {
+            if let SearchEvent::Diverged(run, divergence) = told {
                 eprintln!("{}, run {run} of {}: {divergence}", guest.name, progress.runs);
             }
             Next::GoOn

@@ -14,7 +14,7 @@ use crate::raw::{Raw, Synced};
 
 /// Port writes in a turn.
 pub(crate) const TIMES: u64 = 4_000;
-const FEW: u64 = 64;
+const BASELINE_EXITS: u64 = 64;
 
 const PLAN: Plan = Plan {
     name: "exit",
@@ -49,8 +49,8 @@ pub(crate) fn measure(criterion: &mut Criterion, host: &Host, device: &Path) -> 
 pub(crate) fn slope(
     mut run: impl FnMut(u64) -> Result<Duration, Failure>,
 ) -> Result<Duration, Failure> {
-    let few = run(FEW)?;
-    Ok(run(FEW + TIMES)?.saturating_sub(few))
+    let few = run(BASELINE_EXITS)?;
+    Ok(run(BASELINE_EXITS + TIMES)?.saturating_sub(few))
 }
 
 fn by_jitterbug(host: &Host, times: u64) -> Result<Duration, Failure> {

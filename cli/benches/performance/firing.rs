@@ -29,9 +29,9 @@ const PLAN: Plan = Plan {
 };
 
 /// From the end of a tick's work to the next tick: long enough to be in the guest by then.
-const PAUSE: Duration = Duration::from_micros(300);
+const TICK_PAUSE: Duration = Duration::from_micros(300);
 /// How long a turn runs.
-const TURN: Duration = Duration::from_millis(120);
+const TURN_TIME: Duration = Duration::from_millis(120);
 const VCPUS: u32 = 2;
 /// Fewer ticks in a turn mean that something else was measured.
 const TICKS_AT_LEAST: usize = 50;
@@ -125,7 +125,7 @@ impl Work for Fire {
                 point: None,
                 started: context.started,
                 held: context.held,
-                interventions: None,
+                actions: None,
             };
             self.0.tick(&mut context);
         }
@@ -168,13 +168,13 @@ impl Hook for Ticker {
         self.work.work(context);
         let done = Instant::now();
         // The first ticks of a vCPU are the guest's way up, with all its page faults.
-        if let Some(last) = self.done.filter(|_| context.now > TURN / 4) {
-            self.taken.push(done.duration_since(last).saturating_sub(PAUSE));
+        if let Some(last) = self.done.filter(|_| context.now > TURN_TIME / 4) {
+            self.taken.push(done.duration_since(last).saturating_sub(TICK_PAUSE));
         }
         if context.started {
             self.done = Some(done);
         }
-        self.due = context.now + done.duration_since(begun) + PAUSE;
+        self.due = context.now + done.duration_since(begun) + TICK_PAUSE;
         Verdict::Continue
     }
 
@@ -194,7 +194,7 @@ impl Attach for Tickers<'_> {
     fn attach(&self, vcpu: u32, vcpus: u32) -> Box<dyn Hook> {
         Box::new(Ticker {
             work: (self.work)(vcpu, vcpus),
-            due: PAUSE,
+            due: TICK_PAUSE,
             done: None,
             taken: Taken::new(),
             total: Arc::clone(&self.total),
@@ -227,7 +227,7 @@ fn spin(
     let config = MachineConfig::new(guest, CpuCount::new(VCPUS)?);
     let machine = Machine::new(host, &config, Box::new(std::io::sink()))?;
     let tickers = Tickers { work, total: Arc::default() };
-    let options = Options { timeout: Some(TURN), ..Default::default() };
+    let options = Options { timeout: Some(TURN_TIME), ..Default::default() };
     let outcome = parallel::run(machine, &[&tickers], options)?;
     let mut taken = tickers.total.lock().unwrap_or_else(PoisonError::into_inner);
     // The median: a tick that had to wait for a core says nothing about its cost.

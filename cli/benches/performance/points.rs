@@ -1,4 +1,4 @@
-//! One scheduling point of the controlled driver, beside the exit that it can't be had without.
+//! One scheduling point of the controlled scheduler, beside the exit that it can't be had without.
 //!
 //! The guest does nothing but access its watched page. The floor runs the same instructions without
 //! an irqchip, with a hole where that page is, and looks at the exit's reason only.
@@ -22,7 +22,7 @@ use crate::raw::bare::{Bare, Stores};
 
 /// Points in a turn.
 const TIMES: u64 = 1_024;
-const FEW: u64 = 32;
+const BASELINE_POINTS: u64 = 32;
 /// How many accesses the loop has in a row, so that what is measured is points, not the loop.
 const UNROLLED: u64 = 16;
 
@@ -84,7 +84,7 @@ pub(crate) fn measure(criterion: &mut Criterion, host: &Host, device: &Path) -> 
 
 /// What a run with many points takes longer than one with few: the start and the end cancel out.
 fn slope(mut run: impl FnMut(u64) -> Result<Measured, Failure>) -> Result<Duration, Failure> {
-    let (few, many) = (run(FEW)?, run(FEW + TIMES)?);
+    let (few, many) = (run(BASELINE_POINTS)?, run(BASELINE_POINTS + TIMES)?);
     match many.count - few.count {
         TIMES => Ok(many.time.saturating_sub(few.time)),
         count => Err(format!("{count} points more instead of {TIMES}").into()),
@@ -160,8 +160,8 @@ fn accesses(a: &mut CodeAssembler, access: Access, rounds: u32) -> Result<(), Ic
     let shared = dword_ptr(SHARED);
     a.mov(ecx, rounds)?;
     a.mov(edx, u32::MAX)?;
-    let mut again = a.create_label();
-    a.set_label(&mut again)?;
+    let mut reproduce = a.create_label();
+    a.set_label(&mut reproduce)?;
     for _ in 0..UNROLLED / 2 {
         match access {
             Access::Load => (a.mov(eax, shared)?, a.mov(eax, shared)?),
@@ -171,7 +171,7 @@ fn accesses(a: &mut CodeAssembler, access: Access, rounds: u32) -> Result<(), Ic
         };
     }
     a.dec(ecx)?;
-    a.jnz(again)
+    a.jnz(reproduce)
 }
 
 /// Where the second vCPU starts, and where it finds the table of segments.

@@ -132,8 +132,9 @@ pub(crate) fn files(place: &Place, died: bool, kept: &Kept, random: &mut Random)
     for _ in 0..REPLAYED.min(findings.len()) {
         let file = findings.swap_remove(random.below(findings.len() as u64) as usize);
         left.replayed += 1;
-        let again = kept.replays(&file);
-        left.problems.extend(again.err().map(|error| format!("replay {}: {error}", name(&file))));
+        let reproduce = kept.replays(&file);
+        left.problems
+            .extend(reproduce.err().map(|error| format!("replay {}: {error}", name(&file))));
     }
     left
 }

@@ -17,13 +17,13 @@ use crate::place::Place;
 use crate::rest::Long;
 
 /// How often everything is looked at.
-const TURN: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// How often memory is looked at.
 const MEMORY: Duration = Duration::from_millis(10);
 /// How often a process that was sent a signal is asked whether the kernel holds it.
 const HELD: Duration = Duration::from_millis(50);
 /// How long a process may take that nobody ends: a busy host is slow.
-const LIMIT: Duration = Duration::from_mins(3);
+const PROCESS_TIMEOUT: Duration = Duration::from_mins(3);
 /// How long one is waited for after a signal. It is late long before that.
 const LIMIT_AFTER: Duration = Duration::from_secs(20);
 /// The signal comes then if the file that it waits for doesn't.
@@ -134,7 +134,7 @@ impl Output {
         let Self::Read(bytes, thread) = self else { return None };
         let start = Instant::now();
         while !thread.is_finished() && start.elapsed() < Duration::from_secs(5) {
-            thread::sleep(TURN);
+            thread::sleep(POLL_INTERVAL);
         }
         let bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner);
         Some(String::from_utf8_lossy(&bytes).into_owned())
@@ -200,7 +200,7 @@ impl<'a> Process<'a> {
         }
         let late =
             self.sent.first().is_some_and(|sent| sent.at.elapsed() > LIMIT_AFTER + self.held);
-        if (late || since > LIMIT + self.held) && self.stuck.is_none() {
+        if (late || since > PROCESS_TIMEOUT + self.held) && self.stuck.is_none() {
             self.stuck = Some(threads(self.child.id()));
             kill(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL).expect("our child");
         }
@@ -218,14 +218,14 @@ impl<'a> Process<'a> {
                 trigger - self.start + wait
             }
         };
-        let (first, again) = match self.drawn.event {
+        let (first, reproduce) = match self.drawn.event {
             Event::Nothing => return,
             Event::Kill => (Signal::SIGKILL, None),
             Event::Interrupt => (Signal::SIGINT, None),
             Event::Terminate => (Signal::SIGTERM, None),
             Event::Twice(gap) => (Signal::SIGINT, Some(gap)),
         };
-        match (self.sent.as_slice(), again) {
+        match (self.sent.as_slice(), reproduce) {
             ([], _) if since >= wait => self.signal(first),
             ([sent], Some(gap)) if sent.at.elapsed() >= gap => self.signal(first),
             _ => {}
@@ -261,7 +261,7 @@ pub(crate) fn run(mut processes: Vec<Process>, place: &Place, long: &mut Long) -
             filled = true;
         }
         long.look();
-        thread::sleep(TURN);
+        thread::sleep(POLL_INTERVAL);
     }
     processes.into_iter().map(Process::ending).collect()
 }

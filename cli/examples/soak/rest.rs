@@ -16,7 +16,7 @@ use crate::process::memory;
 use crate::status::Summary;
 
 /// How many findings are kept.
-const MOST: usize = 40;
+const MAX_KEPT_FINDINGS: usize = 40;
 
 /// Findings of earlier searches.
 pub(crate) struct Kept {
@@ -58,8 +58,8 @@ impl Kept {
         let copy = self.folder.join(format!("{}.finding", self.next));
         self.next += 1;
         fs::copy(file, &copy).expect("a copy");
-        if self.files.len() == MOST {
-            let at = random.below(MOST as u64) as usize;
+        if self.files.len() == MAX_KEPT_FINDINGS {
+            let at = random.below(MAX_KEPT_FINDINGS as u64) as usize;
             let _ = fs::remove_file(self.files.swap_remove(at));
         }
         self.files.push(copy);
@@ -82,14 +82,14 @@ pub(crate) fn is_finding(file: &Path) -> bool {
 }
 
 /// How often the long search's memory is looked at.
-const LOOK: Duration = Duration::from_secs(2);
+const MEMORY_SAMPLE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A search that goes on all the time, of a guest that never fails.
 pub(crate) struct Long {
     child: Child,
     start: Instant,
     log: PathBuf,
-    /// KiB, each [`LOOK`].
+    /// KiB, each [`MEMORY_SAMPLE_INTERVAL`].
     samples: Vec<u64>,
     next: Instant,
     ended: bool,
@@ -116,7 +116,14 @@ impl Long {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         let child = command.spawn().expect("jitterbug starts");
         let start = Instant::now();
-        Self { child, start, log, samples: Vec::new(), next: start + LOOK, ended: false }
+        Self {
+            child,
+            start,
+            log,
+            samples: Vec::new(),
+            next: start + MEMORY_SAMPLE_INTERVAL,
+            ended: false,
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -127,7 +134,7 @@ impl Long {
         if Instant::now() < self.next || self.ended {
             return;
         }
-        self.next += LOOK;
+        self.next += MEMORY_SAMPLE_INTERVAL;
         self.ended = has_ended(self.pid());
         self.samples.extend(memory(self.pid(), "VmRSS:"));
     }

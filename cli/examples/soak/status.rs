@@ -10,7 +10,7 @@ use crate::place::Place;
 use crate::process::Ending;
 
 /// A second signal so soon after the first counts as the same (`vmm/src/interrupts.rs`).
-const SAME: Duration = Duration::from_millis(200);
+const SAME_SIGNAL_WINDOW: Duration = Duration::from_millis(200);
 
 /// What is wrong with how it ended, if anything.
 pub(crate) fn wrong(drawn: &Drawn, ending: &Ending, place: &Place) -> Option<String> {
@@ -35,7 +35,7 @@ pub(crate) fn wrong(drawn: &Drawn, ending: &Ending, place: &Place) -> Option<Str
 fn may_die(ending: &Ending, signal: Signal) -> bool {
     let second = match ending.sent.as_slice() {
         // The program may have heard of them a little later or earlier than they were sent.
-        [first, second] => second.at - first.at > SAME / 2,
+        [first, second] => second.at - first.at > SAME_SIGNAL_WINDOW / 2,
         _ => false,
     };
     let uncaught = ending.sent.iter().any(|sent| !sent.caught);

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use experiments::finding::{FindingError, check_folder};
 use experiments::hunt::Progress as Searched;
-use experiments::sighting::Likeness;
+use experiments::observed::FailureSignature;
 use experiments::{Finding, commands};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,9 +19,9 @@ use crate::progress::Progress;
 use crate::tell;
 
 /// How many findings of a group are kept.
-const KEPT: usize = 3;
+const KEPT_PER_GROUP: usize = 3;
 /// A schedule of so many characters is not printed if it is in a file: more than a screen.
-const LONG: usize = 2000;
+const MAX_PRINTED_SCHEDULE: usize = 2000;
 
 /// A failure and the file that it was written to.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -43,7 +43,7 @@ pub(super) struct Group {
     /// The shortest.
     files: Vec<PathBuf>,
     #[serde(skip)]
-    likeness: Likeness,
+    signature: FailureSignature,
     #[serde(skip)]
     kept: Vec<Found>,
 }
@@ -96,18 +96,18 @@ impl<'a> Findings<'a> {
         if self.lost {
             return;
         }
-        let likeness = Likeness::of(finding);
-        let known = self.groups.iter().position(|group| group.likeness == likeness);
+        let signature = FailureSignature::of(finding);
+        let known = self.groups.iter().position(|group| group.signature == signature);
         let is_first = self.groups.is_empty();
         let number = known.unwrap_or_else(|| {
-            let failure = likeness.to_string();
+            let failure = signature.to_string();
             let (files, kept) = (Vec::new(), Vec::new());
-            self.groups.push(Group { failure, times: 0, files, likeness, kept });
+            self.groups.push(Group { failure, times: 0, files, signature, kept });
             self.groups.len() - 1
         });
         let group = &mut self.groups[number];
         group.times += 1;
-        let is_full = group.kept.len() == KEPT;
+        let is_full = group.kept.len() == KEPT_PER_GROUP;
         if is_full && group.kept.last().is_some_and(|last| length(&last.finding) <= length(finding))
         {
             return;
@@ -131,7 +131,7 @@ impl<'a> Findings<'a> {
         let found = Found { file, after_seconds, finding: finding.clone(), is_ours };
         let at = group.kept.partition_point(|kept| length(&kept.finding) <= length(finding));
         group.kept.insert(at, found);
-        if group.kept.len() > KEPT
+        if group.kept.len() > KEPT_PER_GROUP
             && let Some(Found { file: Some(file), is_ours: true, .. }) = group.kept.pop()
         {
             // A longer one of its kind: whether it goes or stays makes no difference.
@@ -147,16 +147,16 @@ impl<'a> Findings<'a> {
         }
         let line = |group: &Group| {
             let times = if group.times == 1 { "time" } else { "times" };
-            let again =
+            let reproduce =
                 group.files.first().map(|file| format!(": jitterbug replay {}", quoted(file)));
-            let again = again.unwrap_or_default();
-            format!("jitterbug: {} {times}: {}{again}", group.times, group.failure)
+            let reproduce = reproduce.unwrap_or_default();
+            format!("jitterbug: {} {times}: {}{reproduce}", group.times, group.failure)
         };
         self.groups.iter().map(line).collect()
     }
 }
 
-/// How long a finding's schedule is: its stretches, then its points.
+/// How long a finding's schedule is: its segments, then its points.
 fn length(finding: &Finding) -> (usize, u64) {
     (finding.run.switches.len(), finding.run.points)
 }
@@ -190,7 +190,7 @@ fn show(
             progress.print(&row.to_string());
         }
         progress.print(&match (finding.schedule.len(), file) {
-            (length @ LONG.., Some(_)) => {
+            (length @ MAX_PRINTED_SCHEDULE.., Some(_)) => {
                 format!("schedule: {length} characters, in the file below")
             }
             _ => format!("schedule: {}", finding.schedule),

@@ -12,7 +12,7 @@ use nix::sys::signal::SigSet;
 use super::Shared;
 
 /// How long it waits for a stream that takes nothing, before it looks for what has come for others.
-const PATIENCE: u8 = 20; // milliseconds
+const POLL_TIMEOUT_MS: u8 = 20; // milliseconds
 
 /// Starts it. It never ends: the program's end ends it, in the middle of a write perhaps.
 pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
@@ -48,7 +48,7 @@ fn ready(wanted: &[(usize, Arc<File>)]) -> Vec<usize> {
     let mut files: Vec<_> =
         wanted.iter().map(|(_, file)| PollFd::new(file.as_fd(), PollFlags::POLLOUT)).collect();
     // An error of the call itself would be one of each write as well, which is where it is told.
-    let all = poll(&mut files, PollTimeout::from(PATIENCE)).is_err();
+    let all = poll(&mut files, PollTimeout::from(POLL_TIMEOUT_MS)).is_err();
     let is_ready = |file: &PollFd| all || file.any() == Some(true);
     let of_ready = wanted.iter().zip(&files).filter(|(_, file)| is_ready(file));
     of_ready.map(|((stream, _), _)| *stream).collect()

@@ -11,12 +11,12 @@
 //!
 //! # How it is driven
 //!
-//! Nothing happens by itself. The driver sends what [`Lapic::write`] returns to the LAPICs that
+//! Nothing happens by itself. The scheduler sends what [`Lapic::write`] returns to the LAPICs that
 //! [`Ipi::targets`] names, the vectors by [`Lapic::accept`], and before it enters the guest it asks
 //! [`Lapic::pending`]. It calls [`Lapic::advance`] when [`Lapic::next_deadline`] has come. Between
 //! two such calls no state changes, so two equal LAPICs with no deadline are equal for ever.
 //!
-//! NMI, SMI, INIT and SIPI pass a LAPIC by (11.4.7.2): they are the driver's to play; of an INIT,
+//! NMI, SMI, INIT and SIPI pass a LAPIC by (11.4.7.2): they are the scheduler's to play; of an INIT,
 //! [`Lapic::reset`] is the part here.
 //!
 //! # What is not here

@@ -50,7 +50,7 @@ impl Lapic {
     /// The processor takes the pending interrupt: it goes from IRR to ISR.
     ///
     /// `None` when there is none; real hardware, already committed, would answer with the spurious
-    /// vector. A driver asks [`Lapic::pending`] first and is never in that place.
+    /// vector. A scheduler asks [`Lapic::pending`] first and is never in that place.
     pub fn acknowledge(&mut self) -> Option<u8> {
         let vector = self.pending()?;
         self.requested.remove(vector);

@@ -7,7 +7,7 @@
 //!
 //! Source: Intel 8254 datasheet (231164); port 0x61: Intel ICH datasheet, "NMI Status and Control".
 //!
-//! All six modes are here. The driver lowers and raises line 0 for each rising edge that
+//! All six modes are here. The scheduler lowers and raises line 0 for each rising edge that
 //! [`Pit::advance`] tells, which it calls when [`Pit::next_deadline`] has come, and after each
 //! write: a new mode can take the output high at once.
 

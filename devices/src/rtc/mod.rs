@@ -6,7 +6,7 @@
 //!
 //! Source: Motorola MC146818A datasheet; the ports and the century byte are the PC's.
 //!
-//! The time starts at [`START`] when virtual time is 0, on every run. The driver sets line 8 to
+//! The time starts at [`START`] when virtual time is 0, on every run. The scheduler sets line 8 to
 //! [`Rtc::irq`] after each access and each [`Rtc::advance`], which it calls when
 //! [`Rtc::next_deadline`] has come. Flags that can't interrupt are worked out when the guest looks:
 //! a clock that nobody listens to changes no state.

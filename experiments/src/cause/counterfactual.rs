@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::deed::{Deed, deeds};
+use super::executor::Run;
 use super::force::{Order, Region};
-use super::lab::Run;
+use super::operation::{Operation, operations};
 use super::pairs::Critical;
 
 /// What came of runs at random.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
-pub struct Share {
+pub struct FailureRate {
     /// How many.
     pub runs: u32,
     /// How many came to the failure.
@@ -21,7 +21,7 @@ pub struct Share {
     pub unforced: u32,
 }
 
-impl Share {
+impl FailureRate {
     /// Both.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
@@ -46,7 +46,8 @@ impl Share {
 /// The other order, wherever the same two places of the program meet: the accesses as they come in
 /// the run that passes.
 pub(super) fn passing(pair: &Critical) -> Vec<Order> {
-    let all: Vec<Deed> = deeds(&pair.passes).into_iter().map(|(_, deed)| deed).collect();
+    let all: Vec<Operation> =
+        operations(&pair.passes).into_iter().map(|(_, operation)| operation).collect();
     let mut orders = Vec::new();
     for (number, late) in all.iter().enumerate().filter(|(_, late)| late.same_site(&pair.first)) {
         let early = all[..number].iter().rev();
@@ -60,33 +61,34 @@ pub(super) fn passing(pair: &Critical) -> Vec<Order> {
     orders
 }
 
-/// The stretches of the failing run in which a pair is one half of what gets in between: what the
+/// The segments of the failing run in which a pair is one half of what gets in between: what the
 /// first one's flow does there next, behind the second, or the second one's did last, before the first.
-pub(super) fn stretches(pair: &Critical, minimal: &Run) -> Vec<(Region, Deed, Deed)> {
-    let all: Vec<Deed> = deeds(minimal).into_iter().map(|(_, deed)| deed).collect();
+pub(super) fn segments(pair: &Critical, minimal: &Run) -> Vec<(Region, Operation, Operation)> {
+    let all: Vec<Operation> =
+        operations(minimal).into_iter().map(|(_, operation)| operation).collect();
     let (first, second) = (&pair.first, &pair.second);
-    let at = |deed: &Deed| all.iter().position(|other| other.is_like(deed));
+    let at = |operation: &Operation| all.iter().position(|other| other.is_like(operation));
     let mut found = Vec::new();
     if !first.kind().is_access() || !second.kind().is_access() {
         return found;
     }
-    let of = |one: &Deed, last: &Deed, other: &Deed| Region {
-        first: one.stand.rip,
-        last: last.stand.rip,
-        others: [other.stand.rip].into(),
+    let of = |one: &Operation, last: &Operation, other: &Operation| Region {
+        first: one.program_point.rip,
+        last: last.program_point.rip,
+        others: [other.program_point.rip].into(),
     };
-    let of_flow = |deed: &&Deed, flow: &Deed, other: &Deed| {
-        deed.in_order_with(flow)
-            && deed.interrupted() == flow.interrupted()
-            && deed.conflicts(other)
+    let of_flow = |operation: &&Operation, flow: &Operation, other: &Operation| {
+        operation.in_order_with(flow)
+            && operation.interrupted() == flow.interrupted()
+            && operation.conflicts(other)
     };
     if let Some(at) = at(second)
-        && let Some(next) = all[at..].iter().find(|deed| of_flow(deed, first, second))
+        && let Some(next) = all[at..].iter().find(|operation| of_flow(operation, first, second))
     {
         found.push((of(first, next, second), second.clone(), next.clone()));
     }
     if let Some(at) = at(first)
-        && let Some(last) = all[..at].iter().rfind(|deed| of_flow(deed, second, first))
+        && let Some(last) = all[..at].iter().rfind(|operation| of_flow(operation, second, first))
     {
         found.push((of(last, second, first), last.clone(), first.clone()));
     }
@@ -100,7 +102,7 @@ pub(super) fn common(pair: &Critical) -> usize {
     both.take_while(|(one, other)| one.choice == other.choice).count()
 }
 
-/// The stretch of a vCPU's program into which another one gets in between, if two pairs tell of one.
+/// The segment of a vCPU's program into which another one gets in between, if two pairs tell of one.
 pub(super) fn region(one: &Critical, other: &Critical) -> Option<Region> {
     let same_target = one.first.access.target == other.second.access.target;
     let enclosed = one.first.in_order_with(&other.second)
@@ -108,8 +110,8 @@ pub(super) fn region(one: &Critical, other: &Critical) -> Option<Region> {
         && one.first.step < other.second.step;
     let between_vcpus = one.first.vcpu != one.second.vcpu;
     (same_target && enclosed && between_vcpus).then(|| Region {
-        first: one.first.stand.rip,
-        last: other.second.stand.rip,
-        others: [one.second.stand.rip, other.first.stand.rip].into(),
+        first: one.first.program_point.rip,
+        last: other.second.program_point.rip,
+        others: [one.second.program_point.rip, other.first.program_point.rip].into(),
     })
 }

@@ -7,19 +7,19 @@ use probes::Symbols;
 use vmm::controlled::{Ending, Granularity};
 use vmm::{Cancel, Host, MachineConfig};
 
-use super::crew::Crew;
-use super::curve::{Sample, curve};
-use super::deed::deeds;
+use super::executor::{Setup, undisturbed};
 use super::failure::Failure;
-use super::lab::{Setup, undisturbed};
 use super::minimise::{Limits, minimise};
+use super::operation::operations;
 use super::pairs::{Critical, pairs};
+use super::point_of_no_return::{Sample, failure_rates};
 use super::proof::{Proof, prove};
 use super::trace::Step;
+use super::worker_pool::WorkerPool;
 use crate::finding::Finding;
-use crate::places::Stop;
 use crate::replay::{Divergence, Recorded, survey};
 use crate::schedule::{Schedule, ScheduleError};
+use crate::segment_end::SegmentEnd;
 use crate::waits::{Names, Row};
 
 /// A hang by budget takes so many points of each vCPU, each time. While its cause is searched, so many
@@ -125,7 +125,7 @@ pub struct Cause {
     /// The pairs, and their test.
     pub proof: Proof,
     /// The share of failures along the schedule.
-    pub curve: Vec<Sample>,
+    pub failure_rates: Vec<Sample>,
     /// Two runs that differ by the first pair's order alone.
     pub apart: Option<Apart>,
     /// Runs to find the schedule and the pairs.
@@ -171,42 +171,42 @@ pub fn explain(question: &Question) -> Result<Cause, CauseError> {
         run_out: finding.verdict != by_budget,
         cancel: question.cancel,
     };
-    thread::scope(|scope| work(&mut Crew::new(scope, setup)?, question))
+    thread::scope(|scope| work(&mut WorkerPool::new(scope, setup)?, question))
 }
 
-fn work(crew: &mut Crew, question: &Question) -> Result<Cause, CauseError> {
+fn work(pool: &mut WorkerPool, question: &Question) -> Result<Cause, CauseError> {
     let begin = Instant::now();
     let Question { host, machine: config, finding, symbols, limits, seed, .. } = *question;
-    let lab = &mut crew.lab;
-    let before = lab.before().schedule.points() as usize;
+    let executor = &mut pool.executor;
+    let before = executor.before().schedule.points() as usize;
     let choices: Vec<_> = finding.schedule()?.choices().skip(before).collect();
-    let found = lab.run(&choices, &mut undisturbed)?;
+    let found = executor.run(&choices, &mut undisturbed)?;
     let now = found.ending.to_string();
     let Some(failure) = found.failure.clone().filter(|_| now == finding.verdict) else {
         let recorded = finding.verdict.clone();
         return Err(CauseError::NotReproduced { recorded, now });
     };
-    if deeds(&found).is_empty() {
+    if operations(&found).is_empty() {
         return Err(CauseError::NoAccesses);
     }
-    let minimal = minimise(lab, &failure, found, &limits)?;
-    tracing::info!("{} runs: the shortest schedule, {:?}", lab.runs, begin.elapsed());
-    let critical = pairs(lab, &failure, &minimal.run)?;
-    let search_runs = lab.runs;
+    let minimal = minimise(executor, &failure, found, &limits)?;
+    tracing::info!("{} runs: the shortest schedule, {:?}", executor.runs, begin.elapsed());
+    let critical = pairs(executor, &failure, &minimal.run)?;
+    let search_runs = executor.runs;
     tracing::info!("{search_runs} runs: {} pairs, {:?}", critical.len(), begin.elapsed());
-    let proof = prove(crew, &failure, &minimal.run, &critical, &limits, config.cpus.get(), seed)?;
-    tracing::info!("{} runs: tested, {:?}", crew.runs(), begin.elapsed());
+    let proof = prove(pool, &failure, &minimal.run, &critical, &limits, config.cpus.get(), seed)?;
+    tracing::info!("{} runs: tested, {:?}", pool.runs(), begin.elapsed());
     // Where every order fails, it was inevitable from the start.
-    let curve = if proof.chance.failed < proof.chance.runs {
-        curve(crew, &failure, &minimal.run, limits.samples, seed)?
+    let failure_rates = if proof.chance.failed < proof.chance.runs {
+        failure_rates(pool, &failure, &minimal.run, limits.samples, seed)?
     } else {
         Vec::new()
     };
-    let (run, waits, recorded) = crew.lab.look_closely(&minimal.run.choices())?;
+    let (run, waits, recorded) = pool.executor.look_closely(&minimal.run.choices())?;
     if run.failure.as_ref() != Some(&failure) {
         return Err(CauseError::GivesUp(SEARCH_BUDGET));
     }
-    let (replayed, stops) = survey(host, &recorded, config, symbols, question.cancel)?;
+    let (replayed, ends) = survey(host, &recorded, config, symbols, question.cancel)?;
     if let Some(divergence) = replayed.divergence {
         return Err(CauseError::Unrepeatable(divergence));
     }
@@ -215,33 +215,38 @@ fn work(crew: &mut Crew, question: &Question) -> Result<Cause, CauseError> {
         claim.is_some_and(|it| it.first.is_like(&pair.first) && it.second.is_like(&pair.second))
     };
     let apart = critical.iter().find(claimed).map(|pair| {
-        let mut schedule = crew.lab.before().schedule.clone();
+        let mut schedule = pool.executor.before().schedule.clone();
         pair.passes.steps.iter().for_each(|step| schedule.push(step.choice));
         let (fails, passes) = (pair.fails.steps.clone(), pair.passes.steps.clone());
         Apart { fails, passes, schedule }
     });
     Ok(Cause {
         failure,
-        finding: shortest(finding, &recorded, &stops, waits),
+        finding: shortest(finding, &recorded, &ends, waits),
         preemptions: run.preemptions(),
         steps: run.steps,
         systematic: minimal.systematic,
         excluded: minimal.excluded,
         proof,
-        curve,
+        failure_rates,
         apart,
         search_runs,
-        proof_runs: crew.runs() - search_runs,
+        proof_runs: pool.runs() - search_runs,
         time: begin.elapsed(),
     })
 }
 
 /// The finding, with another schedule.
-fn shortest(finding: &Finding, recorded: &Recorded, stops: &[Stop], waits: Vec<Row>) -> Finding {
+fn shortest(
+    finding: &Finding,
+    recorded: &Recorded,
+    ends: &[SegmentEnd],
+    waits: Vec<Row>,
+) -> Finding {
     Finding {
         verdict: recorded.verdict.clone(),
         schedule: recorded.schedule.to_string(),
-        run: recorded.run(stops),
+        run: recorded.run(ends),
         waits,
         ..finding.clone()
     }

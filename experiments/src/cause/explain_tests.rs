@@ -20,7 +20,7 @@ fn a_schedule_that_is_not_found_by_search_is_shortened() {
         let cause = explain(&question(&host, &found, limits)).unwrap();
         assert!(!cause.systematic && cause.is_shown(), "{guest}");
         let switches = cause.steps.iter().filter(|step| step.deviates()).count();
-        let before = found.1.schedule().unwrap().stretches().len();
+        let before = found.1.schedule().unwrap().segments().len();
         assert!(switches <= 4 && switches < before / 2, "{guest}: {switches} of {before}");
         let searched = explain(&question(&host, &found, Limits::default())).unwrap();
         assert!(searched.systematic && searched.preemptions <= cause.preemptions, "{guest}");
@@ -33,8 +33,12 @@ fn the_same_question_has_the_same_answer() {
     let found = found(&host, "refcount");
     let explained = || {
         let cause = explain(&question(&host, &found, Limits::default())).unwrap();
-        let claims: Vec<_> =
-            cause.proof.claims.iter().map(|claim| (claim.first.stand, claim.reversed.0)).collect();
+        let claims: Vec<_> = cause
+            .proof
+            .claims
+            .iter()
+            .map(|claim| (claim.first.program_point, claim.reversed.0))
+            .collect();
         let Proof { forced, chance, .. } = cause.proof;
         let figures = (cause.search_runs, cause.proof_runs, forced, chance);
         (cause.finding, claims, figures)

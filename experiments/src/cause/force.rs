@@ -6,18 +6,18 @@ use rand::{RngExt as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use vmm::controlled::{Choice, Point};
 
-use super::deed::Deed;
-use super::lab::Decide;
-use super::scene::{Scene, Stand};
+use super::executor::Decide;
+use super::operation::Operation;
+use super::schedule_state::{ProgramPoint, ScheduleState};
 use super::trace::{Kind, Step};
 
 /// Something that a vCPU does once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Event {
     /// The access at this place.
-    Access(u32, Stand),
+    Access(u32, ProgramPoint),
     /// It goes on behind that access without an interrupt.
-    GoesOn(u32, Stand),
+    GoesOn(u32, ProgramPoint),
     /// It takes an interrupt.
     Interrupt(u32),
 }
@@ -30,35 +30,37 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// The order of two deeds.
-    pub(super) fn of(first: &Deed, then: &Deed) -> Self {
-        let access = |deed: &Deed| match deed.kind() {
-            Kind::Interrupt => Event::Interrupt(deed.vcpu),
+    /// The order of two operations.
+    pub(super) fn of(first: &Operation, then: &Operation) -> Self {
+        let access = |operation: &Operation| match operation.kind() {
+            Kind::Interrupt => Event::Interrupt(operation.vcpu),
             // That happens on the way to the next access.
-            Kind::Off => Event::GoesOn(deed.vcpu, deed.stand),
-            _ => Event::Access(deed.vcpu, deed.stand),
+            Kind::Off => Event::GoesOn(operation.vcpu, operation.program_point),
+            _ => Event::Access(operation.vcpu, operation.program_point),
         };
         let interrupt = Event::Interrupt(first.vcpu);
         let both = [first, then];
-        if first.vcpu != then.vcpu || both.iter().any(|deed| deed.kind() == Kind::Interrupt) {
+        if first.vcpu != then.vcpu
+            || both.iter().any(|operation| operation.kind() == Kind::Interrupt)
+        {
             return Self { first: access(first), then: access(then) };
         }
         match (first.interrupted(), then.interrupted()) {
             // A handler comes as a whole. An interrupt is taken behind the access at which the vCPU
             // stands, so it must be taken where it was taken.
-            (Some(stand), None) => Self::taken_at(first.vcpu, stand),
+            (Some(program_point), None) => Self::taken_at(first.vcpu, program_point),
             (None, Some(_)) => Self { first: access(first), then: interrupt },
             _ => Self { first: access(first), then: access(then) },
         }
     }
 
     /// A vCPU takes its interrupt where it stands here.
-    pub(super) fn taken_at(vcpu: u32, stand: Stand) -> Self {
-        Self { first: Event::Interrupt(vcpu), then: Event::GoesOn(vcpu, stand) }
+    pub(super) fn taken_at(vcpu: u32, program_point: ProgramPoint) -> Self {
+        Self { first: Event::Interrupt(vcpu), then: Event::GoesOn(vcpu, program_point) }
     }
 }
 
-/// A stretch of a program that nobody else may get into, wherever it is run: while a vCPU is between
+/// A segment of a program that nobody else may get into, wherever it is run: while a vCPU is between
 /// the first and the last of two instructions, others are kept from some.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Region {
@@ -100,31 +102,31 @@ impl<'a> Forcing<'a> {
         let (done, inside) = (HashSet::new(), HashSet::new());
         let mut forcing = Self { rules, done, inside, generator, broken: false };
         for step in before {
-            forcing.happens(step.choice, step.stand);
+            forcing.happens(step.choice, step.program_point);
         }
         forcing
     }
 
-    fn keeps(&self, choice: Choice, stand: Stand) -> bool {
-        let does = events(choice, stand);
+    fn keeps(&self, choice: Choice, program_point: ProgramPoint) -> bool {
+        let does = events(choice, program_point);
         let in_order = |order: &Order| match does.iter().position(|event| *event == order.then) {
             Some(at) => self.done.contains(&order.first) || does[..at].contains(&order.first),
             None => true,
         };
         let gets_in = |(number, region): (usize, &Region)| {
-            region.others.contains(&stand.rip)
+            region.others.contains(&program_point.rip)
                 && self.inside.iter().any(|(vcpu, of)| *of == number && *vcpu != choice.vcpu())
         };
         self.rules.orders.iter().all(in_order)
             && !self.rules.regions.iter().enumerate().any(gets_in)
     }
 
-    fn happens(&mut self, choice: Choice, stand: Stand) {
-        self.done.extend(events(choice, stand));
+    fn happens(&mut self, choice: Choice, program_point: ProgramPoint) {
+        self.done.extend(events(choice, program_point));
         for (number, region) in self.rules.regions.iter().enumerate() {
-            if stand.rip == region.last {
+            if program_point.rip == region.last {
                 self.inside.remove(&(choice.vcpu(), number));
-            } else if stand.rip == region.first {
+            } else if program_point.rip == region.first {
                 self.inside.insert((choice.vcpu(), number));
             }
         }
@@ -132,19 +134,19 @@ impl<'a> Forcing<'a> {
 }
 
 /// What a choice does, in order.
-fn events(choice: Choice, stand: Stand) -> [Event; 2] {
+fn events(choice: Choice, program_point: ProgramPoint) -> [Event; 2] {
     let vcpu = choice.vcpu();
-    let access = Event::Access(vcpu, stand);
+    let access = Event::Access(vcpu, program_point);
     match choice {
-        Choice::Step(_) => [access, Event::GoesOn(vcpu, stand)],
+        Choice::Step(_) => [access, Event::GoesOn(vcpu, program_point)],
         Choice::Interrupt(_) => [access, Event::Interrupt(vcpu)],
     }
 }
 
 impl Decide for Forcing<'_> {
-    fn decide(&mut self, point: &Point, scene: &Scene, _: Choice) -> Choice {
-        let stand = |choice: Choice| scene.stands[choice.vcpu() as usize];
-        let keeps = |choice: &Choice| self.keeps(*choice, stand(*choice));
+    fn decide(&mut self, point: &Point, schedule_state: &ScheduleState, _: Choice) -> Choice {
+        let program_point = |choice: Choice| schedule_state.program_points[choice.vcpu() as usize];
+        let keeps = |choice: &Choice| self.keeps(*choice, program_point(*choice));
         let allowed: Vec<Choice> = point.enabled.iter().copied().filter(keeps).collect();
         let from = if allowed.is_empty() {
             self.broken = true;
@@ -153,7 +155,7 @@ impl Decide for Forcing<'_> {
             &allowed
         };
         let choice = from[self.generator.random_range(0..from.len())];
-        self.happens(choice, stand(choice));
+        self.happens(choice, program_point(choice));
         choice
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Schedules are tried by their number of switches: none, each place for one, each pair of places,
 //! as CHESS (OSDI 2008) and PERIOD (ICSE 2022) do. What is between two switches goes on by itself
-//! (`scene.rs`). A switch to a vCPU is tried only once for all places between which nothing conflicts
+//! (`schedule_state.rs`). A switch to a vCPU is tried only once for all places between which nothing conflicts
 //! with what that vCPU then does. After the first failure, schedules with fewer preemptions and one
 //! more switch are tried, as long as the budget allows.
 //!
@@ -12,9 +12,9 @@
 
 use vmm::controlled::Choice;
 
+use super::executor::{Executor, Run, undisturbed};
 use super::failure::Failure;
-use super::lab::{Lab, Run, undisturbed};
-use super::scene::Opening;
+use super::schedule_state::EnabledTransition;
 use super::shorten::shorten;
 use super::trace::Step;
 
@@ -39,7 +39,7 @@ impl Default for Limits {
 }
 
 /// The most switches that are searched for.
-const MOST_SWITCHES: usize = 4;
+const MAX_SWITCHES: usize = 4;
 /// How far from the last switch the next one is tried, first of all, then next, and then anywhere.
 const WINDOWS: [usize; 4] = [0, 8, 32, usize::MAX];
 /// Runs for a schedule with fewer preemptions, once there is one that fails: as many as that took,
@@ -73,44 +73,47 @@ struct Node {
 struct Latest {
     choice: Choice,
     preempts: bool,
-    stretch: Vec<Step>,
+    segment: Vec<Step>,
 }
 
 /// Searches.
 pub(super) fn minimise(
-    lab: &mut Lab,
+    executor: &mut Executor,
     failure: &Failure,
     found: Run,
     limits: &Limits,
 ) -> vmm::Result<Minimal> {
     let mut search = Search {
         failure,
-        runs: lab.runs + limits.runs,
-        until: lab.points.saturating_add(limits.points),
+        runs: executor.runs + limits.runs,
+        until: executor.points.saturating_add(limits.points),
         best: None,
     };
-    let root = lab.run(&[], &mut undisturbed)?;
+    let root = executor.run(&[], &mut undisturbed)?;
     if root.failure.as_ref() == Some(failure) {
         return Ok(Minimal { run: root, systematic: true, excluded: Some(0) });
     }
     let mut nodes = vec![Node { run: root, from: 0, preemptions: 0 }];
     let mut excluded = None;
-    for level in 1..=MOST_SWITCHES {
-        nodes = search.extend(lab, &nodes)?;
+    for level in 1..=MAX_SWITCHES {
+        nodes = search.extend(executor, &nodes)?;
         match &search.best {
             Some((_, at)) if *at < level => {
-                excluded = (!search.is_over(lab)).then_some(level);
+                excluded = (!search.is_over(executor)).then_some(level);
                 break;
             }
-            _ if search.is_over(lab) => break,
+            _ if search.is_over(executor) => break,
             _ => {}
         }
     }
     let (run, systematic) = match search.best {
         Some((run, _)) => (run, true),
-        None => (shorten(lab, failure, found, lab.points.saturating_add(limits.points))?, false),
+        None => (
+            shorten(executor, failure, found, executor.points.saturating_add(limits.points))?,
+            false,
+        ),
     };
-    let excluded = if run.preemptions() == 0 { Some(MOST_SWITCHES) } else { excluded };
+    let excluded = if run.preemptions() == 0 { Some(MAX_SWITCHES) } else { excluded };
     Ok(Minimal { run, systematic, excluded })
 }
 
@@ -124,8 +127,8 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn is_over(&self, lab: &Lab) -> bool {
-        lab.runs >= self.runs || lab.points >= self.until
+    fn is_over(&self, executor: &Executor) -> bool {
+        executor.runs >= self.runs || executor.points >= self.until
     }
 
     /// Whether a schedule with so many preemptions is of interest.
@@ -134,7 +137,7 @@ impl Search<'_> {
     }
 
     /// Gives each node another switch.
-    fn extend(&mut self, lab: &mut Lab, nodes: &[Node]) -> vmm::Result<Vec<Node>> {
+    fn extend(&mut self, executor: &mut Executor, nodes: &[Node]) -> vmm::Result<Vec<Node>> {
         let mut order: Vec<&Node> = nodes.iter().collect();
         order.sort_by_key(|node| node.preemptions);
         let mut children = Vec::new();
@@ -145,9 +148,9 @@ impl Search<'_> {
                 let from = node.from.saturating_add(window[0]).min(end);
                 let to = node.from.saturating_add(window[1]).min(end);
                 if from < to && self.wants(node.preemptions) {
-                    self.place(lab, node, (from, to), latest, &mut children)?;
+                    self.place(executor, node, (from, to), latest, &mut children)?;
                 }
-                if self.is_over(lab) {
+                if self.is_over(executor) {
                     return Ok(children);
                 }
             }
@@ -158,7 +161,7 @@ impl Search<'_> {
     /// Tries a switch at each step from `from` to `to`.
     fn place(
         &mut self,
-        lab: &mut Lab,
+        executor: &mut Executor,
         node: &Node,
         (from, to): (usize, usize),
         latest: &mut Vec<Latest>,
@@ -170,40 +173,40 @@ impl Search<'_> {
             let step = &node.run.steps[at];
             if let Some(before) = at.checked_sub(1).map(|before| &node.run.steps[before]) {
                 latest.retain(|tried| {
-                    let offered = |opening: &Opening| {
+                    let offered = |transition: &EnabledTransition| {
                         // What was dear there and is free here is worth another run.
-                        opening.choice == tried.choice && opening.preempts >= tried.preempts
+                        transition.choice == tried.choice && transition.preempts >= tried.preempts
                     };
-                    let commutes = !tried.stretch.iter().any(|other| other.conflicts(before));
-                    commutes && step.openings.iter().any(offered)
+                    let commutes = !tried.segment.iter().any(|other| other.conflicts(before));
+                    commutes && step.transitions.iter().any(offered)
                 });
             }
-            for opening in &step.openings {
-                let preemptions = node.preemptions + usize::from(opening.preempts);
-                let known = latest.iter().any(|tried| tried.choice == opening.choice);
-                if opening.choice == step.choice || known || !self.wants(preemptions) {
+            for transition in &step.transitions {
+                let preemptions = node.preemptions + usize::from(transition.preempts);
+                let known = latest.iter().any(|tried| tried.choice == transition.choice);
+                if transition.choice == step.choice || known || !self.wants(preemptions) {
                     continue;
                 }
-                if self.is_over(lab) {
+                if self.is_over(executor) {
                     return Ok(());
                 }
                 if !planted {
-                    lab.plant(&node.run, from, to, EVERY.max((to - from) / SNAPSHOTS))?;
+                    executor.plant(&node.run, from, to, EVERY.max((to - from) / SNAPSHOTS))?;
                     planted = true;
                 }
                 let mut prefix = choices[..at].to_vec();
-                prefix.push(opening.choice);
-                let run = lab.run(&prefix, &mut undisturbed)?;
-                let Opening { choice, preempts } = *opening;
-                latest.push(Latest { choice, preempts, stretch: run.stretch(at).to_vec() });
+                prefix.push(transition.choice);
+                let run = executor.run(&prefix, &mut undisturbed)?;
+                let EnabledTransition { choice, preempts } = *transition;
+                latest.push(Latest { choice, preempts, segment: run.segment(at).to_vec() });
                 if run.failure.as_ref() == Some(self.failure) {
                     let switches = run.deviations().len();
                     tracing::info!(
                         "run {}: {switches} switches fail, {preemptions} preemptions",
-                        lab.runs
+                        executor.runs
                     );
                     if self.best.is_none() {
-                        self.runs = self.runs.min(lab.runs + lab.runs.max(FEWER));
+                        self.runs = self.runs.min(executor.runs + executor.runs.max(FEWER));
                     }
                     self.best = Some((run, switches));
                 } else {

@@ -6,8 +6,8 @@ use serde::Serialize;
 use vmm::controlled::Choice;
 
 use super::code;
-use super::deed::{Deed, deeds_of};
-use super::scene::Stand;
+use super::operation::{Operation, deeds_of};
+use super::schedule_state::ProgramPoint;
 use super::trace::{Access, Kind, Step, Target};
 use crate::waits::Names;
 
@@ -193,25 +193,25 @@ impl Naming<'_> {
     }
 
     /// The first time that it comes. `steps`: those of the run in which stacks were looked at.
-    pub(super) fn deed(self, deed: &Deed, steps: &[Step]) -> Named {
-        self.deed_behind(deed, steps, (0, false))
+    pub(super) fn operation(self, operation: &Operation, steps: &[Step]) -> Named {
+        self.deed_behind(operation, steps, (0, false))
     }
 
     /// One that comes later than another: the first time behind it, as a loop comes round to the same.
-    pub(super) fn later(self, deed: &Deed, first: &Named, steps: &[Step]) -> Named {
+    pub(super) fn later(self, operation: &Operation, first: &Named, steps: &[Step]) -> Named {
         let from = if first.point == 0 { (0, false) } else { first.order() };
-        self.deed_behind(deed, steps, from)
+        self.deed_behind(operation, steps, from)
     }
 
     /// The first time behind this place in the order; points count from 1.
-    fn deed_behind(self, deed: &Deed, steps: &[Step], from: (u64, bool)) -> Named {
+    fn deed_behind(self, operation: &Operation, steps: &[Step], from: (u64, bool)) -> Named {
         let all = steps.iter().enumerate().flat_map(|(number, step)| {
             deeds_of(number, step).map(|there| ((step.point + 1, there.order().1), there))
         });
-        let mut behind = all.filter(|(order, there)| *order > from && there.is_like(deed));
+        let mut behind = all.filter(|(order, there)| *order > from && there.is_like(operation));
         match behind.next() {
-            Some(((point, _), there)) => self.access(deed.vcpu, point, &there.access),
-            None => self.access(deed.vcpu, 0, &deed.access),
+            Some(((point, _), there)) => self.access(operation.vcpu, point, &there.access),
+            None => self.access(operation.vcpu, 0, &operation.access),
         }
     }
 
@@ -267,8 +267,8 @@ impl Naming<'_> {
     }
 
     /// Where a vCPU stands.
-    pub(super) fn stand(self, stand: Stand) -> String {
-        Stack::new(&[stand.rip], self.0.symbols).to_string()
+    pub(super) fn program_point(self, program_point: ProgramPoint) -> String {
+        Stack::new(&[program_point.rip], self.0.symbols).to_string()
     }
 }
 

@@ -9,18 +9,18 @@
 
 use vmm::controlled::{Choice, Point};
 
-use super::deed::{Deed, deeds, differences};
+use super::executor::{Executor, Run, undisturbed};
 use super::failure::Failure;
-use super::lab::{Lab, Run, undisturbed};
-use super::scene::Scene;
+use super::operation::{Operation, differences, operations};
+use super::schedule_state::ScheduleState;
 use super::switches::{Switch, Switching, switches};
 use super::trace::{Step, Target};
 
 /// Two accesses in the order that fails, and two runs that differ by it.
 #[derive(Clone, Debug)]
 pub(super) struct Critical {
-    pub(super) first: Deed,
-    pub(super) second: Deed,
+    pub(super) first: Operation,
+    pub(super) second: Operation,
     pub(super) fails: Run,
     pub(super) passes: Run,
 }
@@ -37,21 +37,25 @@ impl Critical {
 type Wanted<'a> = &'a dyn Fn(&Run) -> bool;
 
 /// The most orders with interrupts that are taken from two runs.
-const FEW: usize = 2;
+const MAX_INTERRUPT_PAIRS: usize = 2;
 /// The same, of those with an access on one side.
 const MIXED: usize = 5;
 /// The most runs for a switch that helps.
 const TRIES: u64 = 300;
 
 /// Finds the pairs of the shortest schedule.
-pub(super) fn pairs(lab: &mut Lab, failure: &Failure, minimal: &Run) -> vmm::Result<Vec<Critical>> {
+pub(super) fn pairs(
+    executor: &mut Executor,
+    failure: &Failure,
+    minimal: &Run,
+) -> vmm::Result<Vec<Critical>> {
     let fails = |run: &Run| run.failure.as_ref() == Some(failure);
     if !minimal.deviations().is_empty() {
-        return around_switches(lab, &fails, minimal);
+        return around_switches(executor, &fails, minimal);
     }
     // It fails by itself: then a switch is looked for that helps, and its pairs are turned round.
     let passes = |run: &Run| run.ending.is_success();
-    let found = nearest(lab, &passes, minimal)?.into_iter().filter(|pair| fails(&pair.passes));
+    let found = nearest(executor, &passes, minimal)?.into_iter().filter(|pair| fails(&pair.passes));
     let turned = found.map(|Critical { first, second, fails, passes }| Critical {
         first: second,
         second: first,
@@ -62,15 +66,18 @@ pub(super) fn pairs(lab: &mut Lab, failure: &Failure, minimal: &Run) -> vmm::Res
 }
 
 /// The pairs of the first schedule with one switch that comes to what is wanted.
-fn nearest(lab: &mut Lab, wanted: Wanted, root: &Run) -> vmm::Result<Vec<Critical>> {
-    let (choices, until) = (root.choices(), lab.runs + TRIES);
+fn nearest(executor: &mut Executor, wanted: Wanted, root: &Run) -> vmm::Result<Vec<Critical>> {
+    let (choices, until) = (root.choices(), executor.runs + TRIES);
     for (at, step) in root.steps.iter().enumerate() {
-        for opening in step.openings.iter().filter(|opening| opening.choice != step.choice) {
+        for transition in
+            step.transitions.iter().filter(|transition| transition.choice != step.choice)
+        {
             let mut prefix = choices[..at].to_vec();
-            prefix.push(opening.choice);
-            let run = lab.run(&prefix, &mut undisturbed)?;
-            let pairs = if wanted(&run) { around_switches(lab, wanted, &run)? } else { Vec::new() };
-            if !pairs.is_empty() || lab.runs >= until {
+            prefix.push(transition.choice);
+            let run = executor.run(&prefix, &mut undisturbed)?;
+            let pairs =
+                if wanted(&run) { around_switches(executor, wanted, &run)? } else { Vec::new() };
+            if !pairs.is_empty() || executor.runs >= until {
                 return Ok(pairs);
             }
         }
@@ -79,7 +86,11 @@ fn nearest(lab: &mut Lab, wanted: Wanted, root: &Run) -> vmm::Result<Vec<Critica
 }
 
 /// The pairs around each switch of a run that is as wanted.
-fn around_switches(lab: &mut Lab, wanted: Wanted, run: &Run) -> vmm::Result<Vec<Critical>> {
+fn around_switches(
+    executor: &mut Executor,
+    wanted: Wanted,
+    run: &Run,
+) -> vmm::Result<Vec<Critical>> {
     let mut found: Vec<Critical> = Vec::new();
     let (all, deviations) = (switches(run), run.deviations());
     for (number, at) in deviations.iter().enumerate() {
@@ -90,8 +101,8 @@ fn around_switches(lab: &mut Lab, wanted: Wanted, run: &Run) -> vmm::Result<Vec<
             earliest: number.checked_sub(1).map_or(0, |before| deviations[before] + 1),
             rest: all.get(number + 1..).unwrap_or_default(),
         };
-        let later = around.later(lab)?;
-        for critical in later.into_iter().chain(around.earlier(lab)?) {
+        let later = around.later(executor)?;
+        for critical in later.into_iter().chain(around.earlier(executor)?) {
             let known = found.iter().any(|other| {
                 other.first.is_like(&critical.first) && other.second.is_like(&critical.second)
             });
@@ -133,26 +144,26 @@ impl Around<'_> {
     }
 
     /// Lets the vCPU go on for longer before the switch.
-    fn later(&self, lab: &mut Lab) -> vmm::Result<Vec<Critical>> {
+    fn later(&self, executor: &mut Executor) -> vmm::Result<Vec<Critical>> {
         let (at, to) = (self.at, self.run.steps[self.at].choice);
-        let path = lab.run(&self.run.choices()[..at], &mut undisturbed)?;
+        let path = executor.run(&self.run.choices()[..at], &mut undisturbed)?;
         let choices = path.choices();
-        let own = path.stretch(at).len();
+        let own = path.segment(at).len();
         let mut failing = self.run.clone();
         if path.steps.get(at).is_some_and(|step| step.vcpu() != to.vcpu()) {
             for moved in at..at + own {
                 let mover = &path.steps[moved];
-                let others = failing.stretch(moved).to_vec();
+                let others = failing.segment(moved).to_vec();
                 if !others.iter().any(|other| other.conflicts(mover)) {
                     // The same in all that matters.
-                    let Some(run) = self.switch_at(lab, &path, moved + 1, to)? else { break };
+                    let Some(run) = self.switch_at(executor, &path, moved + 1, to)? else { break };
                     if !self.fails(&run) {
                         break;
                     }
                     failing = run;
                     continue;
                 }
-                let passing = match self.switch_at(lab, &path, moved + 1, to)? {
+                let passing = match self.switch_at(executor, &path, moved + 1, to)? {
                     Some(run) => run,
                     None => path.clone(),
                 };
@@ -162,14 +173,14 @@ impl Around<'_> {
                 }
                 let prefix = &choices[..moved];
                 let turn = Move { prefix, mover, others: &others, fails_first: false };
-                return self.narrow(lab, &turn, failing, passing);
+                return self.narrow(executor, &turn, failing, passing);
             }
         }
         Ok(if self.fails(&path) { Vec::new() } else { by_difference(&failing, &path) })
     }
 
     /// Switches earlier.
-    fn earlier(&self, lab: &mut Lab) -> vmm::Result<Vec<Critical>> {
+    fn earlier(&self, executor: &mut Executor) -> vmm::Result<Vec<Critical>> {
         let to = self.run.steps[self.at].choice;
         let mut failing = self.run.clone();
         let own = self.at.checked_sub(1).map(|before| self.run.steps[before].vcpu());
@@ -179,15 +190,15 @@ impl Around<'_> {
                 break;
             }
             let own_run = self.run;
-            let Some(run) = self.switch_at(lab, own_run, moved, to)? else { break };
+            let Some(run) = self.switch_at(executor, own_run, moved, to)? else { break };
             if self.fails(&run) {
                 failing = run;
                 continue;
             }
-            let others = run.stretch(moved).to_vec();
+            let others = run.segment(moved).to_vec();
             let prefix = &own_run.choices()[..moved];
             let turn = Move { prefix, mover, others: &others, fails_first: true };
-            return self.narrow(lab, &turn, failing, run);
+            return self.narrow(executor, &turn, failing, run);
         }
         Ok(Vec::new())
     }
@@ -195,24 +206,25 @@ impl Around<'_> {
     /// Follows a run up to this step, and switches there; `None` if that is not possible.
     fn switch_at(
         &self,
-        lab: &mut Lab,
+        executor: &mut Executor,
         path: &Run,
         at: usize,
         to: Choice,
     ) -> vmm::Result<Option<Run>> {
-        let possible = |step: &Step| step.openings.iter().any(|opening| opening.choice == to);
+        let possible =
+            |step: &Step| step.transitions.iter().any(|transition| transition.choice == to);
         if !path.steps.get(at).is_some_and(possible) {
             return Ok(None);
         }
         let mut prefix = path.choices()[..at].to_vec();
         prefix.push(to);
-        lab.run(&prefix, &mut Switching(self.rest)).map(Some)
+        executor.run(&prefix, &mut Switching(self.rest)).map(Some)
     }
 
     /// Moves an access through what the other vCPU does, until it turns.
     fn narrow(
         &self,
-        lab: &mut Lab,
+        executor: &mut Executor,
         turn: &Move,
         failing: Run,
         passing: Run,
@@ -227,7 +239,7 @@ impl Around<'_> {
             let behind = if index + 1 == conflicts.len() {
                 Some(last.clone())
             } else {
-                self.put_behind(lab, turn, number + 1)?
+                self.put_behind(executor, turn, number + 1)?
             };
             let Some(behind) = behind else { break };
             if self.fails(&behind) == turn.fails_first {
@@ -245,20 +257,25 @@ impl Around<'_> {
     }
 
     /// The access behind so many steps of the other vCPU, which goes on then.
-    fn put_behind(&self, lab: &mut Lab, turn: &Move, number: usize) -> vmm::Result<Option<Run>> {
+    fn put_behind(
+        &self,
+        executor: &mut Executor,
+        turn: &Move,
+        number: usize,
+    ) -> vmm::Result<Option<Run>> {
         let mut prefix = turn.prefix.to_vec();
         prefix.extend(turn.others[..number].iter().map(|step| step.choice));
         let (at, access) = (prefix.len(), turn.mover.choice);
         prefix.push(access);
         let mut rest = Switching(self.rest);
         let mut back = turn.others.get(number).map(|step| step.choice);
-        let mut go_on = |point: &Point, scene: &Scene, by_itself: Choice| {
+        let mut go_on = |point: &Point, schedule_state: &ScheduleState, by_itself: Choice| {
             if let Some(back) = back.take().filter(|back| point.enabled.contains(back)) {
                 return back;
             }
-            super::lab::Decide::decide(&mut rest, point, scene, by_itself)
+            super::executor::Decide::decide(&mut rest, point, schedule_state, by_itself)
         };
-        let run = lab.run(&prefix, &mut go_on)?;
+        let run = executor.run(&prefix, &mut go_on)?;
         Ok(run.steps.get(at).is_some_and(|step| step.choice == access).then_some(run))
     }
 }
@@ -270,8 +287,10 @@ fn critical(first: &Step, second: &Step, fails: &Run, passes: &Run) -> Vec<Criti
         return by_difference(fails, passes);
     }
     let find = |run: &Run, step: &Step| {
-        deeds(run).into_iter().map(|(_, deed)| deed).find(|deed| {
-            deed.vcpu == step.vcpu() && deed.stand == step.stand && deed.kind().is_access()
+        operations(run).into_iter().map(|(_, operation)| operation).find(|operation| {
+            operation.vcpu == step.vcpu()
+                && operation.program_point == step.program_point
+                && operation.kind().is_access()
         })
     };
     // What comes second may never come in the failing run, and the first not in the passing one.
@@ -288,13 +307,15 @@ fn critical(first: &Step, second: &Step, fails: &Run, passes: &Run) -> Vec<Criti
 /// The first conflicting accesses that come in another order, and orders with what interrupts.
 fn by_difference(fails: &Run, passes: &Run) -> Vec<Critical> {
     let all = differences(fails, passes);
-    let accesses =
-        |(first, second): &&(Deed, Deed)| first.kind().is_access() && second.kind().is_access();
+    let accesses = |(first, second): &&(Operation, Operation)| {
+        first.kind().is_access() && second.kind().is_access()
+    };
     let first = all.iter().find(accesses).cloned();
     // An access may come too early or too late for something that isn't one.
-    let mut mixed: Vec<(Deed, Deed)> = Vec::new();
+    let mut mixed: Vec<(Operation, Operation)> = Vec::new();
     for pair in all.iter().filter(|pair| !accesses(pair) && !decides_alone(pair)) {
-        let known = |(one, two): &(Deed, Deed)| one.is_like(&pair.0) && two.same_site(&pair.1);
+        let known =
+            |(one, two): &(Operation, Operation)| one.is_like(&pair.0) && two.same_site(&pair.1);
         if mixed.len() < MIXED && !mixed.iter().any(known) {
             mixed.push(pair.clone());
         }
@@ -307,16 +328,17 @@ fn by_difference(fails: &Run, passes: &Run) -> Vec<Critical> {
 
 /// The orders of which no side is an access.
 fn by_interrupts(fails: &Run, passes: &Run) -> Vec<Critical> {
-    let all = differences(fails, passes).into_iter().filter(decides_alone).take(FEW);
+    let all =
+        differences(fails, passes).into_iter().filter(decides_alone).take(MAX_INTERRUPT_PAIRS);
     all.map(|pair| of_runs(pair, fails, passes)).collect()
 }
 
-fn of_runs((first, second): (Deed, Deed), fails: &Run, passes: &Run) -> Critical {
+fn of_runs((first, second): (Operation, Operation), fails: &Run, passes: &Run) -> Critical {
     let (fails, passes) = (fails.clone(), passes.clone());
     Critical { first, second, fails, passes }
 }
 
-fn decides_alone((first, second): &(Deed, Deed)) -> bool {
+fn decides_alone((first, second): &(Operation, Operation)) -> bool {
     !first.kind().is_access() && !second.kind().is_access()
 }
 

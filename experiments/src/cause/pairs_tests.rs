@@ -2,7 +2,7 @@ use probes::Symbols;
 use vmm::Cancel;
 
 use super::*;
-use crate::cause::lab::Setup;
+use crate::cause::executor::Setup;
 use crate::cause::testing::{found, host};
 use crate::waits::Names;
 
@@ -20,7 +20,7 @@ fn the_nearest_run_that_differs_is_a_switch_away() {
         let symbols = Symbols::from_elf(guest, &*machine.guest.bytes).unwrap();
         let names = Names { symbols: Some(&symbols), image: &machine.guest.bytes };
         let cancel = Cancel::never();
-        let mut lab = Lab::new(Setup {
+        let mut executor = Executor::new(Setup {
             host: &host,
             config: &machine,
             names,
@@ -32,14 +32,15 @@ fn the_nearest_run_that_differs_is_a_switch_away() {
             cancel: &cancel,
         })
         .unwrap();
-        let root = lab.run(&[], &mut undisturbed).unwrap();
+        let root = executor.run(&[], &mut undisturbed).unwrap();
         assert_eq!(root.failure, None, "{guest}");
         let fails = |run: &Run| run.failure.is_some();
-        let pairs = nearest(&mut lab, &fails, &root).unwrap();
+        let pairs = nearest(&mut executor, &fails, &root).unwrap();
         let is_known = |pair: &Critical| {
             let Target::Memory(address) = pair.first.access.target else { return false };
-            let function =
-                |deed: &Deed| symbols.function(deed.access.rip - 1).unwrap().0.to_owned();
+            let function = |operation: &Operation| {
+                symbols.function(operation.access.rip - 1).unwrap().0.to_owned()
+            };
             names.variable(address) == variable
                 && function(&pair.first) == first
                 && function(&pair.second) == second

@@ -2,7 +2,7 @@
 //!
 //! *Needed*: with the other order of a pair forced, wherever its two places of the program meet, and
 //! everything else left to chance, 99 of 100 runs pass. Where two pairs enclose what another vCPU
-//! does, their stretch is closed to it instead. If that isn't enough, as a run may come to the same
+//! does, their segment is closed to it instead. If that isn't enough, as a run may come to the same
 //! failure by the same two places in another way, the runs begin where the failing schedule and the
 //! passing one part. A failure that is rare by chance would be so with any order: there, the other
 //! failing orders are forced besides.
@@ -15,17 +15,17 @@ mod trials;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::counterfactual::{Share, passing};
-use super::crew::Crew;
-use super::deed::{Deed, deeds};
+use super::counterfactual::{FailureRate, passing};
+use super::executor::Run;
 use super::failure::Failure;
 use super::force::{Order, Rules};
-use super::lab::Run;
 use super::minimise::Limits;
+use super::operation::{Operation, operations};
 use super::pairs::Critical;
 use super::races::Race;
-use super::scene::Stand;
+use super::schedule_state::ProgramPoint;
 use super::trace::Kind;
+use super::worker_pool::WorkerPool;
 
 use trials::{Trials, Turned, orders};
 
@@ -35,7 +35,7 @@ use trials::{Trials, Turned, orders};
 pub enum Scope {
     /// Everything else.
     Everything,
-    /// Everything else, with the stretch that the pairs enclose closed to others.
+    /// Everything else, with the segment that the pairs enclose closed to others.
     Region,
     /// Everything from where the failing schedule and the passing one part.
     FromThere,
@@ -45,24 +45,24 @@ pub enum Scope {
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// What came first when it failed.
-    pub first: Deed,
+    pub first: Operation,
     /// What came later.
-    pub second: Deed,
+    pub second: Operation,
     /// Where it is not `second` itself: what its vCPU does first at that place, later than `first`, in
     /// the shortest schedule. A lock that is found taken is read there, and not taken.
-    pub meets: Option<Deed>,
+    pub meets: Option<Operation>,
     /// The other order, and what was left to chance.
-    pub reversed: (Share, Scope),
+    pub reversed: (FailureRate, Scope),
     /// The other order, with all other failing orders forced; only of failures that are rare.
-    pub among: Option<Share>,
+    pub among: Option<FailureRate>,
     /// The number of the claim with which it encloses what another vCPU does: that came in between
     /// this one's first access and that one's second.
     pub encloses: Option<usize>,
 }
 
 impl Claim {
-    fn is_about(&self, first: &Deed, second: &Deed) -> bool {
-        let same = |deed: &Deed| deed.is_like(second);
+    fn is_about(&self, first: &Operation, second: &Operation) -> bool {
+        let same = |operation: &Operation| operation.is_like(second);
         self.first.is_like(first) && (same(&self.second) || self.meets.as_ref().is_some_and(same))
     }
 }
@@ -71,20 +71,20 @@ impl Claim {
 #[derive(Clone, Debug)]
 pub enum Condition {
     /// Of two accesses.
-    Pair(Box<Deed>, Box<Deed>),
+    Pair(Box<Operation>, Box<Operation>),
     /// An interrupt is taken where the vCPU stands here.
-    Interrupt(u32, Stand),
+    Interrupt(u32, ProgramPoint),
 }
 
 impl Condition {
-    fn pair(first: &Deed, second: &Deed) -> Self {
+    fn pair(first: &Operation, second: &Operation) -> Self {
         Self::Pair(Box::new(first.clone()), Box::new(second.clone()))
     }
 
     fn order(&self) -> Order {
         match self {
             Self::Pair(first, second) => Order::of(first, second),
-            Self::Interrupt(vcpu, stand) => Order::taken_at(*vcpu, *stand),
+            Self::Interrupt(vcpu, program_point) => Order::taken_at(*vcpu, *program_point),
         }
     }
 
@@ -92,13 +92,15 @@ impl Condition {
     fn goes_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Pair(first, second), Self::Pair(one, two)) => {
-                let same = |a: &Deed, b: &Deed| first.in_order_with(a) && second.in_order_with(b);
+                let same = |a: &Operation, b: &Operation| {
+                    first.in_order_with(a) && second.in_order_with(b)
+                };
                 first.access.target == one.access.target && (same(one, two) || same(two, one))
             }
             (Self::Pair(first, second), Self::Interrupt(vcpu, _))
             | (Self::Interrupt(vcpu, _), Self::Pair(first, second)) => [first, second]
                 .iter()
-                .any(|deed| deed.kind() == Kind::Interrupt && deed.vcpu == *vcpu),
+                .any(|operation| operation.kind() == Kind::Interrupt && operation.vcpu == *vcpu),
             _ => false,
         }
     }
@@ -114,11 +116,11 @@ pub struct Proof {
     /// What else it takes.
     pub conditions: Vec<Condition>,
     /// All of these orders forced.
-    pub forced: Share,
+    pub forced: FailureRate,
     /// Nothing forced.
-    pub chance: Share,
+    pub chance: FailureRate,
     /// The order of two other accesses, with the failing orders forced: as it was, and turned round.
-    pub unrelated: Option<(Deed, Deed, Share, Share)>,
+    pub unrelated: Option<(Operation, Operation, FailureRate, FailureRate)>,
     /// Accesses of the shortest schedule that nothing orders. Those whose order matters come first.
     pub races: Vec<Race>,
 }
@@ -127,7 +129,7 @@ pub struct Proof {
 const RARE: u32 = 10;
 /// Puts pairs to the test.
 pub(super) fn prove(
-    crew: &mut Crew,
+    pool: &mut WorkerPool,
     failure: &Failure,
     minimal: &Run,
     critical: &[Critical],
@@ -135,10 +137,10 @@ pub(super) fn prove(
     vcpus: u32,
     seed: u64,
 ) -> vmm::Result<Proof> {
-    let mut trials = Trials { crew, failure, runs: limits.trials, seed };
+    let mut trials = Trials { pool, failure, runs: limits.trials, seed };
     let chance = trials.all(&Rules::default())?;
-    let mut kept: Vec<(&Critical, Share, Scope)> = Vec::new();
-    let mut halves: Vec<(Critical, Share)> = Vec::new();
+    let mut kept: Vec<(&Critical, FailureRate, Scope)> = Vec::new();
+    let mut halves: Vec<(Critical, FailureRate)> = Vec::new();
     let mut tested = 0;
     let (mixed, plain): (Vec<_>, Vec<_>) = critical.iter().partition(|pair| pair.is_mixed());
     for pair in plain.into_iter().chain(mixed) {
@@ -147,7 +149,7 @@ pub(super) fn prove(
         }
         tested += 1;
         if let Some(turned) = trials.reversed(pair, critical, minimal)? {
-            let Turned { share: reversed, scope, half } = turned;
+            let Turned { rate: reversed, scope, half } = turned;
             kept.push((pair, reversed, scope));
             halves.extend(half.map(|(first, second)| {
                 let (fails, passes) = (pair.fails.clone(), pair.passes.clone());
@@ -173,7 +175,7 @@ pub(super) fn prove(
     let (mut claims, mut unclaimed) = (Vec::new(), Vec::new());
     for (number, (pair, reversed, scope)) in kept.iter().enumerate() {
         let among = if rare { trials.among(&passing(pair), number, &needed)? } else { None };
-        if among.map_or(!rare, Share::passes) {
+        if among.map_or(!rare, FailureRate::passes) {
             claims.push(Claim {
                 first: pair.first.clone(),
                 second: pair.second.clone(),
@@ -208,19 +210,21 @@ pub(super) fn prove(
     enclose(&mut claims);
     let unrelated =
         if forced.fails() && claimed > 0 { trials.unrelated(minimal, &needed)? } else { None };
-    let stands = |pair: &&Critical| kept.iter().any(|(it, ..)| std::ptr::eq(*it, *pair));
-    let refuted = tested - critical.iter().filter(stands).count();
+    let program_points = |pair: &&Critical| kept.iter().any(|(it, ..)| std::ptr::eq(*it, *pair));
+    let refuted = tested - critical.iter().filter(program_points).count();
     let races =
         if forced.fails() { trials.races(minimal, &needed, &claims, vcpus)? } else { Vec::new() };
     Ok(Proof { claims, refuted, conditions, forced, chance, unrelated, races })
 }
 
 /// What comes second in the shortest schedule.
-fn meets(minimal: &Run, pair: &Critical) -> Option<Deed> {
-    let all = deeds(minimal).into_iter().map(|(_, deed)| deed);
-    let mut behind = all.skip_while(|deed| !deed.is_like(&pair.first)).skip(1);
-    let there = |deed: &Deed| deed.in_order_with(&pair.second) && deed.conflicts(&pair.first);
-    behind.find(there).filter(|deed| !deed.is_like(&pair.second))
+fn meets(minimal: &Run, pair: &Critical) -> Option<Operation> {
+    let all = operations(minimal).into_iter().map(|(_, operation)| operation);
+    let mut behind = all.skip_while(|operation| !operation.is_like(&pair.first)).skip(1);
+    let there = |operation: &Operation| {
+        operation.in_order_with(&pair.second) && operation.conflicts(&pair.first)
+    };
+    behind.find(there).filter(|operation| !operation.is_like(&pair.second))
 }
 
 /// Finds the claims that enclose something together.
@@ -231,7 +235,7 @@ fn enclose(claims: &mut [Claim]) {
             one.first.access.target == other.second.access.target
                 && one.first.in_order_with(&other.second)
                 && one.second.in_order_with(&other.first)
-                && one.first.stand != other.second.stand
+                && one.first.program_point != other.second.program_point
                 && one.first.step < other.second.step
         });
         claims[number].encloses = other.filter(|other| *other != number);

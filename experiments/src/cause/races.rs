@@ -17,21 +17,21 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::controlled::Choice;
 
-use super::counterfactual::Share;
-use super::deed::{Deed, deed};
-use super::lab::Run;
+use super::counterfactual::FailureRate;
+use super::executor::Run;
+use super::operation::{Operation, operation};
 use super::trace::{Access, Kind, Step, Target};
 
 /// Two accesses that nothing orders.
 #[derive(Clone, Debug)]
 pub struct Race {
     /// What came first.
-    pub first: Deed,
+    pub first: Operation,
     /// What came later.
-    pub second: Deed,
+    pub second: Operation,
     /// Runs with the other order, and with the failing orders that are not about the same; all of
     /// them unforced if the other order could not be made.
-    pub turned: Share,
+    pub turned: FailureRate,
 }
 
 /// Whether the order of two accesses matters.
@@ -51,7 +51,7 @@ pub enum Matters {
 impl Race {
     /// Whether their order matters.
     pub fn matters(&self) -> Matters {
-        let Share { runs, failed, unforced, .. } = self.turned;
+        let FailureRate { runs, failed, unforced, .. } = self.turned;
         match runs - unforced {
             0 => Matters::Wait,
             kept if failed * 5 <= kept => Matters::Harmful,
@@ -71,7 +71,7 @@ const DESTINATION: u64 = 0xfee0_0310;
 /// A vCPU's latest access at some place.
 #[derive(Clone)]
 struct Latest {
-    deed: Deed,
+    operation: Operation,
     /// The vCPU's own time then.
     time: u64,
 }
@@ -96,7 +96,7 @@ struct Order {
 
 /// The pairs of conflicting accesses that nothing orders: each pair of instructions once, as they
 /// came first in the run.
-pub(super) fn unordered(run: &Run, vcpus: u32) -> Vec<(Deed, Deed)> {
+pub(super) fn unordered(run: &Run, vcpus: u32) -> Vec<(Operation, Operation)> {
     let count = vcpus as usize;
     let ordering: BTreeSet<u64> = run.steps.iter().filter_map(locked).flatten().collect();
     let mut order = Order {
@@ -107,7 +107,7 @@ pub(super) fn unordered(run: &Run, vcpus: u32) -> Vec<(Deed, Deed)> {
         destinations: vec![0; count],
     };
     let mut places: BTreeMap<u64, Place> = BTreeMap::new();
-    let mut found: Vec<(Deed, Deed)> = Vec::new();
+    let mut found: Vec<(Operation, Operation)> = Vec::new();
     for (number, step) in run.steps.iter().enumerate() {
         order.hear(step);
         if let Some(access) = &step.access {
@@ -116,8 +116,8 @@ pub(super) fn unordered(run: &Run, vcpus: u32) -> Vec<(Deed, Deed)> {
                     order.synchronise(step.vcpu(), access);
                 }
                 Target::Memory(_) => {
-                    if let Some(deed) = deed(number, step) {
-                        look(&order, &mut places, &deed, &mut found);
+                    if let Some(operation) = operation(number, step) {
+                        look(&order, &mut places, &operation, &mut found);
                     }
                 }
                 Target::Device(register) => order.send(step.vcpu(), register, access.value),
@@ -133,31 +133,31 @@ pub(super) fn unordered(run: &Run, vcpus: u32) -> Vec<(Deed, Deed)> {
 fn look(
     order: &Order,
     places: &mut BTreeMap<u64, Place>,
-    deed: &Deed,
-    found: &mut Vec<(Deed, Deed)>,
+    operation: &Operation,
+    found: &mut Vec<(Operation, Operation)>,
 ) {
-    let known = &order.vcpus[deed.vcpu as usize];
-    for word in words(&deed.access) {
+    let known = &order.vcpus[operation.vcpu as usize];
+    for word in words(&operation.access) {
         let place = places.entry(word).or_default();
-        let reads = place.reads.values().filter(|_| deed.access.writes());
+        let reads = place.reads.values().filter(|_| operation.access.writes());
         for other in place.writes.values().chain(reads) {
-            let unordered = other.deed.vcpu != deed.vcpu
-                && known[other.deed.vcpu as usize] < other.time
-                && other.deed.access.conflicts(&deed.access);
-            let again = |(one, two): &(Deed, Deed)| {
-                one.same_site(&other.deed) && two.same_site(deed)
-                    || one.same_site(deed) && two.same_site(&other.deed)
+            let unordered = other.operation.vcpu != operation.vcpu
+                && known[other.operation.vcpu as usize] < other.time
+                && other.operation.access.conflicts(&operation.access);
+            let reproduce = |(one, two): &(Operation, Operation)| {
+                one.same_site(&other.operation) && two.same_site(operation)
+                    || one.same_site(operation) && two.same_site(&other.operation)
             };
-            if unordered && !found.iter().any(again) {
-                found.push((other.deed.clone(), deed.clone()));
+            if unordered && !found.iter().any(reproduce) {
+                found.push((other.operation.clone(), operation.clone()));
             }
         }
-        let time = known[deed.vcpu as usize];
-        let latest = Latest { deed: deed.clone(), time };
-        if deed.access.writes() {
-            place.writes.insert(deed.vcpu, latest);
+        let time = known[operation.vcpu as usize];
+        let latest = Latest { operation: operation.clone(), time };
+        if operation.access.writes() {
+            place.writes.insert(operation.vcpu, latest);
         } else {
-            place.reads.insert(deed.vcpu, latest);
+            place.reads.insert(operation.vcpu, latest);
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cause::scene::Stand;
+use crate::cause::schedule_state::ProgramPoint;
 use vmm::controlled::Ending;
 
 const DATA: u64 = 0x1000;
@@ -11,10 +11,10 @@ fn run(accesses: &[(u32, Kind, Target, u64)]) -> Run {
         point: number,
         hash: 0,
         choice: Choice::Step(*vcpu),
-        openings: Vec::new(),
+        transitions: Vec::new(),
         by_itself: Choice::Step(*vcpu),
         left: None,
-        stand: Stand { rip: 0x40_0000 + number, visit: 1 },
+        program_point: ProgramPoint { rip: 0x40_0000 + number, visit: 1 },
         access: Some(Access {
             kind: *kind,
             target: *target,

@@ -4,27 +4,27 @@ mod check;
 mod html;
 mod perfetto;
 mod source;
-mod story;
+mod summary;
 mod text;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::curve::jump;
 use super::explain::{Cause, Question};
 use super::naming::{Named, NamedStep, Naming};
+use super::point_of_no_return::jump;
 use super::proof::{Condition, Scope};
 pub use source::Source;
 
 use super::trace::Step;
-use super::{Claim, Deed, Matters, Share};
+use super::{Claim, FailureRate, Matters, Operation};
 use crate::commands::quoted;
 use crate::finding::Machine;
-use crate::sighting::Sighting;
+use crate::observed::ObservedFailure;
 use crate::waits::{Names, Row};
 
 /// The version of the format of all documents.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// All that is known of a failure.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
@@ -39,7 +39,7 @@ pub struct Report {
     /// Whether a cause has been shown.
     pub shown: bool,
     /// What happened, in sentences.
-    pub story: Vec<String>,
+    pub summary: Vec<String>,
     /// The pairs whose order decides.
     pub pairs: Vec<Pair>,
     /// What else has to come in this order.
@@ -47,9 +47,9 @@ pub struct Report {
     /// How many pairs were found that didn't stand their test.
     pub refuted: usize,
     /// Runs with all of these orders forced.
-    pub forced: Share,
+    pub forced: FailureRate,
     /// Runs with nothing forced.
-    pub chance: Share,
+    pub chance: FailureRate,
     /// Another pair, with these orders forced.
     pub unrelated: Option<Unrelated>,
     /// Accesses that nothing orders.
@@ -58,11 +58,11 @@ pub struct Report {
     pub waits: Vec<Row>,
     /// The same failure in real time, if it was one that was looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sighting: Option<Sighting>,
+    pub observed: Option<ObservedFailure>,
     /// The shortest schedule that fails.
     pub schedule: Shortest,
     /// The share of failures along it.
-    pub curve: Vec<CurvePoint>,
+    pub failure_rates: Vec<CurvePoint>,
     /// Where it jumps.
     pub jump: Option<Jump>,
     /// What happens in it.
@@ -108,12 +108,12 @@ pub struct Pair {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meets: Option<Named>,
     /// Runs with the other order.
-    pub reversed: Share,
+    pub reversed: FailureRate,
     /// What was left to chance in them.
     pub scope: Scope,
     /// Runs with the other order and all other orders that fail.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub among: Option<Share>,
+    pub among: Option<FailureRate>,
     /// The pair with which it encloses what another vCPU does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encloses: Option<usize>,
@@ -127,9 +127,9 @@ pub struct Unrelated {
     /// What came later.
     pub second: Named,
     /// Runs with that order.
-    pub as_it_was: Share,
+    pub as_it_was: FailureRate,
     /// Runs with the other.
-    pub turned: Share,
+    pub turned: FailureRate,
 }
 
 /// Two accesses that nothing orders.
@@ -140,7 +140,7 @@ pub struct Unordered {
     /// What came later.
     pub second: Named,
     /// Runs with the other order.
-    pub turned: Share,
+    pub turned: FailureRate,
     /// What comes of it.
     pub matters: Matters,
 }
@@ -206,13 +206,22 @@ pub struct Cost {
     pub seconds: f64,
 }
 
+impl NamedSwitch {
+    fn of(step: &Step, naming: Naming) -> Self {
+        let from = step.left.map_or_else(String::new, |(vcpu, program_point)| {
+            format!("vCPU {vcpu} at {}", naming.program_point(program_point))
+        });
+        Self { point: step.point, from, to: step.choice.to_string(), preempts: step.preempts() }
+    }
+}
+
 impl Report {
     /// Names everything.
     pub fn new(question: &Question, cause: &Cause) -> Self {
         let names = Names { symbols: question.symbols, image: &question.machine.guest.bytes };
         let naming = Naming(names);
-        let named = |deed: &Deed| naming.deed(deed, &cause.steps);
-        let both = |first: &Deed, second: &Deed| {
+        let named = |operation: &Operation| naming.operation(operation, &cause.steps);
+        let both = |first: &Operation, second: &Operation| {
             let first = named(first);
             let second = naming.later(second, &first, &cause.steps);
             (first, second)
@@ -235,33 +244,30 @@ impl Report {
         let condition = |condition: &Condition| match condition {
             Condition::Pair(first, second) => {
                 let (first, second) = both(first, second);
-                story::order(&first, &second, &steps)
+                summary::order(&first, &second, &steps)
             }
-            Condition::Interrupt(vcpu, stand) => {
-                format!("vCPU {vcpu} takes its interrupt at {}", naming.stand(*stand))
+            Condition::Interrupt(vcpu, program_point) => {
+                format!(
+                    "vCPU {vcpu} takes its interrupt at {}",
+                    naming.program_point(*program_point)
+                )
             }
         };
         let switches = cause.steps.iter().filter(|step| step.deviates());
-        let switches = switches.map(|step| NamedSwitch {
-            point: step.point,
-            from: step.left.map_or_else(String::new, |(vcpu, stand)| {
-                format!("vCPU {vcpu} at {}", naming.stand(stand))
-            }),
-            to: step.choice.to_string(),
-            preempts: step.preempts(),
-        });
-        let curve: Vec<CurvePoint> = cause.curve.iter().map(CurvePoint::of).collect();
-        let jump = jump(&cause.curve).map(|(before, behind)| Jump {
+        let switches = switches.map(|step| NamedSwitch::of(step, naming));
+        let failure_rates: Vec<CurvePoint> =
+            cause.failure_rates.iter().map(CurvePoint::of).collect();
+        let jump = jump(&cause.failure_rates).map(|(before, behind)| Jump {
             before: CurvePoint::of(&before),
             behind: CurvePoint::of(&behind),
-            what: story::stretch(&steps, before.steps, behind.steps),
+            what: summary::segment(&steps, before.steps, behind.steps),
         });
         Self {
             format: FORMAT,
             machine: cause.finding.machine.clone(),
             verdict: cause.finding.verdict.clone(),
             shown: cause.is_shown(),
-            story: story::tell(&pairs, cause.is_shown(), proof.chance, &steps),
+            summary: summary::tell(&pairs, cause.is_shown(), proof.chance, &steps),
             conditions: proof.conditions.iter().map(condition).collect(),
             refuted: proof.refuted,
             forced: proof.forced,
@@ -281,7 +287,7 @@ impl Report {
                 .collect(),
             pairs,
             waits: cause.finding.waits.clone(),
-            sighting: cause.finding.sighting.clone(),
+            observed: cause.finding.observed.clone(),
             schedule: Shortest {
                 text: cause.finding.schedule.clone(),
                 switches: switches.collect(),
@@ -289,7 +295,7 @@ impl Report {
                 systematic: cause.systematic,
                 excluded: cause.excluded,
             },
-            curve,
+            failure_rates,
             jump,
             steps,
             apart: cause.apart.as_ref().map(|apart| {
@@ -329,8 +335,8 @@ impl Report {
             "The failing schedule in words",
             format!("jitterbug hunt {machine} --schedule '{}'", self.schedule.text),
         );
-        if let Some(sighting) = &self.sighting {
-            add("In real time, where it is a matter of luck", sighting.command.clone());
+        if let Some(observed) = &self.observed {
+            add("In real time, where it is a matter of luck", observed.command.clone());
         }
     }
 }
@@ -344,7 +350,7 @@ impl Pair {
 
 impl CurvePoint {
     fn of(sample: &super::Sample) -> Self {
-        Self { steps: sample.steps, runs: sample.share.runs, failed: sample.share.failed }
+        Self { steps: sample.steps, runs: sample.rate.runs, failed: sample.rate.failed }
     }
 
     /// The share that failed, in percent.

@@ -1,14 +1,14 @@
 //! Making a failing schedule shorter, switch by switch.
 
+use super::executor::{Executor, Run};
 use super::failure::Failure;
-use super::lab::{Lab, Run};
 use super::switches::{Switching, switches};
 
 /// Takes switches away as long as what remains fails in the same way: large groups first, then
 /// smaller ones, then each alone, until none can be spared, or the lab's runs have passed `until`
 /// scheduling points.
 pub(super) fn shorten(
-    lab: &mut Lab,
+    executor: &mut Executor,
     failure: &Failure,
     found: Run,
     until: u64,
@@ -18,14 +18,14 @@ pub(super) fn shorten(
     loop {
         let mut spared = false;
         let mut from = 0;
-        while lab.points < until {
+        while executor.points < until {
             let all = switches(&best);
             if from >= all.len() {
                 break;
             }
             let mut fewer = all.clone();
             fewer.drain(from..(from + group).min(all.len()));
-            let run = lab.run(&[], &mut Switching(&fewer))?;
+            let run = executor.run(&[], &mut Switching(&fewer))?;
             let same = run.failure.as_ref() == Some(failure);
             if same && run.deviations().len() < all.len() {
                 best = run;
@@ -34,7 +34,7 @@ pub(super) fn shorten(
                 from += group;
             }
         }
-        if lab.points >= until || group == 1 && !spared {
+        if executor.points >= until || group == 1 && !spared {
             return Ok(best);
         }
         group = group.div_ceil(2).max(1);

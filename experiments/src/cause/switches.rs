@@ -5,8 +5,8 @@
 
 use vmm::controlled::{Choice, Point};
 
-use super::lab::{Decide, Run};
-use super::scene::{Scene, Stand};
+use super::executor::{Decide, Run};
+use super::schedule_state::{ProgramPoint, ScheduleState};
 
 /// One switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Switch {
     /// The vCPU that ran last.
     pub from: u32,
     /// Where it stands.
-    pub at: Stand,
+    pub at: ProgramPoint,
     /// What happens.
     pub to: Choice,
 }
@@ -37,10 +37,15 @@ pub(super) fn switch(run: &Run, at: usize) -> Option<Switch> {
 pub(super) struct Switching<'a>(pub(super) &'a [Switch]);
 
 impl Decide for Switching<'_> {
-    fn decide(&mut self, point: &Point, scene: &Scene, by_itself: Choice) -> Choice {
+    fn decide(
+        &mut self,
+        point: &Point,
+        schedule_state: &ScheduleState,
+        by_itself: Choice,
+    ) -> Choice {
         let here = |switch: &Switch| {
             point.last == Some(switch.from)
-                && scene.stands[switch.from as usize] == switch.at
+                && schedule_state.program_points[switch.from as usize] == switch.at
                 && point.enabled.contains(&switch.to)
         };
         match self.0.iter().position(here) {

@@ -10,7 +10,7 @@ use vmm::memory::MemorySize;
 use vmm::{CpuCount, Criteria, GuestImage, Host, MachineConfig};
 
 use crate::finding::Finding;
-use crate::hunt::{Hunt, Next, Told, hunt};
+use crate::hunt::{Hunt, Next, SearchEvent, hunt};
 use crate::strategy::StrategySpec;
 
 pub(crate) fn host() -> Host {
@@ -56,7 +56,7 @@ pub(crate) fn found_by(host: &Host, guest: &str, seed: u64) -> Option<(MachineCo
     };
     let mut first = None;
     hunt(host, &search, None, |_, told| {
-        if let Told::Failed(finding) = told {
+        if let SearchEvent::Failed(finding) = told {
             first = Some(finding.clone());
         }
         Next::GoOn

@@ -10,7 +10,7 @@ use vmm::exit::{Bytes, Entry, Exit, little};
 use vmm::hook::{ApicEvent, Attach, Context, Hook, IpiMode, Points, Verdict};
 use vmm::paging;
 
-use super::scene::{Opening, Stand};
+use super::schedule_state::{EnabledTransition, ProgramPoint};
 
 /// What an access does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema, Serialize)]
@@ -75,7 +75,7 @@ pub struct Access {
     /// RIP at the exit: behind a store, at everything else.
     pub rip: u64,
     /// In an interrupt handler: where the vCPU stood when it took the interrupt.
-    pub interrupted: Option<Stand>,
+    pub interrupted: Option<ProgramPoint>,
     /// Who called whom, innermost first; empty where nobody asked for stacks.
     pub stack: Vec<u64>,
 }
@@ -120,13 +120,13 @@ pub struct Step {
     /// What was chosen.
     pub choice: Choice,
     /// What could have been chosen.
-    pub openings: Vec<Opening>,
+    pub transitions: Vec<EnabledTransition>,
     /// What would have been if nobody had interfered.
     pub by_itself: Choice,
     /// Which vCPU ran last, and where it stands; `None` if there was none.
-    pub left: Option<(u32, Stand)>,
+    pub left: Option<(u32, ProgramPoint)>,
     /// Where the vCPU stood.
-    pub stand: Stand,
+    pub program_point: ProgramPoint,
     /// What it did: nothing, or one access.
     pub access: Option<Access>,
     /// What that access sends, if it is one to the interrupt command register.
@@ -175,7 +175,9 @@ impl Step {
 
     /// Whether it took the machine away from a vCPU that could have gone on.
     pub fn preempts(&self) -> bool {
-        self.openings.iter().any(|opening| opening.choice == self.choice && opening.preempts)
+        self.transitions
+            .iter()
+            .any(|transition| transition.choice == self.choice && transition.preempts)
     }
 }
 
@@ -185,9 +187,9 @@ pub(super) struct Vcpu {
     /// How often it has changed something that others see.
     pub(super) progress: u64,
     /// The handlers that it is in: its stack pointer when it was interrupted, and where it stood.
-    handlers: Vec<(u64, Stand)>,
+    handlers: Vec<(u64, ProgramPoint)>,
     /// The handler that it has gone into at the last step of the run.
-    enters: Option<(u64, Stand)>,
+    enters: Option<(u64, ProgramPoint)>,
     /// Its last step, and whether it had interrupts on there; nothing where it was interrupted.
     before: Option<(usize, bool)>,
     /// Who has sent it which vector last.
@@ -238,7 +240,7 @@ impl Hook for Recorder {
         let next = tape.next.take();
         tape.live = next.is_some();
         if let Some(step) = next {
-            let stand = step.stand;
+            let program_point = step.program_point;
             let (vcpu, on) = (choice.vcpu(), has_interrupts_on(context));
             tape.comes_to(vcpu, on);
             let own = (tape.steps.len(), on);
@@ -246,7 +248,7 @@ impl Hook for Recorder {
             tape.steps.push(step);
             if let (Choice::Interrupt(vcpu), Ok(registers)) = (choice, context.cpu.registers()) {
                 let own = &mut tape.vcpus[vcpu as usize];
-                own.enters = Some((registers.rsp, stand));
+                own.enters = Some((registers.rsp, program_point));
                 own.progress += 1;
             }
         }
@@ -382,16 +384,16 @@ fn note(tape: &mut Tape, context: &mut Context, exit: &Exit) {
 /// Notices that handlers have returned: their stack is gone, or the frame that the interrupt pushed
 /// is overwritten (64-bit code on the interrupted stack; Intel SDM vol. 3, 6.14.2). Where the
 /// innermost one that is left interrupted the vCPU.
-fn leave_handlers(vcpu: &mut Vcpu, context: &mut Context) -> Option<Stand> {
-    while let Some((rsp, stand)) = vcpu.handlers.last().copied() {
+fn leave_handlers(vcpu: &mut Vcpu, context: &mut Context) -> Option<ProgramPoint> {
+    while let Some((rsp, program_point)) = vcpu.handlers.last().copied() {
         let (Ok(registers), Ok(system)) = (context.cpu.registers(), context.cpu.system_registers())
         else {
-            return Some(stand);
+            return Some(program_point);
         };
         let saved = (rsp & !0xf).wrapping_sub(16);
         let kept = paging::read_integer(&system, context.memory, saved, 8);
         if registers.rsp < rsp && kept.is_ok_and(|kept| kept == rsp) {
-            return Some(stand);
+            return Some(program_point);
         }
         vcpu.handlers.pop();
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use vmm::controlled::Choice;
 
 use super::Tally;
-use super::seen::Seen;
+use super::interleavings::Interleavings;
 use super::tree::Tree;
 use super::trial::Report;
 use crate::strategy::{Lesson, Method, PCT_ROUND, PCT_ROUNDS, StrategySpec, Turn};
@@ -31,7 +31,7 @@ pub(super) struct Plan {
     spec: StrategySpec,
     lesson: Arc<Lesson>,
     round: u32,
-    seen: Seen,
+    seen: Interleavings,
     tree: Option<Tree>,
     tallies: BTreeMap<Method, Tally>,
     /// Of each method: runs and new interleavings, the older the less.
@@ -79,7 +79,7 @@ impl Plan {
                 wants_paths: false,
             }),
             round: 0,
-            seen: Seen::default(),
+            seen: Interleavings::default(),
             tree: spec.varies().then(Tree::default),
             tallies: BTreeMap::new(),
             recent: BTreeMap::new(),

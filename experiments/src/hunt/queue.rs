@@ -31,7 +31,7 @@ pub(super) struct Ticket {
 }
 
 /// What a run that was begun in time may take beyond it.
-const GRACE: Duration = Duration::from_secs(1);
+const RUN_GRACE: Duration = Duration::from_secs(1);
 
 impl Queue {
     /// Gives out so many runs, and none after `time`; at first only those of this round.
@@ -73,7 +73,7 @@ impl Queue {
 
     /// Whether it was closed, or its time has long been over: a run that is being made has become pointless.
     pub(super) fn is_closed(&self) -> bool {
-        let end = self.deadline.and_then(|deadline| deadline.checked_add(GRACE));
+        let end = self.deadline.and_then(|deadline| deadline.checked_add(RUN_GRACE));
         end.is_some_and(|end| Instant::now() >= end) || self.lock().closed
     }
 

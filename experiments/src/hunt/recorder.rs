@@ -10,7 +10,7 @@ use crate::strategy::Strategy;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recording {
     pub(crate) schedule: Schedule,
-    /// The run's hash before each stretch of the schedule.
+    /// The run's hash before each segment of the schedule.
     pub(crate) switches: Vec<u64>,
 }
 
@@ -22,7 +22,7 @@ impl Recording {
     /// A decision, and the run's hash before it.
     pub(crate) fn add(&mut self, hash: u64, choice: Choice) {
         self.schedule.push(choice);
-        if self.schedule.stretches().len() > self.switches.len() {
+        if self.schedule.segments().len() > self.switches.len() {
             self.switches.push(hash);
         }
     }

@@ -12,10 +12,10 @@ use vmm::{Error, Host};
 use super::plan::Plan;
 use super::queue::Queue;
 use super::trial::{Report, Worker};
-use super::{Hunt, Next, PLACES, Progress, Told};
+use super::{Hunt, Next, PLACES, Progress, SearchEvent};
 
 /// How long nothing need be told.
-const SILENCE: Duration = Duration::from_millis(100);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A run's number and what came of it.
 type Made = (u64, vmm::Result<Option<Report>>);
@@ -27,7 +27,7 @@ pub fn hunt(
     host: &Host,
     hunt: &Hunt,
     symbols: Option<&Symbols>,
-    mut tell: impl FnMut(&Progress, Told) -> Next,
+    mut tell: impl FnMut(&Progress, SearchEvent) -> Next,
 ) -> vmm::Result<Progress> {
     let plan = Plan::new(&hunt.strategy);
     let queue = Arc::new(Queue::new(hunt.runs, plan.lesson().clone(), hunt.time));
@@ -88,16 +88,16 @@ impl<'a> Search<'a> {
     fn collect(
         mut self,
         receiver: &Receiver<Made>,
-        tell: &mut dyn FnMut(&Progress, Told) -> Next,
+        tell: &mut dyn FnMut(&Progress, SearchEvent) -> Next,
     ) -> vmm::Result<Progress> {
         // What came before its turn.
         let mut early = BTreeMap::new();
         let mut stopped = false;
         loop {
-            match receiver.recv_timeout(SILENCE) {
+            match receiver.recv_timeout(PROGRESS_INTERVAL) {
                 Ok((run, made)) => drop(early.insert(run, made)),
                 Err(RecvTimeoutError::Timeout) => {
-                    stopped |= tell(&self.progress, Told::Nothing) == Next::Stop;
+                    stopped |= tell(&self.progress, SearchEvent::Idle) == Next::Stop;
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -124,7 +124,7 @@ impl<'a> Search<'a> {
     fn take(
         &mut self,
         report: Option<Report>,
-        tell: &mut dyn FnMut(&Progress, Told) -> Next,
+        tell: &mut dyn FnMut(&Progress, SearchEvent) -> Next,
     ) -> After {
         let Some(report) = report else { return After::GoOn };
         let progress = &mut self.progress;
@@ -157,10 +157,10 @@ impl<'a> Search<'a> {
         if let Some(lesson) = self.plan.next(progress.runs) {
             self.queue.open(lesson);
         }
-        let diverged = report.divergence.as_ref().map(|d| Told::Diverged(report.run, d));
-        let failed = report.finding.as_deref().map(Told::Failed);
+        let diverged = report.divergence.as_ref().map(|d| SearchEvent::Diverged(report.run, d));
+        let failed = report.finding.as_deref().map(SearchEvent::Failed);
         let mut next = Next::GoOn;
-        for told in diverged.into_iter().chain([failed.unwrap_or(Told::Clean)]) {
+        for told in diverged.into_iter().chain([failed.unwrap_or(SearchEvent::Passed)]) {
             if tell(&self.progress, told) == Next::Stop {
                 next = Next::Stop;
             }

@@ -78,7 +78,7 @@ fn told(
     let mut told = Vec::new();
     let ended = Search::new(setting, &queue, plan).collect(&receiver, &mut |_, what| {
         told.push(match what {
-            Told::Failed(finding) => Some(finding.search.run),
+            SearchEvent::Failed(finding) => Some(finding.search.run),
             _ => None,
         });
         if told.len() >= stop_after { Next::Stop } else { Next::GoOn }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// The most nodes: 16 to 24 MiB of them. A guest with more than a few accesses has more
 /// interleavings than anybody can run.
-const MOST_NODES: usize = 200_000;
+const MAX_NODES: usize = 200_000;
 
 /// A choice of a run at a point that had an alternative: which one, of how many.
 pub(super) type Taken = (u8, u8);
@@ -47,7 +47,7 @@ pub(super) struct Unknown;
 
 impl Default for Tree {
     fn default() -> Self {
-        Self { root: UNSEEN, nodes: Vec::new(), free: Vec::new(), most: MOST_NODES }
+        Self { root: UNSEEN, nodes: Vec::new(), free: Vec::new(), most: MAX_NODES }
     }
 }
 

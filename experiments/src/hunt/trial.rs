@@ -8,13 +8,13 @@ use vmm::controlled::{Choice, ControlledMachine, Ending};
 use vmm::{Cancel, Host};
 
 use super::Hunt;
-use super::lab::Lab;
+use super::executor::Executor;
 use super::queue::{Queue, Ticket};
 use super::recorder::{Recorder, Recording};
 use super::tree::Taken;
 use crate::finding::{Finding, Machine, Search};
-use crate::places::Stop;
 use crate::replay::{Divergence, Recorded, Replay, replay, survey};
+use crate::segment_end::SegmentEnd;
 use crate::strategy::Strategy;
 use crate::waits::{Names, Row};
 
@@ -51,7 +51,7 @@ pub(super) struct Worker<'a> {
     cancel: Cancel,
     strategy: Box<dyn Strategy>,
     /// Made for the first run.
-    lab: Option<Lab>,
+    executor: Option<Executor>,
 }
 
 impl<'a> Worker<'a> {
@@ -64,7 +64,7 @@ impl<'a> Worker<'a> {
         let queue = queue.clone();
         let cancel = Cancel::when(move || queue.is_closed());
         let strategy = hunt.strategy.make(hunt.seed, hunt.machine.cpus.get());
-        Self { host, hunt, symbols, cancel, strategy, lab: None }
+        Self { host, hunt, symbols, cancel, strategy, executor: None }
     }
 
     /// Makes a run. `None` if it was not wanted any more before its end.
@@ -79,11 +79,11 @@ impl<'a> Worker<'a> {
     fn try_to_make(&mut self, ticket: &Ticket) -> vmm::Result<Report> {
         let hunt = self.hunt;
         self.strategy.begin(ticket.run, &ticket.lesson);
-        let mut lab = match self.lab.take() {
-            Some(lab) => lab,
-            None => Lab::new(self.host, hunt, &self.cancel)?,
+        let mut executor = match self.executor.take() {
+            Some(executor) => executor,
+            None => Executor::new(self.host, hunt, &self.cancel)?,
         };
-        let (machine, before) = lab.begin()?;
+        let (machine, before) = executor.begin()?;
         let start = before.switches.len();
         let wants_path = ticket.lesson.wants_paths;
         let mut recorder = Recorder::new(&mut *self.strategy, before, wants_path);
@@ -120,19 +120,19 @@ impl<'a> Worker<'a> {
             points: machine.points(),
             hash: format!("{:016x}", machine.hash()),
         });
-        self.lab = Some(lab);
+        self.executor = Some(executor);
         let Some(recorded) = recorded else { return Ok(report) };
         if ending.is_failure() {
             let survey = survey(self.host, &recorded, &hunt.machine, self.symbols, &self.cancel);
-            let (divergence, stops) = match survey {
-                Ok((Replay { divergence: None, .. }, stops)) => (None, stops),
+            let (divergence, ends) = match survey {
+                Ok((Replay { divergence: None, .. }, ends)) => (None, ends),
                 Ok((Replay { divergence, .. }, _)) => (divergence, Vec::new()),
                 // The finding is kept. Its places are not known.
                 Err(vmm::Error::Cancelled) => (None, Vec::new()),
                 Err(error) => return Err(error),
             };
             report.divergence = divergence;
-            report.finding = Some(Box::new(self.finding(ticket.run, &recorded, &stops, waits)));
+            report.finding = Some(Box::new(self.finding(ticket.run, &recorded, &ends, waits)));
         } else {
             report.divergence =
                 replay(self.host, &recorded, &hunt.machine, &[], &self.cancel)?.divergence;
@@ -140,7 +140,13 @@ impl<'a> Worker<'a> {
         Ok(report)
     }
 
-    fn finding(&self, run: u64, recorded: &Recorded, stops: &[Stop], waits: Vec<Row>) -> Finding {
+    fn finding(
+        &self,
+        run: u64,
+        recorded: &Recorded,
+        ends: &[SegmentEnd],
+        waits: Vec<Row>,
+    ) -> Finding {
         let hunt = self.hunt;
         Finding {
             version: Finding::VERSION,
@@ -153,18 +159,18 @@ impl<'a> Worker<'a> {
                 depth: hunt.strategy.depth(),
                 run,
             },
-            run: recorded.run(stops),
+            run: recorded.run(ends),
             waits,
-            sighting: None,
+            observed: None,
         }
     }
 }
 
-/// How often each was chosen, from this stretch on.
+/// How often each was chosen, from this segment on.
 fn counts(recording: &Recording, start: usize) -> Vec<(Choice, u64)> {
     let mut counts = BTreeMap::<_, u64>::new();
-    for stretch in recording.schedule.stretches().iter().skip(start) {
-        *counts.entry(stretch.choice).or_default() += stretch.points;
+    for segment in recording.schedule.segments().iter().skip(start) {
+        *counts.entry(segment.choice).or_default() += segment.points;
     }
     counts.into_iter().collect()
 }
@@ -186,7 +192,7 @@ fn place(machine: &mut ControlledMachine, ending: &Ending, names: &Names) -> vmm
 
 /// The bytes whose accesses are scheduling points.
 fn watched(machine: &ControlledMachine) -> Option<u64> {
-    let watched = machine.memory().watched();
+    let watched = machine.memory().trapped();
     let bytes = watched.iter().map(|range| range.end - range.start).sum();
     (!watched.is_empty()).then_some(bytes)
 }

@@ -16,7 +16,7 @@ impl Generator {
             Integer::Get(IntegerTarget::Local(local)) => self.op(Op::GetLocal(*local)),
             Integer::Builtin(variable, place) => {
                 let index = self.variable(*variable);
-                self.blamed(Op::Builtin(index), *place);
+                self.emit_at(Op::Builtin(index), *place);
             }
             Integer::Fold(operator, operands, place) => self.fold(*operator, operands, *place),
             Integer::And(operands) => self.early(operands, Op::JumpIfZero, 1, 0),
@@ -36,7 +36,7 @@ impl Generator {
             }
             Integer::Update(slot, operator, by, place) => {
                 self.integer(by);
-                self.blamed(Op::UpdateShared(slot.0 as u32, *operator), *place);
+                self.emit_at(Op::UpdateShared(slot.0 as u32, *operator), *place);
             }
             Integer::Choice(arms) => {
                 let values = arms.iter().map(|(condition, value)| (condition, value));
@@ -65,54 +65,54 @@ impl Generator {
                 self.op(Op::Compare);
             }
             Integer::GuestStack(target, place) => {
-                self.blamed(Op::GuestStack, *place);
+                self.emit_at(Op::GuestStack, *place);
                 self.keep(*target);
             }
             Integer::Load { space, address, size, place } => {
                 self.integer(address);
-                self.blamed(Op::Load(*space, *size), *place);
+                self.emit_at(Op::Load(*space, *size), *place);
             }
             Integer::LoadString { target, space, address, limit, place } => {
                 self.integer(address);
                 self.integer(limit);
-                self.blamed(Op::LoadText(*space), *place);
+                self.emit_at(Op::LoadText(*space), *place);
                 self.keep(*target);
             }
             Integer::SystemTime => self.op(Op::SystemTime),
             Integer::GeneralRegister(number, place) => {
                 self.integer(number);
-                self.blamed(Op::GeneralRegister, *place);
+                self.emit_at(Op::GeneralRegister, *place);
             }
             Integer::ModelRegister(number, place) => {
                 self.integer(number);
-                self.blamed(Op::ModelRegister, *place);
+                self.emit_at(Op::ModelRegister, *place);
             }
             Integer::Scan { scan, address, callee, place } => {
                 self.integer(address);
                 if let Some(callee) = callee {
                     self.integer(callee);
                 }
-                self.blamed(Op::Scan(*scan), *place);
+                self.emit_at(Op::Scan(*scan), *place);
             }
-            Integer::Deed(deed, arguments, place) => {
+            Integer::Destructive(action, arguments, place) => {
                 for argument in arguments {
                     self.integer(argument);
                 }
-                self.blamed(Op::Deed(*deed, arguments.len() as u8), *place);
+                self.emit_at(Op::Destructive(*action, arguments.len() as u8), *place);
             }
             Integer::Dump(name, place) => {
                 self.string(name);
-                self.blamed(Op::Dump, *place);
+                self.emit_at(Op::Dump, *place);
             }
             Integer::Aggregate { aggregate, integers, strings, value, place } => {
                 self.keys(integers, strings);
                 self.integer(value);
-                self.blamed(Op::Aggregate(aggregate.0 as u32), *place);
+                self.emit_at(Op::Aggregate(aggregate.0 as u32), *place);
                 self.adjust(-(integers.len() as i32), -(strings.len() as i32));
             }
             Integer::AggregateRead { aggregate, integers, strings, reading, place } => {
                 self.keys(integers, strings);
-                self.blamed(Op::AggregateRead(aggregate.0 as u32, *reading), *place);
+                self.emit_at(Op::AggregateRead(aggregate.0 as u32, *reading), *place);
                 self.adjust(1 - integers.len() as i32, -(strings.len() as i32));
             }
             Integer::LogAggregate(slot) => self.op(Op::LogAggregate(slot.0 as u32)),
@@ -168,7 +168,7 @@ impl Generator {
             Str::Load(space, address, place) => {
                 self.integer(address);
                 self.op(Op::Constant(crate::text::Text::MAX as u64));
-                self.blamed(Op::LoadText(*space), *place);
+                self.emit_at(Op::LoadText(*space), *place);
             }
             Str::SymbolName(address) => {
                 self.integer(address);
@@ -209,11 +209,11 @@ impl Generator {
         for operand in rest {
             match operand {
                 Integer::Constant(value) if u32::try_from(*value).is_ok() => {
-                    self.blamed(Op::BinaryConstant(operator, *value as u32), place);
+                    self.emit_at(Op::BinaryConstant(operator, *value as u32), place);
                 }
                 other => {
                     self.integer(other);
-                    self.blamed(Op::Binary(operator), place);
+                    self.emit_at(Op::Binary(operator), place);
                 }
             }
         }
@@ -309,7 +309,7 @@ impl Generator {
                 }
             }
         }
-        self.blamed(Op::Call { function: function.0 as u32, temporaries }, place);
+        self.emit_at(Op::Call { function: function.0 as u32, temporaries }, place);
         self.adjust(-(arguments.len() as i32), -(temporaries as i32));
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn all(program: Program) -> Code {
     }
     Code {
         ops: generator.ops,
-        blame: generator.blame,
+        debug_spans: generator.debug_spans,
         probes,
         functions,
         variables: generator.variables,
@@ -67,7 +67,7 @@ pub(super) struct Loop {
 #[derive(Default)]
 pub(super) struct Generator {
     pub(super) ops: Vec<Op>,
-    blame: Vec<Option<Place>>,
+    debug_spans: Vec<Option<Place>>,
     variables: Vec<Variable>,
     texts: Vec<Box<[u8]>>,
     /// Where each literal is in `texts`.
@@ -123,7 +123,7 @@ impl Generator {
     }
 
     /// An instruction that can fail.
-    pub(super) fn blamed(&mut self, op: Op, place: Place) {
+    pub(super) fn emit_at(&mut self, op: Op, place: Place) {
         self.put(op, Some(place));
     }
 
@@ -132,7 +132,7 @@ impl Generator {
         step(&mut self.depth, integers);
         step(&mut self.text_depth, texts);
         self.ops.push(op);
-        self.blame.push(place);
+        self.debug_spans.push(place);
     }
 
     /// A jump whose aim isn't known yet.
@@ -228,7 +228,7 @@ impl Generator {
             Op::DropText | Op::Append | Op::ReturnString => (0, -1),
             Op::Compare => (1, -2),
             Op::Dump => (1, -1),
-            Op::Deed(_, count) => (1 - i32::from(count), 0),
+            Op::Destructive(_, count) => (1 - i32::from(count), 0),
             Op::SymbolName => (-1, 1),
             Op::LoadText(_) => (-2, 1),
             Op::Print(format) => {

@@ -46,7 +46,7 @@ impl Generator {
                 self.statements(handler);
                 self.land(end);
             }
-            Statement::Raise(place) => self.blamed(Op::Raise, *place),
+            Statement::Raise(place) => self.emit_at(Op::Raise, *place),
             Statement::Exit | Statement::Return(None) => self.op(Op::Exit),
             Statement::Unload => self.op(Op::Unload),
         }

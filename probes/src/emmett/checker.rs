@@ -8,7 +8,7 @@ mod builtin;
 mod call;
 mod constant;
 mod declare;
-mod deed;
+mod destructive;
 mod expression;
 mod implicit;
 mod memory;

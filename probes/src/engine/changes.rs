@@ -81,7 +81,7 @@ impl fmt::Display for Changes {
                     part,
                     "; {} over {} ms a second: {:.3} ms not done",
                     self.cut_delays,
-                    MOST_DELAY.as_millis(),
+                    MAX_DELAY.as_millis(),
                     self.cut_microseconds as f64 / 1e3
                 );
             }
@@ -97,18 +97,18 @@ impl fmt::Display for Changes {
         ];
         parts.extend(rest.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")));
         if self.cut_dumps > 0 {
-            parts.push(format!("{} dumps more than {MOST_DUMPS} not written", self.cut_dumps));
+            parts.push(format!("{} dumps more than {MAX_DUMPS} not written", self.cut_dumps));
         }
         f.write_str(&parts.join(", "))
     }
 }
 
 /// The most dumps of a run.
-pub const MOST_DUMPS: u64 = 16;
+pub const MAX_DUMPS: u64 = 16;
 
 /// The most that a vCPU is delayed by scripts in a second, which begins with a delay. `DTrace`'s `chill`
 /// has the same bound.
-pub const MOST_DELAY: Duration = Duration::from_millis(500);
+pub const MAX_DELAY: Duration = Duration::from_millis(500);
 
 /// One vCPU's delays.
 #[derive(Debug, Default)]
@@ -132,7 +132,7 @@ impl Delays {
             Some((start, used)) if now < start + Duration::from_secs(1) => (start, used),
             _ => (now, Duration::ZERO),
         };
-        let taken = wanted.min(MOST_DELAY.saturating_sub(used));
+        let taken = wanted.min(MAX_DELAY.saturating_sub(used));
         self.second = Some((start, used + taken));
         taken
     }

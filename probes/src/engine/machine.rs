@@ -114,7 +114,7 @@ impl<'a, 'c> Firing<'a, 'c> {
         let handler = if cause.can_be_caught() { self.state.handlers.pop() } else { None };
         let Some(handler) = handler else {
             let bounded = matches!(*cause, Cause::Steps(_) | Cause::Time(_));
-            let failed = self.code.blame.get(self.at.wrapping_sub(1)).copied().flatten();
+            let failed = self.code.debug_spans.get(self.at.wrapping_sub(1)).copied().flatten();
             return Err(Cancel { cause, place: failed.filter(|_| !bounded) });
         };
         self.state.fault = Some(cause);
@@ -287,7 +287,7 @@ impl<'a, 'c> Firing<'a, 'c> {
                     let callee = if scan == Scan::Source { self.pop() } else { 0 };
                     self.scan(scan, callee)?;
                 }
-                Op::Deed(deed, count) => self.deed(deed, count)?,
+                Op::Destructive(action, count) => self.action(action, count)?,
                 Op::Dump => self.dump()?,
                 Op::Aggregate(index) => self.aggregate(index)?,
                 Op::AggregateRead(index, reading) => self.aggregate_read(index, reading)?,

@@ -1,7 +1,7 @@
 //! Statements and expressions of both types.
 
 use super::{AggregateSlot, BagSlot, FunctionSlot, IntegerSlot, Place, StringSlot};
-use crate::deed::Deed;
+use crate::destructive::DestructiveAction;
 use crate::format::Conversion;
 use crate::variable::Variable;
 
@@ -149,7 +149,7 @@ pub enum Integer {
         place: Place,
     },
     /// Does something to the guest. 1.
-    Deed(Deed, Vec<Integer>, Place),
+    Destructive(DestructiveAction, Vec<Integer>, Place),
     /// Writes the machine to the file of this name. 1, or 0 if that is one too many.
     Dump(Box<Str>, Place),
     /// Adds a value to an aggregate. 1, or 0 if there is no room for its key.

@@ -8,7 +8,7 @@ use crate::suggest::nearest;
 /// What a point costs a guest, besides the time of its scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Price {
-    /// Nothing: the driver is there anyway.
+    /// Nothing: the scheduler is there anyway.
     Nothing,
     /// A kick of the vCPU for each tick.
     Tick,
@@ -68,7 +68,7 @@ impl Row {
     pub fn means(&self) -> &'static str {
         match self.price() {
             None => "nothing",
-            Some(Price::Nothing) => "the driver",
+            Some(Price::Nothing) => "the scheduler",
             Some(Price::Tick) => "a timer that kicks the vCPU's thread",
             Some(Price::Exit { .. }) => "an exit of KVM",
             Some(Price::Stop) => "hardware breakpoints, else single steps",

@@ -46,7 +46,7 @@ impl Access {
         }
     }
 
-    /// What the driver must be able to do.
+    /// What the scheduler must be able to do.
     pub fn mechanism(self) -> Mechanisms {
         match self {
             Self::Enter | Self::Exit | Self::Offset => Mechanisms::BREAKPOINTS,

@@ -46,7 +46,7 @@ macro_rules! fixed {
                 match self { $(Self::$variant => Class::$class,)* }
             }
 
-            /// What the driver must be able to do.
+            /// What the scheduler must be able to do.
             pub fn mechanism(self) -> Mechanisms {
                 match self { $(Self::$variant => mechanism!($mechanism),)* }
             }

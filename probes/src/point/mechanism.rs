@@ -2,10 +2,10 @@
 
 use bitflags::bitflags;
 use vmm::Host;
-use vmm::doctor::Stopping;
+use vmm::doctor::DebugCapabilities;
 
 bitflags! {
-    /// What can be done so that points fire: by a driver, on a host.
+    /// What can be done so that points fire: by a scheduler, on a host.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Mechanisms: u16 {
         /// Exits and entries are shown to hooks.
@@ -22,11 +22,11 @@ bitflags! {
         const FAULTS = 1 << 5;
         /// Accesses to model-specific registers are shown.
         const MSRS = 1 << 6;
-        /// The local APICs are the driver's own: it shows HLT, INIT and IPIs.
+        /// The local APICs are the scheduler's own: it shows HLT, INIT and IPIs.
         const APICS = 1 << 7;
         /// There are scheduling points.
         const SCHEDULING = 1 << 8;
-        /// The driver says when the guest hangs.
+        /// The scheduler says when the guest hangs.
         const HANGS = 1 << 9;
         /// Scripts may change what the guest does.
         const CHANGES = 1 << 10;
@@ -34,7 +34,7 @@ bitflags! {
 }
 
 impl Mechanisms {
-    /// What the parallel driver shows to hooks, if the host lacks nothing.
+    /// What the parallel scheduler shows to hooks, if the host lacks nothing.
     pub const PARALLEL: Self = Self::EXITS
         .union(Self::BREAKPOINTS)
         .union(Self::STEPS)
@@ -42,7 +42,7 @@ impl Mechanisms {
         .union(Self::MSRS)
         .union(Self::CHANGES);
 
-    /// What the controlled driver shows to hooks, if the host lacks nothing.
+    /// What the controlled scheduler shows to hooks, if the host lacks nothing.
     pub const CONTROLLED: Self = Self::PARALLEL
         .difference(Self::CHANGES)
         .union(Self::INTERRUPTS)
@@ -51,12 +51,12 @@ impl Mechanisms {
         .union(Self::HANGS);
 
     /// Those of them that this host has. Only what is there is looked for: the first time, stops at
-    /// instructions take some ten milliseconds ([`Stopping::of`]).
+    /// instructions take some ten milliseconds ([`DebugCapabilities::of`]).
     #[must_use]
     pub fn on(self, host: &Host) -> Self {
         let stops = Self::BREAKPOINTS | Self::STEPS;
         let mut found = self;
-        if found.intersects(stops) && !Stopping::of(host).can_stop() {
+        if found.intersects(stops) && !DebugCapabilities::of(host).can_stop() {
             found -= stops;
         }
         if found.contains(Self::MSRS) && !vmm::kvm::has_msr_filter(host) {
@@ -65,26 +65,30 @@ impl Mechanisms {
         found
     }
 
-    /// Why a point can't be had whose mechanism is missing. What every driver has is missing because
+    /// Why a point can't be had whose mechanism is missing. What every scheduler has is missing because
     /// of the host.
     pub(crate) fn lack(self) -> &'static str {
         match self {
-            Self::EXITS => "this driver doesn't show exits to probes",
+            Self::EXITS => "this scheduler doesn't show exits to probes",
             Self::BREAKPOINTS | Self::STEPS => {
                 "nothing stops a vCPU at an instruction on this host (jitterbug doctor has the details)"
             }
-            Self::WATCHES => "this driver doesn't watch the guest's memory for probes",
-            Self::INTERRUPTS => "KVM's irqchip delivers interrupts, and doesn't tell this driver",
+            Self::WATCHES => "this scheduler doesn't watch the guest's memory for probes",
+            Self::INTERRUPTS => {
+                "KVM's irqchip delivers interrupts, and doesn't tell this scheduler"
+            }
             Self::FAULTS => {
                 "KVM delivers the guest's faults, and tells nobody; GUEST:ENTER at the handler fires \
                  just after"
             }
             Self::MSRS => "this host's KVM has no filter for model-specific registers",
-            Self::APICS => "KVM's irqchip has the local APICs, and doesn't tell this driver",
-            Self::SCHEDULING => "this driver has no scheduling points: its vCPUs run by themselves",
+            Self::APICS => "KVM's irqchip has the local APICs, and doesn't tell this scheduler",
+            Self::SCHEDULING => {
+                "this scheduler has no scheduling points: its vCPUs run by themselves"
+            }
             Self::CHANGES => "a recorded run that a script changes is another run",
-            Self::HANGS => "this driver doesn't tell probes of a hang",
-            _ => "this driver can't",
+            Self::HANGS => "this scheduler doesn't tell probes of a hang",
+            _ => "this scheduler can't",
         }
     }
 }

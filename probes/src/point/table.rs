@@ -11,9 +11,9 @@ pub struct Row {
     pub class: Class,
     /// What `ARG0` and so on are.
     pub arguments: &'static [&'static str],
-    /// What the driver must be able to do.
+    /// What the scheduler must be able to do.
     pub mechanism: Mechanisms,
-    /// Why no driver ever has it.
+    /// Why no scheduler ever has it.
     pub never: Option<&'static str>,
 }
 
@@ -75,7 +75,7 @@ const TIMERS: &[&str] = &[
     "USEC:...",
 ];
 
-/// Why a name can't be had on any driver.
+/// Why a name can't be had on any scheduler.
 pub(super) fn never(name: &str) -> Option<&'static str> {
     let exact = NEVER.iter().find(|(known, ..)| *known == name).map(|(.., reason)| *reason);
     exact.or_else(|| {

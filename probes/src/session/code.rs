@@ -11,7 +11,7 @@ impl VcpuProbes {
     /// The vCPU stands before the instruction at `address`.
     pub(super) fn stand_at(&mut self, address: u64, context: &mut Context) {
         let mut values = Values::default();
-        // A driver that has stopped the vCPU could read them; there is nothing to fire with if not.
+        // A scheduler that has stopped the vCPU could read them; there is nothing to fire with if not.
         let Ok(registers) = values.general(context).copied() else {
             return self.miss(|point| point.start == address);
         };

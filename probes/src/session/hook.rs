@@ -16,7 +16,7 @@ use crate::engine::{Engine, Event, Values};
 use crate::point::{Class, Fixed, Mechanisms, Point};
 use crate::trace::Firings;
 
-/// The probes of one vCPU. As a [`Hook`] it sees what every driver shows; points of other kinds
+/// The probes of one vCPU. As a [`Hook`] it sees what every scheduler shows; points of other kinds
 /// are fired by whoever sees them.
 #[derive(Debug)]
 pub struct VcpuProbes {
@@ -159,7 +159,7 @@ impl Hook for VcpuProbes {
             points |= Points::BREAKPOINT;
         }
         let apics = Mechanisms::APICS | Mechanisms::INTERRUPTS;
-        // With the controlled driver, a SIPI is no exit.
+        // With the controlled scheduler, a SIPI is no exit.
         if self.has(|fixed| fixed.mechanism().intersects(apics) || fixed == Fixed::ApStart) {
             points |= Points::APIC;
         }
@@ -223,7 +223,7 @@ impl Hook for VcpuProbes {
         // An access to memory that is watched is one to RAM.
         let is_ram = match exit {
             Exit::MmioRead { address, .. } | Exit::MmioWrite { address, .. } => {
-                context.memory.is_watched(*address)
+                context.memory.is_trapped(*address)
             }
             _ => false,
         };

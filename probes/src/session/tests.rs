@@ -187,7 +187,7 @@ fn exits_fire_their_points_with_arguments() {
     );
     let mut bench = Bench::new(&script);
     let exits = Points::EXIT | Points::ENTRY;
-    // A SIPI is told in another way by the controlled driver.
+    // A SIPI is told in another way by the controlled scheduler.
     assert_eq!(bench.hook.points(), Points::STOP | exits | Points::APIC);
     for exit in [
         Exit::PortRead { port: 0x3fd, size: 1, count: 1 },
@@ -228,7 +228,7 @@ fn exits_fire_their_points_with_arguments() {
     );
 }
 
-/// A driver with breakpoints, watches and interrupts of its own: what it will be like.
+/// A scheduler with breakpoints, watches and interrupts of its own: what it will be like.
 #[test]
 fn whoever_sees_a_point_fires_it() {
     use crate::engine::Event;

@@ -1,4 +1,4 @@
-//! What a driver shows of one vCPU, as states and events of its track.
+//! What a scheduler shows of one vCPU, as states and events of its track.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -19,7 +19,7 @@ const POINT: Duration = Duration::from_micros(1);
 /// Writes down what one vCPU does.
 pub(super) struct Tracer {
     track: Option<Arc<Mutex<Track>>>,
-    /// When to see next whether it sleeps; `None` under the controlled driver, which says so.
+    /// When to see next whether it sleeps; `None` under the controlled scheduler, which says so.
     next: Option<Duration>,
 }
 
@@ -171,7 +171,7 @@ impl Hook for Tracer {
     }
 }
 
-/// The driver doesn't always tell when a vCPU is held no longer: it has run since.
+/// The scheduler doesn't always tell when a vCPU is held no longer: it has run since.
 fn ran_on(track: &mut Track, now: Duration) {
     if let (Some(State::Held), Some(end)) = (track.state(), track.end())
         && end < now

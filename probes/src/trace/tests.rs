@@ -41,7 +41,7 @@ const fn us(micros: u64) -> Duration {
 }
 
 /// vCPU 1 of 2, driven by hand.
-struct Driver {
+struct FakeScheduler {
     kept: Kept,
     trace: Trace,
     hook: Box<dyn Hook>,
@@ -51,7 +51,7 @@ struct Driver {
     started: bool,
 }
 
-impl Driver {
+impl FakeScheduler {
     fn new(controlled: bool, limit: u64) -> Self {
         let kept = Kept::default();
         let trace = Trace::with_limit(kept.clone(), "a test", 2, limit).expect("memory");
@@ -109,27 +109,27 @@ fn slices(track: &[(String, String, f64, f64)]) -> Vec<(&str, f64, f64)> {
 
 #[test]
 fn in_real_time_a_vcpu_runs_between_exits_and_sleeps_where_that_is_seen() {
-    let mut driver = Driver::new(false, LIMIT);
-    driver.at(0, |hook, context| hook.start(context));
-    driver.exit(10, &out());
-    driver.entry(12);
+    let mut scheduler = FakeScheduler::new(false, MAX_TRACE_BYTES);
+    scheduler.at(0, |hook, context| hook.start(context));
+    scheduler.exit(10, &out());
+    scheduler.entry(12);
     // Nobody but the host has anything to do with a kick.
-    driver.exit(20, &Exit::Kicked);
-    driver.cpu.activity = Some(Activity::Halted);
-    assert_eq!(driver.hook.next_tick(), Some(SAMPLE));
-    driver.at(10_000, |hook, context| {
+    scheduler.exit(20, &Exit::Kicked);
+    scheduler.cpu.activity = Some(Activity::Halted);
+    assert_eq!(scheduler.hook.next_tick(), Some(SAMPLE));
+    scheduler.at(10_000, |hook, context| {
         hook.tick(context);
     });
-    driver.entry(10_001);
-    driver.cpu.activity = Some(Activity::Running);
-    driver.exit(10_500, &out());
-    driver.hold(10_501, 100);
-    driver.hold(10_550, 10);
-    driver.entry(10_603);
+    scheduler.entry(10_001);
+    scheduler.cpu.activity = Some(Activity::Running);
+    scheduler.exit(10_500, &out());
+    scheduler.hold(10_501, 100);
+    scheduler.hold(10_550, 10);
+    scheduler.entry(10_603);
     // Held at a breakpoint: no entry tells of its end.
-    driver.hold(11_000, 50);
-    driver.exit(12_000, &out());
-    let (summary, track) = driver.end(12_010);
+    scheduler.hold(11_000, 50);
+    scheduler.exit(12_000, &out());
+    let (summary, track) = scheduler.end(12_010);
     assert_eq!(
         slices(&track),
         [
@@ -150,21 +150,21 @@ fn in_real_time_a_vcpu_runs_between_exits_and_sleeps_where_that_is_seen() {
 
 #[test]
 fn an_ap_waits_for_its_sipi() {
-    let mut driver = Driver::new(false, LIMIT);
-    driver.started = false;
-    driver.at(0, |hook, context| hook.start(context));
+    let mut scheduler = FakeScheduler::new(false, MAX_TRACE_BYTES);
+    scheduler.started = false;
+    scheduler.at(0, |hook, context| hook.start(context));
     // INIT wakes it, and it waits on.
-    driver.exit(5, &Exit::ApStart);
-    driver.entry(6);
-    driver.cpu.activity = Some(Activity::WaitForSipi);
-    driver.at(10_000, |hook, context| {
+    scheduler.exit(5, &Exit::ApStart);
+    scheduler.entry(6);
+    scheduler.cpu.activity = Some(Activity::WaitForSipi);
+    scheduler.at(10_000, |hook, context| {
         hook.tick(context);
     });
-    driver.cpu.activity = Some(Activity::Halted);
-    driver.at(20_000, |hook, context| {
+    scheduler.cpu.activity = Some(Activity::Halted);
+    scheduler.at(20_000, |hook, context| {
         hook.tick(context);
     });
-    let (_, track) = driver.end(20_010);
+    let (_, track) = scheduler.end(20_010);
     let names: Vec<_> = slices(&track).into_iter().map(|(name, ..)| name).collect();
     let waits = "waits for SIPI";
     assert_eq!(names, [waits, "ap-start", "running", waits, "halted"]);
@@ -172,22 +172,22 @@ fn an_ap_waits_for_its_sipi() {
 
 #[test]
 fn under_control_a_point_takes_a_microsecond() {
-    let mut driver = Driver::new(true, LIMIT);
-    driver.started = false;
-    driver.at(0, |hook, context| hook.start(context));
-    assert_eq!(driver.hook.next_tick(), None);
-    driver.at(5, |hook, context| {
+    let mut scheduler = FakeScheduler::new(true, MAX_TRACE_BYTES);
+    scheduler.started = false;
+    scheduler.at(0, |hook, context| hook.start(context));
+    assert_eq!(scheduler.hook.next_tick(), None);
+    scheduler.at(5, |hook, context| {
         hook.apic(context, &ApicEvent::Startup { page: 1 });
     });
     for now in [7, 8, 10] {
-        driver.choose(now);
-        driver.exit(now, &out());
+        scheduler.choose(now);
+        scheduler.exit(now, &out());
     }
-    driver.exit(10, &Exit::Halt);
-    driver.choose(20);
-    driver.hold(20, 5);
-    driver.choose(30);
-    let (summary, track) = driver.end(30);
+    scheduler.exit(10, &Exit::Halt);
+    scheduler.choose(20);
+    scheduler.hold(20, 5);
+    scheduler.choose(30);
+    let (summary, track) = scheduler.end(30);
     assert_eq!(
         slices(&track),
         [
@@ -224,14 +224,14 @@ fn under_control_a_point_takes_a_microsecond() {
 
 #[test]
 fn what_is_full_says_when_and_is_whole() {
-    let mut driver = Driver::new(false, 200_000);
-    driver.at(0, |hook, context| hook.start(context));
+    let mut scheduler = FakeScheduler::new(false, 200_000);
+    scheduler.at(0, |hook, context| hook.start(context));
     for now in (10..100_000).step_by(10) {
-        driver.exit(now, &out());
-        driver.entry(now + 5);
+        scheduler.exit(now, &out());
+        scheduler.entry(now + 5);
     }
-    let length = driver.kept.clone();
-    let (summary, track) = driver.end(100_000);
+    let length = scheduler.kept.clone();
+    let (summary, track) = scheduler.end(100_000);
     let full = summary.full.expect("it is full");
     assert!(full > us(1000) && full < us(100_000), "{full:?}");
     assert_eq!(summary.events, track.len() as u64);

@@ -1,8 +1,8 @@
 //! Tree to program: names, types, arity, formats. It reports as much as it can find in one go.
 
 mod aggregate;
-mod deed;
 mod define;
+mod destructive;
 mod expression;
 mod function;
 mod guest;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::checker::{FunctionForm, Slot, Variable};
 use super::tree::{Node, NodeKind};
 use super::vocabulary::{self, Head, Value};
-use crate::deed::Deed;
+use crate::destructive::DestructiveAction;
 use crate::format::{self, Part};
 use crate::infer::{Types, Unknown};
 use crate::ir::Type;
@@ -144,7 +144,7 @@ impl Walk<'_> {
                 }
                 Types::STR
             }
-            Value::LogStr | Value::Strcmp | Value::Deed(Deed::Dump) => {
+            Value::LogStr | Value::Strcmp | Value::Destructive(DestructiveAction::Dump) => {
                 for node in arguments {
                     self.string(node);
                 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::deed::Deed;
+use crate::destructive::DestructiveAction;
 use crate::ir::{Operator, Space};
 
 /// What stands first in a list.
@@ -65,7 +65,7 @@ pub enum Value {
     ReadMsr,
     SymName,
     Assert,
-    Deed(Deed),
+    Destructive(DestructiveAction),
     And,
     Or,
     Not,
@@ -93,8 +93,8 @@ const fn fold(operator: Operator) -> Head {
     Head::Value(Value::Fold(operator))
 }
 
-const fn deed(deed: Deed) -> (&'static str, Head) {
-    (deed.name(), Head::Value(Value::Deed(deed)))
+const fn action(action: DestructiveAction) -> (&'static str, Head) {
+    (action.name(), Head::Value(Value::Destructive(action)))
 }
 
 const TABLE: &[(&str, Head)] = &[
@@ -165,14 +165,14 @@ const TABLE: &[(&str, Head)] = &[
     ("assert", Head::Value(Value::Assert)),
     ("unload", Head::Value(Value::Unload)),
     ("symname", Head::Value(Value::SymName)),
-    deed(Deed::Delay),
-    deed(Deed::Nmi),
-    deed(Deed::SetRegister),
-    deed(Deed::Poke(Space::Linear)),
-    deed(Deed::Poke(Space::Physical)),
-    deed(Deed::Stop),
-    deed(Deed::Suspend),
-    deed(Deed::Dump),
+    action(DestructiveAction::Delay),
+    action(DestructiveAction::Nmi),
+    action(DestructiveAction::SetRegister),
+    action(DestructiveAction::Poke(Space::Linear)),
+    action(DestructiveAction::Poke(Space::Physical)),
+    action(DestructiveAction::Stop),
+    action(DestructiveAction::Suspend),
+    action(DestructiveAction::Dump),
     ("curpid", Head::Preload),
     ("curprocname", Head::Preload),
     ("syscname", Head::Never("it needs VMware's table of a guest's system calls")),

@@ -8,7 +8,7 @@ use probes::engine::{Budget, Event};
 use probes::point::Mechanisms;
 use probes::{Options, Output, Script, Session, Source, Style};
 use vmm::exit::{Entry, Exit};
-use vmm::hook::{Context, Hook, Interventions};
+use vmm::hook::{Context, Hook, HookActions};
 use vmm::memory::{Memory, MemorySize};
 use vmm::registers::Registers;
 use vmm::scripted::ScriptedCpu;
@@ -49,7 +49,7 @@ pub(crate) fn load_and_run(name: &str, text: &str, seed: u64) -> bool {
     let mut probes = session.vcpu(0);
     let mut now = Duration::ZERO;
     // What a script may do to memory and registers is done; nobody does the rest.
-    let mut interventions = Interventions::default();
+    let mut actions = HookActions::default();
     for round in 0..4_u32 {
         let mut context = Context {
             vcpu: 0,
@@ -60,7 +60,7 @@ pub(crate) fn load_and_run(name: &str, text: &str, seed: u64) -> bool {
             point: None,
             started: true,
             held: false,
-            interventions: (round < 3).then_some(&mut interventions),
+            actions: (round < 3).then_some(&mut actions),
         };
         match round {
             0 => probes.start(&mut context),

@@ -5,13 +5,13 @@ use crate::Random;
 pub(crate) const VP: &[&str] = &[
     probes::ONE_GOOD_PROBE,
     include_str!("../../../fuzz/seeds/vp/forms.vp"),
-    include_str!("../../../fuzz/seeds/vp/deeds.vp"),
+    include_str!("../../../fuzz/seeds/vp/destructive.vp"),
 ];
 
 pub(crate) const EMMETT: &[&str] = &[
     include_str!("../../../fuzz/seeds/emmett/forms.emt"),
     include_str!("../../../fuzz/seeds/emmett/count.emt"),
-    include_str!("../../../fuzz/seeds/emmett/deeds.emt"),
+    include_str!("../../../fuzz/seeds/emmett/destructive.emt"),
 ];
 
 pub(crate) const WORDS: &[&str] = &[

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// No input may take longer, on a machine that is busy with other things.
 const SLOWEST: Duration = Duration::from_secs(20);
 /// Nor may all of them together make the process grow beyond this.
-const MOST_MEMORY: u64 = 1 << 30;
+const MAX_MEMORY: u64 = 1 << 30;
 
 /// `SplitMix64`; a failure must come back with the same seed.
 struct Random(u64);
@@ -66,7 +66,7 @@ fn try_all(ordinary: u64, mut one: impl FnMut(&mut Random) -> bool) {
     }
     let peak = peak_memory();
     println!("{count} inputs, {useful} accepted, {} MiB", peak >> 20);
-    assert!(peak < MOST_MEMORY, "{} MiB", peak >> 20);
+    assert!(peak < MAX_MEMORY, "{} MiB", peak >> 20);
     // A generator whose scripts are all refused at once tests little.
     assert!(useful > count / 20, "only {useful} of {count} were accepted");
 }

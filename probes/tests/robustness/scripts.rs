@@ -7,7 +7,7 @@ use probes::{Options, Script, Source};
 
 use crate::fire::load_and_run;
 use crate::generate::{EMMETT, VP, WORDS, script};
-use crate::{MOST_MEMORY, Random, SLOWEST, inputs, peak_memory, try_all};
+use crate::{MAX_MEMORY, Random, SLOWEST, inputs, peak_memory, try_all};
 
 #[test]
 fn vp_scripts() {
@@ -110,5 +110,5 @@ fn nesting_without_end() {
             }
         }
     }
-    assert!(peak_memory() < MOST_MEMORY, "{} MiB", peak_memory() >> 20);
+    assert!(peak_memory() < MAX_MEMORY, "{} MiB", peak_memory() >> 20);
 }

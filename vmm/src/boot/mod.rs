@@ -16,7 +16,7 @@ use crate::config::MachineConfig;
 use crate::error::Result;
 use crate::memory::Memory;
 
-/// Puts the guest and all that it finds at its start into memory, whatever the driver. Returns the
+/// Puts the guest and all that it finds at its start into memory, whatever the scheduler. Returns the
 /// entry point of its first vCPU, a guest-physical address.
 pub(crate) fn load(config: &MachineConfig, memory: &Memory) -> Result<u64> {
     let entry = elf::load(elf::Image::of(config), memory)?;

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use iced_x86::code_asm::*;
 
 use crate::controlled::Ending;
-use crate::controlled::lab::{Guest, LAPIC, SHARED, end, start_others};
+use crate::controlled::test_guest::{Guest, LAPIC, SHARED, end, start_others};
 use crate::controlled::testing::random;
 use crate::hook::{ApicEvent, Attach, Context, Hook, IpiMode, Points, Verdict};
 

@@ -20,11 +20,11 @@ pub struct Attention {
 impl ControlledMachine {
     pub(super) fn attention(&mut self, vcpu: u32) -> Result<Attention> {
         let pending = self.platform.lapics[vcpu as usize].pending();
-        let seat = &mut self.seats[vcpu as usize];
-        let on = seat.cpu.registers()?.rflags & IF != 0;
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let on = ctx.cpu.registers()?.rflags & IF != 0;
         let in_nmi = match self.granularity {
-            Granularity::Watch => seat.cpu.serves_nmi()?,
-            Granularity::Instruction => seat.kept.nmi_masked,
+            Granularity::Watch => ctx.cpu.serves_nmi()?,
+            Granularity::Instruction => ctx.shadow.nmi_masked,
         };
         Ok(Attention { on, pending, in_nmi })
     }

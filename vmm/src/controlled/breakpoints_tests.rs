@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use iced_x86::code_asm::*;
 
 use super::*;
-use crate::controlled::lab::{DATA, LAPIC, SHARED, end, places, start_others};
+use crate::controlled::test_guest::{DATA, LAPIC, SHARED, end, places, start_others};
 use crate::controlled::testing::{machine, random};
 use crate::controlled::{ControlledMachine, Ending};
 use crate::hook::{Hook, Verdict};
@@ -13,20 +13,20 @@ use crate::kvm::{Host, host};
 use crate::testing::Spy;
 
 /// Has as many breakpoints as are wanted by steps alone, and as the host does it.
-fn ways() -> Vec<Stopping> {
+fn ways() -> Vec<DebugCapabilities> {
     let host = Host::open(std::path::Path::new(host::DEFAULT_DEVICE)).unwrap();
-    let all = Stopping::of(&host);
-    let mut ways = vec![Stopping { breakpoints: false, ..all }];
+    let all = DebugCapabilities::of(&host);
+    let mut ways = vec![DebugCapabilities { breakpoints: false, ..all }];
     if all.breakpoints {
         ways.push(all);
     }
     ways
 }
 
-fn attach(machine: &mut ControlledMachine, spy: &Spy, stopping: Stopping) {
+fn attach(machine: &mut ControlledMachine, spy: &Spy, stopping: DebugCapabilities) {
     machine.attach(&[spy]).unwrap();
-    for seat in &mut machine.seats {
-        seat.breakpoints = Breakpoints::new(stopping, Halts::Exit);
+    for ctx in &mut machine.vcpus {
+        ctx.breakpoints = Breakpoints::new(stopping, Halts::Exit);
     }
 }
 
@@ -79,7 +79,7 @@ fn they_change_nothing_of_a_run() {
                 // Some are in handlers.
                 let blind = !stopping.breakpoints && !stopping.steps_into_handlers;
                 assert!(missed.is_empty() || blind, "{way}: never at {missed:x?}");
-                let vcpus = watched.seats.len() as u32;
+                let vcpus = watched.vcpus.len() as u32;
                 let hits: u64 = (0..vcpus).flat_map(|v| watched.hits(v)).map(|hit| hit.hits).sum();
                 let noted: usize = few.iter().map(|place| spy.count(*place)).sum();
                 assert_eq!(hits, noted as u64, "{way}");

@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::instruction::{self, Decoded};
 use crate::memory::PAGE_SIZE;
 use crate::registers::{Registers, SystemRegisters};
-use crate::watched::{self, Misuse, TableRegisters};
+use crate::trapped::{self, TableRegisters, UnsupportedAccess};
 
 /// The store that a vCPU did last: its registers behind it, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +80,8 @@ impl ControlledMachine {
             || "the instruction before".into(),
             |(decoded, _)| disassemble::instruction(&decoded.instruction),
         );
-        let misuse = Misuse::Part { instruction, gpa };
-        Err(self.misuse(vcpu, registers.rip, misuse))
+        let unsupported = UnsupportedAccess::Part { instruction, gpa };
+        Err(self.unsupported(vcpu, registers.rip, unsupported))
     }
 
     /// Fails if one of the instruction's accesses is more than one part and touches `gpa`.
@@ -94,41 +94,41 @@ impl ControlledMachine {
         gpa: u64,
         of_kind: fn(&iced_x86::UsedMemory) -> bool,
     ) -> Result<()> {
-        match watched::split(decoded, registers, system, &self.memory, gpa, of_kind) {
-            Some(misuse) => Err(self.misuse(vcpu, decoded.instruction.ip(), misuse)),
+        match trapped::split(decoded, registers, system, &self.memory, gpa, of_kind) {
+            Some(unsupported) => Err(self.unsupported(vcpu, decoded.instruction.ip(), unsupported)),
             None => Ok(()),
         }
     }
 
-    fn misuse(&self, vcpu: u32, rip: u64, misuse: Misuse) -> Error {
-        let by = self.memory.watcher(misuse.gpa());
-        Error::Watched { vcpu, rip, misuse, by }
+    fn unsupported(&self, vcpu: u32, rip: u64, unsupported: UnsupportedAccess) -> Error {
+        let by = self.memory.watcher(unsupported.gpa());
+        Error::Trapped { vcpu, rip, unsupported, by }
     }
 
     /// Whether a store reaches the end of what is watched: the rest of it may be in plain memory.
     fn touches_an_edge(&self, gpa: u64, size: usize) -> bool {
         let end = gpa + size as u64;
-        gpa.is_multiple_of(PAGE_SIZE) && !self.memory.is_watched(gpa.wrapping_sub(1))
-            || end.is_multiple_of(PAGE_SIZE) && !self.memory.is_watched(end)
+        gpa.is_multiple_of(PAGE_SIZE) && !self.memory.is_trapped(gpa.wrapping_sub(1))
+            || end.is_multiple_of(PAGE_SIZE) && !self.memory.is_trapped(end)
     }
 
     /// Whether the vCPU's tables are where they can't be; looked at again when they have moved.
     pub(super) fn check_tables(&mut self, vcpu: u32) -> Result<()> {
-        let seat = &mut self.seats[vcpu as usize];
-        let system = seat.cpu.system_registers()?;
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let system = ctx.cpu.system_registers()?;
         let now = TableRegisters::of(&system);
         if system.privilege() == 3 {
             self.leave_clock_to_host()?;
         }
-        let seat = &mut self.seats[vcpu as usize];
-        if seat.tables == Some(now) {
+        let ctx = &mut self.vcpus[vcpu as usize];
+        if ctx.tables == Some(now) {
             return Ok(());
         }
-        let rip = seat.cpu.registers()?.rip;
-        if let Some(misuse) = watched::misplaced_table(&system, &self.memory) {
-            return Err(self.misuse(vcpu, rip, misuse));
+        let rip = ctx.cpu.registers()?.rip;
+        if let Some(unsupported) = trapped::misplaced_table(&system, &self.memory) {
+            return Err(self.unsupported(vcpu, rip, unsupported));
         }
-        self.seats[vcpu as usize].tables = Some(now);
+        self.vcpus[vcpu as usize].tables = Some(now);
         Ok(())
     }
 
@@ -138,12 +138,12 @@ impl ControlledMachine {
         let (registers, system) = self.look(vcpu)?;
         let decoded = self.instructions.at(registers.rip, &system, &self.memory);
         let decoded = decoded.as_deref();
-        let found = watched::explain(&registers, &system, &self.memory, decoded, exit);
-        Ok(found.map(|misuse| self.misuse(vcpu, registers.rip, misuse)))
+        let found = trapped::explain(&registers, &system, &self.memory, decoded, exit);
+        Ok(found.map(|unsupported| self.unsupported(vcpu, registers.rip, unsupported)))
     }
 
     fn look(&mut self, vcpu: u32) -> Result<(Registers, SystemRegisters)> {
-        let cpu = &mut self.seats[vcpu as usize].cpu;
+        let cpu = &mut self.vcpus[vcpu as usize].cpu;
         Ok((cpu.registers()?, cpu.system_registers()?))
     }
 }

@@ -1,7 +1,7 @@
 use iced_x86::code_asm::*;
 
 use super::*;
-use crate::controlled::lab::{
+use crate::controlled::test_guest::{
     Assembled, CODE, DATA, GDT, Guest, IDT, PDPT, PML4, SHARED, SHARED_END, end,
 };
 use crate::controlled::{Ending, Point};
@@ -22,21 +22,21 @@ fn run_code(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Result<Ending
 }
 
 /// The misuse that the run ends with, and RIP.
-fn misuse(ending: Result<Ending>) -> (Misuse, u64) {
+fn unsupported(ending: Result<Ending>) -> (UnsupportedAccess, u64) {
     match ending {
-        Err(error @ Error::Watched { .. }) => {
+        Err(error @ Error::Trapped { .. }) => {
             let text = error.to_string();
             assert!(text.contains("vCPU 0 at RIP 0x1") && text.contains("--granularity"), "{text}");
             println!("{text}");
-            let Error::Watched { misuse, rip, .. } = error else { unreachable!() };
-            (misuse, rip)
+            let Error::Trapped { unsupported, rip, .. } = error else { unreachable!() };
+            (unsupported, rip)
         }
         other => panic!("{other:?}"),
     }
 }
 
-fn split(instruction: &str, gva: u64, gpa: u64, size: usize) -> Misuse {
-    Misuse::Split { instruction: instruction.into(), gva, gpa, size }
+fn split(instruction: &str, gva: u64, gpa: u64, size: usize) -> UnsupportedAccess {
+    UnsupportedAccess::Split { instruction: instruction.into(), gva, gpa, size }
 }
 
 #[test]
@@ -94,8 +94,10 @@ fn accesses_across_watched_pages() {
         (|a| a.mov(qword_ptr(SHARED + 0xffc), rbx), "mov %rbx,0x180ffc"),
     ];
     for (code, text) in cases {
-        let (found, rip) = misuse(run_code(code));
-        let Misuse::Split { instruction, gva, size, .. } = found else { panic!("{found:?}") };
+        let (found, rip) = unsupported(run_code(code));
+        let UnsupportedAccess::Split { instruction, gva, size, .. } = found else {
+            panic!("{found:?}")
+        };
         assert_eq!((&*instruction, gva, size), (text, middle, 8));
         assert_eq!(rip, CODE);
     }
@@ -105,9 +107,9 @@ fn accesses_across_watched_pages() {
 fn accesses_from_watched_pages_to_others() {
     for address in [SHARED - 4, SHARED - 1, SHARED_END - 4, SHARED_END - 7] {
         let gpa = address.max(SHARED);
-        let (found, _) = misuse(run_code(|a| a.mov(rcx, qword_ptr(address))));
+        let (found, _) = unsupported(run_code(|a| a.mov(rcx, qword_ptr(address))));
         assert_eq!(found, split(&format!("mov {address:#x},%rcx"), address, gpa, 8));
-        let (found, rip) = misuse(run_code(|a| {
+        let (found, rip) = unsupported(run_code(|a| {
             for _ in 0..20 {
                 a.add(dword_ptr(DATA), 0x4848_4848)?;
             }
@@ -135,9 +137,9 @@ fn accesses_of_16_bytes() {
         (|a| a.movdqu(xmmword_ptr(SHARED + 0x20), xmm0), "movdqu %xmm0,0x180020"),
     ];
     for (code, text) in cases {
-        let (found, _) = misuse(run_code(code));
+        let (found, _) = unsupported(run_code(code));
         match found {
-            Misuse::Split { instruction, size: 16, .. } => assert_eq!(instruction, text),
+            UnsupportedAccess::Split { instruction, size: 16, .. } => assert_eq!(instruction, text),
             other => panic!("{other:?}"),
         }
     }
@@ -145,43 +147,46 @@ fn accesses_of_16_bytes() {
 
 #[test]
 fn a_split_store_whose_address_is_gone() {
-    let (found, _) = misuse(run_code(|a| {
+    let (found, _) = unsupported(run_code(|a| {
         for _ in 0..20 {
             a.add(dword_ptr(DATA), 0x1234_5678)?;
         }
         a.mov(rsp, SHARED + 0x1004)?;
         a.push(rax)
     }));
-    assert_eq!(found, Misuse::Part { instruction: "push %rax".into(), gpa: SHARED + 0x1000 });
+    assert_eq!(
+        found,
+        UnsupportedAccess::Part { instruction: "push %rax".into(), gpa: SHARED + 0x1000 }
+    );
 }
 
 #[test]
 fn code_in_a_watched_page() {
-    let (found, rip) = misuse(run_code(|a| {
+    let (found, rip) = unsupported(run_code(|a| {
         a.mov(rax, SHARED + 0x40)?;
         a.jmp(rax)
     }));
-    assert_eq!((found, rip), (Misuse::Fetch { gpa: SHARED + 0x40 }, SHARED + 0x40));
+    assert_eq!((found, rip), (UnsupportedAccess::Fetch { gpa: SHARED + 0x40 }, SHARED + 0x40));
 }
 
 #[test]
 fn page_tables_in_watched_pages() {
     // CR3 itself, with a table there that would do.
-    let (found, _) = misuse(run(&Guest::new(|a| {
+    let (found, _) = unsupported(run(&Guest::new(|a| {
         a.mov(rax, SHARED)?;
         a.mov(cr3, rax)?;
         end(a, 0)
     })
     .with(SHARED, &(PDPT | 7).to_le_bytes())));
-    assert_eq!(found, Misuse::PageTable { gpa: SHARED, cr3: SHARED });
+    assert_eq!(found, UnsupportedAccess::PageTable { gpa: SHARED, cr3: SHARED });
     // A table further down, for a part of the address space that nobody ever looks at.
-    let (found, _) = misuse(run_code(|a| {
+    let (found, _) = unsupported(run_code(|a| {
         a.mov(rax, (SHARED + 0x1000) | 7)?;
         a.mov(qword_ptr(PML4 + 8), rax)?;
         a.mov(rax, cr3)?;
         a.mov(cr3, rax)
     }));
-    assert_eq!(found, Misuse::PageTable { gpa: SHARED + 0x1000, cr3: PML4 });
+    assert_eq!(found, UnsupportedAccess::PageTable { gpa: SHARED + 0x1000, cr3: PML4 });
 }
 
 /// `lgdt` or `lidt` of a table at this address.
@@ -198,40 +203,43 @@ fn load_table(
 
 #[test]
 fn descriptor_tables_in_watched_pages() {
-    let (found, _) = misuse(run_code(|a| load_table(a, SHARED, CodeAssembler::lgdt)));
-    assert_eq!(found, Misuse::Table { name: "GDT", gva: SHARED, gpa: SHARED });
-    let (found, _) = misuse(run_code(|a| load_table(a, SHARED, CodeAssembler::lidt)));
-    assert_eq!(found, Misuse::Table { name: "IDT", gva: SHARED, gpa: SHARED });
+    let (found, _) = unsupported(run_code(|a| load_table(a, SHARED, CodeAssembler::lgdt)));
+    assert_eq!(found, UnsupportedAccess::Table { name: "GDT", gva: SHARED, gpa: SHARED });
+    let (found, _) = unsupported(run_code(|a| load_table(a, SHARED, CodeAssembler::lidt)));
+    assert_eq!(found, UnsupportedAccess::Table { name: "IDT", gva: SHARED, gpa: SHARED });
     // Used before anybody notices: KVM tries again for ever.
-    let (found, _) = misuse(run_code(|a| {
+    let (found, _) = unsupported(run_code(|a| {
         load_table(a, SHARED, CodeAssembler::lgdt)?;
         a.mov(ax, 0x10)?;
         a.mov(ds, ax)
     }));
-    assert_eq!(found, Misuse::Table { name: "GDT", gva: SHARED, gpa: SHARED });
-    let (found, _) = misuse(run_code(|a| {
+    assert_eq!(found, UnsupportedAccess::Table { name: "GDT", gva: SHARED, gpa: SHARED });
+    let (found, _) = unsupported(run_code(|a| {
         load_table(a, SHARED, CodeAssembler::lidt)?;
         a.ud2()
     }));
-    assert_eq!(found, Misuse::Table { name: "IDT", gva: SHARED, gpa: SHARED });
+    assert_eq!(found, UnsupportedAccess::Table { name: "IDT", gva: SHARED, gpa: SHARED });
     // A table that ends there.
-    let (found, _) = misuse(run_code(|a| load_table(a, SHARED - 0x18, CodeAssembler::lidt)));
-    assert_eq!(found, Misuse::Table { name: "IDT", gva: SHARED + 0xe7, gpa: SHARED + 0xe7 });
+    let (found, _) = unsupported(run_code(|a| load_table(a, SHARED - 0x18, CodeAssembler::lidt)));
+    assert_eq!(
+        found,
+        UnsupportedAccess::Table { name: "IDT", gva: SHARED + 0xe7, gpa: SHARED + 0xe7 }
+    );
     let task = 0x67 | (SHARED & 0xff_ffff) << 16 | 0x89 << 40;
     let guest = Guest::new(|a| {
         a.mov(ax, 0x18)?;
         a.ltr(ax)?;
         end(a, 0)
     });
-    let (found, _) = misuse(run(&guest.with(GDT + 0x18, &u64::to_le_bytes(task))));
-    assert_eq!(found, Misuse::Table { name: "TSS", gva: SHARED, gpa: SHARED });
+    let (found, _) = unsupported(run(&guest.with(GDT + 0x18, &u64::to_le_bytes(task))));
+    assert_eq!(found, UnsupportedAccess::Table { name: "TSS", gva: SHARED, gpa: SHARED });
     assert_ne!(IDT, SHARED);
 }
 
 #[test]
 fn an_instruction_that_kvm_cannot_do_there() {
-    let (found, _) = misuse(run_code(|a| a.sgdt(tbyte_ptr(SHARED + 0x20))));
+    let (found, _) = unsupported(run_code(|a| a.sgdt(tbyte_ptr(SHARED + 0x20))));
     let instruction = "sgdt 0x180020".to_owned();
     let gva = SHARED + 0x20;
-    assert_eq!(found, Misuse::Unsupported { instruction, gva, gpa: gva });
+    assert_eq!(found, UnsupportedAccess::Unsupported { instruction, gva, gpa: gva });
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Something that can happen next. A run of the controlled driver is a function of the machine's
+/// Something that can happen next. A run of the controlled scheduler is a function of the machine's
 /// configuration and the list of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Choice {

@@ -39,10 +39,10 @@ struct Delivery {
 impl ControlledMachine {
     /// Takes a vCPU to the handler of a vector.
     pub(super) fn deliver(&mut self, vcpu: u32, vector: u8) -> Result<Option<Ending>> {
-        self.idle.progress();
-        let seat = &mut self.seats[vcpu as usize];
-        seat.trail.clear();
-        let (registers, system) = (seat.cpu.registers()?, seat.cpu.system_registers()?);
+        self.progress.note();
+        let ctx = &mut self.vcpus[vcpu as usize];
+        ctx.tracker.clear();
+        let (registers, system) = (ctx.cpu.registers()?, ctx.cpu.system_registers()?);
         let Some(delivery) = delivery(vector, &registers, &system, &self.memory) else {
             return self.leave_to_kvm(vcpu, vector, &registers, &system);
         };
@@ -50,9 +50,9 @@ impl ControlledMachine {
             self.memory.write(address, &word.to_le_bytes())?;
             self.changed(vcpu, address, 8);
         }
-        let seat = &mut self.seats[vcpu as usize];
-        seat.cpu.set_registers(&delivery.registers)?;
-        seat.armed = false;
+        let ctx = &mut self.vcpus[vcpu as usize];
+        ctx.cpu.set_registers(&delivery.registers)?;
+        ctx.armed = false;
         Ok(None)
     }
 
@@ -69,17 +69,17 @@ impl ControlledMachine {
                            doesn't stop single steps in its handler";
             return Err(Error::Step { vcpu, rip: registers.rip, problem });
         }
-        let seat = &mut self.seats[vcpu as usize];
+        let ctx = &mut self.vcpus[vcpu as usize];
         match vector {
-            NMI => seat.cpu.nmi()?,
-            vector => seat.cpu.interrupt(vector)?,
+            NMI => ctx.cpu.nmi()?,
+            vector => ctx.cpu.interrupt(vector)?,
         }
         // This one is not to be held back.
-        let blocks = std::mem::replace(&mut seat.blocks_interrupts, false);
-        seat.armed = false;
+        let blocks = std::mem::replace(&mut ctx.blocks_interrupts, false);
+        ctx.armed = false;
         let ending = self.step(vcpu, None, registers, system);
-        let seat = &mut self.seats[vcpu as usize];
-        (seat.blocks_interrupts, seat.armed) = (blocks, false);
+        let ctx = &mut self.vcpus[vcpu as usize];
+        (ctx.blocks_interrupts, ctx.armed) = (blocks, false);
         ending
     }
 }

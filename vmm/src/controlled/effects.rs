@@ -26,7 +26,7 @@ pub(super) struct Touch {
 pub(super) struct Effects {
     touches: SmallVec<[Touch; 2]>,
     /// It changes more of its own processor than can be seen.
-    hidden: bool,
+    extended: bool,
     /// It changes, or may change, more memory than these.
     more: bool,
 }
@@ -53,9 +53,10 @@ impl Effects {
         memory: &Memory,
     ) -> Self {
         let Some(decoded) = decoded else {
-            return Self { touches: SmallVec::new(), hidden: true, more: true };
+            return Self { touches: SmallVec::new(), extended: true, more: true };
         };
-        let mut effects = Self { touches: SmallVec::new(), hidden: decoded.hidden, more: false };
+        let mut effects =
+            Self { touches: SmallVec::new(), extended: decoded.extended, more: false };
         for used in &decoded.accesses {
             let size = used.memory_size().size();
             let writes = instruction::writes(used);
@@ -86,8 +87,8 @@ impl ControlledMachine {
         if effects.more {
             self.everything_may_have_changed();
         }
-        if effects.hidden {
-            self.seats[vcpu as usize].trail.clear();
+        if effects.extended {
+            self.vcpus[vcpu as usize].tracker.clear();
         }
         for touch in &effects.touches {
             let mut after = touch.before.clone();
@@ -95,7 +96,7 @@ impl ControlledMachine {
                 self.memory.read(touch.address, &mut after)?;
             }
             if after == touch.before {
-                self.seats[vcpu as usize].trail.read(touch.address, &after);
+                self.vcpus[vcpu as usize].tracker.read(touch.address, &after);
                 continue;
             }
             let rip = decoded.instruction.next_ip();
@@ -110,9 +111,9 @@ impl ControlledMachine {
 
     /// Somebody has done something whose extent is not known: nobody waits any more.
     pub(super) fn everything_may_have_changed(&mut self) {
-        self.idle.progress();
-        for seat in &mut self.seats {
-            seat.wake();
+        self.progress.note();
+        for ctx in &mut self.vcpus {
+            ctx.wake();
         }
     }
 }

@@ -14,8 +14,8 @@ use iced_x86::{Mnemonic, Register};
 use super::ControlledMachine;
 use super::deliver;
 use super::hash::tag;
-use super::seat::State;
 use super::single::IF;
+use super::vcpu_context::State;
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::exit::Exit;
@@ -72,18 +72,18 @@ impl ControlledMachine {
         let in_ring_0 = system.privilege() == 0;
         let tells_time = in_ring_0 || system.cr4 & CR4_TSD == 0;
         let tsc = self.tsc_of(vcpu);
-        let seat = &mut self.seats[vcpu as usize];
+        let ctx = &mut self.vcpus[vcpu as usize];
         let mut after = *registers;
         match instruction.mnemonic() {
             Mnemonic::Hlt if in_ring_0 => {
-                seat.state = State::Halted;
+                ctx.state = State::Halted;
                 self.hash.add([tag::HALT, vcpu.into()]);
-                self.idle.progress();
+                self.progress.note();
                 self.hook_exit(vcpu, &Exit::Halt);
                 self.hook_apic(vcpu, ApicEvent::Halt);
             }
             Mnemonic::Sti if in_ring_0 => {
-                seat.kept.shadow = registers.rflags & IF == 0;
+                ctx.shadow.interrupt_shadow = registers.rflags & IF == 0;
                 after.rflags |= IF;
             }
             Mnemonic::Pause => {}
@@ -91,20 +91,20 @@ impl ControlledMachine {
                 let found = deliver::interrupt_return(registers, system, &self.memory);
                 let Some(back) = found else { return Ok(false) };
                 after = back;
-                seat.kept.nmi_masked = false;
-                seat.trail.clear();
+                ctx.shadow.nmi_masked = false;
+                ctx.tracker.clear();
             }
             Mnemonic::Rdtsc if tells_time => {
-                seat.trail.look_at_clock(self.platform.now());
+                ctx.tracker.look_at_clock(self.platform.now());
                 set_edx_eax(&mut after, tsc);
             }
             Mnemonic::Rdtscp if tells_time && self.tsc.has_rdtscp => {
-                seat.trail.look_at_clock(self.platform.now());
+                ctx.tracker.look_at_clock(self.platform.now());
                 set_edx_eax(&mut after, tsc);
-                after.rcx = seat.cpu.msr(MSR_TSC_AUX)? & 0xffff_ffff;
+                after.rcx = ctx.cpu.msr(MSR_TSC_AUX)? & 0xffff_ffff;
             }
             Mnemonic::Rdmsr if in_ring_0 && registers.rcx as u32 == MSR_TSC => {
-                seat.trail.look_at_clock(self.platform.now());
+                ctx.tracker.look_at_clock(self.platform.now());
                 set_edx_eax(&mut after, tsc);
                 let value = Some(tsc);
                 self.hook_msr(vcpu, &MsrAccess { index: MSR_TSC, write: false, value });
@@ -118,7 +118,7 @@ impl ControlledMachine {
             // What depends on XCR0 is KVM's.
             Mnemonic::Cpuid if registers.rax as u32 != LEAF_XSAVE => {
                 let (leaf, subleaf) = (registers.rax as u32, registers.rcx as u32);
-                let answer = identity::answer(&seat.leaves, leaf, subleaf, system);
+                let answer = identity::answer(&ctx.leaves, leaf, subleaf, system);
                 for (register, value) in [
                     (Register::EAX, answer.eax),
                     (Register::EBX, answer.ebx),
@@ -142,9 +142,9 @@ impl ControlledMachine {
             after.rip = instruction.next_ip();
         }
         after.rflags &= !RF;
-        let seat = &mut self.seats[vcpu as usize];
-        seat.cpu.set_registers(&after)?;
-        seat.armed = false;
+        let ctx = &mut self.vcpus[vcpu as usize];
+        ctx.cpu.set_registers(&after)?;
+        ctx.armed = false;
         Ok(true)
     }
 }

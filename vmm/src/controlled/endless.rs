@@ -19,7 +19,7 @@ use super::effects::Effects;
 use super::outcome::Ending;
 use super::repeatable;
 use super::runaway::Overdue;
-use super::seat::State;
+use super::vcpu_context::State;
 use crate::breakpoints::Want;
 use crate::cpu::Cpu;
 use crate::error::Result;
@@ -28,10 +28,10 @@ use crate::instruction::Decoded;
 use crate::registers::Registers;
 
 /// The longest loop that is found, in instructions.
-const LONGEST: usize = 2000;
+const MAX_LOOP_INSTRUCTIONS: usize = 2000;
 
 /// How many kicks in a row a single step may take.
-const MOST_KICKS: u32 = 3;
+const MAX_KICKS: u32 = 3;
 
 /// The private bytes that an endless loop reads and doesn't write: guest-physical address and content.
 pub(super) type Reads = BTreeMap<u64, Bytes>;
@@ -75,7 +75,7 @@ impl ControlledMachine {
     /// Looks at a vCPU that was kicked: how long has it passed no scheduling point?
     pub(super) fn look_at_runaway(&mut self, vcpu: u32) -> Result<AfterKick> {
         self.cancel.check()?;
-        let cpu = &mut self.seats[vcpu as usize].cpu;
+        let cpu = &mut self.vcpus[vcpu as usize].cpu;
         let overdue = match &mut self.runaway {
             Some(timer) => timer.overdue(|| Ok(cpu.registers()?.rip))?,
             None => Overdue::No,
@@ -88,7 +88,7 @@ impl ControlledMachine {
             },
             Overdue::LookAtIt => Ok(match self.look_for_endless_loop(vcpu)? {
                 Look::Endless(reads) => {
-                    self.seats[vcpu as usize].state = State::Endless(reads);
+                    self.vcpus[vcpu as usize].state = State::Endless(reads);
                     AfterKick::Stands
                 }
                 Look::Interruptible => AfterKick::Stands,
@@ -100,16 +100,16 @@ impl ControlledMachine {
 
     /// Single-steps a vCPU that has run for long without a scheduling point.
     fn look_for_endless_loop(&mut self, vcpu: u32) -> Result<Look> {
-        let start = self.seats[vcpu as usize].cpu.registers()?;
+        let start = self.vcpus[vcpu as usize].cpu.registers()?;
         let mut cycle = Cycle::default();
-        for _ in 0..LONGEST {
+        for _ in 0..MAX_LOOP_INSTRUCTIONS {
             let Some(decoded) = self.note_instruction(vcpu, &mut cycle)? else {
                 return Ok(Look::Computes);
             };
             if let Some(other) = self.step_once(vcpu, &decoded)? {
                 return Ok(other);
             }
-            let now = self.seats[vcpu as usize].cpu.registers()?;
+            let now = self.vcpus[vcpu as usize].cpu.registers()?;
             if !was_executed(&decoded, now.rip) {
                 return Ok(Look::Computes);
             }
@@ -123,12 +123,12 @@ impl ControlledMachine {
 
     /// Looks at what the vCPU is about to execute. `None` if no endless loop may have it.
     fn note_instruction(&mut self, vcpu: u32, cycle: &mut Cycle) -> Result<Option<Arc<Decoded>>> {
-        let cpu = &mut self.seats[vcpu as usize].cpu;
+        let cpu = &mut self.vcpus[vcpu as usize].cpu;
         let (registers, system) = (cpu.registers()?, cpu.system_registers()?);
         let found = self.instructions.at(registers.rip, &system, &self.memory);
         let Some(decoded) = found.filter(|decoded| {
             repeatable::outside(Some(decoded)).is_none()
-                && !decoded.hidden
+                && !decoded.extended
                 && !self.may_let_interrupt_in(vcpu, decoded)
         }) else {
             return Ok(None);
@@ -150,7 +150,7 @@ impl ControlledMachine {
             return Ok(None);
         }
         let mut exit = Exit::Kicked;
-        for _ in 0..MOST_KICKS {
+        for _ in 0..MAX_KICKS {
             exit = self.run_on(vcpu, Entry::Resume, Want { step: true, interrupt: None })?;
             if exit != Exit::Kicked {
                 break;
@@ -176,11 +176,11 @@ impl ControlledMachine {
         let place = |registers: &Registers| (registers.rip, super::hash::of_registers(registers));
         let first = cycle.states.iter().map(place).min();
         for _ in &cycle.states {
-            let now = self.seats[vcpu as usize].cpu.registers()?;
+            let now = self.vcpus[vcpu as usize].cpu.registers()?;
             if Some(place(&now)) == first {
                 break;
             }
-            let system = self.seats[vcpu as usize].cpu.system_registers()?;
+            let system = self.vcpus[vcpu as usize].cpu.system_registers()?;
             let Some(decoded) = self.instructions.at(now.rip, &system, &self.memory) else {
                 return Ok(Look::Computes);
             };
@@ -212,10 +212,10 @@ impl ControlledMachine {
     /// any.
     pub(super) fn look_at_endless_loops(&mut self) -> Result<bool> {
         let mut woken = false;
-        for vcpu in 0..self.seats.len() {
-            let State::Endless(reads) = &self.seats[vcpu].state else { continue };
+        for vcpu in 0..self.vcpus.len() {
+            let State::Endless(reads) = &self.vcpus[vcpu].state else { continue };
             if !self.is_as_before(reads)? {
-                self.seats[vcpu].wake();
+                self.vcpus[vcpu].wake();
                 woken = true;
             }
         }

@@ -12,11 +12,11 @@ use super::ControlledMachine;
 use super::choice::Choice;
 use super::emulate::MSR_TSC;
 use super::granularity::Granularity;
-use super::seat::{Seat, State};
 use super::timed::Timed;
+use super::vcpu_context::{State, VcpuContext};
 use crate::breakpoints::{self, Breakpoints, Halts, Hits, Stop, Want};
 use crate::cpu::Cpu;
-use crate::doctor::Stopping;
+use crate::doctor::DebugCapabilities;
 use crate::dump;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
@@ -27,7 +27,7 @@ impl ControlledMachine {
     /// Attaches hooks to every vCPU, in this order, and calls those that want to know of the start.
     /// They take the place of those that were attached before. Fails if the host lacks what they need.
     pub fn attach(&mut self, hooks: &[&dyn Attach]) -> Result<()> {
-        let vcpus = self.seats.len() as u32;
+        let vcpus = self.vcpus.len() as u32;
         let places = self.places.clone();
         let mut all: Vec<&dyn Attach> = places.iter().map(|places| places as &dyn Attach).collect();
         all.extend(hooks);
@@ -39,10 +39,11 @@ impl ControlledMachine {
         // At instruction granularity, every instruction is looked at anyway.
         let stops = self.granularity == Granularity::Watch
             && self.hooks.iter().any(|hooks| hooks.wants(Points::BREAKPOINT));
-        let stopping = if stops { breakpoints::stopping(&self.host)? } else { Stopping::default() };
-        for seat in &mut self.seats {
-            seat.breakpoints.disarm(&mut seat.cpu)?;
-            seat.breakpoints = Breakpoints::new(stopping, Halts::Exit);
+        let stopping =
+            if stops { breakpoints::stopping(&self.host)? } else { DebugCapabilities::default() };
+        for ctx in &mut self.vcpus {
+            ctx.breakpoints.disarm(&mut ctx.cpu)?;
+            ctx.breakpoints = Breakpoints::new(stopping, Halts::Exit);
         }
         self.at_all(Points::START, HookSet::start);
         Ok(())
@@ -52,12 +53,12 @@ impl ControlledMachine {
     /// included: nothing is run after it before others are attached.
     pub fn detach(&mut self) {
         self.at_all(Points::STOP, |hooks, context| {
-            context.interventions = None;
+            context.actions = None;
             hooks.stop(context);
         });
         self.hooks.clear();
-        for seat in &mut self.seats {
-            seat.breakpoints.want(std::iter::empty());
+        for ctx in &mut self.vcpus {
+            ctx.breakpoints.want(std::iter::empty());
         }
     }
 
@@ -90,7 +91,7 @@ impl ControlledMachine {
         if !hooks.wants(Points::BREAKPOINT) {
             return false;
         }
-        let breakpoints = &mut self.seats[vcpu as usize].breakpoints;
+        let breakpoints = &mut self.vcpus[vcpu as usize].breakpoints;
         breakpoints.want(hooks.breakpoints());
         let stops = breakpoints.stands_at(at, repeats);
         if stops {
@@ -108,22 +109,22 @@ impl ControlledMachine {
 
     /// How often a vCPU came to the instructions that hooks wanted to see, since they were attached.
     pub fn hits(&self, vcpu: u32) -> Vec<Hits> {
-        self.seats[vcpu as usize].breakpoints.hits()
+        self.vcpus[vcpu as usize].breakpoints.hits()
     }
 
     /// Runs a vCPU to its next exit. Breakpoints on the way are told to the hooks.
     pub(super) fn run_on(&mut self, vcpu: u32, entry: Entry, want: Want) -> Result<Exit> {
         let mut entry = entry;
         loop {
-            let seat = &mut self.seats[vcpu as usize];
+            let ctx = &mut self.vcpus[vcpu as usize];
             if let Some(hooks) = self.hooks.get(vcpu as usize) {
-                seat.breakpoints.want(hooks.breakpoints());
+                ctx.breakpoints.want(hooks.breakpoints());
             }
             let next = std::mem::replace(&mut entry, Entry::Resume);
             let lapic = &mut self.platform.lapics[vcpu as usize];
-            seat.cpu.set_cr8(lapic.cr8());
-            let stop = seat.breakpoints.run(&mut seat.cpu, &self.memory, next, want)?;
-            lapic.follow_cr8(seat.cpu.cr8());
+            ctx.cpu.set_cr8(lapic.cr8());
+            let stop = ctx.breakpoints.run(&mut ctx.cpu, &self.memory, next, want)?;
+            lapic.follow_cr8(ctx.cpu.cr8());
             match stop {
                 Stop::Exit(exit) => return Ok(exit),
                 Stop::Breakpoint(address) => self.hook_breakpoint(vcpu, address),
@@ -179,7 +180,7 @@ impl ControlledMachine {
     /// held.
     pub(super) fn next_release(&self) -> Option<u64> {
         let now = self.platform.now();
-        self.seats.iter().map(|seat| seat.held_until).filter(|until| *until > now).min()
+        self.vcpus.iter().map(|ctx| ctx.held_until).filter(|until| *until > now).min()
     }
 
     pub(super) fn hold(&mut self, vcpu: u32, time: Duration) {
@@ -187,9 +188,9 @@ impl ControlledMachine {
             return;
         }
         let until = self.platform.now().saturating_add(time.as_nanos() as u64);
-        let seat = &mut self.seats[vcpu as usize];
-        seat.held_until = seat.held_until.max(until);
-        seat.touched = true;
+        let ctx = &mut self.vcpus[vcpu as usize];
+        ctx.held_until = ctx.held_until.max(until);
+        ctx.dirty = true;
         self.at(vcpu, Points::HOLD, |hooks, context| hooks.held(context, time));
     }
 
@@ -217,22 +218,22 @@ impl ControlledMachine {
         now: Duration,
         call: impl FnOnce(&mut HookSet, &mut Context) -> T,
     ) -> T {
-        let vcpus = self.seats.len() as u32;
-        let seat = &mut self.seats[vcpu as usize];
-        let tsc = self.tsc.at(now.as_nanos() as u64).wrapping_add(seat.kept.tsc_offset);
+        let vcpus = self.vcpus.len() as u32;
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let tsc = self.tsc.at(now.as_nanos() as u64).wrapping_add(ctx.shadow.tsc_offset);
         let mut context = Context {
             vcpu,
             vcpus,
-            started: seat.state != State::WaitForSipi,
-            held: seat.held_until > self.platform.now(),
-            cpu: &mut Timed { cpu: &mut seat.cpu, tsc },
+            started: ctx.state != State::WaitForSipi,
+            held: ctx.held_until > self.platform.now(),
+            cpu: &mut Timed { cpu: &mut ctx.cpu, tsc },
             memory: &self.memory,
             now,
             point: Some(self.points),
-            interventions: Some(&mut self.interventions),
+            actions: Some(&mut self.actions),
         };
         let result = call(&mut self.hooks[vcpu as usize], &mut context);
-        if !self.interventions.is_empty()
+        if !self.actions.is_empty()
             && let Err(error) = self.intervene(vcpu)
         {
             self.broken.get_or_insert(error);
@@ -242,7 +243,7 @@ impl ControlledMachine {
 
     /// Does what a hook of this vCPU wants done, as far as the run stays the same.
     fn intervene(&mut self, vcpu: u32) -> Result<()> {
-        let wanted = take(&mut self.interventions);
+        let wanted = take(&mut self.actions);
         if let Some(what) = wanted.unrepeatable() {
             return Err(Error::Unrepeatable { what, point: self.points });
         }
@@ -251,8 +252,9 @@ impl ControlledMachine {
             self.met.get_or_insert(met);
         }
         for path in wanted.dumps {
-            let state = |seat: &mut Seat| Ok((seat.cpu.registers()?, seat.cpu.system_registers()?));
-            let vcpus: Vec<_> = self.seats.iter_mut().map(state).collect::<Result<_>>()?;
+            let state =
+                |ctx: &mut VcpuContext| Ok((ctx.cpu.registers()?, ctx.cpu.system_registers()?));
+            let vcpus: Vec<_> = self.vcpus.iter_mut().map(state).collect::<Result<_>>()?;
             self.dumps.push(dump::write(&path, &vcpus, vcpu, &self.memory)?);
         }
         Ok(())
@@ -273,5 +275,5 @@ mod tests;
 mod breakpoints_tests;
 
 #[cfg(test)]
-#[path = "watching_tests.rs"]
+#[path = "trapping_tests.rs"]
 mod watching_tests;

@@ -4,7 +4,7 @@ use super::*;
 use crate::controlled::testing::{machine, random};
 use crate::controlled::{Chooser, Ending, Point};
 use crate::exit::Exit;
-use crate::hook::{Hook, Interventions, Verdict};
+use crate::hook::{Hook, HookActions, Verdict};
 
 /// Writes down what it is called for.
 #[derive(Clone, Default)]
@@ -234,7 +234,7 @@ fn a_machine_whose_only_awake_vcpu_is_held_waits_for_it() {
     assert_eq!(machine.run(&mut First, 100_000).unwrap(), Ending::Guest { code: 0 });
 }
 
-type Want = fn(&mut Interventions);
+type Want = fn(&mut HookActions);
 
 /// Wants something once, at the first vCPU's first exit.
 struct Wants(Want);
@@ -254,13 +254,13 @@ impl Hook for Wanting {
 
     fn exit(&mut self, context: &mut Context, _: &Exit) -> Verdict {
         if let Some(wants) = self.0.take() {
-            wants(context.interventions.as_deref_mut().unwrap());
+            wants(context.actions.as_deref_mut().unwrap());
         }
         Verdict::Continue
     }
 
     fn stop(&mut self, context: &mut Context) {
-        assert!(context.interventions.is_none(), "the run is over");
+        assert!(context.actions.is_none(), "the run is over");
     }
 }
 
@@ -270,7 +270,7 @@ fn what_a_schedule_does_not_say_ends_a_controlled_run_with_an_error() {
         (|wanted| wanted.set_register(crate::registers::Register::Rax, 1), "a register was set"),
         (|wanted| wanted.nmi(0), "an NMI was sent"),
         (|wanted| wanted.stop(0), "the run was stopped"),
-        (Interventions::suspend, "the run was suspended"),
+        (HookActions::suspend, "the run was suspended"),
     ];
     for (wants, what) in wants {
         let mut machine = machine("lost-update");

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use super::emulate::Tsc;
 use super::granularity::Granularity;
-use super::hang::Rounds;
+use super::hang::LoopIterations;
 use super::hash::RunHash;
-use super::idle::Idle;
+use super::livelock::ProgressCounter;
 use super::platform::Platform;
 use super::rdtsc::{self, ClockPorts};
 use super::runaway::RunawayTimer;
-use super::seat::{Seat, State};
-use super::single::{Kept, Stepping};
+use super::single::{ShadowState, StepCapabilities};
 use super::snapshot::Tracking;
-use super::waiting::Trail;
+use super::vcpu_context::{State, VcpuContext};
+use super::waiting::ProgressTracker;
 use super::writers::Writers;
 use crate::board::Board;
 use crate::boot::elf::Image;
@@ -27,22 +27,22 @@ use crate::cancel::Cancel;
 use crate::config::MachineConfig;
 use crate::cpu::Cpu;
 use crate::criteria::{AtPlaces, Met};
-use crate::doctor::{self, Stopping};
+use crate::doctor::{self, DebugCapabilities};
 use crate::error::{Error, Result};
-use crate::hook::{HookSet, Interventions};
+use crate::hook::{HookActions, HookSet};
 use crate::identity::{self, CpuidEntry, Frequencies};
 use crate::instruction::Instructions;
 use crate::kvm::{Host, Irqchip, Vm};
 use crate::memory::Memory;
-use crate::watched;
+use crate::trapped;
 
 /// A machine under control: what its guest shares is watched, its interrupt controllers and its
 /// clock are ours, and nothing happens but by choice.
 pub struct ControlledMachine {
-    pub(super) seats: Vec<Seat>,
+    pub(super) vcpus: Vec<VcpuContext>,
     pub(super) granularity: Granularity,
     /// What single steps are good for here.
-    pub(super) stepping: Stepping,
+    pub(super) stepping: StepCapabilities,
     pub(super) tsc: Tsc,
     /// Where the guest's reads of it exit (watch granularity).
     pub(super) clock_ports: ClockPorts,
@@ -61,7 +61,7 @@ pub struct ControlledMachine {
     /// One set for each vCPU, or none at all.
     pub(super) hooks: Vec<HookSet>,
     /// What the hooks that were called last want done.
-    pub(super) interventions: Interventions,
+    pub(super) actions: HookActions,
     /// Why that could not be done.
     pub(super) broken: Option<Error>,
     /// The criterion that was met last.
@@ -71,12 +71,12 @@ pub struct ControlledMachine {
     pub(super) msrs_chosen: bool,
     pub(super) runaway: Option<RunawayTimer>,
     pub(super) cancel: Cancel,
-    pub(super) idle: Idle,
+    pub(super) progress: ProgressCounter,
     pub(super) hang_budget: u64,
     /// Whether loops are run out before they are called a hang.
     pub(super) runs_out: bool,
     /// Set while a hang is being proven.
-    pub(super) rounds: Option<Rounds>,
+    pub(super) iterations: Option<LoopIterations>,
     /// Whether the end in which nobody waits for anything is no failure.
     pub(super) quiet_passes: bool,
     /// Where the run ends by the machine's criteria.
@@ -110,7 +110,7 @@ impl ControlledMachine {
         let mut memory = Memory::new(config.memory)?;
         let entry = boot::load(config, &memory)?;
         let granularity = config.granularity;
-        let mut stepping = Stepping::default();
+        let mut stepping = StepCapabilities::default();
         let mut clock_ports = ClockPorts::default();
         match granularity {
             Granularity::Watch => {
@@ -119,19 +119,19 @@ impl ControlledMachine {
             }
             Granularity::Instruction => stepping = doctor::stepping(host)?,
         }
-        watched::watch(watches, config, &mut memory)?;
-        let vcpus = config.cpus.get();
+        trapped::watch(watches, config, &mut memory)?;
+        let count = config.cpus.get();
         let memory = Arc::new(memory);
         let vm = Vm::new(host, memory.clone(), Irqchip::None)?;
         vm.log_stores()?;
 
         let supported: Vec<_> =
             host.supported_cpuid()?.into_iter().map(Granularity::restrict).collect();
-        let mut seats = Vec::new();
+        let mut vcpus = Vec::new();
         let frequencies = Frequencies { tsc_khz: Tsc::KHZ, bus_khz: 1_000_000 };
-        for id in 0..vcpus {
+        for id in 0..count {
             let mut cpu = vm.create_cpu(id)?;
-            let leaves = identity::cpuid(&supported, config.identity, frequencies, id, vcpus);
+            let leaves = identity::cpuid(&supported, config.identity, frequencies, id, count);
             cpu.set_cpuid(&leaves)?;
             let reset = (cpu.registers()?, cpu.system_registers()?);
             let mut state = State::WaitForSipi;
@@ -140,21 +140,21 @@ impl ControlledMachine {
                 cpu.set_registers(&pvh::registers(entry))?;
                 state = State::Ready;
             }
-            seats.push(Seat {
+            vcpus.push(VcpuContext {
                 cpu,
                 state,
-                trail: Trail::default(),
-                breakpoints: Breakpoints::new(Stopping::default(), Halts::Exit),
+                tracker: ProgressTracker::default(),
+                breakpoints: Breakpoints::new(DebugCapabilities::default(), Halts::Exit),
                 nmi: false,
                 stepping: false,
                 blocks_interrupts: stepping.block_interrupts,
                 armed: false,
                 interruptible: false,
                 leaves,
-                kept: Kept::default(),
-                reach: None,
-                touched: true,
-                deep: false,
+                shadow: ShadowState::default(),
+                reexecution: None,
+                dirty: true,
+                extended_dirty: false,
                 held_until: 0,
                 tables: None,
                 stored: None,
@@ -163,13 +163,13 @@ impl ControlledMachine {
             });
         }
         let mut machine = Self {
-            seats,
+            vcpus,
             granularity,
             stepping,
             tsc: Tsc { khz: Tsc::KHZ, has_rdtscp: supported.iter().any(offers_rdtscp) },
             clock_ports,
             host_clock: false,
-            platform: Platform::new(vcpus),
+            platform: Platform::new(count),
             board: Board::with_console(config.identity, frequencies, &config.criteria, console),
             memory,
             instructions: Instructions::default(),
@@ -179,17 +179,17 @@ impl ControlledMachine {
             last: None,
             marked: false,
             hooks: Vec::new(),
-            interventions: Interventions::default(),
+            actions: HookActions::default(),
             broken: None,
             met: None,
             dumps: Vec::new(),
             msrs_chosen: false,
             runaway: None,
             cancel: Cancel::never(),
-            idle: Idle::new(vcpus),
+            progress: ProgressCounter::new(count),
             hang_budget: granularity.hang_budget(),
             runs_out: true,
-            rounds: None,
+            iterations: None,
             quiet_passes: config.criteria.quiet_passes(),
             places: AtPlaces::of(&config.criteria),
             tracking: Tracking::new(host, &vm, Image::of(config))?,
@@ -239,7 +239,7 @@ fn watch(config: &MachineConfig, memory: &mut Memory) -> Result<()> {
     for range in elf::shared(Image::of(config)) {
         memory.watch_shared(range);
     }
-    if !memory.watched().is_empty() {
+    if !memory.trapped().is_empty() {
         return Ok(());
     }
     Err(Error::Image {

@@ -1,4 +1,4 @@
-//! The controlled driver: one host thread owns every vCPU, time is virtual, the interrupt
+//! The controlled scheduler: one host thread owns every vCPU, time is virtual, the interrupt
 //! controllers are ours. A run is a function of its choices.
 //!
 //! What the guest's vCPUs share has no memory slot, so every access to it exits *before* it takes
@@ -18,9 +18,8 @@ mod granularity;
 mod hang;
 mod hash;
 mod hooks;
-mod idle;
-#[cfg(test)]
-pub(crate) mod lab;
+mod ipi_effect;
+mod livelock;
 mod machine;
 mod outcome;
 mod platform;
@@ -31,15 +30,16 @@ mod repeatable;
 mod run;
 mod run_out;
 mod runaway;
-mod seat;
-mod signal;
 mod single;
 mod snapshot;
 mod step;
 #[cfg(test)]
+pub(crate) mod test_guest;
+#[cfg(test)]
 pub(crate) mod testing;
 mod timed;
 mod unsteppable;
+mod vcpu_context;
 mod waiting;
 mod writers;
 
@@ -51,7 +51,7 @@ pub use granularity::Granularity;
 pub use hash::RunHash;
 pub use machine::ControlledMachine;
 pub use outcome::{Awaited, Ending, Problem, Waiter, Waits};
-pub(crate) use single::Stepping;
+pub(crate) use single::StepCapabilities;
 pub use snapshot::Snapshot;
 pub use writers::Store;
 

@@ -15,7 +15,7 @@ const PIT_PIN: u8 = 2;
 
 /// What an access to the controllers asks of vCPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(super) enum IpiEffect {
     /// INIT: back to waiting for a SIPI.
     Init(u32),
     /// SIPI: start at this page.
@@ -97,7 +97,7 @@ impl Platform {
     }
 
     /// A write of 32 bits by this vCPU, and what follows from it.
-    pub(super) fn write(&mut self, vcpu: u32, address: u64, value: u32) -> Vec<Signal> {
+    pub(super) fn write(&mut self, vcpu: u32, address: u64, value: u32) -> Vec<IpiEffect> {
         if address < LAPIC_BASE {
             let message = self.ioapic.write((address - IOAPIC_BASE) as u32, value);
             return self.send(message);
@@ -114,7 +114,7 @@ impl Platform {
     }
 
     /// A byte read from a timer's port, and what follows from it.
-    pub(super) fn read_port(&mut self, port: u16) -> (u8, Vec<Signal>) {
+    pub(super) fn read_port(&mut self, port: u16) -> (u8, Vec<IpiEffect>) {
         match port {
             RTC_INDEX | RTC_DATA => {
                 let value = self.rtc.read(port, self.now);
@@ -125,7 +125,7 @@ impl Platform {
     }
 
     /// Takes a byte written to a timer's port; told is what follows from it.
-    pub(super) fn write_port(&mut self, port: u16, value: u8) -> Vec<Signal> {
+    pub(super) fn write_port(&mut self, port: u16, value: u8) -> Vec<IpiEffect> {
         match port {
             RTC_INDEX | RTC_DATA => self.rtc.write(port, value, self.now),
             port => self.pit.write(port, value, self.now),
@@ -134,37 +134,37 @@ impl Platform {
         self.advance(self.now)
     }
 
-    fn rtc_line(&mut self) -> Vec<Signal> {
+    fn rtc_line(&mut self) -> Vec<IpiEffect> {
         let message = self.ioapic.set_line(RTC_LINE, self.rtc.irq());
         self.send(message)
     }
 
-    fn deliver(&mut self, ipi: Ipi) -> Vec<Signal> {
+    fn deliver(&mut self, ipi: Ipi) -> Vec<IpiEffect> {
         let targets = ipi.targets(&self.lapics);
-        let mut signals = Vec::new();
+        let mut ipi_effects = Vec::new();
         for vcpu in members(targets) {
             let Some(lapic) = self.lapics.get_mut(vcpu as usize) else { continue };
             match ipi.mode {
                 IpiMode::Fixed { vector } | IpiMode::LowestPriority { vector } => {
                     lapic.accept(vector, false);
                 }
-                IpiMode::Nmi => signals.push(Signal::Nmi(vcpu)),
+                IpiMode::Nmi => ipi_effects.push(IpiEffect::Nmi(vcpu)),
                 IpiMode::Init => {
                     lapic.reset();
-                    signals.push(Signal::Init(vcpu));
+                    ipi_effects.push(IpiEffect::Init(vcpu));
                 }
-                IpiMode::Startup { vector } => signals.push(Signal::Startup(vcpu, vector)),
+                IpiMode::Startup { vector } => ipi_effects.push(IpiEffect::Startup(vcpu, vector)),
                 // No guest here has system management code, and a de-assert does nothing.
                 IpiMode::Smi | IpiMode::InitDeassert => {}
             }
         }
-        signals
+        ipi_effects
     }
 
     /// Delivers the IOAPIC's messages. Those that no guest of ours asks for (`ExtINT` wants an 8259)
     /// are dropped.
-    fn send(&mut self, messages: impl IntoIterator<Item = Message>) -> Vec<Signal> {
-        let mut signals = Vec::new();
+    fn send(&mut self, messages: impl IntoIterator<Item = Message>) -> Vec<IpiEffect> {
+        let mut ipi_effects = Vec::new();
         for message in messages {
             for vcpu in members(message.targets(&self.lapics)) {
                 let Some(lapic) = self.lapics.get_mut(vcpu as usize) else { continue };
@@ -172,20 +172,20 @@ impl Platform {
                     MessageMode::Fixed { vector } | MessageMode::LowestPriority { vector } => {
                         lapic.accept(vector, message.level);
                     }
-                    MessageMode::Nmi => signals.push(Signal::Nmi(vcpu)),
+                    MessageMode::Nmi => ipi_effects.push(IpiEffect::Nmi(vcpu)),
                     MessageMode::Init => {
                         lapic.reset();
-                        signals.push(Signal::Init(vcpu));
+                        ipi_effects.push(IpiEffect::Init(vcpu));
                     }
                     MessageMode::Smi | MessageMode::ExtInt => {}
                 }
             }
         }
-        signals
+        ipi_effects
     }
 
     /// A scheduling point has passed.
-    pub(super) fn tick(&mut self) -> Vec<Signal> {
+    pub(super) fn tick(&mut self) -> Vec<IpiEffect> {
         self.advance(self.now + Self::POINT)
     }
 
@@ -199,10 +199,10 @@ impl Platform {
         deadlines.sort_unstable();
         let mut later = self.clone();
         deadlines.into_iter().find(|deadline| {
-            let signals = later.advance((*deadline).max(later.now));
+            let ipi_effects = later.advance((*deadline).max(later.now));
             let asks = later.ioapic != self.ioapic
                 || later.lapics.iter().zip(&self.lapics).any(|(new, old)| !new.same_requests(old));
-            asks || !signals.is_empty()
+            asks || !ipi_effects.is_empty()
         })
     }
 
@@ -212,25 +212,25 @@ impl Platform {
     }
 
     /// Lets time pass to this instant.
-    pub(super) fn jump(&mut self, to: u64) -> Vec<Signal> {
+    pub(super) fn jump(&mut self, to: u64) -> Vec<IpiEffect> {
         self.advance(to.max(self.now))
     }
 
-    fn advance(&mut self, now: u64) -> Vec<Signal> {
+    fn advance(&mut self, now: u64) -> Vec<IpiEffect> {
         self.now = now;
         for lapic in &mut self.lapics {
             lapic.advance(now);
         }
-        let mut signals = Vec::new();
+        let mut ipi_effects = Vec::new();
         if !self.ioapic.masked(PIT_PIN) && self.pit.advance(now) > 0 {
             let rise = self.ioapic.set_line(PIT_PIN, true);
-            signals = self.send(rise);
+            ipi_effects = self.send(rise);
             let fall = self.ioapic.set_line(PIT_PIN, false);
-            signals.extend(self.send(fall));
+            ipi_effects.extend(self.send(fall));
         }
         self.rtc.advance(now);
-        signals.extend(self.rtc_line());
-        signals
+        ipi_effects.extend(self.rtc_line());
+        ipi_effects
     }
 }
 

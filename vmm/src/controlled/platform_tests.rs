@@ -22,7 +22,7 @@ fn rtc_to_vcpu_1(entry: u32) -> Platform {
 }
 
 /// Writes a register of the RTC.
-fn set_rtc(platform: &mut Platform, register: u8, value: u8) -> Vec<Signal> {
+fn set_rtc(platform: &mut Platform, register: u8, value: u8) -> Vec<IpiEffect> {
     assert_eq!(platform.write_port(RTC_INDEX, register), []);
     platform.write_port(RTC_DATA, value)
 }
@@ -31,13 +31,13 @@ fn set_rtc(platform: &mut Platform, register: u8, value: u8) -> Vec<Signal> {
 fn an_nmi_that_a_port_write_raises_arrives() {
     const B: u8 = 0x0b;
     const PERIODIC_AND_24_HOURS: u8 = 0x42;
-    for (mode, signal) in [(IOAPIC_NMI, Signal::Nmi(1)), (IOAPIC_INIT, Signal::Init(1))] {
+    for (mode, effect) in [(IOAPIC_NMI, IpiEffect::Nmi(1)), (IOAPIC_INIT, IpiEffect::Init(1))] {
         let mut platform = rtc_to_vcpu_1(mode);
         // The flag is set after a millisecond, and nobody hears of it: it is not enabled.
         for _ in 0..2000 {
             assert_eq!(platform.tick(), []);
         }
-        assert_eq!(set_rtc(&mut platform, B, PERIODIC_AND_24_HOURS), [signal]);
+        assert_eq!(set_rtc(&mut platform, B, PERIODIC_AND_24_HOURS), [effect]);
     }
 }
 
@@ -45,16 +45,16 @@ fn an_nmi_that_a_port_write_raises_arrives() {
 fn an_nmi_of_the_rtcs_own_arrives() {
     let mut platform = rtc_to_vcpu_1(IOAPIC_NMI);
     assert_eq!(set_rtc(&mut platform, 0x0b, 0x42), []);
-    assert_eq!(jump(&mut platform), Some(vec![Signal::Nmi(1)]));
+    assert_eq!(jump(&mut platform), Some(vec![IpiEffect::Nmi(1)]));
     // The line stays up until somebody reads C.
     assert_eq!(jump(&mut platform), None);
     platform.write_port(RTC_INDEX, 0x0c);
     assert_eq!(platform.read_port(RTC_DATA), (0xc0, vec![]));
-    assert_eq!(jump(&mut platform), Some(vec![Signal::Nmi(1)]));
+    assert_eq!(jump(&mut platform), Some(vec![IpiEffect::Nmi(1)]));
 }
 
 /// Lets the next timer fire that does anything.
-fn jump(platform: &mut Platform) -> Option<Vec<Signal>> {
+fn jump(platform: &mut Platform) -> Option<Vec<IpiEffect>> {
     let next = platform.next_deadline()?;
     Some(platform.jump(next))
 }

@@ -34,15 +34,15 @@ impl ControlledMachine {
     /// A vCPU reads a clock.
     pub(super) fn looks_at_clock(&mut self, vcpu: u32) {
         let now = self.platform.now();
-        self.seats[vcpu as usize].trail.look_at_clock(now);
+        self.vcpus[vcpu as usize].tracker.look_at_clock(now);
     }
 
     /// When the first vCPU that waits for time looks at the clock again, in virtual nanoseconds. `None` if
     /// none waits.
     pub(super) fn next_look(&self) -> Option<u64> {
         let now = self.platform.now();
-        let waiting = self.seats.iter().filter(|seat| seat.is_ready());
-        waiting.map(|seat| seat.trail.looks_again()).filter(|next| *next > now).min()
+        let waiting = self.vcpus.iter().filter(|ctx| ctx.is_ready());
+        waiting.map(|ctx| ctx.tracker.looks_again()).filter(|next| *next > now).min()
     }
 
     /// Lets time pass if nobody gets on otherwise: to the next timer, or to where a vCPU that waits for
@@ -54,18 +54,19 @@ impl ControlledMachine {
             return timers.chain(self.next_release()).chain(look).min();
         }
         // Those that go round without progress may do so as long as they like: it changes nothing.
-        look.filter(|_| self.are_idle(enabled))
+        look.filter(|_| self.lack_progress(enabled))
     }
 
     /// Lets time pass to an event. True if nothing has happened in so long a time that the machine is
     /// taken for hung.
     pub(super) fn pass_time(&mut self, next: u64) -> Result<bool> {
-        if self.next_look().is_some() && self.idle.time_without(self.platform.now()) > LONGEST_WAIT
+        if self.next_look().is_some()
+            && self.progress.time_without(self.platform.now()) > LONGEST_WAIT
         {
             return Ok(true);
         }
-        let signals = self.platform.jump(next);
-        self.time_has_passed(signals)?;
+        let ipi_effects = self.platform.jump(next);
+        self.time_has_passed(ipi_effects)?;
         Ok(false)
     }
 }

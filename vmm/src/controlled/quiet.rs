@@ -10,8 +10,8 @@
 //! the catalogue ends its run by itself, so for those it is a hang.
 
 use super::ControlledMachine;
-use super::seat::State;
 use super::single::IF;
+use super::vcpu_context::State;
 use crate::cpu::Cpu;
 use crate::error::Result;
 
@@ -19,16 +19,16 @@ impl ControlledMachine {
     /// Whether nobody waits for anything. To be asked when nobody can do anything.
     pub(super) fn is_quiet(&mut self) -> Result<bool> {
         let mut alive = false;
-        for (seat, lapic) in self.seats.iter_mut().zip(&self.platform.lapics) {
-            let started = seat.state != State::WaitForSipi;
+        for (ctx, lapic) in self.vcpus.iter_mut().zip(&self.platform.lapics) {
+            let started = ctx.state != State::WaitForSipi;
             if started && lapic.pending().is_some() {
                 return Ok(false);
             }
-            alive |= match &seat.state {
+            alive |= match &ctx.state {
                 State::WaitForSipi => false,
-                State::Halted => seat.cpu.registers()?.rflags & IF != 0,
+                State::Halted => ctx.cpu.registers()?.rflags & IF != 0,
                 State::Endless(reads) if reads.is_empty() => true,
-                State::Spinning if seat.trail.reads().next().is_none() => true,
+                State::Spinning if ctx.tracker.reads().next().is_none() => true,
                 _ => return Ok(false),
             };
         }

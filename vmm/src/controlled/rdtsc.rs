@@ -145,14 +145,14 @@ fn is_named(image: Image, port: u8) -> bool {
 impl ControlledMachine {
     /// What a vCPU's time-stamp counter says now.
     pub(super) fn tsc_of(&self, vcpu: u32) -> u64 {
-        let offset = self.seats[vcpu as usize].kept.tsc_offset;
+        let offset = self.vcpus[vcpu as usize].shadow.tsc_offset;
         self.tsc.at(self.platform.now()).wrapping_add(offset)
     }
 
     /// The guest sets a vCPU's time-stamp counter.
     pub(super) fn set_tsc_of(&mut self, vcpu: u32, value: u64) {
         let now = self.tsc.at(self.platform.now());
-        self.seats[vcpu as usize].kept.tsc_offset = value.wrapping_sub(now);
+        self.vcpus[vcpu as usize].shadow.tsc_offset = value.wrapping_sub(now);
     }
 
     /// The guest reads its time-stamp counter: gives it virtual time. RIP is left to KVM, which has
@@ -162,20 +162,20 @@ impl ControlledMachine {
         self.hash.add([tag::CLOCK, vcpu.into(), now]);
         self.looks_at_clock(vcpu);
         let tsc = self.tsc_of(vcpu);
-        let seat = &mut self.seats[vcpu as usize];
-        let mut registers = seat.cpu.registers()?;
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let mut registers = ctx.cpu.registers()?;
         set_edx_eax(&mut registers, tsc);
         if read == ClockRead::Rdtscp {
-            registers.rcx = seat.cpu.msr(MSR_TSC_AUX)? & 0xffff_ffff;
+            registers.rcx = ctx.cpu.msr(MSR_TSC_AUX)? & 0xffff_ffff;
         }
-        seat.cpu.set_registers(&registers)
+        ctx.cpu.set_registers(&registers)
     }
 
     /// The guest reads the counter as an MSR.
     pub(super) fn read_tsc_msr(&mut self, vcpu: u32) {
         self.looks_at_clock(vcpu);
         let value = Some(self.tsc_of(vcpu));
-        self.seats[vcpu as usize].cpu.answer_msr(value);
+        self.vcpus[vcpu as usize].cpu.answer_msr(value);
         self.hook_exit(vcpu, &Exit::MsrRead { index: MSR_TSC });
         self.hook_msr(vcpu, &MsrAccess { index: MSR_TSC, write: false, value });
     }
@@ -185,7 +185,7 @@ impl ControlledMachine {
         self.set_tsc_of(vcpu, value);
         self.hook_exit(vcpu, &Exit::MsrWrite { index: MSR_TSC, value });
         self.hook_msr(vcpu, &MsrAccess { index: MSR_TSC, write: true, value: Some(value) });
-        self.seats[vcpu as usize].cpu.answer_msr(Some(value));
+        self.vcpus[vcpu as usize].cpu.answer_msr(Some(value));
     }
 
     /// A vCPU is in ring 3: the replacements are taken back.
@@ -203,8 +203,8 @@ impl ControlledMachine {
         if self.memory.patched() == 0 {
             return Ok(());
         }
-        for (vcpu, seat) in (0..).zip(&mut self.seats) {
-            let system = seat.cpu.system_registers()?;
+        for (vcpu, ctx) in (0..).zip(&mut self.vcpus) {
+            let system = ctx.cpu.system_registers()?;
             if let Some(rip) = fault_in_ring_3(&system, &self.memory) {
                 return Err(Error::Step {
                     vcpu,

@@ -7,7 +7,7 @@ use super::granularity::Granularity;
 use super::hang::Proof;
 use super::outcome::{Awaited, Ending, Waiter, Waits};
 use super::runaway::RunawayTimer;
-use super::seat::{Seat, State};
+use super::vcpu_context::{State, VcpuContext};
 use super::writers::Writers;
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
@@ -62,7 +62,7 @@ impl ControlledMachine {
                 return Ok(Some(Ending::Met(met)));
             }
             let before = self.points;
-            if let Some(ending) = self.outlast(budget)? {
+            if let Some(ending) = self.spend_hang_budget(budget)? {
                 return Ok(Some(ending));
             }
             if self.points != before {
@@ -88,7 +88,7 @@ impl ControlledMachine {
                 continue;
             }
             let rip = match self.last {
-                Some(vcpu) => self.seats[vcpu as usize].cpu.registers()?.rip,
+                Some(vcpu) => self.vcpus[vcpu as usize].cpu.registers()?.rip,
                 None => 0,
             };
             let point = Point {
@@ -118,17 +118,17 @@ impl ControlledMachine {
     pub(super) fn list_enabled(&mut self, enabled: &mut Vec<Choice>) {
         enabled.clear();
         let now = self.platform.now();
-        for (vcpu, (seat, lapic)) in (0..).zip(self.seats.iter_mut().zip(&self.platform.lapics)) {
-            if seat.held_until > now {
+        for (vcpu, (ctx, lapic)) in (0..).zip(self.vcpus.iter_mut().zip(&self.platform.lapics)) {
+            if ctx.held_until > now {
                 continue;
             }
-            if seat.is_ready() && seat.trail.looks_again() <= now {
+            if ctx.is_ready() && ctx.tracker.looks_again() <= now {
                 enabled.push(Choice::Step(vcpu));
             }
-            let awake = seat.state != State::WaitForSipi;
+            let awake = ctx.state != State::WaitForSipi;
             let takes_interrupts = match self.granularity {
-                Granularity::Watch => seat.cpu.takes_interrupts(),
-                Granularity::Instruction => seat.interruptible,
+                Granularity::Watch => ctx.cpu.takes_interrupts(),
+                Granularity::Instruction => ctx.interruptible,
             };
             if awake && lapic.pending().is_some() && takes_interrupts {
                 enabled.push(Choice::Interrupt(vcpu));
@@ -138,9 +138,9 @@ impl ControlledMachine {
 
     /// What to say of a choice that there is not.
     fn impossible(&self, choice: Choice, enabled: &[Choice]) -> Error {
-        let seat = self.seats.get(choice.vcpu() as usize);
-        let reason = match (choice, seat.map(|seat| &seat.state)) {
-            (_, None) => format!("of {} vCPUs", self.seats.len()),
+        let ctx = self.vcpus.get(choice.vcpu() as usize);
+        let reason = match (choice, ctx.map(|ctx| &ctx.state)) {
+            (_, None) => format!("of {} vCPUs", self.vcpus.len()),
             (Choice::Interrupt(_), _) => "none is pending, or it can't be taken here".into(),
             (_, Some(State::WaitForSipi)) => "it is not started".into(),
             (_, Some(State::Halted)) => "it sleeps".into(),
@@ -158,27 +158,28 @@ impl ControlledMachine {
 
     /// Who waits for what.
     pub fn waiters(&mut self) -> Result<Vec<Waiter>> {
-        let idle: Vec<_> = (0..self.seats.len() as u32).map(|vcpu| self.is_idle(vcpu)).collect();
+        let progress: Vec<_> =
+            (0..self.vcpus.len() as u32).map(|vcpu| self.lacks_progress(vcpu)).collect();
         let mut waiters = Vec::new();
-        for (vcpu, seat) in (0..).zip(&mut self.seats) {
-            let waits = match &seat.state {
+        for (vcpu, ctx) in (0..).zip(&mut self.vcpus) {
+            let waits = match &ctx.state {
                 State::WaitForSipi => Waits::ForSipi,
                 State::Halted => Waits::ForInterrupt,
-                State::Waiting(_) | State::Spinning => Waits::ForChange(reads(seat, &self.writers)),
+                State::Waiting(_) | State::Spinning => Waits::ForChange(reads(ctx, &self.writers)),
                 State::Endless(reads) if reads.is_empty() => Waits::Endless,
                 State::Endless(reads) => Waits::ForChange(awaited(
                     reads.iter().map(|(at, value)| (*at, value)),
                     &self.writers,
                 )),
-                State::Ready | State::Access(_) if seat.trail.reads_clock() => {
-                    Waits::ForTime(reads(seat, &self.writers))
+                State::Ready | State::Access(_) if ctx.tracker.reads_clock() => {
+                    Waits::ForTime(reads(ctx, &self.writers))
                 }
-                State::Ready | State::Access(_) if idle[vcpu as usize] => {
-                    Waits::Loop(reads(seat, &self.writers))
+                State::Ready | State::Access(_) if progress[vcpu as usize] => {
+                    Waits::Loop(reads(ctx, &self.writers))
                 }
                 State::Ready | State::Access(_) => Waits::Not,
             };
-            let (registers, system) = (seat.cpu.registers()?, seat.cpu.system_registers()?);
+            let (registers, system) = (ctx.cpu.registers()?, ctx.cpu.system_registers()?);
             let attention = Attention::default();
             waiters.push(Waiter { vcpu, waits, attention, registers, system });
         }
@@ -190,8 +191,8 @@ impl ControlledMachine {
 }
 
 /// What a vCPU has read since it last got on, and who wrote it.
-fn reads(seat: &Seat, writers: &Writers) -> Vec<Awaited> {
-    awaited(seat.trail.reads(), writers)
+fn reads(ctx: &VcpuContext, writers: &Writers) -> Vec<Awaited> {
+    awaited(ctx.tracker.reads(), writers)
 }
 
 fn awaited<'a>(reads: impl Iterator<Item = (u64, &'a Bytes)>, writers: &Writers) -> Vec<Awaited> {

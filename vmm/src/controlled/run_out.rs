@@ -13,18 +13,18 @@ use super::ControlledMachine;
 use super::choice::Choice;
 use super::granularity::Granularity;
 use super::outcome::Ending;
-use super::seat::State;
+use super::vcpu_context::State;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::kvm::slots::{Slot, Stores};
 
 /// How many stores that change nothing a loop may do on the way: a spin lock's XCHG.
-const MOST_STORES: u32 = 100_000;
+const MAX_STORES: u32 = 100_000;
 
 /// The processor time that each loop gets before one of them gets all.
-const SHORT: Duration = Duration::from_millis(100);
+const FIRST_TIME_LIMIT: Duration = Duration::from_millis(100);
 /// All of it.
-const LONG: Duration = Duration::from_secs(1);
+const TIME_LIMIT: Duration = Duration::from_secs(1);
 
 /// What became of a loop.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl ControlledMachine {
         if !self.runs_out || !possible {
             return Ok(RunOut::GoesOn);
         }
-        for time in [SHORT, LONG] {
+        for time in [FIRST_TIME_LIMIT, TIME_LIMIT] {
             for vcpu in vcpus {
                 if let Some(timer) = &mut self.runaway {
                     timer.set_limit(Some(time));
@@ -70,7 +70,7 @@ impl ControlledMachine {
         // Not once for all of them: a vCPU that was put back is only before its load again when it was
         // saved or has run, and the load must not meet the slots.
         let before = self.save()?;
-        let progress = self.idle.count();
+        let progress = self.progress.count();
         // Hooks would be called as often as the host had time for.
         let hooks = std::mem::take(&mut self.hooks);
         let mut slots = Vec::new();
@@ -88,28 +88,28 @@ impl ControlledMachine {
     }
 
     fn go_at_full_speed(&mut self, vcpu: u32, progress: u64) -> Result<RunOut> {
-        for _ in 0..MOST_STORES {
+        for _ in 0..MAX_STORES {
             match self.take(Choice::Step(vcpu))? {
                 Some(Ending::Runaway { .. }) => return Ok(RunOut::GoesOn),
                 Some(ending) => return Ok(RunOut::Left(Some(ending))),
                 None => {}
             }
-            let seat = &mut self.seats[vcpu as usize];
-            match &seat.state {
+            let ctx = &mut self.vcpus[vcpu as usize];
+            match &ctx.state {
                 // It has read what its store depends on without an exit, maybe in the same locked
                 // instruction: nobody may come in between.
                 State::Access(exit @ Exit::MmioWrite { address, .. })
-                    if self.memory.is_watched(*address) =>
+                    if self.memory.is_trapped(*address) =>
                 {
                     let exit = exit.clone();
-                    seat.state = State::Ready;
+                    ctx.state = State::Ready;
                     if let Err(ending) = self.perform(vcpu, &exit)? {
                         return Ok(RunOut::Left(Some(ending)));
                     }
                 }
                 _ => return Ok(RunOut::Left(None)),
             }
-            if self.idle.count() != progress {
+            if self.progress.count() != progress {
                 return Ok(RunOut::Left(None));
             }
         }
@@ -119,7 +119,7 @@ impl ControlledMachine {
     /// Gives the guest slots for what is watched, whose stores still exit. They are listed even if one
     /// can't be added.
     fn show_watched(&self, shown: &mut Vec<Slot>) -> Result<()> {
-        for range in self.memory.watched() {
+        for range in self.memory.trapped() {
             let end = shown.last().map_or(0, |slot| slot.address + slot.size);
             let start = range.start.max(end);
             if start >= range.end {

@@ -4,7 +4,7 @@ use iced_x86::code_asm::*;
 
 use super::*;
 use crate::Cancel;
-use crate::controlled::lab::{Assembled, Guest, SHARED};
+use crate::controlled::test_guest::{Assembled, Guest, SHARED};
 use crate::controlled::testing::{case, random};
 use crate::error::Error;
 

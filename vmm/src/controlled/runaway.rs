@@ -3,7 +3,7 @@
 //! A vCPU that spins on private memory never exits by itself. A timer interrupts whoever runs, now and
 //! then, and counts how long no point has been passed, in processor time of the thread: a busy host
 //! doesn't make a guest look slow. When the vCPU is looked at is the host's matter; what comes of it is
-//! not (`endless.rs`), but for the end of the run after [`LIMIT`], which is not repeatable.
+//! not (`endless.rs`), but for the end of the run after [`RUNAWAY_LIMIT`], which is not repeatable.
 //!
 //! A guest that has an endless loop comes into it in most of its runs. Once one is found, the alarm comes more
 //! often, and a vCPU that is in it is looked at without delay.
@@ -17,13 +17,13 @@ use crate::kvm::kick::Alarm;
 use crate::thread_time::thread_time;
 
 /// From one alarm to the next, in processor time of the thread.
-const PERIOD: Duration = Duration::from_millis(20);
+const ALARM_INTERVAL: Duration = Duration::from_millis(20);
 /// The same in guests with an endless loop, in time by the clock on the wall.
-const SHORT_PERIOD: Duration = Duration::from_millis(1);
+const LOOP_ALARM_INTERVAL: Duration = Duration::from_millis(1);
 /// So much processor time without a scheduling point is too much.
-const LIMIT: Duration = Duration::from_secs(2);
-/// So many places of endless loops are kept. Loops beyond them are found after [`PERIOD`].
-const MOST_PLACES: usize = 10_000;
+const RUNAWAY_LIMIT: Duration = Duration::from_secs(2);
+/// So many places of endless loops are kept. Loops beyond them are found after [`ALARM_INTERVAL`].
+const MAX_LOOP_PLACES: usize = 10_000;
 
 /// Watches over the runs of a machine. The alarm goes on from one run to the next: setting it anew
 /// for each would cost a short run a third of its time.
@@ -71,13 +71,13 @@ impl RunawayTimer {
     fn new() -> Result<Self> {
         let mut alarm = Alarm::of_thread_time()?;
         // It goes on by itself: a kick may come where nobody looks, at the end of an access.
-        alarm.repeat(PERIOD)?;
+        alarm.repeat(ALARM_INTERVAL)?;
         Ok(Self {
             alarm,
             thread: thread::current().id(),
             passed: 0,
             first: None,
-            limit: LIMIT,
+            limit: RUNAWAY_LIMIT,
             places: HashSet::new(),
         })
     }
@@ -99,7 +99,7 @@ impl RunawayTimer {
     /// A vCPU may run for so long without a point from now on, as far as alarms tell it; `None`: for as long
     /// as usual.
     pub(super) fn set_limit(&mut self, time: Option<Duration>) {
-        self.limit = time.unwrap_or(LIMIT).min(LIMIT);
+        self.limit = time.unwrap_or(RUNAWAY_LIMIT).min(RUNAWAY_LIMIT);
     }
 
     /// There is an endless loop, whose instructions are at these values of RIP.
@@ -107,9 +107,9 @@ impl RunawayTimer {
         if self.places.is_empty() {
             // The clock of a thread's time is looked at by the host's scheduling tick, of 4 or 10 ms.
             self.alarm = Alarm::new()?;
-            self.alarm.repeat(SHORT_PERIOD)?;
+            self.alarm.repeat(LOOP_ALARM_INTERVAL)?;
         }
-        self.places.extend(places.into_iter().take(MOST_PLACES - self.places.len()));
+        self.places.extend(places.into_iter().take(MAX_LOOP_PLACES - self.places.len()));
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl RunawayTimer {
     fn overdue_at(&mut self, now: Duration, rip: impl FnOnce() -> Result<u64>) -> Result<Overdue> {
         let passed = self.passed;
         let Some(first) = self.first.as_mut().filter(|first| first.passed == passed) else {
-            let (look, look_at_place) = (PERIOD / 2, SHORT_PERIOD / 2);
+            let (look, look_at_place) = (ALARM_INTERVAL / 2, LOOP_ALARM_INTERVAL / 2);
             self.first = Some(First { passed, at: now, look, look_at_place });
             return Ok(Overdue::No);
         };

@@ -20,7 +20,7 @@ use super::effects::Effects;
 use super::hash::{of_registers, tag};
 use super::outcome::Ending;
 use super::runaway::Overdue;
-use super::seat::State;
+use super::vcpu_context::State;
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
@@ -36,10 +36,10 @@ pub(super) const IF: u64 = 1 << 9;
 
 /// What of a stepped vCPU is kept here and not in the processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct ShadowState {
     /// The instruction before was the STI that turned interrupts on, or loaded SS: none comes yet
     /// (Intel SDM vol. 3, 6.8.3 and vol. 2, STI).
-    pub(super) shadow: bool,
+    pub(super) interrupt_shadow: bool,
     /// An NMI waits.
     pub(super) nmi_pending: bool,
     /// An NMI is being served, until IRET.
@@ -50,7 +50,7 @@ pub(super) struct Kept {
 
 /// What single steps of this host are good for, besides plain code in ring 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stepping {
+pub(crate) struct StepCapabilities {
     /// They stop in ring 3.
     pub(crate) user: bool,
     /// They stop in the handler of an exception.
@@ -63,9 +63,9 @@ impl ControlledMachine {
     /// Does what was chosen. `Some` if the run is over.
     pub(super) fn take_instruction(&mut self, choice: Choice) -> Result<Option<Ending>> {
         let vcpu = choice.vcpu();
-        let seat = &mut self.seats[vcpu as usize];
-        let _bound = seat.cpu.bind_to_thread();
-        seat.state = State::Ready;
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let _bound = ctx.cpu.bind_to_thread();
+        ctx.state = State::Ready;
         if let Choice::Interrupt(_) = choice {
             if let Some(vector) = self.platform.lapics[vcpu as usize].pending() {
                 self.hook_apic(vcpu, ApicEvent::Interrupt { vector });
@@ -78,27 +78,27 @@ impl ControlledMachine {
             self.look_at_flags(vcpu)?;
             return Ok(ending);
         }
-        if seat.kept.nmi_pending && !seat.kept.nmi_masked {
-            (seat.kept.nmi_pending, seat.kept.nmi_masked) = (false, true);
+        if ctx.shadow.nmi_pending && !ctx.shadow.nmi_masked {
+            (ctx.shadow.nmi_pending, ctx.shadow.nmi_masked) = (false, true);
             self.hash.add([tag::INTERRUPT, vcpu.into(), NMI.into()]);
             let ending = self.deliver(vcpu, NMI)?;
             self.look_at_flags(vcpu)?;
             return Ok(ending);
         }
-        let (mut registers, mut system) = (seat.cpu.registers()?, seat.cpu.system_registers()?);
+        let (mut registers, mut system) = (ctx.cpu.registers()?, ctx.cpu.system_registers()?);
         let mut decoded = self.instructions.at(registers.rip, &system, &self.memory);
         let repeats = decoded.as_ref().is_some_and(|decoded| decoded.repeats);
         if self.hook_place(vcpu, instruction::linear(registers.rip, &system), repeats) {
             // A hook may have changed anything.
-            let seat = &mut self.seats[vcpu as usize];
-            (registers, system) = (seat.cpu.registers()?, seat.cpu.system_registers()?);
+            let ctx = &mut self.vcpus[vcpu as usize];
+            (registers, system) = (ctx.cpu.registers()?, ctx.cpu.system_registers()?);
             decoded = self.instructions.at(registers.rip, &system, &self.memory);
-            seat.armed = false;
+            ctx.armed = false;
         }
-        if let Some(rounds) = &mut self.rounds {
-            rounds.look_at(decoded.as_deref());
+        if let Some(iterations) = &mut self.iterations {
+            iterations.look_at(decoded.as_deref());
         }
-        self.seats[vcpu as usize].kept.shadow = false;
+        self.vcpus[vcpu as usize].shadow.interrupt_shadow = false;
         let ending = match &decoded {
             Some(decoded) if self.emulate(vcpu, decoded, &registers, &system)? => None,
             decoded => self.step(vcpu, decoded.as_deref(), &registers, &system)?,
@@ -113,20 +113,20 @@ impl ControlledMachine {
     fn arrive(&mut self, vcpu: u32, from: u64) -> Result<()> {
         self.look_at_flags(vcpu)?;
         let longest = self.granularity.longest_loop();
-        let seat = &mut self.seats[vcpu as usize];
-        let registers = of_registers(&seat.cpu.registers()?);
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let registers = of_registers(&ctx.cpu.registers()?);
         self.hash.add([tag::STEP, vcpu.into(), from, registers]);
-        let unproven = seat.unproven == Some(self.idle.count());
-        if seat.state == State::Ready && seat.trail.arrive(registers, longest) && !unproven {
-            seat.state = State::Spinning;
+        let unproven = ctx.unproven == Some(self.progress.count());
+        if ctx.state == State::Ready && ctx.tracker.arrive(registers, longest) && !unproven {
+            ctx.state = State::Spinning;
         }
         Ok(())
     }
 
     fn look_at_flags(&mut self, vcpu: u32) -> Result<()> {
-        let seat = &mut self.seats[vcpu as usize];
-        let enabled = seat.cpu.registers()?.rflags & IF != 0;
-        seat.interruptible = enabled && !seat.kept.shadow;
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let enabled = ctx.cpu.registers()?.rflags & IF != 0;
+        ctx.interruptible = enabled && !ctx.shadow.interrupt_shadow;
         Ok(())
     }
 
@@ -144,12 +144,12 @@ impl ControlledMachine {
         }
         let effects = Effects::before(decoded, before, system, &self.memory);
         let target = decoded.and_then(|decoded| target(decoded, before, system, &self.memory));
-        let seat = &mut self.seats[vcpu as usize];
+        let ctx = &mut self.vcpus[vcpu as usize];
         // Where handlers run on, steps are the trap flag, and it has many ways to get lost.
-        seat.armed &= self.stepping.handlers;
-        seat.arm()?;
-        seat.cpu.set_cr8(self.platform.lapics[vcpu as usize].cr8());
-        let mut exit = self.seats[vcpu as usize].cpu.run(Entry::Resume)?;
+        ctx.armed &= self.stepping.handlers;
+        ctx.arm()?;
+        ctx.cpu.set_cr8(self.platform.lapics[vcpu as usize].cr8());
+        let mut exit = self.vcpus[vcpu as usize].cpu.run(Entry::Resume)?;
         loop {
             match exit {
                 // KVM tells one of them if both are due.
@@ -158,7 +158,7 @@ impl ControlledMachine {
                 | Exit::MmioWrite { .. }
                 | Exit::PortRead { .. }
                 | Exit::PortWrite { .. } => {
-                    let rip = self.seats[vcpu as usize].cpu.registers()?.rip;
+                    let rip = self.vcpus[vcpu as usize].cpu.registers()?.rip;
                     if !decoded.is_some_and(|decoded| is_at(decoded, rip)) {
                         self.allow_exceptions(vcpu, before.rip)?;
                     }
@@ -167,13 +167,13 @@ impl ControlledMachine {
                         Err(ending) => return Ok(Some(ending)),
                     };
                     self.hook_entry(vcpu, &entry);
-                    let seat = &mut self.seats[vcpu as usize];
-                    seat.armed = false;
+                    let ctx = &mut self.vcpus[vcpu as usize];
+                    ctx.armed = false;
                     // An INIT to itself.
-                    if seat.state == State::WaitForSipi {
+                    if ctx.state == State::WaitForSipi {
                         return Ok(None);
                     }
-                    exit = seat.cpu.finish(entry)?;
+                    exit = ctx.cpu.finish(entry)?;
                     if exit == Exit::Kicked {
                         break;
                     }
@@ -181,17 +181,17 @@ impl ControlledMachine {
                 Exit::MsrWrite { index, value } => {
                     self.hook_exit(vcpu, &exit);
                     self.hook_msr(vcpu, &MsrAccess { index, write: true, value: Some(value) });
-                    let seat = &mut self.seats[vcpu as usize];
-                    (seat.deep, seat.armed) = (true, false);
-                    seat.cpu.write_msr(index, value)?;
+                    let ctx = &mut self.vcpus[vcpu as usize];
+                    (ctx.extended_dirty, ctx.armed) = (true, false);
+                    ctx.cpu.write_msr(index, value)?;
                     let Some(next) = self.leave_msr(vcpu, before.rip)? else { break };
                     exit = next;
                 }
                 Exit::MsrRead { index } => {
                     self.hook_exit(vcpu, &exit);
-                    let seat = &mut self.seats[vcpu as usize];
-                    seat.armed = false;
-                    let value = seat.cpu.read_msr(index)?;
+                    let ctx = &mut self.vcpus[vcpu as usize];
+                    ctx.armed = false;
+                    let value = ctx.cpu.read_msr(index)?;
                     self.hook_msr(vcpu, &MsrAccess { index, write: false, value });
                     let Some(next) = self.leave_msr(vcpu, before.rip)? else { break };
                     exit = next;
@@ -203,28 +203,28 @@ impl ControlledMachine {
                     if overdue.transpose()? == Some(Overdue::RunAway) {
                         return Ok(Some(Ending::Runaway { vcpu }));
                     }
-                    exit = self.seats[vcpu as usize].cpu.run(Entry::Resume)?;
+                    exit = self.vcpus[vcpu as usize].cpu.run(Entry::Resume)?;
                 }
                 // Behind an instruction that no step stops after.
                 Exit::Halt => {
-                    let seat = &mut self.seats[vcpu as usize];
-                    (seat.state, seat.armed) = (State::Halted, false);
-                    self.idle.progress();
+                    let ctx = &mut self.vcpus[vcpu as usize];
+                    (ctx.state, ctx.armed) = (State::Halted, false);
+                    self.progress.note();
                     self.hook_exit(vcpu, &Exit::Halt);
                     self.hook_apic(vcpu, ApicEvent::Halt);
                     self.hash.add([tag::HALT, vcpu.into()]);
                     break;
                 }
                 exit => {
-                    self.seats[vcpu as usize].deep = true;
+                    self.vcpus[vcpu as usize].extended_dirty = true;
                     self.hook_exit(vcpu, &exit);
                     return self.problem(vcpu, exit).map(Some);
                 }
             }
         }
-        let cr8 = self.seats[vcpu as usize].cpu.cr8();
+        let cr8 = self.vcpus[vcpu as usize].cpu.cr8();
         self.platform.lapics[vcpu as usize].follow_cr8(cr8);
-        let after = self.seats[vcpu as usize].cpu.registers()?;
+        let after = self.vcpus[vcpu as usize].cpu.registers()?;
         let expected = decoded.is_some_and(|decoded| leads_to(decoded, target, after.rip));
         if !expected {
             self.allow_exceptions(vcpu, before.rip)?;
@@ -234,7 +234,7 @@ impl ControlledMachine {
             self.follow(vcpu, decoded, &effects)?;
         } else {
             // A handler's first instruction is part of this step.
-            self.seats[vcpu as usize].armed = false;
+            self.vcpus[vcpu as usize].armed = false;
             self.everything_may_have_changed();
         }
         Ok(None)
@@ -243,7 +243,7 @@ impl ControlledMachine {
     /// Finishes the RDMSR or WRMSR at `rip`. The next exit, if it doesn't end there: it was refused, and
     /// the handler's first instruction is part of the step.
     fn leave_msr(&mut self, vcpu: u32, rip: u64) -> Result<Option<Exit>> {
-        let cpu = &mut self.seats[vcpu as usize].cpu;
+        let cpu = &mut self.vcpus[vcpu as usize].cpu;
         let exit = cpu.finish(Entry::Resume)?;
         if exit != Exit::Kicked {
             return Ok(Some(exit));
@@ -252,7 +252,7 @@ impl ControlledMachine {
             return Ok(None);
         }
         self.allow_exceptions(vcpu, rip)?;
-        self.seats[vcpu as usize].cpu.run(Entry::Resume).map(Some)
+        self.vcpus[vcpu as usize].cpu.run(Entry::Resume).map(Some)
     }
 
     /// The vCPU is not where the instruction at `rip` leads to.
@@ -294,7 +294,7 @@ impl ControlledMachine {
         system: &SystemRegisters,
     ) -> Result<()> {
         use Mnemonic::{Iret, Iretd, Iretq, Lss, Mov, Pop, Pushf, Pushfd, Pushfq};
-        let seat = &mut self.seats[vcpu as usize];
+        let ctx = &mut self.vcpus[vcpu as usize];
         match decoded.instruction.mnemonic() {
             Pushf | Pushfd | Pushfq if after.rflags & TF == 0 => {
                 let base = if system.code_bits() == 64 { 0 } else { system.ss.base };
@@ -307,9 +307,9 @@ impl ControlledMachine {
                     }
                 }
             }
-            Iret | Iretd | Iretq => seat.kept.nmi_masked = false,
+            Iret | Iretd | Iretq => ctx.shadow.nmi_masked = false,
             Mov | Pop | Lss if decoded.instruction.op0_register() == Register::SS => {
-                seat.kept.shadow = true;
+                ctx.shadow.interrupt_shadow = true;
             }
             _ => {}
         }

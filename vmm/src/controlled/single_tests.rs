@@ -3,7 +3,9 @@ use std::path::Path;
 use iced_x86::code_asm::*;
 
 use super::*;
-use crate::controlled::lab::{Assembled, CODE, DATA, END, GDT, Guest, LAPIC, end, start_others};
+use crate::controlled::test_guest::{
+    Assembled, CODE, DATA, END, GDT, Guest, LAPIC, end, start_others,
+};
 use crate::controlled::testing::{machine_at, random};
 use crate::controlled::{ControlledMachine, Granularity, Point, Waits};
 use crate::doctor;
@@ -11,7 +13,7 @@ use crate::kvm::{Host, host};
 
 const BUDGET: u64 = 100_000;
 
-fn stepping() -> Stepping {
+fn stepping() -> StepCapabilities {
     doctor::stepping(&Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap()).unwrap()
 }
 

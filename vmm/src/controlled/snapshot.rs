@@ -9,20 +9,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ControlledMachine;
 use super::hash::RunHash;
-use super::idle::Idle;
+use super::livelock::ProgressCounter;
 use super::platform::Platform;
-use super::seat::{Reach, State};
-use super::single::Kept;
-use super::waiting::Trail;
+use super::single::ShadowState;
+use super::vcpu_context::{Reexecution, State};
+use super::waiting::ProgressTracker;
 use super::writers::Writers;
 use crate::board::BoardState;
 use crate::boot::elf::{self, Image};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
-use crate::kvm::{CpuState, DirtyLog, Hidden, Host, Vm};
+use crate::kvm::{CpuState, DirtyLog, ExtendedRestore, Host, Vm};
 use crate::registers::SystemRegisters;
-use crate::snapshot::{Pages, changes_hidden_state, page_tables};
+use crate::snapshot::{Pages, changes_extended_state, page_tables};
 
 /// Every so often it is checked that what can't have changed has not.
 const CHECK_EVERY: u64 = 256;
@@ -34,27 +34,27 @@ pub struct Snapshot {
     pages: Pages,
     /// The pages that hold page tables.
     tables: BTreeSet<u64>,
-    seats: Vec<SavedSeat>,
+    vcpus: Vec<SavedVcpu>,
     platform: Platform,
     board: BoardState,
     hash: RunHash,
     writers: Writers,
-    idle: Idle,
+    progress: ProgressCounter,
     points: u64,
     last: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
-struct SavedSeat {
+struct SavedVcpu {
     cpu: CpuState,
     system: SystemRegisters,
     state: State,
-    trail: Trail,
+    tracker: ProgressTracker,
     told: Option<u64>,
     nmi: bool,
-    reach: Option<Reach>,
+    reexecution: Option<Reexecution>,
     held_until: u64,
-    kept: Kept,
+    shadow: ShadowState,
     interruptible: bool,
     unproven: Option<u64>,
 }
@@ -82,7 +82,7 @@ pub(super) struct Tracking {
     pub(super) msr_writes: bool,
     /// Whether all that could change a vCPU's FPU, MSRs or debug registers is known when it
     /// happens, so that they need not be put back when nothing did.
-    hidden: Hidden,
+    extended: ExtendedRestore,
     /// How often the machine was put back.
     restored: u64,
     /// What memory was when it was last saved or put back.
@@ -101,12 +101,12 @@ impl Tracking {
     pub(super) fn new(host: &Host, vm: &Vm, image: Image) -> Result<Self> {
         static MACHINES: AtomicU64 = AtomicU64::new(0);
         let msr_writes = vm.exit_on_msr_writes(host)?;
-        let told = msr_writes && !elf::code(image).any(changes_hidden_state);
+        let told = msr_writes && !elf::code(image).any(changes_extended_state);
         Ok(Self {
             machine: MACHINES.fetch_add(1, Ordering::Relaxed),
             msrs: host.msrs_to_save()?,
             msr_writes,
-            hidden: if told { Hidden::Unchanged } else { Hidden::Restore },
+            extended: if told { ExtendedRestore::Unchanged } else { ExtendedRestore::Restore },
             restored: 0,
             base: Pages::default(),
             dirty: BTreeSet::new(),
@@ -121,12 +121,12 @@ impl ControlledMachine {
     /// Fails if a vCPU stands in the middle of an instruction that can't be begun again: one that
     /// reads two shared locations, for example. The machine can't be used any more then.
     pub fn save(&mut self) -> Result<Snapshot> {
-        let mut seats = Vec::new();
+        let mut vcpus = Vec::new();
         let mut tables = BTreeSet::new();
-        for vcpu in 0..self.seats.len() {
-            let saved = self.save_seat(vcpu)?;
+        for vcpu in 0..self.vcpus.len() {
+            let saved = self.save_vcpu(vcpu)?;
             page_tables(&saved.system, &self.memory, &mut tables);
-            seats.push(saved);
+            vcpus.push(saved);
         }
         self.take_dirty(|_| ())?;
         let tracking = &mut self.tracking;
@@ -136,12 +136,12 @@ impl ControlledMachine {
             machine: tracking.machine,
             pages: tracking.base.clone(),
             tables,
-            seats,
+            vcpus,
             platform: self.platform.clone(),
             board: self.board.save(),
             hash: self.hash.clone(),
             writers: self.writers.clone(),
-            idle: self.idle.clone(),
+            progress: self.progress.clone(),
             points: self.points,
             last: self.last,
         })
@@ -156,26 +156,29 @@ impl ControlledMachine {
         let check = self.tracking.restored.is_multiple_of(CHECK_EVERY);
         self.tracking.restored += 1;
         let mut moved = false;
-        for (vcpu, (seat, saved)) in self.seats.iter_mut().zip(&snapshot.seats).enumerate() {
-            if !elsewhere && !seat.touched {
+        for (vcpu, (ctx, saved)) in self.vcpus.iter_mut().zip(&snapshot.vcpus).enumerate() {
+            if !elsewhere && !ctx.dirty {
                 continue;
             }
-            let known = self.tracking.hidden == Hidden::Unchanged && !elsewhere && !seat.deep;
-            let hidden = if known { Hidden::Unchanged } else { Hidden::Restore };
-            if known && check && !saved.cpu.hidden_state_is_same(&mut seat.cpu)? {
+            let known = self.tracking.extended == ExtendedRestore::Unchanged
+                && !elsewhere
+                && !ctx.extended_dirty;
+            let extended =
+                if known { ExtendedRestore::Unchanged } else { ExtendedRestore::Restore };
+            if known && check && !saved.cpu.extended_state_is_same(&mut ctx.cpu)? {
                 return Err(changed_unseen(vcpu));
             }
-            moved |= !same_tables(&seat.cpu.system_registers()?, &saved.system);
+            moved |= !same_tables(&ctx.cpu.system_registers()?, &saved.system);
             // vCPUs come before memory: finishing an access may still write some.
-            seat.disarm(saved.told)?;
-            seat.cpu.restore(&saved.cpu, hidden)?;
-            (seat.deep, seat.held_until) = (false, saved.held_until);
-            seat.nmi = saved.nmi;
-            seat.state.clone_from(&saved.state);
-            seat.trail.clone_from(&saved.trail);
-            (seat.reach, seat.touched) = (saved.reach, false);
-            (seat.kept, seat.interruptible, seat.armed) = (saved.kept, saved.interruptible, false);
-            seat.unproven = saved.unproven;
+            ctx.disarm(saved.told)?;
+            ctx.cpu.restore(&saved.cpu, extended)?;
+            (ctx.extended_dirty, ctx.held_until) = (false, saved.held_until);
+            ctx.nmi = saved.nmi;
+            ctx.state.clone_from(&saved.state);
+            ctx.tracker.clone_from(&saved.tracker);
+            (ctx.reexecution, ctx.dirty) = (saved.reexecution, false);
+            (ctx.shadow, ctx.interruptible, ctx.armed) = (saved.shadow, saved.interruptible, false);
+            ctx.unproven = saved.unproven;
         }
         self.restore_memory(snapshot, moved)?;
         self.met = None;
@@ -185,7 +188,7 @@ impl ControlledMachine {
             .map_err(|source| Error::System { what: "the console can't be put back", source })?;
         self.hash.clone_from(&snapshot.hash);
         self.writers.clone_from(&snapshot.writers);
-        self.idle.clone_from(&snapshot.idle);
+        self.progress.clone_from(&snapshot.progress);
         (self.points, self.last) = (snapshot.points, snapshot.last);
         Ok(())
     }
@@ -220,53 +223,53 @@ impl ControlledMachine {
         Ok(())
     }
 
-    fn save_seat(&mut self, vcpu: usize) -> Result<SavedSeat> {
-        let seat = &mut self.seats[vcpu];
+    fn save_vcpu(&mut self, vcpu: usize) -> Result<SavedVcpu> {
+        let ctx = &mut self.vcpus[vcpu];
         // With single steps on, finishing an access would end with a debug exit.
-        seat.disarm(seat.breakpoints.told())?;
+        ctx.disarm(ctx.breakpoints.told())?;
         let reads = matches!(
-            seat.state,
+            ctx.state,
             State::Access(Exit::MmioRead { .. } | Exit::PortRead { .. })
                 | State::Waiting(Exit::MmioRead { .. } | Exit::PortRead { .. })
         );
         if !reads {
-            seat.cpu.settle()?;
+            ctx.cpu.complete_pending_io()?;
         }
-        let mut cpu = seat.cpu.save(&self.tracking.msrs)?;
-        if reads && seat.reach.is_none() {
+        let mut cpu = ctx.cpu.save(&self.tracking.msrs)?;
+        if reads && ctx.reexecution.is_none() {
             let nmi = cpu.take_nmi();
-            seat.cpu.restore(&cpu, Hidden::Restore)?;
-            seat.reach = Some(Reach { nmi });
+            ctx.cpu.restore(&cpu, ExtendedRestore::Restore)?;
+            ctx.reexecution = Some(Reexecution { nmi });
         }
-        let saved = SavedSeat {
+        let saved = SavedVcpu {
             cpu,
-            system: seat.cpu.system_registers()?,
-            state: seat.state.clone(),
-            trail: seat.trail.clone(),
-            told: seat.breakpoints.told(),
-            nmi: seat.nmi,
-            reach: seat.reach,
-            held_until: seat.held_until,
-            kept: seat.kept,
-            interruptible: seat.interruptible,
-            unproven: seat.unproven,
+            system: ctx.cpu.system_registers()?,
+            state: ctx.state.clone(),
+            tracker: ctx.tracker.clone(),
+            told: ctx.breakpoints.told(),
+            nmi: ctx.nmi,
+            reexecution: ctx.reexecution,
+            held_until: ctx.held_until,
+            shadow: ctx.shadow,
+            interruptible: ctx.interruptible,
+            unproven: ctx.unproven,
         };
-        (seat.touched, seat.deep) = (false, false);
+        (ctx.dirty, ctx.extended_dirty) = (false, false);
         // Now, while there is somebody to tell, and not at some later time.
-        self.reach(vcpu as u32)?;
+        self.reexecute_to_exit(vcpu as u32)?;
         Ok(saved)
     }
 
     /// Brings a vCPU that has been put back to the access that it stands before.
-    pub(super) fn reach(&mut self, vcpu: u32) -> Result<()> {
-        let seat = &mut self.seats[vcpu as usize];
-        let Some(Reach { nmi }) = seat.reach.take() else { return Ok(()) };
-        let (State::Access(recorded) | State::Waiting(recorded)) = &seat.state else {
+    pub(super) fn reexecute_to_exit(&mut self, vcpu: u32) -> Result<()> {
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let Some(Reexecution { nmi }) = ctx.reexecution.take() else { return Ok(()) };
+        let (State::Access(recorded) | State::Waiting(recorded)) = &ctx.state else {
             return Ok(());
         };
-        seat.touched = true;
+        ctx.dirty = true;
         let exit = loop {
-            match seat.cpu.run(Entry::Resume)? {
+            match ctx.cpu.run(Entry::Resume)? {
                 Exit::Kicked => {}
                 exit => break exit,
             }
@@ -275,15 +278,15 @@ impl ControlledMachine {
             let problem = format!(
                 "vCPU {vcpu} at {:#x} stands in the middle of an instruction that can't be begun \
                  again ({} instead of {})",
-                seat.cpu.registers()?.rip,
+                ctx.cpu.registers()?.rip,
                 exit.name(),
                 recorded.name()
             );
             return Err(Error::Snapshot { problem });
         }
         if nmi {
-            seat.cpu.nmi()?;
-            seat.nmi = true;
+            ctx.cpu.nmi()?;
+            ctx.nmi = true;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 use iced_x86::code_asm::*;
 
 use super::*;
-use crate::controlled::lab::{Assembled, DATA, Guest, LAPIC, LOW_PD, SHARED, end};
+use crate::controlled::test_guest::{Assembled, DATA, Guest, LAPIC, LOW_PD, SHARED, end};
 use crate::controlled::testing::{machine, random};
 use crate::controlled::{Choice, Ending, Point};
 

@@ -8,10 +8,10 @@ use super::endless::AfterKick;
 use super::granularity::Granularity;
 use super::hash::{of_registers, tag};
 use super::outcome::{Ending, Problem};
-use super::platform::{Platform, Signal};
-use super::seat::State;
+use super::platform::{IpiEffect, Platform};
+use super::vcpu_context::State;
 use super::writers::Store;
-use crate::board::Answer;
+use crate::board::IoResult;
 use crate::breakpoints::Want;
 use crate::cpu::Cpu;
 use crate::error::Result;
@@ -20,32 +20,32 @@ use crate::hook::{Access, ApicEvent, MsrAccess};
 
 const NMI: u8 = 2;
 /// So many single steps a vCPU may take without a scheduling point; its time says nothing then.
-const PATIENCE: u64 = 1_000_000;
+const MAX_SINGLE_STEPS: u64 = 1_000_000;
 /// After so many scheduling points, about 10 ms, a run looks whether it has been cancelled.
-const CANCEL_EVERY: u64 = 1000;
+const CANCEL_CHECK_POINTS: u64 = 1000;
 
 impl ControlledMachine {
     /// Does what was chosen. `Some` if the run is over.
     pub(super) fn take(&mut self, choice: Choice) -> Result<Option<Ending>> {
         self.points += 1;
-        if self.points.is_multiple_of(CANCEL_EVERY) {
+        if self.points.is_multiple_of(CANCEL_CHECK_POINTS) {
             self.cancel.check()?;
         }
         if let Some(timer) = &mut self.runaway {
             timer.pass();
         }
-        let signals = self.platform.tick();
-        self.time_has_passed(signals)?;
+        let ipi_effects = self.platform.tick();
+        self.time_has_passed(ipi_effects)?;
         let vcpu = choice.vcpu();
         self.last = Some(vcpu);
-        self.idle.pass(vcpu);
-        self.reach(vcpu)?;
-        self.seats[vcpu as usize].touched = true;
+        self.progress.pass(vcpu);
+        self.reexecute_to_exit(vcpu)?;
+        self.vcpus[vcpu as usize].dirty = true;
         self.hook_choice(choice);
         if self.granularity == Granularity::Instruction {
             return self.take_instruction(choice);
         }
-        let state = std::mem::replace(&mut self.seats[vcpu as usize].state, State::Ready);
+        let state = std::mem::replace(&mut self.vcpus[vcpu as usize].state, State::Ready);
         let mut interrupt = None;
         let entry = match (choice, state) {
             (Choice::Interrupt(_), state) => {
@@ -71,9 +71,9 @@ impl ControlledMachine {
     }
 
     /// Virtual time has passed, and this comes of it.
-    pub(super) fn time_has_passed(&mut self, signals: Vec<Signal>) -> Result<()> {
-        for signal in signals {
-            self.signal(signal)?;
+    pub(super) fn time_has_passed(&mut self, ipi_effects: Vec<IpiEffect>) -> Result<()> {
+        for effect in ipi_effects {
+            self.apply_ipi_effect(effect)?;
         }
         self.hook_ticks();
         Ok(())
@@ -87,10 +87,10 @@ impl ControlledMachine {
         let vector = self.platform.lapics[vcpu as usize].acknowledge();
         if let Some(vector) = vector {
             self.hash.add([tag::INTERRUPT, vcpu.into(), vector.into()]);
-            self.idle.progress();
-            let seat = &mut self.seats[vcpu as usize];
-            seat.trail.clear();
-            seat.cpu.interrupt(vector)?;
+            self.progress.note();
+            let ctx = &mut self.vcpus[vcpu as usize];
+            ctx.tracker.clear();
+            ctx.cpu.interrupt(vector)?;
         }
         Ok(vector)
     }
@@ -109,7 +109,7 @@ impl ControlledMachine {
                 if Platform::is_clock(*address) {
                     self.looks_at_clock(vcpu);
                 } else {
-                    self.seats[vcpu as usize].trail.clear();
+                    self.vcpus[vcpu as usize].tracker.clear();
                 }
                 let mut data = Bytes::from_slice(&value.to_le_bytes());
                 data.resize(usize::from(*size), 0);
@@ -121,24 +121,24 @@ impl ControlledMachine {
                 let length = data.len().min(4);
                 word[..length].copy_from_slice(&data[..length]);
                 self.note(tag::WRITE, vcpu, *address, data)?;
-                self.idle.progress();
-                self.seats[vcpu as usize].trail.clear();
+                self.progress.note();
+                self.vcpus[vcpu as usize].tracker.clear();
                 // Controllers have 32-bit registers; anything else is not theirs (SDM 11.4.1).
                 if data.len() == 4 {
                     self.hook_apic_write(vcpu, *address, u32::from_le_bytes(word));
-                    for signal in self.platform.write(vcpu, *address, u32::from_le_bytes(word)) {
-                        self.signal(signal)?;
+                    for effect in self.platform.write(vcpu, *address, u32::from_le_bytes(word)) {
+                        self.apply_ipi_effect(effect)?;
                     }
                     // The task priority has two names.
                     let cr8 = self.platform.lapics[vcpu as usize].cr8();
-                    self.seats[vcpu as usize].cpu.set_cr8(cr8);
+                    self.vcpus[vcpu as usize].cpu.set_cr8(cr8);
                 }
                 Ok(Ok(Entry::Resume))
             }
-            Exit::MmioRead { address, size } if self.memory.is_watched(*address) => {
+            Exit::MmioRead { address, size } if self.memory.is_trapped(*address) => {
                 self.load(vcpu, *address, *size).map(Ok)
             }
-            Exit::MmioWrite { address, data } if self.memory.is_watched(*address) => {
+            Exit::MmioWrite { address, data } if self.memory.is_trapped(*address) => {
                 self.store(vcpu, *address, data, false)?;
                 Ok(Ok(Entry::Resume))
             }
@@ -151,9 +151,9 @@ impl ControlledMachine {
         let mut data = Bytes::from_elem(0, usize::from(size));
         self.memory.read(address, &mut data)?;
         self.note(tag::READ, vcpu, address, &data)?;
-        let seat = &mut self.seats[vcpu as usize];
-        seat.trail.read(address, &data);
-        let (rip, system) = (seat.cpu.registers()?.rip, seat.cpu.system_registers()?);
+        let ctx = &mut self.vcpus[vcpu as usize];
+        ctx.tracker.read(address, &data);
+        let (rip, system) = (ctx.cpu.registers()?.rip, ctx.cpu.system_registers()?);
         let instruction = self.instructions.at(rip, &system, &self.memory);
         let locked = instruction.is_some_and(|decoded| decoded.locked);
         let value = little(&data);
@@ -171,8 +171,8 @@ impl ControlledMachine {
         }
         let answer = Entry::Data(data);
         self.hook_entry(vcpu, &answer);
-        match self.seats[vcpu as usize].cpu.run(answer)? {
-            Exit::MmioWrite { address, data } if self.memory.is_watched(address) => {
+        match self.vcpus[vcpu as usize].cpu.run(answer)? {
+            Exit::MmioWrite { address, data } if self.memory.is_trapped(address) => {
                 self.check_store(vcpu, address, data.len(), None)?;
                 self.hook_exit(vcpu, &Exit::MmioWrite { address, data: data.clone() });
                 self.store(vcpu, address, &data, true)?;
@@ -181,7 +181,7 @@ impl ControlledMachine {
             // A locked instruction that faulted or was interrupted before its store: it is as if
             // the load had been a plain one, and what came instead is next.
             other => {
-                self.seats[vcpu as usize].state = State::Access(other);
+                self.vcpus[vcpu as usize].state = State::Access(other);
                 Ok(Entry::Resume)
             }
         }
@@ -191,10 +191,10 @@ impl ControlledMachine {
         let mut before = Bytes::from_elem(0, data.len());
         self.memory.read(address, &mut before)?;
         self.note(tag::WRITE, vcpu, address, data)?;
-        let seat = &mut self.seats[vcpu as usize];
-        let registers = of_registers(&seat.cpu.registers()?);
-        seat.stored = Some(Stored { registers, address });
-        let rip = seat.cpu.registers()?.rip;
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let registers = of_registers(&ctx.cpu.registers()?);
+        ctx.stored = Some(Stored { registers, address });
+        let rip = ctx.cpu.registers()?.rip;
         let changes = before != *data;
         if changes {
             self.memory.write(address, data)?;
@@ -210,7 +210,7 @@ impl ControlledMachine {
         });
         if !changes {
             // Nothing has changed for anybody: a spin lock's XCHG is no progress.
-            self.seats[vcpu as usize].trail.read(address, data);
+            self.vcpus[vcpu as usize].tracker.read(address, data);
             return Ok(());
         }
         let store = Store { address, value: data.clone(), vcpu, rip, point: self.points };
@@ -221,10 +221,10 @@ impl ControlledMachine {
 
     /// A vCPU has changed shared bytes: it gets on, and so may those that read them.
     pub(super) fn changed(&mut self, vcpu: u32, address: u64, length: usize) {
-        self.idle.progress();
-        for (id, seat) in (0..).zip(&mut self.seats) {
-            if id == vcpu || seat.trail.watches(address, length) {
-                seat.wake();
+        self.progress.note();
+        for (id, ctx) in (0..).zip(&mut self.vcpus) {
+            if id == vcpu || ctx.tracker.watches(address, length) {
+                ctx.wake();
             }
         }
     }
@@ -233,71 +233,72 @@ impl ControlledMachine {
         if matches!(exit, Exit::PortRead { port, size: 1, .. } if Platform::is_clock_port(*port)) {
             self.looks_at_clock(vcpu);
         } else {
-            self.seats[vcpu as usize].trail.clear();
+            self.vcpus[vcpu as usize].tracker.clear();
         }
-        let seat = &mut self.seats[vcpu as usize];
-        let mut signals = Vec::new();
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let mut ipi_effects = Vec::new();
         let answer = match exit {
             Exit::PortRead { port, size: 1, count: 1 } if Platform::covers_port(*port) => {
                 let (value, asked) = self.platform.read_port(*port);
-                signals = asked;
+                ipi_effects = asked;
                 if !Platform::is_clock_port(*port) {
-                    self.idle.progress();
+                    self.progress.note();
                 }
-                Answer::Enter(Entry::Data(Bytes::from_slice(&[value])))
+                IoResult::Enter(Entry::Data(Bytes::from_slice(&[value])))
             }
             Exit::PortWrite { port, size: 1, data } if Platform::covers_port(*port) => {
                 let platform = &mut self.platform;
-                signals = data.iter().flat_map(|byte| platform.write_port(*port, *byte)).collect();
-                Answer::Enter(Entry::Resume)
+                ipi_effects =
+                    data.iter().flat_map(|byte| platform.write_port(*port, *byte)).collect();
+                IoResult::Enter(Entry::Resume)
             }
-            exit => self.board.answer(&mut seat.cpu, exit)?,
+            exit => self.board.answer(&mut ctx.cpu, exit)?,
         };
         match exit {
             Exit::PortWrite { port, data, .. } => {
-                self.idle.progress();
+                self.progress.note();
                 self.hash.add([tag::PORT_WRITE, vcpu.into(), (*port).into()]);
                 self.hash.add_bytes(data);
             }
             Exit::PortRead { port, .. } => {
                 self.hash.add([tag::PORT_READ, vcpu.into(), (*port).into()]);
-                if let Answer::Enter(Entry::Data(data)) = &answer {
+                if let IoResult::Enter(Entry::Data(data)) = &answer {
                     self.hash.add_bytes(data);
                 }
             }
             _ => {}
         }
-        for signal in signals {
-            self.signal(signal)?;
+        for effect in ipi_effects {
+            self.apply_ipi_effect(effect)?;
         }
         Ok(match answer {
-            Answer::Enter(entry) => Ok(entry),
-            Answer::Mark => {
+            IoResult::Enter(entry) => Ok(entry),
+            IoResult::Mark => {
                 self.marked = true;
                 Ok(Entry::Resume)
             }
-            Answer::End(code) => Err(Ending::Guest { code }),
-            Answer::Met(met) => Err(Ending::Met(met)),
-            Answer::Unanswered => Err(self.problem(vcpu, exit.clone())?),
+            IoResult::End(code) => Err(Ending::Guest { code }),
+            IoResult::Met(met) => Err(Ending::Met(met)),
+            IoResult::Unanswered => Err(self.problem(vcpu, exit.clone())?),
         })
     }
 
     /// Runs a vCPU to its next scheduling point. `interrupt` has been queued for it.
     fn go(&mut self, vcpu: u32, mut entry: Entry, interrupt: Option<u8>) -> Result<Option<Ending>> {
-        let seat = &mut self.seats[vcpu as usize];
-        let _bound = seat.cpu.bind_to_thread();
-        let mut interrupt = interrupt.or(std::mem::take(&mut seat.nmi).then_some(NMI));
-        let steps = seat.breakpoints.steps();
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let _bound = ctx.cpu.bind_to_thread();
+        let mut interrupt = interrupt.or(std::mem::take(&mut ctx.nmi).then_some(NMI));
+        let steps = ctx.breakpoints.steps();
         // An exit that was met by single steps.
         let mut found = None;
         loop {
             // `load` has already run into the next access.
-            if let State::Access(_) = self.seats[vcpu as usize].state {
+            if let State::Access(_) = self.vcpus[vcpu as usize].state {
                 return Ok(None);
             }
             let wanted = self.platform.lapics[vcpu as usize].pending().is_some()
-                && !self.seats[vcpu as usize].cpu.takes_interrupts();
-            let stored = self.seats[vcpu as usize].stored.take();
+                && !self.vcpus[vcpu as usize].cpu.takes_interrupts();
+            let stored = self.vcpus[vcpu as usize].stored.take();
             let exit = match found.take() {
                 None => self.look_ahead(vcpu, &mut entry)?,
                 found => found,
@@ -305,18 +306,18 @@ impl ControlledMachine {
             let exit = if let Some(exit) = exit {
                 exit
             } else {
-                let step = wanted || self.rounds.is_some();
+                let step = wanted || self.iterations.is_some();
                 let want = Want { step, interrupt: interrupt.take() };
                 self.run_on(vcpu, std::mem::replace(&mut entry, Entry::Resume), want)?
             };
             self.check_tables(vcpu)?;
-            let seat = &mut self.seats[vcpu as usize];
+            let ctx = &mut self.vcpus[vcpu as usize];
             match exit {
                 // Interrupts are on again: whether the pending one is taken here is a choice.
-                Exit::Debug { .. } if wanted && seat.cpu.takes_interrupts() => return Ok(None),
+                Exit::Debug { .. } if wanted && ctx.cpu.takes_interrupts() => return Ok(None),
                 Exit::Kicked => {
-                    let slow = seat.breakpoints.must_step();
-                    let patient = slow && seat.breakpoints.steps() - steps < PATIENCE;
+                    let slow = ctx.breakpoints.must_step();
+                    let patient = slow && ctx.breakpoints.steps() - steps < MAX_SINGLE_STEPS;
                     if patient {
                         self.cancel.check()?;
                         continue;
@@ -338,22 +339,22 @@ impl ControlledMachine {
                 }
                 Exit::MsrWrite { index: MSR_TSC, value } => self.write_tsc_msr(vcpu, value),
                 Exit::MsrWrite { index, value } => {
-                    seat.deep = true;
+                    ctx.extended_dirty = true;
                     self.hook_exit(vcpu, &Exit::MsrWrite { index, value });
                     self.hook_msr(vcpu, &MsrAccess { index, write: true, value: Some(value) });
-                    self.seats[vcpu as usize].cpu.write_msr(index, value)?;
+                    self.vcpus[vcpu as usize].cpu.write_msr(index, value)?;
                 }
                 Exit::MsrRead { index: MSR_TSC } => self.read_tsc_msr(vcpu),
                 Exit::MsrRead { index } => {
                     self.hook_exit(vcpu, &Exit::MsrRead { index });
-                    let value = self.seats[vcpu as usize].cpu.read_msr(index)?;
+                    let value = self.vcpus[vcpu as usize].cpu.read_msr(index)?;
                     self.hook_msr(vcpu, &MsrAccess { index, write: false, value });
                 }
                 Exit::Halt => {
-                    seat.state = State::Halted;
+                    ctx.state = State::Halted;
                     self.hook_exit(vcpu, &Exit::Halt);
                     self.hook_apic(vcpu, ApicEvent::Halt);
-                    self.idle.progress();
+                    self.progress.note();
                     self.hash.add([tag::HALT, vcpu.into()]);
                     return Ok(None);
                 }
@@ -362,10 +363,10 @@ impl ControlledMachine {
                 | Exit::PortRead { .. }
                 | Exit::PortWrite { .. }) => {
                     match &exit {
-                        Exit::MmioRead { address, size } if self.memory.is_watched(*address) => {
+                        Exit::MmioRead { address, size } if self.memory.is_trapped(*address) => {
                             self.check_load(vcpu, *address, (*size).into())?;
                         }
-                        Exit::MmioWrite { address, data } if self.memory.is_watched(*address) => {
+                        Exit::MmioWrite { address, data } if self.memory.is_trapped(*address) => {
                             self.check_store(vcpu, *address, data.len(), stored)?;
                         }
                         _ => {}
@@ -374,7 +375,7 @@ impl ControlledMachine {
                     return Ok(None);
                 }
                 exit => {
-                    seat.deep = true;
+                    ctx.extended_dirty = true;
                     self.hook_exit(vcpu, &exit);
                     return self.problem(vcpu, exit).map(Some);
                 }
@@ -385,7 +386,7 @@ impl ControlledMachine {
     /// Whether an interrupt is pending that the vCPU would take now.
     pub(super) fn takes_pending_interrupt(&mut self, vcpu: u32) -> bool {
         let pending = self.platform.lapics[vcpu as usize].pending().is_some();
-        pending && self.seats[vcpu as usize].cpu.takes_interrupts()
+        pending && self.vcpus[vcpu as usize].cpu.takes_interrupts()
     }
 
     /// The end of a run by an exit that nothing answers.
@@ -399,19 +400,19 @@ impl ControlledMachine {
     /// The vCPU stands before an access. Has it been there before?
     fn park(&mut self, vcpu: u32, exit: Exit) -> Result<()> {
         let watched_read =
-            matches!(exit, Exit::MmioRead { address, .. } if self.memory.is_watched(address));
-        let progress = self.idle.count();
-        let seat = &mut self.seats[vcpu as usize];
+            matches!(exit, Exit::MmioRead { address, .. } if self.memory.is_trapped(address));
+        let progress = self.progress.count();
+        let ctx = &mut self.vcpus[vcpu as usize];
         let longest = self.granularity.longest_loop();
-        let round = watched_read
-            && seat.trail.arrive(of_registers(&seat.cpu.registers()?), longest)
-            && seat.unproven != Some(progress);
-        seat.state = if round { State::Waiting(exit) } else { State::Access(exit) };
+        let run_loops_once = watched_read
+            && ctx.tracker.arrive(of_registers(&ctx.cpu.registers()?), longest)
+            && ctx.unproven != Some(progress);
+        ctx.state = if run_loops_once { State::Waiting(exit) } else { State::Access(exit) };
         Ok(())
     }
 
     fn note(&mut self, tag: u64, vcpu: u32, address: u64, data: &Bytes) -> Result<()> {
-        let rip = self.seats[vcpu as usize].cpu.registers()?.rip;
+        let rip = self.vcpus[vcpu as usize].cpu.registers()?.rip;
         self.hash.add([tag, vcpu.into(), rip, address]);
         self.hash.add_bytes(data);
         Ok(())

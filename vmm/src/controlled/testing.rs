@@ -1,4 +1,4 @@
-//! For the tests of this room: guests of the catalogue in a controlled machine.
+//! For the tests of this module: guests of the catalogue in a controlled machine.
 
 use std::borrow::Cow;
 use std::io::sink;

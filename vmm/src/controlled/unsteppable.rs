@@ -13,7 +13,7 @@ use crate::instruction::Decoded;
 impl ControlledMachine {
     /// Executes the instruction that a vCPU stands before, if it is one that steps may run past.
     pub(super) fn execute_unsteppable(&mut self, vcpu: u32, decoded: &Decoded) -> Result<bool> {
-        let cpu = &mut self.seats[vcpu as usize].cpu;
+        let cpu = &mut self.vcpus[vcpu as usize].cpu;
         match decoded.instruction.mnemonic() {
             Mnemonic::Pause => {
                 let mut registers = cpu.registers()?;

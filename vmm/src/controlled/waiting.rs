@@ -12,7 +12,7 @@ use crate::exit::Bytes;
 
 /// What a vCPU has done since it last changed anything.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trail {
+pub(super) struct ProgressTracker {
     /// The registers' hash at each scheduling point.
     points: Vec<u64>,
     /// What it read, by guest-physical address.
@@ -23,7 +23,7 @@ pub(super) struct Trail {
     looks_again: u64,
 }
 
-impl Trail {
+impl ProgressTracker {
     /// It changed something, or somebody else did that to it: it gets on.
     pub(super) fn clear(&mut self) {
         self.forget();

@@ -37,9 +37,7 @@ impl Hook for AtPlaces {
     }
 
     fn breakpoint(&mut self, context: &mut Context, address: u64) -> Verdict {
-        if let (Some(met), Some(wanted)) =
-            (self.criteria.met_at(address), &mut context.interventions)
-        {
+        if let (Some(met), Some(wanted)) = (self.criteria.met_at(address), &mut context.actions) {
             wanted.end(met);
         }
         Verdict::Continue

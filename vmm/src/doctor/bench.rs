@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use iced_x86::code_asm::CodeAssembler;
 
-use super::lab::{Assembled, assemble};
 use super::layout::{self, DONE, TRAP};
 use super::outcome::{Outcome, Tested};
+use super::test_guest::{Assembled, assemble};
 use crate::cpu::Cpu;
 use crate::disassemble;
 use crate::error::Result;
@@ -23,10 +23,10 @@ use crate::kvm::{KvmCpu, Vm};
 use crate::thread_time::thread_time;
 
 /// How long one self-test guest may run before it is called hung.
-pub(super) const LIMIT: Duration = Duration::from_millis(250);
+pub(super) const TEST_TIMEOUT: Duration = Duration::from_millis(250);
 /// How often it gets that much again when others had the processor: a mechanism must not be missing
 /// because the host is busy. (A guest that KVM has put to sleep looks the same.)
-const PATIENCE: u32 = 6;
+const MAX_TIMEOUT_EXTENSIONS: u32 = 6;
 
 /// One machine, with code to run and a deadline.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Bench {
         let alarm = Alarm::new()?;
         let mut bench =
             Self { cpu, vm, spins: false, alarm, bound: None, deadline, begun, patience };
-        bench.allow(LIMIT)?;
+        bench.allow(TEST_TIMEOUT)?;
         Ok(bench)
     }
 
@@ -61,7 +61,7 @@ impl Bench {
     pub(super) fn allow(&mut self, time: Duration) -> Result<()> {
         self.bound = Some(self.cpu.bind_to_thread());
         self.begun = thread_time();
-        self.patience = PATIENCE;
+        self.patience = MAX_TIMEOUT_EXTENSIONS;
         self.deadline = Instant::now() + time;
         self.alarm.set(time)
     }
@@ -72,12 +72,12 @@ impl Bench {
         if now < self.deadline {
             return Ok(true);
         }
-        if self.patience == 0 || thread_time().saturating_sub(self.begun) > LIMIT / 2 {
+        if self.patience == 0 || thread_time().saturating_sub(self.begun) > TEST_TIMEOUT / 2 {
             return Ok(false);
         }
         self.patience -= 1;
-        self.deadline = now + LIMIT;
-        self.alarm.set(LIMIT)?;
+        self.deadline = now + TEST_TIMEOUT;
+        self.alarm.set(TEST_TIMEOUT)?;
         Ok(true)
     }
 

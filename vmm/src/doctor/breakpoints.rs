@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use iced_x86::code_asm::{qword_ptr, rax, rbx};
 
 use super::bench::Bench;
-use super::lab::{Lab, assemble, done};
 use super::layout::{CODE, DATA, HOLE, Ring};
 use super::outcome::{Outcome, Samples, Tested};
+use super::test_guest::{TestGuest, assemble, done};
 use crate::cpu::Cpu;
 use crate::exit::Exit;
 use crate::kvm::debug::{Breakpoint, GuestDebug, Trigger};
@@ -32,8 +32,8 @@ fn one(address: u64, trigger: Trigger) -> GuestDebug {
 }
 
 /// DR0 on an instruction of a loop; the cost is that of a hit and of leaving it.
-pub(super) fn execution(lab: &Lab) -> Tested<Outcome> {
-    let mut bench = lab.kernel(|a| {
+pub(super) fn execution(test_guest: &TestGuest) -> Tested<Outcome> {
+    let mut bench = test_guest.kernel(|a| {
         let mut again = a.create_label();
         a.mov(rbx, HITS)?;
         a.set_label(&mut again)?;
@@ -104,27 +104,32 @@ fn expect_debug(bench: &mut Bench, address: u64) -> Tested<()> {
 }
 
 /// The same in ring 3.
-pub(super) fn execution_user(lab: &Lab) -> Tested<Outcome> {
-    data_or_code(lab, Ring::User, CODE + NOP, Trigger::Execute)
+pub(super) fn execution_user(test_guest: &TestGuest) -> Tested<Outcome> {
+    data_or_code(test_guest, Ring::User, CODE + NOP, Trigger::Execute)
 }
 
 /// DR0 on a quadword that the kernel stores to.
-pub(super) fn write(lab: &Lab) -> Tested<Outcome> {
-    data_or_code(lab, Ring::Kernel, DATA, Trigger::Write)
+pub(super) fn write(test_guest: &TestGuest) -> Tested<Outcome> {
+    data_or_code(test_guest, Ring::Kernel, DATA, Trigger::Write)
 }
 
 /// DR0 on a quadword that the kernel loads.
-pub(super) fn access(lab: &Lab) -> Tested<Outcome> {
-    data_or_code(lab, Ring::Kernel, DATA + 8, Trigger::Access)
+pub(super) fn access(test_guest: &TestGuest) -> Tested<Outcome> {
+    data_or_code(test_guest, Ring::Kernel, DATA + 8, Trigger::Access)
 }
 
 /// DR0 on a quadword that a user program stores to.
-pub(super) fn write_user(lab: &Lab) -> Tested<Outcome> {
-    data_or_code(lab, Ring::User, DATA, Trigger::Write)
+pub(super) fn write_user(test_guest: &TestGuest) -> Tested<Outcome> {
+    data_or_code(test_guest, Ring::User, DATA, Trigger::Write)
 }
 
-fn data_or_code(lab: &Lab, ring: Ring, address: u64, trigger: Trigger) -> Tested<Outcome> {
-    let mut bench = lab.ring(ring, |a| {
+fn data_or_code(
+    test_guest: &TestGuest,
+    ring: Ring,
+    address: u64,
+    trigger: Trigger,
+) -> Tested<Outcome> {
+    let mut bench = test_guest.ring(ring, |a| {
         a.nop()?;
         a.nop()?;
         a.mov(qword_ptr(DATA), rbx)?;
@@ -146,8 +151,8 @@ fn data_or_code(lab: &Lab, ring: Ring, address: u64, trigger: Trigger) -> Tested
 }
 
 /// INT3 under `KVM_GUESTDBG_USE_SW_BP`.
-pub(super) fn software(lab: &Lab) -> Tested<Outcome> {
-    let mut bench = lab.kernel(|a| {
+pub(super) fn software(test_guest: &TestGuest) -> Tested<Outcome> {
+    let mut bench = test_guest.kernel(|a| {
         a.nop()?;
         a.int3()?;
         done(a)

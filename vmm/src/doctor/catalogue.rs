@@ -1,7 +1,7 @@
 //! The list of self-tests, in the order of the report.
 
-use super::lab::Lab;
 use super::outcome::{Outcome, Tested};
+use super::test_guest::TestGuest;
 use super::{
     breakpoints, clock, exits, holes, identity, instructions, interrupts, kicks, lifecycle,
     registers, slots, speed, startup, stepping,
@@ -14,7 +14,7 @@ pub(super) struct SelfTest {
     pub(super) name: &'static str,
     /// What jitterbug does where it doesn't (fully) work.
     pub(super) instead: &'static str,
-    pub(super) run: fn(&Lab) -> Tested<Outcome>,
+    pub(super) run: fn(&TestGuest) -> Tested<Outcome>,
 }
 
 /// Mechanisms that belong together.
@@ -26,7 +26,7 @@ pub(super) struct Group {
 const fn test(
     id: &'static str,
     name: &'static str,
-    run: fn(&Lab) -> Tested<Outcome>,
+    run: fn(&TestGuest) -> Tested<Outcome>,
     instead: &'static str,
 ) -> SelfTest {
     SelfTest { id, name, instead, run }

@@ -7,17 +7,17 @@ use iced_x86::code_asm::{CodeAssembler, al, eax, ecx, edx, qword_ptr, rax, rdx};
 use kvm_bindings::KVM_CAP_TSC_CONTROL;
 
 use super::exits::require;
-use super::lab::{Lab, done};
 use super::layout::{DATA, MARK};
 use super::outcome::{Outcome, Tested};
+use super::test_guest::{TestGuest, done};
 use crate::cpu::Cpu;
 use crate::error::Error;
 
 /// Half the rate, by the capability's word and by the guest's own clock.
-pub(super) fn tsc_control(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn tsc_control(test_guest: &TestGuest) -> Tested<Outcome> {
     const INTERVAL: Duration = Duration::from_millis(5);
-    require(lab.host, KVM_CAP_TSC_CONTROL)?;
-    let mut bench = lab.kernel(|a| {
+    require(test_guest.host, KVM_CAP_TSC_CONTROL)?;
+    let mut bench = test_guest.kernel(|a| {
         for at in [DATA, DATA + 8] {
             a.rdtsc()?;
             a.shl(rdx, 32)?;
@@ -64,17 +64,17 @@ const AMD: Counter =
     Counter { select: 0xc001_0000, count: 0xc001_0004, event: 0xc2, global_enable: None };
 
 /// Counts a loop's branches in the guest.
-pub(super) fn retired_branches(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn retired_branches(test_guest: &TestGuest) -> Tested<Outcome> {
     const BRANCHES: u64 = 1000;
     /// Count in both rings; on.
     const ENABLE: u32 = 1 << 16 | 1 << 17 | 1 << 22;
-    let intel = lab.leaf(0).is_some_and(|leaf| leaf.ebx == u32::from_le_bytes(*b"Genu"));
-    let version = lab.leaf(0xa).map_or(0, |leaf| leaf.eax & 0xff);
+    let intel = test_guest.leaf(0).is_some_and(|leaf| leaf.ebx == u32::from_le_bytes(*b"Genu"));
+    let version = test_guest.leaf(0xa).map_or(0, |leaf| leaf.eax & 0xff);
     if intel && version == 0 {
         return Ok(Outcome::missing("no PMU: CPUID leaf 0xA says version 0"));
     }
     let counter = if intel { INTEL } else { AMD };
-    let mut bench = lab.kernel(|a| {
+    let mut bench = test_guest.kernel(|a| {
         let wrmsr = |a: &mut CodeAssembler, msr: u32, value: u32| {
             a.mov(ecx, msr)?;
             a.mov(eax, value)?;

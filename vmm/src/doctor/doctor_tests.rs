@@ -30,9 +30,9 @@ fn examines_every_mechanism() {
 #[ignore = "a measurement"]
 fn what_synchronised_registers_cost() {
     let host = host();
-    let lab = Lab::new(&host).expect("a lab");
+    let test_guest = TestGuest::new(&host).expect("a lab");
     for _ in 0..5 {
-        let costs = registers::sync_costs(&lab, 3000).expect("costs");
+        let costs = registers::sync_costs(&test_guest, 3000).expect("costs");
         println!("none, REGS, REGS|SREGS: {costs:?}");
     }
 }
@@ -40,8 +40,8 @@ fn what_synchronised_registers_cost() {
 #[test]
 fn a_guest_that_spins_is_stopped() {
     let host = host();
-    let lab = Lab::new(&host).expect("a lab");
-    let mut bench = lab
+    let test_guest = TestGuest::new(&host).expect("a lab");
+    let mut bench = test_guest
         .kernel(|a| {
             let mut here = a.create_label();
             a.set_label(&mut here)?;
@@ -55,8 +55,8 @@ fn a_guest_that_spins_is_stopped() {
 #[test]
 fn an_exception_is_reported_by_name() {
     let host = host();
-    let lab = Lab::new(&host).expect("a lab");
-    let mut bench = lab.kernel(CodeAssembler::ud2).expect("a bench");
+    let test_guest = TestGuest::new(&host).expect("a lab");
+    let mut bench = test_guest.kernel(CodeAssembler::ud2).expect("a bench");
     let outcome = bench.expect_done().map_err(Outcome::from).expect_err("#UD");
     assert_eq!(outcome, Outcome::missing("the guest gets #UD"));
 }
@@ -72,7 +72,7 @@ fn ids_are_unique() {
 #[test]
 fn what_stops_a_vcpu_is_found_out_once() {
     let host = host();
-    let found = Stopping::of(&host);
+    let found = DebugCapabilities::of(&host);
     assert_eq!(host.clone().stopping(|| panic!("it is known")), found);
     let report = examine(&host);
     let works = |id: &str| report.row(id).is_some_and(|row| row.verdict == Verdict::Works);

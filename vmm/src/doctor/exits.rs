@@ -5,9 +5,9 @@ use std::time::Instant;
 use iced_x86::code_asm::{al, ax, eax, ebx, ecx, edx, qword_ptr, rax, tbyte_ptr};
 
 use super::bench::data;
-use super::lab::{Lab, done};
 use super::layout::{DONE, HOLE, MARK};
 use super::outcome::{Outcome, Samples, Tested};
+use super::test_guest::{TestGuest, done};
 use crate::exit::{Bytes, Entry, Exit};
 use crate::kvm::{Host, Irqchip, MsrExits};
 
@@ -15,8 +15,8 @@ use crate::kvm::{Host, Irqchip, MsrExits};
 const REPETITIONS: usize = 200;
 
 /// Port reads and writes of every size, with the right data, and what one costs.
-pub(super) fn port(lab: &Lab) -> Tested<Outcome> {
-    let mut bench = lab.kernel(|a| {
+pub(super) fn port(test_guest: &TestGuest) -> Tested<Outcome> {
+    let mut bench = test_guest.kernel(|a| {
         let mut again = a.create_label();
         a.mov(eax, 0x4433_2211)?;
         a.out(u32::from(MARK), al)?;
@@ -44,9 +44,9 @@ pub(super) fn port(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// A load and a store of memory that isn't there, and what one exit costs.
-pub(super) fn mmio(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn mmio(test_guest: &TestGuest) -> Tested<Outcome> {
     const VALUE: u64 = 0x1122_3344_5566_7788;
-    let mut bench = lab.kernel(|a| {
+    let mut bench = test_guest.kernel(|a| {
         let mut again = a.create_label();
         a.set_label(&mut again)?;
         a.mov(rax, qword_ptr(HOLE))?;
@@ -69,8 +69,8 @@ pub(super) fn mmio(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// HLT comes to userspace without an in-kernel irqchip.
-pub(super) fn halt(lab: &Lab) -> Tested<Outcome> {
-    let mut bench = lab.kernel(|a| {
+pub(super) fn halt(test_guest: &TestGuest) -> Tested<Outcome> {
+    let mut bench = test_guest.kernel(|a| {
         a.hlt()?;
         done(a)
     })?;
@@ -80,11 +80,11 @@ pub(super) fn halt(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// A read and a write of a filtered MSR exit, and the read can be answered.
-pub(super) fn msr_filter(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn msr_filter(test_guest: &TestGuest) -> Tested<Outcome> {
     /// `IA32_SYSENTER_CS`: every KVM has it, and nothing here depends on its value.
     const MSR: u32 = 0x174;
-    require(lab.host, kvm_bindings::KVM_CAP_X86_USER_SPACE_MSR)?;
-    let mut bench = lab.machine(Irqchip::None, |a| {
+    require(test_guest.host, kvm_bindings::KVM_CAP_X86_USER_SPACE_MSR)?;
+    let mut bench = test_guest.machine(Irqchip::None, |a| {
         a.mov(ecx, MSR)?;
         a.rdmsr()?;
         a.mov(ebx, eax)?;
@@ -106,9 +106,9 @@ pub(super) fn msr_filter(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// An instruction that KVM's emulator doesn't know comes with its bytes.
-pub(super) fn emulation_failure(lab: &Lab) -> Tested<Outcome> {
-    require(lab.host, kvm_bindings::KVM_CAP_EXIT_ON_EMULATION_FAILURE)?;
-    let mut bench = lab.kernel(|a| {
+pub(super) fn emulation_failure(test_guest: &TestGuest) -> Tested<Outcome> {
+    require(test_guest.host, kvm_bindings::KVM_CAP_EXIT_ON_EMULATION_FAILURE)?;
+    let mut bench = test_guest.kernel(|a| {
         a.fbld(tbyte_ptr(HOLE))?;
         done(a)
     })?;

@@ -4,9 +4,9 @@
 use iced_x86::code_asm::{CodeAssembler, qword_ptr, rax, rbx};
 
 use super::bench::data;
-use super::lab::{Assembled, Lab, done};
 use super::layout::{DONE, HOLE};
 use super::outcome::{Outcome, Tested};
+use super::test_guest::{Assembled, TestGuest, done};
 use crate::cpu::Cpu;
 use crate::exit::{Bytes, Entry, Exit};
 
@@ -27,9 +27,9 @@ struct Access {
 }
 
 /// A load.
-pub(super) fn load(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn load(test_guest: &TestGuest) -> Tested<Outcome> {
     check(
-        lab,
+        test_guest,
         &Access {
             code: |a| a.mov(rax, qword_ptr(HOLE)),
             reads: true,
@@ -41,9 +41,9 @@ pub(super) fn load(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// A store.
-pub(super) fn store(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn store(test_guest: &TestGuest) -> Tested<Outcome> {
     check(
-        lab,
+        test_guest,
         &Access {
             code: |a| a.mov(qword_ptr(HOLE), rbx),
             reads: false,
@@ -55,9 +55,9 @@ pub(super) fn store(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// An unlocked increment.
-pub(super) fn inc(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn inc(test_guest: &TestGuest) -> Tested<Outcome> {
     check(
-        lab,
+        test_guest,
         &Access {
             code: |a| a.inc(qword_ptr(HOLE)),
             reads: true,
@@ -69,9 +69,9 @@ pub(super) fn inc(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// XCHG, which is always locked.
-pub(super) fn xchg(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn xchg(test_guest: &TestGuest) -> Tested<Outcome> {
     check(
-        lab,
+        test_guest,
         &Access {
             code: |a| a.xchg(qword_ptr(HOLE), rbx),
             reads: true,
@@ -83,9 +83,9 @@ pub(super) fn xchg(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// A locked increment.
-pub(super) fn lock_inc(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn lock_inc(test_guest: &TestGuest) -> Tested<Outcome> {
     check(
-        lab,
+        test_guest,
         &Access {
             code: |a| a.lock().inc(qword_ptr(HOLE)),
             reads: true,
@@ -97,9 +97,9 @@ pub(super) fn lock_inc(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// A locked exchange-and-add.
-pub(super) fn lock_xadd(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn lock_xadd(test_guest: &TestGuest) -> Tested<Outcome> {
     check(
-        lab,
+        test_guest,
         &Access {
             code: |a| a.lock().xadd(qword_ptr(HOLE), rbx),
             reads: true,
@@ -111,9 +111,9 @@ pub(super) fn lock_xadd(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// A compare-and-exchange that succeeds.
-pub(super) fn lock_cmpxchg(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn lock_cmpxchg(test_guest: &TestGuest) -> Tested<Outcome> {
     check(
-        lab,
+        test_guest,
         &Access {
             code: |a| a.lock().cmpxchg(qword_ptr(HOLE), rbx),
             reads: true,
@@ -125,9 +125,9 @@ pub(super) fn lock_cmpxchg(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// A compare-and-exchange that fails: it, too, writes, as on the processor: the old value.
-pub(super) fn failing_cmpxchg(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn failing_cmpxchg(test_guest: &TestGuest) -> Tested<Outcome> {
     check(
-        lab,
+        test_guest,
         &Access {
             code: |a| a.lock().cmpxchg(qword_ptr(HOLE), rbx),
             reads: true,
@@ -139,9 +139,9 @@ pub(super) fn failing_cmpxchg(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// A locked bit test-and-set.
-pub(super) fn lock_bts(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn lock_bts(test_guest: &TestGuest) -> Tested<Outcome> {
     check(
-        lab,
+        test_guest,
         &Access {
             code: |a| a.lock().bts(qword_ptr(HOLE), 4),
             reads: true,
@@ -152,8 +152,8 @@ pub(super) fn lock_bts(lab: &Lab) -> Tested<Outcome> {
     )
 }
 
-fn check(lab: &Lab, access: &Access) -> Tested<Outcome> {
-    let mut bench = lab.kernel(|a| {
+fn check(test_guest: &TestGuest, access: &Access) -> Tested<Outcome> {
+    let mut bench = test_guest.kernel(|a| {
         a.mov(rax, access.rax)?;
         a.mov(rbx, NEW)?;
         (access.code)(a)?;

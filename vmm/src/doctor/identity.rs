@@ -2,9 +2,9 @@
 
 use iced_x86::code_asm::{dword_ptr, eax, ebx, ecx};
 
-use super::lab::Lab;
 use super::layout::{HOLE, Ring};
 use super::outcome::{Outcome, Tested};
+use super::test_guest::TestGuest;
 use crate::exit::Exit;
 
 /// The leaf with the hypervisor's signature, and the first word of `VMwareVMware`.
@@ -12,17 +12,17 @@ const LEAF: u32 = 0x4000_0000;
 const OURS: u32 = u32::from_le_bytes(*b"VMwa");
 
 /// In ring 0.
-pub(super) fn ring0(lab: &Lab) -> Tested<Outcome> {
-    signature(lab, Ring::Kernel)
+pub(super) fn ring0(test_guest: &TestGuest) -> Tested<Outcome> {
+    signature(test_guest, Ring::Kernel)
 }
 
 /// In ring 3.
-pub(super) fn ring3(lab: &Lab) -> Tested<Outcome> {
-    signature(lab, Ring::User)
+pub(super) fn ring3(test_guest: &TestGuest) -> Tested<Outcome> {
+    signature(test_guest, Ring::User)
 }
 
-fn signature(lab: &Lab, ring: Ring) -> Tested<Outcome> {
-    let mut bench = lab.ring(ring, |a| {
+fn signature(test_guest: &TestGuest, ring: Ring) -> Tested<Outcome> {
+    let mut bench = test_guest.ring(ring, |a| {
         a.mov(eax, LEAF)?;
         a.xor(ecx, ecx)?;
         a.cpuid()?;

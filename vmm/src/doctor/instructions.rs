@@ -3,9 +3,9 @@
 
 use iced_x86::code_asm::{CodeAssembler, eax, ecx, rax, rbx, rcx, rdx, xmm0, xmmword_ptr};
 
-use super::lab::{Assembled, Lab, done};
 use super::layout::{DATA, DONE};
 use super::outcome::{Outcome, Tested};
+use super::test_guest::{Assembled, TestGuest, done};
 
 const SOFTWARE_INTERRUPT: u8 = 0x80;
 
@@ -24,16 +24,16 @@ const RDTSCP: Feature = Feature { leaf: 0x8000_0001, register: |leaf| leaf.edx, 
 
 /// Runs code that leaves a value in AL.
 fn check(
-    lab: &Lab,
+    test_guest: &TestGuest,
     feature: Option<&Feature>,
     wanted: Option<u8>,
     code: impl FnOnce(&mut CodeAssembler) -> Assembled,
 ) -> Tested<Outcome> {
     let offered = feature.is_none_or(|feature| {
-        let bits = lab.leaf(feature.leaf).map_or(0, feature.register);
+        let bits = test_guest.leaf(feature.leaf).map_or(0, feature.register);
         bits >> feature.bit & 1 != 0
     });
-    let mut bench = lab.kernel(|a| {
+    let mut bench = test_guest.kernel(|a| {
         code(a)?;
         done(a)
     })?;
@@ -62,24 +62,24 @@ fn check(
 }
 
 /// INT 0x80 to a handler and back.
-pub(super) fn int(lab: &Lab) -> Tested<Outcome> {
-    check(lab, None, Some(1), |a| {
+pub(super) fn int(test_guest: &TestGuest) -> Tested<Outcome> {
+    check(test_guest, None, Some(1), |a| {
         a.int(i32::from(SOFTWARE_INTERRUPT))?;
         a.mov(rax, rbx)
     })
 }
 
 /// VMCALL with a number that no hypervisor knows. KVM answers itself.
-pub(super) fn vmcall(lab: &Lab) -> Tested<Outcome> {
-    check(lab, None, None, |a| {
+pub(super) fn vmcall(test_guest: &TestGuest) -> Tested<Outcome> {
+    check(test_guest, None, None, |a| {
         a.mov(rax, 0x7fff_u64)?;
         a.vmcall()
     })
 }
 
 /// 3.0 + 3.0 in an SSE register.
-pub(super) fn sse(lab: &Lab) -> Tested<Outcome> {
-    check(lab, Some(&SSE2), Some(6), |a| {
+pub(super) fn sse(test_guest: &TestGuest) -> Tested<Outcome> {
+    check(test_guest, Some(&SSE2), Some(6), |a| {
         a.mov(rax, 3_u64)?;
         a.cvtsi2sd(xmm0, rax)?;
         a.addsd(xmm0, xmm0)?;
@@ -88,21 +88,21 @@ pub(super) fn sse(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// POPCNT.
-pub(super) fn popcnt(lab: &Lab) -> Tested<Outcome> {
-    check(lab, Some(&POPCNT), Some(8), |a| {
+pub(super) fn popcnt(test_guest: &TestGuest) -> Tested<Outcome> {
+    check(test_guest, Some(&POPCNT), Some(8), |a| {
         a.mov(rcx, 0xff_u64)?;
         a.popcnt(rax, rcx)
     })
 }
 
 /// RDTSCP.
-pub(super) fn rdtscp(lab: &Lab) -> Tested<Outcome> {
-    check(lab, Some(&RDTSCP), None, CodeAssembler::rdtscp)
+pub(super) fn rdtscp(test_guest: &TestGuest) -> Tested<Outcome> {
+    check(test_guest, Some(&RDTSCP), None, CodeAssembler::rdtscp)
 }
 
 /// XGETBV of XCR0, whose bit 0 is always set.
-pub(super) fn xgetbv(lab: &Lab) -> Tested<Outcome> {
-    check(lab, Some(&XSAVE), Some(1), |a| {
+pub(super) fn xgetbv(test_guest: &TestGuest) -> Tested<Outcome> {
+    check(test_guest, Some(&XSAVE), Some(1), |a| {
         a.xor(ecx, ecx)?;
         a.xgetbv()?;
         a.and(eax, 1)
@@ -110,8 +110,8 @@ pub(super) fn xgetbv(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// CMPXCHG16B of zeroed memory.
-pub(super) fn cmpxchg16b(lab: &Lab) -> Tested<Outcome> {
-    check(lab, Some(&CX16), Some(0), |a| {
+pub(super) fn cmpxchg16b(test_guest: &TestGuest) -> Tested<Outcome> {
+    check(test_guest, Some(&CX16), Some(0), |a| {
         a.xor(rax, rax)?;
         a.xor(rdx, rdx)?;
         a.mov(rbx, 1_u64)?;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use iced_x86::code_asm::{al, cl, cr2, dword_ptr, eax, ecx, qword_ptr, rax, rbx, rsp};
 
 use super::bench::data;
-use super::lab::{Lab, done};
 use super::layout::{DATA, LAPIC, MARK, UNMAPPED};
 use super::outcome::{Outcome, Samples, Tested};
+use super::test_guest::{TestGuest, done};
 use crate::cpu::Cpu;
 use crate::exit::{Bytes, Entry, Exit};
 
@@ -17,10 +17,10 @@ const PF: u8 = 14;
 const IRQ: u8 = 0x31;
 
 /// Without an in-kernel irqchip, the LAPIC's page is ours.
-pub(super) fn lapic_page(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn lapic_page(test_guest: &TestGuest) -> Tested<Outcome> {
     const VERSION: u64 = LAPIC + 0x30;
     const EOI: u64 = LAPIC + 0xb0;
-    let mut bench = lab.kernel(|a| {
+    let mut bench = test_guest.kernel(|a| {
         a.mov(rbx, LAPIC)?;
         a.mov(eax, dword_ptr(rbx + 0x30))?;
         a.mov(dword_ptr(rbx + 0xb0), ecx)?;
@@ -35,7 +35,7 @@ pub(super) fn lapic_page(lab: &Lab) -> Tested<Outcome> {
 
 /// The interrupt window opens when the guest turns interrupts on, and the handler runs. A host
 /// that emulates may look at the window only now and then, so the worst of several counts.
-pub(super) fn window(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn window(test_guest: &TestGuest) -> Tested<Outcome> {
     const TRIES: usize = 5;
     /// Rounds of the guest's loop; a processor opens the window before the first one.
     const PROMPT: u64 = 2;
@@ -43,7 +43,7 @@ pub(super) fn window(lab: &Lab) -> Tested<Outcome> {
     let mut times = Vec::new();
     let mut latest = 0;
     for _ in 0..TRIES {
-        let (late, time) = open_window(lab)?;
+        let (late, time) = open_window(test_guest)?;
         latest = late.max(latest);
         times.push(time);
     }
@@ -58,8 +58,8 @@ pub(super) fn window(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// How many rounds the guest's loop went, and how long it took, until the window opened.
-fn open_window(lab: &Lab) -> Tested<(u64, Duration)> {
-    let mut bench = lab.kernel(|a| {
+fn open_window(test_guest: &TestGuest) -> Tested<(u64, Duration)> {
+    let mut bench = test_guest.kernel(|a| {
         let mut wait = a.create_label();
         a.xor(rbx, rbx)?;
         a.out(u32::from(MARK), al)?;
@@ -98,8 +98,8 @@ fn open_window(lab: &Lab) -> Tested<(u64, Duration)> {
 }
 
 /// An NMI reaches a guest that has interrupts off, and its handler returns.
-pub(super) fn nmi(lab: &Lab) -> Tested<Outcome> {
-    let mut bench = lab.kernel(|a| {
+pub(super) fn nmi(test_guest: &TestGuest) -> Tested<Outcome> {
+    let mut bench = test_guest.kernel(|a| {
         let mut wait = a.create_label();
         a.out(u32::from(MARK), al)?;
         a.set_label(&mut wait)?;
@@ -122,8 +122,8 @@ pub(super) fn nmi(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// #UD without and #PF with an error code go through the IDT; the handlers return with IRETQ.
-pub(super) fn exceptions(lab: &Lab) -> Tested<Outcome> {
-    let mut bench = lab.kernel(|a| {
+pub(super) fn exceptions(test_guest: &TestGuest) -> Tested<Outcome> {
+    let mut bench = test_guest.kernel(|a| {
         a.ud2()?;
         a.out(u32::from(MARK), al)?;
         a.mov(rbx, UNMAPPED)?;

@@ -5,9 +5,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::bench::LIMIT;
-use super::lab::Lab;
+use super::bench::TEST_TIMEOUT;
 use super::outcome::{Outcome, Samples, Stop, Tested};
+use super::test_guest::TestGuest;
 use crate::cpu::Cpu;
 use crate::exit::{Entry, Exit};
 use crate::kvm::kick::Kicker;
@@ -17,8 +17,8 @@ const KICKS: usize = 60;
 const SPIN: Duration = Duration::from_micros(300);
 
 /// The cost is the time from the kick to the return of `KVM_RUN`, at the median.
-pub(super) fn spinning(lab: &Lab) -> Tested<Outcome> {
-    let mut bench = lab.kernel(|a| {
+pub(super) fn spinning(test_guest: &TestGuest) -> Tested<Outcome> {
+    let mut bench = test_guest.kernel(|a| {
         let mut here = a.create_label();
         a.set_label(&mut here)?;
         a.jmp(here)
@@ -27,8 +27,8 @@ pub(super) fn spinning(lab: &Lab) -> Tested<Outcome> {
     let kicker = Kicker::default();
     let receiving = kicker.receive()?;
     // The alarm ends a run that no kick reaches.
-    bench.allow(LIMIT * 4)?;
-    let deadline = Instant::now() + LIMIT * 3;
+    bench.allow(TEST_TIMEOUT * 4)?;
+    let deadline = Instant::now() + TEST_TIMEOUT * 3;
     let entering = AtomicBool::new(false);
     let (kicked, kicks) = mpsc::channel();
     let times = thread::scope(|scope| {
@@ -57,7 +57,7 @@ pub(super) fn spinning(lab: &Lab) -> Tested<Outcome> {
                 exit => return Err(Stop::from(bench.odd(&exit))),
             }
             let back = Instant::now();
-            let Ok(sent) = kicks.recv_timeout(LIMIT) else { break };
+            let Ok(sent) = kicks.recv_timeout(TEST_TIMEOUT) else { break };
             times.push(back.saturating_duration_since(sent));
         }
         drop(kicks);

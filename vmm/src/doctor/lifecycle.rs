@@ -4,18 +4,18 @@ use std::time::{Duration, Instant};
 
 use iced_x86::code_asm::{al, qword_ptr};
 
-use super::lab::{Lab, done};
 use super::layout::{CODE, DATA, MARK, Ring};
 use super::outcome::{Outcome, Samples, Stop, Tested};
+use super::test_guest::{TestGuest, done};
 use crate::cpu::Cpu;
 use crate::exit::Entry;
 use crate::kvm::Irqchip;
 
 /// Create a machine, run it to its first exit, drop it; with KVM's irqchip by the way.
-pub(super) fn machine(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn machine(test_guest: &TestGuest) -> Tested<Outcome> {
     let sample = |irqchip| -> Tested<Duration> {
         let start = Instant::now();
-        let mut bench = lab.machine(irqchip, done)?;
+        let mut bench = test_guest.machine(irqchip, done)?;
         bench.expect_done()?;
         drop(bench);
         Ok(start.elapsed())
@@ -33,16 +33,16 @@ pub(super) fn machine(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// One thread runs two vCPUs by turns; the cost is what an exit costs more than with one.
-pub(super) fn alternate(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn alternate(test_guest: &TestGuest) -> Tested<Outcome> {
     const TURNS: usize = 200;
-    let mut bench = lab.machine(Irqchip::None, |a| {
+    let mut bench = test_guest.machine(Irqchip::None, |a| {
         let mut again = a.create_label();
         a.set_label(&mut again)?;
         a.inc(qword_ptr(DATA))?;
         a.out(u32::from(MARK), al)?;
         a.jmp(again)
     })?;
-    let mut second = lab.cpu(&bench.vm, 1, Ring::Kernel)?;
+    let mut second = test_guest.cpu(&bench.vm, 1, Ring::Kernel)?;
     let mut _bound = bench.cpu.bind_to_thread();
     let (mut alone, mut by_turns) = (Vec::new(), Vec::new());
     bench.expect_port(MARK)?;

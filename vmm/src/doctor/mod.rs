@@ -5,7 +5,7 @@
 //! failure of all, so each mechanism has to show an effect.
 //!
 //! * `catalogue`: the list of self-tests;
-//! * `lab` makes a `bench`: a machine to run a few instructions on, with a deadline;
+//! * `test_guest` makes a `bench`: a machine to run a few instructions on, with a deadline;
 //!   `layout`: its RAM;
 //! * one file for each subject: `speed`, `exits`, `holes`, `stepping`, `breakpoints`,
 //!   `interrupts`, `startup`, `instructions`, `identity`, `clock`, `registers`,
@@ -18,13 +18,13 @@ mod breakpoints;
 mod catalogue;
 mod choices;
 mod clock;
+mod debug_capabilities;
 mod exits;
 mod holes;
 mod identity;
 mod instructions;
 mod interrupts;
 mod kicks;
-mod lab;
 mod layout;
 mod lifecycle;
 mod outcome;
@@ -34,35 +34,35 @@ mod slots;
 mod speed;
 mod startup;
 mod stepping;
-mod stopping;
+mod test_guest;
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 pub use choices::Choice;
+pub use debug_capabilities::DebugCapabilities;
 pub use outcome::{Cost, Verdict};
 pub use report::{Finding, Platform, Report};
-pub use stopping::Stopping;
 
-use crate::controlled::Stepping;
+use crate::controlled::StepCapabilities;
 use crate::error::{Error, Result};
 use crate::kvm::Host;
-use lab::Lab;
 use outcome::Outcome;
+use test_guest::TestGuest;
 
 /// After this time, the self-tests that are left are skipped.
-const PATIENCE: Duration = Duration::from_millis(4500);
+const DOCTOR_TIME_LIMIT: Duration = Duration::from_millis(4500);
 
 /// Runs all self-tests. None of them can stop the others: one that fails says so in its row.
 pub fn examine(host: &Host) -> Report {
     let start = Instant::now();
-    let lab = Lab::new(host);
+    let test_guest = TestGuest::new(host);
     let mut rows = Vec::new();
     for group in catalogue::GROUPS {
         for test in group.tests {
-            let outcome = match &lab {
-                Ok(_) if start.elapsed() > PATIENCE => Outcome::untested("no time left"),
-                Ok(lab) => (test.run)(lab).unwrap_or_else(Outcome::from),
+            let outcome = match &test_guest {
+                Ok(_) if start.elapsed() > DOCTOR_TIME_LIMIT => Outcome::untested("no time left"),
+                Ok(test_guest) => (test.run)(test_guest).unwrap_or_else(Outcome::from),
                 Err(error) => Outcome::untested(error.to_string()),
             };
             rows.push(finding(group.name, test.id, test.name, test.instead, outcome));
@@ -82,13 +82,13 @@ pub fn examine(host: &Host) -> Report {
 
 /// Runs the self-tests with these ids, in this order, and no others; unknown ones are left out.
 pub fn try_out(host: &Host, ids: &[&str]) -> Vec<Finding> {
-    let lab = Lab::new(host);
+    let test_guest = TestGuest::new(host);
     let groups =
         || catalogue::GROUPS.iter().flat_map(|group| group.tests.iter().map(move |t| (group, t)));
     let tests = ids.iter().filter_map(|id| groups().find(|(_, test)| test.id == *id));
     let run = |(group, test): (&catalogue::Group, &catalogue::SelfTest)| {
-        let outcome = match &lab {
-            Ok(lab) => (test.run)(lab).unwrap_or_else(Outcome::from),
+        let outcome = match &test_guest {
+            Ok(test_guest) => (test.run)(test_guest).unwrap_or_else(Outcome::from),
             Err(error) => Outcome::untested(error.to_string()),
         };
         finding(group.name, test.id, test.name, test.instead, outcome)
@@ -98,15 +98,15 @@ pub fn try_out(host: &Host, ids: &[&str]) -> Vec<Finding> {
 
 /// What single steps of this host are good for. Fails if they don't even go from one instruction to
 /// the next.
-pub(crate) fn stepping(host: &Host) -> Result<Stepping> {
-    let found = Stopping::of(host);
+pub(crate) fn stepping(host: &Host) -> Result<StepCapabilities> {
+    let found = DebugCapabilities::of(host);
     if !found.steps {
         return Err(Error::Capability {
             capability: "single step (KVM_GUESTDBG_SINGLESTEP) that works",
             purpose: "make each instruction a scheduling point (--granularity instruction)",
         });
     }
-    Ok(Stepping {
+    Ok(StepCapabilities {
         user: found.steps_user,
         handlers: found.steps_into_handlers,
         block_interrupts: found.block_interrupts,

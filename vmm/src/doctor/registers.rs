@@ -7,16 +7,16 @@ use kvm_bindings::{KVM_CAP_SYNC_REGS, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS};
 use kvm_ioctls::SyncReg;
 
 use super::bench::Bench;
-use super::lab::Lab;
 use super::layout::{CODE, MARK};
 use super::outcome::{Cost, Outcome, Samples, Tested};
+use super::test_guest::TestGuest;
 use crate::error::Error;
 
 const REPETITIONS: usize = 100;
 const VALUE: u64 = 0x1234_5678_9abc;
 
-fn marks(lab: &Lab) -> Tested<Bench> {
-    lab.kernel(|a| {
+fn marks(test_guest: &TestGuest) -> Tested<Bench> {
+    test_guest.kernel(|a| {
         let mut again = a.create_label();
         a.mov(rbx, VALUE)?;
         a.set_label(&mut again)?;
@@ -26,8 +26,8 @@ fn marks(lab: &Lab) -> Tested<Bench> {
 }
 
 /// `KVM_GET_REGS` after an exit.
-pub(super) fn get_regs(lab: &Lab) -> Tested<Outcome> {
-    let mut bench = marks(lab)?;
+pub(super) fn get_regs(test_guest: &TestGuest) -> Tested<Outcome> {
+    let mut bench = marks(test_guest)?;
     let mut sample = || -> Tested<Duration> {
         bench.expect_port(MARK)?;
         let start = Instant::now();
@@ -48,8 +48,8 @@ fn refused(errno: kvm_ioctls::Error) -> Error {
 pub(super) struct SyncCosts(pub(super) [Cost; 3]);
 
 /// Measures them in turn, so that the host's moods hit all three alike.
-pub(super) fn sync_costs(lab: &Lab, repetitions: usize) -> Tested<SyncCosts> {
-    let mut bench = marks(lab)?;
+pub(super) fn sync_costs(test_guest: &TestGuest, repetitions: usize) -> Tested<SyncCosts> {
+    let mut bench = marks(test_guest)?;
     let mut times = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..repetitions {
         for (wanted, times) in times.iter_mut().enumerate() {
@@ -68,13 +68,13 @@ pub(super) fn sync_costs(lab: &Lab, repetitions: usize) -> Tested<SyncCosts> {
 }
 
 /// `KVM_CAP_SYNC_REGS`: the registers come with the exit, and what we write back counts.
-pub(super) fn sync(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn sync(test_guest: &TestGuest) -> Tested<Outcome> {
     const BOTH: u32 = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
-    let kinds = lab.host.capability(KVM_CAP_SYNC_REGS) as u32;
+    let kinds = test_guest.host.capability(KVM_CAP_SYNC_REGS) as u32;
     if kinds & KVM_SYNC_X86_REGS == 0 {
         return Ok(Outcome::missing("the capability is absent"));
     }
-    let mut bench = marks(lab)?;
+    let mut bench = marks(test_guest)?;
     bench.cpu.fd().set_sync_valid_reg(SyncReg::Register);
     bench.expect_port(MARK)?;
     if bench.cpu.fd().sync_regs().regs.rbx != VALUE {
@@ -92,7 +92,7 @@ pub(super) fn sync(lab: &Lab) -> Tested<Outcome> {
     if kinds & BOTH != BOTH {
         return Ok(Outcome::partly("general registers only"));
     }
-    let SyncCosts([none, general, system]) = sync_costs(lab, REPETITIONS)?;
+    let SyncCosts([none, general, system]) = sync_costs(test_guest, REPETITIONS)?;
     let detail = format!("a port exit: {none} without, {general} with, {system} with SREGS too");
     Ok(Outcome::works(detail).costing(general.above(none)))
 }

@@ -6,9 +6,9 @@ use iced_x86::code_asm::{CodeAssembler, al, dword_ptr, eax, ebx, qword_ptr, r10,
 
 use super::bench::Bench;
 use super::exits::present;
-use super::lab::{Assembled, Lab, done};
 use super::layout::{DONE, MARK, SPARE, SPARE_SIZE, WINDOW};
 use super::outcome::{Outcome, Samples, Tested};
+use super::test_guest::{Assembled, TestGuest, done};
 use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit};
 use crate::kvm::slots::{Slot, Stores};
@@ -19,9 +19,9 @@ const SLOT: Slot =
     Slot { number: 8, address: WINDOW, source: SPARE, size: PAGE_SIZE, stores: Stores::Plain };
 
 /// A read-only slot: loads run, stores exit and change nothing.
-pub(super) fn read_only(lab: &Lab) -> Tested<Outcome> {
-    present(lab.host.has_read_only_slots())?;
-    let mut bench = lab.machine(Irqchip::None, |a| {
+pub(super) fn read_only(test_guest: &TestGuest) -> Tested<Outcome> {
+    present(test_guest.host.has_read_only_slots())?;
+    let mut bench = test_guest.machine(Irqchip::None, |a| {
         a.mov(eax, dword_ptr(WINDOW))?;
         a.out(u32::from(MARK), eax)?;
         a.mov(ebx, 0x0102_0304)?;
@@ -50,8 +50,8 @@ fn expect_port(bench: &mut Bench, port: u16, value: u32) -> Tested<()> {
 }
 
 /// Add a slot and remove it, in a machine that runs.
-pub(super) fn change(lab: &Lab) -> Tested<Outcome> {
-    let mut bench = lab.machine(Irqchip::None, |a| {
+pub(super) fn change(test_guest: &TestGuest) -> Tested<Outcome> {
+    let mut bench = test_guest.machine(Irqchip::None, |a| {
         a.out(u32::from(MARK), al)?;
         a.mov(rax, qword_ptr(WINDOW))?;
         done(a)
@@ -78,9 +78,9 @@ const PAGES: u64 = 53;
 const ROUNDS: usize = 20;
 
 /// Store to some pages, fetch the log, copy exactly those pages back.
-pub(super) fn dirty_log(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn dirty_log(test_guest: &TestGuest) -> Tested<Outcome> {
     let logged = Slot { size: SPARE_SIZE, stores: Stores::Logged, ..SLOT };
-    let mut bench = lab.machine(Irqchip::None, |a| store_to_pages(a, PAGES))?;
+    let mut bench = test_guest.machine(Irqchip::None, |a| store_to_pages(a, PAGES))?;
     bench.vm.add_slot(&logged)?;
     let clean = vec![0; PAGE_SIZE as usize];
     let mut times = Vec::new();

@@ -7,9 +7,9 @@ use iced_x86::code_asm::{
 };
 
 use super::bench::Bench;
-use super::lab::{Assembled, Lab};
 use super::layout::{DATA, HOLE, Ring};
 use super::outcome::{Cost, Outcome, Samples, Stop, Tested};
+use super::test_guest::{Assembled, TestGuest};
 use crate::exit::Exit;
 
 /// Slower than this and the instructions are not the processor's own: KVM interprets them.
@@ -18,8 +18,8 @@ pub(super) const EMULATED: Cost = Cost::new(100.0);
 /// Where the guest finds how often to repeat.
 const ROUNDS: u64 = DATA + 0x100;
 /// A measurement that takes as long as this is precise enough.
-const ENOUGH: Duration = Duration::from_millis(1);
-const MOST_ROUNDS: u64 = 1 << 26;
+const MIN_MEASUREMENT: Duration = Duration::from_millis(1);
+const MAX_ROUNDS: u64 = 1 << 26;
 
 /// Repeats a body, then stores to the hole (which exits from either ring, unlike a port), for
 /// ever. R8 to R10 are taken.
@@ -49,14 +49,14 @@ fn time(bench: &mut Bench, rounds: u64) -> Tested<Duration> {
 
 /// What one round costs, without the exit at the end.
 fn round_cost(
-    lab: &Lab,
+    test_guest: &TestGuest,
     ring: Ring,
     body: impl FnOnce(&mut CodeAssembler) -> Assembled,
 ) -> Tested<Cost> {
-    let mut bench = lab.ring(ring, |a| repeat(a, body))?;
+    let mut bench = test_guest.ring(ring, |a| repeat(a, body))?;
     time(&mut bench, 1)?;
     let mut rounds = 16;
-    while time(&mut bench, rounds)? < ENOUGH && rounds < MOST_ROUNDS {
+    while time(&mut bench, rounds)? < MIN_MEASUREMENT && rounds < MAX_ROUNDS {
         rounds *= 4;
     }
     let mut median = |rounds| {
@@ -77,13 +77,13 @@ fn plain(a: &mut CodeAssembler) -> Assembled {
     a.and(rcx, rdx)
 }
 
-fn instruction_cost(lab: &Lab, ring: Ring) -> Tested<Cost> {
-    Ok(Cost::new(round_cost(lab, ring, plain)?.nanoseconds() / 8.0))
+fn instruction_cost(test_guest: &TestGuest, ring: Ring) -> Tested<Cost> {
+    Ok(Cost::new(round_cost(test_guest, ring, plain)?.nanoseconds() / 8.0))
 }
 
 /// Ring 0: what one plain instruction costs.
-pub(super) fn ring0(lab: &Lab) -> Tested<Outcome> {
-    let cost = instruction_cost(lab, Ring::Kernel)?;
+pub(super) fn ring0(test_guest: &TestGuest) -> Tested<Outcome> {
+    let cost = instruction_cost(test_guest, Ring::Kernel)?;
     Ok(if cost > EMULATED {
         Outcome::partly("emulated: KVM interprets every instruction of the kernel")
     } else {
@@ -93,8 +93,8 @@ pub(super) fn ring0(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// Ring 3: the same.
-pub(super) fn ring3(lab: &Lab) -> Tested<Outcome> {
-    let cost = instruction_cost(lab, Ring::User)?;
+pub(super) fn ring3(test_guest: &TestGuest) -> Tested<Outcome> {
+    let cost = instruction_cost(test_guest, Ring::User)?;
     Ok(if cost > EMULATED {
         Outcome::partly("emulated: KVM interprets user programs too")
     } else {
@@ -104,7 +104,7 @@ pub(super) fn ring3(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// CPUID, which every VMM's kernel side answers; in ring 0, and in ring 3 by the way.
-pub(super) fn cpuid(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn cpuid(test_guest: &TestGuest) -> Tested<Outcome> {
     let body = |a: &mut CodeAssembler| {
         a.xor(eax, eax)?;
         a.xor(ecx, ecx)?;
@@ -114,22 +114,30 @@ pub(super) fn cpuid(lab: &Lab) -> Tested<Outcome> {
         a.xor(eax, eax)?;
         a.xor(ecx, ecx)
     };
-    both_rings(lab, "answered by KVM, unseen by jitterbug", body, base)
+    both_rings(test_guest, "answered by KVM, unseen by jitterbug", body, base)
 }
 
 /// RDTSC.
-pub(super) fn rdtsc(lab: &Lab) -> Tested<Outcome> {
-    both_rings(lab, "reads the host's clock, unseen by jitterbug", CodeAssembler::rdtsc, |_| Ok(()))
+pub(super) fn rdtsc(test_guest: &TestGuest) -> Tested<Outcome> {
+    both_rings(
+        test_guest,
+        "reads the host's clock, unseen by jitterbug",
+        CodeAssembler::rdtsc,
+        |_| Ok(()),
+    )
 }
 
 fn both_rings(
-    lab: &Lab,
+    test_guest: &TestGuest,
     meaning: &str,
     body: fn(&mut CodeAssembler) -> Assembled,
     base: fn(&mut CodeAssembler) -> Assembled,
 ) -> Tested<Outcome> {
-    let cost =
-        |ring| Ok::<_, Stop>(round_cost(lab, ring, body)?.above(round_cost(lab, ring, base)?));
+    let cost = |ring| {
+        Ok::<_, Stop>(
+            round_cost(test_guest, ring, body)?.above(round_cost(test_guest, ring, base)?),
+        )
+    };
     let ring0 = cost(Ring::Kernel)?;
     // No reason to give up: a host may run ring 0 alone.
     let detail = match cost(Ring::User) {

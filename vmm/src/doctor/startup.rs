@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use iced_x86::code_asm::{al, dword_ptr, rbx};
 
-use super::bench::LIMIT;
-use super::lab::{Lab, assemble, done};
+use super::bench::TEST_TIMEOUT;
 use super::layout::{AP_CODE, LAPIC, MARK};
 use super::outcome::{Outcome, Stop, Tested};
+use super::test_guest::{TestGuest, assemble, done};
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
@@ -26,8 +26,8 @@ const INIT: i32 = 0x4500;
 const SIPI: i32 = 0x4600 | (AP_CODE >> 12) as i32;
 
 /// The cost is the time from the first instruction of vCPU 0 to the first exit of vCPU 1.
-pub(super) fn init_sipi(lab: &Lab) -> Tested<Outcome> {
-    let mut bench = lab.machine(Irqchip::InKernel, |a| {
+pub(super) fn init_sipi(test_guest: &TestGuest) -> Tested<Outcome> {
+    let mut bench = test_guest.machine(Irqchip::InKernel, |a| {
         a.mov(rbx, LAPIC)?;
         a.mov(dword_ptr(rbx + ICR_HIGH), TO_APIC_1)?;
         a.mov(dword_ptr(rbx + ICR_LOW), INIT)?;
@@ -41,10 +41,10 @@ pub(super) fn init_sipi(lab: &Lab) -> Tested<Outcome> {
     })?;
     bench.vm.memory().write(AP_CODE, &real_mode)?;
     let mut second = bench.vm.create_cpu(1)?;
-    second.set_cpuid(lab.leaves())?;
+    second.set_cpuid(test_guest.leaves())?;
     // Also what makes the vCPU reachable: see there.
     second.wire_local_interrupts()?;
-    bench.allow(LIMIT)?;
+    bench.allow(TEST_TIMEOUT)?;
     let start = Instant::now();
     let (first, second) = thread::scope(|scope| {
         let second = scope.spawn(move || first_exit(second));
@@ -68,8 +68,8 @@ pub(super) fn init_sipi(lab: &Lab) -> Tested<Outcome> {
 fn first_exit(mut cpu: KvmCpu) -> Result<(Exit, Instant)> {
     let mut alarm = Alarm::new()?;
     let _bound = cpu.bind_to_thread();
-    alarm.set(LIMIT)?;
-    let deadline = Instant::now() + LIMIT;
+    alarm.set(TEST_TIMEOUT)?;
+    let deadline = Instant::now() + TEST_TIMEOUT;
     loop {
         let exit = cpu.run(Entry::Resume)?;
         let now = Instant::now();

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use iced_x86::code_asm::{CodeAssembler, al, dword_ptr, eax};
 
 use super::bench::Bench;
-use super::lab::{Lab, done};
 use super::layout::{self, CODE, HOLE, MARK, TRAP};
 use super::outcome::{Outcome, Samples, Tested};
+use super::test_guest::{TestGuest, done};
 use crate::exit::Exit;
 use crate::kvm::debug::GuestDebug;
 
@@ -21,8 +21,8 @@ const NMI: u8 = 2;
 const NOPS: u64 = 64;
 
 /// Every one-byte instruction gives one exit, behind it.
-pub(super) fn step(lab: &Lab) -> Tested<Outcome> {
-    let mut bench = nops(lab)?;
+pub(super) fn step(test_guest: &TestGuest) -> Tested<Outcome> {
+    let mut bench = nops(test_guest)?;
     bench.cpu.set_debug(&STEP)?;
     let times =
         (1..=NOPS).map(|n| timed_step(&mut bench, CODE + n)).collect::<Tested<Samples>>()?;
@@ -32,9 +32,9 @@ pub(super) fn step(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// The same in ring 3. A host whose steps don't reach it may give the trap to the guest.
-pub(super) fn step_user(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn step_user(test_guest: &TestGuest) -> Tested<Outcome> {
     const TO_GUEST: &str = "accepted, never fires: the guest gets a #DB of its own";
-    let mut bench = lab.user(|a| {
+    let mut bench = test_guest.user(|a| {
         for _ in 0..NOPS {
             a.nop()?;
         }
@@ -59,9 +59,9 @@ pub(super) fn step_user(lab: &Lab) -> Tested<Outcome> {
 
 /// A step of an instruction that faults must stop in the handler, at the latest behind its first
 /// instruction.
-pub(super) fn step_into_handler(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn step_into_handler(test_guest: &TestGuest) -> Tested<Outcome> {
     const UNDEFINED: u8 = 6;
-    let mut bench = lab.kernel(CodeAssembler::ud2)?;
+    let mut bench = test_guest.kernel(CodeAssembler::ud2)?;
     bench.handle(UNDEFINED, |a| {
         a.nop()?;
         a.nop()?;
@@ -79,8 +79,8 @@ pub(super) fn step_into_handler(lab: &Lab) -> Tested<Outcome> {
     })
 }
 
-fn nops(lab: &Lab) -> Tested<Bench> {
-    lab.kernel(|a| {
+fn nops(test_guest: &TestGuest) -> Tested<Bench> {
+    test_guest.kernel(|a| {
         for _ in 0..NOPS {
             a.nop()?;
         }
@@ -100,8 +100,8 @@ fn timed_step(bench: &mut Bench, behind: u64) -> Tested<Duration> {
 }
 
 /// A step onto HLT without an irqchip: the halt must not get lost.
-pub(super) fn step_onto_halt(lab: &Lab) -> Tested<Outcome> {
-    let mut bench = lab.kernel(|a| {
+pub(super) fn step_onto_halt(test_guest: &TestGuest) -> Tested<Outcome> {
+    let mut bench = test_guest.kernel(|a| {
         a.hlt()?;
         a.out(u32::from(MARK), al)?;
         done(a)
@@ -121,13 +121,13 @@ pub(super) fn step_onto_halt(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// An NMI that waits may not divert a step with `BLOCKIRQ`, and must divert one without.
-pub(super) fn block_interrupts(lab: &Lab) -> Tested<Outcome> {
+pub(super) fn block_interrupts(test_guest: &TestGuest) -> Tested<Outcome> {
     const BLOCKIRQ: u32 = kvm_bindings::KVM_GUESTDBG_BLOCKIRQ;
-    let supported = lab.host.capability(kvm_bindings::KVM_CAP_SET_GUEST_DEBUG2);
+    let supported = test_guest.host.capability(kvm_bindings::KVM_CAP_SET_GUEST_DEBUG2);
     if supported as u32 & BLOCKIRQ == 0 {
         return Ok(Outcome::missing("not among KVM_CAP_SET_GUEST_DEBUG2's bits"));
     }
-    let mut bench = nops(lab)?;
+    let mut bench = nops(test_guest)?;
     bench.handle(NMI, |a| {
         a.out(u32::from(MARK), al)?;
         a.iretq()
@@ -158,8 +158,8 @@ pub(super) fn block_interrupts(lab: &Lab) -> Tested<Outcome> {
 }
 
 /// A handler returns: does the step end there?
-pub(super) fn over_return(lab: &Lab) -> Tested<Outcome> {
-    let mut bench = nops(lab)?;
+pub(super) fn over_return(test_guest: &TestGuest) -> Tested<Outcome> {
+    let mut bench = nops(test_guest)?;
     bench.handle(NMI, |a| {
         a.out(u32::from(MARK), al)?;
         a.iretq()

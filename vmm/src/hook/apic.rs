@@ -1,4 +1,4 @@
-//! What happens at a vCPU's local APIC, in the controlled driver.
+//! What happens at a vCPU's local APIC, in the controlled scheduler.
 
 pub use devices::lapic::IpiMode;
 

@@ -1,14 +1,14 @@
-//! Accesses to model-specific registers, in both drivers against the real KVM.
+//! Accesses to model-specific registers, in both schedulers against the real KVM.
 
 use std::io::sink;
 use std::path::Path;
 
 use iced_x86::code_asm::*;
 
-use crate::controlled::lab::Guest;
+use crate::controlled::test_guest::Guest;
 use crate::controlled::testing::random;
 use crate::controlled::{ControlledMachine, Ending};
-use crate::doctor::Stopping;
+use crate::doctor::DebugCapabilities;
 use crate::error::Result;
 use crate::hook::MsrAccess;
 use crate::kvm::{Host, host};
@@ -98,7 +98,7 @@ fn chosen_ones_are_seen_by_the_parallel_driver() {
 fn chosen_ones_are_seen_by_the_controlled_driver_and_change_nothing() {
     let mut guests = vec![guest()];
     // There is an exception in it.
-    if Stopping::of(&host()).steps_into_handlers {
+    if DebugCapabilities::of(&host()).steps_into_handlers {
         guests.push(guest().stepped());
     }
     for guest in guests {

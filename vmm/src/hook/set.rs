@@ -31,7 +31,7 @@ impl HookSet {
         memory: &Memory,
     ) -> Result<Self> {
         let watches: Vec<_> = hooks.iter().map(|hook| hook.watches()).collect();
-        let unseen = |range: &&Range<u64>| !memory.is_all_watched(range);
+        let unseen = |range: &&Range<u64>| !memory.is_all_trapped(range);
         if let Some(range) = watches.iter().flatten().find(unseen) {
             let value = format!("{:#x}..{:#x}", range.start, range.end);
             let problem = "the machine was made without it: give it the hooks' watches".into();

@@ -30,7 +30,7 @@ fn holds_add_up_to_no_more_than_there_is() {
             point: None,
             started: true,
             held: false,
-            interventions: None,
+            actions: None,
         };
         HookSet::new(hooks).exit(&mut context, &Exit::Kicked)
     };

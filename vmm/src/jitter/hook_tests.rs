@@ -22,7 +22,7 @@ fn run(jitter: &Jitter, vcpu: u32, end: Duration, activity: Activity) -> Vec<(Du
         point: None,
         started: activity != Activity::WaitForSipi,
         held: false,
-        interventions: None,
+        actions: None,
     };
     while let Some(next) = hook.next_tick().filter(|next| *next < end) {
         context.now = next.max(context.now);
@@ -96,7 +96,7 @@ fn a_vcpu_that_does_not_get_on_is_left_alone_for_longer_and_longer() {
         point: None,
         started: true,
         held: false,
-        interventions: None,
+        actions: None,
     };
     while let Some(next) = hook.next_tick().filter(|next| *next < SECOND) {
         context.now = next;
@@ -121,7 +121,7 @@ fn holds_happen_at_the_chosen_exits_with_the_chosen_probability() {
         point: None,
         started: true,
         held: false,
-        interventions: None,
+        actions: None,
     };
     let mmio = Exit::MmioRead { address: 0, size: 4 };
     let held = (0..1000)

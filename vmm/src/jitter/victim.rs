@@ -14,7 +14,7 @@ use super::draw::Draw;
 use super::spec::Range;
 
 /// From one vCPU's turn to the next's: a little more than a kick takes.
-const TURN: Duration = Duration::from_micros(150);
+const VICTIM_INTERVAL: Duration = Duration::from_micros(150);
 
 /// The victim, shared by all vCPUs of a run.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +68,7 @@ impl Elections {
             self.order.swap(last, other as usize);
         }
         let rank = self.order.iter().position(|vcpu| *vcpu == self.vcpu).unwrap_or(0);
-        self.time + TURN * rank as u32
+        self.time + VICTIM_INTERVAL * rank as u32
     }
 }
 

@@ -10,7 +10,7 @@ use kvm_bindings::KVM_API_VERSION;
 use kvm_ioctls::{Cap, Kvm};
 
 use super::{failed, state};
-use crate::doctor::Stopping;
+use crate::doctor::DebugCapabilities;
 use crate::error::{Error, Result};
 use crate::identity::CpuidEntry;
 
@@ -29,7 +29,7 @@ struct Device {
     /// Asked once: the call takes longer than making a vCPU.
     supported_cpuid: OnceLock<Vec<CpuidEntry>>,
     /// Found out once, by self-tests.
-    stopping: OnceLock<Stopping>,
+    stopping: OnceLock<DebugCapabilities>,
 }
 
 impl Host {
@@ -109,7 +109,7 @@ impl Host {
     }
 
     /// What stops a vCPU at an instruction here, once `find` has found it out.
-    pub(crate) fn stopping(&self, find: impl FnOnce() -> Stopping) -> Stopping {
+    pub(crate) fn stopping(&self, find: impl FnOnce() -> DebugCapabilities) -> DebugCapabilities {
         *self.device.stopping.get_or_init(find)
     }
 }

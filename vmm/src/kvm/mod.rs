@@ -1,4 +1,4 @@
-//! The only room that knows KVM, and the one that holds every `unsafe`.
+//! The only module that knows KVM, and the only one with `unsafe` code.
 //!
 //! * [`host`]: opens `/dev/kvm` and asks what it can do;
 //! * [`vm`]: a virtual machine: its memory slots, its irqchip, its vCPUs;
@@ -27,7 +27,7 @@ pub(crate) use dirty::DirtyLog;
 pub use host::Host;
 pub(crate) use msr_exits::MsrExits;
 pub use msr_exits::has_msr_filter;
-pub(crate) use save::{CpuState, Hidden};
+pub(crate) use save::{CpuState, ExtendedRestore};
 pub use vcpu::KvmCpu;
 pub use vm::{Irqchip, Vm};
 

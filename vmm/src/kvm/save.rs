@@ -1,7 +1,7 @@
 //! Saving a vCPU, and putting it back.
 //!
 //! An access that an exit announced is half done: KVM finishes it on the next `KVM_RUN`, whatever
-//! the registers say by then. So the order is always the same: first [`KvmCpu::settle`] finishes it,
+//! the registers say by then. So the order is always the same: first [`KvmCpu::complete_pending_io`] finishes it,
 //! then registers are written. A store or an `out` has told all it had to tell and is simply
 //! finished; a load or an `in` is finished with zeroes, which then don't count, because the saved
 //! registers stand before the instruction: it is executed once more. What is left of most stores
@@ -9,7 +9,7 @@
 //!
 //! General and system registers and pending events travel in the run page. What has no place there,
 //! the FPU, MSRs and debug registers, takes a call each, which costs as much as an exit on some
-//! hosts; [`Hidden`] says whether that can be left out.
+//! hosts; [`ExtendedRestore`] says whether that can be left out.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -43,11 +43,11 @@ pub(crate) struct CpuState {
     events: kvm_vcpu_events,
     /// `if_flag` and `ready_for_interrupt_injection` of the run page.
     window: (u8, u8),
-    hidden: Arc<HiddenState>,
+    extended: Arc<ExtendedState>,
 }
 
 /// What doesn't travel in the run page.
-struct HiddenState {
+struct ExtendedState {
     xsave: kvm_xsave,
     xcrs: kvm_xcrs,
     debug: kvm_debugregs,
@@ -68,7 +68,7 @@ fn memory_types() -> impl Iterator<Item = u32> {
 
 /// What becomes of the state that doesn't travel in the run page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hidden {
+pub(crate) enum ExtendedRestore {
     /// It is put back.
     Restore,
     /// It can't have changed.
@@ -101,13 +101,13 @@ impl KvmCpu {
         };
         let fd = self.fd();
         let events = fd.get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
-        let hidden = Arc::new(self.hidden_state(msrs)?);
-        Ok(CpuState { regs, sregs, events, window, hidden })
+        let extended = Arc::new(self.extended_state(msrs)?);
+        Ok(CpuState { regs, sregs, events, window, extended })
     }
 
-    fn hidden_state(&mut self, msrs: &[u32]) -> Result<HiddenState> {
+    fn extended_state(&mut self, msrs: &[u32]) -> Result<ExtendedState> {
         let fd = self.fd();
-        Ok(HiddenState {
+        Ok(ExtendedState {
             xsave: fd.get_xsave().map_err(failed("KVM_GET_XSAVE"))?,
             xcrs: fd.get_xcrs().map_err(failed("KVM_GET_XCRS"))?,
             debug: fd.get_debug_regs().map_err(failed("KVM_GET_DEBUGREGS"))?,
@@ -116,12 +116,12 @@ impl KvmCpu {
     }
 
     /// Puts a state back. An access that is half done is finished first, where it matters.
-    pub(crate) fn restore(&mut self, state: &CpuState, hidden: Hidden) -> Result<()> {
+    pub(crate) fn restore(&mut self, state: &CpuState, extended: ExtendedRestore) -> Result<()> {
         if !self.is_harmless_before(state) {
-            self.settle()?;
+            self.complete_pending_io()?;
         }
-        if hidden == Hidden::Restore {
-            self.restore_hidden(&state.hidden)?;
+        if extended == ExtendedRestore::Restore {
+            self.restore_extended(&state.extended)?;
         }
         let run = self.fd().get_kvm_run();
         (run.if_flag, run.ready_for_interrupt_injection) = state.window;
@@ -141,7 +141,7 @@ impl KvmCpu {
     }
 
     /// Whether what is left of an access changes nothing once this state is back: KVM takes over
-    /// the run page's registers first, and finishes an access then. [`Self::settle`] is a `KVM_RUN`
+    /// the run page's registers first, and finishes an access then. [`Self::complete_pending_io`] is a `KVM_RUN`
     /// of its own, which costs as much as an exit on some hosts.
     fn is_harmless_before(&mut self, state: &CpuState) -> bool {
         self.shared_registers().is_some()
@@ -153,7 +153,7 @@ impl KvmCpu {
     }
 
     /// Finishes an access that an exit announced, if there is one. Loads get zeroes.
-    pub(crate) fn settle(&mut self) -> Result<()> {
+    pub(crate) fn complete_pending_io(&mut self) -> Result<()> {
         if self.unfinished() == Unfinished::Nothing {
             return Ok(());
         }
@@ -174,7 +174,7 @@ impl KvmCpu {
         Err(Error::Snapshot { problem: "an instruction that never ends".into() })
     }
 
-    fn restore_hidden(&mut self, state: &HiddenState) -> Result<()> {
+    fn restore_extended(&mut self, state: &ExtendedState) -> Result<()> {
         let fd = self.fd();
         // XCR0 first: it says which parts of the XSAVE area count.
         fd.set_xcrs(&state.xcrs).map_err(failed("KVM_SET_XCRS"))?;
@@ -215,15 +215,15 @@ impl KvmCpu {
 
 impl CpuState {
     /// Whether the vCPU's hidden state is still the saved one.
-    pub(crate) fn hidden_state_is_same(&self, cpu: &mut KvmCpu) -> Result<bool> {
-        let indices: Vec<_> = self.hidden.msrs.iter().map(|msr| msr.index).collect();
-        let now = cpu.hidden_state(&indices)?;
-        let values = |state: &HiddenState| state.msrs.iter().map(|msr| msr.data).collect();
-        let [before, after]: [Vec<u64>; 2] = [values(&self.hidden), values(&now)];
+    pub(crate) fn extended_state_is_same(&self, cpu: &mut KvmCpu) -> Result<bool> {
+        let indices: Vec<_> = self.extended.msrs.iter().map(|msr| msr.index).collect();
+        let now = cpu.extended_state(&indices)?;
+        let values = |state: &ExtendedState| state.msrs.iter().map(|msr| msr.data).collect();
+        let [before, after]: [Vec<u64>; 2] = [values(&self.extended), values(&now)];
         Ok(before == after
-            && same_fpu(&self.hidden.xsave, &now.xsave)
-            && self.hidden.xcrs == now.xcrs
-            && self.hidden.debug == now.debug)
+            && same_fpu(&self.extended.xsave, &now.xsave)
+            && self.extended.xcrs == now.xcrs
+            && self.extended.debug == now.debug)
     }
 
     /// Takes a pending NMI out of the state. True if there was one.

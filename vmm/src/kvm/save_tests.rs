@@ -55,13 +55,13 @@ fn hidden_state_comes_back_when_it_is_asked_for() {
         }),
     ];
     for (what, change) in changes {
-        assert!(saved.hidden_state_is_same(&mut cpu).unwrap());
+        assert!(saved.extended_state_is_same(&mut cpu).unwrap());
         change(&mut cpu);
-        assert!(!saved.hidden_state_is_same(&mut cpu).unwrap(), "{what} is not looked at");
-        cpu.restore(&saved, Hidden::Unchanged).unwrap();
-        assert!(!saved.hidden_state_is_same(&mut cpu).unwrap());
-        cpu.restore(&saved, Hidden::Restore).unwrap();
-        assert!(saved.hidden_state_is_same(&mut cpu).unwrap(), "{what} does not come back");
+        assert!(!saved.extended_state_is_same(&mut cpu).unwrap(), "{what} is not looked at");
+        cpu.restore(&saved, ExtendedRestore::Unchanged).unwrap();
+        assert!(!saved.extended_state_is_same(&mut cpu).unwrap());
+        cpu.restore(&saved, ExtendedRestore::Restore).unwrap();
+        assert!(saved.extended_state_is_same(&mut cpu).unwrap(), "{what} does not come back");
     }
     drop(vm);
 }
@@ -77,15 +77,15 @@ fn a_vcpu_goes_back_before_a_load_and_behind_a_store() {
     for answer in [5, 6] {
         let write = Exit::PortWrite { port: 0x81, size: 1, data: [answer].into_iter().collect() };
         assert_eq!(cpu.run(Entry::Data([answer].into_iter().collect())).unwrap(), write);
-        cpu.settle().unwrap();
+        cpu.complete_pending_io().unwrap();
         let behind = cpu.save(&msrs).unwrap();
         let next = Exit::PortRead { port: 0x82, size: 1, count: 1 };
         for _ in 0..2 {
             assert_eq!(cpu.run(Entry::Resume).unwrap(), next);
-            cpu.restore(&behind, Hidden::Restore).unwrap();
+            cpu.restore(&behind, ExtendedRestore::Restore).unwrap();
             assert_eq!(cpu.registers().unwrap().rax & 0xff, u64::from(answer));
         }
-        cpu.restore(&before, Hidden::Restore).unwrap();
+        cpu.restore(&before, ExtendedRestore::Restore).unwrap();
         assert_eq!(cpu.run(Entry::Resume).unwrap(), read);
     }
 }
@@ -97,7 +97,7 @@ fn an_access_under_single_step_is_settled_too() {
     cpu.set_debug(&step).unwrap();
     assert_eq!(cpu.run(Entry::Resume).unwrap(), Exit::PortRead { port: 0x80, size: 1, count: 1 });
     cpu.set_debug(&GuestDebug::default()).unwrap();
-    cpu.settle().unwrap();
+    cpu.complete_pending_io().unwrap();
     assert_eq!(cpu.unfinished(), Unfinished::Nothing);
     assert_eq!(cpu.run(Entry::Resume).unwrap(), Exit::Halt);
 }
@@ -132,7 +132,7 @@ fn an_event_that_comes_right_after_a_restore_is_not_lost() {
     registers.rsp = 0x4000;
     cpu.set_registers(&registers).unwrap();
     assert!(matches!(cpu.run(Entry::Resume).unwrap(), Exit::PortWrite { port: 0x81, .. }));
-    cpu.settle().unwrap();
+    cpu.complete_pending_io().unwrap();
     let saved = cpu.save(&host.msrs_to_save().unwrap()).unwrap();
     let events: [Event; 2] = [
         ("an interrupt", |cpu| cpu.interrupt(VECTOR).unwrap()),
@@ -140,11 +140,11 @@ fn an_event_that_comes_right_after_a_restore_is_not_lost() {
     ];
     for (what, queue) in events {
         assert!(matches!(cpu.run(Entry::Resume).unwrap(), Exit::PortWrite { port: 0x82, .. }));
-        cpu.restore(&saved, Hidden::Unchanged).unwrap();
+        cpu.restore(&saved, ExtendedRestore::Unchanged).unwrap();
         queue(&mut cpu);
         let handled = Exit::PortRead { port: 0x83, size: 1, count: 1 };
         assert_eq!(cpu.run(Entry::Resume).unwrap(), handled, "{what} is lost");
-        cpu.restore(&saved, Hidden::Unchanged).unwrap();
+        cpu.restore(&saved, ExtendedRestore::Unchanged).unwrap();
     }
 }
 
@@ -153,11 +153,11 @@ fn single_steps_begin_where_a_vcpu_was_put_back_to() {
     // out %al,$0x81; nop; nop; out %al,$0x82
     let (mut cpu, _vm, host) = vcpu(&[0xe6, 0x81, 0x90, 0x90, 0xe6, 0x82]);
     assert!(matches!(cpu.run(Entry::Resume).unwrap(), Exit::PortWrite { port: 0x81, .. }));
-    cpu.settle().unwrap();
+    cpu.complete_pending_io().unwrap();
     let saved = cpu.save(&host.msrs_to_save().unwrap()).unwrap();
     for _ in 0..2 {
         assert!(matches!(cpu.run(Entry::Resume).unwrap(), Exit::PortWrite { port: 0x82, .. }));
-        cpu.restore(&saved, Hidden::Unchanged).unwrap();
+        cpu.restore(&saved, ExtendedRestore::Unchanged).unwrap();
         cpu.set_debug(&GuestDebug { step: true, ..Default::default() }).unwrap();
         assert!(matches!(cpu.run(Entry::Resume).unwrap(), Exit::Debug { pc: 0x1003, .. }));
         cpu.set_debug(&GuestDebug::default()).unwrap();
@@ -173,14 +173,14 @@ fn what_is_left_of_an_out_moves_nobody_on() {
         other => panic!("{other:?}"),
     };
     assert_eq!(ports(&mut cpu), 0x80);
-    cpu.settle().unwrap();
+    cpu.complete_pending_io().unwrap();
     let saved = cpu.save(&host.msrs_to_save().unwrap()).unwrap();
     // What is left is that of the instruction at which it is put back, and of the one behind that.
     for ran in [1, 2, 1, 2] {
         for port in [0x81, 0x82].into_iter().take(ran) {
             assert_eq!(ports(&mut cpu), port, "after a restore behind {ran}");
         }
-        cpu.restore(&saved, Hidden::Unchanged).unwrap();
+        cpu.restore(&saved, ExtendedRestore::Unchanged).unwrap();
     }
 }
 
@@ -192,13 +192,13 @@ fn what_is_left_of_a_store_to_a_hole_is_forgotten() {
     for (store, told) in [(one, (HOLE.start, 1)), (two, (HOLE.start + 0xffe, 2))] {
         let (mut cpu, _vm, host) = vcpu(&[&[0xe6, 0x80], &store[..], &[0xe6, 0x81]].concat());
         assert!(matches!(cpu.run(Entry::Resume).unwrap(), Exit::PortWrite { port: 0x80, .. }));
-        cpu.settle().unwrap();
+        cpu.complete_pending_io().unwrap();
         let saved = cpu.save(&host.msrs_to_save().unwrap()).unwrap();
         for _ in 0..3 {
             let exit = cpu.run(Entry::Resume).unwrap();
             let Exit::MmioWrite { address, data } = exit else { panic!("{exit:?}") };
             assert_eq!((address, data.len()), told);
-            cpu.restore(&saved, Hidden::Unchanged).unwrap();
+            cpu.restore(&saved, ExtendedRestore::Unchanged).unwrap();
         }
     }
 }

@@ -54,7 +54,7 @@ pub(super) enum Unfinished {
 
 /// A waiting AP says EAGAIN once or twice when it is woken. KVM also says it, for ever, when it can't
 /// start its worker thread (`RLIMIT_NPROC`), and then the guest never runs.
-const TOO_OFTEN: u32 = 1000;
+const MAX_EAGAIN_RETRIES: u32 = 1000;
 
 /// What the run page holds besides the exit, so that no ioctl is needed for it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -293,7 +293,7 @@ impl Cpu for KvmCpu {
                 Exit::Kicked
             }
             // A waiting AP was woken: KVM took the INIT or SIPI and wants to be called again.
-            Err(errno) if errno.errno() == libc::EAGAIN && self.again < TOO_OFTEN => {
+            Err(errno) if errno.errno() == libc::EAGAIN && self.again < MAX_EAGAIN_RETRIES => {
                 self.again += 1;
                 return Ok(Exit::ApStart);
             }

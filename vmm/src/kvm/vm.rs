@@ -86,7 +86,7 @@ impl Vm {
         &self.slots
     }
 
-    /// The file descriptor, for the other files of this room.
+    /// The file descriptor, for the other files of this module.
     pub(super) fn fd(&self) -> &VmFd {
         &self.shared.fd
     }

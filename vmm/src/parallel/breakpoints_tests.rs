@@ -6,7 +6,7 @@ use std::path::Path;
 use iced_x86::code_asm::*;
 
 use super::*;
-use crate::controlled::lab::{Assembled, DATA, Guest, LAPIC, end, places, start_others};
+use crate::controlled::test_guest::{Assembled, DATA, Guest, LAPIC, end, places, start_others};
 use crate::kvm::{Host, host};
 use crate::testing::Spy;
 
@@ -20,16 +20,16 @@ fn host() -> Host {
 }
 
 /// What the host has, and what it has without its breakpoints.
-fn ways() -> Vec<Stopping> {
-    let all = Stopping::of(&host());
-    let mut ways = vec![Stopping { breakpoints: false, ..all }];
+fn ways() -> Vec<DebugCapabilities> {
+    let all = DebugCapabilities::of(&host());
+    let mut ways = vec![DebugCapabilities { breakpoints: false, ..all }];
     if all.breakpoints {
         ways.push(all);
     }
     ways
 }
 
-fn run(guest: &Guest, spy: &Spy, stopping: Stopping) -> Outcome {
+fn run(guest: &Guest, spy: &Spy, stopping: DebugCapabilities) -> Outcome {
     let machine = Machine::new(&host(), &guest.config(), Box::new(sink())).unwrap();
     let options = Options { timeout: Some(Duration::from_secs(20)), ..Options::default() };
     run_stopping(machine, &[spy], options, || Ok(stopping)).unwrap()
@@ -37,7 +37,7 @@ fn run(guest: &Guest, spy: &Spy, stopping: Stopping) -> Outcome {
 
 /// How a run was made.
 struct Way {
-    stopping: Stopping,
+    stopping: DebugCapabilities,
     addresses: usize,
 }
 
@@ -174,7 +174,7 @@ fn a_halted_vcpu_sleeps_and_wakes() {
     let [halt, behind, _] = places;
     for wanted in [&[halt][..], &[behind], &[halt, behind], &[handler], &[halt, behind, handler]] {
         check(&guest, &Spy::at(wanted), |spy, outcome, way| {
-            let Stopping { breakpoints, steps_from_handlers, .. } = way.stopping;
+            let DebugCapabilities { breakpoints, steps_from_handlers, .. } = way.stopping;
             for place in wanted {
                 // What steps alone can't see, as the host's description says.
                 if !breakpoints && (*place == handler || *place == behind && !steps_from_handlers) {
@@ -265,7 +265,7 @@ fn the_entry_of_a_handler() {
         end(a, 5)
     });
     let wanted = Spy::at(&[MANY[0], MANY[1], MANY[2], MANY[3], bad, behind, handler]);
-    let all = Stopping::of(&host());
+    let all = DebugCapabilities::of(&host());
     let outcome = run(&guest, &wanted, all);
     assert_eq!(wanted.count(bad), 1);
     if all.steps_into_handlers {
@@ -312,7 +312,7 @@ fn behind_unusual_instructions() {
     for place in places {
         check(&guest, &Spy::at(&[place]), |spy, _, way| {
             // Behind MOV SS, steps are blind on a processor.
-            let Stopping { breakpoints, steps_into_handlers, .. } = way.stopping;
+            let DebugCapabilities { breakpoints, steps_into_handlers, .. } = way.stopping;
             if place != stack || breakpoints || steps_into_handlers {
                 assert_eq!(spy.count(place), 1, "{way}: {place:#x}");
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use super::gathering::Gathering;
+use super::barrier::Barrier;
 use super::outcome::{End, Outcome, VcpuReport};
 use crate::criteria::Met;
 use crate::error::{Error, Result};
@@ -46,7 +46,7 @@ pub(super) struct Control {
     slots: Vec<Slot>,
     over: AtomicBool,
     suspended: AtomicBool,
-    gathering: Gathering,
+    barrier: Barrier,
     end: Mutex<Option<(End, Duration)>>,
     ended: EventFd,
     /// When the watchdog saw the latest sign of life, in nanoseconds.
@@ -62,7 +62,7 @@ impl Control {
             slots: (0..vcpus).map(|_| Slot::default()).collect(),
             over: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
-            gathering: Gathering::new(vcpus),
+            barrier: Barrier::new(vcpus),
             end: Mutex::new(None),
             ended,
             alive: AtomicU64::new(0),
@@ -86,7 +86,7 @@ impl Control {
     pub(super) fn end(&self, end: End) {
         {
             let mut first = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-            let explained = matches!(end, End::Broken(Error::Watched { .. }))
+            let explained = matches!(end, End::Broken(Error::Trapped { .. }))
                 && matches!(*first, Some((End::Hang | End::TimeLimit | End::Missed, _)));
             if first.is_some() && !explained {
                 return;
@@ -126,13 +126,13 @@ impl Control {
 
     /// Wants a dump, for which all vCPUs have to come together.
     pub(super) fn want_dump(&self, vcpu: u32, path: PathBuf) {
-        self.gathering.call(vcpu, path);
+        self.barrier.call(vcpu, path);
         self.kick_all();
     }
 
     /// Where they come together.
-    pub(super) fn gathering(&self) -> &Gathering {
-        &self.gathering
+    pub(super) fn barrier(&self) -> &Barrier {
+        &self.barrier
     }
 
     /// Sends NMIs: bit n is vCPU n.
@@ -225,7 +225,7 @@ impl Control {
             report.sampled_rips = self.track(report.vcpu).rips().to_vec();
         }
         let alive = Duration::from_nanos(self.alive.into_inner());
-        let (dumps, missed_dumps) = self.gathering.into_dumps()?;
+        let (dumps, missed_dumps) = self.barrier.into_dumps()?;
         match self.end.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some((End::Broken(error), _)) => Err(error),
             Some((end, elapsed)) => {

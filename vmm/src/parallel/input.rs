@@ -75,7 +75,7 @@ impl<'a> Input<'a> {
     }
 
     /// Listens to the input exactly while there is room for it.
-    fn settle(&mut self, before: State, ops: &mut EventOps) {
+    fn update_events(&mut self, before: State, ops: &mut EventOps) {
         let stdin = Events::new(&self.stdin, EventSet::IN);
         let full = !self.waiting.is_empty();
         match (before, self.state, full) {
@@ -104,7 +104,7 @@ impl MutEventSubscriber for Input<'_> {
             self.read();
         }
         self.pass_on();
-        self.settle(before, ops);
+        self.update_events(before, ops);
     }
 
     fn init(&mut self, ops: &mut EventOps) {

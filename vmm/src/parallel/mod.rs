@@ -1,17 +1,17 @@
-//! The parallel driver: a host thread for every vCPU, KVM's irqchip, real time. Fast and real, and
+//! The parallel scheduler: a host thread for every vCPU, KVM's irqchip, real time. Fast and real, and
 //! not repeatable.
 //!
 //! The calling thread watches (`supervisor`), each vCPU's thread runs one loop (`vcpu`), and both
 //! sides meet in one small shared structure (`control`).
 
+mod barrier;
 mod control;
-mod gathering;
+mod hook_actions;
 mod input;
-mod intervening;
 mod outcome;
 mod supervisor;
+mod trapping;
 mod vcpu;
-mod watching;
 
 use std::sync::Mutex;
 use std::thread;
@@ -20,15 +20,15 @@ use std::time::Duration;
 pub use outcome::{End, ExitCounts, Outcome, VcpuReport, VcpuState};
 
 use crate::breakpoints::{self, Breakpoints, Halts};
-use crate::doctor::Stopping;
+use crate::doctor::DebugCapabilities;
 use crate::error::{Error, Result};
 use crate::hook::{Attach, HookSet, Points};
 use crate::interrupts::Interrupts;
 use crate::kvm::{KvmCpu, MsrExits};
 use crate::machine::Machine;
 use control::Control;
-use vcpu::{Seat, VcpuLoop};
-use watching::Watching;
+use trapping::Watching;
+use vcpu::{VcpuContext, VcpuLoop};
 
 /// Where what a run prints goes, as far as the run has to know of it: nothing waits for a reader while it
 /// has a device's lock.
@@ -66,7 +66,7 @@ fn run_stopping(
     machine: Machine,
     hooks: &[&dyn Attach],
     options: Options,
-    stopping: impl FnOnce() -> Result<Stopping>,
+    stopping: impl FnOnce() -> Result<DebugCapabilities>,
 ) -> Result<Outcome> {
     let Machine { cpus, board, memory, criteria, places, host, vm } = machine;
     let vcpus = cpus.len() as u32;
@@ -84,17 +84,17 @@ fn run_stopping(
     let stopping = if stops { Some(stopping()?) } else { None };
     let control = Control::new(vcpus)?;
     let can_resume = options.interrupts.is_some();
-    let lock = (!memory.watched().is_empty()).then(Mutex::default);
+    let lock = (!memory.trapped().is_empty()).then(Mutex::default);
     let reports = thread::scope(|scope| {
         let mut threads = Vec::new();
         for (id, (cpu, hooks)) in (0..).zip(cpus.into_iter().zip(hooks)) {
-            let seat = Seat::new(id, vcpus, cpu, memory.clone());
+            let ctx = VcpuContext::new(id, vcpus, cpu, memory.clone());
             let breakpoints = stopping.map(|stopping| Breakpoints::new(stopping, Halts::InKernel));
             let watching = lock.as_ref().map(Watching::new);
             let (board, control) = (&board, &control);
             let spawned =
                 thread::Builder::new().name(format!("vcpu{id}")).spawn_scoped(scope, move || {
-                    VcpuLoop::new(seat, hooks, breakpoints, watching, board, control)
+                    VcpuLoop::new(ctx, hooks, breakpoints, watching, board, control)
                         .resumable(can_resume)
                         .printing_to(options.outlet)
                         .run(KvmCpu::bind_to_thread)
@@ -127,9 +127,9 @@ fn run_stopping(
 mod breakpoints_tests;
 
 #[cfg(test)]
-#[path = "intervening_tests.rs"]
+#[path = "hook_actions_tests.rs"]
 mod intervening_tests;
 
 #[cfg(test)]
-#[path = "watching_tests.rs"]
+#[path = "trapping_tests.rs"]
 mod watching_tests;

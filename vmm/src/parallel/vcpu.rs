@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::Outlet;
 use super::control::{Control, broken_thread};
 use super::outcome::{End, ExitCounts, VcpuReport, VcpuState};
-use super::watching::Watching;
-use crate::board::{Answer, Board};
+use super::trapping::Watching;
+use crate::board::{Board, IoResult};
 use crate::breakpoints::{Breakpoints, Stop, Want};
 use crate::cpu::{Cpu, Debuggable};
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
-use crate::hook::{Context, HookSet, Interventions, MsrAccess, Points};
+use crate::hook::{Context, HookActions, HookSet, MsrAccess, Points};
 use crate::kvm::kick::Alarm;
 use crate::memory::Memory;
 use crate::registers::{Activity, Register, Registers};
@@ -21,26 +21,26 @@ use crate::thread_time::thread_time;
 use crate::watchdog::Sample;
 
 /// How long a suspended vCPU sleeps if nobody wakes it.
-const A_WHILE: Duration = Duration::from_secs(1);
+const SUSPEND_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often a vCPU that has printed too much looks whether somebody has read it.
 const ROOM_POLL: Duration = Duration::from_millis(5);
 
 /// A vCPU in its place: what hooks see.
-pub(super) struct Seat<C> {
+pub(super) struct VcpuContext<C> {
     pub(super) id: u32,
     vcpus: u32,
     pub(super) cpu: C,
     pub(super) memory: Arc<Memory>,
     started: bool,
     held: bool,
-    pub(super) interventions: Interventions,
+    pub(super) actions: HookActions,
 }
 
-impl<C: Cpu> Seat<C> {
+impl<C: Cpu> VcpuContext<C> {
     pub(super) fn new(id: u32, vcpus: u32, cpu: C, memory: Arc<Memory>) -> Self {
-        let interventions = Interventions::default();
-        Self { id, vcpus, cpu, memory, started: id == 0, held: false, interventions }
+        let actions = HookActions::default();
+        Self { id, vcpus, cpu, memory, started: id == 0, held: false, actions }
     }
 
     fn context(&mut self, now: Duration) -> Context<'_> {
@@ -53,7 +53,7 @@ impl<C: Cpu> Seat<C> {
             point: None,
             started: self.started,
             held: self.held,
-            interventions: Some(&mut self.interventions),
+            actions: Some(&mut self.actions),
         }
     }
 
@@ -66,7 +66,7 @@ impl<C: Cpu> Seat<C> {
 
 /// Runs a vCPU until the run is over.
 pub(super) struct VcpuLoop<'a, C> {
-    pub(super) seat: Seat<C>,
+    pub(super) ctx: VcpuContext<C>,
     hooks: HookSet,
     /// `None` if no hook ever wants any.
     breakpoints: Option<Breakpoints>,
@@ -89,7 +89,7 @@ pub(super) struct VcpuLoop<'a, C> {
 
 impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     pub(super) fn new(
-        seat: Seat<C>,
+        ctx: VcpuContext<C>,
         hooks: HookSet,
         breakpoints: Option<Breakpoints>,
         watching: Option<Watching<'a>>,
@@ -100,7 +100,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         let (next, alarm, activity) = (None, None, 0);
         let (registers, resumable) = (Vec::new(), false);
         Self {
-            seat,
+            ctx,
             hooks,
             breakpoints,
             watching,
@@ -133,17 +133,17 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         let control = self.control;
         // Whatever happens to this thread, the others must not wait for it.
         let _ended = EndOnDrop(control);
-        let _bound = bind(&self.seat.cpu);
-        let seat = control.take_seat(self.seat.id);
-        match seat.and_then(|_kicks_reach_us| self.run_guest()) {
+        let _bound = bind(&self.ctx.cpu);
+        let ctx = control.take_seat(self.ctx.id);
+        match ctx.and_then(|_kicks_reach_us| self.run_guest()) {
             Ok(Some(end)) => control.end(end),
             Ok(None) => {}
             Err(error) => control.end(End::Broken(error)),
         }
         let now = control.now();
-        self.hooks.stop(&mut Context { interventions: None, ..self.seat.context(now) });
+        self.hooks.stop(&mut Context { actions: None, ..self.ctx.context(now) });
         VcpuReport {
-            vcpu: self.seat.id,
+            vcpu: self.ctx.id,
             state: if control.is_success() { None } else { self.state().ok() },
             exits: self.exits,
             processor_time: thread_time(),
@@ -160,15 +160,15 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             self.count(&exit);
             if self.hooks.wants(Points::EXIT) {
                 let now = self.control.now();
-                let hold = self.hooks.exit(&mut self.seat.context(now), &exit);
-                self.settle(hold)?;
+                let hold = self.hooks.exit(&mut self.ctx.context(now), &exit);
+                self.apply_actions(hold)?;
             }
             entry = match self.answer(&exit)? {
-                Answer::Enter(entry) => entry,
-                Answer::Mark => Entry::Resume,
-                Answer::End(code) => return Ok(Some(End::Guest { code })),
-                Answer::Met(met) => return Ok(Some(End::Met(met))),
-                Answer::Unanswered => return Ok(Some(self.failure(exit))),
+                IoResult::Enter(entry) => entry,
+                IoResult::Mark => Entry::Resume,
+                IoResult::End(code) => return Ok(Some(End::Guest { code })),
+                IoResult::Met(met) => return Ok(Some(End::Met(met))),
+                IoResult::Unanswered => return Ok(Some(self.failure(exit))),
             };
             if exit == Exit::Kicked {
                 self.serve()?;
@@ -178,18 +178,18 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             }
             if self.hooks.wants(Points::ENTRY) {
                 let now = self.control.now();
-                self.hooks.entry(&mut self.seat.context(now), &entry);
-                self.settle(Duration::ZERO)?;
+                self.hooks.entry(&mut self.ctx.context(now), &entry);
+                self.apply_actions(Duration::ZERO)?;
             }
         }
         Ok(None)
     }
 
-    fn answer(&mut self, exit: &Exit) -> Result<Answer> {
-        let Seat { cpu, memory, id, .. } = &mut self.seat;
+    fn answer(&mut self, exit: &Exit) -> Result<IoResult> {
+        let VcpuContext { cpu, memory, id, .. } = &mut self.ctx;
         let answer = self.board.answer(cpu, exit)?;
         if let Some(watching) = &mut self.watching
-            && (answer == Answer::Unanswered || *exit == Exit::Kicked)
+            && (answer == IoResult::Unanswered || *exit == Exit::Kicked)
         {
             watching.explain(*id, cpu, memory, exit)?;
         }
@@ -217,33 +217,33 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     fn perform(&mut self, exit: &Exit) -> Result<Option<Entry>> {
         match *exit {
             Exit::MsrRead { index } => {
-                let value = self.seat.cpu.read_msr(index)?;
+                let value = self.ctx.cpu.read_msr(index)?;
                 self.tell_msr(&MsrAccess { index, write: false, value })?;
                 return Ok(Some(Entry::Resume));
             }
             Exit::MsrWrite { index, value } => {
                 self.tell_msr(&MsrAccess { index, write: true, value: Some(value) })?;
-                self.seat.cpu.write_msr(index, value)?;
+                self.ctx.cpu.write_msr(index, value)?;
                 return Ok(Some(Entry::Resume));
             }
             _ => {}
         }
         let Some(watching) = &mut self.watching else { return Ok(None) };
-        let Seat { cpu, memory, id, .. } = &mut self.seat;
+        let VcpuContext { cpu, memory, id, .. } = &mut self.ctx;
         let Some(done) = watching.perform(*id, cpu, memory, exit)? else { return Ok(None) };
         self.next = done.next;
         for access in &done.accesses {
             let now = self.control.now();
-            let hold = self.hooks.access(&mut self.seat.context(now), access);
-            self.settle(hold)?;
+            let hold = self.hooks.access(&mut self.ctx.context(now), access);
+            self.apply_actions(hold)?;
         }
         Ok(Some(done.entry))
     }
 
     fn tell_msr(&mut self, access: &MsrAccess) -> Result<()> {
         let now = self.control.now();
-        let hold = self.hooks.msr(&mut self.seat.context(now), access);
-        self.settle(hold)
+        let hold = self.hooks.msr(&mut self.ctx.context(now), access);
+        self.apply_actions(hold)
     }
 
     /// Runs to the next exit. Breakpoints on the way are told to the hooks.
@@ -256,17 +256,17 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             return Ok(exit);
         }
         while let Some(breakpoints) = &mut self.breakpoints {
-            let Seat { cpu, memory, .. } = &mut self.seat;
+            let VcpuContext { cpu, memory, .. } = &mut self.ctx;
             breakpoints.want(self.hooks.breakpoints());
             let next = std::mem::replace(&mut entry, Entry::Resume);
             match breakpoints.run(cpu, memory, next, Want::default())? {
                 Stop::Exit(exit) => return Ok(exit),
                 // It has executed, so it has been started.
                 Stop::Breakpoint(address) => {
-                    self.seat.started = true;
+                    self.ctx.started = true;
                     let now = self.control.now();
-                    let hold = self.hooks.breakpoint(&mut self.seat.context(now), address);
-                    self.settle(hold)?;
+                    let hold = self.hooks.breakpoint(&mut self.ctx.context(now), address);
+                    self.apply_actions(hold)?;
                     // Nothing is unfinished before an instruction.
                     if let Some(exit) = self.set_registers(&mut entry)? {
                         return Ok(exit);
@@ -277,13 +277,13 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
                 return Ok(Exit::Kicked);
             }
         }
-        self.seat.cpu.run(entry)
+        self.ctx.cpu.run(entry)
     }
 
     fn begin(&mut self) -> Result<()> {
         let now = self.control.now();
-        self.hooks.start(&mut self.seat.context(now));
-        self.settle(Duration::ZERO)?;
+        self.hooks.start(&mut self.ctx.context(now));
+        self.apply_actions(Duration::ZERO)?;
         if self.hooks.next_tick().is_some() {
             // A pause of 100 us must not become one of 150: that is the default slack of sleeps.
             nix::sys::prctl::set_timerslack(1).map_err(|errno| Error::System {
@@ -299,7 +299,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         self.exits.count(exit);
         if exit.is_guest_activity() {
             self.activity += 1;
-            self.control.set_activity(self.seat.id, self.activity);
+            self.control.set_activity(self.ctx.id, self.activity);
         }
     }
 
@@ -316,24 +316,24 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     }
 
     fn serve_once(&mut self) -> Result<Duration> {
-        self.attend()?;
+        self.rendezvous()?;
         self.take_nmi()?;
         // A vCPU that is held can't get on: where it stands then is no evidence of a hang.
-        if !self.seat.held && self.control.take_sample_request(self.seat.id) {
+        if !self.ctx.held && self.control.take_sample_request(self.ctx.id) {
             let sample = self.sample()?;
-            self.control.put_sample(self.seat.id, &sample);
+            self.control.put_sample(self.ctx.id, &sample);
         }
         let now = self.control.now();
         if self.hooks.next_tick().is_none_or(|due| due > now) {
             return Ok(Duration::ZERO);
         }
-        self.seat.notice_start()?;
-        let hold = self.hooks.tick(&mut self.seat.context(now));
+        self.ctx.notice_start()?;
+        let hold = self.hooks.tick(&mut self.ctx.context(now));
         Ok(hold.saturating_add(self.intervene()?))
     }
 
     fn sample(&mut self) -> Result<Sample> {
-        let cpu = &mut self.seat.cpu;
+        let cpu = &mut self.ctx.cpu;
         let (registers, activity) = (cpu.registers()?, cpu.activity()?);
         let sleeps = activity == Activity::Halted;
         let at_rest = sleeps
@@ -348,14 +348,14 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         if time.is_zero() && !self.control.is_suspended() {
             return Ok(());
         }
-        self.seat.held = true;
+        self.ctx.held = true;
         let mut now = self.control.now();
         let mut until = now.saturating_add(time);
         let mut told = Duration::ZERO;
         while (now < until || self.control.is_suspended()) && !self.control.is_over() {
-            let end = if self.control.is_suspended() { now + A_WHILE } else { until };
+            let end = if self.control.is_suspended() { now + SUSPEND_POLL_INTERVAL } else { until };
             if end > told && self.hooks.wants(Points::HOLD) {
-                self.hooks.held(&mut self.seat.context(now), end.saturating_sub(now));
+                self.hooks.held(&mut self.ctx.context(now), end.saturating_sub(now));
             }
             told = told.max(end);
             let wake = self.hooks.next_tick().map_or(end, |tick| tick.clamp(now, end.max(now)));
@@ -365,7 +365,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
                 until = until.max(now.saturating_add(self.serve_once()?));
             }
         }
-        self.seat.held = false;
+        self.ctx.held = false;
         self.set_alarm()
     }
 
@@ -373,16 +373,16 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     fn wait_for_room(&mut self, outlet: &dyn Outlet) -> Result<()> {
         let mut hold = Duration::ZERO;
         while outlet.is_full() && !self.control.is_over() {
-            self.seat.held = true;
+            self.ctx.held = true;
             let (now, tick) = (self.control.now(), self.hooks.next_tick());
             let tick = tick.map_or(ROOM_POLL, |tick| tick.saturating_sub(now));
             thread::park_timeout(tick.min(ROOM_POLL));
             hold = hold.max(self.serve_once()?);
         }
-        if !self.seat.held {
+        if !self.ctx.held {
             return Ok(());
         }
-        self.seat.held = false;
+        self.ctx.held = false;
         self.hold(hold)?;
         self.set_alarm()
     }
@@ -395,7 +395,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     }
 
     fn failure(&self, exit: Exit) -> End {
-        let vcpu = self.seat.id;
+        let vcpu = self.ctx.id;
         match exit {
             Exit::Shutdown => End::TripleFault { vcpu },
             exit => End::Kvm { vcpu, exit },
@@ -403,7 +403,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     }
 
     pub(super) fn state(&mut self) -> Result<VcpuState> {
-        let cpu = &mut self.seat.cpu;
+        let cpu = &mut self.ctx.cpu;
         Ok(VcpuState {
             activity: cpu.activity()?,
             registers: cpu.registers()?,

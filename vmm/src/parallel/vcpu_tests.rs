@@ -53,12 +53,12 @@ fn play(exits: Vec<Exit>, verdict: Verdict) -> (VcpuReport, Option<End>, Vec<Str
     let log = Arc::new(Mutex::new(Vec::new()));
     let recorder: Box<dyn Hook> = Box::new(Recorder { log: log.clone(), verdict });
     let memory = Arc::new(Memory::new(MemorySize::default()).unwrap());
-    let seat = Seat::new(0, 1, ScriptedCpu::new(exits), memory.clone());
+    let ctx = VcpuContext::new(0, 1, ScriptedCpu::new(exits), memory.clone());
     let frequencies = Frequencies { tsc_khz: 1, bus_khz: 1 };
     let board = Board::bare(Identity::None, frequencies);
     let control = Control::new(1).unwrap();
     let report =
-        VcpuLoop::new(seat, HookSet::new(std::iter::once(recorder)), None, None, &board, &control)
+        VcpuLoop::new(ctx, HookSet::new(std::iter::once(recorder)), None, None, &board, &control)
             .run(|_| {});
     let outcome = control.into_outcome(vec![report.clone()], memory);
     let log = log.lock().unwrap().clone();
@@ -115,11 +115,11 @@ fn a_broken_thread_ends_the_run() {
     let board = Board::bare(Identity::None, Frequencies { tsc_khz: 1, bus_khz: 1 });
     let died = thread::scope(|scope| {
         let bomb: Box<dyn Hook> = Box::new(Bomb);
-        let seat = Seat::new(0, 1, ScriptedCpu::new([]), memory.clone());
+        let ctx = VcpuContext::new(0, 1, ScriptedCpu::new([]), memory.clone());
         let hooks = HookSet::new(std::iter::once(bomb));
         let (board, control) = (&board, &control);
         scope
-            .spawn(move || VcpuLoop::new(seat, hooks, None, None, board, control).run(|_| {}))
+            .spawn(move || VcpuLoop::new(ctx, hooks, None, None, board, control).run(|_| {}))
             .join()
     });
     assert!(died.is_err() && control.is_over());
@@ -135,7 +135,7 @@ fn a_suspended_vcpu_runs_on_when_it_is_let_go() {
 
         fn exit(&mut self, context: &mut Context, exit: &Exit) -> Verdict {
             if matches!(exit, Exit::PortRead { .. }) {
-                context.interventions.as_deref_mut().unwrap().suspend();
+                context.actions.as_deref_mut().unwrap().suspend();
             }
             Verdict::Continue
         }
@@ -147,11 +147,11 @@ fn a_suspended_vcpu_runs_on_when_it_is_let_go() {
     let cpu = ScriptedCpu::new([read, end_with(0)]);
     thread::scope(|scope| {
         let hook: Box<dyn Hook> = Box::new(Suspend);
-        let seat = Seat::new(0, 1, cpu, memory.clone());
+        let ctx = VcpuContext::new(0, 1, cpu, memory.clone());
         let hooks = HookSet::new(std::iter::once(hook));
         let (board, control) = (&board, &control);
         let vcpu = scope.spawn(move || {
-            VcpuLoop::new(seat, hooks, None, None, board, control).resumable(true).run(|_| {})
+            VcpuLoop::new(ctx, hooks, None, None, board, control).resumable(true).run(|_| {})
         });
         while !control.is_suspended() {
             thread::yield_now();

@@ -5,7 +5,7 @@
 //! which shows in their code: every executable byte of the image is decoded, as 64-bit code and as
 //! 32-bit code, and a kernel without a single instruction that could change such state has nothing
 //! to put back. A guest that writes code at run time is not covered, as nowhere in the controlled
-//! driver; [`ControlledMachine::restore`](crate::controlled::ControlledMachine::restore) looks now
+//! scheduler; [`ControlledMachine::restore`](crate::controlled::ControlledMachine::restore) looks now
 //! and then whether the claim holds.
 
 use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Instruction, Mnemonic};
@@ -53,7 +53,7 @@ const HARMLESS: &[CpuidFeature] = &[
 
 /// Whether any instruction of this code may change the FPU, a debug register, or
 /// `IA32_KERNEL_GS_BASE`, which SWAPGS reaches without an MSR write.
-pub(crate) fn changes_hidden_state(code: &[u8]) -> bool {
+pub(crate) fn changes_extended_state(code: &[u8]) -> bool {
     [64, 32].iter().any(|bits| {
         // Bytes that are no instruction, 16-bit code or data between functions, are passed over.
         let decoder = Decoder::new(*bits, code, DecoderOptions::NONE);

@@ -1,4 +1,4 @@
-use super::changes_hidden_state;
+use super::changes_extended_state;
 
 #[test]
 fn what_changes_only_what_travels_in_the_run_page_is_harmless() {
@@ -14,7 +14,7 @@ fn what_changes_only_what_travels_in_the_run_page_is_harmless() {
         &[0xf4, 0xee, 0xec, 0xcf],       // hlt, out, in, iret
         &[0x06, 0x07],                   // nothing in 64-bit code
     ] {
-        assert!(!changes_hidden_state(code), "{code:x?}");
+        assert!(!changes_extended_state(code), "{code:x?}");
     }
 }
 
@@ -30,8 +30,8 @@ fn what_changes_more_is_told_wherever_it_stands() {
         &[0x0f, 0xae, 0x28], // xrstor (%rax)
         &[0x0f, 0xae, 0x10], // ldmxcsr (%rax)
     ] {
-        assert!(changes_hidden_state(code), "{code:x?}");
+        assert!(changes_extended_state(code), "{code:x?}");
         let behind_data = [&[0x06, 0x90, 0x90][..], code].concat();
-        assert!(changes_hidden_state(&behind_data), "{code:x?}");
+        assert!(changes_extended_state(&behind_data), "{code:x?}");
     }
 }

@@ -1,5 +1,5 @@
 //! Machines without an irqchip, which have a hole where the guest's shared page is: the least that
-//! a driver needs which wants to decide about every access to it.
+//! a scheduler needs which wants to decide about every access to it.
 
 use std::fs::File;
 use std::io;

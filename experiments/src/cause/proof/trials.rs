@@ -5,25 +5,25 @@ use std::ops::Range;
 use vmm::controlled::Choice;
 
 use super::{Claim, Condition, Scope};
-use crate::cause::counterfactual::{Share, common, passing, region, stretches};
-use crate::cause::crew::{self, Crew};
-use crate::cause::deed::{Deed, conflicts, prevented};
+use crate::cause::counterfactual::{FailureRate, common, passing, region, segments};
+use crate::cause::executor::Run;
 use crate::cause::failure::Failure;
 use crate::cause::force::{Order, Region, Rules};
-use crate::cause::lab::Run;
+use crate::cause::operation::{Operation, conflicts, prevented};
 use crate::cause::pairs::Critical;
 use crate::cause::races::{Race, unordered};
+use crate::cause::worker_pool::{self, WorkerPool};
 
 /// Most of what doesn't pass, or doesn't fail, shows in so many runs.
-const FEW: u32 = 12;
+const SCREENING_RUNS: u32 = 12;
 /// The most orders that are tried one by one.
-const MOST: usize = 24;
+const MAX_SINGLE_TRIALS: usize = 24;
 /// The most pairs that are tried as unrelated.
 const OTHERS: usize = 4;
 
 /// What all runs have in common.
 pub(super) struct Trials<'a, 'b> {
-    pub(super) crew: &'a mut Crew<'b>,
+    pub(super) pool: &'a mut WorkerPool<'b>,
     pub(super) failure: &'a Failure,
     pub(super) runs: u32,
     pub(super) seed: u64,
@@ -31,14 +31,14 @@ pub(super) struct Trials<'a, 'b> {
 
 /// A pair that has stood its test.
 pub(super) struct Turned {
-    pub(super) share: Share,
+    pub(super) rate: FailureRate,
     pub(super) scope: Scope,
     /// The other half of what encloses something, if it was tried with that.
-    pub(super) half: Option<(Deed, Deed)>,
+    pub(super) half: Option<(Operation, Operation)>,
 }
 
 impl Trials<'_, '_> {
-    pub(super) fn all(&mut self, rules: &Rules) -> vmm::Result<Share> {
+    pub(super) fn all(&mut self, rules: &Rules) -> vmm::Result<FailureRate> {
         self.make(rules, None, 0..self.runs)
     }
 
@@ -47,9 +47,9 @@ impl Trials<'_, '_> {
         rules: &Rules,
         behind: Option<(&Run, usize)>,
         numbers: Range<u32>,
-    ) -> vmm::Result<Share> {
+    ) -> vmm::Result<FailureRate> {
         let (failure, seed) = (self.failure, self.seed);
-        self.crew.make(crew::Order { failure, rules, behind, seed }, numbers)
+        self.pool.make(worker_pool::Order { failure, rules, behind, seed }, numbers)
     }
 
     /// All runs with these rules if they pass; a few of them if not.
@@ -57,15 +57,15 @@ impl Trials<'_, '_> {
         &mut self,
         rules: &Rules,
         behind: Option<(&Run, usize)>,
-    ) -> vmm::Result<Option<Share>> {
-        let few = FEW.min(self.runs);
-        let mut share = self.make(rules, behind, 0..few)?;
-        if share.failed + share.otherwise <= 1 {
-            share = share.and(self.make(rules, behind, few..self.runs)?);
+    ) -> vmm::Result<Option<FailureRate>> {
+        let few = SCREENING_RUNS.min(self.runs);
+        let mut rate = self.make(rules, behind, 0..few)?;
+        if rate.failed + rate.otherwise <= 1 {
+            rate = rate.and(self.make(rules, behind, few..self.runs)?);
         }
         // Where the order is hardly ever kept, nothing is seen of it.
-        let kept = share.unforced * 2 <= share.runs;
-        Ok((kept && share.runs == self.runs && share.passes()).then_some(share))
+        let kept = rate.unforced * 2 <= rate.runs;
+        Ok((kept && rate.runs == self.runs && rate.passes()).then_some(rate))
     }
 
     /// Turns a pair's order round. `None` if it doesn't always pass then.
@@ -94,16 +94,16 @@ impl Trials<'_, '_> {
             if rules.orders.is_empty() && rules.regions.is_empty() {
                 continue;
             }
-            if let Some(share) = self.that_pass(&rules, behind)? {
-                return Ok(Some(Turned { share, scope, half: None }));
+            if let Some(rate) = self.that_pass(&rules, behind)? {
+                return Ok(Some(Turned { rate, scope, half: None }));
             }
         }
         // The other half may not have been found by itself.
-        for (region, first, second) in stretches(pair, minimal) {
+        for (region, first, second) in segments(pair, minimal) {
             let rules = Rules { orders: Vec::new(), regions: vec![region] };
-            if let Some(share) = self.that_pass(&rules, None)? {
+            if let Some(rate) = self.that_pass(&rules, None)? {
                 let half = Some((first, second));
-                return Ok(Some(Turned { share, scope: Scope::Region, half }));
+                return Ok(Some(Turned { rate, scope: Scope::Region, half }));
             }
         }
         Ok(None)
@@ -116,14 +116,14 @@ impl Trials<'_, '_> {
         turned: &[Order],
         number: usize,
         needed: &[Condition],
-    ) -> vmm::Result<Option<Share>> {
+    ) -> vmm::Result<Option<FailureRate>> {
         let others = needed.iter().enumerate();
         let others =
             others.filter(|(other, order)| *other != number && !needed[number].goes_with(order));
         let rules: Vec<_> =
             turned.iter().copied().chain(others.map(|(_, order)| order.order())).collect();
-        let share = self.all(&rules.into())?;
-        Ok((share.unforced < share.runs).then_some(share))
+        let rate = self.all(&rules.into())?;
+        Ok((rate.unforced < rate.runs).then_some(rate))
     }
 
     /// Puts an order that was added to the same test.
@@ -135,13 +135,13 @@ impl Trials<'_, '_> {
     ) -> vmm::Result<Option<Claim>> {
         let Condition::Pair(first, second) = &needed[number] else { return Ok(None) };
         let turned = vec![Order::of(second, first)];
-        let Some(share) = self.that_pass(&turned.clone().into(), None)? else { return Ok(None) };
+        let Some(rate) = self.that_pass(&turned.clone().into(), None)? else { return Ok(None) };
         let among = if rare { self.among(&turned, number, needed)? } else { None };
-        Ok(among.map_or(!rare, Share::passes).then(|| Claim {
-            first: Deed::clone(first),
-            second: Deed::clone(second),
+        Ok(among.map_or(!rare, FailureRate::passes).then(|| Claim {
+            first: Operation::clone(first),
+            second: Operation::clone(second),
             meets: None,
-            reversed: (share, Scope::Everything),
+            reversed: (rate, Scope::Everything),
             among,
             encloses: None,
         }))
@@ -161,13 +161,13 @@ impl Trials<'_, '_> {
         let (near, far): (Vec<_>, Vec<_>) =
             conflicts(minimal).into_iter().partition(|(first, _)| is_involved(first, needed));
         let interrupts = minimal.steps.iter().filter_map(|step| match step.choice {
-            Choice::Interrupt(vcpu) => Some(Condition::Interrupt(vcpu, step.stand)),
+            Choice::Interrupt(vcpu) => Some(Condition::Interrupt(vcpu, step.program_point)),
             Choice::Step(_) => None,
         });
-        let pair = |(first, second): (Deed, Deed)| Condition::pair(&first, &second);
+        let pair = |(first, second): (Operation, Operation)| Condition::pair(&first, &second);
         let mut all = needed.clone();
         let prevented = critical.iter().flat_map(|pair| prevented(minimal, &pair.passes));
-        let mut known: Vec<(Deed, Deed)> = Vec::new();
+        let mut known: Vec<(Operation, Operation)> = Vec::new();
         for (first, second) in prevented {
             if !known.iter().any(|(one, two)| one.is_like(&first) && two.is_like(&second)) {
                 known.push((first, second));
@@ -193,7 +193,7 @@ impl Trials<'_, '_> {
                     from += group;
                 }
             }
-            group = if group == 1 || all.len() > MOST { 0 } else { group.div_ceil(2) };
+            group = if group == 1 || all.len() > MAX_SINGLE_TRIALS { 0 } else { group.div_ceil(2) };
         }
         *needed = all;
         Ok(())
@@ -203,9 +203,9 @@ impl Trials<'_, '_> {
     /// show it soon.
     fn fails(&mut self, orders: &[Order]) -> vmm::Result<bool> {
         let rules = orders.to_vec().into();
-        let mut all = Share::default();
+        let mut all = FailureRate::default();
         while all.runs < self.runs {
-            let to = (all.runs + FEW).min(self.runs);
+            let to = (all.runs + SCREENING_RUNS).min(self.runs);
             all = all.and(self.make(&rules, None, all.runs..to)?);
             if (all.runs - all.failed) * 100 > self.runs {
                 return Ok(false);
@@ -223,7 +223,7 @@ impl Trials<'_, '_> {
         vcpus: u32,
     ) -> vmm::Result<Vec<Race>> {
         let mut races = Vec::new();
-        for (first, second) in unordered(minimal, vcpus).into_iter().take(MOST) {
+        for (first, second) in unordered(minimal, vcpus).into_iter().take(MAX_SINGLE_TRIALS) {
             let pair = Condition::pair(&first, &second);
             let others = needed.iter().filter(|order| !pair.goes_with(order));
             let mut rules: Vec<_> = others.map(Condition::order).collect();
@@ -231,7 +231,7 @@ impl Trials<'_, '_> {
             let claimed = claims.iter().find(|claim| claim.is_about(&first, &second));
             let turned = match claimed {
                 Some(claim) => claim.reversed.0,
-                None => self.make(&rules.into(), None, 0..FEW.min(self.runs))?,
+                None => self.make(&rules.into(), None, 0..SCREENING_RUNS.min(self.runs))?,
             };
             races.push(Race { first, second, turned });
         }
@@ -244,7 +244,7 @@ impl Trials<'_, '_> {
         &mut self,
         minimal: &Run,
         needed: &[Condition],
-    ) -> vmm::Result<Option<(Deed, Deed, Share, Share)>> {
+    ) -> vmm::Result<Option<(Operation, Operation, FailureRate, FailureRate)>> {
         let orders = orders(needed);
         let all = conflicts(minimal).into_iter();
         let others = all.filter(|(first, second)| {
@@ -276,9 +276,9 @@ pub(super) fn orders(needed: &[Condition]) -> Vec<Order> {
 }
 
 /// Whether these orders are about the same place.
-fn is_involved(deed: &Deed, needed: &[Condition]) -> bool {
+fn is_involved(operation: &Operation, needed: &[Condition]) -> bool {
     needed.iter().any(|order| match order {
-        Condition::Pair(first, _) => first.access.target == deed.access.target,
+        Condition::Pair(first, _) => first.access.target == operation.access.target,
         Condition::Interrupt(..) => false,
     })
 }

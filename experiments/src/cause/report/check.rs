@@ -13,7 +13,7 @@ pub(super) enum Shape {
     Before,
     /// One flow of control did something between two accesses of another.
     Between,
-    /// Two flows of control were in their stretches at once, neither within the other's.
+    /// Two flows of control were in their segments at once, neither within the other's.
     Overlap,
     /// They came in this order, and that is all.
     Turns,
@@ -55,8 +55,8 @@ impl<'a> Statement<'a> {
         let fits = match (shape, agents.as_slice()) {
             (Shape::Before, [one, other]) => one != other,
             (Shape::Between, [from, inner, to]) => from == to && from != inner,
-            (Shape::Overlap, [one, other, again, late]) => {
-                one == again && other == late && one != other
+            (Shape::Overlap, [one, other, reproduce, late]) => {
+                one == reproduce && other == late && one != other
             }
             (Shape::Turns, all) => all.len() > 1,
             _ => false,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cause::report::story::tests::{access, steps};
+use crate::cause::report::summary::tests::{access, steps};
 use crate::cause::trace::Kind;
 
 fn named(vcpu: u32, point: u64) -> Named {
@@ -35,7 +35,7 @@ fn what_the_run_contradicts_is_noticed() {
     let wrong = |shape: Shape, parts: &[&[&Named]]| {
         statement(shape, parts).check(&run).expect_err("it isn't so")
     };
-    // The other way round, also in part; the inner stretch for the outer one.
+    // The other way round, also in part; the inner segment for the outer one.
     wrong(Shape::Before, &[&[&b], &[&a]]);
     wrong(Shape::Before, &[&[&a, &d], &[&b]]);
     wrong(Shape::Between, &[&[&b], &[&a, &d], &[&c]]);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cause::{Scope, Share};
+use crate::cause::{FailureRate, Scope};
 
 pub(in crate::cause::report) fn access(
     vcpu: u32,
@@ -34,7 +34,7 @@ fn pair(first: &Named, second: &Named) -> Pair {
         first: first.clone(),
         second: second.clone(),
         meets: None,
-        reversed: Share::default(),
+        reversed: FailureRate::default(),
         scope: Scope::Everything,
         among: None,
         encloses: None,
@@ -60,7 +60,7 @@ pub(in crate::cause::report) fn steps(accesses: &[&Named]) -> Vec<NamedStep> {
 
 fn told(pairs: &[Pair]) -> Vec<String> {
     let all: Vec<&Named> = pairs.iter().flat_map(|pair| [&pair.first, pair.later()]).collect();
-    tell(pairs, true, Share::default(), &steps(&all))
+    tell(pairs, true, FailureRate::default(), &steps(&all))
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn what_falls_in_between_is_told_as_one() {
     }
 }
 
-/// Two pairs that each say "my read before your store": which stretch is within the other is told by
+/// Two pairs that each say "my read before your store": which segment is within the other is told by
 /// the points alone.
 #[test]
 fn the_order_of_the_points_says_which_stretch_is_the_inner_one() {
@@ -132,7 +132,7 @@ fn what_else_fell_in_between_is_told() {
     let pairs = [pair(&first, &inner), pair(&inner, &late)];
     let run = steps(&[&first, &inner, &read, &leave, &late]);
     assert_eq!(
-        tell(&pairs, true, Share::default(), &run),
+        tell(&pairs, true, FailureRate::default(), &run),
         [
             "vCPU 1's two updates of `flag` in `critical` (file.c:3) fell between vCPU 0's two updates \
              in `critical` (file.c:3)."
@@ -157,7 +157,7 @@ fn one_before_the_other_is_told_so() {
     let [told] = &told(&[pair(&never, &late)])[..] else { panic!("one sentence") };
     assert!(told.ends_with("the shortest schedule doesn't come to the former."), "{told}");
     assert!(
-        tell(&[pair(&read, &late)], false, Share::default(), &[])[0]
+        tell(&[pair(&read, &late)], false, FailureRate::default(), &[])[0]
             .starts_with("No cause could be shown")
     );
 }
@@ -181,7 +181,7 @@ fn other_places_and_other_vcpus_are_told_of_by_themselves() {
 
 #[test]
 fn what_fails_in_any_order_is_told_so() {
-    let chance = |failed| Share { runs: 100, failed, ..Share::default() };
+    let chance = |failed| FailureRate { runs: 100, failed, ..FailureRate::default() };
     assert!(tell(&[], false, chance(99), &[])[0].starts_with("No cause could be shown"));
     let told = tell(&[], false, chance(100), &[]);
     assert_eq!(told, ["No order of accesses decides it: all of 100 runs at random fail."]);

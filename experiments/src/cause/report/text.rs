@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{CurvePoint, Pair, Report, Unordered, story};
+use super::{CurvePoint, Pair, Report, Unordered, summary};
 use crate::cause::naming::Named;
 use crate::cause::proof::Scope;
 use crate::cause::trace::Kind;
-use crate::cause::{Matters, Share};
+use crate::cause::{FailureRate, Matters};
 
 /// The widest line.
 const WIDTH: usize = 100;
@@ -16,7 +16,7 @@ impl fmt::Display for Report {
         let machine = &self.machine;
         writeln!(f, "{}, {} vCPUs: {}", machine.guest, machine.cpus, self.verdict)?;
         heading(f, if self.shown { "Cause" } else { "No cause" })?;
-        for sentence in &self.story {
+        for sentence in &self.summary {
             paragraph(f, 2, &sentence.replace('`', ""))?;
         }
         if self.shown {
@@ -49,7 +49,7 @@ impl Report {
     /// The accesses, in the order that fails.
     fn accesses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f)?;
-        for access in story::told(&self.pairs, &self.steps) {
+        for access in summary::told(&self.pairs, &self.steps) {
             let point = match access.point {
                 0 => "never".into(),
                 point => format!("point {point}"),
@@ -85,14 +85,14 @@ impl Report {
 
     /// The same failure, as `run` saw it.
     fn real_time(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(sighting) = &self.sighting else { return Ok(()) };
+        let Some(observed) = &self.observed else { return Ok(()) };
         heading(f, "The same in real time")?;
-        let window = match &sighting.window {
+        let window = match &observed.window {
             Some(window) => format!(", no sign of life for {window}"),
             None => String::new(),
         };
-        paragraph(f, 2, &format!("{}: {}{window}", sighting.command, sighting.verdict))?;
-        for seen in &sighting.vcpus {
+        paragraph(f, 2, &format!("{}: {}{window}", observed.command, observed.verdict))?;
+        for seen in &observed.vcpus {
             paragraph(f, 2, &format!("vCPU {}: {}", seen.vcpu, seen.doing))?;
             paragraph(f, 4, &seen.stack)?;
         }
@@ -104,7 +104,7 @@ impl Report {
         for Pair { first, second, reversed, scope, among, .. } in &self.pairs {
             let what = match scope {
                 Scope::Everything => "",
-                Scope::Region => ", with the stretch closed to others",
+                Scope::Region => ", with the segment closed to others",
                 Scope::FromThere => ", from where it differs on",
             };
             let (one, two) = (short(second), short(first));
@@ -171,13 +171,17 @@ impl Report {
             const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
             BARS[(sample.percent() as usize * 7).div_ceil(100).min(7)]
         };
-        let curve: String = self.curve.iter().map(bar).collect();
+        let failure_rates: String = self.failure_rates.iter().map(bar).collect();
         let (from, to) = (jump.before.percent(), jump.behind.percent());
         let steps = match (jump.before.steps, jump.behind.steps) {
             (before, behind) if before + 1 == behind => format!("step {behind}"),
             (before, behind) => format!("steps {} to {behind}", before + 1),
         };
-        paragraph(f, 2, &format!("{curve}  from {from} % to {to} % at {steps}: {}", jump.what))
+        paragraph(
+            f,
+            2,
+            &format!("{failure_rates}  from {from} % to {to} % at {steps}: {}", jump.what),
+        )
     }
 
     fn shortest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -227,18 +231,18 @@ fn short(access: &Named) -> String {
     format!("{}'s {} of {} in {}", access.agent(), access.noun(), access.variable, access.function)
 }
 
-fn figure(f: &mut fmt::Formatter<'_>, share: Share, what: &str) -> fmt::Result {
+fn figure(f: &mut fmt::Formatter<'_>, rate: FailureRate, what: &str) -> fmt::Result {
     let mut text = what.to_owned();
-    if share.unforced > 0 {
-        let _ = write!(text, " (in {} it could not be kept)", share.unforced);
+    if rate.unforced > 0 {
+        let _ = write!(text, " (in {} it could not be kept)", rate.unforced);
     }
-    if share.otherwise > 0 {
-        let _ = write!(text, " ({} fail otherwise)", share.otherwise);
+    if rate.otherwise > 0 {
+        let _ = write!(text, " ({} fail otherwise)", rate.otherwise);
     }
     let lines = wrap(&text, WIDTH - 16);
     for (number, line) in lines.iter().enumerate() {
         if number == 0 {
-            writeln!(f, "  {:>4} of {:<4}  {line}", share.failed, share.runs)?;
+            writeln!(f, "  {:>4} of {:<4}  {line}", rate.failed, rate.runs)?;
         } else {
             writeln!(f, "{:16}{line}", "")?;
         }

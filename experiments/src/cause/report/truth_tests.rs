@@ -29,8 +29,8 @@ fn no_sentence_contradicts_the_points_below_it() {
             let question =
                 Question { host: &host, machine, finding, symbols, cancel, limits, seed };
             let report = Report::new(&question, &explain(&question).unwrap());
-            eprintln!("{guest} {seed}: {}", report.story.join(" "));
-            for sentence in report.story.iter().filter(|_| report.shown) {
+            eprintln!("{guest} {seed}: {}", report.summary.join(" "));
+            for sentence in report.summary.iter().filter(|_| report.shown) {
                 read += 1;
                 let problem = contradiction(sentence, &report.pairs, &report.steps);
                 wrong.extend(problem.map(|it| format!("{guest} {seed}: {sentence}\n  {it}")));
@@ -43,7 +43,7 @@ fn no_sentence_contradicts_the_points_below_it() {
 
 /// What is wrong with a sentence.
 fn contradiction(sentence: &str, pairs: &[Pair], steps: &[NamedStep]) -> Option<String> {
-    let points = story::told(pairs, steps);
+    let points = summary::told(pairs, steps);
     for listed in points.iter().filter(|listed| listed.point > 0) {
         let step = steps.iter().find(|step| step.point == listed.point);
         let there = step.and_then(|step| step.access.as_ref());

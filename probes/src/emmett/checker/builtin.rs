@@ -142,7 +142,7 @@ impl Checker<'_> {
                 let place = self.place(span);
                 Value::number(Integer::ModelRegister(number, place))
             }
-            Function::Deed(deed) => self.deed(deed, arguments, span),
+            Function::Destructive(action) => self.action(action, arguments, span),
             Function::SymName => {
                 let address = self.single(name, arguments, span)?;
                 Some(Value::Text(Str::SymbolName(address)))

@@ -92,7 +92,7 @@ impl Checker<'_> {
                 let number = self.single(call)?;
                 Some(Integer::ModelRegister(number, self.place(call.span)))
             }
-            Value::Deed(deed) => self.deed(call, deed),
+            Value::Destructive(action) => self.action(call, action),
             Value::Exit => self.ending(call, Statement::Exit),
             Value::Unload => self.ending(call, Statement::Unload),
             Value::Aggr => self.aggregate(call),

@@ -99,7 +99,7 @@ function lanes() {
   const x = (column) => LEFT + 14 + (column + 0.5) * width;
   const y = (vcpu) => TOP + active.indexOf(vcpu) * ROW + ROW / 2;
   const bottom = TOP + active.length * ROW + NOTES + (idle ? 22 : 0);
-  const total = { width: x(columns.length - 1) + width / 2 + 16, height: bottom + (report.curve.length ? CURVE + 34 : 0) };
+  const total = { width: x(columns.length - 1) + width / 2 + 16, height: bottom + (report.failure_rates.length ? CURVE + 34 : 0) };
   svg.setAttribute("width", total.width);
   svg.setAttribute("height", total.height);
   svg.setAttribute("viewBox", `0 0 ${total.width} ${total.height}`);
@@ -120,7 +120,7 @@ function lanes() {
     names.append(draw("text", { x: 12, y: y(vcpu) + 4, style: `fill:${lane(vcpu)};font-weight:600` }, `vCPU ${vcpu}`));
   }
   if (idle) names.append(draw("text", { class: "soft", x: 12, y: bottom - 4 }, `${plural(idle, "more vCPU")} never ran here`));
-  if (report.curve.length) scale(names, bottom + 12);
+  if (report.failure_rates.length) scale(names, bottom + 12);
   svg.append(names);
   pin();
 }
@@ -214,7 +214,7 @@ function badges(svg, places) {
 }
 
 function curve(svg, x, top, right) {
-  const samples = report.curve;
+  const samples = report.failure_rates;
   if (!samples.length) return;
   const height = CURVE - 16;
   // Behind so many steps: the edge between two columns.

@@ -6,7 +6,7 @@ function header() {
   at("machine").append(`${machine.guest}, ${plural(machine.cpus, "vCPU")}, ${extra.join(", ")}`);
   const verdict = report.verdict[0].toUpperCase() + report.verdict.slice(1);
   at("verdict").append(verdict);
-  for (const sentence of report.story) at("story").append(make("p", {}, ...prose(sentence)));
+  for (const sentence of report.summary) at("summary").append(make("p", {}, ...prose(sentence)));
   document.documentElement.dataset.shown = report.shown ? "yes" : "no";
   at("theme").addEventListener("click", () => {
     const root = document.documentElement;
@@ -100,14 +100,14 @@ function unordered() {
 }
 
 // The same failure, as it was seen before it was looked for.
-function sighting() {
-  const sighting = report.sighting;
-  at("sighting-section").hidden = !sighting;
-  if (!sighting) return;
-  const window = sighting.window ? `, no sign of life for ${sighting.window}` : "";
-  at("sighting").append(make("code", {}, sighting.command), `: ${sighting.verdict}${window}.`);
-  if (sighting.vcpus) at("sighting").append(" The vCPUs that go round (where there are none, those that sleep) do so in the functions in which they wait here.");
-  for (const seen of sighting.vcpus || []) {
+function observed() {
+  const observed = report.observed;
+  at("observed-section").hidden = !observed;
+  if (!observed) return;
+  const window = observed.window ? `, no sign of life for ${observed.window}` : "";
+  at("observed").append(make("code", {}, observed.command), `: ${observed.verdict}${window}.`);
+  if (observed.vcpus) at("observed").append(" The vCPUs that go round (where there are none, those that sleep) do so in the functions in which they wait here.");
+  for (const seen of observed.vcpus || []) {
     at("seen").append(make("li", { style: `--lane:${lane(seen.vcpu)}` }, make("b", {}, `vCPU ${seen.vcpu}`), ` ${seen.doing}`,
       make("div", { class: "stack mono" }, seen.stack)));
   }
@@ -160,7 +160,7 @@ reveal();
 proof();
 unordered();
 waits();
-sighting();
+observed();
 sides();
 again();
 at("in").addEventListener("click", () => zoom(1.4));

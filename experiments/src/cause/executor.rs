@@ -1,0 +1,384 @@
+//! A machine on which a failure is taken apart: run after run from the guest's mark, or from anywhere
+//! on the way.
+
+use vmm::controlled::{Choice, ControlledMachine, Ending, Point, Snapshot, Waiter};
+use vmm::{Cancel, Host, MachineConfig};
+
+use super::failure::Failure;
+use super::schedule_state::ScheduleState;
+use super::trace::{Recorder, Step, Vcpu};
+use crate::hunt::recorder::Recording;
+use crate::replay::Recorded;
+use crate::schedule::Schedule;
+use crate::waits::{Names, Row};
+
+/// A run may be so much longer than the finding's.
+const BUDGET_FACTOR: u64 = 10;
+/// And so many points.
+const BUDGET_EXTRA_POINTS: u64 = 5_000;
+
+/// Decides what happens at a point.
+pub(super) trait Decide {
+    /// One of the point's choices. `by_itself`: who goes on if nobody interferes.
+    fn decide(
+        &mut self,
+        point: &Point,
+        schedule_state: &ScheduleState,
+        by_itself: Choice,
+    ) -> Choice;
+}
+
+impl<F: FnMut(&Point, &ScheduleState, Choice) -> Choice> Decide for F {
+    fn decide(
+        &mut self,
+        point: &Point,
+        schedule_state: &ScheduleState,
+        by_itself: Choice,
+    ) -> Choice {
+        self(point, schedule_state, by_itself)
+    }
+}
+
+/// Lets everything go on by itself.
+pub(super) fn undisturbed(_: &Point, _: &ScheduleState, by_itself: Choice) -> Choice {
+    by_itself
+}
+
+/// A run, from where runs begin.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) steps: Vec<Step>,
+    pub(super) ending: Ending,
+    /// What failed; `None` if nothing did.
+    pub(super) failure: Option<Failure>,
+}
+
+impl Run {
+    pub(super) fn choices(&self) -> Vec<Choice> {
+        self.steps.iter().map(|step| step.choice).collect()
+    }
+
+    pub(super) fn preemptions(&self) -> usize {
+        self.steps.iter().filter(|step| step.preempts()).count()
+    }
+
+    /// Where somebody interferes, as indices of steps.
+    pub(super) fn deviations(&self) -> Vec<usize> {
+        let steps = self.steps.iter().enumerate();
+        steps.filter(|(_, step)| step.deviates()).map(|(at, _)| at).collect()
+    }
+
+    /// The steps of one vCPU from `at` on, without a break.
+    pub(super) fn segment(&self, at: usize) -> &[Step] {
+        let rest = &self.steps[at.min(self.steps.len())..];
+        let vcpu = rest.first().map(Step::vcpu);
+        let end = rest.iter().position(|step| Some(step.vcpu()) != vcpu);
+        &rest[..end.unwrap_or(rest.len())]
+    }
+}
+
+/// A place that runs can go back to.
+struct Place {
+    /// How many steps lead there.
+    steps: usize,
+    snapshot: Snapshot,
+    schedule_state: ScheduleState,
+    vcpus: Vec<Vcpu>,
+}
+
+/// A run with places on it.
+#[derive(Default)]
+struct Trunk {
+    steps: Vec<Step>,
+    places: Vec<Place>,
+}
+
+/// The machine, and where its runs begin.
+pub(super) struct Executor<'a> {
+    setup: Setup<'a>,
+    machine: ControlledMachine,
+    recorder: Recorder,
+    start: Place,
+    /// What was decided before that.
+    before: Recording,
+    trunk: Trunk,
+    /// Whether there can be snapshots on the way.
+    plants: bool,
+    /// Runs so far.
+    pub(super) runs: u64,
+    /// Scheduling points that these have passed.
+    pub(super) points: u64,
+}
+
+/// What a lab is made for.
+#[derive(Clone)]
+pub(super) struct Setup<'a> {
+    pub(super) host: &'a Host,
+    pub(super) config: &'a MachineConfig,
+    pub(super) names: Names<'a>,
+    /// A schedule that leads to the guest's mark.
+    pub(super) schedule: Schedule,
+    /// How many points it has.
+    pub(super) points: u64,
+    /// The finding's hang budget.
+    pub(super) hang_budget: u64,
+    /// The one that causes are searched with.
+    pub(super) search_budget: u64,
+    /// Whether loops are run out before they are called a hang: not where that is what is searched.
+    pub(super) run_out: bool,
+    /// Cancels its runs.
+    pub(super) cancel: &'a Cancel,
+}
+
+impl Setup<'_> {
+    fn boot(&self, recorder: &Recorder) -> vmm::Result<ControlledMachine> {
+        let mut machine =
+            ControlledMachine::new(self.host, self.config, Box::new(std::io::sink()))?;
+        machine.set_hang_budget(self.search_budget);
+        machine.set_run_out(self.run_out);
+        machine.set_cancel(self.cancel.clone());
+        recorder.tape().vcpus = vec![Vcpu::default(); self.config.cpus.get() as usize];
+        machine.attach(&[recorder])?;
+        Ok(machine)
+    }
+
+    /// A machine at the guest's mark, and what was decided before; `None` if there is no mark on the
+    /// way, or it is no place for a snapshot.
+    fn at_mark(
+        &self,
+        recorder: &Recorder,
+    ) -> vmm::Result<Option<(ControlledMachine, Place, Recording)>> {
+        let mut machine = self.boot(recorder)?;
+        let (mut schedule_state, mut before) = (self.schedule_state(), Recording::default());
+        let mut choices = self.schedule.choices();
+        let mut follow = |point: &Point| {
+            schedule_state.arrive(point, &recorder.tape().vcpus);
+            let choice = choices.next().filter(|choice| point.enabled.contains(choice));
+            let choice = choice.unwrap_or_else(|| schedule_state.goes_on(point));
+            schedule_state.choose(point, choice);
+            before.push(point, choice);
+            choice
+        };
+        if machine.run_to_mark(&mut follow, self.points)?.is_some() {
+            return Ok(None);
+        }
+        let Some(snapshot) = snapshot(&mut machine)? else { return Ok(None) };
+        let vcpus = recorder.tape().vcpus.clone();
+        Ok(Some((machine, Place { steps: 0, snapshot, schedule_state, vcpus }, before)))
+    }
+
+    fn at_start(&self, recorder: &Recorder) -> vmm::Result<(ControlledMachine, Place, Recording)> {
+        let mut machine = self.boot(recorder)?;
+        let snapshot = machine.save()?;
+        let vcpus = recorder.tape().vcpus.clone();
+        let start = Place { steps: 0, snapshot, schedule_state: self.schedule_state(), vcpus };
+        Ok((machine, start, Recording::default()))
+    }
+
+    fn schedule_state(&self) -> ScheduleState {
+        ScheduleState::new(self.config.cpus.get())
+    }
+
+    fn budget(&self) -> u64 {
+        self.points.saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_EXTRA_POINTS)
+    }
+}
+
+impl<'a> Executor<'a> {
+    /// Boots a machine and follows the schedule to the guest's mark. If there is none on its way,
+    /// runs begin at the first instruction.
+    pub(super) fn new(setup: Setup<'a>) -> vmm::Result<Self> {
+        let recorder = Recorder::default();
+        let (machine, start, before) = match setup.at_mark(&recorder)? {
+            Some(at_mark) => at_mark,
+            None => setup.at_start(&recorder)?,
+        };
+        let trunk = Trunk::default();
+        Ok(Self {
+            setup,
+            machine,
+            recorder,
+            start,
+            before,
+            trunk,
+            plants: true,
+            runs: 0,
+            points: 0,
+        })
+    }
+
+    /// Makes another machine in place of one that can't be used any more.
+    fn start_anew(&mut self) -> vmm::Result<()> {
+        let fresh = Self::new(self.setup.clone())?;
+        *self = Self { runs: self.runs, points: self.points, plants: false, ..fresh };
+        Ok(())
+    }
+
+    /// What was decided before runs begin.
+    pub(super) fn before(&self) -> &Recording {
+        &self.before
+    }
+
+    /// Runs: first `prefix`, then as `decide` says. A choice of the prefix that is not possible ends
+    /// it.
+    pub(super) fn run(&mut self, prefix: &[Choice], decide: &mut dyn Decide) -> vmm::Result<Run> {
+        self.runs += 1;
+        let common = prefix.iter().zip(&self.trunk.steps).take_while(|(a, b)| **a == b.choice);
+        let common = common.count();
+        let on_trunk = self.trunk.places.iter().rfind(|place| place.steps <= common);
+        let place = on_trunk.unwrap_or(&self.start);
+        self.machine.restore(&place.snapshot)?;
+        let mut schedule_state = place.schedule_state.clone();
+        {
+            let mut tape = self.recorder.tape();
+            tape.steps.clear();
+            tape.steps.extend_from_slice(&self.trunk.steps[..place.steps]);
+            tape.vcpus.clone_from(&place.vcpus);
+        }
+        let (recorder, begun, mut next) = (&self.recorder, place.steps, place.steps);
+        let mut choose = |point: &Point| {
+            let mut tape = recorder.tape();
+            schedule_state.arrive(point, &tape.vcpus);
+            let by_itself = schedule_state.goes_on(point);
+            let planned = prefix.get(next).filter(|choice| point.enabled.contains(choice));
+            next = if planned.is_some() { next + 1 } else { usize::MAX };
+            let choice = match planned {
+                Some(planned) => *planned,
+                None => decide.decide(point, &schedule_state, by_itself),
+            };
+            tape.next = Some(Step {
+                point: point.number,
+                hash: point.hash,
+                choice,
+                transitions: schedule_state.transitions(point),
+                by_itself,
+                left: point.last.map(|last| (last, schedule_state.program_points[last as usize])),
+                program_point: schedule_state.program_points[choice.vcpu() as usize],
+                access: None,
+                sends: None,
+                taken: None,
+                turns_off: false,
+                halts: false,
+            });
+            schedule_state.choose(point, choice);
+            choice
+        };
+        let ending = self.machine.run(&mut choose, self.setup.budget())?;
+        let steps = self.taped(&ending)?;
+        self.points += steps.len().saturating_sub(begun) as u64;
+        let failure = if ending.is_failure() {
+            let waits = self.waits()?;
+            Some(Failure::new(&ending, &waits))
+        } else {
+            None
+        };
+        Ok(Run { steps, ending, failure })
+    }
+
+    /// The steps of a run that ended so.
+    fn taped(&mut self, ending: &Ending) -> vmm::Result<Vec<Step>> {
+        // What a vCPU did last shows where it stands now.
+        let waiters = if ending.is_failure() { self.machine.waiters()? } else { Vec::new() };
+        let mut tape = self.recorder.tape();
+        for Waiter { vcpu, attention, .. } in waiters {
+            tape.comes_to(vcpu, attention.on);
+        }
+        Ok(std::mem::take(&mut tape.steps))
+    }
+
+    /// A run once more, with every stack, the finding's own hang budget, and what a replay of it must
+    /// come to.
+    pub(super) fn look_closely(
+        &mut self,
+        choices: &[Choice],
+    ) -> vmm::Result<(Run, Vec<Row>, Recorded)> {
+        self.trunk = Trunk::default();
+        self.recorder.tape().stacks = true;
+        let (own, search) = (self.setup.hang_budget, self.setup.search_budget);
+        self.machine.set_hang_budget(own);
+        self.machine.set_run_out(true);
+        let run = self.run(choices, &mut undisturbed);
+        self.machine.set_hang_budget(search);
+        self.machine.set_run_out(self.setup.run_out);
+        self.recorder.tape().stacks = false;
+        let run = run?;
+        let mut whole = self.before.clone();
+        run.steps.iter().for_each(|step| whole.add(step.hash, step.choice));
+        let recorded = Recorded {
+            switches: whole.hashes(),
+            schedule: whole.schedule,
+            hang_budget: self.setup.hang_budget,
+            verdict: run.ending.to_string(),
+            points: self.machine.points(),
+            hash: format!("{:016x}", self.machine.hash()),
+        };
+        Ok((run, self.waits()?, recorded))
+    }
+
+    fn waits(&mut self) -> vmm::Result<Vec<Row>> {
+        Ok(self.setup.names.table(&self.machine.waiters()?, self.machine.memory()))
+    }
+
+    /// Takes snapshots along a run: before every `every`th of its steps from `from` to `to`. Runs
+    /// that begin like it start there from now on.
+    pub(super) fn plant(
+        &mut self,
+        run: &Run,
+        from: usize,
+        to: usize,
+        every: usize,
+    ) -> vmm::Result<()> {
+        if !self.plants {
+            return Ok(());
+        }
+        let mut places = Vec::new();
+        let (mut schedule_state, mut done) = (self.start.schedule_state.clone(), 0);
+        self.machine.restore(&self.start.snapshot)?;
+        {
+            let mut tape = self.recorder.tape();
+            tape.steps.clear();
+            tape.vcpus.clone_from(&self.start.vcpus);
+        }
+        for at in (from..to.min(run.steps.len())).step_by(every.max(1)) {
+            let recorder = &self.recorder;
+            let mut follow = |point: &Point| {
+                let mut tape = recorder.tape();
+                schedule_state.arrive(point, &tape.vcpus);
+                let step = run.steps.get(done);
+                done += 1;
+                tape.next = step.cloned();
+                let choice = step.map_or(point.enabled[0], |step| step.choice);
+                schedule_state.choose(point, choice);
+                choice
+            };
+            let ending = self.machine.run(&mut follow, run.steps[at].point)?;
+            if ending != Ending::Budget || done != at {
+                break;
+            }
+            let Some(snapshot) = snapshot(&mut self.machine)? else {
+                return self.start_anew();
+            };
+            let vcpus = self.recorder.tape().vcpus.clone();
+            places.push(Place {
+                steps: at,
+                snapshot,
+                schedule_state: schedule_state.clone(),
+                vcpus,
+            });
+        }
+        self.trunk = Trunk { steps: run.steps.clone(), places };
+        Ok(())
+    }
+}
+
+/// A snapshot. `None` where a vCPU stands in the middle of something: it is no place for one.
+fn snapshot(machine: &mut ControlledMachine) -> vmm::Result<Option<Snapshot>> {
+    match machine.save() {
+        Ok(snapshot) => Ok(Some(snapshot)),
+        Err(vmm::Error::Snapshot { problem }) => {
+            tracing::info!("no snapshot here: {problem}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}

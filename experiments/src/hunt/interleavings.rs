@@ -1,0 +1,75 @@
+//! Which interleavings there have been, in bounded memory.
+
+use std::collections::HashSet;
+
+/// The most hashes that are kept: up to 16 MiB of them.
+const MAX_HASHES: usize = 1 << 20;
+
+/// The hashes of the runs so far. Above [`MAX_HASHES`], only those are kept that end in so many zero bits,
+/// and the rest is estimated (Wegman's adaptive sampling: within 0.2 % or so).
+#[derive(Debug)]
+pub(super) struct Interleavings {
+    hashes: HashSet<u64>,
+    mask: u64,
+    max_hashes: usize,
+}
+
+impl Default for Interleavings {
+    fn default() -> Self {
+        Self { hashes: HashSet::new(), mask: 0, max_hashes: MAX_HASHES }
+    }
+}
+
+impl Interleavings {
+    /// Whether this one is new; `None` if it belongs to those that are not looked at.
+    pub(super) fn add(&mut self, hash: u64) -> Option<bool> {
+        if hash & self.mask != 0 {
+            return None;
+        }
+        let new = self.hashes.insert(hash);
+        while self.hashes.len() > self.max_hashes {
+            self.mask = self.mask << 1 | 1;
+            let mask = self.mask;
+            self.hashes.retain(|hash| hash & mask == 0);
+        }
+        Some(new)
+    }
+
+    /// How many different ones there were.
+    pub(super) fn count(&self) -> u64 {
+        (self.hashes.len() as u64).saturating_mul(self.mask + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::Hasher;
+
+    use super::*;
+
+    fn hash(number: u64) -> u64 {
+        let mut hasher = twox_hash::XxHash64::with_seed(0);
+        hasher.write(&number.to_le_bytes());
+        hasher.finish()
+    }
+
+    #[test]
+    fn few_are_counted_exactly() {
+        let mut seen = Interleavings::default();
+        let new = (0..1000).filter(|number| seen.add(hash(number % 300)) == Some(true)).count();
+        assert_eq!((new, seen.count()), (300, 300));
+    }
+
+    #[test]
+    fn many_are_estimated_in_bounded_memory() {
+        let mut seen = Interleavings { max_hashes: 4096, ..Interleavings::default() };
+        for number in 0..300_000 {
+            seen.add(hash(number));
+            assert!(seen.hashes.len() <= 4096);
+        }
+        assert!((285_000..315_000).contains(&seen.count()), "{}", seen.count());
+        let before = seen.count();
+        assert!((0..300_000).all(|number| seen.add(hash(number)) != Some(true)));
+        assert_eq!(seen.count(), before);
+    }
+}

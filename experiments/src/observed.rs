@@ -1,0 +1,164 @@
+//! A failure that was seen in real time, and whether one under control is the same.
+//!
+//! Real time and real threads show where everybody stands in the end, and not how they got there; nor
+//! does the same seed bring it back. A search under control does both. What links the two is what
+//! both can see: of a hang, the functions on the stacks of the vCPUs that go round; of another failure,
+//! its verdict. Which vCPU it hits doesn't matter.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use vmm::controlled::{Ending, Problem};
+use vmm::exit::Exit;
+use vmm::parallel::End;
+
+use crate::finding::Finding;
+use crate::waits::Row;
+
+/// The verdict of a hang that a watchdog found.
+const HANG: &str = "hang";
+
+/// A failure of a run in real time.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObservedFailure {
+    /// The command that saw it.
+    pub command: String,
+    /// What failed, in the words of a [`Finding`]'s verdict; a hang is no more than that.
+    pub verdict: String,
+    /// Of a hang: for how long there had been no sign of life, such as `3s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
+    /// What the vCPUs were doing that had been started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vcpus: Vec<ObservedVcpu>,
+}
+
+/// What a vCPU was doing.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObservedVcpu {
+    /// The vCPU.
+    pub vcpu: u32,
+    /// Whether it slept.
+    pub asleep: bool,
+    /// Where it was and what it read there, in words.
+    pub doing: String,
+    /// Its stack, by name where there are symbols.
+    pub stack: String,
+}
+
+/// The functions on a stack, innermost first.
+type Functions = Vec<String>;
+
+impl ObservedFailure {
+    /// The verdict on a run that ended so; `None` if a search under control has nothing like it.
+    pub fn verdict(end: &End) -> Option<String> {
+        match end {
+            End::Hang => Some(HANG.into()),
+            End::Guest { code } if *code != 0 => Some(Ending::Guest { code: *code }.to_string()),
+            End::TripleFault { vcpu } => {
+                let problem = Problem { vcpu: *vcpu, exit: Exit::Shutdown };
+                Some(Ending::Problem(problem).to_string())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether this is a hang.
+    pub fn is_hang(&self) -> bool {
+        self.verdict == HANG
+    }
+
+    /// What another failure is compared by; `None` if nothing is known of where the vCPUs hang.
+    pub fn signature(&self) -> Option<FailureSignature> {
+        if !self.is_hang() {
+            return Some(FailureSignature::verdict(&self.verdict));
+        }
+        let all = self.vcpus.iter().map(|seen| (seen.asleep, seen.stack.as_str()));
+        let signature = FailureSignature::Hang(decisive(all));
+        signature.is_known().then_some(signature)
+    }
+}
+
+/// What two failures have in common if they are the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FailureSignature {
+    /// The stacks of the vCPUs that go round; of those that sleep, if all do.
+    Hang(BTreeSet<Functions>),
+    /// The verdict, without the vCPU that it hit.
+    Verdict(String),
+}
+
+impl FailureSignature {
+    /// Of a failure under control.
+    pub fn of(finding: &Finding) -> Self {
+        let is_hang = [true, false]
+            .iter()
+            .any(|&proven| finding.verdict == Ending::Hang { proven }.to_string());
+        if !is_hang {
+            return Self::verdict(&finding.verdict);
+        }
+        let started = finding.waits.iter().filter(|row| row.waits_for != "sipi");
+        let asleep = |row: &Row| row.waits_for == "interrupt";
+        Self::Hang(decisive(started.map(|row| (asleep(row), row.stack.as_str()))))
+    }
+
+    fn verdict(text: &str) -> Self {
+        Self::Verdict(text.split(" of vCPU").next().unwrap_or_default().into())
+    }
+
+    /// Whether there is a name or a caller to tell one stack from another.
+    fn is_known(&self) -> bool {
+        match self {
+            Self::Hang(stacks) => {
+                let unknown = |stack: &Functions| stack.iter().all(|name| name == UNKNOWN);
+                !stacks.is_empty() && !stacks.iter().any(unknown)
+            }
+            Self::Verdict(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for FailureSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Verdict(verdict) => f.write_str(verdict),
+            Self::Hang(stacks) => {
+                f.write_str("hang")?;
+                for (number, stack) in stacks.iter().enumerate() {
+                    let inner: Vec<_> = stack.iter().take(2).map(String::as_str).collect();
+                    let joint = if number == 0 { " in" } else { " and" };
+                    write!(f, "{joint} {}", inner.join(" < "))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The innermost function, where it has no name.
+const UNKNOWN: &str = "?";
+
+/// The stacks of those that run, or else of those that sleep. Each comes with whether it sleeps.
+fn decisive<'a>(all: impl Iterator<Item = (bool, &'a str)>) -> BTreeSet<Functions> {
+    let (asleep, running): (Vec<_>, Vec<_>) = all.partition(|(asleep, _)| *asleep);
+    let which = if running.is_empty() { asleep } else { running };
+    which.into_iter().map(|(_, stack)| functions(stack)).collect()
+}
+
+/// The functions of a stack as it is shown. Return addresses without a name are as good as names; the
+/// innermost address isn't, as a loop has many.
+fn functions(stack: &str) -> Functions {
+    let name = |(number, frame): (usize, &str)| {
+        let name = frame.split(['+', ' ']).next().unwrap_or_default();
+        if number == 0 && name.starts_with("0x") { UNKNOWN.into() } else { name.to_owned() }
+    };
+    stack.split(" < ").enumerate().map(name).collect()
+}
+
+#[cfg(test)]
+#[path = "observed_tests.rs"]
+mod tests;

@@ -1,0 +1,69 @@
+//! What INIT, SIPI and NMI do to a vCPU.
+
+use super::ControlledMachine;
+use super::granularity::Granularity;
+use super::platform::IpiEffect;
+use super::single::ShadowState;
+use super::vcpu_context::State;
+use crate::cpu::Cpu;
+use crate::error::Result;
+use crate::hook::ApicEvent;
+
+impl ControlledMachine {
+    /// Does to a vCPU what an IPI asks.
+    pub(super) fn apply_ipi_effect(&mut self, effect: IpiEffect) -> Result<()> {
+        match effect {
+            IpiEffect::Init(vcpu) => {
+                self.hook_apic(vcpu, ApicEvent::Init);
+                let ctx = &mut self.vcpus[vcpu as usize];
+                let (registers, system) = ctx.reset;
+                // An access that it was about to do is forgotten.
+                ctx.disarm(None)?;
+                ctx.nmi = false;
+                ctx.cpu.complete_pending_io()?;
+                ctx.cpu.set_system_registers(&system)?;
+                ctx.cpu.set_registers(&registers)?;
+                ctx.tracker.clear();
+                ctx.reexecution = None;
+                ctx.dirty = true;
+                (ctx.shadow, ctx.interruptible) = (ShadowState::default(), false);
+                ctx.state = State::WaitForSipi;
+            }
+            IpiEffect::Startup(vcpu, page) => {
+                if self.vcpus[vcpu as usize].state == State::WaitForSipi {
+                    self.hook_apic(vcpu, ApicEvent::Startup { page });
+                    let ctx = &mut self.vcpus[vcpu as usize];
+                    let (mut registers, mut system) = ctx.reset;
+                    system.cs.selector = u16::from(page) << 8;
+                    system.cs.base = u64::from(page) << 12;
+                    registers.rip = 0;
+                    ctx.cpu.set_system_registers(&system)?;
+                    ctx.cpu.set_registers(&registers)?;
+                    ctx.state = State::Ready;
+                    (ctx.dirty, ctx.armed) = (true, false);
+                }
+            }
+            IpiEffect::Nmi(vcpu) => {
+                self.hook_apic(vcpu, ApicEvent::Nmi);
+                let ctx = &mut self.vcpus[vcpu as usize];
+                ctx.dirty = true;
+                match (&mut ctx.reexecution, self.granularity) {
+                    (_, Granularity::Instruction) => ctx.shadow.nmi_pending = true,
+                    (Some(reexecution), _) => reexecution.nmi = true,
+                    // A second one before the first is taken is the same one. (KVM would give both;
+                    // a vCPU that was put back has one bit for them, and so have processors.)
+                    (None, _) if ctx.nmi => {}
+                    (None, _) => {
+                        ctx.cpu.nmi()?;
+                        ctx.nmi = true;
+                    }
+                }
+                ctx.wake();
+                if ctx.state == State::Halted {
+                    ctx.state = State::Ready;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! What makes test benches: a machine in 64-bit mode with the code under test.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use iced_x86::IcedError;
+use iced_x86::code_asm::{CodeAssembler, al};
+
+use super::bench::Bench;
+use super::layout::{self, CODE, DONE, Ring, STACK};
+use super::outcome::Tested;
+use crate::cpu::Cpu;
+use crate::error::{Error, Result};
+use crate::identity::{self, CpuidEntry, Frequencies, Identity};
+use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
+use crate::memory::{Memory, MemorySize};
+use crate::registers::Registers;
+
+/// What assembling gives.
+pub(super) type Assembled = Result<(), IcedError>;
+
+/// What all self-tests share.
+#[derive(Debug)]
+pub(super) struct TestGuest<'h> {
+    pub(super) host: &'h Host,
+    /// What CPUID tells the guests: that they run on VMware, as by default.
+    leaves: Vec<CpuidEntry>,
+    image: Vec<(u64, Vec<u8>)>,
+    /// The machine that most self-tests use one after the other, each with a vCPU of its own: on
+    /// many hosts a machine takes tens of milliseconds to go.
+    shared: RefCell<Option<Shared>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    vm: Rc<Vm>,
+    next_cpu: u32,
+}
+
+impl<'h> TestGuest<'h> {
+    pub(super) fn new(host: &'h Host) -> Result<Self> {
+        let frequencies = Frequencies { tsc_khz: 1_000_000, bus_khz: 1_000_000 };
+        let supported = host.supported_cpuid()?;
+        let leaves = identity::cpuid(&supported, Identity::Vmware, frequencies, 0, 1);
+        Ok(Self { host, leaves, image: layout::image(), shared: RefCell::default() })
+    }
+
+    /// What CPUID tells the guests.
+    pub(super) fn leaves(&self) -> &[CpuidEntry] {
+        &self.leaves
+    }
+
+    /// The first leaf of this number that the guests see.
+    pub(super) fn leaf(&self, leaf: u32) -> Option<&CpuidEntry> {
+        self.leaves.iter().find(|entry| entry.leaf == leaf)
+    }
+
+    /// A machine without an in-kernel irqchip, about to run this code in ring 0.
+    pub(super) fn kernel(
+        &self,
+        code: impl FnOnce(&mut CodeAssembler) -> Assembled,
+    ) -> Tested<Bench> {
+        self.ring(Ring::Kernel, code)
+    }
+
+    /// The same in ring 3.
+    pub(super) fn user(&self, code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Tested<Bench> {
+        self.ring(Ring::User, code)
+    }
+
+    /// The same in either ring.
+    pub(super) fn ring(
+        &self,
+        ring: Ring,
+        code: impl FnOnce(&mut CodeAssembler) -> Assembled,
+    ) -> Tested<Bench> {
+        let (vm, id) = self.shared()?;
+        self.prepare(vm.memory(), code)?;
+        let cpu = self.cpu(&vm, id, ring)?;
+        Ok(Bench::new(cpu, vm)?)
+    }
+
+    /// A machine of its own, for self-tests that change it, about to run this code in ring 0.
+    pub(super) fn machine(
+        &self,
+        irqchip: Irqchip,
+        code: impl FnOnce(&mut CodeAssembler) -> Assembled,
+    ) -> Tested<Bench> {
+        let vm = self.vm(irqchip)?;
+        self.prepare(vm.memory(), code)?;
+        let cpu = self.cpu(&vm, 0, Ring::Kernel)?;
+        Ok(Bench::new(cpu, Rc::new(vm))?)
+    }
+
+    fn vm(&self, irqchip: Irqchip) -> Result<Vm> {
+        let memory = Memory::new(MemorySize::new(MemorySize::MIN)?)?;
+        Vm::new(self.host, Arc::new(memory), irqchip)
+    }
+
+    /// The shared machine and a vCPU number that is free.
+    fn shared(&self) -> Result<(Rc<Vm>, u32)> {
+        let mut shared = self.shared.borrow_mut();
+        let full = |shared: &Shared| shared.next_cpu as usize >= self.host.max_vcpus();
+        let mut used = match shared.take() {
+            Some(used) if !full(&used) => used,
+            _ => Shared { vm: Rc::new(self.vm(Irqchip::None)?), next_cpu: 0 },
+        };
+        let free = (used.vm.clone(), used.next_cpu);
+        used.next_cpu += 1;
+        *shared = Some(used);
+        Ok(free)
+    }
+
+    fn prepare(
+        &self,
+        memory: &Memory,
+        code: impl FnOnce(&mut CodeAssembler) -> Assembled,
+    ) -> Result<()> {
+        memory.write(0, &vec![0; layout::SPARE as usize])?;
+        for (address, bytes) in &self.image {
+            memory.write(*address, bytes)?;
+        }
+        memory.write(CODE, &assemble(64, CODE, code)?)
+    }
+
+    /// A vCPU at the code's start, in 64-bit mode.
+    pub(super) fn cpu(&self, vm: &Vm, id: u32, ring: Ring) -> Result<KvmCpu> {
+        const XSAVE: u32 = 1 << 26;
+        let mut cpu = vm.create_cpu(id)?;
+        cpu.set_cpuid(&self.leaves)?;
+        let has_xsave = self.leaf(1).is_some_and(|leaf| leaf.ecx & XSAVE != 0);
+        let reset = cpu.system_registers()?;
+        cpu.set_system_registers(&layout::long_mode(&reset, ring, has_xsave))?;
+        // RFLAGS: nothing but the bit that is always set. Each vCPU has a quarter of the stack.
+        let rsp = STACK - 0x1000 * u64::from(id & 3);
+        cpu.set_registers(&Registers { rip: CODE, rsp, rflags: 2, ..Default::default() })?;
+        Ok(cpu)
+    }
+}
+
+/// Assembles code of 16 or 64 bits.
+pub(super) fn assemble(
+    bits: u32,
+    address: u64,
+    code: impl FnOnce(&mut CodeAssembler) -> Assembled,
+) -> Result<Vec<u8>> {
+    let assemble = || {
+        let mut assembler = CodeAssembler::new(bits)?;
+        code(&mut assembler)?;
+        assembler.assemble(address)
+    };
+    assemble().map_err(|error| Error::System {
+        what: "a self-test guest can't be assembled",
+        source: std::io::Error::other(error),
+    })
+}
+
+/// Says that the guest got to the end.
+pub(super) fn done(a: &mut CodeAssembler) -> Assembled {
+    a.out(u32::from(DONE), al)
+}

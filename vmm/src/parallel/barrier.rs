@@ -1,0 +1,168 @@
+//! All vCPUs out of the guest at once, so that the machine can be dumped as a whole.
+//!
+//! Whoever wants a dump kicks the others. Each comes with its registers and waits; when the last has
+//! come, a thread of its own writes the files, and all go on. Nobody holds a lock meanwhile: a run
+//! whose dumps go nowhere ends nevertheless, and says that they are missing.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+
+use super::outcome::VcpuState;
+use crate::dump;
+use crate::error::{Error, Result};
+use crate::memory::Memory;
+
+/// How often those who wait look whether the run has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// How long the end of the run waits for a dump that is being written.
+const DUMP_END_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// A dump that somebody wants.
+#[derive(Clone)]
+struct Wanted {
+    path: PathBuf,
+    /// Whose page tables say where guest-virtual addresses are.
+    vcpu: u32,
+}
+
+#[derive(Default)]
+struct Meeting {
+    wanted: Vec<Wanted>,
+    present: Vec<Option<VcpuState>>,
+    /// How many have been held.
+    round: u64,
+    /// Whether a thread writes them, and what it has not written yet.
+    is_writing: bool,
+    writing: VecDeque<Wanted>,
+    written: Vec<PathBuf>,
+    error: Option<Error>,
+}
+
+/// Where the vCPUs of a machine meet.
+#[derive(Default)]
+pub(super) struct Barrier {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    is_called: AtomicBool,
+    meeting: Mutex<Meeting>,
+    over: Condvar,
+}
+
+impl Barrier {
+    /// For so many vCPUs.
+    pub(super) fn new(vcpus: u32) -> Self {
+        let barrier = Self::default();
+        barrier.shared.lock().present = vec![None; vcpus as usize];
+        barrier
+    }
+
+    /// Calls all vCPUs together for a dump. They have to be kicked.
+    pub(super) fn call(&self, vcpu: u32, path: PathBuf) {
+        self.shared.lock().wanted.push(Wanted { path, vcpu });
+        self.shared.is_called.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether this vCPU is to come.
+    pub(super) fn is_called(&self) -> bool {
+        self.shared.is_called.load(Ordering::SeqCst)
+    }
+
+    /// A vCPU comes, and stays until the dumps are written or the run ends.
+    pub(super) fn rendezvous(
+        &self,
+        vcpu: u32,
+        state: &VcpuState,
+        memory: &Arc<Memory>,
+        is_over: impl Fn() -> bool,
+    ) -> Result<()> {
+        let mut meeting = self.shared.lock();
+        if !meeting.is_writing {
+            if meeting.wanted.is_empty() {
+                return Ok(());
+            }
+            if let Some(place) = meeting.present.get_mut(vcpu as usize) {
+                *place = Some(*state);
+            }
+            let states: Option<Vec<VcpuState>> = meeting.present.iter().copied().collect();
+            if let Some(states) = states {
+                let wanted = std::mem::take(&mut meeting.wanted);
+                meeting.is_writing = true;
+                meeting.writing.extend(wanted.iter().cloned());
+                self.write(wanted, states, memory.clone())?;
+            }
+        }
+        let round = meeting.round;
+        while meeting.round == round && !is_over() {
+            let waited = self.shared.over.wait_timeout(meeting, POLL_INTERVAL);
+            meeting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        meeting.error.take().map_or(Ok(()), Err)
+    }
+
+    /// Has the dumps written, by a thread that nobody has to wait for.
+    fn write(
+        &self,
+        wanted: Vec<Wanted>,
+        states: Vec<VcpuState>,
+        memory: Arc<Memory>,
+    ) -> Result<()> {
+        let shared = self.shared.clone();
+        let write = move || {
+            let vcpus: Vec<_> =
+                states.iter().map(|state| (state.registers, state.system)).collect();
+            for Wanted { path, vcpu } in wanted {
+                let written = dump::write(&path, &vcpus, vcpu, &memory);
+                let mut meeting = shared.lock();
+                match written {
+                    Ok(path) => meeting.written.push(path),
+                    Err(error) => drop(meeting.error.get_or_insert(error)),
+                }
+                meeting.writing.pop_front();
+            }
+            shared.end();
+        };
+        let thread = Builder::new().name("dump".into()).spawn(write);
+        let what = "the thread that writes a dump can't be started";
+        thread.map(drop).map_err(|source| Error::System { what, source })
+    }
+
+    /// The files that were written, and those that were not, or not as a whole. Fails if one could not
+    /// be written.
+    pub(super) fn into_dumps(self) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+        let end = Instant::now() + DUMP_END_TIMEOUT;
+        let mut meeting = self.shared.lock();
+        while meeting.is_writing && Instant::now() < end {
+            let waited = self.shared.over.wait_timeout(meeting, POLL_INTERVAL);
+            meeting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if let Some(error) = meeting.error.take() {
+            return Err(error);
+        }
+        let unfinished = meeting.writing.iter().chain(&meeting.wanted);
+        let missed = unfinished.map(|wanted| wanted.path.clone()).collect();
+        Ok((std::mem::take(&mut meeting.written), missed))
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Meeting> {
+        self.meeting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All dumps are done with: the vCPUs go on.
+    fn end(&self) {
+        let mut meeting = self.lock();
+        meeting.is_writing = false;
+        meeting.present.fill(None);
+        meeting.round += 1;
+        self.is_called.store(false, Ordering::SeqCst);
+        self.over.notify_all();
+    }
+}
