@@ -10,6 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use experiments::StrategyKind;
 use vmm::CpuCount;
 use vmm::controlled::Granularity;
@@ -75,6 +76,25 @@ pub(crate) enum Command {
     Probes(PointArgs),
     /// Tries what this host's KVM can do, and says what jitterbug will use
     Doctor(ListArgs),
+    /// Prints a shell's completion script for jitterbug
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Writes jitterbug's man pages into a folder
+    Man {
+        /// The folder, which must exist. Pages that are there are replaced
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
+}
+
+impl Command {
+    /// Whether the command uses the host's KVM, so that it matters where it runs (`--bed`).
+    pub(crate) fn needs_a_host(&self) -> bool {
+        !matches!(self, Self::Completions { .. } | Self::Man { .. })
+    }
 }
 
 #[derive(Debug, Args)]

@@ -91,7 +91,7 @@ fn results(cli: &Cli) -> Result<Option<PathBuf>> {
         Command::Explain(args) => Ok(absolute(&args.finding)?.parent().map(Path::to_owned)),
         Command::Run(args) => folder_of(&args.probing.files()),
         Command::Replay(args) => folder_of(&args.probing.files()),
-        Command::Guests(_) | Command::Probes(_) | Command::Doctor(_) => Ok(None),
+        _ => Ok(None),
     }
 }
 
@@ -102,7 +102,7 @@ fn check_files(cli: &Cli, results: Option<&Path>) -> Result<()> {
         Command::Run(args) => (Some(args.pages.get()), args.probing.files()),
         Command::Explain(args) => (Some(args.pages.get()), Vec::new()),
         Command::Replay(args) => (None, args.probing.files()),
-        Command::Guests(_) | Command::Probes(_) | Command::Doctor(_) => (None, Vec::new()),
+        _ => (None, Vec::new()),
     };
     files.extend(pages.into_iter().flat_map(Pages::files));
     for file in files {

@@ -15,6 +15,7 @@ mod guest;
 mod hunt;
 mod input;
 mod list;
+mod manual;
 mod points;
 mod progress;
 mod replay;
@@ -47,7 +48,8 @@ fn main() -> ExitCode {
     writer::begin();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     log_to_stderr(cli.log_level());
-    let result = if cli.bed { bed::run(&cli) } else { here(&cli).map(ExitCode::from) };
+    let in_bed = cli.bed && cli.command.needs_a_host();
+    let result = if in_bed { bed::run(&cli) } else { here(&cli).map(ExitCode::from) };
     let status = result.unwrap_or_else(|error| {
         tell::user(&format!("jitterbug: {error:#}"));
         status::of(&error).into()
@@ -83,6 +85,8 @@ fn here(cli: &Cli) -> anyhow::Result<Status> {
         Command::Guests(args) => list::run(args),
         Command::Probes(args) => points::run(cli, args),
         Command::Doctor(args) => doctor::run(cli, args),
+        Command::Completions { shell } => manual::completions(*shell),
+        Command::Man { folder } => manual::pages(folder),
     }
 }
 

@@ -31,6 +31,7 @@ mod image_errors;
 mod jitter;
 mod json;
 mod lists;
+mod manual;
 mod needs;
 mod paths;
 mod point_list;
@@ -84,6 +85,7 @@ const TESTS: &[&[Test]] = &[
     jitter::TESTS,
     json::TESTS,
     lists::TESTS,
+    manual::TESTS,
     paths::TESTS,
     point_list::TESTS,
     points::TESTS,

@@ -22,6 +22,8 @@ pub(crate) const CHROMIUM: &str = "chromium";
 pub(crate) enum Needs {
     /// Nothing beyond Linux.
     Nothing,
+    /// The shell whose completions are tried.
+    Bash,
     /// A KVM device that can be used.
     Kvm,
     /// A KVM device, and a compiler that builds guests.
@@ -50,6 +52,7 @@ impl Needs {
         static SSE: LazyLock<Option<String>> = LazyLock::new(sse_works);
         match self {
             Self::Nothing => None,
+            Self::Bash => no_program(&["bash"]),
             Self::Kvm => no_kvm(),
             Self::KvmAndCompiler => no_kvm().or_else(compile::no_compiler),
             Self::KvmAndChromium => no_kvm().or_else(|| no_program(&[CHROMIUM])),
