@@ -48,6 +48,7 @@ mod screen;
 mod script_2012;
 mod script_options;
 mod scripts;
+mod sessions;
 mod shipped;
 mod signals;
 mod symbols;
@@ -98,6 +99,7 @@ const TESTS: &[&[Test]] = &[
     script_2012::TESTS,
     script_options::TESTS,
     scripts::TESTS,
+    sessions::TESTS,
     shipped::TESTS,
     signals::TESTS,
     symbols::TESTS,

@@ -1,4 +1,4 @@
-//! Which exit status is the right one, by README's table and what the program said.
+//! Which exit status is the right one, by docs/reference.md and what the program said.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;

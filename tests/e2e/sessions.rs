@@ -1,0 +1,163 @@
+//! The claim: the sessions in the documents are what a user sees. Each fenced block of the kind
+//! `console` is run, command by command, in a folder per document, and its output is compared.
+//!
+//! In a document, a line `...` stands for any number of lines, and `...` within a line for any text.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::{Invocation, PROGRAM};
+use crate::scratch::Folder;
+
+tests! {
+    Nothing: every_document_is_run, a_difference_is_seen;
+    QuickKvm: readme, explain, getting_started, hunt, illumos_1687, jitter, json, probes, scripting;
+}
+
+/// What a document may have in place of lines, or of text in a line.
+const LEFT_OUT: &str = "...";
+
+macro_rules! documents {
+    ($($test:ident: $path:literal),+ $(,)?) => {
+        /// The documents that are run.
+        const DOCUMENTS: &[&str] = &[$($path),+];
+        $(fn $test() {
+            run($path);
+        })+
+    };
+}
+
+documents! {
+    readme: "README.md",
+    explain: "docs/explain.md",
+    getting_started: "docs/getting-started.md",
+    hunt: "docs/hunt.md",
+    illumos_1687: "docs/illumos-1687.md",
+    jitter: "docs/jitter.md",
+    json: "docs/json.md",
+    probes: "docs/probes.md",
+    scripting: "docs/scripting.md",
+}
+
+fn every_document_is_run() {
+    let files = fs::read_dir(root().join("docs")).expect("docs");
+    let files = files.map(|entry| entry.expect("docs").path());
+    let documents = files.filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    let name = |path: PathBuf| format!("docs/{}", path.file_name().expect("a name").display());
+    for document in documents.map(name).chain(["README.md".into()]) {
+        let has_sessions = !sessions(&text(&document)).is_empty();
+        let is_run = DOCUMENTS.contains(&document.as_str());
+        assert_eq!(has_sessions, is_run, "{document}: does it have sessions, and is it run?");
+    }
+}
+
+fn a_difference_is_seen() {
+    let actual = ["one", "two 22", "three"];
+    for expected in [
+        &["one", "two 22", "three"][..],
+        &["...", "three"],
+        &["one", "..."],
+        &["one", "two ...", "three"],
+        &["...", "t... 22", "..."],
+        &["..."],
+    ] {
+        assert!(matches(expected, &actual), "{expected:?}");
+    }
+    for expected in [
+        &["one", "three"][..],
+        &["two 22", "..."],
+        &["...", "two 22"],
+        &["...", "three", "two 22", "..."],
+        &["one", "two ...3", "three"],
+        &[],
+    ] {
+        assert!(!matches(expected, &actual), "{expected:?}");
+    }
+}
+
+/// A command and the output that a document shows.
+#[derive(Debug)]
+struct Step {
+    command: String,
+    output: Vec<String>,
+}
+
+/// Runs the sessions of a document, one after the other.
+fn run(document: &str) {
+    let folder = Folder::new();
+    let programs = folder.join("bin");
+    fs::create_dir(&programs).expect("a folder for the program");
+    symlink(PROGRAM, programs.join("jitterbug")).expect("a link to the program");
+    symlink(root().join("probes"), folder.join("probes")).expect("a link to the scripts");
+    let others = env::var_os("PATH").unwrap_or_default();
+    let path = env::join_paths([programs].into_iter().chain(env::split_paths(&others)));
+    let path = path.expect("a search path");
+    for Step { command, output } in sessions(&text(document)) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec 1>&2\n{command}")]);
+        shell.current_dir(&*folder).env("PATH", &path);
+        let (_, finished) = Invocation::new(shell).within(60).start().ends_with_any(&[0, 1, 2]);
+        let actual: Vec<&str> = finished.stderr.lines().map(str::trim_end).collect();
+        let expected: Vec<&str> = output.iter().map(String::as_str).collect();
+        assert!(
+            matches(&expected, &actual),
+            "{document}: $ {command}\nshows\n{}\nand prints\n{}",
+            expected.join("\n"),
+            actual.join("\n")
+        );
+    }
+}
+
+/// The commands in a document's sessions.
+fn sessions(text: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut is_session = false;
+    for line in text.lines() {
+        if line.starts_with("```") {
+            is_session = line == "```console";
+        } else if let (true, Some(command)) = (is_session, line.strip_prefix("$ ")) {
+            steps.push(Step { command: command.into(), output: Vec::new() });
+        } else if is_session {
+            let step = steps.last_mut().expect("a session begins with a command");
+            step.output.push(line.trim_end().into());
+        }
+    }
+    steps
+}
+
+/// Whether lines are what a document shows.
+fn matches(expected: &[&str], actual: &[&str]) -> bool {
+    match expected {
+        [] => actual.is_empty(),
+        [LEFT_OUT, rest @ ..] => {
+            (0..=actual.len()).any(|skipped| matches(rest, &actual[skipped..]))
+        }
+        [line, rest @ ..] => match actual {
+            [first, others @ ..] => line_matches(line, first) && matches(rest, others),
+            [] => false,
+        },
+    }
+}
+
+fn line_matches(expected: &str, actual: &str) -> bool {
+    match expected.split_once(LEFT_OUT) {
+        None => expected == actual,
+        Some((before, rest)) => actual.strip_prefix(before).is_some_and(|left| {
+            left.char_indices()
+                .map(|(at, _)| at)
+                .chain([left.len()])
+                .any(|at| line_matches(rest, &left[at..]))
+        }),
+    }
+}
+
+fn text(document: &str) -> String {
+    fs::read_to_string(root().join(document)).expect(document)
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
