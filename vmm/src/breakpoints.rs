@@ -32,12 +32,12 @@ use code::{
 };
 
 use crate::cpu::Debuggable;
-use crate::doctor::DebugCapabilities;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
+use crate::guest_debug::GuestDebug;
 use crate::instruction::{self, MAX_INSTRUCTION};
+use crate::kvm::DebugCapabilities;
 use crate::kvm::Host;
-use crate::kvm::debug::GuestDebug;
 use crate::memory::Memory;
 use crate::registers::{Registers, SystemRegisters};
 

@@ -7,9 +7,9 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use crate::controlled::Granularity;
 use crate::criteria::Criteria;
 use crate::error::{Error, Result};
+use crate::granularity::Granularity;
 use crate::identity::Identity;
 use crate::memory::MemorySize;
 

@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
-use crate::kvm::debug::GuestDebug;
+use crate::guest_debug::GuestDebug;
 use crate::registers::{Activity, DebugRegisters, Registers, SystemRegisters};
 
 /// A virtual processor.

@@ -6,7 +6,6 @@
 //! configuration: the console is looked through where its bytes come by ([`ConsoleMatcher`]), and
 //! instructions are found by breakpoints ([`AtPlaces`]). The first criterion that is met ends the run.
 
-mod at;
 mod matcher;
 mod pattern;
 
@@ -15,7 +14,6 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use at::AtPlaces;
 pub use matcher::ConsoleMatcher;
 pub use pattern::Pattern;
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::trapped::{UnsupportedAccess, Watcher};
+use crate::unsupported::{UnsupportedAccess, Watcher};
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bitflags::bitflags;
 
-use crate::controlled::Choice;
+use crate::choice::Choice;
 use crate::cpu::Cpu;
 use crate::exit::{Entry, Exit};
 use crate::memory::Memory;

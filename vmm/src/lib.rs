@@ -6,10 +6,12 @@
 
 #![deny(unsafe_code)]
 
+mod at_places;
 mod board;
 pub mod boot;
 pub mod breakpoints;
 mod cancel;
+mod choice;
 pub mod config;
 pub mod controlled;
 pub mod cpu;
@@ -19,6 +21,8 @@ pub mod doctor;
 pub mod dump;
 pub mod error;
 pub mod exit;
+mod granularity;
+pub mod guest_debug;
 pub mod hex;
 pub mod hook;
 pub mod identity;
@@ -38,6 +42,7 @@ mod snapshot;
 mod testing;
 mod thread_time;
 pub mod trapped;
+mod unsupported;
 pub mod watchdog;
 
 pub use cancel::Cancel;

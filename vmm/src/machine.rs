@@ -4,11 +4,12 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::at_places::AtPlaces;
 use crate::board::Board;
 use crate::boot::{self, pvh};
 use crate::config::MachineConfig;
 use crate::cpu::Cpu;
-use crate::criteria::{AtPlaces, Criteria};
+use crate::criteria::Criteria;
 use crate::error::Result;
 use crate::identity::{self, Frequencies};
 use crate::kvm::{Host, Irqchip, KvmCpu, Vm};

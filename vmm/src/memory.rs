@@ -20,12 +20,13 @@ use serde::{Serialize, Serializer};
 use vm_memory::{Bytes as _, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use crate::error::{Error, Result};
-use crate::trapped::{self, Watcher};
+use crate::paging::{self, PhysicalMemory};
+use crate::unsupported::Watcher;
 use patched::Patches;
 use written::WrittenPages;
 
-/// Bytes in a page.
-pub const PAGE_SIZE: u64 = 4096;
+pub use crate::paging::PAGE_SIZE;
+
 /// Where the low RAM ends and the addresses of devices begin.
 pub const HOLE_START: u64 = 0xc000_0000;
 /// Where the addresses of devices end and the high RAM begins.
@@ -134,6 +135,12 @@ pub struct Memory {
     patches: Patches,
 }
 
+impl PhysicalMemory for Memory {
+    fn read(&self, address: u64, buffer: &mut [u8]) -> bool {
+        Memory::read(self, address, buffer).is_ok()
+    }
+}
+
 impl Memory {
     /// Maps zeroed RAM of this size, split round the device hole.
     pub fn new(size: MemorySize) -> Result<Self> {
@@ -151,7 +158,7 @@ impl Memory {
     /// and stores there exits. The bytes stay where they are, for [`Self::read`] and
     /// [`Self::write`]. To be called before a VM is made.
     pub fn watch(&mut self, range: Range<u64>) {
-        self.trapped.push(trapped::pages(&range));
+        self.trapped.push(paging::pages(&range));
         self.trapped.sort_by_key(|range| range.start);
     }
 
@@ -168,12 +175,12 @@ impl Memory {
 
     /// Whether that is so wherever this range has a byte, and on the rest of these pages.
     pub fn is_all_trapped(&self, range: &Range<u64>) -> bool {
-        trapped::pages(range).step_by(PAGE_SIZE as usize).all(|page| self.is_trapped(page))
+        paging::pages(range).step_by(PAGE_SIZE as usize).all(|page| self.is_trapped(page))
     }
 
     /// Who watches this address.
     pub(crate) fn watcher(&self, address: u64) -> Watcher {
-        let shared = |range: &Range<u64>| trapped::pages(range).contains(&address);
+        let shared = |range: &Range<u64>| paging::pages(range).contains(&address);
         if self.shared.iter().any(shared) { Watcher::Scheduler } else { Watcher::Hook }
     }
 

@@ -3,7 +3,8 @@
 
 mod mappings;
 
-use crate::memory::{Memory, PAGE_SIZE};
+use std::ops::Range;
+
 use crate::registers::SystemRegisters;
 
 pub use mappings::{Mapping, mappings};
@@ -14,10 +15,12 @@ pub trait PhysicalMemory {
     fn read(&self, address: u64, buffer: &mut [u8]) -> bool;
 }
 
-impl PhysicalMemory for Memory {
-    fn read(&self, address: u64, buffer: &mut [u8]) -> bool {
-        Memory::read(self, address, buffer).is_ok()
-    }
+/// Bytes in a page.
+pub const PAGE_SIZE: u64 = 4096;
+
+/// The whole pages that a range of addresses touches.
+pub(crate) fn pages(range: &Range<u64>) -> Range<u64> {
+    range.start / PAGE_SIZE * PAGE_SIZE..range.end.next_multiple_of(PAGE_SIZE)
 }
 
 /// Why an address leads nowhere.

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::memory::MemorySize;
+use crate::memory::{Memory, MemorySize};
 use proptest::prelude::*;
 
 /// Where the kernel of [`guest`] is.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::cpu::{Cpu, Debuggable};
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
-use crate::kvm::debug::GuestDebug;
+use crate::guest_debug::GuestDebug;
 use crate::memory::{Memory, PAGE_SIZE};
 use crate::registers::{Activity, DebugRegisters, Registers, Segment, SystemRegisters};
 

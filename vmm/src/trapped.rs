@@ -6,15 +6,14 @@
 //! refused ([`watch`]); what only shows when the guest does it is explained here.
 
 mod refuse;
-mod unsupported;
 
 use std::collections::BTreeSet;
 
 use iced_x86::UsedMemory;
 
+pub use crate::unsupported::{UnsupportedAccess, Watcher};
 pub use refuse::can_watch;
-pub(crate) use refuse::{pages, watch};
-pub use unsupported::{UnsupportedAccess, Watcher};
+pub(crate) use refuse::watch;
 
 use crate::disassemble;
 use crate::exit::Exit;

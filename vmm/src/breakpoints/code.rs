@@ -2,8 +2,8 @@
 
 use crate::cpu::Debuggable;
 use crate::error::Result;
+use crate::guest_debug::{Breakpoint, Trigger};
 use crate::instruction;
-use crate::kvm::debug::{Breakpoint, Trigger};
 use crate::memory::Memory;
 use crate::paging;
 use crate::registers::SystemRegisters;

@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ControlledMachine;
-use super::choice::Choice;
 use super::outcome::Ending;
 use super::repeatable;
 use super::single;
 use super::vcpu_context::State;
+use crate::choice::Choice;
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::exit::{Entry, Exit};

@@ -9,18 +9,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ControlledMachine;
-use super::choice::Choice;
 use super::emulate::MSR_TSC;
 use super::granularity::Granularity;
 use super::timed::Timed;
 use super::vcpu_context::{State, VcpuContext};
 use crate::breakpoints::{self, Breakpoints, Halts, Hits, Stop, Want};
+use crate::choice::Choice;
 use crate::cpu::Cpu;
-use crate::doctor::DebugCapabilities;
 use crate::dump;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
 use crate::hook::{Access, Attach, Context, HookSet, MsrAccess, Points};
+use crate::kvm::DebugCapabilities;
 use crate::kvm::MsrExits;
 
 impl ControlledMachine {

@@ -8,9 +8,9 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::ControlledMachine;
-use super::choice::Choice;
 use super::outcome::Ending;
 use super::run_out::RunOut;
+use crate::choice::Choice;
 use crate::error::Result;
 
 /// How long a strategy may go on to choose while nobody makes progress, in scheduling points of each

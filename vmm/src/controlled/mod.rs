@@ -9,7 +9,6 @@
 mod apic;
 mod attention;
 mod check;
-mod choice;
 mod deliver;
 mod effects;
 mod emulate;
@@ -45,13 +44,12 @@ mod writers;
 
 use std::time::Duration;
 
+pub use crate::choice::{Choice, Chooser, Point};
 pub use attention::Attention;
-pub use choice::{Choice, Chooser, Point};
 pub use granularity::Granularity;
 pub use hash::RunHash;
 pub use machine::ControlledMachine;
 pub use outcome::{Awaited, Ending, Problem, Waiter, Waits};
-pub(crate) use single::StepCapabilities;
 pub use snapshot::Snapshot;
 pub use writers::Store;
 

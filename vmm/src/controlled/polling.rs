@@ -8,7 +8,7 @@
 //! could prevent it can still run.
 
 use super::ControlledMachine;
-use super::choice::Choice;
+use crate::choice::Choice;
 use crate::error::Result;
 
 /// So many looks at a clock without a change are a measurement, and no wait.

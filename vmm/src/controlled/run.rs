@@ -2,13 +2,13 @@
 
 use super::ControlledMachine;
 use super::attention::Attention;
-use super::choice::{Choice, Chooser, Point};
 use super::granularity::Granularity;
 use super::hang::Proof;
 use super::outcome::{Awaited, Ending, Waiter, Waits};
 use super::runaway::RunawayTimer;
 use super::vcpu_context::{State, VcpuContext};
 use super::writers::Writers;
+use crate::choice::{Choice, Chooser, Point};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::Bytes;

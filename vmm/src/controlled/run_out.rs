@@ -10,10 +10,10 @@
 use std::time::Duration;
 
 use super::ControlledMachine;
-use super::choice::Choice;
 use super::granularity::Granularity;
 use super::outcome::Ending;
 use super::vcpu_context::State;
+use crate::choice::Choice;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::kvm::slots::{Slot, Stores};

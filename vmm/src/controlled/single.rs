@@ -14,13 +14,13 @@
 use iced_x86::{FlowControl, Mnemonic, OpKind, Register, UsedMemory};
 
 use super::ControlledMachine;
-use super::choice::Choice;
 use super::deliver::NMI;
 use super::effects::Effects;
 use super::hash::{of_registers, tag};
 use super::outcome::Ending;
 use super::runaway::Overdue;
 use super::vcpu_context::State;
+use crate::choice::Choice;
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
@@ -46,17 +46,6 @@ pub(super) struct ShadowState {
     pub(super) nmi_masked: bool,
     /// What the guest has added to its TSC.
     pub(super) tsc_offset: u64,
-}
-
-/// What single steps of this host are good for, besides plain code in ring 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct StepCapabilities {
-    /// They stop in ring 3.
-    pub(crate) user: bool,
-    /// They stop in the handler of an exception.
-    pub(crate) handlers: bool,
-    /// `KVM_GUESTDBG_BLOCKIRQ` is there.
-    pub(crate) block_interrupts: bool,
 }
 
 impl ControlledMachine {

@@ -13,7 +13,7 @@ use crate::kvm::{Host, host};
 
 const BUDGET: u64 = 100_000;
 
-fn stepping() -> StepCapabilities {
+fn stepping() -> crate::kvm::StepCapabilities {
     doctor::stepping(&Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap()).unwrap()
 }
 

@@ -2,7 +2,6 @@
 
 use super::ControlledMachine;
 use super::check::Stored;
-use super::choice::Choice;
 use super::emulate::MSR_TSC;
 use super::endless::AfterKick;
 use super::granularity::Granularity;
@@ -13,6 +12,7 @@ use super::vcpu_context::State;
 use super::writers::Store;
 use crate::board::IoResult;
 use crate::breakpoints::Want;
+use crate::choice::Choice;
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit, little};

@@ -7,9 +7,9 @@ use super::waiting::ProgressTracker;
 use crate::breakpoints::Breakpoints;
 use crate::error::Result;
 use crate::exit::Exit;
+use crate::guest_debug::GuestDebug;
 use crate::identity::CpuidEntry;
 use crate::kvm::KvmCpu;
-use crate::kvm::debug::GuestDebug;
 use crate::registers::{Registers, SystemRegisters};
 use crate::trapped::TableRegisters;
 

@@ -11,7 +11,7 @@ use super::outcome::{Outcome, Samples, Tested};
 use super::test_guest::{TestGuest, assemble, done};
 use crate::cpu::Cpu;
 use crate::exit::Exit;
-use crate::kvm::debug::{Breakpoint, GuestDebug, Trigger};
+use crate::guest_debug::{Breakpoint, GuestDebug, Trigger};
 
 const HITS: u64 = 50;
 /// The length of NOP and INT3.

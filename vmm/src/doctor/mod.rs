@@ -39,14 +39,14 @@ mod test_guest;
 use std::fs;
 use std::time::{Duration, Instant};
 
+pub use crate::kvm::DebugCapabilities;
 pub use choices::Choice;
-pub use debug_capabilities::DebugCapabilities;
 pub use outcome::{Cost, Verdict};
 pub use report::{Finding, Platform, Report};
 
-use crate::controlled::StepCapabilities;
 use crate::error::{Error, Result};
 use crate::kvm::Host;
+use crate::kvm::StepCapabilities;
 use outcome::Outcome;
 use test_guest::TestGuest;
 

@@ -9,7 +9,7 @@ use super::layout::{self, CODE, HOLE, MARK, TRAP};
 use super::outcome::{Outcome, Samples, Tested};
 use super::test_guest::{TestGuest, done};
 use crate::exit::Exit;
-use crate::kvm::debug::GuestDebug;
+use crate::guest_debug::GuestDebug;
 
 const STEP: GuestDebug = GuestDebug {
     step: true,

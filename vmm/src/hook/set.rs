@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::controlled::Choice;
+use crate::choice::Choice;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
 use crate::hook::{Access, ApicEvent, Attach, Context, Hook, MsrAccess, Points, Verdict};

@@ -9,8 +9,7 @@ use std::sync::{Arc, OnceLock};
 use kvm_bindings::KVM_API_VERSION;
 use kvm_ioctls::{Cap, Kvm};
 
-use super::{failed, state};
-use crate::doctor::DebugCapabilities;
+use super::{DebugCapabilities, failed, state};
 use crate::error::{Error, Result};
 use crate::identity::CpuidEntry;
 

@@ -11,6 +11,7 @@
 //! * `inject`, `msr_exits`, `save`: more calls on a vCPU: interrupts, exits at MSR accesses, saving
 //!   and restoring.
 
+mod capabilities;
 pub mod debug;
 mod dirty;
 pub mod host;
@@ -23,6 +24,8 @@ pub mod state;
 pub mod vcpu;
 pub mod vm;
 
+pub use capabilities::DebugCapabilities;
+pub(crate) use capabilities::StepCapabilities;
 pub(crate) use dirty::DirtyLog;
 pub use host::Host;
 pub(crate) use msr_exits::MsrExits;

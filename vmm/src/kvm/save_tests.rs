@@ -3,7 +3,7 @@ use std::sync::Arc as Shared;
 
 use super::*;
 use crate::cpu::Cpu;
-use crate::kvm::debug::GuestDebug;
+use crate::guest_debug::GuestDebug;
 use crate::kvm::{Irqchip, Vm, host};
 use crate::memory::{Memory, MemorySize};
 

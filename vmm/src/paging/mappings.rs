@@ -1,7 +1,6 @@
 //! All that a vCPU's page tables map.
 
-use super::{ADDRESS, LARGE, Mode, PRESENT, PhysicalMemory, entry};
-use crate::memory::PAGE_SIZE;
+use super::{ADDRESS, LARGE, Mode, PAGE_SIZE, PRESENT, PhysicalMemory, entry};
 use crate::registers::SystemRegisters;
 
 /// A stretch of guest-virtual addresses and where it is.

@@ -20,10 +20,10 @@ use std::time::Duration;
 pub use outcome::{End, ExitCounts, Outcome, VcpuReport, VcpuState};
 
 use crate::breakpoints::{self, Breakpoints, Halts};
-use crate::doctor::DebugCapabilities;
 use crate::error::{Error, Result};
 use crate::hook::{Attach, HookSet, Points};
 use crate::interrupts::Interrupts;
+use crate::kvm::DebugCapabilities;
 use crate::kvm::{KvmCpu, MsrExits};
 use crate::machine::Machine;
 use control::Control;

@@ -6,7 +6,8 @@ use crate::boot::elf::{self, Image};
 use crate::boot::layout;
 use crate::config::MachineConfig;
 use crate::error::{Error, Result};
-use crate::memory::{HOLE_END, HOLE_START, Memory, PAGE_SIZE};
+use crate::memory::{HOLE_END, HOLE_START, Memory};
+use crate::paging::pages;
 
 /// Fails if a machine like this can't watch these guest-physical addresses, as far as that is known
 /// before its guest runs.
@@ -62,9 +63,4 @@ fn check(range: &Range<u64>, image: Image, memory: &Memory) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// The whole pages that a range touches.
-pub(crate) fn pages(range: &Range<u64>) -> Range<u64> {
-    range.start / PAGE_SIZE * PAGE_SIZE..range.end.next_multiple_of(PAGE_SIZE)
 }

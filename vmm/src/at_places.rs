@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use super::Criteria;
+use crate::criteria::Criteria;
 use crate::hook::{Attach, Context, Hook, Points, Verdict};
 
 /// The instructions of some criteria, as a hook of each vCPU.
 #[derive(Clone, Debug)]
-pub struct AtPlaces {
+pub(crate) struct AtPlaces {
     criteria: Arc<Criteria>,
     addresses: Arc<[u64]>,
 }
 
 impl AtPlaces {
     /// `None` if no instruction is among them.
-    pub fn of(criteria: &Criteria) -> Option<Self> {
+    pub(crate) fn of(criteria: &Criteria) -> Option<Self> {
         let places = criteria.ok_at.iter().chain(&criteria.fail_at);
         let addresses: Arc<[u64]> = places.map(|place| place.address).collect();
         criteria.has_places().then(|| Self { criteria: Arc::new(criteria.clone()), addresses })
