@@ -1,36 +1,36 @@
-//! Port I/O: which device answers which port.
+//! The port I/O bus: finds the device that answers a port.
 
 use std::sync::Arc;
 
-/// What a device wants of the machine after a write.
+/// The effect of a write on the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing.
+    /// No effect.
     #[default]
     None,
-    /// The guest ends the run: 0 is success, anything else the guest's failure code.
+    /// The guest ends the run: 0 is success, any other value is the guest's failure code.
     End(u32),
     /// The guest marks the place where a search takes its snapshot.
     Mark,
 }
 
-/// A device that answers port reads and writes. vCPUs call it at the same time, so it locks its own
-/// state for the length of a call and no longer.
+/// A device that answers port reads and writes. vCPUs call it concurrently, so it locks its own
+/// state, but only during a call.
 pub trait PortDevice: Send + Sync {
     /// Fills `data` with what the guest reads at `offset` from the device's first port.
     fn read(&self, offset: u16, data: &mut [u8]);
 
-    /// Takes what the guest writes at `offset` from the device's first port.
+    /// Handles what the guest writes at `offset` from the device's first port.
     fn write(&self, offset: u16, data: &[u8]) -> Effect;
 }
 
-/// Two devices claim the same port.
+/// The error if two devices claim the same port.
 #[derive(Debug, thiserror::Error)]
 #[error("ports {first:#x}-{last:#x} are taken")]
 pub struct Overlap {
-    /// The first port asked for.
+    /// The first requested port.
     pub first: u16,
-    /// The last one.
+    /// The last requested port.
     pub last: u16,
 }
 
@@ -40,14 +40,14 @@ struct Slot {
     device: Arc<dyn PortDevice>,
 }
 
-/// The ports of a machine. Nobody's ports read as all ones and swallow writes, as on a PC.
+/// The ports of a machine. Ports without a device read as all ones and ignore writes, as on a PC.
 #[derive(Default)]
 pub struct PortBus {
     slots: Vec<Slot>,
 }
 
 impl PortBus {
-    /// Gives `count` ports from `first` to `device`.
+    /// Assigns `count` ports from `first` on to `device`.
     pub fn insert(
         &mut self,
         first: u16,
@@ -75,7 +75,7 @@ impl PortBus {
         self.find(port).map_or(Effect::None, |slot| slot.device.write(port - slot.first, data))
     }
 
-    // A machine has a handful of devices: a scan of one cache line or two beats any tree.
+    // A machine has a handful of devices: scanning one or two cache lines is faster than any tree.
     fn find(&self, port: u16) -> Option<&Slot> {
         self.slots.iter().find(|slot| slot.first <= port && port <= slot.last)
     }

@@ -1,4 +1,4 @@
-//! COM1: the guest's console, vm-superio's 16550A behind a port device.
+//! COM1, the guest's console: vm-superio's 16550A as a port device.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ impl<L: Line + ?Sized> Line for Box<L> {
     }
 }
 
-/// A line that leads nowhere.
+/// A line that is not connected.
 #[derive(Clone, Copy, Debug)]
 pub struct NoLine;
 
@@ -45,7 +45,7 @@ impl<L: Line> Trigger for LineTrigger<L> {
     }
 }
 
-/// Where a console prints. It outlives the UART, which a restored state replaces.
+/// The output of a console. It is shared, because restoring a state replaces the UART.
 struct Out<W>(Arc<Mutex<W>>);
 
 impl<W: Write> Write for Out<W> {
@@ -60,11 +60,12 @@ impl<W: Write> Write for Out<W> {
 
 type Uart<L, W> = Serial<LineTrigger<L>, NoEvents, Out<W>>;
 
-/// The registers and the FIFO of a console.
+/// The saved registers and FIFO of a console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsoleState(SerialState);
 
-/// The serial console. What the guest sends goes to `W` at once; `W` may buffer.
+/// The serial console. Everything that the guest sends is written to `W` immediately; `W` may
+/// buffer.
 pub struct Console<L: Line, W: Write + Send> {
     serial: Mutex<Uart<L, W>>,
     line: Arc<L>,
@@ -72,7 +73,7 @@ pub struct Console<L: Line, W: Write + Send> {
 }
 
 impl<L: Line, W: Write + Send> Console<L, W> {
-    /// How many ports it takes, from [`COM1`].
+    /// The number of its ports, from [`COM1`] on.
     pub const PORTS: u16 = 8;
 
     /// A console that interrupts through `line` and prints to `out`.
@@ -82,12 +83,12 @@ impl<L: Line, W: Write + Send> Console<L, W> {
         Self { serial: Mutex::new(serial), line, out }
     }
 
-    /// The registers and the FIFO. What was printed is not among them.
+    /// Saves the registers and the FIFO, but not what was printed.
     pub fn save(&self) -> ConsoleState {
         ConsoleState(self.lock().state())
     }
 
-    /// Puts registers and FIFO back, and raises the line if an interrupt was pending.
+    /// Restores the registers and the FIFO, and raises the line if an interrupt was pending.
     pub fn restore(&self, state: &ConsoleState) -> io::Result<()> {
         let mut serial = self.lock();
         if serial.state() != state.0 {
@@ -98,7 +99,7 @@ impl<L: Line, W: Write + Send> Console<L, W> {
         Ok(())
     }
 
-    /// Sends bytes to the guest, as many as its FIFO has room for; the number that it took.
+    /// Sends bytes to the guest, as many as its FIFO can hold, and returns this number.
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut serial = self.lock();
         let room = serial.fifo_capacity().min(bytes.len());
@@ -108,20 +109,20 @@ impl<L: Line, W: Write + Send> Console<L, W> {
         serial.enqueue_raw_bytes(&bytes[..room]).map_err(io::Error::other)
     }
 
-    /// Whether the guest wants an interrupt when input comes.
+    /// Whether the guest has enabled interrupts for input.
     pub fn interrupts_on_input(&self) -> bool {
         const RECEIVED: u8 = 1;
         self.lock().state().interrupt_enable & RECEIVED != 0
     }
 
-    // A poisoned lock means that a writer panicked; the UART's registers are still whole.
+    // The lock is poisoned if a writer panicked; the UART's registers are still consistent.
     fn lock(&self) -> MutexGuard<'_, Uart<L, W>> {
         self.serial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<L: Line, W: Write + Send> PortDevice for Console<L, W> {
-    // The registers are 8 bits wide; a wider access sees the first one and ones, as on ISA.
+    // The registers are 8 bits wide; a wider access reads one register and ones, as on ISA.
     fn read(&self, offset: u16, data: &mut [u8]) {
         data.fill(0xff);
         if let Some(first) = data.first_mut() {

@@ -1,22 +1,22 @@
-//! The two ports by which a guest speaks to jitterbug itself.
+//! The two ports by which a guest controls jitterbug itself.
 //!
-//! Under QEMU, `-device isa-debug-exit,iobase=0xf4,iosize=4` takes the first one's place, and
-//! nobody listens at the second.
+//! Under QEMU, `-device isa-debug-exit,iobase=0xf4,iosize=4` corresponds to the first port, and the
+//! second has no device.
 
 use crate::bus::{Effect, PortDevice};
 
-/// A write here ends the run.
+/// The port at which a write ends the run.
 pub const END_PORT: u16 = 0xf4;
-/// A write here marks the place where a search takes its snapshot.
+/// The port at which a write marks the place where a search takes its snapshot.
 pub const MARK_PORT: u16 = 0xf5;
 
-/// Both ports, from [`END_PORT`]. A 32-bit write to the first is the code alone: it doesn't reach
-/// the second.
+/// Both ports, from [`END_PORT`] on. A 32-bit write to the first port is only the code: it has no
+/// effect on the second port.
 #[derive(Debug, Default)]
 pub struct ControlPorts;
 
 impl ControlPorts {
-    /// How many ports it takes.
+    /// The number of ports.
     pub const PORTS: u16 = 2;
 }
 

@@ -1,76 +1,76 @@
-//! The IOAPIC: where devices' interrupt lines become messages to LAPICs.
+//! The IOAPIC, which turns the interrupt lines of devices into messages to LAPICs.
 //!
-//! Each of its pins has an entry in the redirection table, which says what a pin's interrupt is (a
-//! vector and a delivery mode), whom it is for, and what on the pin means it: an edge or a level. A
-//! level asks until it is gone: once sent, the entry's *remote IRR* holds it back until a LAPIC
-//! tells that the guest has ended the interrupt, and if the line is still asserted then, it is sent
-//! again.
+//! Each of its pins has an entry in the redirection table. The entry says what the pin's interrupt
+//! is (a vector and a delivery mode), which LAPICs it is for, and how the pin is triggered: by an
+//! edge or by a level. A level-triggered interrupt is requested as long as the line is asserted.
+//! Once it has been sent, the entry's *remote IRR* blocks it until a LAPIC reports that the guest
+//! has ended the interrupt; if the line is still asserted then, it is sent again.
 //!
-//! Source: Intel 82093AA datasheet (290566), chapter 3; section numbers are its own. The table is
-//! reached by two registers, an index and a window.
+//! Source: Intel 82093AA datasheet (290566), chapter 3; section numbers refer to it. The table is
+//! accessed by two registers, an index and a window.
 //!
-//! The scheduler gives a [`Message`] to the LAPICs that [`Message::targets`] names, by
-//! [`Lapic::accept`](crate::lapic::Lapic::accept), and tells [`IoApic::end_of_interrupt`] of every
+//! The scheduler passes a [`Message`] to the LAPICs that [`Message::targets`] names, by
+//! [`Lapic::accept`](crate::lapic::Lapic::accept), and calls [`IoApic::end_of_interrupt`] for every
 //! [`lapic::Effect::EndOfInterrupt`](crate::lapic::Effect::EndOfInterrupt).
 
 use crate::lapic::{Destination, Lapic};
 
-/// Where its registers are on a PC.
+/// The address of its registers on a PC.
 pub const IOAPIC_BASE: u64 = 0xfec0_0000;
-/// How many bytes it answers for.
+/// The number of bytes of its address range.
 pub const IOAPIC_SIZE: u64 = 0x1000;
-/// How many interrupt lines it has.
+/// The number of its pins.
 pub const PINS: u8 = 24;
 
 /// Memory-mapped registers. (3.1)
 mod window {
-    /// IOREGSEL: which register IOWIN is, bits 7:0.
+    /// IOREGSEL: selects the register that IOWIN accesses, bits 7:0.
     pub(super) const SELECT: u32 = 0x00;
-    /// IOWIN: that register.
+    /// IOWIN: the selected register.
     pub(super) const DATA: u32 = 0x10;
 }
 
-/// What IOREGSEL can select. (3.2)
+/// The registers that IOREGSEL can select. (3.2)
 mod index {
     /// IOAPICID: bits 27:24.
     pub(super) const ID: u8 = 0x00;
     /// IOAPICVER: bits 7:0 the version, 23:16 the last entry of the table. Read-only.
     pub(super) const VERSION: u8 = 0x01;
-    /// IOAPICARB: the arbitration id, bits 27:24. Read-only; a write to the id sets it too.
+    /// IOAPICARB: the arbitration id, bits 27:24. Read-only; a write to the id sets it, too.
     pub(super) const ARBITRATION: u8 = 0x02;
-    /// IOREDTBL: two registers for each entry, its lower half first.
+    /// IOREDTBL: two registers for each entry, the lower half first.
     pub(super) const TABLE: u8 = 0x10;
     /// The last register of the table.
     pub(super) const TABLE_END: u8 = TABLE + 2 * super::PINS - 1;
 }
 
-/// An 82093AA. Later ones (0x20) have an EOI register in reach of the guest, at 0x40; not this.
+/// The version of an 82093AA. Later ones (0x20) have an EOI register at 0x40, which this one lacks.
 const VERSION: u32 = 0x11;
 
-/// What the IOAPIC sends.
+/// A message from the IOAPIC to LAPICs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
-    /// The pin it comes from.
+    /// The pin that causes it.
     pub pin: u8,
-    /// What is sent.
+    /// The delivery mode.
     pub mode: MessageMode,
-    /// To whom: physical or logical, there are no shorthands.
+    /// The destination: physical or logical; there are no shorthands.
     pub destination: Destination,
-    /// Level-triggered: [`Lapic::accept`] wants to know. Only vectors can be.
+    /// Whether it is level-triggered, for [`Lapic::accept`]. Only messages with a vector can be.
     pub level: bool,
 }
 
-/// The delivery mode of an entry, bits 10:8. Only what has a vector has one.
+/// The delivery mode of an entry, bits 10:8. Only modes that use a vector contain one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageMode {
     /// 000: an interrupt for each target.
     Fixed {
-        /// As the guest wrote it: a LAPIC refuses one below 16.
+        /// The vector as the guest wrote it: a LAPIC refuses vectors below 16.
         vector: u8,
     },
-    /// 001: an interrupt for the target that has the least to do.
+    /// 001: an interrupt for the target with the lowest priority.
     LowestPriority {
-        /// As the guest wrote it: a LAPIC refuses one below 16.
+        /// The vector as the guest wrote it: a LAPIC refuses vectors below 16.
         vector: u8,
     },
     /// 010: a system management interrupt.
@@ -79,13 +79,12 @@ pub enum MessageMode {
     Nmi,
     /// 101: a reset to the wait-for-SIPI state.
     Init,
-    /// 111: the vector is an 8259's to tell.
+    /// 111: an 8259 provides the vector.
     ExtInt,
 }
 
 impl Message {
-    /// Whom it reaches: bit n is `lapics[n]`. More than 64 LAPICs can't be told, the rest is left
-    /// out.
+    /// The target LAPICs: bit n stands for `lapics[n]`. LAPICs beyond the first 64 are ignored.
     pub fn targets(&self, lapics: &[Lapic]) -> u64 {
         let lowest = matches!(self.mode, MessageMode::LowestPriority { .. });
         self.destination.resolve(None, lowest, lapics)
@@ -96,28 +95,29 @@ impl Message {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Entry {
     low: u32,
-    /// Bits 31:24 are the destination; of a physical one the 82093AA has four bits, xAPICs eight.
+    /// Bits 31:24 are the destination. A physical destination has four bits on the 82093AA, eight
+    /// on xAPICs.
     high: u32,
     /// Whether the line is asserted.
     line: bool,
 }
 
 impl Entry {
-    /// The interrupt's vector is bits 7:0, its delivery mode 10:8.
+    /// The destination mode. (Bits 7:0 are the interrupt's vector, bits 10:8 its delivery mode.)
     const LOGICAL: u32 = 1 << 11;
     /// Remote IRR. Read-only.
     const REMOTE_IRR: u32 = 1 << 14;
     /// Trigger mode: 1 for level.
     const LEVEL: u32 = 1 << 15;
     const MASKED: u32 = 1 << 16;
-    /// Delivery status (bit 12) always reads as idle. Polarity (bit 13) is kept and means nothing:
-    /// lines are told as asserted or not.
+    /// The writable bits. The delivery status (bit 12) always reads as idle. The polarity (bit 13)
+    /// is stored without effect: lines are set as asserted or not.
     const WRITABLE: u32 = 0x0001_afff;
     const HIGH_WRITABLE: u32 = 0xff00_0000;
 
     const RESET: Self = Self { low: Self::MASKED, high: 0, line: false };
 
-    /// `None` for a reserved one (011, 110).
+    /// The delivery mode; `None` for a reserved one (011, 110).
     fn mode(self) -> Option<MessageMode> {
         let vector = self.low as u8;
         match self.low >> 8 & 7 {
@@ -131,15 +131,15 @@ impl Entry {
         }
     }
 
-    /// All but the vectors are edges, whatever the entry says.
+    /// Whether the entry is level-triggered. Modes without a vector are always edge-triggered.
     fn is_level(self) -> bool {
         self.low & Self::LEVEL != 0 && matches!(self.low >> 8 & 7, 0 | 1)
     }
 
     fn set_low(&mut self, value: u32) {
         self.low = value & Self::WRITABLE | self.low & Self::REMOTE_IRR;
-        // Remote IRR means nothing for an edge. Guests count on it: without an EOI register, edge
-        // and back is how Linux frees a pin that is stuck.
+        // Remote IRR has no meaning for an edge. Guests rely on this: without an EOI register,
+        // Linux frees a stuck pin by switching it to edge and back.
         if !self.is_level() {
             self.low &= !Self::REMOTE_IRR;
         }
@@ -151,12 +151,12 @@ impl Entry {
         Some(Message { pin, mode: self.mode()?, destination, level: self.is_level() })
     }
 
-    /// An edge that comes while the pin is masked is lost. (3.2.4, bit 16)
+    /// Sends an edge. An edge that occurs while the pin is masked is lost. (3.2.4, bit 16)
     fn send_edge(self, pin: u8) -> Option<Message> {
         if self.low & Self::MASKED != 0 || self.is_level() { None } else { self.message(pin) }
     }
 
-    /// A level is sent once until it has been served.
+    /// Sends a level, once until it has been served.
     fn send_level(&mut self, pin: u8) -> Option<Message> {
         let open = self.low & (Self::MASKED | Self::REMOTE_IRR) == 0;
         if !(self.line && self.is_level() && open) {
@@ -177,13 +177,13 @@ pub struct IoApic {
 }
 
 impl IoApic {
-    /// One whose id firmware has set; 4 bits of it count. All pins are masked.
+    /// An IOAPIC whose id was set by firmware; only 4 bits of it are used. All pins are masked.
     pub fn new(id: u8) -> Self {
         let id = id & 0xf;
         Self { select: 0, id, arbitration: id, entries: [Entry::RESET; PINS as usize] }
     }
 
-    /// What the guest reads. Only 32 bits at the two registers are anything.
+    /// Reads a register. Offsets other than those of the two registers read as 0.
     pub fn read(&self, offset: u32) -> u32 {
         match offset {
             window::SELECT => self.select.into(),
@@ -192,7 +192,7 @@ impl IoApic {
         }
     }
 
-    /// Takes a write of 32 bits. To unmask a pin whose line asks for service sends at once.
+    /// Handles a 32-bit write. Unmasking a pin whose line is asserted sends its message at once.
     pub fn write(&mut self, offset: u32, value: u32) -> Option<Message> {
         match offset {
             window::SELECT => {
@@ -204,7 +204,7 @@ impl IoApic {
         }
     }
 
-    /// Sets a line; told is whether it is asserted. Pins that don't exist are wired to nothing.
+    /// Sets a line to asserted or not. Pins that don't exist are ignored.
     pub fn set_line(&mut self, pin: u8, asserted: bool) -> Option<Message> {
         let entry = self.entries.get_mut(usize::from(pin))?;
         let rises = asserted && !entry.line;
@@ -215,8 +215,8 @@ impl IoApic {
         entry.send_level(pin)
     }
 
-    /// A LAPIC tells that an interrupt has ended. Pins that sent it and are still asserted send it
-    /// again.
+    /// Called when a LAPIC reports the end of an interrupt. Pins that sent the interrupt and are
+    /// still asserted send it again.
     pub fn end_of_interrupt(&mut self, vector: u8) -> Vec<Message> {
         let mut again = Vec::new();
         for (pin, entry) in (0..).zip(&mut self.entries) {
@@ -228,15 +228,16 @@ impl IoApic {
         again
     }
 
-    /// No LAPIC took the pin's message: remote IRR is set by acceptance (3.2.4), so it is not. The
-    /// pin sends again when its line is next told to be asserted, or its entry is written.
+    /// Called when no LAPIC has accepted the pin's message: remote IRR is set by acceptance
+    /// (3.2.4), so it is cleared. The pin sends again when its line is next set to asserted, or its
+    /// entry is written.
     pub fn refused(&mut self, pin: u8) {
         if let Some(entry) = self.entries.get_mut(usize::from(pin)) {
             entry.low &= !Entry::REMOTE_IRR;
         }
     }
 
-    /// Whether a pin is masked: nobody hears it. True of pins that don't exist.
+    /// Whether a pin is masked. True for pins that don't exist.
     pub fn masked(&self, pin: u8) -> bool {
         self.entries.get(usize::from(pin)).is_none_or(|entry| entry.low & Entry::MASKED != 0)
     }

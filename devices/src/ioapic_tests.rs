@@ -20,7 +20,7 @@ fn write(ioapic: &mut IoApic, index: u32, value: u32) -> Option<Message> {
     ioapic.write(0x10, value)
 }
 
-/// A pin's entry, for the LAPIC with the id 1.
+/// Sets a pin's entry, for the LAPIC with id 1.
 fn redirect(ioapic: &mut IoApic, pin: u8, low: u32) -> Option<Message> {
     write(ioapic, 0x11 + 2 * u32::from(pin), 1 << 24);
     write(ioapic, 0x10 + 2 * u32::from(pin), low)
@@ -154,7 +154,7 @@ fn delivery_modes() {
         (7, Some(MessageMode::ExtInt)),
     ] {
         let mut ioapic = IoApic::new(0);
-        // Level: for all but the first two it means nothing.
+        // Level-triggered, which has no effect except for the first two modes.
         redirect(&mut ioapic, 1, LEVEL | mode << 8 | 0x31);
         let message = ioapic.set_line(1, true);
         assert_eq!(message.map(|message| message.mode), expected);
@@ -173,7 +173,7 @@ fn pins_that_do_not_exist() {
     assert_eq!(ioapic, before);
 }
 
-/// From line to EOI through a LAPIC, to a logical destination.
+/// From the line to the EOI through a LAPIC, with a logical destination.
 #[test]
 fn with_lapics() {
     let mut lapics: Vec<_> = (0..2).map(|id| Lapic::new(id, id == 0)).collect();
@@ -203,7 +203,7 @@ enum Step {
 }
 
 proptest! {
-    /// Remote IRR is for unmasked levels that were sent, and nothing panics.
+    /// Remote IRR is set only for unmasked levels that were sent, and nothing panics.
     #[test]
     fn whatever_the_guest_does(steps in prop::collection::vec(prop_oneof![
         4 => (prop_oneof![Just(0u32), Just(0x10)], any::<u32>())

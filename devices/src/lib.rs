@@ -1,8 +1,8 @@
-//! Passive device models: no KVM, no threads, no clock of their own.
+//! Passive device models: they use no KVM, no threads, and no clock of their own.
 //!
-//! A device is asked and answers. What it wants of the machine it returns as an [`Effect`], and
-//! what it needs of the world (an interrupt line, a writer) it is given when it is made, so every
-//! model here runs in a test without a machine.
+//! A device only answers calls. It returns the effect that it has on the machine as an [`Effect`],
+//! and it gets its connections (an interrupt line, a writer) when it is created, so every model can
+//! be tested without a machine.
 
 #![forbid(unsafe_code)]
 

@@ -1,11 +1,11 @@
-//! Ends a run at an instruction.
+//! Ends a run at an instruction that a criterion names.
 
 use std::sync::Arc;
 
 use crate::criteria::Criteria;
 use crate::hook::{Attach, Context, Hook, Points, Verdict};
 
-/// The instructions of some criteria, as a hook of each vCPU.
+/// The instructions of the criteria, as a hook on each vCPU.
 #[derive(Clone, Debug)]
 pub(crate) struct AtPlaces {
     criteria: Arc<Criteria>,
@@ -13,7 +13,7 @@ pub(crate) struct AtPlaces {
 }
 
 impl AtPlaces {
-    /// `None` if no instruction is among them.
+    /// `None` if no criterion names an instruction.
     pub(crate) fn of(criteria: &Criteria) -> Option<Self> {
         let places = criteria.ok_at.iter().chain(&criteria.fail_at);
         let addresses: Arc<[u64]> = places.map(|place| place.address).collect();

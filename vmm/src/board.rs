@@ -1,4 +1,4 @@
-//! What answers a guest's accesses: the devices of a machine and the ports behind them.
+//! The devices of a machine, and how they answer the exits of its vCPUs.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,30 +15,30 @@ use crate::exit::{Bytes, Entry, Exit};
 use crate::identity::{Frequencies, Identity};
 use crate::kvm::Vm;
 
-/// What becomes of an exit.
+/// The result of answering an exit.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum IoResult {
-    /// The vCPU runs on, with this.
+    /// The vCPU runs on with this answer.
     Enter(Entry),
-    /// The vCPU runs on; the guest marks the place where a search takes its snapshot.
+    /// The vCPU runs on. The guest has marked this as the place where a search takes its snapshot.
     Mark,
     /// The guest ends the run with this code.
     End(u32),
-    /// What the guest has printed meets this criterion, which ends the run.
+    /// The guest's console output meets this criterion, which ends the run.
     Met(Met),
-    /// No device answers such an exit.
+    /// No device answers an exit of this kind.
     Unanswered,
 }
 
 type GuestConsole = Console<Box<dyn Line>, Overheard>;
 
-/// A console's output, looked through on its way.
+/// The output of a console, searched for the texts of the criteria before it is passed on.
 struct Overheard {
     out: Box<dyn Write + Send>,
     ears: Arc<Mutex<Ears>>,
 }
 
-/// What has been overheard.
+/// The state of this search, and the first criterion that has been met.
 struct Ears {
     matcher: ConsoleMatcher,
     met: Option<Met>,
@@ -51,7 +51,7 @@ impl Write for Overheard {
             let met = ears.matcher.feed(bytes);
             ears.met = ears.met.take().or(met);
         }
-        // What a guest has printed, it has printed, whoever reads it.
+        // The guest's output counts as written even if writing it on fails.
         self.out.write_all(bytes).map(|()| bytes.len())
     }
 
@@ -76,14 +76,14 @@ pub(crate) struct Board {
     ports: PortBus,
     register_port: Option<Box<dyn RegisterPort>>,
     console: Option<Arc<GuestConsole>>,
-    /// `None` if nothing is looked for.
+    /// `None` if there are no console criteria.
     ears: Option<Arc<Mutex<Ears>>>,
     /// [`Criteria::expects`].
     expects: bool,
 }
 
 impl Board {
-    /// The devices that every machine has, and those that its identity brings.
+    /// The devices that every machine has, and the devices that belong to its identity.
     pub(crate) fn new(
         vm: &Vm,
         identity: Identity,
@@ -94,7 +94,7 @@ impl Board {
         Self::wired(identity, frequencies, Box::new(vm.line(COM1_IRQ)), criteria, console)
     }
 
-    /// The same for a machine whose console interrupts nobody.
+    /// Like [`Board::new`], for a machine whose console has no interrupt line.
     pub(crate) fn with_console(
         identity: Identity,
         frequencies: Frequencies,
@@ -116,7 +116,7 @@ impl Board {
         let console = Overheard { out: console, ears: ears.clone() };
         let console = Arc::new(Console::new(line, console));
         let mut board = Self::bare(identity, frequencies);
-        // Nothing else is on the bus yet that could overlap it.
+        // The insertion can't fail: no other device on the bus overlaps these ports.
         let _ = board.ports.insert(COM1, GuestConsole::PORTS, console.clone());
         board.console = Some(console);
         board.ears = (!criteria.ok.is_empty() || !criteria.fail.is_empty()).then_some(ears);
@@ -124,7 +124,7 @@ impl Board {
         board
     }
 
-    /// The devices that need no machine.
+    /// The devices that are independent of a VM.
     pub(crate) fn bare(identity: Identity, frequencies: Frequencies) -> Self {
         let mut ports = PortBus::default();
         let _ = ports.insert(END_PORT, ControlPorts::PORTS, Arc::new(ControlPorts));
@@ -138,7 +138,7 @@ impl Board {
         Self { ports, register_port, console: None, ears: None, expects: false }
     }
 
-    /// Sends bytes to the guest's console; the number that it took.
+    /// Sends bytes to the guest's console, and returns how many it took.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         self.console.as_ref().map_or(Ok(0), |console| console.send(bytes))
     }
@@ -148,13 +148,13 @@ impl Board {
         self.console.as_ref().is_some_and(|console| console.interrupts_on_input())
     }
 
-    /// The state of the devices that have one.
+    /// Saves the state of the devices.
     pub(crate) fn save(&self) -> BoardState {
         let console = self.console.as_ref().map(|console| console.save());
         BoardState { console, matcher: self.ears.as_ref().map(|ears| lock(ears).matcher.clone()) }
     }
 
-    /// Puts the devices back.
+    /// Restores the state of the devices.
     pub(crate) fn restore(&self, state: &BoardState) -> io::Result<()> {
         if let (Some(ears), Some(matcher)) = (&self.ears, &state.matcher) {
             let mut ears = lock(ears);
@@ -197,7 +197,8 @@ impl Board {
                     match self.ports.write(*port, element) {
                         Effect::None => {}
                         Effect::Mark => answer = IoResult::Mark,
-                        // A success is what the user says, if he does: it would have ended the run before.
+                        // Where the user has defined success, a success would already have ended
+                        // the run.
                         Effect::End(0) if self.expects => return Ok(IoResult::Met(Met::MISSED)),
                         Effect::End(code) => return Ok(IoResult::End(code)),
                     }
@@ -205,7 +206,8 @@ impl Board {
                 let met = self.ears.as_ref().and_then(|ears| lock(ears).met.take());
                 Ok(met.map_or(answer, IoResult::Met))
             }
-            // Nothing but RAM and KVM's own irqchip is mapped: an empty bus, as on a PC.
+            // Only RAM and KVM's own irqchip are mapped. Other addresses read as an empty bus, as
+            // on a PC.
             Exit::MmioRead { size, .. } => {
                 Ok(IoResult::Enter(Entry::Data(Bytes::from_elem(0xff, usize::from(*size)))))
             }
@@ -218,7 +220,7 @@ impl Board {
         self.register_port.as_ref().is_some_and(|device| device.port() == port)
     }
 
-    /// Lets the device see and change the registers; returns EAX, which reaches the guest as the
+    /// Lets the device read and change the registers. Returns EAX, which the guest gets as the
     /// result of its `in`.
     fn call_register_port(&self, cpu: &mut dyn Cpu) -> Result<u32> {
         let Some(device) = &self.register_port else { return Ok(u32::MAX) };
@@ -231,7 +233,7 @@ impl Board {
         };
         let mut after = before;
         device.call(&mut after);
-        // A register that the call leaves alone keeps its upper half.
+        // A register that the call doesn't change keeps its upper half.
         let put = |register: &mut u64, before: u32, after: u32| {
             if before != after {
                 *register = after.into();

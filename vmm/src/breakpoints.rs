@@ -1,24 +1,25 @@
-//! Stopping a vCPU before chosen instructions.
+//! Stops a vCPU before chosen instructions.
 //!
-//! The first four of them have an execution breakpoint each, where the host's work
-//! ([`DebugCapabilities`] says so). If there are more, or where there are none at all, the vCPU goes in single
-//! steps and RIP is compared: slow, and on most hosts blind for what runs in handlers (then the
-//! breakpoints are given to the handlers' entries first).
+//! The first four addresses get an execution breakpoint each, where breakpoints work on the host
+//! ([`DebugCapabilities`] says so). For more addresses, or where breakpoints don't work, the vCPU
+//! is single-stepped and RIP is compared. This is slow, and on most hosts it misses code that runs
+//! in handlers; the breakpoints are then set on the entries of the handlers first.
 //!
 //! Five things need care:
 //!
-//! * *Leaving.* RFLAGS.RF, which is there to leave a breakpoint, is ignored by some hosts. So its
-//!   instruction is stepped over with the breakpoint taken out, and interrupts held back where the
-//!   host can, for they would lead away from the instruction.
-//! * *The trap flag.* It is how a processor steps; exceptions carry it to the guest's stack. Where KVM
-//!   steps without it, it is kept off.
-//! * *Accesses.* KVM finishes a port or MMIO access on the next `KVM_RUN`, and may then go on to
-//!   execute without a stop: the step is swallowed. Whoever steps has it finished first
+//! * *Leaving a breakpoint.* RFLAGS.RF exists for this purpose, but some hosts ignore it. So the
+//!   breakpoint is removed while its instruction is stepped over, and interrupts are blocked where
+//!   the host can do so, because they would lead away from the instruction.
+//! * *The trap flag.* Processors single-step by it, and exceptions save it on the guest's stack.
+//!   Where KVM steps without it, it is kept clear.
+//! * *Accesses.* KVM completes a port or MMIO access on the next `KVM_RUN`, and may then execute
+//!   further without a stop: the step is lost. So the access is completed before a step
 //!   ([`Debuggable::finish_access`]).
-//! * *IRET, STI.* On some hosts a step over these ends one instruction late. A breakpoint stands in, or
-//!   STI is executed here. (Behind MOV SS every processor does so, and nothing stands in.)
-//! * *HLT.* A step over it loses the halt on some hosts. It isn't stepped over: where the irqchip is
-//!   in the kernel the vCPU is put to sleep behind it, elsewhere HLT exits by itself.
+//! * *IRET, STI.* On some hosts a step over these ends one instruction late. A breakpoint is set
+//!   instead, or STI is executed here. (Behind MOV SS every processor does so, and there is no
+//!   replacement.)
+//! * *HLT.* A step over it loses the halt on some hosts. So HLT is not stepped over: with an
+//!   in-kernel irqchip, the vCPU is put to sleep behind it; otherwise HLT exits by itself.
 
 mod code;
 
@@ -44,46 +45,46 @@ use crate::registers::{Registers, SystemRegisters};
 /// DR6.BS: a single step ended (Intel SDM vol. 3, 18.2.3).
 const DR6_STEP: u64 = 1 << 14;
 
-/// Who puts a vCPU to sleep.
+/// How a vCPU halts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Halts {
-    /// KVM, which has the irqchip.
+    /// KVM, with its irqchip, puts the vCPU to sleep.
     InKernel,
     /// HLT exits.
     Exit,
 }
 
-/// Why a vCPU came back.
+/// Why a vCPU stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// An exit. [`Exit::Debug`] only at the end of a step that the scheduler asked for.
+    /// An exit. It is [`Exit::Debug`] only at the end of a step that the scheduler asked for.
     Exit(Exit),
-    /// It stands before the instruction at this linear address, which is one of those wanted. It
-    /// passes it when it next runs.
+    /// The vCPU is stopped before the instruction at this linear address, which has a breakpoint.
+    /// The vCPU executes the instruction when it next runs.
     Breakpoint(u64),
 }
 
-/// What the scheduler wants of the next run.
+/// What the scheduler asks of the next run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Want {
-    /// Back after one instruction.
+    /// Return after one instruction.
     pub(crate) step: bool,
     /// The vector of an interrupt that KVM delivers before the next instruction.
     pub(crate) interrupt: Option<u8>,
 }
 
-/// How often a vCPU came to an instruction that somebody wanted to see.
+/// How often a vCPU reached an instruction at which a hook has a breakpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Hits {
-    /// Linear address.
+    /// The linear address of the instruction.
     #[serde(serialize_with = "crate::hex::number")]
     #[schemars(with = "String")]
     pub address: u64,
-    /// How often.
+    /// The number of times that it was reached.
     pub hits: u64,
 }
 
-/// What this host has to stop vCPUs at instructions. An error if that is nothing.
+/// The debug capabilities of this host. Fails if vCPUs can't be stopped at instructions.
 pub(crate) fn stopping(host: &Host) -> Result<DebugCapabilities> {
     let stopping = DebugCapabilities::of(host);
     if stopping.can_stop() {
@@ -98,20 +99,21 @@ pub(crate) fn stopping(host: &Host) -> Result<DebugCapabilities> {
 pub(crate) struct Breakpoints {
     stopping: DebugCapabilities,
     halts: Halts,
-    /// What was asked for, in that order.
+    /// The addresses that were asked for, in that order.
     asked: Vec<u64>,
-    /// The same, sorted, each once.
+    /// The same addresses, sorted, without duplicates.
     wanted: Vec<u64>,
-    /// Those of them that an IDT entry leads to, and that IDT.
+    /// The IDT that was searched, and the addresses to which its entries lead.
     handlers: (Option<(u64, u16)>, Vec<u64>),
-    /// What KVM has been told.
+    /// The debug state that was set in KVM.
     armed: GuestDebug,
-    /// The vCPU stands before this instruction or is in the middle of it, and has told of it.
+    /// The vCPU is stopped before this instruction or is in the middle of it, and the breakpoint
+    /// has been reported.
     told: Option<u64>,
-    /// It has told of this instruction before it went into a handler that runs unseen, and has not
-    /// come back to it.
+    /// The breakpoint that was reported before the vCPU entered a handler in which it can't be
+    /// stopped, if the vCPU has not come back to it.
     early: Option<u64>,
-    /// It was put to sleep behind a HLT, and has not done anything since that is known.
+    /// The vCPU was put to sleep behind a HLT, and is not known to have done anything since.
     asleep: bool,
     hits: BTreeMap<u64, u64>,
     steps: u64,
@@ -134,7 +136,7 @@ impl Breakpoints {
         }
     }
 
-    /// Linear addresses of instructions; they take the place of the earlier ones.
+    /// Sets the linear addresses of the breakpoints; they replace the earlier ones.
     pub(crate) fn want(&mut self, addresses: impl Iterator<Item = u64> + Clone) {
         if addresses.clone().eq(self.asked.iter().copied()) {
             return;
@@ -146,41 +148,41 @@ impl Breakpoints {
         self.handlers = (None, Vec::new());
     }
 
-    /// How often each was hit; those that never were are left out.
+    /// How often each breakpoint was hit, without those that were never hit.
     pub(crate) fn hits(&self) -> Vec<Hits> {
         self.hits.iter().map(|(address, hits)| Hits { address: *address, hits: *hits }).collect()
     }
 
-    /// The vCPU stands here, at instruction granularity, where every instruction is looked at. Whether it
-    /// is to tell of that; a string instruction that `repeats` tells once.
+    /// Called at instruction granularity before every instruction. Returns whether there is a
+    /// breakpoint to report here; it is reported once for a string instruction that `repeats`.
     pub(crate) fn stands_at(&mut self, at: u64, repeats: bool) -> bool {
         self.told = self.told.filter(|told| *told == at && repeats);
         self.reaches(at)
     }
 
-    /// How many steps were taken on the way.
+    /// The number of single steps so far.
     pub(crate) fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// The instruction that the vCPU has told of and not yet passed.
+    /// The breakpoint that has been reported and whose instruction has not been executed yet.
     pub(crate) fn told(&self) -> Option<u64> {
         self.told
     }
 
-    /// The vCPU is put somewhere else, where it has told of this instruction. KVM is asked for no
-    /// stops until it runs again.
+    /// Called when the vCPU is moved to another place, where the breakpoint `told` has been
+    /// reported. Removes breakpoints and steps from KVM until the vCPU runs again.
     pub(crate) fn put(&mut self, cpu: &mut impl Debuggable, told: Option<u64>) -> Result<()> {
         (self.told, self.early, self.asleep) = (told, None, false);
         self.disarm(cpu)
     }
 
-    /// Asks KVM for no stops until the vCPU runs again.
+    /// Removes breakpoints and steps from KVM until the vCPU runs again.
     pub(crate) fn disarm(&mut self, cpu: &mut impl Debuggable) -> Result<()> {
         self.arm(cpu, GuestDebug::default())
     }
 
-    /// Runs to the next exit, or to an instruction that is wanted.
+    /// Runs to the next exit or breakpoint.
     pub(crate) fn run(
         &mut self,
         cpu: &mut impl Debuggable,
@@ -198,8 +200,9 @@ impl Breakpoints {
                 let system = cpu.system_registers()?;
                 let at = instruction::linear(cpu.registers()?.rip, &system);
                 self.told = self.told.filter(|told| *told == at);
-                // An interrupt comes first, and the instruction after it. If nothing stops the vCPU
-                // on its way back from there, it has to be told now.
+                // An interrupt is taken first, and this instruction is executed after its handler.
+                // If nothing stops the vCPU when it comes back, the breakpoint has to be reported
+                // now.
                 let undisturbed = want.interrupt.is_none() && !self.asleep;
                 if (undisturbed || self.is_blind()) && self.reaches(at) {
                     return Ok(Stop::Breakpoint(at));
@@ -245,7 +248,7 @@ impl Breakpoints {
             }
             let Exit::Debug { dr6, .. } = exit else {
                 if exit == Exit::ApStart {
-                    // It has been reset, and the trap flag with it.
+                    // The vCPU has been reset, and its trap flag is cleared.
                     self.put(cpu, None)?;
                 }
                 return Ok(Stop::Exit(exit));
@@ -256,7 +259,8 @@ impl Breakpoints {
                 if self.reaches(at) {
                     return Ok(Stop::Breakpoint(at));
                 }
-                // One of the guest's own, which has no breakpoints while the host uses them.
+                // A breakpoint of the guest's own: these don't work while the host uses
+                // breakpoints.
                 continue;
             }
             self.pass(cpu, memory, disturbed)?;
@@ -269,8 +273,8 @@ impl Breakpoints {
         }
     }
 
-    /// Finishes the access of the latest exit and runs no further, for one who single-steps. `Some` if
-    /// something came first.
+    /// Completes the access of the latest exit and runs no further, for single steps. `Some` if
+    /// something else came first.
     pub(crate) fn finish_access(
         &mut self,
         cpu: &mut impl Debuggable,
@@ -280,7 +284,8 @@ impl Breakpoints {
         self.finish(cpu, memory, &mut { entry }, Want { step: true, interrupt: None })
     }
 
-    /// Finishes the access of the latest exit, as if the vCPU ran on. `Some` if it came back.
+    /// Completes the access of the latest exit before the vCPU runs on. `Some` if this ended with
+    /// an exit.
     fn finish(
         &mut self,
         cpu: &mut impl Debuggable,
@@ -289,7 +294,7 @@ impl Breakpoints {
         want: Want,
     ) -> Result<Option<Exit>> {
         if want.step && !self.armed.step {
-            // On some hosts, an access ends with a step.
+            // On some hosts, completing an access ends with a step.
             self.armed.step = true;
             cpu.set_debug(&self.armed)?;
         }
@@ -302,11 +307,12 @@ impl Breakpoints {
         }
     }
 
-    /// An interrupt came. The vCPU is back, in the handler (where interrupts are off) or behind it.
+    /// An interrupt was delivered: determines whether the vCPU is in its handler (where interrupts
+    /// are disabled) or already behind it.
     fn notice_handler(&mut self, cpu: &mut impl Debuggable) -> Result<()> {
         const IF: u64 = Registers::INTERRUPT_FLAG;
         let at = here(cpu)?;
-        // A guest may run at the last addresses there are.
+        // Wrapping, because a guest may run at the highest addresses.
         let near = |told: u64| at.wrapping_sub(told) <= MAX_INSTRUCTION as u64;
         if !self.told.is_some_and(near) && cpu.registers()?.rflags & IF == 0 {
             self.early = self.told.take();
@@ -318,12 +324,12 @@ impl Breakpoints {
         self.wanted.binary_search(&address).is_ok()
     }
 
-    /// Whether more is wanted than breakpoints can do.
+    /// Whether there are more breakpoints than the hardware has.
     pub(crate) fn must_step(&self) -> bool {
         self.wanted.len() > self.stopping.breakpoint_slots()
     }
 
-    /// Whether the vCPU, which stands here, is to tell of it; it then has.
+    /// Whether there is a breakpoint to report here; it then counts as reported.
     fn reaches(&mut self, at: u64) -> bool {
         if self.early == Some(at) {
             self.told = self.early.take();
@@ -336,9 +342,10 @@ impl Breakpoints {
         reaches
     }
 
-    /// A step has ended. A string instruction that goes on is the same as before, and so is one whose
-    /// step went into an interrupt's handler and ended on the way back (`disturbed`). Any other that
-    /// stands there again is executed again.
+    /// Called when a step has ended. A string instruction that continues is still the same
+    /// instruction, and so is an instruction whose step went into an interrupt handler and ended on
+    /// the way back (`disturbed`). Any other instruction at this address is executed anew, and
+    /// reported again.
     fn pass(&mut self, cpu: &mut impl Debuggable, memory: &Memory, disturbed: bool) -> Result<()> {
         self.steps += 1;
         if self.told.is_some() {
@@ -351,12 +358,12 @@ impl Breakpoints {
         Ok(())
     }
 
-    /// Whether handlers run unseen.
+    /// Whether the vCPU can't be stopped in handlers.
     fn is_blind(&self) -> bool {
         !self.stopping.breakpoints && !self.stopping.steps_into_handlers
     }
 
-    /// Gives the hardware breakpoints to those that steps would miss, then to others.
+    /// Sets hardware breakpoints first at the addresses that steps would miss, then at others.
     fn choose(
         &mut self,
         debug: &mut GuestDebug,
@@ -389,7 +396,7 @@ impl Breakpoints {
     }
 
     fn arm(&mut self, cpu: &mut impl Debuggable, debug: GuestDebug) -> Result<()> {
-        // Where steps are the trap flag, KVM loses it in many ways.
+        // Where steps use the trap flag, KVM loses it in many ways.
         let lost = debug.step && !self.stopping.steps_into_handlers;
         if self.armed == debug && !lost {
             return Ok(());
@@ -398,8 +405,8 @@ impl Breakpoints {
         if !debug.step || !self.stopping.steps_into_handlers {
             return cpu.set_debug(&debug);
         }
-        // Elsewhere it would only show in what an exception puts on the stack. KVM sets it where it
-        // thinks that the stepping begins: not here.
+        // Elsewhere, the trap flag would only be visible in what an exception puts on the stack.
+        // KVM sets it at the RIP where stepping starts, so RIP is changed for the call.
         let registers = cpu.registers()?;
         cpu.set_registers(&Registers { rip: !registers.rip, ..registers })?;
         cpu.set_debug(&debug)?;

@@ -1,17 +1,18 @@
-//! Cancelling a run that nobody wants any more.
+//! Cancelling a run whose result is no longer wanted.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
-/// Says whether a run has been cancelled. The thread that makes the run asks it: between scheduling
-/// points, and at least every 20 ms of processor time in a vCPU that reaches none.
+/// Knows whether a run has been cancelled. The thread that executes the run checks this between
+/// scheduling points, and at least every 20 ms of processor time while a vCPU runs without reaching
+/// a scheduling point.
 #[derive(Clone)]
 pub struct Cancel(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
 
 impl Cancel {
-    /// Cancels as soon as the condition holds. It is asked often and must be cheap.
+    /// Cancels as soon as the condition holds. The condition is evaluated often and must be cheap.
     pub fn when(condition: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(condition)))
     }

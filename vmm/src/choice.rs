@@ -1,19 +1,19 @@
-//! Scheduling points and what can be chosen there.
+//! Scheduling points and the choices that they offer.
 
 use std::fmt;
 
-/// Something that can happen next. A run of the controlled scheduler is a function of the machine's
-/// configuration and the list of these.
+/// An event that can happen next. A run of the controlled scheduler is a function of the machine's
+/// configuration and the sequence of these choices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Choice {
-    /// This vCPU does the access that it stands before, and runs to its next one.
+    /// This vCPU performs the access that it is stopped before, and runs to its next one.
     Step(u32),
     /// This vCPU takes its pending interrupt first.
     Interrupt(u32),
 }
 
 impl Choice {
-    /// The vCPU that runs.
+    /// The vCPU that runs by this choice.
     pub fn vcpu(self) -> u32 {
         match self {
             Self::Step(vcpu) | Self::Interrupt(vcpu) => vcpu,
@@ -30,25 +30,25 @@ impl fmt::Display for Choice {
     }
 }
 
-/// A scheduling point: somebody has to say what happens next.
+/// A scheduling point: a [`Chooser`] decides what happens next.
 #[derive(Debug)]
 pub struct Point<'a> {
-    /// Counts from 0.
+    /// The point's number, counted from 0.
     pub number: u64,
     /// What can happen, in ascending order; never empty. vCPUs that wait for a value to change,
-    /// sleep, or were never started are not among them.
+    /// that sleep, or that were never started are not included.
     pub enabled: &'a [Choice],
     /// The vCPU that ran last.
     pub last: Option<u32>,
-    /// Where that vCPU stands: its RIP at the exit.
+    /// The RIP of that vCPU at its exit.
     pub rip: u64,
     /// The run's hash so far.
     pub hash: u64,
 }
 
-/// Decides what happens next: a search strategy, or a schedule that is replayed.
+/// Decides what happens next: a search strategy, or the replay of a schedule.
 pub trait Chooser {
-    /// One of [`Point::enabled`]. Anything else is an error of the run.
+    /// Returns an element of [`Point::enabled`]. Any other choice is an error of the run.
     fn choose(&mut self, point: &Point) -> Choice;
 }
 

@@ -1,5 +1,5 @@
-//! What a machine is made of: one type, used by the command line, by experiment files and by
-//! programs alike.
+//! The configuration of a machine: one set of types for the command line, experiment files and
+//! programs.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,10 +19,10 @@ use crate::memory::MemorySize;
 pub struct CpuCount(u32);
 
 impl CpuCount {
-    /// The most: what CPU sets of 64 bits, as guests use them, can hold.
+    /// The maximum: guests commonly use CPU sets of 64 bits.
     pub const MAX: u32 = 64;
 
-    /// Checks a number.
+    /// Fails unless `count` is from 1 to [`CpuCount::MAX`].
     pub fn new(count: u32) -> Result<Self> {
         if (1..=Self::MAX).contains(&count) {
             return Ok(Self(count));
@@ -34,7 +34,7 @@ impl CpuCount {
         })
     }
 
-    /// The number.
+    /// The number of vCPUs.
     pub fn get(self) -> u32 {
         self.0
     }
@@ -59,12 +59,12 @@ impl FromStr for CpuCount {
     }
 }
 
-/// A guest's kernel image: an ELF64 file with a PVH entry note.
+/// A guest kernel image: an ELF64 file with a PVH entry note.
 #[derive(Clone, Debug, Serialize)]
 pub struct GuestImage {
-    /// A file name or a catalogue name, by which messages speak of it.
+    /// The file name or catalogue name that messages use.
     pub name: String,
-    /// The whole file.
+    /// The contents of the file.
     #[serde(skip)]
     pub bytes: Cow<'static, [u8]>,
 }
@@ -72,25 +72,25 @@ pub struct GuestImage {
 /// A machine's configuration.
 #[derive(Clone, Debug, Serialize)]
 pub struct MachineConfig {
-    /// What it boots.
+    /// The guest kernel that the machine boots.
     pub guest: GuestImage,
-    /// How many vCPUs it has.
+    /// The number of vCPUs.
     pub cpus: CpuCount,
-    /// How much memory.
+    /// The size of the guest's memory.
     pub memory: MemorySize,
-    /// Which hypervisor the guest sees.
+    /// The hypervisor identity that the guest sees.
     pub identity: Identity,
-    /// The user's part of the command line.
+    /// The user's part of the guest's command line.
     pub command_line: String,
-    /// Where the scheduling points of the controlled scheduler are; others have none.
+    /// Where the controlled scheduler has scheduling points. The parallel scheduler ignores it.
     #[serde(skip)]
     pub granularity: Granularity,
-    /// What ends a run besides what the guest does to the machine.
+    /// The criteria that end a run, in addition to the events by which the guest itself ends it.
     pub criteria: Criteria,
 }
 
 impl MachineConfig {
-    /// A machine with this guest and this many vCPUs, and the defaults for the rest.
+    /// A machine with this guest, this number of vCPUs, and defaults for everything else.
     pub fn new(guest: GuestImage, cpus: CpuCount) -> Self {
         Self {
             guest,
@@ -103,8 +103,8 @@ impl MachineConfig {
         }
     }
 
-    /// The command line that the guest gets: the number of vCPUs first, unless the user's part
-    /// gives it, then the user's part.
+    /// The command line that the guest gets: `cpus=` with the number of vCPUs, unless the user's
+    /// part sets it, then the user's part.
     pub fn full_command_line(&self) -> String {
         let user = self.command_line.trim();
         if user.split_ascii_whitespace().any(|word| word.starts_with("cpus=")) {

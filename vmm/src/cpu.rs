@@ -1,5 +1,6 @@
-//! The one thing a scheduler needs of a vCPU, with two implementations: KVM's in [`crate::kvm`], and
-//! [`crate::scripted`], which plays back a list of exits so that loops are tested without KVM.
+//! The interface of a vCPU for the schedulers. It has two implementations: KVM's in [`crate::kvm`],
+//! and [`crate::scripted`], which plays back a list of exits so that run loops can be tested
+//! without KVM.
 
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
@@ -8,62 +9,65 @@ use crate::registers::{Activity, DebugRegisters, Registers, SystemRegisters};
 
 /// A virtual processor.
 ///
-/// An access that an [`Exit`] announced is completed by the next [`run`](Cpu::run). Until then RIP
-/// may be at or behind the instruction, depending on the host.
+/// An access that an [`Exit`] reported is completed by the next [`run`](Cpu::run). Until then, it
+/// depends on the host whether RIP is at the instruction or behind it.
 pub trait Cpu {
-    /// Runs the guest until its next exit. `entry` answers the previous one.
+    /// Runs the guest until its next exit. `entry` answers the previous exit.
     fn run(&mut self, entry: Entry) -> Result<Exit>;
 
-    /// The general registers.
+    /// Reads the general-purpose registers.
     fn registers(&mut self) -> Result<Registers>;
 
-    /// Replaces the general registers.
+    /// Replaces the general-purpose registers.
     fn set_registers(&mut self, registers: &Registers) -> Result<()>;
 
-    /// Segments, tables and control registers.
+    /// Reads the segment, table and control registers.
     fn system_registers(&mut self) -> Result<SystemRegisters>;
 
-    /// The guest's debug registers.
+    /// Reads the guest's debug registers.
     fn debug_registers(&mut self) -> Result<DebugRegisters>;
 
-    /// A model-specific register.
+    /// Reads a model-specific register.
     fn msr(&mut self, index: u32) -> Result<u64>;
 
-    /// The frequency of its time-stamp counter in kHz.
+    /// The frequency of the vCPU's time-stamp counter in kHz.
     fn tsc_khz(&mut self) -> Result<u32>;
 
-    /// Whether it runs, sleeps, or has never been started.
+    /// Whether the vCPU runs, sleeps, or has never been started.
     fn activity(&mut self) -> Result<Activity>;
 }
 
-/// What a scheduler needs besides where hooks look at single instructions.
+/// What a scheduler needs in addition when hooks stop at single instructions.
 pub trait Debuggable: Cpu {
-    /// Replaces what the host wants to see; the default is nothing.
+    /// Sets the debug exceptions that exit to the host; by default there are no such exceptions.
     fn set_debug(&mut self, debug: &GuestDebug) -> Result<()>;
 
-    /// Finishes the access that the latest exit announced, as [`run`](Cpu::run) does, and doesn't
-    /// run on: RIP is then where the vCPU goes on. `Some` if something is to be told before: the
-    /// instruction's next access, a step that ends with this one, or a kick. `None` also if there
-    /// is nothing to finish.
+    /// Completes the access that the latest exit reported, as [`run`](Cpu::run) does, but does not
+    /// run the guest: RIP is then at the instruction where the vCPU continues. `Some` is an exit
+    /// that must be handled first: the instruction's next access, a single step that ends with this
+    /// one, or a kick. `None` means that there is no such exit, or that there was no access to
+    /// complete.
     fn finish_access(&mut self, entry: Entry) -> Result<Option<Exit>>;
 
-    /// Executes the HLT at RIP: the vCPU sleeps behind it. For machines with an in-kernel irqchip,
-    /// which wakes it.
+    /// Executes the HLT at RIP: the vCPU then sleeps with RIP behind it. For machines with an
+    /// in-kernel irqchip, which wakes the vCPU.
     fn halt(&mut self) -> Result<()>;
 
-    /// Executes the STI at RIP, in ring 0. Interrupts still wait for the instruction behind it.
+    /// Executes the STI at RIP, in ring 0. Interrupts stay blocked for one more instruction.
     fn enable_interrupts(&mut self) -> Result<()>;
 
-    /// Whether an interrupt is pending at its local APIC. For machines with an in-kernel irqchip.
+    /// Whether an interrupt is pending at the vCPU's local APIC. For machines with an in-kernel
+    /// irqchip.
     fn has_pending_interrupt(&mut self) -> Result<bool>;
 
     /// Queues an NMI.
     fn nmi(&mut self) -> Result<()>;
 
-    /// Does the MSR read that the latest exit announced; the guest gets a #GP, and the answer is
-    /// `None`, if there is no such register.
+    /// Performs the MSR read that the latest exit reported. If there is no such register, the guest
+    /// gets a #GP and the result is `None`.
     fn read_msr(&mut self, index: u32) -> Result<Option<u64>>;
 
-    /// Does the MSR write that the latest exit announced; the guest gets a #GP if that is refused.
+    /// Performs the MSR write that the latest exit reported. If it is refused, the guest gets a
+    /// #GP.
     fn write_msr(&mut self, index: u32, value: u64) -> Result<()>;
 }

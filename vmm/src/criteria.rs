@@ -1,10 +1,12 @@
-//! When a run has succeeded or failed, besides what the machine shows by itself.
+//! The user's criteria for the success or failure of a run, in addition to what the machine itself
+//! shows.
 //!
-//! A guest that was written for jitterbug ends its run by a port, with a code. Any other kernel says
-//! on its console how it is, or comes to a function of its own: its user knows which, and says so by
-//! `--ok`, `--fail`, `--ok-at` and `--fail-at`. Both run loops have these criteria from the machine's
-//! configuration: the console is looked through where its bytes come by ([`ConsoleMatcher`]), and
-//! instructions are found by breakpoints ([`AtPlaces`]). The first criterion that is met ends the run.
+//! A guest that was written for jitterbug ends its run by a port, with a code. Any other kernel
+//! shows its state on its console, or reaches certain functions: its user knows them and gives them
+//! by `--ok`, `--fail`, `--ok-at` and `--fail-at`. Both schedulers take these criteria from the
+//! machine's configuration: the console is searched as its bytes are printed ([`ConsoleMatcher`]),
+//! and instructions are found by breakpoints ([`AtPlaces`]). The first criterion that is met ends
+//! the run.
 
 mod matcher;
 mod pattern;
@@ -17,45 +19,46 @@ use serde::{Deserialize, Serialize};
 pub use matcher::ConsoleMatcher;
 pub use pattern::Pattern;
 
-/// What ends a run as a success or as a failure.
+/// The criteria by which a run succeeds or fails.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Criteria {
-    /// Success: the console has one of these in a line.
+    /// Success: a line on the console contains one of these.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ok: Vec<Pattern>,
-    /// Failure: the console has one of these in a line.
+    /// Failure: a line on the console contains one of these.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fail: Vec<Pattern>,
-    /// Success: a vCPU comes to one of these instructions.
+    /// Success: a vCPU reaches one of these instructions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ok_at: Vec<Place>,
-    /// Failure: a vCPU comes to one of these instructions.
+    /// Failure: a vCPU reaches one of these instructions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fail_at: Vec<Place>,
-    /// Whether the guest is one that may end up idle: every vCPU sleeps and takes interrupts, and none
-    /// is on its way. Otherwise that is a hang.
+    /// Whether the guest may end up idle: every vCPU sleeps with interrupts enabled, and no
+    /// interrupt is pending. Otherwise an idle guest is a hang.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub may_idle: bool,
 }
 
 impl Criteria {
-    /// Whether a run has to come to something before it is a success.
+    /// Whether a run has to meet a criterion of success.
     pub fn expects(&self) -> bool {
         !self.ok.is_empty() || !self.ok_at.is_empty()
     }
 
-    /// Whether a machine that is quiet has not failed: the guest may idle, and nothing is outstanding.
+    /// Whether a quiet machine counts as a success: the guest may idle, and no criterion of success
+    /// is missing.
     pub fn quiet_passes(&self) -> bool {
         self.may_idle && !self.expects()
     }
 
-    /// Whether any instruction is among them.
+    /// Whether there are criteria about instructions.
     pub fn has_places(&self) -> bool {
         !self.ok_at.is_empty() || !self.fail_at.is_empty()
     }
 
-    /// What it comes to when a vCPU is at this linear address. Failure goes first.
+    /// The criterion that is met when a vCPU is at this linear address. Failure takes precedence.
     pub fn met_at(&self, address: u64) -> Option<Met> {
         let find = |places: &[Place]| places.iter().find(|place| place.address == address).cloned();
         let of = |failed| move |place: Place| Met { failed, by: Criterion::At(place.symbol) };
@@ -63,13 +66,13 @@ impl Criteria {
     }
 }
 
-/// An instruction, by the name that its user gave.
+/// An instruction, with the name that its user gave.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
     /// The name.
     pub symbol: String,
-    /// Its linear address; in text it is hexadecimal.
+    /// The linear address, in text as a hexadecimal number.
     #[serde(with = "hexadecimal")]
     #[schemars(with = "String")]
     pub address: u64,
@@ -98,26 +101,26 @@ mod hexadecimal {
 /// A criterion that was met.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Met {
-    /// Whether it is one of failure.
+    /// Whether it is a criterion of failure.
     pub failed: bool,
-    /// Which one.
+    /// The criterion.
     pub by: Criterion,
 }
 
-/// What a run was looked through for.
+/// The kinds of criteria.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Criterion {
-    /// This on the console.
+    /// The console shows this pattern.
     Console(Pattern),
-    /// A vCPU at the instruction of this name.
+    /// A vCPU reaches the instruction with this name.
     At(String),
-    /// None of those of success, when the guest ended the run.
+    /// No criterion of success was met before the guest ended the run.
     Nothing,
 }
 
 impl Met {
-    /// The guest has ended the run with its own success, and nothing of what its user calls success has come.
+    /// The guest has ended the run with success, but no criterion of success has been met.
     pub const MISSED: Self = Self { failed: true, by: Criterion::Nothing };
 }
 

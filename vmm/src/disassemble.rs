@@ -1,15 +1,15 @@
-//! An instruction as text, in the syntax of `objdump`.
+//! Instructions as text, in the syntax of `objdump`.
 
 use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Instruction};
 
-/// The first instruction in `bytes`, at `rip`, in code of 16, 32 or 64 bits.
+/// Disassembles the first instruction in `bytes`, at `rip`, in code of 16, 32 or 64 bits.
 pub(crate) fn one(bytes: &[u8], rip: u64, bits: u32) -> String {
     let mut decoder = Decoder::with_ip(bits, bytes, rip, DecoderOptions::NONE);
     let instruction = decoder.decode();
     if instruction.is_invalid() { "(bad)".into() } else { self::instruction(&instruction) }
 }
 
-/// An instruction that is decoded already.
+/// The text of a decoded instruction.
 pub(crate) fn instruction(instruction: &Instruction) -> String {
     let mut text = String::new();
     let mut formatter = GasFormatter::new();

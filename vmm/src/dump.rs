@@ -1,11 +1,12 @@
-//! A machine's memory and registers as an ELF core, which gdb and crash read.
+//! Writes a machine's memory and registers as an ELF core file, for gdb and crash.
 //!
 //! The layout is that of QEMU's `dump-guest-memory` (QEMU's `dump/dump.c` and
-//! `target/i386/arch_dump.c`): a note with the general registers of each vCPU (`NT_PRSTATUS`, a thread
-//! for gdb), a note with its system registers (`QEMU`, for crash), and segments. Those that the page
-//! tables of one vCPU map have their guest-virtual addresses, so that gdb can follow pointers; then
-//! comes all of the RAM by guest-physical address, with 0 for the other. Bytes are in the file once:
-//! segments share them. Pages of zeroes are holes.
+//! `target/i386/arch_dump.c`): a note with the general-purpose registers of each vCPU
+//! (`NT_PRSTATUS`, a thread for gdb), a note with its system registers (`QEMU`, for crash), and
+//! segments. The first segments are what the page tables of one vCPU map, with guest-virtual
+//! addresses, so that gdb can follow pointers. Then follows all RAM by guest-physical address, with
+//! virtual address 0. The file contains each byte once: the segments share it. Pages of zeroes are
+//! not written (the file is sparse).
 
 mod layout;
 mod notes;
@@ -20,13 +21,14 @@ use crate::paging::mappings;
 use crate::registers::{Registers, SystemRegisters};
 use layout::{Header, Segment, Segments};
 
-/// So many stretches of guest-virtual addresses have segments of their own.
+/// The maximum number of ranges of guest-virtual addresses that get segments.
 const MAX_MAPPINGS: usize = 4096;
-/// A file that is there is not written over: so many others are tried.
+/// An existing file is not overwritten: this number of alternative names is tried.
 const MAX_NUMBER: u32 = 999;
 
-/// Writes a machine that stands still. Its vCPUs in order; guest-virtual addresses are those of vCPU
-/// `of`. A file that is there stays: the dump goes to `PATH.1` then, and so on. Returns where it went.
+/// Writes the dump of a stopped machine. `vcpus` are in order; guest-virtual addresses are those of
+/// vCPU `of`. If the file exists, the dump is written to `PATH.1`, and so on. Returns the path of
+/// the dump.
 pub fn write(
     path: &Path,
     vcpus: &[(Registers, SystemRegisters)],

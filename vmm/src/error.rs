@@ -1,14 +1,14 @@
-//! What can go wrong, and whose business it is.
+//! The errors of this crate, classified by who can correct them.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::unsupported::{UnsupportedAccess, Watcher};
 
-/// The result of everything in this crate.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Who can do something about an error; the program's exit status follows from it.
+/// Who can correct an error: it determines the program's exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
     /// The user: a wrong option or a bad file.
@@ -23,30 +23,30 @@ pub enum Error {
     /// A setting that makes no sense.
     #[error("{setting} {value}: {problem}")]
     Config {
-        /// The setting, as users spell it.
+        /// The setting's name as users write it.
         setting: &'static str,
-        /// What was given.
+        /// The value that was given.
         value: String,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with the value, and what would be right.
         problem: String,
     },
-    /// Whoever asked for it wants it no more.
+    /// The run was cancelled; its result is no longer wanted.
     #[error("cancelled")]
     Cancelled,
     /// A guest image that can't be booted.
     #[error("guest image {name}: {problem}")]
     Image {
-        /// The file or the catalogue's name.
+        /// The file's name or the catalogue's name for it.
         name: String,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with the image, and what would be right.
         problem: String,
     },
     /// The KVM device can't be opened.
     #[error("{path}: {hint}")]
     KvmDevice {
-        /// The device.
+        /// The device's path.
         path: PathBuf,
-        /// What to do about it.
+        /// How to correct the problem.
         hint: &'static str,
         /// The system's error.
         #[source]
@@ -57,15 +57,15 @@ pub enum Error {
     Capability {
         /// The capability's name in the KVM API.
         capability: &'static str,
-        /// What it is for.
+        /// What jitterbug needs the capability for.
         purpose: &'static str,
     },
-    /// KVM can't make another vCPU.
+    /// KVM can't create another vCPU.
     #[error("vCPU {vcpu} can't be created: {hint}")]
     VcpuLimit {
         /// The vCPU's number.
         vcpu: u32,
-        /// The limit that was hit and how to get round it.
+        /// The limit that was hit, and how to avoid it.
         hint: String,
         /// The system's error.
         #[source]
@@ -80,73 +80,73 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The host can't give the guest its memory.
+    /// The host can't provide the guest's memory.
     #[error("{bytes} bytes of guest memory can't be had ({cause}): use a smaller --mem")]
     NoMemory {
-        /// How much was asked for.
+        /// The size that was asked for.
         bytes: u64,
-        /// The cause; a text, because vm-memory's errors repeat theirs.
+        /// The cause, as text: vm-memory's errors repeat the text of their sources.
         cause: String,
     },
-    /// An access to guest-physical memory that isn't there.
+    /// An access to guest-physical memory that doesn't exist.
     #[error("no guest memory at {address:#x} (+{length} bytes)")]
     Unbacked {
-        /// Guest-physical address.
+        /// The guest-physical address.
         address: u64,
-        /// Bytes.
+        /// The length in bytes.
         length: usize,
     },
-    /// The guest uses a watched page in a way that can't be watched.
+    /// The guest uses a trapped page in a way that can't be trapped.
     #[error("vCPU {vcpu} at RIP {rip:#x}: {unsupported}{by}")]
     Trapped {
         /// The vCPU.
         vcpu: u32,
-        /// Where it is; behind the instruction if that stores.
+        /// The vCPU's RIP: of a store, the address behind the instruction.
         rip: u64,
-        /// What it does.
+        /// The unsupported access.
         unsupported: UnsupportedAccess,
-        /// Who watches the page.
+        /// Why the page is trapped.
         by: Watcher,
     },
-    /// An instruction that this host can't step.
+    /// An instruction that can't be single-stepped on this host.
     #[error(
         "vCPU {vcpu} at RIP {rip:#x}: {problem}: use --granularity watch here, or another host"
     )]
     Step {
         /// The vCPU.
         vcpu: u32,
-        /// Where it is.
+        /// The vCPU's RIP.
         rip: u64,
-        /// What it is about.
+        /// Why the instruction can't be stepped.
         problem: &'static str,
     },
-    /// A machine can't be saved or put back.
+    /// A machine can't be saved or restored.
     #[error("no snapshot: {problem}")]
     Snapshot {
-        /// Why not.
+        /// The reason.
         problem: String,
     },
-    /// A machine can't be dumped.
+    /// A memory dump can't be written.
     #[error("the dump {path} can't be written")]
     Dump {
-        /// The file.
+        /// The dump's path.
         path: PathBuf,
         /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// A hook wants what this run can't do.
+    /// A hook asked for an action that a controlled run can't perform.
     #[error("{what} at point {point}: a controlled run does only what its schedule says")]
     Unrepeatable {
-        /// What a hook has done.
+        /// The action.
         what: &'static str,
         /// The scheduling point.
         point: u64,
     },
-    /// Some other service of the host failed.
+    /// Another service of the host failed.
     #[error("{what}")]
     System {
-        /// What jitterbug was doing.
+        /// What jitterbug was trying to do.
         what: &'static str,
         /// The system's error.
         #[source]
@@ -155,7 +155,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Who can do something about it.
+    /// Who can correct the error.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Config { .. }

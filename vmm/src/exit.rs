@@ -1,43 +1,43 @@
-//! What a vCPU says when it stops running, and what it is told when it goes on.
+//! Why a vCPU stopped running ([`Exit`]), and what it gets when it is entered again ([`Entry`]).
 //!
-//! Both are plain data: an [`Exit`] can be logged, invented by a test and replayed, without KVM.
+//! Both are plain data: without KVM, a test can log them, make them up and replay them.
 
 use smallvec::SmallVec;
 
-/// The bytes that an access moves: up to 16 in place, more (a string instruction's) on the heap.
+/// The bytes that an access moves: up to 16 inline, more (of a string instruction) on the heap.
 pub type Bytes = SmallVec<[u8; 16]>;
 
-/// Bytes as a little-endian number: the first 8, if there are more.
+/// Reads bytes as a little-endian number. Of more than 8 bytes, the first 8 count.
 pub fn little(bytes: &[u8]) -> u64 {
     bytes.iter().take(8).rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-/// Why a vCPU came back.
+/// The reason why a vCPU returned from the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// The guest reads a port: `count` elements of `size` bytes (more than one for `rep ins`).
     PortRead {
         /// The port number.
         port: u16,
-        /// Bytes an element: 1, 2 or 4.
+        /// Bytes per element: 1, 2 or 4.
         size: u8,
-        /// Elements.
+        /// The number of elements.
         count: u32,
     },
     /// The guest writes a port.
     PortWrite {
         /// The port number.
         port: u16,
-        /// Bytes an element: 1, 2 or 4.
+        /// Bytes per element: 1, 2 or 4.
         size: u8,
-        /// All elements, one after the other.
+        /// All elements, in the order in which they are written.
         data: Bytes,
     },
     /// The guest reads guest-physical memory that no RAM backs.
     MmioRead {
         /// Guest-physical address.
         address: u64,
-        /// Bytes, 1 to 8.
+        /// The number of bytes, 1 to 8.
         size: u8,
     },
     /// The guest writes guest-physical memory that no RAM backs.
@@ -47,23 +47,23 @@ pub enum Exit {
         /// The bytes written, 1 to 8.
         data: Bytes,
     },
-    /// The guest reads a model-specific register that the host wants to know of.
+    /// The guest reads a model-specific register (MSR) whose accesses exit.
     MsrRead {
         /// The register's number.
         index: u32,
     },
-    /// The guest writes a model-specific register that the host wants to know of.
+    /// The guest writes a model-specific register (MSR) whose accesses exit.
     MsrWrite {
         /// The register's number.
         index: u32,
-        /// The value.
+        /// The value that the guest writes.
         value: u64,
     },
-    /// HLT (only without an in-kernel irqchip).
+    /// The guest executed HLT (reported only without an in-kernel irqchip).
     Halt,
     /// A waiting application processor was woken by INIT or SIPI and is about to start.
     ApStart,
-    /// Somebody kicked the vCPU out of guest mode; the guest did nothing.
+    /// The vCPU was kicked out of guest mode by the host; the guest did nothing.
     Kicked,
     /// A debug exception that the host asked for.
     Debug {
@@ -74,15 +74,16 @@ pub enum Exit {
     },
     /// The guest can take an interrupt now.
     InterruptWindow,
-    /// The guest has lowered CR8 (only without an in-kernel irqchip): interrupts may be taken that were not before.
+    /// The guest has lowered CR8, so interrupts that were masked by priority may now be taken
+    /// (reported only without an in-kernel irqchip).
     TaskPriority,
-    /// A triple fault.
+    /// The guest shut down, by a triple fault.
     Shutdown,
-    /// KVM could not go on.
+    /// KVM could not continue.
     InternalError {
-        /// `KVM_INTERNAL_ERROR_*`; 1 is an instruction that KVM's emulator doesn't know.
+        /// `KVM_INTERNAL_ERROR_*`; 1 means an instruction that KVM's emulator doesn't know.
         suberror: u32,
-        /// The instruction's bytes, where KVM gave them.
+        /// The instruction's bytes, if KVM reported them.
         instruction: Bytes,
     },
     /// The processor refused to enter the guest.
@@ -90,15 +91,15 @@ pub enum Exit {
         /// The hardware's reason code.
         reason: u64,
     },
-    /// An exit that jitterbug never asks for: `KVM_EXIT_*`.
+    /// An exit that jitterbug never asks for.
     Unexpected {
-        /// `kvm_run.exit_reason`.
+        /// `kvm_run.exit_reason`: a `KVM_EXIT_*` number.
         reason: u32,
     },
 }
 
 impl Exit {
-    /// The kind's name in logs and statistics.
+    /// The name of the kind of exit in logs and statistics.
     pub fn name(&self) -> &'static str {
         match self {
             Self::PortRead { .. } => "port-read",
@@ -120,23 +121,24 @@ impl Exit {
         }
     }
 
-    /// Whether the guest itself caused the exit. A kick is the host's doing and is no sign of life.
+    /// Whether the guest itself caused the exit. Kicks and debug exits are caused by the host, so
+    /// they do not show that the guest does anything.
     pub fn is_guest_activity(&self) -> bool {
         !matches!(self, Self::Kicked | Self::Debug { .. })
     }
 }
 
-/// What a vCPU is told when it runs on.
+/// The answer that a vCPU gets to its last exit when it is entered again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Nothing was asked.
+    /// Nothing: the last exit needs no answer.
     Resume,
     /// The answer to a port or MMIO read: all its bytes.
     Data(Bytes),
 }
 
 impl Entry {
-    /// The answer to a read of so many bytes: zeroes.
+    /// The answer to a read of `length` bytes: zeroes.
     pub(crate) fn zeroes(length: u32) -> Self {
         Self::Data(Bytes::from_elem(0, length as usize))
     }

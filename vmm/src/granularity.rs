@@ -1,4 +1,4 @@
-//! Where the scheduling points of a controlled machine are.
+//! The granularity of a controlled run: where its scheduling points are.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,14 +7,16 @@ use serde::Serialize;
 
 use crate::error::Error;
 
-/// What a vCPU does from one scheduling point to the next.
+/// The work of a vCPU from one scheduling point to the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {
-    /// One access to a watched page, a port or an interrupt controller, and what private work follows.
+    /// One access to a trapped page, a port or an interrupt controller, and the private work that
+    /// follows.
     #[default]
     Watch,
-    /// One instruction. No page is watched: for code that shares memory where no hole can be.
+    /// One instruction. No shared page is trapped: for code that shares memory where no page can be
+    /// trapped.
     Instruction,
 }
 

@@ -1,4 +1,4 @@
-//! What CPUID tells the guest: which hypervisor it runs on, and which of its vCPUs this one is.
+//! The CPUID leaves that the guest sees: its hypervisor identity, and the vCPU topology.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,16 +8,16 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::registers::SystemRegisters;
 
-/// The hypervisor that the guest believes to run on.
+/// The hypervisor that the guest sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Identity {
     /// VMware: its signature, its frequencies and its backdoor port.
     #[default]
     Vmware,
-    /// KVM as it is.
+    /// KVM, with its own leaves.
     Kvm,
-    /// None: the hypervisor bit is clear.
+    /// No hypervisor: the hypervisor bit is clear.
     None,
 }
 
@@ -52,13 +52,13 @@ impl FromStr for Identity {
     }
 }
 
-/// One CPUID leaf, or subleaf, and its answer.
+/// A CPUID leaf or subleaf, and its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the registers
 pub struct CpuidEntry {
-    /// EAX on the way in.
+    /// The leaf: EAX of the CPUID instruction.
     pub leaf: u32,
-    /// ECX on the way in, where it matters.
+    /// The subleaf: ECX of the CPUID instruction, where it matters.
     pub subleaf: Option<u32>,
     pub eax: u32,
     pub ebx: u32,
@@ -66,27 +66,27 @@ pub struct CpuidEntry {
     pub edx: u32,
 }
 
-/// The frequencies that guests take on trust.
+/// The frequencies that guests read from CPUID and the backdoor, and don't measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frequencies {
-    /// The TSC in kHz.
+    /// The TSC's frequency in kHz.
     pub tsc_khz: u32,
-    /// The local APIC timer's bus in kHz; KVM's default is 1 GHz.
+    /// The frequency of the local APIC timer's bus in kHz; KVM's default is 1 GHz.
     pub bus_khz: u32,
 }
 
 /// The first leaf of a hypervisor: its signature.
 const SIGNATURE_LEAF: u32 = 0x4000_0000;
-/// VMware's leaf with the frequencies. Linux, FreeBSD, illumos, NetBSD and XNU believe it.
+/// VMware's leaf with the frequencies. Linux, FreeBSD, illumos, NetBSD and XNU use it.
 const FREQUENCY_LEAF: u32 = 0x4000_0010;
-/// The leaves that belong to hypervisors.
+/// The range of leaves reserved for hypervisors.
 const HYPERVISOR_LEAVES: std::ops::RangeInclusive<u32> = 0x4000_0000..=0x4fff_ffff;
 /// Leaf 1, ECX: a hypervisor is present.
 const HYPERVISOR_BIT: u32 = 1 << 31;
 /// Leaf 1, EDX: EBX holds a count of logical processors.
 const HTT_BIT: u32 = 1 << 28;
 
-/// The leaves that vCPU `vcpu` of `vcpus` sees, made from those that KVM supports.
+/// The leaves that vCPU `vcpu` of `vcpus` sees, derived from those that KVM supports.
 pub fn cpuid(
     supported: &[CpuidEntry],
     identity: Identity,
@@ -119,7 +119,7 @@ pub fn cpuid(
     leaves
 }
 
-/// What CPUID answers with these leaves on a processor in this state, as KVM has it.
+/// The result of CPUID with these leaves on a processor in this state, as KVM computes it.
 pub fn answer(
     leaves: &[CpuidEntry],
     leaf: u32,
@@ -132,12 +132,12 @@ pub fn answer(
     };
     let mut answer = find(leaf, subleaf).unwrap_or_else(|| {
         let nothing = CpuidEntry { leaf, subleaf: None, eax: 0, ebx: 0, ecx: 0, edx: 0 };
-        // Topology goes on behind its last level, with the id of the processor.
+        // Subleaves beyond the last topology level still return the processor's id.
         if Topology::LEAVES.contains(&leaf) {
             let edx = find(leaf, 1).map_or(0, |level| level.edx);
             return CpuidEntry { ecx: subleaf & 0xff, edx, ..nothing };
         }
-        // On Intel's, what lies behind the last leaf of a range answers as the last basic one.
+        // On Intel processors, a leaf beyond the last one of its range returns the last basic leaf.
         let first = find(0, 0).unwrap_or(nothing);
         let range = find(leaf & 0xf000_0000, 0).or(find(leaf & 0x8000_0000, 0)).unwrap_or(first);
         let is_intel = first.ebx == u32::from_le_bytes(*b"Genu");
@@ -147,7 +147,7 @@ pub fn answer(
             nothing
         }
     });
-    // Bits that say what the processor is set to.
+    // Bits that reflect the current settings of the processor.
     let bit =
         |word: &mut u32, bit: u32, set: bool| *word = *word & !bit | if set { bit } else { 0 };
     match leaf {
@@ -174,8 +174,8 @@ fn vmware(frequencies: Frequencies) -> [CpuidEntry; 2] {
             ecx: word(4),
             edx: word(8),
         },
-        // ECX must stay 0: it offers VMCALL and VMMCALL, which KVM would answer itself; with 0,
-        // Linux uses the port, which is ours.
+        // ECX must stay 0: its bits offer VMCALL and VMMCALL, which KVM would answer itself. With
+        // 0, Linux uses the backdoor port, which jitterbug answers.
         CpuidEntry {
             leaf: FREQUENCY_LEAF,
             subleaf: None,
@@ -187,7 +187,8 @@ fn vmware(frequencies: Frequencies) -> [CpuidEntry; 2] {
     ]
 }
 
-/// One package, a core for each vCPU, a thread for each core; the APIC id is the vCPU's number.
+/// The topology: one package, one core for each vCPU, one thread for each core. The APIC id is the
+/// vCPU's number.
 #[derive(Clone, Copy)]
 struct Topology {
     vcpu: u32,
@@ -198,7 +199,7 @@ impl Topology {
     /// The extended topology leaves (Intel SDM vol. 2, CPUID, leaves 0BH and 1FH).
     const LEAVES: [u32; 2] = [0xb, 0x1f];
 
-    /// How many bits of the APIC id tell the cores of the package apart.
+    /// The number of bits of the APIC id that distinguish the cores of the package.
     fn core_bits(self) -> u32 {
         self.vcpus.next_power_of_two().trailing_zeros()
     }
@@ -209,8 +210,8 @@ impl Topology {
                 entry.ebx = entry.ebx & 0x0000_ffff | self.vcpus.min(255) << 16 | self.vcpu << 24;
                 entry.edx = entry.edx & !HTT_BIT | if self.vcpus > 1 { HTT_BIT } else { 0 };
             }
-            // Intel's caches, and AMD's where it has the leaf: level 3 is the package's, the rest
-            // a core's own. Intel's leaf also counts the cores.
+            // The cache leaves of Intel, and of AMD where it has this leaf: level 3 belongs to the
+            // package, the other levels to a core. Intel's leaf also counts the cores.
             4 | 0x8000_001d if entry.eax & 0x1f != 0 => {
                 let level = entry.eax >> 5 & 7;
                 let sharing = if level >= 3 { self.vcpus - 1 } else { 0 };
@@ -218,11 +219,11 @@ impl Topology {
                 let cores = if entry.leaf == 4 { ids.min(63) } else { entry.eax >> 26 };
                 entry.eax = entry.eax & 0x3fff | sharing << 14 | cores << 26;
             }
-            // AMD: the number of cores and the bits of the APIC id that hold them.
+            // AMD: the number of cores, and the number of bits of the APIC id for them.
             0x8000_0008 => {
                 entry.ecx = entry.ecx & !0xf0ff | self.core_bits() << 12 | (self.vcpus - 1);
             }
-            // AMD: APIC id, core id with one thread a core, node.
+            // AMD: APIC id, core id with one thread per core, node.
             0x8000_001e => {
                 (entry.eax, entry.ebx, entry.ecx) = (self.vcpu, self.vcpu, 0);
             }

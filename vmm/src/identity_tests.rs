@@ -6,7 +6,7 @@ fn entry(leaf: u32, subleaf: Option<u32>) -> CpuidEntry {
     CpuidEntry { leaf, subleaf, eax: 0, ebx: 0, ecx: 0, edx: 0 }
 }
 
-/// What KVM might support: just the leaves that matter here.
+/// Leaves that KVM might support: only those that matter here.
 fn supported() -> Vec<CpuidEntry> {
     vec![
         CpuidEntry { ebx: 0x1234_5678, ecx: 1, ..entry(1, None) },
@@ -119,7 +119,7 @@ fn leaves_are_answered_as_by_kvm() {
     assert_eq!(at(0xb, 1, &system).eax, 3);
     assert_eq!((at(0xb, 9, &system).ecx, at(0xb, 9, &system).edx), (9, 5));
     assert_eq!(at(0x8000_0001, 0, &system).eax, 9);
-    // Behind the end of a range: the last basic leaf. A gap within it is nothing.
+    // Beyond the end of a range: the last basic leaf. A gap within a range is all zeroes.
     for beyond in [0xc, 0x4000_0000, 0x8000_0002] {
         assert_eq!(at(beyond, 1, &system).eax, 3, "{beyond:#x}");
     }

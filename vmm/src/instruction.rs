@@ -1,7 +1,7 @@
-//! What an instruction is, decoded once for each place.
+//! Decodes the guest's instructions, once for each address.
 //!
-//! The bytes come through the guest's page tables, which are walked here: asking KVM is a call that
-//! costs as much as an exit. Guests that rewrite their own code are not followed.
+//! The bytes are read through the guest's page tables, which are walked here: a call to KVM would
+//! cost as much as an exit. Changes that a guest makes to its own code are not noticed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,25 +16,25 @@ use crate::memory::{Memory, PAGE_SIZE};
 use crate::paging;
 use crate::registers::{Registers, SystemRegisters};
 
-/// The longest x86 instruction.
+/// The maximum length of an x86 instruction in bytes.
 pub(crate) const MAX_INSTRUCTION: usize = 15;
 
-/// An instruction, and what follows from it alone.
+/// A decoded instruction, and the properties that follow from it alone.
 #[derive(Clone, Debug)]
 pub(crate) struct Decoded {
     pub(crate) instruction: Instruction,
-    /// Where it touches memory, stack included.
+    /// The memory that it accesses, including the stack.
     pub(crate) accesses: SmallVec<[UsedMemory; 2]>,
-    /// It reads and writes memory as one access.
+    /// Whether it reads and writes memory as one atomic access.
     pub(crate) locked: bool,
-    /// A string instruction that goes on by itself: how far, its operands don't say.
+    /// Whether it is a repeated string instruction, whose operands don't say how far it goes.
     pub(crate) repeats: bool,
-    /// It changes more of the processor than general registers: a vector register, a control
-    /// register.
+    /// Whether it changes extended state, that is, more than general-purpose registers: for example
+    /// a vector register or a control register.
     pub(crate) extended: bool,
 }
 
-/// A place in the guest's code.
+/// The address of an instruction in the guest's code, with its context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Place {
     linear: u64,
@@ -42,20 +42,22 @@ struct Place {
     bits: u32,
 }
 
-/// The most places of either kind that are kept: some 20 MiB of them. A guest with an address space for
-/// each of its processes has the same code in many; who is forgotten is decoded again.
+/// The maximum number of entries in each cache, about 20 MiB in total. A guest with an address
+/// space for each of its processes has the same code in many of them; discarded instructions are
+/// decoded again.
 const MAX_PLACES: usize = 1 << 16;
 
-/// All that have been met.
+/// A cache of decoded instructions.
 #[derive(Debug, Default)]
 pub(crate) struct Instructions {
     known: HashMap<Place, Arc<Decoded>>,
-    /// What [`before`] says of these places.
+    /// The results of [`before`] for these places.
     before: HashMap<Place, Option<(Arc<Decoded>, bool)>>,
 }
 
 impl Instructions {
-    /// The instruction at `rip`. `None` if nothing is mapped there, or no instruction is.
+    /// The instruction at `rip`. `None` if nothing is mapped there, or the bytes are not an
+    /// instruction.
     pub(crate) fn at(
         &mut self,
         rip: u64,
@@ -72,7 +74,7 @@ impl Instructions {
         Some(decoded)
     }
 
-    /// The instruction that ends at `rip`, as [`before`] has it.
+    /// The instruction that ends at `rip`, as [`before`] finds it.
     pub(crate) fn before(
         &mut self,
         rip: u64,
@@ -85,7 +87,7 @@ impl Instructions {
     }
 }
 
-/// Forgets all if there are too many: which are kept makes no difference but time.
+/// Empties a full cache: the contents affect only speed.
 fn make_room<T>(places: &mut HashMap<Place, T>) {
     if places.len() >= MAX_PLACES {
         places.clear();
@@ -98,7 +100,8 @@ impl Place {
     }
 }
 
-/// The instruction at `rip` as it is now. `None` if nothing is mapped there, or no instruction is.
+/// The instruction that is at `rip` now. `None` if nothing is mapped there, or the bytes are not an
+/// instruction.
 pub(crate) fn look(rip: u64, system: &SystemRegisters, memory: &Memory) -> Option<Decoded> {
     let code = fetch(linear(rip, system), MAX_INSTRUCTION, system, memory);
     decode(&code, rip, system.code_bits())
@@ -134,7 +137,7 @@ fn decode(code: &[u8], rip: u64, bits: u32) -> Option<Decoded> {
         return None;
     }
     let memory = (0..instruction.op_count()).any(|i| instruction.op_kind(i) == OpKind::Memory);
-    // A LOCK prefix, or XCHG with memory, which locks without one (Intel SDM vol. 3, 9.1.2).
+    // A LOCK prefix, or XCHG with memory, which locks without a prefix (Intel SDM vol. 3, 9.1.2).
     let locked =
         instruction.has_lock_prefix() || instruction.mnemonic() == Mnemonic::Xchg && memory;
     let mut factory = InstructionInfoFactory::new();
@@ -145,7 +148,8 @@ fn decode(code: &[u8], rip: u64, bits: u32) -> Option<Decoded> {
         .used_registers()
         .iter()
         .any(|used| changes(used.access()) && !used.register().is_gpr());
-    // Those that turn interrupts on and off, sleep and read are seen in flags and registers.
+    // The effects of these privileged instructions are visible in flags and general-purpose
+    // registers.
     let seen = matches!(
         instruction.mnemonic(),
         Mnemonic::Cli
@@ -161,13 +165,13 @@ fn decode(code: &[u8], rip: u64, bits: u32) -> Option<Decoded> {
     Some(Decoded { instruction, accesses, locked, repeats, extended })
 }
 
-/// Whether it may read there.
+/// Whether the access may be a read.
 pub(crate) fn reads(used: &UsedMemory) -> bool {
     use OpAccess::{CondRead, Read, ReadCondWrite, ReadWrite};
     matches!(used.access(), Read | CondRead | ReadWrite | ReadCondWrite)
 }
 
-/// Whether it may write there.
+/// Whether the access may be a write.
 pub(crate) fn writes(used: &UsedMemory) -> bool {
     changes(used.access())
 }
@@ -177,7 +181,7 @@ fn changes(access: OpAccess) -> bool {
     matches!(access, Write | CondWrite | ReadWrite | ReadCondWrite)
 }
 
-/// The linear address of an access, with these registers before the instruction.
+/// The linear address of an access, with the registers before the instruction.
 pub(crate) fn address(
     used: &UsedMemory,
     registers: &Registers,
@@ -186,7 +190,7 @@ pub(crate) fn address(
     used.virtual_address(0, |register, _, _| value(register, registers, system))
 }
 
-/// A register's value; of a segment register, its base.
+/// The value of a register; for a segment register, its base.
 pub(crate) fn value(
     register: Register,
     registers: &Registers,
@@ -208,8 +212,8 @@ pub(crate) fn value(
     }
 }
 
-/// Sets a general register of 16, 32 or 64 bits, as an instruction does: 32 bits clear the upper
-/// half.
+/// Sets a general-purpose register of 16, 32 or 64 bits as an instruction does: setting 32 bits
+/// clears the upper half.
 pub(crate) fn set_value(register: Register, value: u64, registers: &mut Registers) {
     if let Some(whole) = whole(register, registers) {
         *whole = match register.size() {
@@ -224,7 +228,7 @@ fn mask(size: usize) -> u64 {
     (1 << (8 * size)) - 1
 }
 
-/// The 64 bits that a general register is a part of.
+/// The 64-bit register that a general-purpose register is a part of.
 fn whole(register: Register, r: &mut Registers) -> Option<&mut u64> {
     Some(match register.full_register() {
         Register::RAX => &mut r.rax,
@@ -248,12 +252,13 @@ fn whole(register: Register, r: &mut Registers) -> Option<&mut u64> {
     })
 }
 
-/// The instruction that ends at `rip`. Code can't be read backwards, so it is read from many places
-/// before: a decoder that begins in the middle of an instruction falls into step after a few. What
-/// most of them say, and whether nearly all say so.
+/// The instruction that ends at `rip`. Code can't be decoded backwards, so it is decoded from many
+/// places before `rip`: a decoder that starts in the middle of an instruction synchronises after a
+/// few instructions. Returns the instruction that most attempts find, and whether nearly all find
+/// it.
 fn before(rip: u64, system: &SystemRegisters, memory: &Memory) -> Option<(Decoded, bool)> {
     const BACK: usize = 64;
-    /// A way needs so many bytes to fall into step.
+    /// The number of bytes that a decoder needs to synchronise.
     const LEAD: usize = 2 * MAX_INSTRUCTION;
     let bits = system.code_bits();
     let start = linear(rip, system).checked_sub(BACK as u64)?;

@@ -17,7 +17,7 @@ fn locked_instructions_are_told() {
     assert!(!locked(&[]), "nothing");
 }
 
-/// 64-bit mode without paging, which no processor has, and real mode.
+/// 64-bit mode without paging (which no processor has), and real mode.
 fn modes() -> [SystemRegisters; 2] {
     let cs = Segment { base: 0x8000, selector: 0x800, limit: 0xffff, access: 0x9b };
     let real = SystemRegisters { cs, idt: Table::default(), ..Default::default() };
@@ -39,7 +39,7 @@ fn memory(at: u64, code: &[u8]) -> Memory {
 #[test]
 fn code_is_read_in_its_mode() {
     let [long, real] = modes();
-    // inc %ax in 16 bits, a prefix of lock-free nothing in 64: inc %eax with a REX prefix.
+    // In 16-bit code, 0x40 is inc %ax; in 64-bit code, it is a REX prefix of inc %eax.
     let memory = memory(0x8010, &[0x40, 0xff, 0xc0]);
     let mut known = Instructions::default();
     assert_eq!(known.at(0x8010, &long, &memory).unwrap().instruction.len(), 3);

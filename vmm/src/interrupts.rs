@@ -1,7 +1,9 @@
-//! Signals by which a user ends a run, Ctrl-C and `kill`, and lets a suspended one go on: SIGCONT.
+//! The signals by which a user ends a run (Ctrl-C and `kill`) or continues a suspended one
+//! (SIGCONT).
 //!
-//! A thread of their own waits for them, so that they are heard whatever the others wait for. The
-//! first that wants an end is passed on, and the run ends in order; the second ends the program.
+//! A dedicated thread waits for these signals, so that they are handled whatever the other threads
+//! wait for. The first signal that asks for the end is passed on, and the run ends in order; the
+//! second ends the program.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,16 +18,16 @@ use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 
-/// What a user wants.
+/// What the user asks for with a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interrupt {
-    /// SIGINT or SIGTERM: the end.
+    /// SIGINT or SIGTERM: end the run.
     End,
-    /// SIGCONT: a suspended run goes on.
+    /// SIGCONT: continue a suspended run.
     Continue,
 }
 
-/// A signal that wants an end.
+/// A signal that asks for the end of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndSignal {
     /// SIGINT.
@@ -34,19 +36,19 @@ pub enum EndSignal {
     Terminate,
 }
 
-/// What a second signal that wants an end does.
+/// What a second signal that asks for the end does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Second {
     /// It ends the program at once.
     Ends,
-    /// It is passed on like the first: there is something that must not be left behind.
+    /// It is passed on like the first: something needs cleaning up before the program ends.
     IsPassedOn,
 }
 
-/// A second signal so soon after the first is the same: timeout(1) sends each twice.
+/// A second signal within this time after the first is ignored: timeout(1) sends each signal twice.
 const SAME_SIGNAL_WINDOW: Duration = Duration::from_millis(200);
 
-/// SIGINT, SIGTERM and SIGCONT as they come, and a file descriptor that is readable then.
+/// Receives SIGINT, SIGTERM and SIGCONT. Its file descriptor is readable when a signal has arrived.
 #[derive(Debug)]
 pub struct Interrupts {
     arrived: Arc<Arrived>,
@@ -55,15 +57,16 @@ pub struct Interrupts {
 #[derive(Debug)]
 struct Arrived {
     interrupts: Mutex<VecDeque<Interrupt>>,
-    /// The first that wanted an end.
+    /// The first signal that asked for the end.
     end: OnceLock<EndSignal>,
     event: EventFd,
 }
 
 impl Interrupts {
-    /// Takes the signals over from their default action. Call it before any other thread is started: a
-    /// thread keeps the signal mask that it was started with. `at_end` is called when the first comes
-    /// that wants an end, on a thread that must not be kept.
+    /// Takes over the signals from their default actions. Call this before any other thread is
+    /// started: a new thread inherits the signal mask of its creator. `at_end` is called for each
+    /// signal that asks for the end and is passed on. It runs on the signal thread, so it must
+    /// return quickly.
     pub fn take(second: Second, at_end: impl Fn() + Send + 'static) -> Result<Self> {
         let refuse = |source: io::Error| Error::System {
             what: "SIGINT, SIGTERM and SIGCONT can't be taken over by a thread",
@@ -72,7 +75,7 @@ impl Interrupts {
         let mut signals = SigSet::empty();
         signals.add(Signal::SIGINT);
         signals.add(Signal::SIGTERM);
-        // Blocked, it still continues a stopped process; it only comes to us as well.
+        // A blocked SIGCONT still continues a stopped process; in addition it is now reported here.
         signals.add(Signal::SIGCONT);
         signals.thread_block().map_err(|errno| refuse(errno.into()))?;
         let event = EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(refuse)?;
@@ -84,9 +87,10 @@ impl Interrupts {
         Ok(Self { arrived })
     }
 
-    /// The next signal that has come; it is taken.
+    /// Removes and returns the next signal that has arrived.
     pub fn take_next(&self) -> Option<Interrupt> {
-        // It counts, and is readable until it is read; one that comes meanwhile is in the list below.
+        // The eventfd counts, and is readable until it is read. A signal that arrives between this
+        // read and the lock is in the list below.
         let _ = self.arrived.event.read();
         let mut interrupts = self.arrived.lock();
         let next = interrupts.pop_front();
@@ -96,18 +100,18 @@ impl Interrupts {
         next
     }
 
-    /// The signal by which the user wants an end, or has wanted it before.
+    /// The first signal by which the user asked for the end, if there was one.
     pub fn end(&self) -> Option<EndSignal> {
         self.arrived.end.get().copied()
     }
 
-    /// Cancels runs as soon as the user wants an end.
+    /// A [`Cancel`] that cancels runs as soon as the user asks for the end.
     pub fn cancel(&self) -> Cancel {
         let arrived = self.arrived.clone();
         Cancel::when(move || arrived.end.get().is_some())
     }
 
-    /// Whether the user wants an end. What has come is taken.
+    /// Whether the user asks for the end. Removes all signals up to the first that does.
     pub fn arrived(&self) -> bool {
         std::iter::from_fn(|| self.take_next()).any(|interrupt| interrupt == Interrupt::End)
     }
@@ -127,7 +131,7 @@ impl Arrived {
     fn listen(&self, signals: &SigSet, second: Second, at_end: impl Fn()) {
         let mut ended: Option<Instant> = None;
         loop {
-            // It fails for a set of signals that can't be waited for, and these can.
+            // Waiting fails only for an invalid set of signals, and this set is valid.
             let Ok(signal) = signals.wait() else { return };
             let interrupt = match signal {
                 Signal::SIGCONT => Interrupt::Continue,

@@ -1,8 +1,10 @@
-//! The machine: memory, vCPUs, boot, the scheduler, and the hook points.
+//! The virtual machine monitor: guest memory, vCPUs, boot, devices, the two schedulers, and the
+//! points where hooks attach.
 //!
 //! Build a [`Machine`] from a [`MachineConfig`], attach [hooks](hook), and run it with
-//! [`parallel::run`]. This crate knows no probe language and no search strategy: it offers
-//! mechanisms, the crates above decide.
+//! [`parallel::run`]; the [`controlled`] module runs a machine one scheduling point at a time. This
+//! crate knows no probe language and no search strategy: it provides mechanisms, and the crates
+//! above it decide how to use them.
 
 #![deny(unsafe_code)]
 

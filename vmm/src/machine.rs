@@ -16,8 +16,8 @@ use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
 use crate::memory::Memory;
 use crate::trapped;
 
-/// The capability that gives the APIC bus's period in nanoseconds, and KVM's fixed one where it is
-/// missing.
+/// The KVM capability whose value is the period of the APIC bus in nanoseconds, and the bus
+/// frequency that KVM uses where the capability is missing.
 const KVM_CAP_X86_APIC_BUS_CYCLES_NS: u32 = 237;
 const DEFAULT_BUS_KHZ: u32 = 1_000_000;
 
@@ -29,13 +29,13 @@ pub struct Machine {
     pub(crate) criteria: Criteria,
     pub(crate) places: Option<AtPlaces>,
     pub(crate) host: Host,
-    // Dropped last: vCPUs and devices reach into it.
+    // Declared last, so dropped last: the vCPUs and devices use the VM.
     pub(crate) vm: Vm,
 }
 
 impl Machine {
-    /// Builds a machine and puts its guest at the first instruction. The guest's console goes to
-    /// `console`.
+    /// Builds a machine whose first vCPU is at the guest's entry point. The guest's console output
+    /// goes to `console`.
     pub fn new(
         host: &Host,
         config: &MachineConfig,
@@ -44,8 +44,9 @@ impl Machine {
         Self::watching(host, config, &[], console)
     }
 
-    /// The same with these guest-physical ranges watched: those that the hooks of the run name
-    /// ([`hook::watches`](crate::hook::watches)). Fails if one of them can't be.
+    /// Like [`Machine::new`], with these guest-physical ranges trapped: the ranges that the hooks
+    /// of the run watch ([`hook::watches`](crate::hook::watches)). Fails if a range can't be
+    /// trapped.
     pub fn watching(
         host: &Host,
         config: &MachineConfig,
@@ -74,7 +75,7 @@ impl Machine {
         for cpu in &mut cpus {
             cpu.wire_local_interrupts()?;
         }
-        // The others wait, as reset left them, for INIT and SIPI.
+        // The other vCPUs keep their reset state and wait for INIT and SIPI.
         let first = &mut cpus[0];
         let reset = first.system_registers()?;
         first.set_system_registers(&pvh::system_registers(&reset))?;

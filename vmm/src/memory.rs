@@ -1,13 +1,13 @@
-//! The guest-physical layout and the memory behind it.
+//! The guest-physical address layout, and the memory behind it.
 //!
-//! | guest-physical | what |
+//! | guest-physical | contents |
 //! |---|---|
-//! | 0x500 | GDT for the first instruction |
+//! | 0x500 | the GDT for the first instruction |
 //! | 0x6000, 0x7000 | PVH start info, memory map |
 //! | 0x20000 | command line |
 //! | 0x9fc00-0x100000 | reserved, as on a PC; the MP table is at 0xf0000 |
-//! | 0x100000- | the guest's own |
-//! | 0xc0000000-0x100000000 | devices (IOAPIC, LAPIC); RAM goes on above |
+//! | 0x100000- | free for the guest |
+//! | 0xc0000000-0x100000000 | devices (IOAPIC, LAPIC); RAM continues above |
 
 mod patched;
 mod written;
@@ -27,22 +27,22 @@ use written::WrittenPages;
 
 pub use crate::paging::PAGE_SIZE;
 
-/// Where the low RAM ends and the addresses of devices begin.
+/// The end of the low RAM and start of the device addresses.
 pub const HOLE_START: u64 = 0xc000_0000;
-/// Where the addresses of devices end and the high RAM begins.
+/// The end of the device addresses and start of the high RAM.
 pub const HOLE_END: u64 = 0x1_0000_0000;
 
-/// An amount of guest memory: whole pages, from 2 MiB to 64 GiB.
+/// A size of guest memory: whole pages, from 2 MiB to 64 GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemorySize(u64);
 
 impl MemorySize {
-    /// The least: boot data below 1 MiB and a little above it.
+    /// The minimum: the boot data below 1 MiB, and some memory above.
     pub const MIN: u64 = 2 << 20;
-    /// The most; nothing here needs more, and a typing error should not ask for the moon.
+    /// The maximum; more is not needed, and is probably a typing error.
     pub const MAX: u64 = 64 << 30;
 
-    /// Checks a number of bytes.
+    /// Fails unless `bytes` is a valid size.
     pub fn new(bytes: u64) -> Result<Self> {
         let problem = if bytes < Self::MIN {
             "too little: give at least 2M"
@@ -113,14 +113,14 @@ impl Serialize for MemorySize {
     }
 }
 
-/// A contiguous piece of RAM.
+/// A contiguous range of RAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
-    /// Guest-physical address of its first byte.
+    /// The guest-physical address of its first byte.
     pub start: u64,
-    /// Bytes.
+    /// The number of bytes.
     pub size: u64,
-    /// Where it is mapped in this process.
+    /// The address at which it is mapped in this process.
     pub host: u64,
 }
 
@@ -128,9 +128,9 @@ pub struct Region {
 #[derive(Debug)]
 pub struct Memory {
     map: GuestMemoryMmap<WrittenPages>,
-    /// Guest-physical ranges that the guest gets no slot for, in ascending order.
+    /// The guest-physical ranges that get no memory slot, in ascending order.
     trapped: Vec<Range<u64>>,
-    /// Those of them that the controlled scheduler wants.
+    /// The ranges among them that the controlled scheduler traps.
     shared: Vec<Range<u64>>,
     patches: Patches,
 }
@@ -142,7 +142,7 @@ impl PhysicalMemory for Memory {
 }
 
 impl Memory {
-    /// Maps zeroed RAM of this size, split round the device hole.
+    /// Maps zeroed RAM of this size, split around the device addresses.
     pub fn new(size: MemorySize) -> Result<Self> {
         let low = size.bytes().min(HOLE_START);
         let mut ranges = vec![(GuestAddress(0), low as usize)];
@@ -154,31 +154,31 @@ impl Memory {
         Ok(Self { map, trapped: Vec::new(), shared: Vec::new(), patches: Patches::default() })
     }
 
-    /// Leaves the pages of this range out of the guest's memory slots, so that each of its loads
-    /// and stores there exits. The bytes stay where they are, for [`Self::read`] and
-    /// [`Self::write`]. To be called before a VM is made.
+    /// Traps the pages of this range: they are left out of the guest's memory slots, so that each
+    /// load and store of the guest there exits. The contents remain accessible by [`Self::read`]
+    /// and [`Self::write`]. Call this before the VM is created.
     pub fn watch(&mut self, range: Range<u64>) {
         self.trapped.push(paging::pages(&range));
         self.trapped.sort_by_key(|range| range.start);
     }
 
-    /// The same for what the vCPUs share, in the controlled scheduler.
+    /// Like [`Self::watch`], for memory that the vCPUs share under the controlled scheduler.
     pub(crate) fn watch_shared(&mut self, range: Range<u64>) {
         self.shared.push(range.clone());
         self.watch(range);
     }
 
-    /// Whether accesses of the guest there exit.
+    /// Whether the guest's accesses to this address exit.
     pub fn is_trapped(&self, address: u64) -> bool {
         self.trapped.iter().any(|range| range.contains(&address))
     }
 
-    /// Whether that is so wherever this range has a byte, and on the rest of these pages.
+    /// Whether all pages that overlap this range are trapped.
     pub fn is_all_trapped(&self, range: &Range<u64>) -> bool {
         paging::pages(range).step_by(PAGE_SIZE as usize).all(|page| self.is_trapped(page))
     }
 
-    /// Who watches this address.
+    /// Why this address is trapped.
     pub(crate) fn watcher(&self, address: u64) -> Watcher {
         let shared = |range: &Range<u64>| paging::pages(range).contains(&address);
         if self.shared.iter().any(shared) { Watcher::Scheduler } else { Watcher::Hook }
@@ -189,7 +189,7 @@ impl Memory {
         &self.trapped
     }
 
-    /// The pieces of RAM that the guest gets slots for: the regions without what is trapped.
+    /// The RAM that gets memory slots: the regions without the trapped ranges.
     pub fn slots(&self) -> Vec<Region> {
         let mut slots = Vec::new();
         for region in self.regions() {
@@ -211,7 +211,7 @@ impl Memory {
         slots
     }
 
-    /// The pieces of RAM, lowest first.
+    /// The regions of RAM, in ascending order.
     pub fn regions(&self) -> impl Iterator<Item = Region> + '_ {
         self.map.iter().map(|region| Region {
             start: region.start_addr().0,
@@ -222,8 +222,8 @@ impl Memory {
 
     /// Fills `buffer` from guest-physical `address`.
     pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<()> {
-        // Nearly always one region has all of it: vm-memory's way for any number of them takes twice
-        // as long for a word.
+        // A fast path: one region nearly always contains the whole range, and vm-memory's general
+        // function takes twice as long for a word.
         let start = GuestAddress(address);
         if let Some((region, at)) = self.map.to_region_addr(start)
             && let Ok(piece) = region.get_slice(at, buffer.len())
@@ -262,12 +262,12 @@ impl Memory {
     pub(crate) fn take_written(&self, mut page: impl FnMut(u64)) {
         for region in self.map.iter() {
             let start = region.start_addr().0;
-            // The region behind the trait: its own bitmap, not a slice of it.
+            // The double dereference yields the region's own bitmap instead of a slice of it.
             (**region).bitmap().take(|number| page(start + number * PAGE_SIZE));
         }
     }
 
-    /// The mapping, for loaders that speak vm-memory.
+    /// The mapping, for loaders that use vm-memory.
     pub(crate) fn map(&self) -> &GuestMemoryMmap<WrittenPages> {
         &self.map
     }

@@ -1,5 +1,5 @@
-//! Guest-virtual to guest-physical addresses, as the processor would walk them but without a trace:
-//! nothing is written, not even accessed and dirty bits. Protection is not looked at.
+//! Translates guest-virtual to guest-physical addresses as a processor does, but without side
+//! effects: not even accessed and dirty bits are written. Protection bits are ignored.
 
 mod mappings;
 
@@ -11,42 +11,42 @@ pub use mappings::{Mapping, mappings};
 
 /// Guest-physical memory that can be read.
 pub trait PhysicalMemory {
-    /// Fills `buffer` from `address`; whether all of it was there.
+    /// Fills `buffer` from `address`; returns whether all of it exists.
     fn read(&self, address: u64, buffer: &mut [u8]) -> bool;
 }
 
-/// Bytes in a page.
+/// The size of a page in bytes.
 pub const PAGE_SIZE: u64 = 4096;
 
-/// The whole pages that a range of addresses touches.
+/// The whole pages that overlap a range of addresses.
 pub(crate) fn pages(range: &Range<u64>) -> Range<u64> {
     range.start / PAGE_SIZE * PAGE_SIZE..range.end.next_multiple_of(PAGE_SIZE)
 }
 
-/// Why an address leads nowhere.
+/// Why an address has no translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// An entry on the way isn't present.
+    /// A page-table entry isn't present.
     #[error("not mapped: its level-{level} page-table entry isn't present")]
     NotPresent {
-        /// 1 is the last level.
+        /// The entry's level; 1 is the last level.
         level: u32,
     },
-    /// The address is too large for the mode, or its upper bits differ.
+    /// The address is too large for the mode, or is not canonical.
     #[error("not a canonical address")]
     NotCanonical,
-    /// An entry on the way, or the page itself, lies where there is no RAM.
+    /// A page-table entry, or the page itself, is outside RAM.
     #[error("no RAM at guest-physical {address:#x}")]
     NoRam {
-        /// Guest-physical address.
+        /// The guest-physical address.
         address: u64,
     },
 }
 
-/// How addresses are translated.
+/// The paging mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// CR0.PG is off.
+    /// No paging: CR0.PG is clear.
     Off,
     /// 32-bit paging: two levels of 4-byte entries.
     Bits32 {
@@ -55,15 +55,15 @@ pub enum Mode {
     },
     /// PAE paging: three levels, the first with four entries.
     Pae,
-    /// Long mode with four levels, or five.
+    /// Long mode with four or five levels.
     Long {
-        /// 4 or 5.
+        /// The number of levels, 4 or 5.
         levels: u32,
     },
 }
 
 impl Mode {
-    /// The mode that these registers choose.
+    /// The mode that these registers select.
     pub fn of(system: &SystemRegisters) -> Self {
         if system.cr0 & SystemRegisters::CR0_PG == 0 {
             Self::Off
@@ -77,7 +77,7 @@ impl Mode {
         }
     }
 
-    /// Whether an address can exist in this mode.
+    /// Whether an address is valid in this mode.
     pub fn is_canonical(self, gva: u64) -> bool {
         match self {
             Self::Off | Self::Bits32 { .. } | Self::Pae => gva >> 32 == 0,
@@ -96,7 +96,7 @@ const LARGE: u64 = 1 << 7;
 /// Bits 51 to 12: the address in an 8-byte entry.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-/// The guest-physical address behind guest-virtual `gva`.
+/// The guest-physical address of guest-virtual address `gva`.
 pub fn translate<M: PhysicalMemory + ?Sized>(
     system: &SystemRegisters,
     memory: &M,
@@ -109,7 +109,8 @@ pub fn translate<M: PhysicalMemory + ?Sized>(
     match mode {
         Mode::Off => Ok(gva),
         Mode::Bits32 { large } => walk_32(memory, system.cr3, large, gva),
-        // CR3 holds bits 31 to 5 of the first table. Its four entries have no large bit.
+        // CR3 contains bits 31 to 5 of the first table's address. Its four entries have no large
+        // bit.
         Mode::Pae => {
             let table = system.cr3 & 0xffff_ffe0;
             let entry = present(entry(memory, table + (gva >> 30) * 8)?, 3)?;

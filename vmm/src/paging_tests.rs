@@ -4,7 +4,7 @@ use super::*;
 use crate::memory::{Memory, MemorySize};
 use proptest::prelude::*;
 
-/// Where the kernel of [`guest`] is.
+/// The linear address of the kernel of [`guest`].
 const KERNEL: u64 = 0xffff_ffff_fb80_0000;
 const KERNEL_PHYSICAL: u64 = 0x20_0000;
 
@@ -32,7 +32,7 @@ fn guest() -> (Memory, SystemRegisters) {
     (memory, long_mode(0x10_0000))
 }
 
-/// 64-bit words at some addresses; everything else isn't there.
+/// 64-bit words at some addresses; other addresses have no memory.
 #[derive(Default)]
 struct Words(HashMap<u64, u64>);
 
@@ -101,7 +101,7 @@ fn pae() {
         ..Default::default()
     };
     let gva = 0xc060_5123;
-    // The tables of 32 bytes need not begin a page, and the entry has no writable bit.
+    // The table of 32 bytes need not begin a page, and its entries have no writable bit.
     let mut memory = words(&[
         (0x1020 + 3 * 8, 0x2001),
         (0x2000 + 3 * 8, 0x3003),
@@ -121,7 +121,7 @@ fn bits_32() {
         words(&[(0x1000 + 0x100 * 4, 0x2003 << 32), (0x2000 + 4 * 4, 0x0beb_e003 << 32)]);
     let gva = 0x4040_5123;
     assert_eq!(translate(&system, &memory, gva), Ok(0x0beb_e123));
-    // Without PSE the large bit means nothing.
+    // Without PSE, the large bit has no effect.
     memory.0.insert(0x1000 + 0x100 * 4, 0x2083 << 32);
     assert_eq!(translate(&system, &memory, gva), Ok(0x0beb_e123));
     system.cr4 = SystemRegisters::CR4_PSE;
@@ -143,7 +143,7 @@ fn faults_say_where() {
 #[test]
 fn reads_cross_pages_that_are_not_neighbours() {
     let (memory, system) = guest();
-    // Two small pages, in the wrong order, in the region below the kernel's.
+    // Two small pages, in the wrong order, in the 2 MiB below the kernel.
     let put = |address: u64, value: u64| memory.write(address, &value.to_le_bytes());
     let below = (((KERNEL >> 21) - 1) & 0x1ff) * 8;
     put(0x10_2000 + below, 0x10_3003).expect("RAM");
@@ -183,7 +183,7 @@ proptest! {
     ) {
         let memory = Memory::new(MemorySize::new(2 << 20).expect("a size")).expect("RAM");
         for (index, entry) in pages.iter().enumerate() {
-            // Half of the entries lead back into this memory.
+            // Half of the entries point back into this memory.
             let entry = if entry & 1 == 0 { *entry } else { entry & 0x1f_ffff };
             memory.write(index as u64 * 4096 + entry % 512 * 8, &entry.to_le_bytes()).expect("RAM");
         }

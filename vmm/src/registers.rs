@@ -1,11 +1,11 @@
-//! A vCPU's registers as plain data, so that the crates above need not know KVM.
+//! A vCPU's registers as plain data, so that the crates above don't depend on KVM.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::hex;
 
-/// A structure of registers, which are strings of hexadecimal digits in documents.
+/// Defines a structure of registers, which are serialised as hexadecimal strings.
 macro_rules! in_hex {
     ($(#[$about:meta])* pub struct $name:ident {
         $($(#[$of:meta])* pub $field:ident: $type:ty,)*
@@ -23,7 +23,7 @@ macro_rules! in_hex {
 }
 
 in_hex! {
-    /// The general registers, the instruction pointer and the flags.
+    /// The general-purpose registers, the instruction pointer and the flags.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
     #[allow(missing_docs)] // each field is the register of that name
     pub struct Registers {
@@ -48,8 +48,8 @@ in_hex! {
     }
 }
 
-/// One of [`Registers`], by its number in instructions (Intel SDM volume 2, table 3-1); RIP and RFLAGS,
-/// which have none there, follow.
+/// A register in [`Registers`], in the order of the register numbers in instructions (Intel SDM
+/// volume 2, table 3-1); RIP and RFLAGS, which have no such numbers, follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // each is the register of that name
 pub enum Register {
@@ -74,7 +74,7 @@ pub enum Register {
 }
 
 impl Register {
-    /// All of them, each at its number.
+    /// All registers, each at the index of its number.
     pub const ALL: [Self; 18] = [
         Self::Rax,
         Self::Rcx,
@@ -98,12 +98,12 @@ impl Register {
 }
 
 impl Registers {
-    /// The bit of RFLAGS with which the vCPU takes interrupts.
+    /// RFLAGS.IF: the vCPU takes interrupts.
     pub const INTERRUPT_FLAG: u64 = 1 << 9;
 
-    /// A register's value.
+    /// The value of a register.
     pub fn get(&self, register: Register) -> u64 {
-        // The place is the same; a copy of plain numbers costs nothing.
+        // `place` needs a mutable reference; copying plain numbers is cheap.
         let mut copy = *self;
         *copy.place(register)
     }
@@ -138,33 +138,33 @@ impl Registers {
 }
 
 in_hex! {
-    /// A segment register with its hidden part.
+    /// A segment register, with its hidden part.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
     pub struct Segment {
-        /// Linear base address.
+        /// The linear base address.
         pub base: u64,
-        /// Limit in bytes.
+        /// The limit in bytes.
         pub limit: u32,
         /// The visible selector.
         pub selector: u16,
-        /// Access rights in VMX's format: type, S, DPL, P in bits 0-7; AVL, L, D/B, G in bits 12-15;
-        /// bit 16 marks an unusable segment (Intel SDM vol. 3, 25.4.1).
+        /// Access rights in VMX's format: type, S, DPL, P in bits 0-7; AVL, L, D/B, G in bits
+        /// 12-15; bit 16 marks an unusable segment (Intel SDM vol. 3, 25.4.1).
         pub access: u32,
     }
 }
 
 in_hex! {
-    /// GDTR or IDTR.
+    /// The GDTR or the IDTR.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
     pub struct Table {
-        /// Linear base address.
+        /// The linear base address.
         pub base: u64,
-        /// Limit in bytes.
+        /// The limit in bytes.
         pub limit: u16,
     }
 }
 
-/// Segments, descriptor tables and control registers.
+/// The segment registers, descriptor table registers and control registers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 #[allow(missing_docs)] // each field is the register of that name
 pub struct SystemRegisters {
@@ -210,23 +210,23 @@ impl SystemRegisters {
     pub const CR4_PSE: u64 = 1 << 4;
     /// CR4.PAE: 64-bit page-table entries.
     pub const CR4_PAE: u64 = 1 << 5;
-    /// CR4.OSXSAVE: XSAVE and its like can be used.
+    /// CR4.OSXSAVE: XSAVE and related instructions can be used.
     pub const CR4_OSXSAVE: u64 = 1 << 18;
     /// CR4.PKE: protection keys.
     pub const CR4_PKE: u64 = 1 << 22;
     /// CR4.LA57: five-level paging.
     pub const CR4_LA57: u64 = 1 << 12;
-    /// `IA32_APIC_BASE`: the LAPIC is on.
+    /// `IA32_APIC_BASE`: the LAPIC is enabled.
     pub const APIC_ENABLED: u64 = 1 << 11;
     /// EFER.LMA: long mode is active.
     pub const EFER_LMA: u64 = 1 << 10;
 
-    /// The privilege level that the code runs with, 0 to 3.
+    /// The current privilege level, 0 to 3.
     pub fn privilege(&self) -> u16 {
         if self.cr0 & Self::CR0_PE == 0 { 0 } else { self.cs.selector & 3 }
     }
 
-    /// The width of the code that runs, in bits: 16, 32 or 64.
+    /// The width of the current code in bits: 16, 32 or 64.
     pub fn code_bits(&self) -> u32 {
         const L: u32 = 1 << 13;
         const DB: u32 = 1 << 14;
@@ -240,25 +240,25 @@ impl SystemRegisters {
     }
 }
 
-/// DR0-DR3, DR6 and DR7 as the guest sees them.
+/// DR0 to DR3, DR6 and DR7, as the guest sees them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct DebugRegisters {
-    /// Breakpoint addresses DR0 to DR3.
+    /// The breakpoint addresses in DR0 to DR3.
     pub address: [u64; 4],
-    /// Status.
+    /// The debug status register.
     pub dr6: u64,
-    /// Control.
+    /// The debug control register.
     pub dr7: u64,
 }
 
-/// What a vCPU does while it is not held by the host.
+/// The state of a vCPU, apart from being held by the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activity {
-    /// Executes instructions.
+    /// It executes instructions.
     Running,
-    /// Sleeps in HLT until an interrupt comes.
+    /// It sleeps in HLT until an interrupt arrives.
     Halted,
-    /// An application processor that has not got its INIT and SIPI yet: it has never run.
+    /// It is an application processor that has not got its INIT and SIPI yet: it has never run.
     WaitForSipi,
 }

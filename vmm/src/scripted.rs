@@ -1,4 +1,4 @@
-//! A vCPU that plays back a list of exits: for testing loops, boards and hooks without KVM.
+//! A vCPU that plays back a list of exits, to test run loops, boards and hooks without KVM.
 
 use std::collections::VecDeque;
 
@@ -9,23 +9,23 @@ use crate::guest_debug::GuestDebug;
 use crate::memory::{Memory, PAGE_SIZE};
 use crate::registers::{Activity, DebugRegisters, Registers, Segment, SystemRegisters};
 
-/// Plays back exits and keeps what it was told. When the exits run out, it says that it was kicked
-/// for ever, as a spinning vCPU would.
+/// Plays back exits, and records the entries. When the exits are used up, it reports kicks for
+/// ever, as a spinning vCPU would.
 #[derive(Debug)]
 pub struct ScriptedCpu {
     exits: VecDeque<Exit>,
-    /// Every entry so far, one for each call of [`run`](Cpu::run).
+    /// Every entry so far: one for each call of [`run`](Cpu::run) or `finish_access`.
     pub entries: Vec<Entry>,
     /// The general registers.
     pub registers: Registers,
     /// The system registers.
     pub system_registers: SystemRegisters,
-    /// What it says to be doing.
+    /// The state that it reports.
     pub activity: Activity,
 }
 
 impl ScriptedCpu {
-    /// Will exit in this order.
+    /// A vCPU with these exits, in this order.
     pub fn new(exits: impl IntoIterator<Item = Exit>) -> Self {
         Self {
             exits: exits.into_iter().collect(),
@@ -36,8 +36,8 @@ impl ScriptedCpu {
         }
     }
 
-    /// In 64-bit code, with nothing to play back. The first 2 MiB are mapped as they are, by three pages
-    /// of tables at guest-physical `tables`.
+    /// A vCPU in 64-bit code, without exits. The first 2 MiB are identity-mapped, by three pages of
+    /// tables at guest-physical `tables`.
     pub fn with_paging(memory: &Memory, tables: u64) -> Result<Self> {
         const PRESENT_WRITABLE: u64 = 3;
         const LARGE: u64 = 1 << 7;
@@ -93,7 +93,7 @@ impl Cpu for ScriptedCpu {
     }
 }
 
-/// It has no code to stop in: steps and breakpoints are in the list of exits, or don't happen.
+/// A scripted vCPU has no code: steps and breakpoints are in the list of exits, or don't happen.
 impl Debuggable for ScriptedCpu {
     fn set_debug(&mut self, _: &GuestDebug) -> Result<()> {
         Ok(())

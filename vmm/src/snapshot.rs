@@ -1,8 +1,8 @@
-//! Memory as it was: pages that are copied once, shared by all snapshots that hold them, and put
-//! back in proportion to what has been written since.
+//! The contents of memory in snapshots: each page is copied once and shared by all snapshots that
+//! contain it. The cost of a restore is proportional to the pages written since.
 //!
 //! [`ControlledMachine::save`](crate::controlled::ControlledMachine::save) makes a snapshot of a
-//! whole machine; this is the part that knows nothing of vCPUs.
+//! whole machine; this module handles its memory only.
 
 mod code;
 mod tables;
@@ -17,10 +17,10 @@ use crate::memory::{Memory, PAGE_SIZE};
 pub(crate) use code::changes_extended_state;
 pub(crate) use tables::page_tables;
 
-/// A page's bytes.
+/// The bytes of a page.
 type Page = [u8; PAGE_SIZE as usize];
 
-/// The contents of a machine's RAM, by guest-physical page address. A page that isn't there is all
+/// The contents of a machine's RAM, by guest-physical page address. A page that is missing is all
 /// zeroes, as every page is at first.
 #[derive(Clone, Default)]
 pub(crate) struct Pages(Arc<BTreeMap<u64, Arc<Page>>>);
@@ -32,7 +32,7 @@ impl fmt::Debug for Pages {
 }
 
 impl Pages {
-    /// This, with the pages at `changed` as they are in memory now.
+    /// A copy in which the pages at `changed` are as in memory now.
     pub(crate) fn with(&self, changed: &BTreeSet<u64>, memory: &Memory) -> Result<Self> {
         let mut pages = (*self.0).clone();
         for address in changed {
@@ -46,12 +46,12 @@ impl Pages {
         Ok(Self(Arc::new(pages)))
     }
 
-    /// Whether both are the very same.
+    /// Whether both are the same object.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Adds the pages that differ between the two to `pages`.
+    /// Adds the addresses of the pages that differ between the two to `pages`.
     pub(crate) fn differences(&self, other: &Self, pages: &mut BTreeSet<u64>) {
         if self.is(other) {
             return;
@@ -70,7 +70,7 @@ impl Pages {
         self.0.get(&address).map_or(&ZEROES, |page| page)
     }
 
-    /// How many pages are not all zeroes.
+    /// The number of stored pages; all other pages are zeroes.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

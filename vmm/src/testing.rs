@@ -1,4 +1,4 @@
-//! For the tests of both schedulers: hooks that note what they were called for.
+//! For the tests of both schedulers: hooks that record their calls.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::hook::{Access, Attach, Context, Hook, MsrAccess, Points, Verdict};
 
-/// One call at a breakpoint.
+/// A call at a breakpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hit {
     pub(crate) vcpu: u32,
@@ -16,11 +16,12 @@ pub(crate) struct Hit {
     pub(crate) now: Duration,
 }
 
-/// Wants to be called at these addresses, and notes when it is.
+/// Has breakpoints at these addresses, and records the calls.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spy {
     pub(crate) addresses: Vec<u64>,
-    /// Where the next call leads to the return address on the stack being wanted, too.
+    /// The entry of a function: when this breakpoint is hit, the return address on the stack
+    /// becomes a breakpoint, too, which is removed when it is hit.
     pub(crate) enter: Option<u64>,
     pub(crate) hits: Arc<Mutex<Vec<Hit>>>,
 }
@@ -30,12 +31,12 @@ impl Spy {
         Self { addresses: addresses.to_vec(), ..Self::default() }
     }
 
-    /// The same, with nothing noted yet.
+    /// A copy with the same breakpoints and no records.
     pub(crate) fn afresh(&self) -> Self {
         Self { hits: Arc::default(), ..self.clone() }
     }
 
-    /// What it noted of this address.
+    /// The recorded calls at this address.
     pub(crate) fn hits(&self, address: u64) -> Vec<Hit> {
         let all = self.hits.lock().unwrap();
         all.iter().filter(|hit| hit.address == address).copied().collect()
@@ -45,7 +46,7 @@ impl Spy {
         self.hits(address).len()
     }
 
-    /// The addresses in the order of the calls.
+    /// The addresses of a vCPU's calls, in order.
     pub(crate) fn order(&self, vcpu: u32) -> Vec<u64> {
         let all = self.hits.lock().unwrap();
         all.iter().filter(|hit| hit.vcpu == vcpu).map(|hit| hit.address).collect()
@@ -78,7 +79,7 @@ impl Hook for Spy {
             now: context.now,
         });
         if self.enter == Some(address) {
-            // The guests of the tests are mapped one to one.
+            // The test guests are identity-mapped.
             let back = context.memory.read_u64(registers.rsp).unwrap();
             self.addresses.push(back);
         } else if self.enter.is_some() {
@@ -88,7 +89,7 @@ impl Hook for Spy {
     }
 }
 
-/// Notes accesses.
+/// Records accesses to watched memory.
 #[derive(Clone, Default)]
 pub(crate) struct Watch {
     pub(crate) ranges: Vec<Range<u64>>,
@@ -127,7 +128,7 @@ impl Hook for Watch {
     }
 }
 
-/// Notes accesses to these MSRs.
+/// Records accesses to these MSRs.
 #[derive(Clone, Default)]
 pub(crate) struct Msrs {
     wanted: Vec<u32>,

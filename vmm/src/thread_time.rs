@@ -1,10 +1,10 @@
-//! The processor time that a thread has had.
+//! The processor time of a thread.
 
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// What the calling thread has had. (The clock is there since Linux 2.6.)
+/// The processor time of the calling thread. (The clock exists since Linux 2.6.)
 pub(crate) fn thread_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }

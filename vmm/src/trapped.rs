@@ -1,9 +1,10 @@
-//! Watched memory: pages without a memory slot, so that each of the guest's accesses there exits.
+//! Trapped memory: pages without a memory slot, so that each access of the guest to them exits.
 //!
-//! KVM's emulator does such an access. It takes apart what crosses a page or is longer than 8 bytes,
-//! and can't read code, page tables or descriptors there. KVM itself only says that it failed (an
-//! internal error), or shuts the guest down, or tries again for ever. What is known beforehand is
-//! refused ([`watch`]); what only shows when the guest does it is explained here.
+//! KVM's emulator performs such an access. It splits an access that crosses a page or is longer
+//! than 8 bytes, and it can't fetch code or read page tables or descriptors from such a page. KVM
+//! itself only reports a failure (an internal error), shuts the guest down, or retries for ever.
+//! Ranges that are known to be unsuitable are refused beforehand ([`watch`]); what becomes known
+//! only when the guest runs is explained here.
 
 mod refuse;
 
@@ -23,10 +24,10 @@ use crate::paging;
 use crate::registers::{Registers, SystemRegisters};
 use crate::snapshot::page_tables;
 
-/// The last byte of a TSS in 64-bit mode; what may follow is the I/O bitmap.
+/// The offset of the last byte of a TSS in 64-bit mode; an I/O bitmap may follow.
 const TSS_LIMIT: u64 = 0x67;
 
-/// What of a vCPU says where its tables are.
+/// The parts of a vCPU's registers that determine where its tables are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TableRegisters([u64; 12]);
 
@@ -50,8 +51,8 @@ impl TableRegisters {
     }
 }
 
-/// The misuse behind an exit that makes no sense, if a watched page is behind it. Without an exit: KVM
-/// tries again for ever, perhaps. `decoded` is the instruction at RIP.
+/// The unsupported access behind an unexpected exit, if a trapped page caused it. `exit` is `None`
+/// if KVM may be retrying for ever. `decoded` is the instruction at RIP.
 pub(crate) fn explain(
     registers: &Registers,
     system: &SystemRegisters,
@@ -61,19 +62,19 @@ pub(crate) fn explain(
 ) -> Option<UnsupportedAccess> {
     let mut found =
         misplaced_code(registers, system, memory).or_else(|| misplaced_table(system, memory));
-    // A triple fault is the guest's own affair.
+    // A triple fault is usually the guest's own fault.
     if exit != Some(&Exit::Shutdown) {
         found = found
             .or_else(|| impossible_access(decoded?, registers, system, memory, exit.is_none()));
     }
-    // Only what KVM failed at tells that it needed the stack.
+    // Only a failure of KVM can mean that KVM needed the stack.
     if matches!(exit, Some(Exit::InternalError { .. })) {
         found = found.or_else(|| misplaced_stack(registers, system, memory));
     }
     found
 }
 
-/// The next instruction is on a watched page.
+/// Whether the next instruction is in a trapped page.
 pub(crate) fn misplaced_code(
     registers: &Registers,
     system: &SystemRegisters,
@@ -83,7 +84,7 @@ pub(crate) fn misplaced_code(
     Some(UnsupportedAccess::Fetch { gpa })
 }
 
-/// An interrupt can't be delivered there.
+/// Whether the stack is in a trapped page, where no interrupt can be delivered.
 fn misplaced_stack(
     registers: &Registers,
     system: &SystemRegisters,
@@ -93,7 +94,7 @@ fn misplaced_stack(
     Some(UnsupportedAccess::Stack { gva, gpa: watched_at(gva, system, memory)? })
 }
 
-/// A table that the processor looks things up in is on a watched page.
+/// A table of the processor that is in a trapped page.
 pub(crate) fn misplaced_table(
     system: &SystemRegisters,
     memory: &Memory,
@@ -103,11 +104,12 @@ pub(crate) fn misplaced_table(
     if let Some(gpa) = tables.into_iter().find(|table| memory.is_trapped(*table)) {
         return Some(UnsupportedAccess::PageTable { gpa, cr3: system.cr3 });
     }
-    // The last byte of a descriptor by its selector.
+    // The offset of the last byte of a selector's descriptor.
     let end = |selector: u16| u64::from(selector | 7);
     let uses_ldt = system.ldt.selector & !3 != 0;
     let loaded = [system.cs, system.ss, system.ds, system.es, system.tr];
-    // The limit may be sloppy: as far as selectors are in use.
+    // The limit may be larger than the table: only descriptors up to the highest selector in use
+    // count.
     let gdt_limit = loaded.iter().map(|segment| end(segment.selector)).max().unwrap_or(0);
     [
         ("GDT", system.gdt.base, gdt_limit.min(system.gdt.limit.into())),
@@ -125,7 +127,8 @@ pub(crate) fn misplaced_table(
     })
 }
 
-/// The operand in a watched page of an instruction that KVM's emulator failed at.
+/// The operand in a trapped page of an instruction that KVM's emulator failed at. `stuck`: KVM
+/// reported no failure.
 fn impossible_access(
     decoded: &Decoded,
     registers: &Registers,
@@ -134,7 +137,7 @@ fn impossible_access(
     stuck: bool,
 ) -> Option<UnsupportedAccess> {
     decoded.accesses.iter().find_map(|used| {
-        // A vCPU that was only stopped may stand before any access.
+        // A vCPU that was merely interrupted may be before any access.
         if stuck && matches!(used.memory_size().size(), 1 | 2 | 4 | 8) {
             return None;
         }
@@ -145,7 +148,7 @@ fn impossible_access(
     })
 }
 
-/// The access of an instruction that touches `gpa`, which KVM takes for only a part of it.
+/// The access of an instruction that touches `gpa` and of which KVM performs only a part at a time.
 pub(crate) fn split(
     decoded: &Decoded,
     registers: &Registers,
@@ -164,7 +167,7 @@ pub(crate) fn split(
     })
 }
 
-/// Where a linear address is, if that is watched.
+/// The guest-physical address of a linear address, if it is trapped.
 fn watched_at(gva: u64, system: &SystemRegisters, memory: &Memory) -> Option<u64> {
     let gpa = paging::translate(system, memory, gva).ok()?;
     memory.is_trapped(gpa).then_some(gpa)

@@ -1,63 +1,63 @@
-//! What watched pages can't be used for.
+//! The accesses to trapped pages that are not supported.
 
 use std::fmt;
 
-/// Something that a watched page can't be used for.
+/// An unsupported access to a trapped page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnsupportedAccess {
-    /// An access that KVM takes apart.
+    /// An access that KVM splits.
     Split {
-        /// The instruction.
+        /// The instruction, disassembled.
         instruction: String,
-        /// Linear address.
+        /// The linear address.
         gva: u64,
-        /// Guest-physical address of the part that is watched.
+        /// The guest-physical address of the trapped part.
         gpa: u64,
-        /// Bytes of the whole access.
+        /// The number of bytes of the whole access.
         size: usize,
     },
-    /// A part of a store that KVM takes apart.
+    /// One part of a store that KVM splits.
     Part {
-        /// The instruction.
+        /// The instruction, disassembled.
         instruction: String,
-        /// Guest-physical address of the part.
+        /// The guest-physical address of the part.
         gpa: u64,
     },
-    /// An instruction that KVM's emulator can't do.
+    /// An instruction that KVM's emulator can't execute.
     Unsupported {
-        /// The instruction.
+        /// The instruction, disassembled.
         instruction: String,
-        /// Linear address of its operand.
+        /// The linear address of its operand.
         gva: u64,
-        /// The same, guest-physical.
+        /// The guest-physical address of its operand.
         gpa: u64,
     },
-    /// Instructions are fetched from it.
+    /// The fetch of an instruction from the page.
     Fetch {
-        /// Guest-physical address.
+        /// The guest-physical address.
         gpa: u64,
     },
-    /// It holds a page table.
+    /// A page table in the page.
     PageTable {
-        /// Guest-physical address of the table.
+        /// The guest-physical address of the table.
         gpa: u64,
-        /// The CR3 that leads to it.
+        /// The CR3 from which the table is reached.
         cr3: u64,
     },
-    /// It holds the stack of an event that is delivered.
+    /// A stack in the page, when an event is delivered.
     Stack {
-        /// Linear address of the stack's top.
+        /// The linear address of the top of the stack.
         gva: u64,
-        /// The same, guest-physical.
+        /// The guest-physical address of the top of the stack.
         gpa: u64,
     },
-    /// It holds a descriptor table or a TSS.
+    /// A descriptor table or a TSS in the page.
     Table {
-        /// GDT, IDT, LDT or TSS.
+        /// The table's name: GDT, IDT, LDT or TSS.
         name: &'static str,
-        /// Linear address of what is watched of it.
+        /// The linear address of the trapped part.
         gva: u64,
-        /// The same, guest-physical.
+        /// The guest-physical address of the trapped part.
         gpa: u64,
     },
 }
@@ -103,7 +103,7 @@ impl fmt::Display for UnsupportedAccess {
 }
 
 impl UnsupportedAccess {
-    /// Guest-physical address of what is watched.
+    /// The guest-physical address in the trapped page.
     pub fn gpa(&self) -> u64 {
         match self {
             Self::Split { gpa, .. }
@@ -117,12 +117,12 @@ impl UnsupportedAccess {
     }
 }
 
-/// Who wants a page to be watched. Shown as the end of what to do about a [`UnsupportedAccess`].
+/// Why a page is trapped. Displayed as the end of the advice for an [`UnsupportedAccess`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watcher {
-    /// The controlled scheduler: it is what the vCPUs share.
+    /// The controlled scheduler traps it, because the vCPUs share it.
     Scheduler,
-    /// A hook.
+    /// A hook watches it.
     Hook,
 }
 

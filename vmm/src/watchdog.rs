@@ -1,81 +1,82 @@
-//! When to call a running guest hung, and when to call it quiet.
+//! Decides when a running guest is hung, and when it is quiet.
 //!
-//! Once a while has passed in which no vCPU left the guest by itself (so no byte came to the console
-//! either), every vCPU is looked at now and then: where it is, whether it sleeps, and how much
-//! processor time its thread has had. A vCPU is *stuck* when it stayed inside the same few instructions
-//! for a whole window of its own processor time: real time says nothing of a vCPU that the host keeps
-//! from running. One that is there and hasn't had that time is *starved*, and nothing is said of the
-//! guest before it has had it. A guest is hung when every vCPU is stuck or sleeps for good, and quiet
-//! when all of them sleep, take interrupts, and none is on its way.
+//! After a while in which no vCPU left the guest by itself (and so no byte reached the console),
+//! every vCPU is sampled at intervals: its RIP, whether it sleeps, and the processor time of its
+//! thread. A vCPU is *stuck* when it stayed within the same few instructions for a whole window of
+//! its own processor time; real time means nothing for a vCPU that the host keeps from running. A
+//! vCPU within a few instructions that has not had this time is *starved*, and there is no verdict
+//! on the guest before it has had the time. A guest is hung when every vCPU is stuck or sleeps for
+//! good. It is quiet when all vCPUs sleep with interrupts enabled and no interrupt is pending.
 
 use std::time::Duration;
 
 use crate::registers::Activity;
 
-/// The most different instruction pointers of a loop that counts as standing still.
+/// The maximum number of different instruction pointers of a vCPU that may be stuck.
 pub const MAX_LOOP_RIPS: usize = 16;
-/// How many samples a vCPU gives before anything is said of it.
+/// The number of samples of a vCPU that a verdict needs.
 pub const SAMPLES: u32 = 40;
-/// The shortest window: below it, a guest that merely computes would look stuck.
+/// The shortest window: with a shorter one, a guest that merely computes would look stuck.
 pub const MIN_WINDOW: Duration = Duration::from_millis(100);
-/// The part of the window that passes without a sign of life before samples are taken: a guest that
-/// lives is hardly ever disturbed.
+/// The fraction (one part in this many) of the window without activity before samples are taken: an
+/// active guest is hardly ever disturbed.
 const UNDISTURBED: u32 = 10;
-/// After how many windows without a verdict a starved vCPU is worth a word.
+/// The number of windows without a verdict after which starved vCPUs are reported.
 const STARVED_WINDOWS: u32 = 3;
 
-/// A vCPU as it was seen once, out of the guest for a moment.
+/// A sample: the state of a vCPU that was taken out of the guest for a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// Where it is.
+    /// The vCPU's RIP.
     pub rip: u64,
-    /// Whether it runs, sleeps, or was never started.
+    /// Whether the vCPU runs, sleeps, or was never started.
     pub activity: Activity,
-    /// Whether an interrupt wakes it, and none is pending.
+    /// Whether an interrupt would wake the vCPU, and none is pending.
     pub at_rest: bool,
-    /// The processor time that its thread has had, since it was started.
+    /// The processor time of its thread since it was started.
     pub processor: Duration,
 }
 
-/// What samples of a vCPU say together, since the latest sign of life.
+/// The combined samples of a vCPU since the latest activity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Track {
-    /// Each instruction pointer once, in ascending order; one more than [`MAX_LOOP_RIPS`] at most.
+    /// The different instruction pointers, in ascending order; at most one more than
+    /// [`MAX_LOOP_RIPS`].
     rips: Vec<u64>,
     samples: u32,
     asleep: u32,
-    /// Of those, how many slept without being at rest.
+    /// The number of samples in which the vCPU slept but was not at rest.
     restless: u32,
     unstarted: u32,
     /// The thread's processor time at the first sample, and at the last.
     processor: Option<(Duration, Duration)>,
 }
 
-/// What is known of a vCPU.
+/// The judgement of a vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Too little.
+    /// There are too few samples.
     Unknown,
-    /// It gets about.
+    /// It makes progress.
     Moves,
     /// It waits for its SIPI.
     NotStarted,
     /// It sleeps, and any interrupt would wake it.
     AtRest,
-    /// It sleeps, and never takes an interrupt or always leaves one pending. (One that is on its way when the vCPU
-    /// is looked at has been taken by the next time.)
+    /// It sleeps, and never takes an interrupt or always leaves one pending. (An interrupt that
+    /// happens to be pending at one sample has been taken by the next.)
     Dead,
-    /// It has had a window of processor time within its few instructions.
+    /// It has had a window of processor time within a few instructions.
     Stuck,
-    /// It is within a few instructions, and has had less than that.
+    /// It is within a few instructions, and has had less processor time.
     Starved {
-        /// This much.
+        /// The processor time that it has had.
         processor: Duration,
     },
 }
 
 impl Track {
-    /// Adds what was seen.
+    /// Adds a sample.
     pub fn add(&mut self, sample: &Sample) {
         self.samples = self.samples.saturating_add(1);
         let first = self.processor.map_or(sample.processor, |(first, _)| first);
@@ -95,12 +96,12 @@ impl Track {
         }
     }
 
-    /// The instruction pointers that were seen, each once, in ascending order.
+    /// The different instruction pointers of the samples, in ascending order.
     pub fn rips(&self) -> &[u64] {
         &self.rips
     }
 
-    /// What is known of the vCPU.
+    /// The judgement of the vCPU.
     pub fn standing(&self, window: Duration) -> Standing {
         if self.rips.len() > MAX_LOOP_RIPS {
             return Standing::Moves;
@@ -108,7 +109,7 @@ impl Track {
         let Some((first, last)) = self.processor.filter(|_| self.samples >= SAMPLES) else {
             return Standing::Unknown;
         };
-        // A kernel that idles is woken by its timer now and then.
+        // An idle kernel is woken by its timer now and then.
         let sleeps = u64::from(self.asleep) * 4 >= u64::from(self.samples) * 3;
         let processor = last.saturating_sub(first);
         if self.unstarted == self.samples {
@@ -128,65 +129,66 @@ impl Track {
     }
 }
 
-/// What the watchdog wants.
+/// What the watchdog asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Watch {
-    /// Nothing: the guest lives, or the window is young.
+    /// Nothing: the guest is active, or the window has just begun.
     Wait,
-    /// Samples taken so far are void.
+    /// Discard the samples taken so far.
     Restart,
-    /// A sample of every vCPU.
+    /// Take a sample of every vCPU.
     Sample,
-    /// A sample, and a word to the user: for this long nothing could be said of the guest, because
-    /// these vCPUs have had so little processor time. Said once between two signs of life.
+    /// Take a sample of every vCPU, and tell the user that there is no verdict for this long
+    /// because these vCPUs have had so little processor time. Reported once per period without
+    /// activity.
     Starved {
-        /// Since the latest sign of life.
+        /// The time since the latest activity.
         time: Duration,
-        /// The vCPUs, and the processor time that their threads have had.
+        /// The starved vCPUs, and the processor time that their threads have had.
         vcpus: Vec<(u32, Duration)>,
     },
-    /// The end: the guest is hung.
+    /// End the run: the guest is hung.
     Hung,
-    /// The end: every vCPU that was started sleeps, and would wake for any interrupt.
+    /// End the run: every started vCPU sleeps, and any interrupt would wake it.
     Quiet,
 }
 
-/// Judges whether a guest is hung. It is asked at [`Watchdog::interval`].
+/// Judges whether a guest is hung. [`Watchdog::look`] is to be called at [`Watchdog::interval`].
 #[derive(Debug)]
 pub struct Watchdog {
     window: Duration,
-    /// The exits at the latest sign of life, and when that was.
+    /// The number of exits at the latest activity, and its time.
     activity: u64,
     alive: Duration,
     said: bool,
 }
 
 impl Watchdog {
-    /// A watchdog that gives a guest this long: each vCPU that runs in processor time, those that sleep
-    /// in real time.
+    /// A watchdog with this window: in processor time for vCPUs that run, in real time for vCPUs
+    /// that sleep.
     pub fn new(window: Duration) -> Self {
         let window = window.max(MIN_WINDOW);
         Self { window, activity: 0, alive: Duration::ZERO, said: false }
     }
 
-    /// How often to ask.
+    /// The interval at which [`Watchdog::look`] is to be called.
     pub fn interval(&self) -> Duration {
-        // Most of the window is for samples, and a few may come late.
+        // Most of the window is used for samples, and some of them may be late.
         self.window * (UNDISTURBED - 1) / UNDISTURBED / (SAMPLES + SAMPLES / 4)
     }
 
-    /// How long it gives.
+    /// The window.
     pub fn window(&self) -> Duration {
         self.window
     }
 
-    /// The guest is kept from running: the window begins anew.
+    /// Called when the guest is kept from running: the window begins anew.
     pub fn postpone(&mut self, now: Duration) {
         (self.alive, self.said) = (now, false);
     }
 
-    /// Looks at the guest: `activity` is the number of exits that it made by itself so far, `tracks` are
-    /// what was seen of each vCPU since the last [`Watch::Restart`].
+    /// Judges the guest. `activity` is the number of exits that it has caused so far; `tracks` are
+    /// the samples of each vCPU since the last [`Watch::Restart`].
     pub fn look(&mut self, now: Duration, activity: u64, tracks: &[Track]) -> Watch {
         let standings: Vec<_> = tracks.iter().map(|track| track.standing(self.window)).collect();
         if activity != self.activity || standings.contains(&Standing::Moves) {

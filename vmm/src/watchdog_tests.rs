@@ -20,16 +20,16 @@ fn waits_for_sipi() -> Sample {
     }
 }
 
-/// How a guest ended.
+/// The verdict on a guest.
 #[derive(Debug, PartialEq)]
 struct Verdict {
     watch: Watch,
     time: Duration,
-    /// What was said of starved vCPUs before, and when.
+    /// The earlier reports of starved vCPUs, with their times.
     starved: Vec<(Duration, Watch)>,
 }
 
-/// Runs a watchdog over a guest whose vCPUs are seen as `sample` says; `None` if it is left alone.
+/// Runs a watchdog over a guest whose samples are given by `sample`; `None` if there is no verdict.
 fn judge(
     until: Duration,
     mut activity: impl FnMut(Duration) -> u64,
@@ -108,7 +108,7 @@ fn a_starved_vcpu_is_not_stuck() {
         let rip = if done < work { 0x1000 } else { u64::from(step) };
         vec![runs(rip, done), sleeps(true)]
     };
-    // At the end of its loop it goes on elsewhere.
+    // At the end of its loop it moves on.
     let mut watchdog = Watchdog::new(WINDOW);
     let mut tracks = vec![Track::default(); 2];
     let mut said = Vec::new();
@@ -129,7 +129,7 @@ fn a_starved_vcpu_is_not_stuck() {
     assert!(matches!(vcpus[..], [(0, processor)] if processor < work), "{vcpus:?}");
 }
 
-/// It has had its time at last.
+/// A starved vCPU that finally gets its time.
 #[test]
 fn a_starved_vcpu_that_is_stuck_hangs_later() {
     let verdict =
@@ -152,7 +152,7 @@ fn who_idles_is_quiet() {
     assert_eq!(judge(WINDOW * 2, |_| 7, ticks).map(|verdict| verdict.watch), Some(Watch::Quiet));
 }
 
-/// A fast timer: its interrupt is on its way whenever the vCPU is looked at, or nearly so.
+/// A fast timer: its interrupt is pending at most samples.
 #[test]
 fn a_tick_that_is_pending_now_and_then_is_no_sign_of_death() {
     let ticks = |step: u32, _| vec![sleeps(step.is_multiple_of(4)), sleeps(true)];
@@ -166,7 +166,7 @@ fn who_sleeps_for_good_or_beside_one_who_spins_hangs() {
     hung(judge(WINDOW * 2, |_| 7, |_, _| vec![sleeps(true), sleeps(false)]));
 }
 
-/// Half the time asleep: it has used little time because it didn't want more.
+/// Asleep half of the time: the vCPU has used little time because it didn't need more.
 #[test]
 fn who_sleeps_often_is_neither_stuck_nor_starved() {
     let half = |step: u32, now: Duration| {

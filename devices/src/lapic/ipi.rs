@@ -1,32 +1,32 @@
-//! Interrupt messages and whom they reach (SDM vol. 3, 11.6).
+//! Interrupt messages and their targets (SDM vol. 3, 11.6).
 
 use super::Lapic;
 
 /// An interprocessor interrupt, sent by a write to the interrupt command register.
 ///
-/// There is no trigger mode in it: since the Pentium 4, IPIs are edges, and the register's level
-/// and trigger bits mean nothing but in [`IpiMode::InitDeassert`] (11.6.1).
+/// It has no trigger mode: since the Pentium 4, IPIs are edge-triggered, and the level and trigger
+/// bits of the register only distinguish [`IpiMode::InitDeassert`] (11.6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ipi {
     /// The sender's APIC id.
     pub source: u8,
-    /// What is sent.
+    /// The delivery mode.
     pub mode: IpiMode,
-    /// To whom.
+    /// The destination.
     pub destination: Destination,
 }
 
-/// The delivery mode of an IPI, bits 10:8 of the command. Only what can have a vector has one.
+/// The delivery mode of an IPI, bits 10:8 of the command. Only modes that use a vector contain one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IpiMode {
     /// 000: an interrupt for each target.
     Fixed {
-        /// At least 16.
+        /// The vector, at least 16.
         vector: u8,
     },
-    /// 001: an interrupt for the target that has the least to do.
+    /// 001: an interrupt for the target with the lowest priority.
     LowestPriority {
-        /// At least 16.
+        /// The vector, at least 16.
         vector: u8,
     },
     /// 010: a system management interrupt.
@@ -35,36 +35,36 @@ pub enum IpiMode {
     Nmi,
     /// 101: a reset to the wait-for-SIPI state ([`Lapic::reset`] is the LAPIC's part of it).
     Init,
-    /// 101, level-triggered and de-asserted: set the bus's arbitration ids once. There is no such
-    /// bus any more: nothing to do.
+    /// 101, level-triggered and de-asserted: sets the arbitration ids of the APIC bus. There is no
+    /// such bus any more, so nothing has to be done.
     InitDeassert,
     /// 110: leave the wait-for-SIPI state.
     Startup {
-        /// The page where execution starts, in real mode: CS is `vector << 8`, IP is 0.
+        /// The page at which execution starts, in real mode: CS is `vector << 8`, IP is 0.
         vector: u8,
     },
 }
 
-/// Whom a message is for.
+/// The destination of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Destination {
-    /// The LAPIC with this id; 0xff is all of them (11.6.2.1).
+    /// The LAPIC with this id; 0xff means all LAPICs (11.6.2.1).
     Physical(u8),
-    /// The LAPICs whose logical destination matches; 0xff is all of them (11.6.2.2).
+    /// The LAPICs whose logical destination matches; 0xff means all LAPICs (11.6.2.2).
     Logical(u8),
     /// Shorthand 01: the sender (11.6.2.3).
     Itself,
-    /// Shorthand 10.
+    /// Shorthand 10: all LAPICs.
     AllIncludingSelf,
-    /// Shorthand 11.
+    /// Shorthand 11: all LAPICs except the sender's.
     AllExcludingSelf,
 }
 
-/// A message to this address is for all.
+/// The address that means all LAPICs.
 const BROADCAST: u8 = 0xff;
 
 impl Ipi {
-    /// What a command says. `None` for a reserved delivery mode; a vector below 16 is let through.
+    /// Decodes a command. `None` for a reserved delivery mode; vectors below 16 are accepted here.
     pub(super) fn from_command(source: u8, low: u32, high: u32) -> Option<Self> {
         let vector = low as u8;
         let asserted = low & 1 << 14 != 0;
@@ -79,8 +79,8 @@ impl Ipi {
             6 => IpiMode::Startup { vector },
             _ => return None,
         };
-        // Table 11-3 has no NMI, INIT, SMI or SIPI to oneself. They are sent all the same, as KVM
-        // does: a guest that tries must not be left wondering.
+        // Table 11-3 has no NMI, INIT, SMI or SIPI to the sender itself. They are sent
+        // nevertheless, as KVM does, so that they do not disappear without notice.
         let destination = match low >> 18 & 3 {
             0 => Destination::from_address(low & 1 << 11 != 0, (high >> 24) as u8),
             1 => Destination::Itself,
@@ -90,7 +90,7 @@ impl Ipi {
         Some(Self { source, mode, destination })
     }
 
-    /// The vector of an ordinary interrupt.
+    /// The vector of a fixed or lowest-priority interrupt.
     pub fn vector(&self) -> Option<u8> {
         match self.mode {
             IpiMode::Fixed { vector } | IpiMode::LowestPriority { vector } => Some(vector),
@@ -98,8 +98,7 @@ impl Ipi {
         }
     }
 
-    /// Whom it reaches: bit n is `lapics[n]`. More than 64 LAPICs can't be told, the rest is left
-    /// out.
+    /// The target LAPICs: bit n stands for `lapics[n]`. LAPICs beyond the first 64 are ignored.
     pub fn targets(&self, lapics: &[Lapic]) -> u64 {
         let lowest = matches!(self.mode, IpiMode::LowestPriority { .. });
         self.destination.resolve(Some(self.source), lowest, lapics)
@@ -107,20 +106,22 @@ impl Ipi {
 }
 
 impl Destination {
-    /// A destination field and its mode bit, as in the command register and the IOAPIC's entries.
+    /// Decodes a destination field and its mode bit, as in the command register and the IOAPIC's
+    /// entries.
     pub(crate) fn from_address(logical: bool, address: u8) -> Self {
         if logical { Self::Logical(address) } else { Self::Physical(address) }
     }
 
-    /// The LAPICs that are meant, or the one of them that a lowest-priority message goes to.
+    /// The LAPICs at this destination, or the one of them that a lowest-priority message selects.
     pub(crate) fn resolve(self, source: Option<u8>, lowest: bool, lapics: &[Lapic]) -> u64 {
         let meant = lapics.iter().take(64).enumerate();
         let meant = meant.filter(|(_, lapic)| self.matches(source, lapic));
         if !lowest {
             return meant.fold(0, |set, (cpu, _)| set | 1 << cpu);
         }
-        // "Lowest priority" is of the arbitration priorities, among those that would take it.
-        // Equals are the hardware's free choice; here, so that runs repeat, the first.
+        // The arbitration priorities are compared, among the LAPICs that would accept the message.
+        // Among equals the hardware may choose freely; here the first is taken, so that runs are
+        // repeatable.
         meant
             .filter(|(_, lapic)| lapic.enabled())
             .min_by_key(|(_, lapic)| lapic.arbitration_priority())
@@ -139,12 +140,13 @@ impl Destination {
 }
 
 impl Lapic {
-    /// Whether a logical address means this LAPIC, by its own LDR and DFR.
+    /// Whether a logical address includes this LAPIC, according to its own LDR and DFR.
     fn is_addressed(&self, address: u8) -> bool {
         match self.destination_model {
-            // Flat: a bit for each of eight LAPICs.
+            // Flat model: one bit for each of eight LAPICs.
             0xf => address & self.logical_id != 0,
-            // Cluster: four bits of cluster number, a bit for each of its four LAPICs.
+            // Cluster model: four bits for the cluster's number, and one bit for each of its four
+            // LAPICs.
             0 => address >> 4 == self.logical_id >> 4 && address & self.logical_id & 0xf != 0,
             // The other models are reserved.
             _ => false,

@@ -13,7 +13,7 @@ fn lapics(count: u8) -> Vec<Lapic> {
     lapics
 }
 
-/// What LAPIC 1 of `lapics` sends, and whom it reaches.
+/// Sends an IPI from LAPIC 1 of `lapics`; returns the effect and the targets.
 fn send(lapics: &mut [Lapic], to: u8, low: u32) -> (Effect, u64) {
     lapics[1].write(ICR_HIGH, u32::from(to) << 24, 0);
     let effect = lapics[1].write(ICR_LOW, low, 0);
@@ -122,7 +122,7 @@ fn illegal_vectors_are_not_sent() {
     assert_eq!(send(&mut lapics, 0, 0x410f).0, Effect::None);
     lapics[1].write(0x280, 0, 0);
     assert_eq!(lapics[1].read(0x280, 0), 1 << 5);
-    // The page of a SIPI and an NMI's unused vector are none.
+    // The page of a SIPI and the unused vector of an NMI are not checked as vectors.
     assert_eq!(mode(send(&mut lapics, 0, 0x4602).0), IpiMode::Startup { vector: 2 });
     assert_eq!(mode(send(&mut lapics, 0, 0x4402).0), IpiMode::Nmi);
 }

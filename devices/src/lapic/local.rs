@@ -1,15 +1,17 @@
-//! The local vector table: what interrupts from inside, and the two pins (SDM vol. 3, 11.5).
+//! The local vector table: interrupts from inside the LAPIC, and from its two pins (SDM vol. 3,
+//! 11.5).
 
 use super::Lapic;
 use super::registers::{
     LVT_ACTIVE_LOW, LVT_ENTRIES, LVT_LEVEL, LVT_MASKED, LVT_MODE, LVT_PERIODIC, LVT_REMOTE_IRR,
 };
 
-/// The table. Delivery status (bit 12) always reads as idle: delivery takes no time here.
+/// The registers of the table. The delivery status (bit 12) always reads as idle: delivery takes no
+/// time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct LocalVectors([u32; LVT_ENTRIES as usize]);
 
-/// Its entries, in the order of their registers.
+/// The entries, in the order of their registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     Timer,
@@ -50,7 +52,7 @@ pub enum Pin {
     Lint1,
 }
 
-/// What a pin does to the processor past all priorities.
+/// An event from a pin that the processor gets regardless of priorities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signal {
     /// A system management interrupt.
@@ -71,7 +73,7 @@ mod mode {
 }
 
 impl Default for LocalVectors {
-    /// After reset: all masked.
+    /// The state after reset: all entries are masked.
     fn default() -> Self {
         Self([LVT_MASKED; LVT_ENTRIES as usize])
     }
@@ -88,7 +90,7 @@ impl LocalVectors {
         }
     }
 
-    /// Takes what the guest writes and keeps what it can't.
+    /// Writes an entry. Remote IRR, which the guest can't set, is preserved for a level.
     fn set(&mut self, entry: Entry, value: u32) {
         let old = self.0[entry as usize];
         let mut new = value & entry.writable();
@@ -106,13 +108,14 @@ impl LocalVectors {
     }
 }
 
-/// Fixed and level-triggered. The other modes have a trigger of their own, LINT1 is always an edge.
+/// Whether the entry is level-triggered with fixed delivery. Other delivery modes imply their
+/// trigger mode, and LINT1 is always edge-triggered.
 fn is_level(entry: Entry, value: u32) -> bool {
     entry == Entry::Lint0 && value & LVT_MODE == mode::FIXED && value & LVT_LEVEL != 0
 }
 
 impl Lapic {
-    /// Sets a pin. Told is whether it is asserted, whatever its polarity.
+    /// Sets a pin to asserted or not, independent of its polarity.
     pub fn set_pin(&mut self, pin: Pin, asserted: bool) -> Option<Signal> {
         let entry = match pin {
             Pin::Lint0 => Entry::Lint0,
@@ -136,13 +139,13 @@ impl Lapic {
             mode::SMI => Some(Signal::Smi),
             mode::NMI => Some(Signal::Nmi),
             mode::INIT => Some(Signal::Init),
-            // ExtINT is a level, see `external_interrupt`. The others are reserved.
+            // ExtINT is level-triggered, see `external_interrupt`. The other modes are reserved.
             _ => None,
         }
     }
 
-    /// Whether an 8259 at a pin asks for an interrupt (delivery mode 111). The vector is the
-    /// 8259's to tell, and no priority of ours holds it back.
+    /// Whether an 8259 at a pin requests an interrupt (delivery mode 111). The 8259 provides the
+    /// vector, and the LAPIC's priorities don't apply.
     pub fn external_interrupt(&self) -> bool {
         [(Pin::Lint0, Entry::Lint0), (Pin::Lint1, Entry::Lint1)].iter().any(|(pin, entry)| {
             let value = self.local.get(*entry);
@@ -150,15 +153,15 @@ impl Lapic {
         })
     }
 
-    /// A write to the table.
+    /// Handles a write to the table.
     pub(super) fn write_local(&mut self, entry: Entry, value: u32) {
-        // While disabled by software, masks can't be taken away. (11.4.7.2)
+        // While the LAPIC is disabled by software, mask bits can't be cleared. (11.4.7.2)
         let forced = if self.enabled() { 0 } else { LVT_MASKED };
         self.local.set(entry, value | forced);
         self.sample_level();
     }
 
-    /// An interrupt from inside: timer or error.
+    /// Raises an interrupt from inside the LAPIC: timer or error.
     pub(super) fn raise_local(&mut self, entry: Entry) {
         let value = self.local.get(entry);
         if value & LVT_MASKED == 0 {
@@ -166,7 +169,7 @@ impl Lapic {
         }
     }
 
-    /// A level-triggered interrupt has ended: LINT0 may ask again.
+    /// Called when a level-triggered interrupt has ended: LINT0 may request one again.
     pub(super) fn end_local_level(&mut self, vector: u8) {
         let value = self.local.get(Entry::Lint0);
         if is_level(Entry::Lint0, value) && value as u8 == vector {
@@ -175,8 +178,8 @@ impl Lapic {
         }
     }
 
-    /// Takes an error for the next latching of ESR. The first since the last one interrupts; the
-    /// write to ESR arms it again. (11.5.3)
+    /// Records an error for the next latching of ESR. The first error since the latest write to ESR
+    /// raises an interrupt. (11.5.3)
     pub(super) fn record(&mut self, error: u8) {
         let armed = self.errors == 0;
         self.errors |= error;
@@ -185,7 +188,7 @@ impl Lapic {
         }
     }
 
-    /// LINT0, level-triggered, asserted and not yet accepted: accept it.
+    /// Accepts LINT0's interrupt if it is level-triggered, asserted and not yet accepted.
     fn sample_level(&mut self) {
         let value = self.local.get(Entry::Lint0);
         let open = value & (LVT_MASKED | LVT_REMOTE_IRR) == 0;

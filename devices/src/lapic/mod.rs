@@ -1,29 +1,31 @@
 //! The local APIC: a processor's own interrupt controller, in xAPIC mode.
 //!
-//! Each processor has one, at the same address, where it sees its own. Interrupts come to it as
-//! messages, each a vector: from the IOAPIC, from another processor (an IPI), from its timer, from
-//! two pins. They wait in a bit set (IRR) until the processor takes the highest, move to another
-//! (ISR) while it is served, and leave with the guest's write to EOI. A message has no sender and
-//! no count: two with the same vector that wait are one.
+//! Each processor has a LAPIC; all are at the same address, where each processor sees its own.
+//! Interrupts arrive as messages, each with a vector: from the IOAPIC, from another processor (an
+//! IPI), from the LAPIC's timer, or from its two pins. A vector waits in a bit set (IRR) until the
+//! processor takes it, the highest first. It moves to another bit set (ISR) while it is served, and
+//! is removed by the guest's write to EOI. A message has no sender and no count: two waiting
+//! messages with the same vector are one.
 //!
-//! Intel's manual has it in volume 3, chapter 11 of the 2023 edition ("Advanced Programmable
-//! Interrupt Controller"); the section numbers here are that one's.
+//! The reference is Intel's manual, volume 3, chapter 11 of the 2023 edition ("Advanced
+//! Programmable Interrupt Controller"); section numbers refer to it.
 //!
-//! # How it is driven
+//! # Use by the scheduler
 //!
 //! Nothing happens by itself. The scheduler sends what [`Lapic::write`] returns to the LAPICs that
-//! [`Ipi::targets`] names, the vectors by [`Lapic::accept`], and before it enters the guest it asks
-//! [`Lapic::pending`]. It calls [`Lapic::advance`] when [`Lapic::next_deadline`] has come. Between
-//! two such calls no state changes, so two equal LAPICs with no deadline are equal for ever.
+//! [`Ipi::targets`] names (vectors by [`Lapic::accept`]), and calls [`Lapic::pending`] before it
+//! enters the guest. It calls [`Lapic::advance`] when [`Lapic::next_deadline`] has come. Between
+//! such calls no state changes, so two equal LAPICs without a deadline stay equal.
 //!
-//! NMI, SMI, INIT and SIPI pass a LAPIC by (11.4.7.2): they are the scheduler's to play; of an INIT,
-//! [`Lapic::reset`] is the part here.
+//! NMI, SMI, INIT and SIPI bypass the LAPIC (11.4.7.2): the scheduler performs them; the LAPIC's
+//! part of an INIT is [`Lapic::reset`].
 //!
-//! # What is not here
+//! # What is not modelled
 //!
-//! x2APIC (its registers are MSRs that no hypervisor's userspace sees), the TSC-deadline timer and
-//! EOI broadcast suppression: CPUID and the version register must not offer them. No performance
-//! counters and no thermal sensor: their LVT entries keep what is written and never fire.
+//! x2APIC (its registers are MSRs that no hypervisor's user space sees), the TSC-deadline timer and
+//! EOI broadcast suppression: CPUID and the version register must not offer them. There are no
+//! performance counters and no thermal sensor: their LVT entries store what is written and never
+//! fire.
 
 mod ipi;
 mod local;
@@ -42,20 +44,20 @@ use registers as reg;
 use timer::Timer;
 use vectors::Vectors;
 
-/// Where the LAPIC's page is after reset, on every processor.
+/// The address of the LAPIC's page after reset, on every processor.
 pub const LAPIC_BASE: u64 = 0xfee0_0000;
-/// How long it is.
+/// The size of the LAPIC's page.
 pub const LAPIC_SIZE: u64 = 0x1000;
 
-/// What a write wants of the machine.
+/// The effect of a write on the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// Nothing.
+    /// No effect.
     #[default]
     None,
-    /// The guest sends an interrupt.
+    /// The guest sends an IPI.
     Ipi(Ipi),
-    /// The guest has ended a level-triggered interrupt: the IOAPIC wants to know.
+    /// The guest has ended a level-triggered interrupt: this must be reported to the IOAPIC.
     EndOfInterrupt {
         /// The interrupt's vector.
         vector: u8,
@@ -83,9 +85,9 @@ pub struct Lapic {
     command_low: u32,
     command_high: u32,
     local: LocalVectors,
-    /// LINT0 and LINT1, as they are driven from outside.
+    /// The levels of LINT0 and LINT1, as set from outside.
     pins: [bool; 2],
-    /// Seen since the guest last wrote ESR.
+    /// The errors since the guest last wrote ESR.
     errors: u8,
     /// ESR.
     latched_errors: u8,
@@ -93,7 +95,7 @@ pub struct Lapic {
 }
 
 impl Lapic {
-    /// The LAPIC of the processor `id`, as after power-up; `bsp` for the one that starts alone.
+    /// The LAPIC of processor `id`, as after power-up; `bsp` for the bootstrap processor.
     pub fn new(id: u8, bsp: bool) -> Self {
         Self {
             id,
@@ -115,8 +117,8 @@ impl Lapic {
         }
     }
 
-    /// INIT: all as after power-up but the id (11.4.7.3). What drives the pins goes on driving
-    /// them.
+    /// The effect of INIT: all state is as after power-up, except for the id (11.4.7.3). The pins
+    /// keep their levels.
     pub fn reset(&mut self) {
         *self = Self { pins: self.pins, ..Self::new(self.id, self.bsp) };
     }
@@ -126,19 +128,19 @@ impl Lapic {
         self.id
     }
 
-    /// What the processor's `IA32_APIC_BASE` says: where the page is, that the LAPIC is on, and
-    /// which processor starts alone (11.4.4).
+    /// The value of the processor's `IA32_APIC_BASE`: the page's address, that the LAPIC is
+    /// enabled, and whether this is the bootstrap processor (11.4.4).
     pub fn base_register(&self) -> u64 {
         LAPIC_BASE | 1 << 11 | u64::from(self.bsp) << 8
     }
 
-    /// Whether the guest has enabled it (SVR, bit 8). It has not after reset.
+    /// Whether the guest has enabled the LAPIC (SVR, bit 8). It is disabled after reset.
     pub fn enabled(&self) -> bool {
         self.spurious & reg::SVR_ENABLE != 0
     }
 
-    /// What the guest reads at `offset`. The registers are 32 bits wide and 16 bytes apart; the
-    /// middle of one reads as its upper bytes, as in KVM, and what lies between as 0.
+    /// Reads at `offset`. The registers are 32 bits wide and 16 bytes apart. A read from the middle
+    /// of a register returns its upper bytes, as in KVM, and a read between registers returns 0.
     pub fn read(&self, offset: u32, now: u64) -> u32 {
         if offset & 0xc != 0 {
             return 0;
@@ -160,7 +162,7 @@ impl Lapic {
             reg::TMR..reg::IRR => self.trigger.register((offset - reg::TMR) >> 4),
             reg::IRR..reg::ESR => self.requested.register((offset - reg::IRR) >> 4),
             reg::ESR => self.latched_errors.into(),
-            // Delivery status, bit 12, is never set: an IPI is sent when the write is done.
+            // The delivery status, bit 12, is never set: an IPI is sent when the write is complete.
             reg::ICR_LOW => self.command_low,
             reg::ICR_HIGH => self.command_high,
             reg::LVT..reg::INITIAL_COUNT => {
@@ -169,14 +171,14 @@ impl Lapic {
             reg::INITIAL_COUNT => self.timer.initial(),
             reg::CURRENT_COUNT => self.timer.count(self.periodic(), now),
             reg::DIVIDE => self.timer.divide(),
-            // EOI and remote read, and what doesn't exist. A read of the latter is not noted in ESR
-            // (a write is): reads leave the LAPIC as it is.
+            // EOI and remote read, and registers that don't exist. A read of the latter is not
+            // recorded in ESR (a write is): reads don't change the LAPIC.
             _ => 0,
         }
     }
 
-    /// Takes a write of 32 bits. What is due up to `now` comes first. A write to anything but a
-    /// register's first byte is lost, as in KVM; the manual leaves it open.
+    /// Handles a 32-bit write, after everything that is due up to `now`. A write to anything but
+    /// the first byte of a register is ignored, as in KVM; the manual leaves this open.
     pub fn write(&mut self, offset: u32, value: u32, now: u64) -> Effect {
         self.advance(now);
         if offset & 0xf != 0 {
@@ -216,19 +218,19 @@ impl Lapic {
         Effect::None
     }
 
-    /// When the timer interrupts next. `None` for a timer that stands still or is masked: whatever
-    /// happens to it, the processor doesn't hear of it.
+    /// When the timer interrupts next. `None` for a timer that is stopped or masked: the processor
+    /// doesn't notice what happens to it.
     pub fn next_deadline(&self) -> Option<u64> {
         let masked = self.local.get(Entry::Timer) & reg::LVT_MASKED != 0;
         self.timer.zero().filter(|_| !masked)
     }
 
-    /// Lets happen what is due up to `now`. A periodic timer that expired more than once has one
-    /// interrupt pending, as on hardware, and stays in step. So has one that expires again within
-    /// 200 us, for the guest's sake.
+    /// Performs what is due up to `now`. A periodic timer that expired several times has one
+    /// pending interrupt, as on hardware, and its period stays in step. The same applies to a timer
+    /// that expires again within 200 us, so that the guest has time to run.
     ///
-    /// A masked timer's state is left alone until the guest changes its mode or divider: what the
-    /// guest can't see must not make two equal machines differ.
+    /// The state of a masked timer doesn't change until the guest changes its mode or divider: what
+    /// the guest can't see must not make two equal machines differ.
     pub fn advance(&mut self, now: u64) {
         if self.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.timer.expire(self.periodic(), now);
@@ -237,12 +239,12 @@ impl Lapic {
         }
     }
 
-    /// Whether the same vectors wait in both.
+    /// Whether the same vectors are waiting in both.
     pub fn same_requests(&self, other: &Self) -> bool {
         self.requested == other.requested
     }
 
-    /// Takes a masked timer's expiries up to `now` for gone.
+    /// Discards the expiries of a masked timer up to `now`.
     fn settle_timer(&mut self, now: u64) {
         self.timer.expire(self.periodic(), now);
     }
@@ -251,7 +253,7 @@ impl Lapic {
         self.local.get(Entry::Timer) & reg::LVT_PERIODIC != 0
     }
 
-    /// A write to the command register's lower half.
+    /// Handles a write to the lower half of the command register.
     fn send(&mut self) -> Effect {
         let Some(ipi) = Ipi::from_command(self.id, self.command_low, self.command_high) else {
             return Effect::None;

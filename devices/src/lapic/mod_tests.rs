@@ -60,7 +60,7 @@ fn parts_of_a_register() {
     assert_eq!(lapic.read(reg::TPR, 0), 0);
 }
 
-/// What a machine of four LAPICs can do.
+/// A step that a machine of four LAPICs can perform.
 #[derive(Clone, Debug)]
 enum Step {
     Write { cpu: usize, offset: u32, value: u32 },
@@ -75,7 +75,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    // Registers that exist, more often than any offset; small numbers, more often than any value.
+    // Existing registers more often than other offsets; small numbers more often than other values.
     let offset = prop_oneof![6 => (0u32..0x40).prop_map(|it| it * 16), 1 => any::<u32>()];
     let value = prop_oneof![any::<u32>(), 0u32..0x200, (0u32..32).prop_map(|bit| 1 << bit)];
     let cpu = 0usize..4;
@@ -103,7 +103,7 @@ fn advance(lapics: &mut [Lapic], now: u64) {
     }
 }
 
-/// Plays a step; IPIs are delivered at once.
+/// Performs a step; IPIs are delivered at once.
 fn play(lapics: &mut [Lapic], now: &mut u64, step: &Step) {
     match *step {
         Step::Write { cpu, offset, value } => {
@@ -174,7 +174,7 @@ proptest! {
         }
     }
 
-    /// What happens when a deadline comes is an interrupt, and nothing happens before.
+    /// A deadline causes an interrupt, and nothing changes before it.
     #[test]
     fn a_deadline_is_the_first_change(steps in prop::collection::vec(step(), 1..100)) {
         let mut lapics: Vec<_> = (0..4).map(|id| Lapic::new(id, id == 0)).collect();

@@ -1,26 +1,26 @@
-//! Which interrupt is next (SDM vol. 3, 11.8): IRR, ISR and the priorities.
+//! Determines which interrupt is next (SDM vol. 3, 11.8): IRR, ISR and the priorities.
 //!
-//! A vector's upper four bits are its class. An interrupt reaches the processor when its class is
-//! above the processor priority's, which is the higher of what the guest asks for (TPR) and what it
-//! is serving (the highest vector of ISR).
+//! The upper four bits of a vector are its class. An interrupt reaches the processor when its class
+//! is higher than the class of the processor priority. This priority is the higher of the guest's
+//! setting (TPR) and of the interrupt in service (the highest vector of ISR).
 
 use super::registers::{FIRST_LEGAL_VECTOR, RECEIVE_ILLEGAL_VECTOR};
 use super::{Effect, Lapic};
 
-/// What became of a vector that was offered.
+/// The result of offering a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Acceptance {
     /// It waits in IRR.
     Taken,
-    /// It was waiting there already: the two are one.
+    /// It was already waiting there: the two are merged.
     Merged,
-    /// The LAPIC is disabled by software, or the vector is below 16 (which is noted in ESR).
+    /// The LAPIC is disabled by software, or the vector is below 16 (which is recorded in ESR).
     Refused,
 }
 
 impl Lapic {
-    /// Offers an interrupt. `level` is its trigger mode; the end of a level-triggered one is told
-    /// by [`Effect::EndOfInterrupt`].
+    /// Offers an interrupt. `level` is its trigger mode; the end of a level-triggered interrupt is
+    /// reported by [`Effect::EndOfInterrupt`].
     pub fn accept(&mut self, vector: u8, level: bool) -> Acceptance {
         if !self.enabled() {
             return Acceptance::Refused;
@@ -37,9 +37,9 @@ impl Lapic {
         if self.requested.insert(vector) { Acceptance::Taken } else { Acceptance::Merged }
     }
 
-    /// The interrupt that the processor would get if it took one now.
+    /// The interrupt that the processor would take now.
     ///
-    /// None while the LAPIC is disabled by software: what waits in IRR is held (11.4.7.2).
+    /// `None` while the LAPIC is disabled by software: vectors in IRR are held (11.4.7.2).
     pub fn pending(&self) -> Option<u8> {
         if !self.enabled() {
             return None;
@@ -47,10 +47,10 @@ impl Lapic {
         self.requested.highest().filter(|vector| class(*vector) > class(self.processor_priority()))
     }
 
-    /// The processor takes the pending interrupt: it goes from IRR to ISR.
+    /// The processor takes the pending interrupt, which moves from IRR to ISR.
     ///
-    /// `None` when there is none; real hardware, already committed, would answer with the spurious
-    /// vector. A scheduler asks [`Lapic::pending`] first and is never in that place.
+    /// `None` if no interrupt is pending; real hardware would already be committed and return the
+    /// spurious vector. A scheduler calls [`Lapic::pending`] first, so this doesn't occur.
     pub fn acknowledge(&mut self) -> Option<u8> {
         let vector = self.pending()?;
         self.requested.remove(vector);
@@ -69,8 +69,8 @@ impl Lapic {
         Effect::EndOfInterrupt { vector }
     }
 
-    /// PPR: TPR, unless a higher class is in service; then that class. (11.8.3.1; of TPR's lower
-    /// half at equal classes the manual lets the model choose.)
+    /// PPR: TPR, or if a higher class is in service, that class. (11.8.3.1; at equal classes, the
+    /// manual leaves the lower half of TPR to the model.)
     pub fn processor_priority(&self) -> u8 {
         let serving = self.in_service.highest().unwrap_or(0);
         if class(self.task_priority) >= class(serving) {
@@ -80,8 +80,9 @@ impl Lapic {
         }
     }
 
-    /// APR: by which lowest-priority messages choose. (11.6.2.4: TPR, unless a class at least as
-    /// high is in service or a higher one is requested; then the highest class of the three.)
+    /// APR: the priority by which lowest-priority messages choose. (11.6.2.4: TPR, unless a class
+    /// at least as high is in service or a higher one is requested; then the highest class of the
+    /// three.)
     pub fn arbitration_priority(&self) -> u8 {
         let serving = class(self.in_service.highest().unwrap_or(0));
         let requested = class(self.requested.highest().unwrap_or(0));
@@ -93,17 +94,18 @@ impl Lapic {
         }
     }
 
-    /// CR8, the upper half of TPR under another name. (11.8.6)
+    /// CR8, which is the upper half of TPR. (11.8.6)
     pub fn cr8(&self) -> u8 {
         class(self.task_priority)
     }
 
-    /// A write to CR8 by the guest; 4 bits count.
+    /// Handles a write to CR8 by the guest; 4 bits are used.
     pub fn set_cr8(&mut self, value: u8) {
         self.task_priority = value << 4;
     }
 
-    /// CR8 is that now: if it has changed, the guest has written it. TPR's lower half stays otherwise.
+    /// Takes over the current CR8: if it has changed, the guest has written it. Otherwise the lower
+    /// half of TPR is preserved.
     pub fn follow_cr8(&mut self, value: u8) {
         if value & 0xf != self.cr8() {
             self.set_cr8(value);

@@ -16,7 +16,7 @@ fn from_request_to_service_to_end() {
     assert_eq!(lapic.read(0x210, 0), 0);
     assert_eq!(lapic.read(0x110, 0), 1 << 0x11, "ISR");
     assert_eq!(lapic.read(0x0a0, 0), 0x30, "PPR");
-    // While it is served, another can wait.
+    // While it is served, another interrupt can wait.
     assert_eq!(lapic.accept(0x31, false), Acceptance::Taken);
     assert_eq!(lapic.pending(), None);
     assert_eq!(lapic.write(0x0b0, 0, 0), Effect::None);
@@ -71,7 +71,7 @@ fn the_end_of_a_level_is_told() {
     lapic.acknowledge();
     assert_eq!(lapic.write(0x0b0, 0, 0), Effect::EndOfInterrupt { vector: 0x31 });
     assert_eq!(lapic.write(0x0b0, 0, 0), Effect::None, "nothing is in service");
-    // TMR is what the last one was.
+    // TMR has the trigger mode of the latest acceptance.
     lapic.accept(0x31, false);
     lapic.acknowledge();
     assert_eq!(lapic.write(0x0b0, 0, 0), Effect::None);

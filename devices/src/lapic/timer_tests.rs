@@ -12,7 +12,7 @@ const PERIODIC: u32 = 1 << 17;
 const MASKED: u32 = 1 << 16;
 const VECTOR: u8 = 0xee;
 
-/// Enabled, with the timer's LVT entry and divider set.
+/// An enabled LAPIC, with the timer's LVT entry and divider set.
 fn lapic(entry: u32, divide: u32) -> Lapic {
     let mut lapic = Lapic::new(0, true);
     assert_eq!(lapic.write(SVR, 0x1ff, 0), Effect::None);
@@ -85,7 +85,7 @@ fn the_shortest_timer_leaves_time_between_interrupts() {
     lapic.write(INITIAL, 30_000, 0);
     lapic.advance(30_000);
     assert_eq!(serve(&mut lapic), Some(VECTOR));
-    // Seven periods; the count goes on as if nothing had been left out.
+    // Seven periods have passed; the count continues as if no interrupt had been skipped.
     assert_eq!(lapic.next_deadline(), Some(240_000));
     assert_eq!(lapic.read(CURRENT, 30_001), 29_999);
     assert_eq!(lapic.read(CURRENT, 100_000), 20_000);
@@ -113,7 +113,7 @@ fn masked_it_counts_and_is_not_heard() {
     let before = lapic.clone();
     lapic.advance(1000);
     assert_eq!(lapic, before, "what can't be heard changes nothing");
-    // Unmasked, it is in step, and what passed is gone.
+    // Unmasked, it is still in step, and the earlier expiries are discarded.
     lapic.write(LVT_TIMER, PERIODIC | u32::from(VECTOR), 1050);
     assert_eq!(lapic.pending(), None);
     assert_eq!(lapic.next_deadline(), Some(1100));
@@ -143,7 +143,7 @@ fn the_end_of_the_clock_is_no_deadline() {
 }
 
 proptest! {
-    /// The n-th interrupt comes at exactly n periods, however late the ones before were taken.
+    /// The n-th interrupt comes at exactly n periods, however late the earlier ones were taken.
     #[test]
     fn periods_do_not_drift(
         initial in 1u32..100_000,
@@ -162,14 +162,14 @@ proptest! {
             lapic.advance(deadline);
             prop_assert_eq!(serve(&mut lapic), Some(VECTOR));
             lapic.advance(deadline + late);
-            // The next that is not too soon after the last.
+            // The next expiry that is not too soon after the last.
             let gap = 200_000u64.div_ceil(period) * period;
             prop_assert_eq!(lapic.next_deadline(), Some(deadline + gap));
             serve(&mut lapic);
         }
     }
 
-    /// The count is what is left of the period, rounded up to whole steps.
+    /// The count is the rest of the period, rounded up to whole steps.
     #[test]
     fn the_count_falls_from_initial(initial in 1u32.., code in 0u32..16, part in 0.0..1.0f64) {
         let mut lapic = lapic(0, code);

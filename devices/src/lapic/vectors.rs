@@ -1,4 +1,4 @@
-//! A set of vectors, as IRR, ISR and TMR hold it.
+//! A set of vectors, as in IRR, ISR and TMR.
 
 /// One bit for each of the 256 vectors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -9,7 +9,7 @@ impl Vectors {
         self.0[usize::from(vector >> 6)] & bit(vector) != 0
     }
 
-    /// Whether it was not there before.
+    /// Adds a vector; returns whether it is new.
     pub(super) fn insert(&mut self, vector: u8) -> bool {
         let new = !self.contains(vector);
         self.0[usize::from(vector >> 6)] |= bit(vector);
@@ -25,7 +25,7 @@ impl Vectors {
         Some((index as u32 * 64 + word.ilog2()) as u8)
     }
 
-    /// The 32 vectors of the set's register `index`; 0 behind the last.
+    /// The 32 vectors of the set's register `index`; 0 beyond the last register.
     pub(super) fn register(&self, index: u32) -> u32 {
         let word = self.0.get((index / 2) as usize).copied().unwrap_or(0);
         (word >> (index % 2 * 32)) as u32

@@ -1,41 +1,41 @@
 //! One of the three counters (8254 datasheet, "Operational Description").
 //!
-//! Nothing counts here: the tick at which the count was loaded is kept, and count and output are
-//! derived from it.
+//! Nothing counts here: only the tick at which the count was loaded is stored, and the count and
+//! the output are derived from it.
 
-/// How a counter counts. (datasheet, "Mode Definitions")
+/// The counting mode. (datasheet, "Mode Definitions")
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Mode {
-    /// 0: the output goes low, and high when the count is zero.
+    /// 0: the output goes low, and high when the count reaches zero.
     TerminalCount,
-    /// 1: the same, started by the gate.
+    /// 1: like mode 0, started by the gate.
     OneShot,
-    /// 2: one tick of low in each period.
+    /// 2: the output is low for one tick in each period.
     Rate,
-    /// 3: half of each period high, half low.
+    /// 3: the output is high for half of each period, and low for the other half.
     Square,
-    /// 4: one tick of low when the count is zero.
+    /// 4: the output is low for one tick when the count reaches zero.
     Strobe,
-    /// 5: the same, started by the gate.
+    /// 5: like mode 4, started by the gate.
     GatedStrobe,
 }
 
-/// Which bytes of a count go through the port. (control word, bits 5:4)
+/// The bytes of a count that are transferred through the port. (control word, bits 5:4)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Access {
-    /// 1: the lower one, the upper is 0.
+    /// 1: the lower byte; the upper byte is 0.
     Low,
-    /// 2: the upper one, the lower is 0.
+    /// 2: the upper byte; the lower byte is 0.
     High,
-    /// 3: the lower, then the upper.
+    /// 3: the lower byte, then the upper byte.
     Both,
 }
 
-/// A count and the tick at which it was loaded.
+/// A count, and the tick at which it was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Load {
     tick: u64,
-    /// 1 to 65,536.
+    /// The count, 1 to 65,536.
     count: u64,
 }
 
@@ -48,24 +48,25 @@ pub(super) struct Counter {
     gate: bool,
     /// The count that the guest wrote last.
     count: Option<u64>,
-    /// What is counted down; none before the first count, or the first trigger.
+    /// The count that is counted down; `None` before the first count or the first trigger.
     load: Option<Load>,
-    /// A count that takes over at its tick: in modes 2 and 3 the end of the running period.
+    /// A count that takes over at its tick: in modes 2 and 3 at the end of the running period.
     next: Option<Load>,
-    /// Modes 0 and 4, gate low: since which tick the count stands still.
+    /// In modes 0 and 4 with a low gate: the tick since which the count is paused.
     paused: Option<u64>,
-    /// The lower byte of a count whose upper one has not come.
+    /// The lower byte of a count whose upper byte has not been written.
     low: Option<u8>,
-    /// The next byte that is read is the upper one.
+    /// Whether the next byte that is read is the upper one.
     read_high: bool,
-    /// A count held for reading: what is left of it, the next byte first.
+    /// A latched count: its unread bytes, the next one first.
     latched: Option<(u8, Option<u8>)>,
-    /// A status byte held for reading.
+    /// A latched status byte.
     status: Option<u8>,
 }
 
 impl Counter {
-    /// What it is after power-on the datasheet leaves open: here without a count, its output high.
+    /// A counter after power-on. The datasheet leaves its state open: here it has no count, and its
+    /// output is high.
     pub(super) fn new(gate: bool) -> Self {
         Self {
             mode: Mode::Square,
@@ -83,7 +84,8 @@ impl Counter {
         }
     }
 
-    /// A control word for this counter, but for the latch commands: all starts over.
+    /// Handles a control word for this counter other than the latch commands: the counter starts
+    /// over.
     pub(super) fn program(&mut self, word: u8) {
         let mode = match word >> 1 & 7 {
             0 => Mode::TerminalCount,
@@ -101,7 +103,7 @@ impl Counter {
         *self = Self { mode, access, bcd: word & 1 != 0, ..Self::new(self.gate) };
     }
 
-    /// A byte of a count.
+    /// Handles a write of one byte of a count.
     pub(super) fn write(&mut self, value: u8, tick: u64) {
         let count = match (self.access, self.low) {
             (Access::Low, _) => u16::from(value),
@@ -128,10 +130,11 @@ impl Counter {
         };
         self.count = Some(count);
         match (self.mode, self.load_at(tick)) {
-            // They wait for the gate.
+            // These modes wait for the gate.
             (Mode::OneShot | Mode::GatedStrobe, _) => {}
             // "The new count will be loaded at the end of the current counting cycle." In mode 3
-            // that is the half of one; here the whole, so that no period is a mixture of two.
+            // that is the end of half a period; here it is the end of the whole period, so that no
+            // period is a mixture of two counts.
             (Mode::Rate | Mode::Square, Some(running)) if self.gate => {
                 let periods = tick.saturating_sub(running.tick) / running.count + 1;
                 self.load = Some(running);
@@ -147,7 +150,7 @@ impl Counter {
         let Some(count) = self.count else { return };
         let load = Load { tick: tick + 1, count };
         if self.mode == Mode::OneShot && !self.output(tick) {
-            // Triggered again before its end: the output stays low in between.
+            // It is triggered again before its end: the output stays low in between.
             self.load = self.load_at(tick);
             self.next = Some(load);
             return;
@@ -157,7 +160,7 @@ impl Counter {
         self.paused = (!self.gate && self.pauses()).then_some(tick + 1);
     }
 
-    /// The gate: stops and starts modes 0 and 4 as they are, 2 and 3 from the beginning, and
+    /// Sets the gate: it pauses and resumes modes 0 and 4, stops and restarts modes 2 and 3, and
     /// triggers modes 1 and 5.
     pub(super) fn set_gate(&mut self, gate: bool, tick: u64) {
         if gate == self.gate {
@@ -185,17 +188,17 @@ impl Counter {
         self.gate
     }
 
-    /// Whether a low gate holds the count.
+    /// Whether a low gate pauses the count.
     fn pauses(&self) -> bool {
         matches!(self.mode, Mode::TerminalCount | Mode::Strobe)
     }
 
-    /// What is counted down at `tick`.
+    /// The count that is counted down at `tick`.
     fn load_at(&self, tick: u64) -> Option<Load> {
         self.next.filter(|next| next.tick <= tick).or(self.load)
     }
 
-    /// The load at `tick`, and the ticks counted since.
+    /// The load at `tick`, and the number of ticks counted since.
     fn elapsed(&self, tick: u64) -> Option<(Load, u64)> {
         let load = self.load_at(tick)?;
         let until = self.paused.map_or(tick, |paused| paused.min(tick));
@@ -210,14 +213,15 @@ impl Counter {
         match self.mode {
             Mode::TerminalCount => elapsed >= count,
             Mode::OneShot => tick < start || elapsed >= count,
-            // A count of 1 is illegal in mode 2; it has no ticks to be high in. Here it stays high.
+            // A count of 1 is illegal in mode 2: there would be no tick with a high output. Here it
+            // stays high.
             Mode::Rate => count == 1 || elapsed % count != count - 1,
             Mode::Square => elapsed % count < count.div_ceil(2),
             Mode::Strobe | Mode::GatedStrobe => elapsed != count,
         }
     }
 
-    /// The first tick after `tick` at which the output goes high, if all stays as it is.
+    /// The first tick after `tick` at which the output goes high, if nothing else changes.
     pub(super) fn next_rise(&self, tick: u64) -> Option<u64> {
         let load = self.load_at(tick)?;
         let once = |at: u64| (self.paused.is_none() && at > tick).then_some(at);
@@ -226,7 +230,7 @@ impl Counter {
             Mode::TerminalCount => once(load.tick + load.count),
             Mode::Strobe | Mode::GatedStrobe => once(load.tick + load.count + 1),
             Mode::Rate | Mode::Square if load.count == 1 => {
-                // The next one may have edges.
+                // The next count may have edges.
                 self.next.filter(|next| next.tick > tick && next.count > 1)?;
                 self.next.map(|next| next.tick + next.count)
             }
@@ -237,7 +241,8 @@ impl Counter {
         }
     }
 
-    /// How many ticks there are between rises from `tick` on; none when they end or change.
+    /// The number of ticks between rises from `tick` on; `None` if the rises end or their period
+    /// changes.
     pub(super) fn steady_period(&self, tick: u64) -> Option<u64> {
         let steady = self.next.is_none_or(|next| next.tick <= tick);
         let load = self.load_at(tick)?;
@@ -245,19 +250,19 @@ impl Counter {
         (steady && periodic).then_some(load.count)
     }
 
-    /// What the counting element holds.
+    /// The value of the counting element.
     fn value(&self, tick: u64) -> u16 {
         let Some((Load { count, .. }, elapsed)) = self.elapsed(tick) else {
             return self.encode(self.count.unwrap_or(0));
         };
         let left = match self.mode {
             Mode::Rate => count - elapsed % count,
-            // It counts by twos, and each half from the even number.
+            // Mode 3 counts by twos, and each half period from the even number.
             Mode::Square => {
                 let (phase, high) = (elapsed % count, count.div_ceil(2));
                 (count & !1) - 2 * if phase < high { phase } else { phase - high }
             }
-            // They go on behind zero, from the top.
+            // The other modes continue after zero from the maximum.
             _ => {
                 (count % self.modulus() + self.modulus() - elapsed % self.modulus())
                     % self.modulus()
@@ -266,7 +271,7 @@ impl Counter {
         self.encode(left)
     }
 
-    /// Holds the count for reading, unless one is held. (counter latch command)
+    /// Latches the count for reading, unless one is latched. (counter latch command)
     pub(super) fn latch_count(&mut self, tick: u64) {
         if self.latched.is_none() {
             let [low, high] = self.value(tick).to_le_bytes();
@@ -278,7 +283,7 @@ impl Counter {
         }
     }
 
-    /// Holds the status for reading, unless one is held. (read-back command)
+    /// Latches the status for reading, unless one is latched. (read-back command)
     pub(super) fn latch_status(&mut self, tick: u64) {
         if self.status.is_some() {
             return;
@@ -288,7 +293,7 @@ impl Counter {
             Access::High => 2,
             Access::Both => 3,
         };
-        // Bit 6, "null count": what was written is not yet what is counted.
+        // Bit 6, "null count": the written count is not yet the one that is counted.
         let null = match self.load_at(tick) {
             Some(load) => load.tick > tick || Some(load.count) != self.count,
             None => true,
@@ -302,7 +307,7 @@ impl Counter {
         );
     }
 
-    /// A byte for the guest: the held status, the held count, or the running one.
+    /// Reads a byte: the latched status, the latched count, or the running count.
     pub(super) fn read(&mut self, tick: u64) -> u8 {
         if let Some(status) = self.status.take() {
             return status;
@@ -332,7 +337,7 @@ impl Counter {
     }
 }
 
-/// Digits above 9 are the guest's mistake; they count as what they are.
+/// Digits above 9 are an error of the guest; they are used with their value.
 fn from_bcd(bcd: u16) -> u64 {
     (0..4).rev().fold(0, |value, digit| value * 10 + u64::from(bcd >> (4 * digit) & 0xf))
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-/// A counter that was given `count` at tick 0, so that it is loaded at tick 1.
+/// A counter to which `count` was written at tick 0, so that it is loaded at tick 1.
 fn counter(mode: u8, count: u16) -> Counter {
     let mut counter = Counter::new(true);
     counter.program(0x30 | mode << 1);
@@ -22,7 +22,7 @@ fn values(counter: &Counter, ticks: std::ops::Range<u64>) -> Vec<u16> {
     ticks.map(|tick| counter.value(tick)).collect()
 }
 
-/// The rises that [`Counter::next_rise`] tells are those of the output.
+/// Checks that the rises returned by [`Counter::next_rise`] are those of the output.
 fn check_rises(counter: &Counter, ticks: u64) {
     for tick in 1..ticks {
         let next = (tick + 1..ticks).find(|at| counter.output(*at) && !counter.output(at - 1));

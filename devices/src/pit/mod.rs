@@ -1,15 +1,15 @@
-//! The PIT: an 8254, three counters on a clock of 1,193,182 Hz.
+//! The PIT: an 8254, with three counters on a clock of 1,193,182 Hz.
 //!
-//! Counter 0's output is interrupt line 0, counter 1 once refreshed memory, counter 2 drives the
-//! speaker and is gated by a bit of port 0x61, where its output can be read: operating systems
-//! measure their clocks with it. A counter is programmed by a control word to port 0x43 and a count
-//! of one or two bytes to its own port, and from then on counts by itself.
+//! Counter 0's output is interrupt line 0, and counter 1 once refreshed memory. Counter 2 drives
+//! the speaker. It is gated by a bit of port 0x61, at which its output can be read: operating
+//! systems use it to measure their clocks. A counter is programmed by a control word to port 0x43
+//! and a count of one or two bytes to its own port, and then counts by itself.
 //!
 //! Source: Intel 8254 datasheet (231164); port 0x61: Intel ICH datasheet, "NMI Status and Control".
 //!
-//! All six modes are here. The scheduler lowers and raises line 0 for each rising edge that
-//! [`Pit::advance`] tells, which it calls when [`Pit::next_deadline`] has come, and after each
-//! write: a new mode can take the output high at once.
+//! All six modes are supported. The scheduler calls [`Pit::advance`] when [`Pit::next_deadline`]
+//! has come, and after each write (a new mode can take the output high at once), and pulses line 0
+//! for the rising edges that it returns.
 
 mod clock;
 mod counter;
@@ -19,32 +19,32 @@ pub use clock::PIT_HZ;
 use clock::{ticks, time};
 use counter::Counter;
 
-/// Counter 0's port; the others' and the control word's follow.
+/// Counter 0's port; the ports of the other counters and of the control word follow.
 pub const PIT_FIRST: u16 = 0x40;
-/// How many ports there are from [`PIT_FIRST`].
+/// The number of ports from [`PIT_FIRST`] on.
 pub const PIT_PORTS: u16 = 4;
-/// Gate and output of counter 2, and the speaker.
+/// The port with the gate and the output of counter 2, and the speaker.
 pub const SPEAKER_PORT: u16 = 0x61;
 /// The interrupt line of counter 0.
 pub const PIT_LINE: u8 = 0;
 
-/// The control word. Write-only.
+/// The port of the control word. Write-only.
 const CONTROL: u16 = 0x43;
 /// Control word, bits 7:6: the read-back command.
 const READ_BACK: u8 = 3;
 
-/// Port 0x61's bits.
+/// The bits of port 0x61.
 mod speaker {
     /// Counter 2's gate.
     pub(super) const GATE: u8 = 1 << 0;
-    /// Speaker data; parity and channel check: kept, and mean nothing.
+    /// Speaker data; parity and channel check: stored without effect.
     pub(super) const KEPT: u8 = 0b1110;
-    /// The refresh request, which changes every 15 us. Read-only.
+    /// The refresh request, which toggles every 15 us. Read-only.
     pub(super) const REFRESH: u8 = 1 << 4;
     /// Counter 2's output. Read-only.
     pub(super) const OUTPUT: u8 = 1 << 5;
-    /// How many ticks the refresh bit takes to change: counter 1's count on every PC. It doesn't
-    /// depend on counter 1 here, which no firmware has set up.
+    /// The number of ticks between changes of the refresh bit: counter 1's count on every PC. It
+    /// doesn't depend on counter 1 here, which no firmware has set up.
     pub(super) const REFRESH_TICKS: u64 = 18;
 }
 
@@ -56,7 +56,7 @@ pub struct Pit {
     kept: u8,
     /// The tick of counter 0's next rising edge.
     next_rise: Option<u64>,
-    /// Rising edges of counter 0 that nobody has taken.
+    /// The number of rising edges of counter 0 that have not been taken.
     rises: u64,
 }
 
@@ -67,13 +67,13 @@ impl Default for Pit {
 }
 
 impl Pit {
-    /// A PIT that counts nothing. (A PC's firmware would have set it up; there is none.)
+    /// A PIT that counts nothing. (A PC's firmware would have set it up; there is no firmware.)
     pub fn new() -> Self {
         let counters = [Counter::new(true), Counter::new(true), Counter::new(false)];
         Self { counters, kept: 0, next_rise: None, rises: 0 }
     }
 
-    /// What the guest reads at a port. Reading steps through the bytes of a count.
+    /// Reads from a port. Reading a count advances to its next byte.
     pub fn read(&mut self, port: u16, now: u64) -> u8 {
         let tick = ticks(now);
         if port == SPEAKER_PORT {
@@ -89,7 +89,7 @@ impl Pit {
         }
     }
 
-    /// Takes a write to a port.
+    /// Handles a write to a port.
     pub fn write(&mut self, port: u16, value: u8, now: u64) {
         let tick = ticks(now);
         self.settle(tick);
@@ -112,23 +112,25 @@ impl Pit {
         self.next_rise = self.counters[0].next_rise(tick);
     }
 
-    /// A counter's output; of one that doesn't exist, low.
+    /// The output of a counter; low for a counter that doesn't exist.
     pub fn output(&self, channel: usize, now: u64) -> bool {
         self.counters.get(channel).is_some_and(|counter| counter.output(ticks(now)))
     }
 
-    /// When counter 0's output next goes high. 0, "at once", if it has and nobody has taken it.
+    /// When counter 0's output next goes high. 0, meaning "at once", if it has and the edge has not
+    /// been taken.
     pub fn next_deadline(&self) -> Option<u64> {
         if self.rises > 0 { Some(0) } else { self.next_rise.and_then(time) }
     }
 
-    /// Takes the rising edges of counter 0 up to `now`: how many there were since the last call.
+    /// Takes the rising edges of counter 0 up to `now`, and returns their number since the last
+    /// call.
     pub fn advance(&mut self, now: u64) -> u64 {
         self.settle(ticks(now));
         std::mem::take(&mut self.rises)
     }
 
-    /// Counts the rising edges up to `tick`. Takes a few steps, however many there are.
+    /// Counts the rising edges up to `tick`, in a few steps however many they are.
     fn settle(&mut self, tick: u64) {
         while let Some(next) = self.next_rise.filter(|next| *next <= tick) {
             if let Some(period) = self.counters[0].steady_period(next) {
@@ -145,7 +147,8 @@ impl Pit {
     fn control(&mut self, word: u8, tick: u64) {
         let select = word >> 6;
         if select == READ_BACK {
-            // Bits 3:1 select counters; bits 5 and 4 are what is *not* held.
+            // Bits 3:1 select counters; a set bit 5 or 4 means that the count or the status is
+            // *not* latched.
             for (channel, counter) in (1..).zip(&mut self.counters) {
                 if word & 1 << channel != 0 {
                     if word & 1 << 5 == 0 {
@@ -159,7 +162,7 @@ impl Pit {
             return;
         }
         let counter = &mut self.counters[usize::from(select)];
-        // Bits 5:4 are which bytes of the count; with none it is the latch command.
+        // Bits 5:4 select the bytes of the count; if both are 0, it is the latch command.
         if word & 0x30 == 0 { counter.latch_count(tick) } else { counter.program(word) }
     }
 

@@ -64,7 +64,7 @@ fn edges_end_with_a_count_of_1() {
     for byte in [1, 0] {
         pit.write(PIT_FIRST, byte, time(5).unwrap());
     }
-    // At tick 4, and at 7, where the new count takes over.
+    // At tick 4, and at tick 7, where the new count takes over.
     assert_eq!(pit.advance(1_000_000), 2);
     assert_eq!(pit.next_deadline(), None);
 }
@@ -132,7 +132,7 @@ proptest! {
         prop_assert!(at == 0 || ticks(at - 1) == tick - 1);
     }
 
-    /// The n-th edge comes at exactly n periods; how they are taken makes no difference.
+    /// The n-th edge comes at exactly n periods, independent of when the edges are taken.
     #[test]
     fn periods_do_not_drift(
         count in 2u16..,
@@ -155,7 +155,8 @@ proptest! {
         }
     }
 
-    /// Nothing panics, what is due is never in the past, and steps taken apart or at once are one.
+    /// Nothing panics, deadlines are never in the past, and many short steps have the effect of one
+    /// long step.
     #[test]
     fn whatever_the_guest_does(steps in prop::collection::vec((
         prop_oneof![8 => 0x3fu16..0x45, 2 => Just(0x61u16), 1 => any::<u16>()],

@@ -1,8 +1,8 @@
-//! When the alarm rings.
+//! Determines when the alarm goes off.
 
 use super::date::Date;
 
-/// Hour, minute and second; `None` is "any".
+/// The alarm's hour, minute and second; `None` means "any".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Alarm {
     pub(super) hour: Option<u8>,
@@ -13,7 +13,8 @@ pub(super) struct Alarm {
 const DAY: u32 = 86_400;
 
 impl Alarm {
-    /// In how many seconds from `date` it next rings: 1 to a day. `None` if no day has such a time.
+    /// The number of seconds from `date` until the alarm next goes off: 1 to a day. `None` if no
+    /// day has such a time.
     pub(super) fn seconds_from(self, date: Date) -> Option<u32> {
         let legal = |field: Option<u8>, below| field.is_none_or(|field| field < below);
         if !(legal(self.hour, 24) && legal(self.minute, 60) && legal(self.second, 60)) {
@@ -21,7 +22,7 @@ impl Alarm {
         }
         let from = date.second_of_day() + 1;
         let mut at = from;
-        // By hours, then minutes, then seconds: not many steps.
+        // It advances by hours, then minutes, then seconds, which takes few steps.
         while at < from + DAY {
             let step = if !matches(self.hour, at / 3600 % 24) {
                 3600

@@ -1,28 +1,28 @@
-//! The time of day and the divider: when seconds and periods end.
+//! The time of day and the divider: they determine when seconds and periods end.
 //!
-//! Both are counted from fixed points, never from the last event, so they can't drift.
+//! Both are counted from fixed points and not from the last event, so they can't drift.
 
 use super::date::Date;
 
 const SECOND: u64 = 1_000_000_000;
-/// From the end of a divider reset to the first update. (datasheet, "Divider Control")
+/// The time from the end of a divider reset to the first update. (datasheet, "Divider Control")
 const FIRST_UPDATE: u64 = SECOND / 2;
 /// UIP is set this long before the time changes: 244 us of warning, and the 1,984 us that an update
 /// takes with a crystal of 32,768 Hz. (datasheet, "Update Cycle")
 const UPDATING: u64 = 244_000 + 1_984_000;
 
-/// The time, and what makes it go on.
+/// The time, and the state that makes it advance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Clock {
     /// The time before the next update.
     date: Date,
-    /// When the next update is, if `date` may go on.
+    /// When the next update is, if `date` may advance.
     update: u64,
-    /// When the divider started.
+    /// When the divider was started.
     start: u64,
-    /// The divider is not held in reset.
+    /// Whether the divider is running, that is, not held in reset.
     running: bool,
-    /// The guest has stopped updates, to set the time.
+    /// Whether the guest has stopped updates, in order to set the time.
     frozen: bool,
 }
 
@@ -35,7 +35,7 @@ impl Clock {
         self.date.plus(self.updates(now))
     }
 
-    /// Changes the time; the second goes on as it was.
+    /// Changes the time; the current second continues unchanged.
     pub(super) fn set_date(&mut self, now: u64, change: impl FnOnce(&mut Date)) {
         self.settle(now);
         change(&mut self.date);
@@ -56,17 +56,17 @@ impl Clock {
         self.running = running;
     }
 
-    /// How many updates there were up to `now` since the time was set.
+    /// The number of updates up to `now` since the time was set.
     fn updates(&self, now: u64) -> u64 {
         if self.frozen || !self.running { 0 } else { self.seconds(now) }
     }
 
-    /// How many seconds of the divider have ended.
+    /// The number of seconds of the divider that have ended.
     fn seconds(&self, now: u64) -> u64 {
         now.checked_sub(self.update).map_or(0, |late| late / SECOND + 1)
     }
 
-    /// Takes the updates up to `now` into the date.
+    /// Applies the updates up to `now` to the date.
     fn settle(&mut self, now: u64) {
         self.date = self.date(now);
         if self.running {
@@ -87,7 +87,7 @@ impl Clock {
         self.next_update(now).is_some_and(|update| update - now <= UPDATING)
     }
 
-    /// The end of the first period of `cycles` of the crystal after `now`.
+    /// The end of the first period of `cycles` of the crystal that ends after `now`.
     pub(super) fn next_period(&self, cycles: u64, now: u64) -> Option<u64> {
         if !self.running {
             return None;

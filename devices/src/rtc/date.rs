@@ -1,12 +1,12 @@
 //! Dates, as a clock chip counts them.
 
-/// A moment, to the second, in the proleptic Gregorian calendar.
+/// A time, to the second, in the proleptic Gregorian calendar.
 ///
-/// A guest can set the fields one by one, so that they may be no date in between ("February 31");
-/// [`Date::plus`] takes the nearest one that is.
+/// A guest can set the fields one by one, so they may temporarily be no valid date ("February 31");
+/// [`Date::plus`] uses the nearest valid one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Date {
-    /// 0 to 9999, within what two registers of two digits hold.
+    /// 0 to 9999, the range of two registers of two digits each.
     pub(super) year: u16,
     /// 1 to 12.
     pub(super) month: u8,
@@ -18,11 +18,11 @@ pub(super) struct Date {
 }
 
 const DAY: u64 = 86_400;
-/// After 400 years the calendar repeats.
+/// The number of days in 400 years, after which the calendar repeats.
 const DAYS_IN_ERA: u64 = 146_097;
 
 impl Date {
-    /// Seconds later. Years behind 9999 start over, as the registers do.
+    /// This date plus a number of seconds. Years after 9999 start over, as the registers do.
     pub(super) fn plus(self, seconds: u64) -> Self {
         if seconds == 0 {
             return self;
@@ -40,7 +40,7 @@ impl Date {
         }
     }
 
-    /// 1 is Sunday.
+    /// The day of the week; 1 is Sunday.
     pub(super) fn weekday(self) -> u8 {
         // Day 0 is a Wednesday.
         ((self.days() + 3) % 7 + 1) as u8
@@ -51,8 +51,8 @@ impl Date {
         hour * 3600 + minute * 60 + u32::from(self.second.min(59))
     }
 
-    /// Days since 1 March 400 years before the year 0 (so that no year is negative), with January
-    /// and February counted at the end of the year before, so that the leap day is the last.
+    /// Days since 1 March 400 years before the year 0 (so that no year is negative). January and
+    /// February count as the end of the year before, so that the leap day is a year's last day.
     fn days(self) -> u64 {
         let month = u64::from(self.month.clamp(1, 12));
         let day = u64::from(self.day.clamp(1, days_in(self.year, month)));
@@ -62,7 +62,7 @@ impl Date {
     }
 }
 
-/// 10,000 years: after that the registers are what they were.
+/// The seconds of 10,000 years, after which the registers repeat.
 const ROUND: u64 = 25 * DAYS_IN_ERA * DAY;
 
 fn days_in(year: u16, month: u64) -> u8 {
@@ -75,10 +75,10 @@ fn days_in(year: u16, month: u64) -> u8 {
     }
 }
 
-/// Year (with 400 added), month and day of a day as [`Date::days`] counts them.
+/// The year (with 400 added), month and day of a day number as in [`Date::days`].
 fn civil(days: u64) -> (u64, u8, u8) {
     let (era, day) = (days / DAYS_IN_ERA, days % DAYS_IN_ERA);
-    // Leap days: one in 4 years but the 100th, and in the 400th.
+    // Leap days: one in 4 years, except in the 100th, but again in the 400th.
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;

@@ -35,7 +35,7 @@ fn what_is_no_date_becomes_one() {
 }
 
 proptest! {
-    /// Day by day, as one counts by hand.
+    /// Compares with counting day by day.
     #[test]
     fn the_day_after(year in 0u16..9999, month in 1u8..=12, day in 1u8..=31) {
         let length = days_in(year, month.into());

@@ -1,15 +1,16 @@
 //! The real-time clock: an MC146818 with its CMOS RAM.
 //!
-//! A chip of 128 bytes behind an index port and a data port: the time in ten of them, four status
-//! registers, and RAM. It has one interrupt line, for the end of each second, for an alarm, and for
-//! a periodic rate; a flag of register C tells which, and reading C takes the line back.
+//! The chip has 128 bytes behind an index port and a data port: the time in ten of them, four
+//! status registers, and RAM. It has one interrupt line, for the end of each second, for an alarm,
+//! and for a periodic rate. A flag in register C tells which of them interrupted, and reading C
+//! lowers the line.
 //!
 //! Source: Motorola MC146818A datasheet; the ports and the century byte are the PC's.
 //!
-//! The time starts at [`START`] when virtual time is 0, on every run. The scheduler sets line 8 to
+//! In every run, the time starts at [`START`] when virtual time is 0. The scheduler sets line 8 to
 //! [`Rtc::irq`] after each access and each [`Rtc::advance`], which it calls when
-//! [`Rtc::next_deadline`] has come. Flags that can't interrupt are worked out when the guest looks:
-//! a clock that nobody listens to changes no state.
+//! [`Rtc::next_deadline`] has come. Flags that can't interrupt are computed when the guest reads
+//! them: a clock without enabled interrupts changes no state.
 
 mod alarm;
 mod clock;
@@ -21,36 +22,36 @@ use clock::Clock;
 use date::Date;
 use registers as reg;
 
-/// Which byte the data port is, bits 6:0. Bit 7 masks NMIs on a PC; not here. Write-only.
+/// The port that selects the byte, bits 6:0. Bit 7 masks NMIs on a PC, but not here. Write-only.
 pub const RTC_INDEX: u16 = 0x70;
-/// That byte.
+/// The port that accesses the selected byte.
 pub const RTC_DATA: u16 = 0x71;
 /// The interrupt line.
 pub const RTC_LINE: u8 = 8;
 
 /// The time at virtual time 0: Thursday, 1 January 2026, 00:00:00.
 pub const START: &str = "2026-01-01T00:00:00";
-/// That, in seconds since 1970.
+/// The same time, in seconds since 1970.
 pub const START_UNIX: u64 = 1_767_225_600;
 
 const START_DATE: Date = Date { year: 2026, month: 1, day: 1, hour: 0, minute: 0, second: 0 };
 
-/// What firmware leaves in A: the divider for 32,768 Hz, and 1,024 Hz as the periodic rate.
+/// The value of A that firmware sets: the divider for 32,768 Hz, and 1,024 Hz as the periodic rate.
 const A_START: u8 = 0x26;
 
-/// The chip.
+/// The real-time clock.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rtc {
     index: u8,
     clock: Clock,
-    /// A but for UIP.
+    /// Register A without UIP.
     a: u8,
     b: u8,
-    /// C but for IRQF, up to `seen`.
+    /// Register C without IRQF, up to time `seen`.
     flags: u8,
-    /// Up to when the flags are worked out.
+    /// The time up to which the flags have been computed.
     seen: u64,
-    /// The bytes that are not time or status: alarms, and the RAM.
+    /// The bytes that are neither time nor status: alarms and RAM.
     ram: [u8; 128],
 }
 
@@ -74,7 +75,7 @@ impl Rtc {
         }
     }
 
-    /// What the guest reads at a port. Reading C clears it.
+    /// Reads from a port. Reading C clears it.
     pub fn read(&mut self, port: u16, now: u64) -> u8 {
         if port != RTC_DATA {
             return 0xff;
@@ -101,7 +102,7 @@ impl Rtc {
         }
     }
 
-    /// Takes a write to a port.
+    /// Handles a write to a port.
     pub fn write(&mut self, port: u16, value: u8, now: u64) {
         match port {
             RTC_INDEX => self.index = value & 0x7f,
@@ -118,7 +119,8 @@ impl Rtc {
         self.flags & self.b & reg::B_INTERRUPTS != 0
     }
 
-    /// When the line is next asserted. `None` while it is, and while no interrupt is enabled.
+    /// When the line is next asserted. `None` while it is asserted, and while no interrupt is
+    /// enabled.
     pub fn next_deadline(&self) -> Option<u64> {
         if self.irq() {
             return None;
@@ -130,7 +132,7 @@ impl Rtc {
         [periodic, update, alarm].into_iter().flatten().min()
     }
 
-    /// Lets happen what is due up to `now`; whether the line is asserted then.
+    /// Performs what is due up to `now`; returns whether the line is then asserted.
     pub fn advance(&mut self, now: u64) -> bool {
         if self.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.settle(now);
@@ -138,7 +140,7 @@ impl Rtc {
         self.irq()
     }
 
-    /// Works the flags out up to `now`.
+    /// Computes the flags up to `now`.
     fn settle(&mut self, now: u64) {
         let due = |at: Option<u64>, flag| if at.is_some_and(|at| at <= now) { flag } else { 0 };
         self.flags |= due(self.next_period(), reg::C_PERIODIC)
@@ -150,7 +152,8 @@ impl Rtc {
     fn next_period(&self) -> Option<u64> {
         let cycles = match self.a & reg::A_RATE {
             0 => return None,
-            // 256 and 128 Hz once more; 3 is 8,192 Hz, and each next one half.
+            // The rates 1 and 2 are 256 and 128 Hz again; 3 is 8,192 Hz, and each following rate is
+            // half the one before.
             rate @ 1..=2 => 64 << rate,
             rate => 1 << (rate - 1),
         };
@@ -192,8 +195,8 @@ impl Rtc {
             }),
             reg::A => {
                 self.a = value & (reg::A_DIVIDER | reg::A_RATE);
-                // 0 and 1 are for faster crystals than a PC's; 3 to 5 test the chip. Who selects 0
-                // or 1 gets the PC's speed, as in QEMU.
+                // 0 and 1 are for faster crystals than a PC's; 3 to 5 test the chip. A guest that
+                // selects 0 or 1 gets the PC's speed, as in QEMU.
                 clock.run(self.a & reg::A_DIVIDER <= 2 << 4, now);
             }
             reg::B => {
@@ -215,7 +218,7 @@ impl Rtc {
         if self.b & reg::B_BINARY != 0 {
             value
         } else {
-            // Digits above 9 are the guest's mistake; they count as what they are.
+            // Digits above 9 are an error of the guest; they are used with their value.
             (value >> 4) * 10 + (value & 0xf)
         }
     }

@@ -180,7 +180,7 @@ fn ram() {
 }
 
 proptest! {
-    /// Nothing panics, and a deadline is the moment at which the line is asserted.
+    /// Nothing panics, and the line is asserted exactly at the deadline.
     #[test]
     fn whatever_the_guest_does(steps in prop::collection::vec((
         prop_oneof![4 => 0u8..0x0e, 1 => Just(reg::CENTURY), 1 => any::<u8>()],

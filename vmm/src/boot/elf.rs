@@ -1,7 +1,7 @@
-//! Checks an ELF image and puts it into guest memory, each segment at its physical address.
+//! Checks an ELF image and loads it into guest memory, each segment at its physical address.
 //!
-//! Everything is checked before anything is loaded. A refusal says which segment, and how much memory
-//! would be enough.
+//! Everything is checked before anything is loaded. An error names the segment, and the memory size
+//! that would be sufficient.
 
 use std::ops::Range;
 
@@ -18,12 +18,12 @@ use crate::config::MachineConfig;
 use crate::error::{Error, Result};
 use crate::memory::{HOLE_END, HOLE_START, Memory};
 
-/// An image: its bytes, and the name by which errors speak of it.
+/// An image: its bytes, and the name that errors use.
 #[derive(Clone, Copy, Debug)]
 pub struct Image<'a> {
-    /// A file name or a catalogue name.
+    /// The file name or catalogue name.
     pub name: &'a str,
-    /// The whole file.
+    /// The contents of the file.
     pub bytes: &'a [u8],
 }
 
@@ -44,7 +44,7 @@ pub fn load(image: Image, memory: &Memory) -> Result<u64> {
     Ok(entry)
 }
 
-/// Whether a segment takes memory. One of no size needs none, wherever it is.
+/// Whether a segment occupies memory. A segment of size 0 does not, wherever it is.
 fn is_loaded(segment: &ProgramHeader64<LE>) -> bool {
     segment.p_type(LE) == PT_LOAD && size(segment) > 0
 }
@@ -53,8 +53,8 @@ fn size(segment: &ProgramHeader64<LE>) -> u64 {
     segment.p_memsz(LE).max(segment.p_filesz(LE))
 }
 
-/// Where what the vCPUs share is in guest-physical memory: `.shared`, or `.data` and `.bss` in an
-/// image without it. Empty in an image without sections.
+/// The guest-physical ranges of the memory that the vCPUs share: `.shared`, or `.data` and `.bss`
+/// in an image without it. Empty for an image without sections.
 pub(crate) fn shared(image: Image) -> Vec<Range<u64>> {
     let named = |names: &[&[u8]]| {
         sections(image, |section, name| section.sh_size(LE) > 0 && names.contains(&name))
@@ -63,8 +63,8 @@ pub(crate) fn shared(image: Image) -> Vec<Range<u64>> {
     if shared.is_empty() { named(&[b".data", b".bss"]) } else { shared }
 }
 
-/// Where code is in guest-physical memory: the executable sections, or in an image that tells of none,
-/// the segments that are executable and not writable.
+/// The guest-physical ranges of code: the executable sections, or in an image without any, the
+/// segments that are executable and not writable.
 pub(crate) fn executable(image: Image) -> Vec<Range<u64>> {
     let marked = |section: &SectionHeader64<LE>, _: &[u8]| {
         section.sh_flags(LE).0 & SHF_EXECINSTR.0 != 0 && section.sh_size(LE) > 0
@@ -89,8 +89,8 @@ pub(crate) fn executable(image: Image) -> Vec<Range<u64>> {
         .collect()
 }
 
-/// The code of the image in stretches that each begin with an instruction, as far as symbols and sections
-/// say, in guest-physical memory.
+/// The code of the image in guest-physical segments, each of which begins with an instruction, as
+/// far as symbols and sections show.
 pub(crate) fn code_stretches(image: Image) -> Vec<Range<u64>> {
     let segments = Segments::read(image.bytes);
     let mut starts: Vec<u64> = symbols(image)
@@ -122,7 +122,7 @@ fn symbols(image: Image) -> Vec<u64> {
     table.iter().filter(may_be_code).map(|symbol| symbol.st_value(LE)).collect()
 }
 
-/// Where the sections that `wanted` picks by header and name are in guest-physical memory.
+/// The guest-physical ranges of the sections that `wanted` selects by header and name.
 fn sections(image: Image, wanted: impl Fn(&SectionHeader64<LE>, &[u8]) -> bool) -> Vec<Range<u64>> {
     let Ok(header) = FileHeader64::<LE>::parse(image.bytes) else { return Vec::new() };
     let Ok(sections) = header.sections(LE, image.bytes) else { return Vec::new() };
@@ -136,7 +136,7 @@ fn sections(image: Image, wanted: impl Fn(&SectionHeader64<LE>, &[u8]) -> bool) 
         .collect()
 }
 
-/// The bytes of the image that may be executed.
+/// The contents of the image's executable segments.
 pub(crate) fn code(image: Image<'_>) -> impl Iterator<Item = &[u8]> {
     let segments = FileHeader64::<LE>::parse(image.bytes)
         .and_then(|header| header.program_headers(LE, image.bytes));
@@ -151,7 +151,7 @@ fn refuse(image: Image, problem: String) -> Error {
     Error::Image { name: image.name.into(), problem }
 }
 
-/// The image's program headers and its PVH entry point, if it can be loaded.
+/// The image's program headers and its PVH entry point, if the image can be loaded.
 fn check<'a>(image: Image<'a>, memory: &Memory) -> Result<(&'a [ProgramHeader64<LE>], u64)> {
     let refuse = |problem: String| Err(refuse(image, problem));
     let bytes = image.bytes;
@@ -174,7 +174,7 @@ fn check<'a>(image: Image<'a>, memory: &Memory) -> Result<(&'a [ProgramHeader64<
     let Ok(segments) = header.program_headers(LE, bytes) else {
         return refuse(format!("{}, inside its program headers", truncated()));
     };
-    // Of all segments, so that the memory that a refusal advises is enough.
+    // Computed over all segments, so that the memory size in an error message is sufficient.
     let image_end = segments
         .iter()
         .filter(|segment| segment.p_type(LE) == PT_LOAD)
@@ -214,10 +214,10 @@ fn check<'a>(image: Image<'a>, memory: &Memory) -> Result<(&'a [ProgramHeader64<
     Ok((segments, entry))
 }
 
-/// What a file that isn't ELF is, and what to give instead.
+/// Identifies a file that isn't ELF, and says what to give instead.
 fn not_elf(bytes: &[u8]) -> &'static str {
-    /// Where the boot sector of a bzImage has its signature, and where its setup header has its own
-    /// (Linux, `Documentation/arch/x86/boot.rst`).
+    /// The places of the signatures of a bzImage's boot sector and of its setup header (Linux,
+    /// `Documentation/arch/x86/boot.rst`).
     const BOOT_FLAG: std::ops::Range<usize> = 0x1fe..0x200;
     const HEADER: std::ops::Range<usize> = 0x202..0x206;
     let is_bzimage =
@@ -234,7 +234,7 @@ fn not_elf(bytes: &[u8]) -> &'static str {
     }
 }
 
-/// Which bytes of a segment the file doesn't have, if it is cut short.
+/// The bytes of a segment that are missing from the file, if the file is truncated.
 fn missing(segment: &ProgramHeader64<LE>, bytes: &[u8]) -> Option<String> {
     let (offset, size) = (segment.p_offset(LE), segment.p_filesz(LE));
     let is_whole = offset.checked_add(size).is_some_and(|end| end <= bytes.len() as u64);
@@ -244,8 +244,8 @@ fn missing(segment: &ProgramHeader64<LE>, bytes: &[u8]) -> Option<String> {
     })
 }
 
-/// Checks that a segment's alignment is one. Its address needn't be a multiple of it: linkers pack
-/// segments, and what counts is where the segment says that it is.
+/// Checks that a segment's alignment is a power of two. The segment's address need not be a
+/// multiple of it: linkers pack segments, and only the address counts.
 fn aligned(segment: &ProgramHeader64<LE>) -> Result<(), String> {
     let (alignment, physical) = (segment.p_align(LE), segment.p_paddr(LE));
     if alignment > 1 && !alignment.is_power_of_two() {
@@ -256,7 +256,7 @@ fn aligned(segment: &ProgramHeader64<LE>) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks that a segment lies in RAM that is free for it.
+/// Checks that a segment is in RAM that images may use.
 fn place(start: u64, size: u64, image_end: u64, memory: &Memory) -> Result<(), String> {
     let last = memory.regions().last().map_or(0, |region| region.start + region.size);
     let Some(end) = start.checked_add(size) else {

@@ -117,8 +117,8 @@ fn refuses_a_segment_in_the_first_mebibyte() {
 
 #[test]
 fn loads_what_linkers_make_of_notes() {
-    // A note segment with a page's alignment; a second one behind it, aligned to 8; notes aligned to 8
-    // and packed to 4; notes aligned to 8 and padded to 8.
+    // A note segment with a page's alignment; a second segment behind it, aligned to 8; notes
+    // aligned to 8 and packed to 4; notes aligned to 8 and padded to 8.
     let images: [(&str, &[u8]); 4] = [
         ("page", include_bytes!("../../testdata/note-aligned-to-a-page.elf")),
         ("two", include_bytes!("../../testdata/two-note-segments.elf")),
@@ -143,7 +143,7 @@ fn a_segment_of_no_size_is_nothing() {
 #[test]
 fn a_note_segment_that_cannot_be_read_does_not_matter_if_another_has_the_note() {
     let mut file = Builder::new().build();
-    // A third program header in place of the code, which moves behind it.
+    // A third program header in place of the code, which is moved behind it.
     let note = file[64 + 56..64 + 112].to_vec();
     let shift = note.len() as u64;
     file.splice(64 + 56..64 + 56, note);
@@ -154,7 +154,7 @@ fn a_note_segment_that_cannot_be_read_does_not_matter_if_another_has_the_note() 
         file[at..at + 8].copy_from_slice(&offset.to_le_bytes());
     }
     assert_eq!(load_bytes(&file).unwrap().0, 0x10_0000);
-    // Without the other, its absence is what is wrong.
+    // Without the other note segment, the error is about the truncated one.
     file[64 + 2 * 56] = 0;
     assert!(refusal(&file).contains("truncated"), "{}", refusal(&file));
 }
@@ -166,7 +166,7 @@ fn a_bzimage_is_called_one() {
     file[0x202..0x206].copy_from_slice(b"HdrS");
     let error = refusal(&file);
     assert!(error.contains("this is a bzImage") && error.contains("extract-vmlinux"), "{error}");
-    // A boot sector alone is none.
+    // A boot sector alone is not a bzImage.
     file[0x202] = 0;
     assert!(refusal(&file).contains("not an ELF file"));
     assert!(refusal(b"\x1f\x8b\x08").contains("a compressed file"));

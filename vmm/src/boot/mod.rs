@@ -1,10 +1,10 @@
-//! Getting a guest to its first instruction.
+//! Boots a guest: everything up to its first instruction.
 //!
-//! * [`elf`]: checks an ELF image and puts it into memory;
-//! * `notes`: its PVH entry point;
-//! * [`segments`]: where an image's addresses will be in memory;
+//! * [`elf`]: checks an ELF image and loads it into memory;
+//! * `notes`: the PVH entry point of an image;
+//! * [`segments`]: the guest-physical addresses of an image's segments;
 //! * [`pvh`]: the Xen/PVH boot protocol: start info, memory map, the first vCPU's registers;
-//! * [`mptable`]: the table by which a guest without ACPI finds its processors.
+//! * [`mptable`]: the table in which a guest without ACPI finds its processors.
 
 pub mod elf;
 pub mod mptable;
@@ -16,8 +16,8 @@ use crate::config::MachineConfig;
 use crate::error::Result;
 use crate::memory::Memory;
 
-/// Puts the guest and all that it finds at its start into memory, whatever the scheduler. Returns the
-/// entry point of its first vCPU, a guest-physical address.
+/// Loads the guest and its boot data into memory, for either scheduler. Returns the guest-physical
+/// entry point of the first vCPU.
 pub(crate) fn load(config: &MachineConfig, memory: &Memory) -> Result<u64> {
     let entry = elf::load(elf::Image::of(config), memory)?;
     pvh::write_boot_data(memory, &config.full_command_line())?;
@@ -25,7 +25,7 @@ pub(crate) fn load(config: &MachineConfig, memory: &Memory) -> Result<u64> {
     Ok(entry)
 }
 
-/// Where boot puts its data, all of it below 1 MiB, which images must leave alone.
+/// The addresses of the boot data, all below 1 MiB, which images must not use.
 pub(crate) mod layout {
     /// The GDT for the first instruction.
     pub(crate) const GDT: u64 = 0x500;
@@ -35,10 +35,10 @@ pub(crate) mod layout {
     pub(crate) const MEMORY_MAP: u64 = 0x7000;
     /// The command line.
     pub(crate) const COMMAND_LINE: u64 = 0x2_0000;
-    /// Where a PC's usable low memory ends.
+    /// The end of a PC's usable low memory.
     pub(crate) const LOW_END: u64 = 0x9_fc00;
     /// The MP table: in the BIOS area, where guests search for it.
     pub(crate) const MP_TABLE: u64 = 0xf_0000;
-    /// Where images may begin.
+    /// The lowest address for images.
     pub(crate) const HIGH_START: u64 = 0x10_0000;
 }

@@ -25,10 +25,11 @@ const INT: u8 = 0;
 const NMI: u8 = 1;
 const EXT_INT: u8 = 3;
 
-/// The IOAPIC's id beside `vcpus` LAPICs, whose ids are their numbers: the one after the last, as
-/// long as the four bits of the IOAPIC's id register hold it. With more vCPUs none of the sixteen is
-/// free, and it is 0, as firmware always has it under QEMU and KVM: xAPICs never look for an IOAPIC
-/// by its id (that was the APIC bus of processors before the Pentium 4), and guests accept it.
+/// The IOAPIC's id in a machine with `vcpus` LAPICs, whose ids are their numbers: the next id, if
+/// the four bits of the IOAPIC's id register can hold it. With more vCPUs all sixteen ids are
+/// taken, and the IOAPIC gets 0, as firmware always sets it under QEMU and KVM: xAPICs never
+/// address an IOAPIC by its id (only the APIC bus of processors before the Pentium 4 did), and
+/// guests accept it.
 pub(crate) fn ioapic_id(vcpus: u32) -> u8 {
     const LAST: u32 = 15;
     if vcpus <= LAST { vcpus as u8 } else { 0 }
@@ -56,7 +57,7 @@ fn table(vcpus: u8) -> Vec<u8> {
     for id in 0..vcpus {
         let flags = 1 | if id == 0 { 2 } else { 0 }; // enabled, bootstrap processor
         entries.extend([entry::PROCESSOR, id, APIC_VERSION, flags]);
-        // Signature and features are informative; guests ask CPUID.
+        // Signature and features are informative; guests use CPUID.
         entries.extend([0x00, 0x06, 0, 0, 0x01, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
     entries.extend([entry::BUS, 0]);
@@ -64,7 +65,7 @@ fn table(vcpus: u8) -> Vec<u8> {
     entries.extend([entry::IOAPIC, ioapic, 0x11, 1]);
     entries.extend(IOAPIC.to_le_bytes());
     for line in 0..ISA_LINES {
-        // The PIT is on pin 2, where the cascade would be, as on a PC and in KVM.
+        // The PIT is on pin 2, which would be the cascade's, as on a PC and in KVM.
         let pin = if line == 0 { 2 } else { line };
         if line != 2 {
             entries.extend([entry::IO_INTERRUPT, INT, 0, 0, 0, line, ioapic, pin]);
@@ -88,7 +89,7 @@ fn table(vcpus: u8) -> Vec<u8> {
     bytes
 }
 
-/// All bytes of a structure add up to 0.
+/// Sets the byte at `at` so that all bytes of the structure add up to 0.
 fn set_checksum(bytes: &mut [u8], at: usize) {
     let sum = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
     bytes[at] = sum.wrapping_neg();

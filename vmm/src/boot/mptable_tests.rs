@@ -5,7 +5,7 @@ fn sum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |sum, byte| sum.wrapping_add(*byte))
 }
 
-/// What a guest finds in the table.
+/// The contents of the table as a guest finds them.
 #[derive(Default)]
 struct Found {
     /// LAPIC ids and flags.
@@ -77,10 +77,10 @@ fn the_ioapic_has_an_id_that_its_register_holds() {
         let id = ioapic_id(vcpus);
         assert_eq!(found.ioapics, [id]);
         assert!(!found.lines.is_empty() && found.lines.iter().all(|ioapic| *ioapic == id));
-        // What the guest reads in the register is what the table says.
+        // The id that the guest reads from the register is the one in the table.
         assert_eq!(devices::ioapic::IoApic::new(id).read(0x10), u32::from(id) << 24);
         let taken = found.processors.iter().any(|(lapic, _)| *lapic == id);
-        // Sixteen ids are all that there are.
+        // There are only sixteen ids.
         assert_eq!(taken, vcpus > 15, "{vcpus} vCPUs");
     }
 }

@@ -1,19 +1,20 @@
-//! The PVH entry point in an image's notes (Xen's `elfnote.h`).
+//! Finds the PVH entry point in an image's notes (Xen's `elfnote.h`).
 //!
-//! A note is a header, a name and a descriptor, the last two padded. ELF64 says to 8 bytes, most
-//! toolchains pad to 4, and the alignment of the segment is meant to say which. Linkers also give such
-//! a segment the alignment of a page, or that of another note's section. So its alignment counts if it
-//! is 8, 4 is taken for any other, and where 8 finds nothing, 4 is tried as well.
+//! A note is a header, a name and a descriptor; the latter two are padded. ELF64 specifies padding
+//! to 8 bytes, but most toolchains pad to 4, and the alignment of the segment should show which.
+//! However, linkers also give such a segment the alignment of a page or of another note's section.
+//! So an alignment of 8 is taken as such, any other as 4, and where 8 finds nothing, 4 is tried as
+//! well.
 
 use object::LittleEndian as LE;
 use object::elf::{FileHeader64, NoteType, PT_NOTE, ProgramHeader64};
 use object::read::elf::{NoteIterator, ProgramHeader as _};
 
-/// The note that holds the PVH entry point.
+/// The type of the note that holds the PVH entry point.
 pub(super) const XEN_ELFNOTE_PHYS32_ENTRY: NoteType = NoteType(18);
 
-/// The entry point, a guest-physical address: that of the first PVH note in any `PT_NOTE` segment.
-/// Segments that can't be read don't matter if another has it.
+/// The guest-physical entry point in the first PVH note of any `PT_NOTE` segment. A segment that
+/// can't be read is skipped.
 pub(super) fn pvh_entry(segments: &[ProgramHeader64<LE>], bytes: &[u8]) -> Option<u64> {
     let mut notes = segments.iter().filter(|segment| segment.p_type(LE) == PT_NOTE);
     notes.find_map(|segment| entry_in(segment, bytes))

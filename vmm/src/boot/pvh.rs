@@ -1,5 +1,5 @@
-//! The Xen/PVH boot protocol (Xen `docs/misc/pvh.pandoc`): what the guest finds in memory, and the
-//! state in which its first vCPU starts.
+//! The Xen/PVH boot protocol (Xen `docs/misc/pvh.pandoc`): the boot data in memory, and the initial
+//! state of the first vCPU.
 
 use linux_loader::configurator::pvh::PvhBootConfigurator;
 use linux_loader::configurator::{BootConfigurator, BootParams};
@@ -16,13 +16,13 @@ const START_MAGIC: u32 = 0x336e_c578;
 /// Memory map types, as in E820.
 const RAM: u32 = 1;
 const RESERVED: u32 = 2;
-/// The longest command line, with its final NUL.
+/// The maximum length of the command line, with its final NUL.
 pub const MAX_COMMAND_LINE: usize = 2048;
 
-/// A flat GDT: null, 32-bit code, data, and a TSS, which PVH wants in TR.
+/// A flat GDT: null, 32-bit code, data, and a TSS, which PVH requires in TR.
 const GDT: [u64; 4] = [0, 0x00cf_9b00_0000_ffff, 0x00cf_9300_0000_ffff, 0x0000_8b00_0000_0067];
 
-/// Writes start info, memory map, command line and GDT.
+/// Writes the start info, memory map, command line and GDT.
 pub fn write_boot_data(memory: &Memory, command_line: &str) -> Result<()> {
     let problem = if command_line.len() >= MAX_COMMAND_LINE {
         Some(format!("{} bytes long; at most {} fit", command_line.len(), MAX_COMMAND_LINE - 1))
@@ -68,14 +68,14 @@ fn memory_map(memory: &Memory) -> Vec<hvm_memmap_table_entry> {
     map
 }
 
-/// The first vCPU's general registers.
+/// The first vCPU's general-purpose registers.
 pub fn registers(entry: u64) -> Registers {
     const RESERVED_FLAG: u64 = 2;
     Registers { rip: entry, rbx: layout::START_INFO, rflags: RESERVED_FLAG, ..Default::default() }
 }
 
 /// The first vCPU's system registers: 32-bit protected mode, flat segments, no paging. `reset` is
-/// the state after reset, which keeps the APIC's base.
+/// the state after reset, from which the APIC base is taken.
 pub fn system_registers(reset: &SystemRegisters) -> SystemRegisters {
     const ET: u64 = 1 << 4;
     let flat =

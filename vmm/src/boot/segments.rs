@@ -1,8 +1,9 @@
-//! Where an image's addresses are in guest-physical memory, as its segments say.
+//! The guest-physical addresses of an image's linear addresses, according to its segments.
 //!
-//! Whoever links a kernel gives each loadable segment two addresses: where its code and data expect
-//! to be, and where a loader has to put them. What the guest's page tables say later is its own
-//! affair; that they agree with the segments is the rule by which kernels find themselves at boot.
+//! A linked kernel has two addresses for each loadable segment: the linear address at which its
+//! code and data expect to be, and the physical address at which a loader has to place them. The
+//! guest's page tables may differ later; but kernels set them up in accordance with the segments at
+//! boot.
 
 use std::ops::Range;
 
@@ -24,7 +25,7 @@ struct Segment {
 }
 
 impl Segments {
-    /// Those of a guest's image; none if it is damaged.
+    /// The segments of a guest's image; empty if the image is damaged.
     pub fn of(image: &GuestImage) -> Self {
         Self::read(&image.bytes)
     }
@@ -41,7 +42,8 @@ impl Segments {
         Self(segment.collect())
     }
 
-    /// Where `size` bytes from a linear address on are. `None` if no segment has all of them.
+    /// The guest-physical range of `size` bytes at a linear address. `None` if no segment contains
+    /// all of them.
     pub fn physical(&self, linear: u64, size: u64) -> Option<Range<u64>> {
         let (offset, segment) = self.0.iter().find_map(|segment| {
             let offset = linear.checked_sub(segment.linear)?;

@@ -1,4 +1,4 @@
-//! What stopping needs of the code before a vCPU, and of its debug registers.
+//! Examines the code before a vCPU, and its debug state, for breakpoints.
 
 use crate::cpu::Debuggable;
 use crate::error::Result;
@@ -13,7 +13,7 @@ pub(super) const STI: u8 = 0xfb;
 /// The prefix of IRETQ.
 pub(super) const REX_W: u8 = 0x48;
 
-/// Hardware breakpoints.
+/// The number of hardware breakpoints.
 pub(super) const SLOTS: usize = 4;
 
 /// The linear address of the next instruction.
@@ -22,7 +22,7 @@ pub(super) fn here(cpu: &mut impl Debuggable) -> Result<u64> {
     Ok(instruction::linear(cpu.registers()?.rip, &system))
 }
 
-/// Takes the trap flag off that an exception has carried along from an earlier step.
+/// Clears the trap flag, which an exception has preserved from an earlier step.
 pub(super) fn forget_step(cpu: &mut impl Debuggable) -> Result<()> {
     const TF: u64 = 1 << 8;
     let mut registers = cpu.registers()?;
@@ -30,21 +30,21 @@ pub(super) fn forget_step(cpu: &mut impl Debuggable) -> Result<()> {
     cpu.set_registers(&registers)
 }
 
-/// Whether the vCPU isn't in ring 0.
+/// Whether the vCPU is in a ring other than 0.
 pub(super) fn in_user(system: &SystemRegisters) -> bool {
     const RPL: u16 = 3;
     system.cs.selector & RPL != 0
 }
 
-/// The first byte of an instruction; of one that can't be read, NOP's.
+/// The first byte of an instruction; NOP's if the byte can't be read.
 pub(super) fn opcode(at: u64, system: &SystemRegisters, memory: &Memory) -> u8 {
     let mut byte = [0x90];
     let _ = paging::read(system, memory, at, &mut byte);
     byte[0]
 }
 
-/// Where the IRET at `at` returns to; `None` if there is none. Some hosts don't end a step with it,
-/// but with the instruction that it returns to.
+/// The return address of the IRETQ at `at`; `None` if it is another instruction. On some hosts a
+/// step ends not with IRETQ but with the instruction that it returns to.
 pub(super) fn returns_to(
     at: u64,
     cpu: &mut impl Debuggable,
@@ -69,7 +69,8 @@ pub(super) fn repeats(rip: u64, system: &SystemRegisters, memory: &Memory) -> bo
     })
 }
 
-/// Where the IDT entry of a vector leads in 64-bit mode; `None` without one (Intel SDM vol. 3, 6.14.1).
+/// The handler's address in a vector's IDT entry in 64-bit mode; `None` if there is no such entry
+/// (Intel SDM vol. 3, 6.14.1).
 pub(super) fn handler(vector: u8, system: &SystemRegisters, memory: &Memory) -> Option<u64> {
     const SIZE: u64 = 16;
     const PRESENT: u8 = 0x80;
@@ -86,7 +87,7 @@ pub(super) fn handler(vector: u8, system: &SystemRegisters, memory: &Memory) -> 
     (gate[5] & PRESENT != 0).then(|| part(0, 2) | part(6, 2) << 16 | part(8, 4) << 32)
 }
 
-/// The first four, each once.
+/// The first four addresses, without duplicates.
 pub(super) fn slots(addresses: impl Iterator<Item = u64>) -> [Option<Breakpoint>; SLOTS] {
     let mut slots = [None; SLOTS];
     let mut used = 0;

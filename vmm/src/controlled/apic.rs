@@ -1,4 +1,4 @@
-//! Telling hooks what happens at the local APICs, before it does.
+//! Reports events at the local APICs to hooks, before they take effect.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use super::ControlledMachine;
 use super::platform::Platform;
 use crate::hook::{ApicEvent, HookSet, Points};
 
-/// The offset of EOI.
+/// The offset of the EOI register.
 const EOI: u32 = 0xb0;
 
 impl ControlledMachine {
-    /// Something happens at a vCPU's LAPIC.
+    /// Reports an event at a vCPU's LAPIC.
     pub(super) fn hook_apic(&mut self, vcpu: u32, event: ApicEvent) {
         if self.wants_apic(vcpu) {
             let now = Duration::from_nanos(self.platform.now());
@@ -21,14 +21,15 @@ impl ControlledMachine {
         }
     }
 
-    /// A vCPU has read from the controllers' addresses.
+    /// Reports that a vCPU has read from an interrupt controller's address.
     pub(super) fn hook_apic_read(&mut self, vcpu: u32, address: u64, value: u32) {
         if let Some(register) = register(address) {
             self.hook_apic(vcpu, ApicEvent::Read { register, value });
         }
     }
 
-    /// A vCPU is about to write there.
+    /// Reports that a vCPU is about to write to an interrupt controller's address, and the event
+    /// that this write causes.
     pub(super) fn hook_apic_write(&mut self, vcpu: u32, address: u64, value: u32) {
         let Some(register) = register(address).filter(|_| self.wants_apic(vcpu)) else { return };
         self.hook_apic(vcpu, ApicEvent::Write { register, value });
@@ -47,7 +48,8 @@ impl ControlledMachine {
 }
 
 impl Platform {
-    /// The interrupt that a vCPU serves: the highest bit of ISR, which is eight registers.
+    /// The vector of the interrupt that a vCPU serves: the highest bit of ISR, which is eight
+    /// registers.
     fn in_service(&self, vcpu: u32) -> Option<u8> {
         const ISR: u32 = 0x100;
         (0..8u32).rev().find_map(|word| {
@@ -56,7 +58,7 @@ impl Platform {
         })
     }
 
-    /// The interrupt that this write would send: tried on a copy.
+    /// The IPI that this write would send: the write is tried on a copy of the LAPICs.
     fn would_send(&self, vcpu: u32, register: u32, value: u32) -> Option<ApicEvent> {
         let mut lapics = self.lapics.clone();
         match lapics[vcpu as usize].write(register, value, self.now()) {
@@ -68,7 +70,7 @@ impl Platform {
     }
 }
 
-/// A LAPIC register's offset.
+/// The offset of the LAPIC register at this address.
 fn register(address: u64) -> Option<u32> {
     (LAPIC_BASE..LAPIC_BASE + LAPIC_SIZE).contains(&address).then(|| (address - LAPIC_BASE) as u32)
 }

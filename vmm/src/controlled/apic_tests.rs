@@ -97,7 +97,7 @@ fn check(guest: &Guest) {
     assert_eq!(
         of(0),
         [
-            // The way into 64-bit mode looks for the number.
+            // The switch to 64-bit mode reads the vCPU's number.
             ApicEvent::Read { register: 0x20, value: 0 },
             write(0xf0, 0x1ff),
             write(0x300, 0xc_4500),

@@ -6,14 +6,15 @@ use super::single::IF;
 use crate::cpu::Cpu;
 use crate::error::Result;
 
-/// How a vCPU stands to interrupts.
+/// The interrupt state of a vCPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attention {
-    /// It has interrupts on.
+    /// Whether interrupts are enabled.
     pub on: bool,
-    /// The vector that its LAPIC would give it next. With interrupts off it stays pending.
+    /// The vector that the LAPIC would deliver next. It stays pending while interrupts are
+    /// disabled.
     pub pending: Option<u8>,
-    /// It serves an NMI, and takes no other until IRET.
+    /// Whether the vCPU serves an NMI: it takes no other NMI until IRET.
     pub in_nmi: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Breakpoints in a controlled machine: they are told, and the run stays the same.
+//! Breakpoints in a controlled machine: they are reported, and the run stays the same.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::hook::{Hook, Verdict};
 use crate::kvm::{Host, host};
 use crate::testing::Spy;
 
-/// Has as many breakpoints as are wanted by steps alone, and as the host does it.
+/// The debug capabilities to test: single steps only, and those of the host.
 fn ways() -> Vec<DebugCapabilities> {
     let host = Host::open(std::path::Path::new(host::DEFAULT_DEVICE)).unwrap();
     let all = DebugCapabilities::of(&host);
@@ -30,7 +30,7 @@ fn attach(machine: &mut ControlledMachine, spy: &Spy, stopping: DebugCapabilitie
     }
 }
 
-/// Collects the places of accesses.
+/// Collects the RIPs of accesses.
 #[derive(Clone, Default)]
 struct Accesses(std::sync::Arc<std::sync::Mutex<BTreeSet<u64>>>);
 
@@ -46,7 +46,7 @@ impl Hook for Accesses {
     }
 
     fn exit(&mut self, context: &mut Context, exit: &Exit) -> Verdict {
-        // Reads: RIP is at the instruction.
+        // At reads, RIP is at the instruction.
         if matches!(exit, Exit::MmioRead { .. }) {
             self.0.lock().unwrap().insert(context.cpu.registers().unwrap().rip);
         }
@@ -76,7 +76,7 @@ fn they_change_nothing_of_a_run() {
                     "{way}"
                 );
                 let missed: Vec<_> = few.iter().filter(|place| spy.count(**place) == 0).collect();
-                // Some are in handlers.
+                // Some places are in handlers.
                 let blind = !stopping.breakpoints && !stopping.steps_into_handlers;
                 assert!(missed.is_empty() || blind, "{way}: never at {missed:x?}");
                 let vcpus = watched.vcpus.len() as u32;
@@ -111,7 +111,8 @@ fn an_access_that_is_put_back_is_told_once() {
             machine.restore(&snapshot).unwrap();
             assert_eq!(machine.run(&mut random(1), 1000).unwrap(), Ending::Guest { code: 0 });
             assert_eq!(all.count(before), 1, "{stopping}");
-            // The vCPU stood before the load when the snapshot was taken: it has been told.
+            // The vCPU was stopped before the load when the snapshot was taken: the breakpoint has
+            // been reported.
             assert_eq!(all.count(load), 1, "{stopping}");
             assert_eq!((all.count(store), all.count(behind)), (times, times), "{stopping}");
         }

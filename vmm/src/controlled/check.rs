@@ -1,9 +1,10 @@
-//! Finding out that a watched page is used for what it can't be.
+//! Detects accesses to trapped pages that can't be trapped.
 //!
-//! A watched page has no memory slot, so KVM's emulator does each access to it. It takes apart what
-//! crosses a page or is longer than 8 bytes, and can't read code, page tables or descriptors there.
-//! None of that may pass for an access like any other: it ends the run with an error that names the
-//! place. KVM itself only says that it failed (an internal error), or shuts the guest down, or tries
+//! A trapped page has no memory slot, so KVM's emulator performs each access to it. The emulator
+//! splits an access that crosses a page or is longer than 8 bytes, and it can't fetch code or read
+//! page tables or descriptors from a trapped page. No such access may be treated as an ordinary
+//! one: it ends the run with an error that names the place. KVM itself only reports a failure (an
+//! internal error), shuts the guest down, or retries for ever.
 //! again for ever.
 
 use super::ControlledMachine;
@@ -17,7 +18,7 @@ use crate::memory::PAGE_SIZE;
 use crate::registers::{Registers, SystemRegisters};
 use crate::trapped::{self, TableRegisters, UnsupportedAccess};
 
-/// The store that a vCPU did last: its registers behind it, and where.
+/// The last store of a vCPU: a hash of the registers after it, and its guest-physical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) registers: u64,
@@ -25,7 +26,8 @@ pub(super) struct Stored {
 }
 
 impl ControlledMachine {
-    /// A vCPU stands before a load of so many watched bytes. Is that all that its instruction loads?
+    /// Checks a load of `size` bytes from a trapped page that a vCPU is stopped before: fails if it
+    /// is only part of what the instruction loads.
     pub(super) fn check_load(&mut self, vcpu: u32, gpa: u64, size: usize) -> Result<()> {
         let (registers, system) = self.look(vcpu)?;
         let found = self.instructions.at(registers.rip, &system, &self.memory);
@@ -37,11 +39,12 @@ impl ControlledMachine {
         self.refuse_split(vcpu, &decoded, &registers, &system, gpa, instruction::reads)
     }
 
-    /// A vCPU stands before a store of so many watched bytes. RIP is behind the instruction.
+    /// Checks a store of `size` bytes to a trapped page that a vCPU is stopped before; RIP is
+    /// behind the instruction.
     ///
-    /// `last` is the store that the vCPU has just done, if it has done nothing since. An instruction
-    /// stores where its registers say, so the same registers and another place are a second part of
-    /// the same store.
+    /// `last` is the vCPU's previous store, if the vCPU has done nothing since. The registers
+    /// determine the address of a store, so a store with the same registers and another address is
+    /// the second part of the same store.
     pub(super) fn check_store(
         &mut self,
         vcpu: u32,
@@ -56,7 +59,7 @@ impl ControlledMachine {
         if !second && !odd && !self.touches_an_edge(gpa, size) {
             return Ok(());
         }
-        // A string instruction in the middle of its repetitions.
+        // RIP is at a string instruction in the middle of its repetitions.
         let here = self.instructions.at(registers.rip, &system, &self.memory);
         let here = here.filter(|decoded| decoded.instruction.is_string_instruction());
         let candidate = match here {
@@ -64,7 +67,8 @@ impl ControlledMachine {
             None => self.instructions.before(registers.rip, &system, &self.memory),
         };
         let certain = second || odd;
-        // Nothing is held against an instruction that isn't known for sure, unless its store is.
+        // A candidate that may not be the storing instruction is used only if the store is
+        // certainly split.
         let candidate = candidate.filter(|(_, sure)| certain || *sure);
         if let Some((decoded, _)) = &candidate {
             let mut stores = decoded.accesses.iter().filter(|used| instruction::writes(used));
@@ -75,7 +79,8 @@ impl ControlledMachine {
         if !certain {
             return Ok(());
         }
-        // The instruction has changed the registers that its address was made of.
+        // The check above missed it: the instruction has changed the registers that form its
+        // address.
         let instruction = candidate.filter(|(_, sure)| *sure).map_or_else(
             || "the instruction before".into(),
             |(decoded, _)| disassemble::instruction(&decoded.instruction),
@@ -84,7 +89,8 @@ impl ControlledMachine {
         Err(self.unsupported(vcpu, registers.rip, unsupported))
     }
 
-    /// Fails if one of the instruction's accesses is more than one part and touches `gpa`.
+    /// Fails if one of the instruction's accesses of this kind is split into parts and touches
+    /// `gpa`.
     fn refuse_split(
         &mut self,
         vcpu: u32,
@@ -105,14 +111,16 @@ impl ControlledMachine {
         Error::Trapped { vcpu, rip, unsupported, by }
     }
 
-    /// Whether a store reaches the end of what is watched: the rest of it may be in plain memory.
+    /// Whether a store reaches the edge of the trapped memory: the rest of it may be in plain
+    /// memory.
     fn touches_an_edge(&self, gpa: u64, size: usize) -> bool {
         let end = gpa + size as u64;
         gpa.is_multiple_of(PAGE_SIZE) && !self.memory.is_trapped(gpa.wrapping_sub(1))
             || end.is_multiple_of(PAGE_SIZE) && !self.memory.is_trapped(end)
     }
 
-    /// Whether the vCPU's tables are where they can't be; looked at again when they have moved.
+    /// Fails if one of the vCPU's descriptor tables is in a trapped page. The tables are checked
+    /// again when the table registers have changed.
     pub(super) fn check_tables(&mut self, vcpu: u32) -> Result<()> {
         let ctx = &mut self.vcpus[vcpu as usize];
         let system = ctx.cpu.system_registers()?;
@@ -132,8 +140,8 @@ impl ControlledMachine {
         Ok(())
     }
 
-    /// The error behind an exit that makes no sense, if a watched page is behind it. Without an exit:
-    /// KVM tries again for ever.
+    /// The error behind an unexpected exit, if a trapped page caused it. `exit` is `None` if KVM
+    /// retries for ever.
     pub(super) fn explain(&mut self, vcpu: u32, exit: Option<&Exit>) -> Result<Option<Error>> {
         let (registers, system) = self.look(vcpu)?;
         let decoded = self.instructions.at(registers.rip, &system, &self.memory);

@@ -6,10 +6,10 @@ use crate::controlled::test_guest::{
 };
 use crate::controlled::{Ending, Point};
 
-/// Code, and how its instruction reads.
+/// Some code, and the text of its instruction.
 type Case = (fn(&mut CodeAssembler) -> Assembled, &'static str);
 
-/// What becomes of a guest of one vCPU.
+/// The ending of a guest with one vCPU.
 fn run(guest: &Guest) -> Result<Ending> {
     guest.machine().run(&mut |point: &Point| point.enabled[0], 10_000)
 }
@@ -21,7 +21,7 @@ fn run_code(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Result<Ending
     }))
 }
 
-/// The misuse that the run ends with, and RIP.
+/// The unsupported access that the run ends with, and RIP.
 fn unsupported(ending: Result<Ending>) -> (UnsupportedAccess, u64) {
     match ending {
         Err(error @ Error::Trapped { .. }) => {
@@ -54,7 +54,7 @@ fn what_watched_pages_are_for_is_let_through() {
         a.lock().cmpxchg8b(qword_ptr(SHARED + 0x10))?;
         a.movzx(eax, byte_ptr(SHARED_END - 1))?;
         a.lock().bts(qword_ptr(SHARED), 4)?;
-        // Across all of it, and over its edge, an element at a time.
+        // Across all of the page, and over its edge, one element at a time.
         a.cld()?;
         a.mov(rdi, SHARED - 16)?;
         a.mov(ecx, 0x404)?;
@@ -72,7 +72,7 @@ fn what_watched_pages_are_for_is_let_through() {
         a.push(rax)?;
         a.pushfq()?;
         a.popfq()?;
-        // A loop of stores, one behind the other.
+        // A loop of stores to consecutive addresses.
         let mut again = a.create_label();
         a.mov(rdi, SHARED + 0xfe0)?;
         a.set_label(&mut again)?;
@@ -118,7 +118,7 @@ fn accesses_from_watched_pages_to_others() {
         }));
         assert_eq!(found, split("mov %rax,(%rdi)", address, gpa, 8), "at {rip:#x}");
     }
-    // The same bytes without the prefix are no such thing.
+    // The same bytes without the prefix are another instruction.
     let ending = run_code(|a| {
         a.mov(dword_ptr(DATA + 0x48), 0x4800_0000u32)?;
         a.mov(edi, (SHARED_END - 4) as u32)?;
@@ -171,7 +171,7 @@ fn code_in_a_watched_page() {
 
 #[test]
 fn page_tables_in_watched_pages() {
-    // CR3 itself, with a table there that would do.
+    // CR3 itself, with a usable table at this address.
     let (found, _) = unsupported(run(&Guest::new(|a| {
         a.mov(rax, SHARED)?;
         a.mov(cr3, rax)?;
@@ -179,7 +179,7 @@ fn page_tables_in_watched_pages() {
     })
     .with(SHARED, &(PDPT | 7).to_le_bytes())));
     assert_eq!(found, UnsupportedAccess::PageTable { gpa: SHARED, cr3: SHARED });
-    // A table further down, for a part of the address space that nobody ever looks at.
+    // A lower-level table, for a part of the address space that is never accessed.
     let (found, _) = unsupported(run_code(|a| {
         a.mov(rax, (SHARED + 0x1000) | 7)?;
         a.mov(qword_ptr(PML4 + 8), rax)?;
@@ -207,7 +207,7 @@ fn descriptor_tables_in_watched_pages() {
     assert_eq!(found, UnsupportedAccess::Table { name: "GDT", gva: SHARED, gpa: SHARED });
     let (found, _) = unsupported(run_code(|a| load_table(a, SHARED, CodeAssembler::lidt)));
     assert_eq!(found, UnsupportedAccess::Table { name: "IDT", gva: SHARED, gpa: SHARED });
-    // Used before anybody notices: KVM tries again for ever.
+    // The table is used before it is checked: KVM retries for ever.
     let (found, _) = unsupported(run_code(|a| {
         load_table(a, SHARED, CodeAssembler::lgdt)?;
         a.mov(ax, 0x10)?;
@@ -219,7 +219,7 @@ fn descriptor_tables_in_watched_pages() {
         a.ud2()
     }));
     assert_eq!(found, UnsupportedAccess::Table { name: "IDT", gva: SHARED, gpa: SHARED });
-    // A table that ends there.
+    // A table that ends in the page.
     let (found, _) = unsupported(run_code(|a| load_table(a, SHARED - 0x18, CodeAssembler::lidt)));
     assert_eq!(
         found,

@@ -1,11 +1,11 @@
-//! Interrupts at instruction granularity: what the processor does on the way to a handler.
+//! Delivers interrupts at instruction granularity, as the processor does on the way to a handler.
 //!
-//! Where a step is the trap flag, the delivery of an interrupt clears it, and a handler would run to
-//! its end. So the frame is put on the stack here, and the handler's first instruction is the
-//! vCPU's next (Intel SDM vol. 3, 6.14). The way back, IRETQ, is the same in reverse: some hosts that
-//! emulate it don't always stop behind it. All that is for 64-bit code whose privilege doesn't
-//! change, which is what kernels do; anything else is left to KVM, if this host's steps stop in
-//! handlers.
+//! Where a single step is made by the trap flag, the delivery of an interrupt clears that flag, and
+//! a handler would run to its end. So the interrupt frame is put on the stack here, and the
+//! handler's first instruction is the next step of the vCPU (Intel SDM vol. 3, 6.14). The way back,
+//! IRETQ, is also done here: some hosts that emulate it don't always stop behind it. All this
+//! applies to 64-bit kernel code (ring 0) that stays at its privilege level. Other cases are left
+//! to KVM, if single steps stop in handlers on this host.
 
 use super::ControlledMachine;
 use super::outcome::Ending;
@@ -16,23 +16,23 @@ use crate::memory::Memory;
 use crate::paging;
 use crate::registers::{Registers, SystemRegisters};
 
-/// NT, RF, VM: cleared on the way, as TF is.
+/// The flags that the delivery clears: TF, NT, RF and VM.
 const CLEARED: u64 = TF | NT | 1 << 16 | VM;
 const NT: u64 = 1 << 14;
 const VM: u64 = 1 << 17;
-/// The bits of RFLAGS that exist: what IRETQ takes from the stack. Bit 1 is always set.
+/// The bits of RFLAGS that IRETQ takes from the stack. Bit 1 is always set.
 const FLAGS: u64 = 0x003f_7fd5;
-/// Where a TSS has IST 1; the others follow.
+/// The offset of IST 1 in a TSS; the other IST entries follow.
 const TSS_IST: u64 = 0x24;
 /// Gate types.
 const INTERRUPT_GATE: u8 = 0xe;
 const TRAP_GATE: u8 = 0xf;
 pub(super) const NMI: u8 = 2;
 
-/// Where an interrupt leads.
+/// The result of delivering an interrupt.
 struct Delivery {
     registers: Registers,
-    /// What goes on the stack: guest-physical addresses and words.
+    /// The words of the interrupt frame, with their guest-physical addresses.
     frame: [(u64, u64); 5],
 }
 
@@ -56,7 +56,7 @@ impl ControlledMachine {
         Ok(None)
     }
 
-    /// Has KVM deliver it; the handler's first instruction is executed with that.
+    /// Has KVM deliver the interrupt; this also executes the handler's first instruction.
     fn leave_to_kvm(
         &mut self,
         vcpu: u32,
@@ -74,7 +74,7 @@ impl ControlledMachine {
             NMI => ctx.cpu.nmi()?,
             vector => ctx.cpu.interrupt(vector)?,
         }
-        // This one is not to be held back.
+        // The interrupt to deliver must not be blocked.
         let blocks = std::mem::replace(&mut ctx.blocks_interrupts, false);
         ctx.armed = false;
         let ending = self.step(vcpu, None, registers, system);
@@ -84,7 +84,7 @@ impl ControlledMachine {
     }
 }
 
-/// The registers behind an IRETQ. `None` if it leads to other code, or another privilege, or faults.
+/// The registers after an IRETQ. `None` if it changes the code segment or the privilege, or faults.
 pub(super) fn interrupt_return(
     registers: &Registers,
     system: &SystemRegisters,
@@ -103,7 +103,8 @@ pub(super) fn interrupt_return(
     (same_code && plain).then_some(Registers { rip, rflags: rflags & FLAGS | 2, rsp, ..*registers })
 }
 
-/// `None` if the way to the handler is not a plain one.
+/// `None` if the delivery is not a simple one: 64-bit code, ring 0, and an interrupt or trap gate
+/// to the same code segment.
 fn delivery(
     vector: u8,
     registers: &Registers,

@@ -1,4 +1,4 @@
-//! What an instruction reads and writes, told from its operands.
+//! The effects of an instruction on memory, determined from its operands before it executes.
 
 use smallvec::SmallVec;
 
@@ -11,41 +11,41 @@ use crate::memory::{Memory, PAGE_SIZE};
 use crate::paging;
 use crate::registers::{Registers, SystemRegisters};
 
-/// A stretch of memory within a page that an instruction is about to access.
+/// A segment of memory within a page that an instruction is about to access.
 #[derive(Debug)]
 pub(super) struct Touch {
     /// Guest-physical address.
     pub(super) address: u64,
-    /// What is there now.
+    /// The contents before the access.
     pub(super) before: Bytes,
     pub(super) writes: bool,
 }
 
-/// All of an instruction's accesses.
+/// All memory accesses of an instruction.
 #[derive(Debug)]
 pub(super) struct Effects {
     touches: SmallVec<[Touch; 2]>,
-    /// It changes more of its own processor than can be seen.
+    /// Whether it changes vCPU state that is not tracked (extended state).
     extended: bool,
-    /// It changes, or may change, more memory than these.
+    /// Whether it writes, or may write, memory beyond `touches`.
     more: bool,
 }
 
-/// The largest operand that is looked at. More than any general register's, and than a vector's.
+/// The largest operand in bytes that is examined: as large as the largest vector register.
 const MAX_OPERAND: usize = 64;
 
 impl Effects {
-    /// The memory that it accesses, as far as that is known.
+    /// The memory segments that it accesses, as far as they are known.
     pub(super) fn touches(&self) -> &[Touch] {
         &self.touches
     }
 
-    /// Whether it changes, or may change, more memory than that.
+    /// Whether it writes, or may write, memory beyond these segments.
     pub(super) fn reaches_further(&self) -> bool {
         self.more
     }
 
-    /// Those of the instruction that a vCPU with these registers is about to execute.
+    /// The effects of the instruction that a vCPU with these registers is about to execute.
     pub(super) fn before(
         decoded: Option<&Decoded>,
         registers: &Registers,
@@ -60,7 +60,7 @@ impl Effects {
         for used in &decoded.accesses {
             let size = used.memory_size().size();
             let writes = instruction::writes(used);
-            // As many elements as are left: an unknown size.
+            // A repeated string instruction accesses an unknown number of elements.
             let known = (1..=MAX_OPERAND).contains(&size) && !decoded.repeats;
             let Some(gva) = instruction::address(used, registers, system).filter(|_| known) else {
                 effects.more |= writes;
@@ -69,7 +69,7 @@ impl Effects {
             let in_page = ((PAGE_SIZE - gva % PAGE_SIZE) as usize).min(size);
             for (gva, size) in [(gva, in_page), (gva.wrapping_add(in_page as u64), size - in_page)]
             {
-                // What isn't mapped faults, what is no RAM is a device's.
+                // An unmapped address faults; an address outside RAM belongs to a device.
                 let Ok(address) = paging::translate(system, memory, gva) else { continue };
                 let mut before = Bytes::from_elem(0, size);
                 if size > 0 && memory.read(address, &mut before).is_ok() {
@@ -82,7 +82,8 @@ impl Effects {
 }
 
 impl ControlledMachine {
-    /// The instruction has been executed: who is concerned by what it changed?
+    /// Called after the instruction has been executed: records its stores, and wakes the vCPUs that
+    /// wait for a value that it changed.
     pub(super) fn follow(&mut self, vcpu: u32, decoded: &Decoded, effects: &Effects) -> Result<()> {
         if effects.more {
             self.everything_may_have_changed();
@@ -109,7 +110,7 @@ impl ControlledMachine {
         Ok(())
     }
 
-    /// Somebody has done something whose extent is not known: nobody waits any more.
+    /// Handles a change of unknown extent: all waiting vCPUs run again.
     pub(super) fn everything_may_have_changed(&mut self) {
         self.progress.note();
         for ctx in &mut self.vcpus {

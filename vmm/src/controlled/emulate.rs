@@ -1,13 +1,12 @@
-//! Instructions that are executed here, because a step of the host's would not do.
+//! Instructions that jitterbug emulates itself, because a single step on the host would not do.
 //!
-//! * HLT, STI, PAUSE and IRETQ: no step stops behind them on some hosts.
-//! * The time: RDTSC, RDTSCP and the TSC's MSR say virtual time, which is a function of the run's
-//!   choices. One nanosecond of it is as many cycles as one of the host's.
-//! * RDRAND and RDSEED: CPUID doesn't offer them. Who executes them anyway gets numbers that depend
-//!   on the scheduling point alone.
-//!
-//! * CPUID, because some hosts let the processor's own features show through the leaves that KVM was
-//!   given, and because those leave out what we don't answer.
+//! * HLT, STI, PAUSE and IRETQ: on some hosts, no single step stops behind them.
+//! * Reads of the time: RDTSC, RDTSCP and the TSC's MSR return virtual time, which is a function of
+//!   the run's choices. The TSC counts at [`Tsc::KHZ`], whatever the host's frequency is.
+//! * RDRAND and RDSEED: CPUID doesn't offer them. A guest that executes them anyway gets numbers
+//!   that depend only on the scheduling point.
+//! * CPUID, because some hosts let features of the processor show through the leaves that KVM was
+//!   given, and because those leaves omit what a controlled machine doesn't support.
 
 use iced_x86::{Mnemonic, Register};
 
@@ -28,39 +27,39 @@ use crate::registers::{Registers, SystemRegisters};
 pub(super) const MSR_TSC: u32 = 0x10;
 /// `IA32_TSC_AUX`.
 pub(super) const MSR_TSC_AUX: u32 = 0xc000_0103;
-/// The sizes of XSAVE's area.
+/// The leaf with the sizes of the XSAVE area.
 const LEAF_XSAVE: u32 = 0xd;
-/// CR4: RDTSC is for ring 0 only.
+/// CR4.TSD: RDTSC is for ring 0 only.
 const CR4_TSD: u64 = 1 << 2;
 const CF: u64 = 1;
-/// OF, SF, ZF, AF, PF.
+/// The status flags OF, SF, ZF, AF and PF.
 const OTHER_STATUS_FLAGS: u64 = 1 << 11 | 1 << 7 | 1 << 6 | 1 << 4 | 1 << 2;
-/// A fault was, or would be, ignored once.
+/// The resume flag: instruction breakpoints are ignored for one instruction.
 const RF: u64 = 1 << 16;
 
 /// The guest's TSC.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tsc {
-    /// Its frequency.
+    /// The TSC's frequency in kHz.
     pub(super) khz: u32,
-    /// CPUID offers RDTSCP.
+    /// Whether CPUID offers RDTSCP.
     pub(super) has_rdtscp: bool,
 }
 
 impl Tsc {
-    /// The frequency that a controlled guest sees, whatever the host's is: a finding's run is the same
-    /// elsewhere.
+    /// The frequency that a controlled guest sees, independent of the host's, so that the run of a
+    /// finding is the same on other hosts.
     pub(super) const KHZ: u32 = 2_000_000;
 
-    /// Its value at this virtual time in nanoseconds.
+    /// The TSC's value at this virtual time in nanoseconds.
     pub(super) fn at(self, now: u64) -> u64 {
         (u128::from(now) * u128::from(self.khz) / 1_000_000) as u64
     }
 }
 
 impl ControlledMachine {
-    /// Executes the instruction that a vCPU with these registers stands before, if it is one of
-    /// those.
+    /// Executes the instruction that a vCPU with these registers is stopped before. Returns false
+    /// if it is not one of the instructions above, and must be executed by KVM.
     pub(super) fn emulate(
         &mut self,
         vcpu: u32,
@@ -115,7 +114,7 @@ impl ControlledMachine {
                 let value = Some(value);
                 self.hook_msr(vcpu, &MsrAccess { index: MSR_TSC, write: true, value });
             }
-            // What depends on XCR0 is KVM's.
+            // The XSAVE leaf depends on XCR0, so KVM answers it.
             Mnemonic::Cpuid if registers.rax as u32 != LEAF_XSAVE => {
                 let (leaf, subleaf) = (registers.rax as u32, registers.rcx as u32);
                 let answer = identity::answer(&ctx.leaves, leaf, subleaf, system);
@@ -149,7 +148,7 @@ impl ControlledMachine {
     }
 }
 
-/// EDX:EAX, and zeroes above them.
+/// Sets EDX:EAX and clears the upper halves of both registers.
 pub(super) fn set_edx_eax(registers: &mut Registers, value: u64) {
     instruction::set_value(Register::EAX, value, registers);
     instruction::set_value(Register::EDX, value >> 32, registers);

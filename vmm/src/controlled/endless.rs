@@ -1,13 +1,15 @@
-//! A vCPU in an endless loop that has no scheduling point.
+//! Detects a vCPU in an endless loop that has no scheduling point.
 //!
-//! `for (;;);`, a panic that stops its CPU, a wait for a flag in private memory: such a loop never exits.
-//! When a vCPU has run for long without a point, it is single-stepped. If it comes back to the same
-//! registers, has left all memory as it was, and every instruction on the way is one whose effect is a
-//! function of registers and memory (`repeatable.rs`), it goes round for ever, until an interrupt comes
-//! or somebody changes what the loop reads. It is taken out of the run until then.
+//! Examples are `for (;;);`, a panic that stops its CPU, and a wait for a flag in private memory:
+//! such a loop never exits. A vCPU that has run for long without a scheduling point is
+//! single-stepped. Its loop is endless if the vCPU comes back to the same registers, leaves all
+//! memory as it was, and executes only instructions whose effect is a function of registers and
+//! memory (`repeatable.rs`). Such a loop runs until an interrupt arrives or something changes what
+//! the loop reads. Until then, the vCPU is taken out of the run.
 //!
-//! A loop is a cycle of states. Wherever in it the vCPU was when the alarm came, it is brought to the
-//! same one of them, so the run goes on as in every other run with the same choices.
+//! A loop is a cycle of states. The vCPU is always brought to the same state of its cycle, wherever
+//! in the loop it was when the alarm came, so the run continues as in every other run with the same
+//! choices.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,49 +32,50 @@ use crate::registers::Registers;
 /// The longest loop that is found, in instructions.
 const MAX_LOOP_INSTRUCTIONS: usize = 2000;
 
-/// How many kicks in a row a single step may take.
+/// The maximum number of consecutive kicks during a single step.
 const MAX_KICKS: u32 = 3;
 
-/// The private bytes that an endless loop reads and doesn't write: guest-physical address and content.
+/// The private bytes that an endless loop reads and doesn't write: guest-physical addresses and
+/// contents.
 pub(super) type Reads = BTreeMap<u64, Bytes>;
 
-/// What becomes of a vCPU that was kicked.
+/// What happens with a vCPU after a kick.
 pub(super) enum AfterKick {
-    /// It goes on.
+    /// The vCPU runs on.
     GoesOn,
-    /// It has come to this exit.
+    /// The vCPU has reached this exit.
     Exit(Exit),
-    /// It stands at a scheduling point, or is out of the run.
+    /// The vCPU is at a scheduling point, or has been taken out of the run.
     Stands,
-    /// It has run away, and the run is over.
+    /// The vCPU is a runaway, and the run is over.
     Ends(Ending),
 }
 
-/// What came of looking at a vCPU.
+/// The result of examining a vCPU.
 enum Look {
-    /// It is in an endless loop, at a place in it that doesn't depend on when this was asked.
+    /// It is in an endless loop, at a place that doesn't depend on the time of the examination.
     Endless(Reads),
-    /// It gets on: it computes.
+    /// It makes progress: it computes.
     Computes,
-    /// It has come to this exit.
+    /// It has reached this exit.
     Exit(Exit),
     /// It could take a pending interrupt here.
     Interruptible,
 }
 
-/// The loop as far as it has been seen.
+/// The part of the loop that has been executed.
 #[derive(Default)]
 struct Cycle {
-    /// Where the vCPU was after each instruction.
+    /// The registers after each instruction.
     states: Vec<Registers>,
-    /// What was read before the loop wrote there.
+    /// The bytes that the loop read before it wrote there.
     reads: Reads,
-    /// What was there before the loop first wrote.
+    /// The contents of memory before the loop first wrote there.
     written: BTreeMap<u64, Bytes>,
 }
 
 impl ControlledMachine {
-    /// Looks at a vCPU that was kicked: how long has it passed no scheduling point?
+    /// Examines a vCPU that was kicked, if it has run for long without a scheduling point.
     pub(super) fn look_at_runaway(&mut self, vcpu: u32) -> Result<AfterKick> {
         self.cancel.check()?;
         let cpu = &mut self.vcpus[vcpu as usize].cpu;
@@ -98,7 +101,8 @@ impl ControlledMachine {
         }
     }
 
-    /// Single-steps a vCPU that has run for long without a scheduling point.
+    /// Single-steps a vCPU that has run for long without a scheduling point, in search of an
+    /// endless loop.
     fn look_for_endless_loop(&mut self, vcpu: u32) -> Result<Look> {
         let start = self.vcpus[vcpu as usize].cpu.registers()?;
         let mut cycle = Cycle::default();
@@ -121,7 +125,8 @@ impl ControlledMachine {
         Ok(Look::Computes)
     }
 
-    /// Looks at what the vCPU is about to execute. `None` if no endless loop may have it.
+    /// Records the memory accesses of the next instruction. `None` if the instruction can't be part
+    /// of an endless loop.
     fn note_instruction(&mut self, vcpu: u32, cycle: &mut Cycle) -> Result<Option<Arc<Decoded>>> {
         let cpu = &mut self.vcpus[vcpu as usize].cpu;
         let (registers, system) = (cpu.registers()?, cpu.system_registers()?);
@@ -144,7 +149,7 @@ impl ControlledMachine {
         Ok(Some(decoded).filter(|_| !effects.reaches_further()))
     }
 
-    /// Executes one instruction. `Some` if something came of it that must be dealt with.
+    /// Executes one instruction. `Some` if the examination ends with it.
     fn step_once(&mut self, vcpu: u32, decoded: &Decoded) -> Result<Option<Look>> {
         if self.execute_unsteppable(vcpu, decoded)? {
             return Ok(None);
@@ -158,14 +163,15 @@ impl ControlledMachine {
         }
         match exit {
             Exit::Debug { .. } => {}
-            // KVM tries for ever to execute something that it can't.
+            // KVM retries for ever an instruction that it can't execute.
             Exit::Kicked => return Ok(Some(Look::Computes)),
             exit => return Ok(Some(Look::Exit(exit))),
         }
         Ok(self.takes_pending_interrupt(vcpu).then_some(Look::Interruptible))
     }
 
-    /// The registers are those of the start again. Is memory, too?
+    /// Called when the registers are as at the start: checks that memory is, too, and brings the
+    /// vCPU to the fixed place in its loop.
     fn close(&mut self, vcpu: u32, cycle: Cycle) -> Result<Look> {
         if !self.is_as_before(&cycle.written)? {
             return Ok(Look::Computes);
@@ -208,7 +214,7 @@ impl ControlledMachine {
         Ok(true)
     }
 
-    /// Wakes the vCPUs whose endless loop reads something that has been changed since. Whether there are
+    /// Wakes the vCPUs whose endless loop reads bytes that have changed. Returns whether there are
     /// any.
     pub(super) fn look_at_endless_loops(&mut self) -> Result<bool> {
         let mut woken = false;
@@ -223,8 +229,8 @@ impl ControlledMachine {
     }
 }
 
-/// Whether a vCPU that is now at `rip` has executed the instruction. KVM may end a step before it has:
-/// where it can't emulate an access to a watched page, it tries again for ever.
+/// Whether a vCPU that is now at `rip` has executed the instruction. KVM may end a step without
+/// that: where it can't emulate an access to a trapped page, it retries for ever.
 fn was_executed(decoded: &Decoded, rip: u64) -> bool {
     let instruction = &decoded.instruction;
     match instruction.flow_control() {

@@ -1,7 +1,7 @@
 use crate::controlled::testing::{case, random};
 use crate::controlled::{Ending, Waits};
 
-/// Runs a case to its end, and says how it ended, who waited and with which hash.
+/// Runs a case to its end; returns the ending, what the vCPUs waited for, and the hash.
 fn run(name: &str, seed: u64) -> (Ending, Vec<Waits>, u64) {
     let mut machine = case(name);
     let ending = machine.run(&mut random(seed), 100_000).unwrap();

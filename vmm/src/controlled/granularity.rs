@@ -1,11 +1,11 @@
-//! What follows from where the scheduling points are.
+//! What the controlled scheduler does differently at each granularity.
 
 use super::ControlledMachine;
 pub use crate::granularity::Granularity;
 use crate::identity::CpuidEntry;
 
 impl Granularity {
-    /// The longest loop that is recognised, in scheduling points.
+    /// The longest loop that is recognised as waiting, in scheduling points.
     pub(super) fn longest_loop(self) -> usize {
         match self {
             Self::Watch => 64,
@@ -13,24 +13,25 @@ impl Granularity {
         }
     }
 
-    /// The longest round that is compared to prove a hang.
+    /// The longest loop iteration that is compared to prove a hang, in scheduling points.
     pub(super) fn longest_round(self) -> usize {
         4 * self.longest_loop()
     }
 
-    /// How many points each vCPU may go on without progress, unless told otherwise.
+    /// The default hang budget: the number of points that each vCPU may pass without progress.
     pub fn hang_budget(self) -> u64 {
         match self {
             Self::Watch => ControlledMachine::HANG_BUDGET,
-            // A delay loop passes some.
+            // A delay loop takes many instructions.
             Self::Instruction => 5 * ControlledMachine::HANG_BUDGET,
         }
     }
 
-    /// Takes out of a CPUID leaf what a controlled machine doesn't answer.
+    /// Removes from a CPUID leaf what a controlled machine doesn't support.
     ///
-    /// Registers of x2APIC and of the TSC deadline timer are MSRs that KVM keeps to itself. What tells
-    /// of the host's time and work, or of chance, makes a run that can't be repeated: it is not offered.
+    /// The registers of x2APIC and of the TSC deadline timer are MSRs that KVM handles itself.
+    /// Features that depend on the host's time, on the host's work or on chance would make a run
+    /// unrepeatable.
     pub(super) fn restrict(mut entry: CpuidEntry) -> CpuidEntry {
         const X2APIC: u32 = 1 << 21;
         const TSC_DEADLINE: u32 = 1 << 24;
@@ -38,8 +39,8 @@ impl Granularity {
         const TSC_ADJUST: u32 = 1 << 1;
         const RDSEED: u32 = 1 << 18;
         const WAITPKG: u32 = 1 << 5;
-        /// KVM's clocks, stolen time and asynchronous page faults: pages that KVM writes by itself
-        /// (Linux, Documentation/virt/kvm/x86/cpuid.rst).
+        /// The features for which KVM itself writes to pages of the guest: clocks, stolen time and
+        /// asynchronous page faults (Linux, Documentation/virt/kvm/x86/cpuid.rst).
         const KVM_PAGES: u32 = 1 << 0 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 24;
         match entry.leaf {
             1 => {

@@ -1,9 +1,11 @@
-//! Proving a hang.
+//! Proves hangs.
 //!
-//! When every vCPU waits, sleeps or was never started, and no timer is armed, each waiting vCPU goes
-//! round its loop once, and then once more. If the whole machine, registers, extended state and every
-//! page written, is the same after the second round as after the first, and every instruction of the
-//! rounds is one whose effect is a function of what is compared (`repeatable.rs`), it can never do
+//! When every vCPU waits, sleeps or was never started, and no timer is armed, each waiting vCPU
+//! executes two iterations of its loop. The hang is proven if the whole machine (registers,
+//! extended state and every written page) is the same after the second iteration as after the
+//! first, and the effect of every instruction of the loops is a function of the compared state
+//! (`repeatable.rs`): the machine can then never do anything else. `docs/proof.md` has the
+//! argument.
 //! anything else. `docs/proof.md` has the argument.
 
 use std::collections::BTreeMap;
@@ -23,43 +25,44 @@ use crate::kvm::{CpuState, KvmCpu};
 use crate::memory::PAGE_SIZE;
 use crate::registers::{Registers, SystemRegisters};
 
-/// What an attempt to prove a hang came to.
+/// The result of an attempt to prove a hang.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
     /// The machine can never do anything else.
     Hang,
-    /// It may: some vCPU is ready again.
+    /// There is no proof: a vCPU is ready again.
     GoesOn,
-    /// The run ended in a round.
+    /// The run ended during an iteration.
     Ended(Ending),
 }
 
-/// The rounds of a proof while they are made: each instruction is looked at before it is executed.
+/// The state of a proof while the loops are executed: each instruction is checked before it is
+/// executed.
 #[derive(Debug, Default)]
 pub(super) struct LoopIterations {
-    /// An instruction that the proof can't stand on.
+    /// The first instruction that is not allowed in a proof.
     outside: Option<String>,
-    /// An instruction changed more of a vCPU than its general registers.
+    /// Whether an instruction changes extended state of a vCPU.
     extended: bool,
-    /// The instruction that is executed next, and where it leads if it branches.
+    /// The instruction that is executed next, and its target if it branches.
     next: Option<(Arc<Decoded>, Option<u64>)>,
 }
 
-/// What must come back: the registers of all vCPUs and the pages that a round writes.
+/// The state that must repeat: the registers of all vCPUs, and the pages that an iteration writes.
 #[derive(PartialEq)]
 struct MachineState {
     registers: Vec<(Registers, SystemRegisters)>,
     pages: BTreeMap<u64, Vec<u8>>,
 }
 
-/// What came of one round.
+/// The result of one iteration.
 enum Iteration {
     Repeats(MachineState),
     Other(Proof),
 }
 
 impl LoopIterations {
-    /// The vCPU is about to execute this.
+    /// Checks the instruction that a vCPU is about to execute.
     pub(super) fn look_at(&mut self, decoded: Option<&Decoded>) {
         if self.outside.is_none() {
             self.outside = repeatable::outside(decoded);
@@ -69,7 +72,7 @@ impl LoopIterations {
 }
 
 impl ControlledMachine {
-    /// Lets the vCPUs that wait go round twice, and compares.
+    /// Lets the waiting vCPUs execute two iterations of their loops, and compares.
     pub(super) fn prove_hang(&mut self) -> Result<Proof> {
         self.take_dirty(|_| ())?;
         self.iterations = Some(LoopIterations::default());
@@ -84,13 +87,13 @@ impl ControlledMachine {
             tracing::debug!("no proof of a hang: KVM itself writes to a page of the guest");
             proof = Proof::GoesOn;
         }
-        // The rounds may have left behind what an endless loop reads.
+        // The iterations may have changed memory that an endless loop reads.
         if proof == Proof::Hang && self.look_at_endless_loops()? {
             proof = Proof::GoesOn;
         }
         if proof == Proof::GoesOn {
-            // These vCPUs only looked as if they waited. They have a budget (`progress.rs`), and are not
-            // asked again before something changes.
+            // These vCPUs only appeared to wait. The hang budget (`livelock.rs`) limits them; no
+            // proof is attempted for them again before something changes.
             let progress = self.progress.count();
             for ctx in &mut self.vcpus {
                 if ctx.state.waits() {
@@ -107,7 +110,7 @@ impl ControlledMachine {
             Iteration::Repeats(machine_state) => machine_state,
             Iteration::Other(proof) => return Ok(proof),
         };
-        // The first round has met every instruction of the loops.
+        // The first iteration has executed every instruction of the loops.
         let extended = self.iterations.as_ref().is_some_and(|iterations| iterations.extended);
         let before = if extended { self.extended_states()? } else { Vec::new() };
         let second = match self.run_loops_once()? {
@@ -121,13 +124,13 @@ impl ControlledMachine {
         Ok(if same { Proof::Hang } else { Proof::GoesOn })
     }
 
-    /// The extended state of all vCPUs: FPU, vector and debug registers, MSRs.
+    /// The extended state of all vCPUs: FPU, vector and debug registers, and MSRs.
     fn extended_states(&mut self) -> Result<Vec<CpuState>> {
         let Self { vcpus, tracking, .. } = self;
         vcpus.iter_mut().map(|ctx| ctx.cpu.save(tracking.msrs())).collect()
     }
 
-    /// Lets every waiting vCPU go round once.
+    /// Lets every waiting vCPU execute one iteration of its loop.
     fn run_loops_once(&mut self) -> Result<Iteration> {
         for vcpu in 0..self.vcpus.len() as u32 {
             if self.vcpus[vcpu as usize].state.waits()
@@ -150,8 +153,8 @@ impl ControlledMachine {
         Ok(Iteration::Repeats(machine_state))
     }
 
-    /// Lets one vCPU go until it stands where it stood, with the same registers: `None` then. What it
-    /// has read afterwards is what its loop reads.
+    /// Runs one vCPU until it is at the same place with the same registers; then the result is
+    /// `None`, and the tracker holds what the loop has read.
     fn run_loop_once(&mut self, vcpu: u32) -> Result<Option<Proof>> {
         let ctx = &mut self.vcpus[vcpu as usize];
         let (start, state) = (ctx.cpu.registers()?, ctx.state.clone());
@@ -170,12 +173,12 @@ impl ControlledMachine {
                 return Ok(None);
             }
         }
-        // A round too long to be compared: it counts as one that doesn't repeat itself.
+        // An iteration that is too long to be compared counts as one that doesn't repeat.
         Ok(Some(Proof::GoesOn))
     }
 
-    /// In a round of a proof: finishes the latest access, and looks at the instruction behind it. `Some`
-    /// if another exit came first.
+    /// During a proof: completes the latest access, and checks the next instruction. `Some` if
+    /// another exit came first.
     pub(super) fn look_ahead(&mut self, vcpu: u32, entry: &mut Entry) -> Result<Option<Exit>> {
         if self.iterations.is_none() {
             return Ok(None);
@@ -209,8 +212,8 @@ impl ControlledMachine {
         }
     }
 
-    /// In a round of a proof: a single step has ended. Was it the instruction that was looked at, and no
-    /// more?
+    /// During a proof: checks that the single step that has just ended executed exactly the
+    /// instruction that was checked.
     pub(super) fn look_back(&mut self, vcpu: u32) -> Result<()> {
         let rip = self.vcpus[vcpu as usize].cpu.registers()?.rip;
         if let Some(iterations) = &mut self.iterations
@@ -222,11 +225,12 @@ impl ControlledMachine {
         Ok(())
     }
 
-    /// Whether KVM may write into the guest's memory by itself: a page of its clock, of stolen time.
+    /// Whether KVM may write to a page of the guest by itself, for example for its clock or stolen
+    /// time.
     fn hypervisor_writes(&mut self) -> bool {
-        /// MSRs that name such a page; bit 0 turns it on: KVM's clock (old and new), asynchronous page
-        /// faults, stolen time, EOI (Linux, Documentation/virt/kvm/x86/msr.rst), Hyper-V's reference
-        /// TSC page (TLFS 12.6).
+        /// The MSRs that name such a page; bit 0 enables it: KVM's clock (old and new),
+        /// asynchronous page faults, stolen time, EOI (Linux, Documentation/virt/kvm/x86/msr.rst),
+        /// and Hyper-V's reference TSC page (TLFS 12.6).
         const PAGES: [u32; 6] =
             [0x12, 0x4b56_4d01, 0x4b56_4d02, 0x4b56_4d03, 0x4b56_4d04, 0x4000_0021];
         // A register that KVM doesn't have names no page.
@@ -236,7 +240,7 @@ impl ControlledMachine {
 }
 
 impl State {
-    /// Whether a vCPU in this state stands before the same as in the other, waiting or not.
+    /// Whether vCPUs in these two states are stopped before the same access, waiting or not.
     fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Ready | Self::Spinning, Self::Ready | Self::Spinning) => true,

@@ -1,7 +1,8 @@
-//! A running hash of everything that vCPUs do to what they share.
+//! A running hash of everything that vCPUs do to shared state.
 //!
-//! Two runs with the same hash made the same accesses with the same values in the same order. It
-//! leaves out what hosts differ in (RIP at a port exit), so that a run can be compared across them.
+//! Two runs with the same hash made the same accesses with the same values in the same order. The
+//! hash leaves out what differs between hosts (RIP at a port exit), so that runs can be compared
+//! across hosts.
 
 use std::hash::Hasher;
 
@@ -9,7 +10,7 @@ use twox_hash::XxHash64;
 
 use crate::registers::Registers;
 
-/// What begins each thing that is hashed.
+/// The tags that identify the kind of each hashed event.
 pub(super) mod tag {
     pub(in crate::controlled) const READ: u64 = 1;
     pub(in crate::controlled) const WRITE: u64 = 2;
@@ -38,14 +39,14 @@ impl Default for RunHash {
 }
 
 impl RunHash {
-    /// Adds words.
+    /// Adds words to the hash.
     pub(super) fn add<const N: usize>(&mut self, words: [u64; N]) {
         for word in words {
             self.0.write(&word.to_le_bytes());
         }
     }
 
-    /// Adds bytes that were read or written.
+    /// Adds bytes that were read or written, with their number.
     pub(super) fn add_bytes(&mut self, bytes: &[u8]) {
         self.add([bytes.len() as u64]);
         self.0.write(bytes);
@@ -57,7 +58,8 @@ impl RunHash {
     }
 }
 
-/// A hash of the general registers, to recognise a vCPU that has come round.
+/// A hash of the general-purpose registers, to recognise that a vCPU has come back to the same
+/// state.
 pub(super) fn of_registers(r: &Registers) -> u64 {
     let mut hash = RunHash::default();
     hash.add([

@@ -1,8 +1,8 @@
 //! Hooks in a controlled machine.
 //!
-//! They see virtual time (the TSC included) and are called in the order of the run's choices, so what a hook does is a
-//! function of those choices, too: a replay calls it the same way again. A hook's own state is no
-//! part of a snapshot.
+//! Hooks see virtual time (also in the TSC) and are called in the order of the run's choices, so
+//! what a hook does is a function of these choices, and a replay calls it in the same way. A
+//! snapshot does not contain the state of hooks.
 
 use std::mem::take;
 use std::path::PathBuf;
@@ -24,19 +24,19 @@ use crate::kvm::DebugCapabilities;
 use crate::kvm::MsrExits;
 
 impl ControlledMachine {
-    /// Attaches hooks to every vCPU, in this order, and calls those that want to know of the start.
-    /// They take the place of those that were attached before. Fails if the host lacks what they need.
+    /// Attaches hooks to every vCPU, in this order, and calls their `start`. They replace the hooks
+    /// that were attached before. Fails if the host lacks what they need.
     pub fn attach(&mut self, hooks: &[&dyn Attach]) -> Result<()> {
         let vcpus = self.vcpus.len() as u32;
         let places = self.places.clone();
         let mut all: Vec<&dyn Attach> = places.iter().map(|places| places as &dyn Attach).collect();
         all.extend(hooks);
-        // Without any, nobody is called.
+        // Without hooks there are no hook sets, and nothing is called.
         let called = if all.is_empty() { 0 } else { vcpus };
         let attached = |vcpu| HookSet::attach(&all, vcpu, vcpus, &self.memory);
         self.hooks = (0..called).map(attached).collect::<Result<_>>()?;
         self.filter_msrs()?;
-        // At instruction granularity, every instruction is looked at anyway.
+        // At instruction granularity the vCPU stops at every instruction anyway.
         let stops = self.granularity == Granularity::Watch
             && self.hooks.iter().any(|hooks| hooks.wants(Points::BREAKPOINT));
         let stopping =
@@ -49,8 +49,8 @@ impl ControlledMachine {
         Ok(())
     }
 
-    /// Calls the hooks that want to know of the end, and lets go of all, those of the machine's criteria
-    /// included: nothing is run after it before others are attached.
+    /// Calls the hooks' `stop` and removes all hooks, those of the machine's criteria included.
+    /// Attach hooks again before the machine runs further.
     pub fn detach(&mut self) {
         self.at_all(Points::STOP, |hooks, context| {
             context.actions = None;
@@ -62,7 +62,7 @@ impl ControlledMachine {
         }
     }
 
-    /// Has the MSRs exit that hooks want to know of, besides those that resets need.
+    /// Makes the MSRs exit that hooks ask for, in addition to those that restoring snapshots needs.
     fn filter_msrs(&mut self) -> Result<()> {
         let mut chosen: Vec<u32> = self.hooks.iter().flat_map(HookSet::msrs).collect();
         let same = chosen.is_empty() && !self.msrs_chosen;
@@ -75,7 +75,7 @@ impl ControlledMachine {
         if same { Ok(()) } else { self.vm.exit_on_msrs(&exits) }
     }
 
-    /// A vCPU accesses an MSR.
+    /// Reports that a vCPU accesses an MSR.
     pub(super) fn hook_msr(&mut self, vcpu: u32, access: &MsrAccess) {
         let now = Duration::from_nanos(self.platform.now());
         if self.hooks.get(vcpu as usize).is_some_and(|hooks| hooks.msrs().next().is_some()) {
@@ -84,8 +84,8 @@ impl ControlledMachine {
         }
     }
 
-    /// A vCPU stands before the instruction at this linear address (instruction granularity). Whether
-    /// hooks were called.
+    /// Reports that a vCPU is stopped before the instruction at this linear address (instruction
+    /// granularity). Returns whether hooks were called.
     pub(super) fn hook_place(&mut self, vcpu: u32, at: u64, repeats: bool) -> bool {
         let Some(hooks) = self.hooks.get(vcpu as usize) else { return false };
         if !hooks.wants(Points::BREAKPOINT) {
@@ -107,12 +107,12 @@ impl ControlledMachine {
         }
     }
 
-    /// How often a vCPU came to the instructions that hooks wanted to see, since they were attached.
+    /// How often a vCPU reached each of the hooks' breakpoints since the hooks were attached.
     pub fn hits(&self, vcpu: u32) -> Vec<Hits> {
         self.vcpus[vcpu as usize].breakpoints.hits()
     }
 
-    /// Runs a vCPU to its next exit. Breakpoints on the way are told to the hooks.
+    /// Runs a vCPU to its next exit. Breakpoints on the way are reported to the hooks.
     pub(super) fn run_on(&mut self, vcpu: u32, entry: Entry, want: Want) -> Result<Exit> {
         let mut entry = entry;
         loop {
@@ -132,12 +132,12 @@ impl ControlledMachine {
         }
     }
 
-    /// A choice has been made.
+    /// Reports a choice.
     pub(super) fn hook_choice(&mut self, choice: Choice) {
         self.at(choice.vcpu(), Points::CHOICE, |hooks, context| hooks.choice(context, choice));
     }
 
-    /// An exit's turn has come.
+    /// Reports an exit whose turn has come.
     pub(super) fn hook_exit(&mut self, vcpu: u32, exit: &Exit) {
         let held = self.at(vcpu, Points::EXIT, |hooks, context| hooks.exit(context, exit));
         if let Some(time) = held {
@@ -145,12 +145,12 @@ impl ControlledMachine {
         }
     }
 
-    /// A vCPU goes on with this answer.
+    /// Reports that a vCPU continues with this answer.
     pub(super) fn hook_entry(&mut self, vcpu: u32, entry: &Entry) {
         self.at(vcpu, Points::ENTRY, |hooks, context| hooks.entry(context, entry));
     }
 
-    /// A vCPU has loaded or stored so many watched bytes.
+    /// Reports that a vCPU has loaded from or stored to watched memory.
     pub(super) fn hook_access(&mut self, vcpu: u32, access: impl FnOnce() -> Access) {
         if self.hooks.get(vcpu as usize).is_some_and(HookSet::watch) {
             let (access, now) = (access(), Duration::from_nanos(self.platform.now()));
@@ -159,13 +159,14 @@ impl ControlledMachine {
         }
     }
 
-    /// The machine hangs.
+    /// Reports a hang of the machine.
     pub(super) fn hook_hang(&mut self, proven: bool) {
         self.at_all(Points::HANG, |hooks, context| hooks.hang(context, proven));
     }
 
-    /// Time has passed: calls the ticks that have come due. Those that a jump of time went over are for
-    /// their hooks to count: a day in steps of 50 us would never be over.
+    /// Calls the ticks that have become due. A hook whose ticks were skipped by a jump of time is
+    /// called once and has to count them itself: a jump of a day, in steps of 50 us, would never
+    /// end.
     pub(super) fn hook_ticks(&mut self) {
         for vcpu in 0..self.hooks.len() as u32 {
             let now = Duration::from_nanos(self.platform.now());
@@ -176,8 +177,8 @@ impl ControlledMachine {
         }
     }
 
-    /// When the first vCPU that a hook holds may go on, in virtual nanoseconds; `None` if none is
-    /// held.
+    /// When the first vCPU that a hook holds may continue, in virtual nanoseconds; `None` if no
+    /// vCPU is held.
     pub(super) fn next_release(&self) -> Option<u64> {
         let now = self.platform.now();
         self.vcpus.iter().map(|ctx| ctx.held_until).filter(|until| *until > now).min()
@@ -194,7 +195,7 @@ impl ControlledMachine {
         self.at(vcpu, Points::HOLD, |hooks, context| hooks.held(context, time));
     }
 
-    /// Calls a vCPU's hooks if any of them is interested in this point.
+    /// Calls a vCPU's hooks if one of them asked for this point.
     fn at<T>(
         &mut self,
         vcpu: u32,
@@ -241,7 +242,7 @@ impl ControlledMachine {
         result
     }
 
-    /// Does what a hook of this vCPU wants done, as far as the run stays the same.
+    /// Performs the actions that a hook of this vCPU requested, if they leave the run repeatable.
     fn intervene(&mut self, vcpu: u32) -> Result<()> {
         let wanted = take(&mut self.actions);
         if let Some(what) = wanted.unrepeatable() {
@@ -260,7 +261,7 @@ impl ControlledMachine {
         Ok(())
     }
 
-    /// The files that hooks have had the machine dumped to.
+    /// The dump files that hooks have had written.
     pub fn dumps(&self) -> &[PathBuf] {
         &self.dumps
     }

@@ -6,7 +6,7 @@ use crate::controlled::{Chooser, Ending, Point};
 use crate::exit::Exit;
 use crate::hook::{Hook, HookActions, Verdict};
 
-/// Writes down what it is called for.
+/// Records its calls.
 #[derive(Clone, Default)]
 struct Recorder {
     log: Arc<Mutex<Vec<String>>>,
@@ -82,7 +82,7 @@ impl Hook for Recording {
     }
 }
 
-/// Runs a guest under a recorder; what was recorded, how it ended, and the points that it took.
+/// Runs a guest with a recorder; returns the records, the ending, and the number of points.
 fn run(guest: &str, recorder: &Recorder, seed: u64) -> (Vec<String>, Ending, u64) {
     let mut machine = machine(guest);
     machine.attach(&[recorder]).unwrap();
@@ -102,7 +102,7 @@ fn hooks_see_every_choice_every_access_and_its_answer_in_order() {
     assert_eq!(ending, Ending::Guest { code: 0 });
     assert_eq!(count(&log, "chosen as"), points as usize);
     assert_eq!((count(&log, "starts"), count(&log, "stops")), (2, 2));
-    // Whatever was read got an answer; a locked increment is a read, its answer, and a write.
+    // Each read got an answer; a locked increment is a read, its answer, and a write.
     let reads = count(&log, "MmioRead") + count(&log, "PortRead");
     assert_eq!(count(&log, "Data("), reads);
     let locked = log.windows(3).filter(|lines| {
@@ -174,7 +174,7 @@ fn hooks_see_virtual_time_in_the_tsc() {
 
 #[test]
 fn a_hang_is_told_on_every_vcpu() {
-    // A deadlock that comes within a few runs.
+    // A deadlock that occurs within a few runs.
     let (log, ending, _) = (0..100)
         .map(|seed| run("abba", &Recorder::default(), seed))
         .find(|(_, ending, _)| *ending == Ending::Hang { proven: true })
@@ -206,7 +206,7 @@ fn a_vcpu_that_is_held_is_not_chosen_until_its_time() {
     assert!(held > 2 && told == held, "{held} holds, {told} told");
 }
 
-/// The machine goes on to be used without hooks.
+/// The machine is used further without hooks.
 #[test]
 fn hooks_change_nothing_of_a_run() {
     let mut plain = machine("seqlock");
@@ -236,7 +236,7 @@ fn a_machine_whose_only_awake_vcpu_is_held_waits_for_it() {
 
 type Want = fn(&mut HookActions);
 
-/// Wants something once, at the first vCPU's first exit.
+/// Requests an action once, at the first vCPU's first exit.
 struct Wants(Want);
 
 impl Attach for Wants {

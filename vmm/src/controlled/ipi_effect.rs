@@ -1,4 +1,4 @@
-//! What INIT, SIPI and NMI do to a vCPU.
+//! The effects of INIT, SIPI and NMI on a vCPU.
 
 use super::ControlledMachine;
 use super::granularity::Granularity;
@@ -10,14 +10,14 @@ use crate::error::Result;
 use crate::hook::ApicEvent;
 
 impl ControlledMachine {
-    /// Does to a vCPU what an IPI asks.
+    /// Applies the effect of an IPI to a vCPU.
     pub(super) fn apply_ipi_effect(&mut self, effect: IpiEffect) -> Result<()> {
         match effect {
             IpiEffect::Init(vcpu) => {
                 self.hook_apic(vcpu, ApicEvent::Init);
                 let ctx = &mut self.vcpus[vcpu as usize];
                 let (registers, system) = ctx.reset;
-                // An access that it was about to do is forgotten.
+                // The access that the vCPU was about to perform is discarded.
                 ctx.disarm(None)?;
                 ctx.nmi = false;
                 ctx.cpu.complete_pending_io()?;
@@ -50,8 +50,8 @@ impl ControlledMachine {
                 match (&mut ctx.reexecution, self.granularity) {
                     (_, Granularity::Instruction) => ctx.shadow.nmi_pending = true,
                     (Some(reexecution), _) => reexecution.nmi = true,
-                    // A second one before the first is taken is the same one. (KVM would give both;
-                    // a vCPU that was put back has one bit for them, and so have processors.)
+                    // A second NMI before the first is taken is merged with it. (KVM would deliver
+                    // both; a restored vCPU, like a processor, has a single bit for pending NMIs.)
                     (None, _) if ctx.nmi => {}
                     (None, _) => {
                         ctx.cpu.nmi()?;

@@ -1,9 +1,9 @@
-//! Ending a run that gets nowhere.
+//! Ends a run that makes no progress.
 //!
-//! A vCPU that goes round a loop and keeps a counter in it doesn't repeat itself, so nothing can be
-//! proven: the counter may end the loop one day. It is given a budget. When every vCPU that can run
-//! has gone on for so many scheduling points, and none has changed anything but state of its own,
-//! the machine is taken for hung.
+//! A vCPU whose loop increments a counter never repeats its state, so nothing can be proven: the
+//! counter may end the loop one day. Such loops have a hang budget. When every vCPU that can run
+//! has passed this number of scheduling points, and no vCPU has changed anything but its own state,
+//! the machine counts as hung.
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
@@ -13,27 +13,30 @@ use super::run_out::RunOut;
 use crate::choice::Choice;
 use crate::error::Result;
 
-/// How long a strategy may go on to choose while nobody makes progress, in scheduling points of each
-/// vCPU. The rest of the budget is spent without choices, vCPU by vCPU: as nobody changes anything,
-/// their order doesn't matter, and a schedule stays short.
+/// The number of scheduling points per vCPU without progress up to which the strategy keeps
+/// choosing. The rest of the hang budget is spent without choices, vCPU by vCPU: as no vCPU changes
+/// anything, their order doesn't matter, and the schedule stays short.
 const MAX_CHOSEN_POINTS: u64 = 1000;
 
-/// How many of those points a vCPU passes in a row.
+/// The number of these points that a vCPU passes in a row.
 const POINTS_PER_TURN: u64 = 1000;
 
-/// How many points of a loop are looked at for what it reads; less than a trail holds.
+/// The number of points for which a loop's reads are recorded for the report; fewer than a progress
+/// tracker holds.
 const REPORT_POINTS: u64 = 60;
 
-/// How long each vCPU has gone on since the machine last made progress: since a vCPU changed a
-/// shared byte, wrote to a port or an interrupt controller, read a clock, took an interrupt, or went
-/// to sleep.
+/// Counts the scheduling points of each vCPU since the machine last made progress. The machine
+/// makes progress when a vCPU changes a shared byte, writes to a port or an interrupt controller,
+/// reads a port of the real-time clock, takes an interrupt, or goes to sleep. Reading a counter of
+/// a timer is not progress.
 #[derive(Clone, Debug)]
 pub(super) struct ProgressCounter {
-    /// How often there was progress.
+    /// The number of times that the machine made progress.
     progress: u64,
-    /// `progress` when it was last asked for, and the virtual time then.
+    /// The value of `progress` at the latest call of `time_without` that found it changed, and the
+    /// virtual time then.
     still: (u64, u64),
-    /// For each vCPU, the points that it has passed, and `progress` at the first of them.
+    /// For each vCPU, the number of points that it has passed, and `progress` at the first of them.
     points: Vec<(u64, u64)>,
 }
 
@@ -42,17 +45,17 @@ impl ProgressCounter {
         Self { progress: 0, still: (0, 0), points: vec![(0, 0); vcpus as usize] }
     }
 
-    /// Something has changed that others may see.
+    /// Records progress: something has changed that other vCPUs may see.
     pub(super) fn note(&mut self) {
         self.progress += 1;
     }
 
-    /// How often there was progress.
+    /// The number of times that the machine made progress.
     pub(super) fn count(&self) -> u64 {
         self.progress
     }
 
-    /// For how long there has been no progress that this was asked about, in virtual nanoseconds.
+    /// The virtual nanoseconds for which calls of this method have seen no progress.
     pub(super) fn time_without(&mut self, now: u64) -> u64 {
         if self.still.0 != self.progress {
             self.still = (self.progress, now);
@@ -60,7 +63,7 @@ impl ProgressCounter {
         now.saturating_sub(self.still.1)
     }
 
-    /// A vCPU has passed a scheduling point.
+    /// Records that a vCPU has passed a scheduling point.
     pub(super) fn pass(&mut self, vcpu: u32) {
         let (points, since) = &mut self.points[vcpu as usize];
         if *since != self.progress {
@@ -76,21 +79,21 @@ impl ProgressCounter {
 }
 
 impl ControlledMachine {
-    /// Scheduling points that a vCPU may go on without progress, by default.
+    /// The default hang budget: the scheduling points that a vCPU may pass without progress.
     pub const HANG_BUDGET: u64 = 20_000;
 
-    /// How many scheduling points each vCPU may go on without any progress of the machine, before
-    /// that is called a hang. 0 is taken for 1.
+    /// Sets the number of scheduling points that each vCPU may pass without any progress of the
+    /// machine, before this counts as a hang. 0 is treated as 1.
     pub fn set_hang_budget(&mut self, points: u64) {
         self.hang_budget = points.max(1);
     }
 
-    /// Whether a vCPU has gone on for long without progress.
+    /// Whether a vCPU has passed so many points without progress that choices for it end.
     pub(super) fn lacks_progress(&self, vcpu: u32) -> bool {
         self.progress.points(vcpu) >= self.hang_budget.min(MAX_CHOSEN_POINTS)
     }
 
-    /// Whether whatever is chosen of these, a vCPU goes on that has done so for long without progress.
+    /// Whether each of these choices runs a vCPU that has passed many points without progress.
     pub(super) fn lack_progress(&self, choices: &[Choice]) -> bool {
         choices.iter().all(|choice| match choice {
             Choice::Step(vcpu) => self.lacks_progress(*vcpu),
@@ -98,18 +101,18 @@ impl ControlledMachine {
         })
     }
 
-    /// Spends the rest of the hang budget, if nobody has made progress for long. `Some` if the run is
-    /// over: it hangs, or it has ended otherwise.
+    /// Spends the rest of the hang budget if no vCPU has made progress for long. `Some` if the run
+    /// is over: it hangs, or it has ended otherwise.
     pub(super) fn spend_hang_budget(&mut self, budget: u64) -> Result<Option<Ending>> {
-        // Not whether the one that ran last is idle: a run may be made in pieces, and end and begin
-        // in the middle of this.
+        // This looks at all vCPUs, not only at the one that ran last: a run may be executed in
+        // pieces, and a piece may begin or end at any point of this.
         let vcpus = 0..self.vcpus.len() as u32;
         if !vcpus.clone().any(|vcpu| self.lacks_progress(vcpu)) || !self.is_stuck() {
             return Ok(None);
         }
         let spinning: Vec<u32> = vcpus.filter(|vcpu| self.spins(*vcpu)).collect();
-        // By turns, so that one that does get on is not kept waiting by one that doesn't. Whose turn
-        // it is follows from the points alone: a run may be made in pieces.
+        // The vCPUs take turns, so that a vCPU that does make progress does not wait for one that
+        // doesn't. The turns follow from the points alone, because a run may be executed in pieces.
         let turn = |machine: &Self, vcpu: u32| {
             let points = machine.progress.points(vcpu);
             let missing = machine.hang_budget.saturating_sub(points);
@@ -128,22 +131,22 @@ impl ControlledMachine {
                 return Ok(ending);
             }
         }
-        // Once more, for the report: what do they read?
+        // Each loop runs once more, to record for the report what it reads.
         for vcpu in &spinning {
             self.vcpus[*vcpu as usize].tracker.clear();
             if let Break(ending) = self.spin(*vcpu, REPORT_POINTS, u64::MAX)? {
                 return Ok(ending);
             }
         }
-        // They may give up after more turns than that.
+        // The loops may give up after more iterations than that.
         if let RunOut::Left(ending) = self.run_out(&spinning)? {
             return Ok(ending);
         }
         Ok(Some(self.hang(false)))
     }
 
-    /// Nothing else can happen than that the vCPUs go round for another time, and some do so by choice:
-    /// if all wait, that is to be proven.
+    /// Whether nothing else can happen than further iterations of loops, at least one of which is
+    /// not waiting: if all vCPUs wait, the hang has to be proven instead.
     fn is_stuck(&mut self) -> bool {
         let mut enabled = Vec::new();
         self.list_enabled(&mut enabled);
@@ -159,7 +162,8 @@ impl ControlledMachine {
         ctx.is_ready() || ctx.state.waits()
     }
 
-    /// Lets a vCPU go on. A break if that was not for nothing: the run is over, or goes on.
+    /// Lets a vCPU run for some points. Breaks if this brought the run to an end, to its budget, or
+    /// to progress.
     fn spin(&mut self, vcpu: u32, points: u64, budget: u64) -> Result<ControlFlow<Option<Ending>>> {
         let progress = self.progress.progress;
         for _ in 0..points {

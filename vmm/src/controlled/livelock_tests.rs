@@ -18,7 +18,7 @@ fn points_count_since_the_last_progress() {
 
 #[test]
 fn a_run_in_pieces_is_the_same_run() {
-    // vCPU 0 waits, and vCPU 1 computes for thousands of instructions that nobody sees.
+    // vCPU 0 waits, and vCPU 1 computes for thousands of instructions without visible effect.
     let run = |piece: u64| {
         let mut machine = machine_at("tsc-sync", Granularity::Instruction);
         let mut choose = random(1);

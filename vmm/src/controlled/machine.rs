@@ -1,4 +1,4 @@
-//! A machine whose vCPUs all belong to one thread.
+//! A machine whose vCPUs all belong to one host thread.
 
 use std::io::Write;
 use std::ops::Range;
@@ -37,17 +37,17 @@ use crate::kvm::{Host, Irqchip, StepCapabilities, Vm};
 use crate::memory::Memory;
 use crate::trapped;
 
-/// A machine under control: what its guest shares is watched, its interrupt controllers and its
-/// clock are ours, and nothing happens but by choice.
+/// A machine for the controlled scheduler: accesses to its shared memory are trapped, its interrupt
+/// controllers and its clock are emulated here, and everything that happens follows from choices.
 pub struct ControlledMachine {
     pub(super) vcpus: Vec<VcpuContext>,
     pub(super) granularity: Granularity,
-    /// What single steps are good for here.
+    /// Where this host's single steps stop.
     pub(super) stepping: StepCapabilities,
     pub(super) tsc: Tsc,
-    /// Where the guest's reads of it exit (watch granularity).
+    /// The ports whose writes replace the guest's reads of the TSC (watch granularity).
     pub(super) clock_ports: ClockPorts,
-    /// The guest reads the host's counter all the same.
+    /// Whether the guest reads the host's TSC despite `clock_ports`.
     pub(super) host_clock: bool,
     pub(super) platform: Platform,
     pub(super) board: Board,
@@ -59,38 +59,38 @@ pub struct ControlledMachine {
     pub(super) last: Option<u32>,
     /// Whether the guest has marked the place for a snapshot.
     pub(super) marked: bool,
-    /// One set for each vCPU, or none at all.
+    /// One set for each vCPU, or an empty vector.
     pub(super) hooks: Vec<HookSet>,
-    /// What the hooks that were called last want done.
+    /// The actions requested by the hooks that were called last.
     pub(super) actions: HookActions,
-    /// Why that could not be done.
+    /// The error of an action that could not be performed.
     pub(super) broken: Option<Error>,
     /// The criterion that was met last.
     pub(super) met: Option<Met>,
     pub(super) dumps: Vec<PathBuf>,
-    /// Whether MSRs exit for the sake of hooks.
+    /// Whether hooks have asked for MSRs to exit.
     pub(super) msrs_chosen: bool,
     pub(super) runaway: Option<RunawayTimer>,
     pub(super) cancel: Cancel,
     pub(super) progress: ProgressCounter,
     pub(super) hang_budget: u64,
-    /// Whether loops are run out before they are called a hang.
+    /// Whether loops run at full speed before they count as a hang by budget.
     pub(super) runs_out: bool,
     /// Set while a hang is being proven.
     pub(super) iterations: Option<LoopIterations>,
-    /// Whether the end in which nobody waits for anything is no failure.
+    /// Whether a quiet machine counts as a success.
     pub(super) quiet_passes: bool,
-    /// Where the run ends by the machine's criteria.
+    /// The places in the guest's code where the machine's criteria end the run.
     pub(super) places: Option<AtPlaces>,
     pub(super) tracking: Tracking,
     pub(super) host: Host,
-    // Dropped last: vCPUs reach into it.
+    // Declared last, so dropped last: the vCPUs use the VM.
     pub(super) vm: Vm,
 }
 
 impl ControlledMachine {
-    /// Builds a machine and puts its guest at the first instruction. The guest's console goes to
-    /// `console`.
+    /// Builds a machine whose first vCPU is at the guest's entry point. The guest's console output
+    /// goes to `console`.
     pub fn new(
         host: &Host,
         config: &MachineConfig,
@@ -99,9 +99,9 @@ impl ControlledMachine {
         Self::watching(host, config, &[], console)
     }
 
-    /// The same with these guest-physical ranges watched as well: those that the hooks of the run
-    /// name ([`hook::watches`](crate::hook::watches)). Accesses to their pages are scheduling points.
-    /// Fails if one of them can't be watched.
+    /// Like [`ControlledMachine::new`], with these guest-physical ranges trapped as well: the
+    /// ranges that the hooks of the run watch ([`hook::watches`](crate::hook::watches)). Accesses
+    /// to their pages are scheduling points. Fails if a range can't be trapped.
     pub fn watching(
         host: &Host,
         config: &MachineConfig,
@@ -203,8 +203,9 @@ impl ControlledMachine {
         Ok(machine)
     }
 
-    /// By what runs of this machine are cancelled: they end with [`Error::Cancelled`] then, and the machine
-    /// has to be restored before its next run. Nothing cancels them unless told otherwise.
+    /// Sets the condition that cancels runs of this machine: they then end with
+    /// [`Error::Cancelled`], and the machine has to be restored before its next run. By default
+    /// there is no such condition.
     pub fn set_cancel(&mut self, cancel: Cancel) {
         self.cancel = cancel;
     }
@@ -214,7 +215,7 @@ impl ControlledMachine {
         &self.memory
     }
 
-    /// The hash of everything that the vCPUs have done to what they share.
+    /// The hash of everything that the vCPUs have done to shared state.
     pub fn hash(&self) -> u64 {
         self.hash.value()
     }
@@ -229,13 +230,13 @@ impl ControlledMachine {
         self.last
     }
 
-    /// How many scheduling points have passed.
+    /// The number of scheduling points that have passed.
     pub fn points(&self) -> u64 {
         self.points
     }
 }
 
-/// Leaves what the image's vCPUs share out of the memory slots.
+/// Traps the memory that the image's vCPUs share: it is left out of the memory slots.
 fn watch(config: &MachineConfig, memory: &mut Memory) -> Result<()> {
     for range in elf::shared(Image::of(config)) {
         memory.watch_shared(range);

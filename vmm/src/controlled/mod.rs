@@ -1,9 +1,9 @@
-//! The controlled scheduler: one host thread owns every vCPU, time is virtual, the interrupt
-//! controllers are ours. A run is a function of its choices.
+//! The controlled scheduler: one host thread owns every vCPU, time is virtual, and the interrupt
+//! controllers are emulated here. A run is a function of its choices.
 //!
-//! What the guest's vCPUs share has no memory slot, so every access to it exits *before* it takes
-//! effect. A vCPU always stands before its next such access (or port access, or sleeps in HLT); a
-//! [`Choice`] says which vCPU does its access next. Between two of its accesses a vCPU touches
+//! The memory that the guest's vCPUs share has no memory slot, so every access to it exits *before*
+//! it takes effect. Each vCPU that can run is stopped before its next such access or port access; a
+//! [`Choice`] says which vCPU performs its access next. Between two such accesses a vCPU uses
 //! private memory only, so the order of the choices is the interleaving.
 
 mod apic;
@@ -53,5 +53,5 @@ pub use outcome::{Awaited, Ending, Problem, Waiter, Waits};
 pub use snapshot::Snapshot;
 pub use writers::Store;
 
-/// The time of day at virtual time 0, since 1970: what the guest's real-time clock says.
+/// The time of day of the guest's real-time clock at virtual time 0, since 1970.
 pub const START_OF_DAY: Duration = Duration::from_secs(devices::rtc::START_UNIX);

@@ -1,4 +1,4 @@
-//! What a controlled run comes to.
+//! The result of a controlled run.
 
 use std::fmt;
 
@@ -11,38 +11,39 @@ use crate::registers::{Registers, SystemRegisters};
 /// Why a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The guest ended it: 0 is success.
+    /// The guest ended the run; code 0 is success.
     Guest {
-        /// What it wrote to port 0xf4.
+        /// The value that the guest wrote to port 0xf4.
         code: u32,
     },
-    /// A criterion of the machine's was met.
+    /// A criterion of the machine was met.
     Met(Met),
-    /// No vCPU will ever do anything else again.
+    /// A hang: no vCPU will ever do anything else.
     Hang {
-        /// The whole machine came back to the same state; otherwise nobody has made progress for
-        /// as long as the hang budget allows.
+        /// True if the whole machine came back to the same state; false if no vCPU has made
+        /// progress within the hang budget.
         proven: bool,
     },
-    /// The guest idles: no vCPU waits for anything, and it is one that may.
+    /// The guest idles: no vCPU waits for anything, and the criteria allow such an end.
     Quiet,
-    /// A triple fault, or KVM could not go on.
+    /// A triple fault, or KVM could not continue.
     Problem(Problem),
-    /// The run took more scheduling points than it was given.
+    /// The run reached its limit of scheduling points.
     Budget,
-    /// A vCPU reached no scheduling point for a second or more: it spins on private memory.
+    /// A runaway: a vCPU reached no scheduling point for 2 s of processor time, because it computes
+    /// or spins on private memory.
     Runaway {
-        /// Which one.
+        /// The vCPU that ran away.
         vcpu: u32,
     },
 }
 
-/// An exit that nothing answers.
+/// An exit that no device answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The vCPU.
     pub vcpu: u32,
-    /// What it said.
+    /// Its exit.
     pub exit: Exit,
 }
 
@@ -57,7 +58,8 @@ impl Ending {
         }
     }
 
-    /// Whether the guest came to a good end. Neither that nor a failure is a run that was cut short.
+    /// Whether the guest ended successfully. A run that was cut short is neither a success nor a
+    /// failure.
     pub fn is_success(&self) -> bool {
         match self {
             Self::Guest { code } => *code == 0,
@@ -94,43 +96,43 @@ impl fmt::Display for Ending {
 /// What a vCPU waits for.
 #[derive(Clone, Debug)]
 pub enum Waits {
-    /// It was never started.
+    /// A SIPI: it was never started.
     ForSipi,
-    /// It sleeps, and no interrupt is on its way.
+    /// An interrupt: it sleeps, and no interrupt is pending.
     ForInterrupt,
-    /// It reads these again and again.
+    /// A change of one of these values, which it reads repeatedly.
     ForChange(Vec<Awaited>),
-    /// It goes round a loop that changes only state of its own, and reads these.
+    /// It loops, changes only its own state, and reads these values.
     Loop(Vec<Awaited>),
-    /// It reads a clock again and again, and these.
+    /// Time to pass: it reads a clock repeatedly, and these values.
     ForTime(Vec<Awaited>),
-    /// It goes round an endless loop that reads nothing.
+    /// It is in an endless loop that reads nothing.
     Endless,
-    /// It could run on.
+    /// Nothing: it could run on.
     Not,
 }
 
 /// A value that a vCPU waits to see changed.
 #[derive(Clone, Debug)]
 pub struct Awaited {
-    /// Guest-physical address.
+    /// The guest-physical address.
     pub address: u64,
-    /// What it reads there.
+    /// The value that the vCPU reads there.
     pub value: Bytes,
-    /// Who wrote it last, in this run.
+    /// The last store to this address in this run.
     pub writer: Option<Store>,
 }
 
-/// One line of the who-waits-for-what table.
+/// One line of the table of waiting vCPUs.
 #[derive(Clone, Debug)]
 pub struct Waiter {
     /// The vCPU.
     pub vcpu: u32,
     /// What it waits for.
     pub waits: Waits,
-    /// How it stands to interrupts.
+    /// Its interrupt state.
     pub attention: Attention,
-    /// Where it is.
+    /// Its general-purpose registers.
     pub registers: Registers,
     /// Its system registers.
     pub system: SystemRegisters,

@@ -1,7 +1,7 @@
-//! The interrupt controllers and timers of a controlled machine, and its clock.
+//! The interrupt controllers, timers and clock of a controlled machine.
 //!
-//! Time is virtual: it moves by a microsecond at each scheduling point, and jumps to the next timer
-//! when no vCPU can do anything. Nothing here knows the host's time.
+//! Time is virtual: it advances by a microsecond at each scheduling point, and jumps to the next
+//! timer when no vCPU can do anything. Nothing here depends on the host's time.
 
 use devices::ioapic::{IOAPIC_BASE, IOAPIC_SIZE, IoApic, Message, MessageMode};
 use devices::lapic::{Effect, Ipi, IpiMode, LAPIC_BASE, LAPIC_SIZE, Lapic};
@@ -10,28 +10,28 @@ use devices::rtc::{RTC_DATA, RTC_INDEX, RTC_LINE, Rtc};
 
 use crate::boot::mptable::ioapic_id;
 
-/// Where the PIT's line ends: the MP table says so, as on a PC.
+/// The IOAPIC pin of the PIT's line, as on a PC; the MP table says so.
 const PIT_PIN: u8 = 2;
 
-/// What an access to the controllers asks of vCPUs.
+/// An effect on a vCPU of an access to the interrupt controllers, or of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IpiEffect {
-    /// INIT: back to waiting for a SIPI.
+    /// INIT: the vCPU goes back to waiting for a SIPI.
     Init(u32),
-    /// SIPI: start at this page.
+    /// SIPI: the vCPU starts at this page.
     Startup(u32, u8),
-    /// NMI.
+    /// An NMI for the vCPU.
     Nmi(u32),
 }
 
-/// LAPICs, IOAPIC, PIT, RTC and the clock.
+/// The LAPICs, the IOAPIC, the PIT, the RTC and the clock.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Platform {
     pub(super) lapics: Vec<Lapic>,
     ioapic: IoApic,
     pit: Pit,
     rtc: Rtc,
-    /// Virtual nanoseconds.
+    /// The virtual time in nanoseconds.
     now: u64,
 }
 
@@ -42,7 +42,7 @@ impl Clone for Platform {
         Self { lapics, ioapic, pit, rtc, now: *now }
     }
 
-    /// Takes no new memory: it is done at every reset.
+    /// Copies without allocating memory: this is done at every restore of a snapshot.
     fn clone_from(&mut self, source: &Self) {
         self.lapics.clone_from(&source.lapics);
         self.ioapic.clone_from(&source.ioapic);
@@ -53,7 +53,7 @@ impl Clone for Platform {
 }
 
 impl Platform {
-    /// Nanoseconds that pass at a scheduling point.
+    /// The nanoseconds that pass at a scheduling point.
     const POINT: u64 = 1000;
 
     pub(super) fn new(vcpus: u32) -> Self {
@@ -62,32 +62,32 @@ impl Platform {
         Self { lapics, ioapic, pit: Pit::new(), rtc: Rtc::new(), now: 0 }
     }
 
-    /// Whether an access to this address is for the controllers.
+    /// Whether this address belongs to an interrupt controller.
     pub(super) fn covers(address: u64) -> bool {
         let (lapic, ioapic) = (LAPIC_SIZE, IOAPIC_SIZE);
         (LAPIC_BASE..LAPIC_BASE + lapic).contains(&address)
             || (IOAPIC_BASE..IOAPIC_BASE + ioapic).contains(&address)
     }
 
-    /// Whether a read there tells the time.
+    /// Whether a read of this address returns the time.
     pub(super) fn is_clock(address: u64) -> bool {
         const CURRENT_COUNT: u64 = 0x390;
         address == LAPIC_BASE + CURRENT_COUNT
     }
 
-    /// Whether an access to this port is for a timer.
+    /// Whether this port belongs to a timer.
     pub(super) fn covers_port(port: u16) -> bool {
         (PIT_FIRST..PIT_FIRST + PIT_PORTS).contains(&port)
             || matches!(port, SPEAKER_PORT | RTC_INDEX | RTC_DATA)
     }
 
-    /// Whether a read of this port tells the time, and does little else: the counters of the PIT and the
-    /// state of its outputs.
+    /// Whether a read of this port returns the time and has hardly any other effect: the counters
+    /// of the PIT and the state of its outputs.
     pub(super) fn is_clock_port(port: u16) -> bool {
         (PIT_FIRST..PIT_FIRST + PIT_PORTS).contains(&port) || port == SPEAKER_PORT
     }
 
-    /// A read by this vCPU.
+    /// Performs a read by this vCPU.
     pub(super) fn read(&mut self, vcpu: u32, address: u64) -> u32 {
         if address >= LAPIC_BASE {
             self.lapics[vcpu as usize].read((address - LAPIC_BASE) as u32, self.now)
@@ -96,7 +96,7 @@ impl Platform {
         }
     }
 
-    /// A write of 32 bits by this vCPU, and what follows from it.
+    /// Performs a 32-bit write by this vCPU, and returns its effects on vCPUs.
     pub(super) fn write(&mut self, vcpu: u32, address: u64, value: u32) -> Vec<IpiEffect> {
         if address < LAPIC_BASE {
             let message = self.ioapic.write((address - IOAPIC_BASE) as u32, value);
@@ -113,7 +113,7 @@ impl Platform {
         }
     }
 
-    /// A byte read from a timer's port, and what follows from it.
+    /// Reads a byte from a timer's port, and returns it with the effects on vCPUs.
     pub(super) fn read_port(&mut self, port: u16) -> (u8, Vec<IpiEffect>) {
         match port {
             RTC_INDEX | RTC_DATA => {
@@ -124,13 +124,13 @@ impl Platform {
         }
     }
 
-    /// Takes a byte written to a timer's port; told is what follows from it.
+    /// Writes a byte to a timer's port, and returns the effects on vCPUs.
     pub(super) fn write_port(&mut self, port: u16, value: u8) -> Vec<IpiEffect> {
         match port {
             RTC_INDEX | RTC_DATA => self.rtc.write(port, value, self.now),
             port => self.pit.write(port, value, self.now),
         }
-        // A new mode can take the PIT's output high, an enabled flag the RTC's line.
+        // A new mode can raise the PIT's output, and an interrupt-enable flag the RTC's line.
         self.advance(self.now)
     }
 
@@ -154,15 +154,15 @@ impl Platform {
                     ipi_effects.push(IpiEffect::Init(vcpu));
                 }
                 IpiMode::Startup { vector } => ipi_effects.push(IpiEffect::Startup(vcpu, vector)),
-                // No guest here has system management code, and a de-assert does nothing.
+                // Guests have no system management code here, and a de-assert does nothing.
                 IpiMode::Smi | IpiMode::InitDeassert => {}
             }
         }
         ipi_effects
     }
 
-    /// Delivers the IOAPIC's messages. Those that no guest of ours asks for (`ExtINT` wants an 8259)
-    /// are dropped.
+    /// Delivers the IOAPIC's messages. SMI and `ExtINT` messages (the latter need an 8259) are
+    /// dropped.
     fn send(&mut self, messages: impl IntoIterator<Item = Message>) -> Vec<IpiEffect> {
         let mut ipi_effects = Vec::new();
         for message in messages {
@@ -184,15 +184,15 @@ impl Platform {
         ipi_effects
     }
 
-    /// A scheduling point has passed.
+    /// Lets the time of one scheduling point pass.
     pub(super) fn tick(&mut self) -> Vec<IpiEffect> {
         self.advance(self.now + Self::POINT)
     }
 
-    /// When the next timer fires that does anything. `None` if there is none: the others would only
-    /// ask again for what already waits, and do so at every period.
+    /// When the next timer fires that has an effect. `None` if there is none: the other timers
+    /// would only request an interrupt that is already pending, at every period.
     pub(super) fn next_deadline(&self) -> Option<u64> {
-        // A PIT that nobody listens to is no timer that could wake anybody.
+        // A masked PIT interrupt can wake no vCPU.
         let pit = if self.ioapic.masked(PIT_PIN) { None } else { self.pit.next_deadline() };
         let lapics = self.lapics.iter().filter_map(Lapic::next_deadline);
         let mut deadlines: Vec<_> = lapics.chain(pit).chain(self.rtc.next_deadline()).collect();
@@ -206,12 +206,12 @@ impl Platform {
         })
     }
 
-    /// Virtual nanoseconds since the machine started.
+    /// The virtual nanoseconds since the machine started.
     pub(super) fn now(&self) -> u64 {
         self.now
     }
 
-    /// Lets time pass to this instant.
+    /// Lets time pass up to this instant.
     pub(super) fn jump(&mut self, to: u64) -> Vec<IpiEffect> {
         self.advance(to.max(self.now))
     }
@@ -234,7 +234,7 @@ impl Platform {
     }
 }
 
-/// The vCPUs of a set.
+/// The numbers of the vCPUs in a set.
 fn members(set: u64) -> impl Iterator<Item = u32> {
     (0..64).filter(move |vcpu| set >> vcpu & 1 != 0)
 }

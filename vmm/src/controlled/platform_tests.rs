@@ -1,6 +1,6 @@
 use super::*;
 
-/// IOAPIC: the entry of the RTC's pin, lower half.
+/// The IOAPIC register with the lower half of the entry of the RTC's pin.
 const RTC_ENTRY: u32 = 0x10 + 2 * RTC_LINE as u32;
 const IOAPIC_NMI: u32 = 4 << 8;
 const IOAPIC_INIT: u32 = 5 << 8;
@@ -11,7 +11,7 @@ const LAPIC_DIVIDE: u64 = LAPIC_BASE + 0x3e0;
 const BY_1: u32 = 0b1011;
 const PERIODIC: u32 = 1 << 17;
 
-/// Two vCPUs, the RTC's pin wired to vCPU 1 with this lower half.
+/// Two vCPUs; the RTC's pin is routed to vCPU 1, with this lower half of its entry.
 fn rtc_to_vcpu_1(entry: u32) -> Platform {
     let mut platform = Platform::new(2);
     for (register, value) in [(RTC_ENTRY + 1, 1 << 24), (RTC_ENTRY, entry)] {
@@ -33,7 +33,7 @@ fn an_nmi_that_a_port_write_raises_arrives() {
     const PERIODIC_AND_24_HOURS: u8 = 0x42;
     for (mode, effect) in [(IOAPIC_NMI, IpiEffect::Nmi(1)), (IOAPIC_INIT, IpiEffect::Init(1))] {
         let mut platform = rtc_to_vcpu_1(mode);
-        // The flag is set after a millisecond, and nobody hears of it: it is not enabled.
+        // The flag is set after a millisecond, without effect: its interrupt is not enabled.
         for _ in 0..2000 {
             assert_eq!(platform.tick(), []);
         }
@@ -46,20 +46,20 @@ fn an_nmi_of_the_rtcs_own_arrives() {
     let mut platform = rtc_to_vcpu_1(IOAPIC_NMI);
     assert_eq!(set_rtc(&mut platform, 0x0b, 0x42), []);
     assert_eq!(jump(&mut platform), Some(vec![IpiEffect::Nmi(1)]));
-    // The line stays up until somebody reads C.
+    // The line stays asserted until C is read.
     assert_eq!(jump(&mut platform), None);
     platform.write_port(RTC_INDEX, 0x0c);
     assert_eq!(platform.read_port(RTC_DATA), (0xc0, vec![]));
     assert_eq!(jump(&mut platform), Some(vec![IpiEffect::Nmi(1)]));
 }
 
-/// Lets the next timer fire that does anything.
+/// Jumps to the next timer that has an effect.
 fn jump(platform: &mut Platform) -> Option<Vec<IpiEffect>> {
     let next = platform.next_deadline()?;
     Some(platform.jump(next))
 }
 
-/// vCPU 0's timer, as short as can be.
+/// vCPU 0's timer with the shortest period.
 fn shortest_timer(mode: u32) -> Platform {
     let mut platform = Platform::new(1);
     for (register, value) in
@@ -90,7 +90,7 @@ fn timers_that_nobody_takes_come_to_an_end() {
         let mut platform = shortest_timer(mode);
         assert_eq!(jump(&mut platform), Some(vec![]));
         assert_eq!(platform.lapics[0].pending(), Some(0x40));
-        // It asks again for what already waits: nothing to jump to.
+        // It would only request what is already pending: there is no time to jump to.
         assert_eq!(jump(&mut platform), None);
     }
 }

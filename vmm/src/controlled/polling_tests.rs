@@ -23,7 +23,7 @@ fn a_time_out_is_taken_when_everybody_waits() {
         let ending = machine.run(&mut choose, 100_000).unwrap();
         assert_eq!(ending, Ending::Guest { code: 0 }, "seed {seed}");
         assert!(machine.points() < 1000, "{} points", machine.points());
-        // 200,000,000 cycles of 2 GHz, and at most as long again.
+        // 200,000,000 cycles at 2 GHz, and at most the same time again.
         let waited = machine.now().as_millis();
         assert!((100..300).contains(&waited), "{waited} ms");
     }
@@ -43,7 +43,7 @@ fn the_same_choices_read_the_same_times() {
 fn who_waits_for_time_is_said() {
     let mut machine = case("tscloop");
     let mut choose = random(1);
-    // Until vCPU 0 waits for time: its pauses are longer than a point then.
+    // Until vCPU 0 waits for time: its pauses are then longer than a point.
     while machine.next_look().is_none() {
         let points = machine.points() + 1;
         assert_eq!(machine.run(&mut choose, points).unwrap(), Ending::Budget);

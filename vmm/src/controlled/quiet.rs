@@ -1,13 +1,14 @@
-//! Telling a machine that idles from one that hangs.
+//! Distinguishes a machine that idles from one that hangs.
 //!
-//! When no vCPU can do anything and no timer is armed, somebody may have failed to wake somebody, or the
-//! guest has done its work and idles. A machine is *quiet* if none of its vCPUs waits for anything: each
-//! sleeps in HLT and takes interrupts, or goes round an endless loop that reads nothing (`for (;;);`), or
-//! was stopped (HLT with interrupts off), or was never started; and at least one could still take an
-//! interrupt or runs on. An interrupt that a vCPU never takes makes it no quiet machine.
+//! When no vCPU can do anything and no timer is armed, either a wake-up is missing, or the guest
+//! has done its work and idles. A machine is *quiet* if none of its vCPUs waits for anything. Each
+//! vCPU sleeps in HLT with interrupts enabled, or is in an endless loop that reads nothing (such as
+//! `for (;;);`), or was stopped (HLT with interrupts disabled), or was never started; and at least
+//! one vCPU could still take an interrupt or runs in its loop. A machine with a pending interrupt
+//! that no vCPU takes is not quiet.
 //!
-//! Whether that is a failure is the user's to say ([`Criteria`](crate::criteria::Criteria)): a guest of
-//! the catalogue ends its run by itself, so for those it is a hang.
+//! The user decides whether a quiet machine is a failure ([`Criteria`](crate::criteria::Criteria)).
+//! The guests of the catalogue end their runs themselves, so for them it is a hang.
 
 use super::ControlledMachine;
 use super::single::IF;
@@ -16,7 +17,7 @@ use crate::cpu::Cpu;
 use crate::error::Result;
 
 impl ControlledMachine {
-    /// Whether nobody waits for anything. To be asked when nobody can do anything.
+    /// Whether no vCPU waits for anything. Only meaningful when no vCPU can do anything.
     pub(super) fn is_quiet(&mut self) -> Result<bool> {
         let mut alive = false;
         for (ctx, lapic) in self.vcpus.iter_mut().zip(&self.platform.lapics) {

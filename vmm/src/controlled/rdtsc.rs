@@ -1,15 +1,16 @@
-//! RDTSC under control, where only some instructions exit (watch granularity).
+//! RDTSC at watch granularity, where only some instructions exit.
 //!
-//! No KVM lets user space see an RDTSC. So each one of the image is replaced, when the image is loaded,
-//! by another instruction of two bytes that does exit: an OUT of AL to a port that nothing else of the
-//! image names. It changes no register by itself; EDX:EAX are set here, to virtual time, before the vCPU
-//! goes on. Code that the guest copies (a trampoline for its APs) takes the replacement along.
+//! KVM has no way to let user space handle an RDTSC. So each RDTSC of the image is replaced, when
+//! the image is loaded, by another two-byte instruction that does exit: an OUT of AL to a port that
+//! nothing else in the image names. The OUT itself changes no register; EDX:EAX are set to virtual
+//! time here, before the vCPU continues. Code that the guest copies (a trampoline for its APs)
+//! contains the replacement, too.
 //!
-//! Which bytes are instructions is found by decoding each function from its symbol on (in an image
-//! without symbols, each executable section). Not replaced are: code that the guest makes at run time, an RDTSC behind
-//! bytes that can't be decoded, and all of a guest that uses ring 3, where OUT would fault. Such a guest
-//! reads the host's counter there, as on bare KVM: its runs may not be repeatable, and no hang of a loop
-//! with such an instruction is called proven.
+//! The instructions are found by decoding each function from its symbol on (in an image without
+//! symbols, each executable section). Not replaced are: code that the guest generates at run time,
+//! an RDTSC behind bytes that can't be decoded, and every RDTSC of a guest that uses ring 3, where
+//! OUT would fault. In these cases the guest reads the host's counter, as on bare KVM: its runs may
+//! not be repeatable, and no hang of a loop with such an instruction is called proven.
 
 use std::collections::BTreeMap;
 use std::sync::Once;
@@ -28,23 +29,24 @@ use crate::memory::Memory;
 use crate::paging;
 use crate::registers::SystemRegisters;
 
-/// The ports of the replacements: those that PC chipsets leave alone or reserve for the coprocessor of
-/// the 80286, but for the two of the guests' runtime. Which of them are used depends on the image.
+/// The ports for the replacements: ports that PC chipsets leave unused or reserve for the
+/// coprocessor of the 80286, except the two ports that the guests' runtime uses. The choice among
+/// them depends on the image.
 const PORTS: [u8; 12] = [0xf1, 0xf2, 0xf3, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe];
-/// OUT of AL to the port in the next byte.
+/// The opcode of OUT of AL to the port in the next byte.
 const OUT: u8 = 0xe6;
 const NOP: u8 = 0x90;
 
 /// An instruction that reads the time-stamp counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClockRead {
-    /// RDTSC: EDX:EAX.
+    /// RDTSC: sets EDX:EAX.
     Rdtsc,
-    /// RDTSCP: ECX as well. It has three bytes: a NOP follows the OUT.
+    /// RDTSCP: also sets ECX. It has three bytes: a NOP follows the OUT.
     Rdtscp,
 }
 
-/// The ports at whose writes the guest reads its clock.
+/// The ports whose writes stand for reads of the TSC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ClockPorts {
     rdtsc: Option<u8>,
@@ -52,7 +54,7 @@ pub(super) struct ClockPorts {
 }
 
 impl ClockPorts {
-    /// The instruction whose replacement made this exit; `None` for any other exit.
+    /// The replaced instruction that caused this exit; `None` for any other exit.
     pub(super) fn read_at(self, exit: &Exit) -> Option<ClockRead> {
         let Exit::PortWrite { port, size: 1, data } = exit else { return None };
         let is = |ours: Option<u8>| data.len() == 1 && ours.map(u16::from) == Some(*port);
@@ -66,8 +68,7 @@ impl ClockPorts {
     }
 }
 
-/// Replaces the image's instructions that read the time-stamp counter, in memory where it has been
-/// loaded.
+/// Replaces the instructions of the loaded image that read the time-stamp counter.
 pub(super) fn replace(image: Image, memory: &mut Memory) -> Result<ClockPorts> {
     let Reads { places, ring_3 } = find(image, memory)?;
     if ring_3 {
@@ -91,12 +92,12 @@ pub(super) fn replace(image: Image, memory: &mut Memory) -> Result<ClockPorts> {
     Ok(ports)
 }
 
-/// What an image's code does about the time-stamp counter.
+/// The result of searching an image's code for reads of the time-stamp counter.
 #[derive(Debug, Default)]
 struct Reads {
-    /// Where it reads it, in guest-physical memory.
+    /// The reads, by guest-physical address.
     places: BTreeMap<u64, ClockRead>,
-    /// It has instructions that lead to ring 3: nothing may be replaced.
+    /// Whether there are instructions that lead to ring 3: then nothing may be replaced.
     ring_3: bool,
 }
 
@@ -108,7 +109,7 @@ fn find(image: Image, memory: &Memory) -> Result<Reads> {
         let decoder = Decoder::with_ip(64, &code, stretch.start, DecoderOptions::NONE);
         for instruction in decoder {
             match instruction.mnemonic() {
-                // What follows may be data.
+                // The following bytes may be data.
                 Mnemonic::INVALID => break,
                 Mnemonic::Sysret | Mnemonic::Sysretq | Mnemonic::Sysexit | Mnemonic::Sysexitq => {
                     reads.ring_3 = true;
@@ -126,7 +127,7 @@ fn find(image: Image, memory: &Memory) -> Result<Reads> {
     Ok(reads)
 }
 
-/// Warns, once, that the guest's time is not virtual.
+/// Warns, once per process, that the guest's time is not virtual.
 fn say_that_the_clock_is_the_hosts(why: &str) {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
@@ -137,26 +138,26 @@ fn say_that_the_clock_is_the_hosts(why: &str) {
     });
 }
 
-/// Whether the image's code has the bytes of the replacement with this port anywhere.
+/// Whether the image's code already contains the bytes of a replacement with this port.
 fn is_named(image: Image, port: u8) -> bool {
     elf::code(image).any(|code| code.windows(2).any(|bytes| bytes == [OUT, port]))
 }
 
 impl ControlledMachine {
-    /// What a vCPU's time-stamp counter says now.
+    /// The value of a vCPU's time-stamp counter now.
     pub(super) fn tsc_of(&self, vcpu: u32) -> u64 {
         let offset = self.vcpus[vcpu as usize].shadow.tsc_offset;
         self.tsc.at(self.platform.now()).wrapping_add(offset)
     }
 
-    /// The guest sets a vCPU's time-stamp counter.
+    /// Sets a vCPU's time-stamp counter.
     pub(super) fn set_tsc_of(&mut self, vcpu: u32, value: u64) {
         let now = self.tsc.at(self.platform.now());
         self.vcpus[vcpu as usize].shadow.tsc_offset = value.wrapping_sub(now);
     }
 
-    /// The guest reads its time-stamp counter: gives it virtual time. RIP is left to KVM, which has
-    /// passed the replacement or will.
+    /// Emulates a read of the time-stamp counter: the guest gets virtual time. RIP is left to KVM,
+    /// which advances it past the replacement.
     pub(super) fn read_clock(&mut self, vcpu: u32, read: ClockRead) -> Result<()> {
         let now = self.platform.now();
         self.hash.add([tag::CLOCK, vcpu.into(), now]);
@@ -171,7 +172,7 @@ impl ControlledMachine {
         ctx.cpu.set_registers(&registers)
     }
 
-    /// The guest reads the counter as an MSR.
+    /// Emulates a read of the time-stamp counter as an MSR.
     pub(super) fn read_tsc_msr(&mut self, vcpu: u32) {
         self.looks_at_clock(vcpu);
         let value = Some(self.tsc_of(vcpu));
@@ -180,7 +181,7 @@ impl ControlledMachine {
         self.hook_msr(vcpu, &MsrAccess { index: MSR_TSC, write: false, value });
     }
 
-    /// The guest sets the counter.
+    /// Emulates a write to the time-stamp counter as an MSR.
     pub(super) fn write_tsc_msr(&mut self, vcpu: u32, value: u64) {
         self.set_tsc_of(vcpu, value);
         self.hook_exit(vcpu, &Exit::MsrWrite { index: MSR_TSC, value });
@@ -188,7 +189,7 @@ impl ControlledMachine {
         self.vcpus[vcpu as usize].cpu.answer_msr(Some(value));
     }
 
-    /// A vCPU is in ring 3: the replacements are taken back.
+    /// Called when a vCPU is in ring 3: restores the original instructions.
     pub(super) fn leave_clock_to_host(&mut self) -> Result<()> {
         if self.memory.patched() == 0 || std::mem::replace(&mut self.host_clock, true) {
             return Ok(());
@@ -197,8 +198,8 @@ impl ControlledMachine {
         self.memory.unpatch()
     }
 
-    /// Fails if the last thing that a vCPU did in ring 3 was to fault at a replacement: what the guest made
-    /// of that is no failure of its own.
+    /// Fails if the latest fault of a vCPU in ring 3 was at a replacement: how the guest reacts to
+    /// that is not a failure of the guest.
     pub(super) fn check_faults_of_ring_3(&mut self) -> Result<()> {
         if self.memory.patched() == 0 {
             return Ok(());
@@ -218,11 +219,11 @@ impl ControlledMachine {
     }
 }
 
-/// Where code of ring 3 faulted at a replacement, as the frame at the top of the stack for ring 0 tells
-/// (Intel SDM vol. 3, 6.14.2). `None` if there is no such frame.
+/// The RIP at which ring-3 code faulted at a replacement, according to the frame at the top of the
+/// ring-0 stack (Intel SDM vol. 3, 6.14.2). `None` if there is no such frame.
 fn fault_in_ring_3(system: &SystemRegisters, memory: &Memory) -> Option<u64> {
     const TSS_RSP0: u64 = 4;
-    /// Error code, RIP, CS, RFLAGS, RSP, SS.
+    /// Error code, RIP, CS, RFLAGS, RSP and SS.
     const FRAME: u64 = 6 * 8;
     if system.code_bits() != 64 || system.tr.limit < 0x67 {
         return None;

@@ -42,7 +42,7 @@ fn the_code_of_a_guest_is_found() {
 fn a_port_that_the_guest_names_is_left_to_it() {
     let guest = guests::find("hello").unwrap();
     let image = Image { name: guest.name, bytes: guest.image };
-    // The runtime ends a run by OUT to this one.
+    // The runtime ends a run by an OUT to this port.
     let code: Vec<u8> = elf::code(image).flatten().copied().collect();
     let named = |port: u8| code.windows(2).any(|bytes| bytes == [OUT, port]);
     for port in 0..=u8::MAX {

@@ -1,9 +1,10 @@
-//! Which instructions a proof of a hang may stand on.
+//! The instructions that are allowed in the proof of a hang.
 //!
-//! The proof compares registers, extended state (FPU, vector and debug registers, MSRs) and memory. An
-//! instruction is on the list if its effect is a function of these alone: executed again from the same
-//! state, it does the same. Time, random numbers, counters, what a device or the hypervisor answers, and
-//! whatever is not known here, are not on it. See `docs/proof.md`.
+//! The proof compares registers, extended state (FPU, vector and debug registers, MSRs) and memory.
+//! An instruction is on the list if its effect is a function of these alone: executed again from
+//! the same state, it does the same. Instructions that depend on time, random numbers, counters,
+//! devices or the hypervisor, and instructions that are unknown here, are not on the list. See
+//! `docs/proof.md`.
 
 use iced_x86::{CpuidFeature, FlowControl, Instruction, Mnemonic};
 
@@ -52,7 +53,7 @@ const COMPUTES: &[CpuidFeature] = &[
     CpuidFeature::AVX512CD,
 ];
 
-/// Why the instruction is not on the list; `None` if it is.
+/// The name of an instruction that is not on the list; `None` if it is on the list.
 pub(super) fn outside(decoded: Option<&Decoded>) -> Option<String> {
     let Some(decoded) = decoded else {
         return Some("an instruction that can't be decoded".into());
@@ -63,8 +64,8 @@ pub(super) fn outside(decoded: Option<&Decoded>) -> Option<String> {
 }
 
 fn is_on_the_list(instruction: &Instruction) -> bool {
-    // These wait for nothing and are seen in RFLAGS; every other privileged instruction reads or
-    // changes what is not compared word for word.
+    // CLI and STI wait for nothing, and their effect is visible in RFLAGS. Every other privileged
+    // instruction reads or changes state that is not compared word for word.
     if matches!(instruction.mnemonic(), Mnemonic::Cli | Mnemonic::Sti) {
         return true;
     }
@@ -85,7 +86,7 @@ fn is_on_the_list(instruction: &Instruction) -> bool {
         || instruction.is_jmp_far()
         || instruction.is_call_far_indirect()
         || instruction.is_jmp_far_indirect();
-    // A device answers.
+    // The result depends on a device.
     let port = matches!(
         instruction.mnemonic(),
         Mnemonic::In
@@ -97,8 +98,8 @@ fn is_on_the_list(instruction: &Instruction) -> bool {
             | Mnemonic::Outsw
             | Mnemonic::Outsd
     );
-    // Which parts of the extended state an area gets may depend on what the processor has noticed
-    // (Intel SDM vol. 1, 13.6).
+    // Which parts of the extended state FXSAVE writes may depend on the processor's internal
+    // tracking (Intel SDM vol. 1, 13.6).
     let area = matches!(
         instruction.mnemonic(),
         Mnemonic::Fxsave | Mnemonic::Fxsave64 | Mnemonic::Fxrstor | Mnemonic::Fxrstor64

@@ -1,4 +1,5 @@
-//! The loop: what can happen, who decides, do it.
+//! The run loop of the controlled scheduler: it lists what can happen, lets the chooser decide, and
+//! does it.
 
 use super::ControlledMachine;
 use super::attention::Attention;
@@ -14,13 +15,13 @@ use crate::error::{Error, Result};
 use crate::exit::Bytes;
 
 impl ControlledMachine {
-    /// Runs until the guest ends, fails, or has passed `budget` scheduling points.
+    /// Runs until the guest ends or fails, or until `budget` scheduling points have passed.
     pub fn run(&mut self, chooser: &mut dyn Chooser, budget: u64) -> Result<Ending> {
         Ok(self.go_on(chooser, budget, false)?.unwrap_or(Ending::Budget))
     }
 
-    /// Runs until the guest marks the place for a snapshot: `None` then. Or until something ends the
-    /// run before.
+    /// Runs until the guest marks the place for a snapshot, and returns `None` then. Something else
+    /// may end the run before.
     pub fn run_to_mark(
         &mut self,
         chooser: &mut dyn Chooser,
@@ -41,7 +42,7 @@ impl ControlledMachine {
         if ending.as_ref().is_some_and(Ending::is_failure) {
             self.check_faults_of_ring_3()?;
         }
-        // A hook that was called last is heard, too.
+        // An action of the hooks that were called last may have failed.
         self.broken.take().map_or(Ok(ending), Err)
     }
 
@@ -109,7 +110,7 @@ impl ControlledMachine {
         Ok(None)
     }
 
-    /// The end of a run in which nobody will do anything else.
+    /// Ends a run in which no vCPU will do anything else.
     pub(super) fn hang(&mut self, proven: bool) -> Ending {
         self.hook_hang(proven);
         Ending::Hang { proven }
@@ -136,7 +137,7 @@ impl ControlledMachine {
         }
     }
 
-    /// What to say of a choice that there is not.
+    /// The error for a choice that is not enabled.
     fn impossible(&self, choice: Choice, enabled: &[Choice]) -> Error {
         let ctx = self.vcpus.get(choice.vcpu() as usize);
         let reason = match (choice, ctx.map(|ctx| &ctx.state)) {
@@ -156,7 +157,7 @@ impl ControlledMachine {
         }
     }
 
-    /// Who waits for what.
+    /// What each vCPU waits for.
     pub fn waiters(&mut self) -> Result<Vec<Waiter>> {
         let progress: Vec<_> =
             (0..self.vcpus.len() as u32).map(|vcpu| self.lacks_progress(vcpu)).collect();
@@ -190,7 +191,7 @@ impl ControlledMachine {
     }
 }
 
-/// What a vCPU has read since it last got on, and who wrote it.
+/// What a vCPU has read since it last made progress, and the last stores there.
 fn reads(ctx: &VcpuContext, writers: &Writers) -> Vec<Awaited> {
     awaited(ctx.tracker.reads(), writers)
 }

@@ -1,11 +1,11 @@
-//! Running a loop out before it is called a hang.
+//! Runs a loop at full speed before it counts as a hang.
 //!
-//! A loop that counts may give up after more turns than anybody wants to make choices for. When nobody
-//! else can get on and the hang budget is spent, such a loop goes on at the guest's own speed: what the
-//! vCPUs share becomes readable without an exit, so the vCPU runs until it stores there, accesses a
-//! device or sleeps. Nobody else runs meanwhile, so nothing is missed. A loop that goes on for
-//! a second of processor time is left where it was before, and the verdict is a hang,
-//! by budget.
+//! A loop that counts may give up after more iterations than are feasible with a choice for each.
+//! When no other vCPU can make progress and the hang budget is spent, such a loop continues at the
+//! guest's own speed: shared memory becomes readable without an exit, so the vCPU runs until it
+//! stores there, accesses a device or sleeps. No other vCPU runs meanwhile, so no interleaving is
+//! lost. A loop that does not end within a second of processor time is restored to its earlier
+//! state, and the verdict is a hang by budget.
 
 use std::time::Duration;
 
@@ -18,32 +18,33 @@ use crate::error::Result;
 use crate::exit::Exit;
 use crate::kvm::slots::{Slot, Stores};
 
-/// How many stores that change nothing a loop may do on the way: a spin lock's XCHG.
+/// The maximum number of stores by which a loop changes nothing, like the XCHG of a spin lock.
 const MAX_STORES: u32 = 100_000;
 
-/// The processor time that each loop gets before one of them gets all.
+/// The processor time for each loop in the first pass over all loops.
 const FIRST_TIME_LIMIT: Duration = Duration::from_millis(100);
-/// All of it.
+/// The processor time for each loop in the second pass.
 const TIME_LIMIT: Duration = Duration::from_secs(1);
 
-/// What became of a loop.
+/// The result of running a loop at full speed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RunOut {
-    /// It goes on for longer than it was given.
+    /// The loop did not end in the given time.
     GoesOn,
-    /// It has come to its end; if the run did, this is how.
+    /// The loop has ended. If the run ended with it, this is how.
     Left(Option<Ending>),
 }
 
 impl ControlledMachine {
-    /// Whether loops are run out before they are called a hang by budget; they are unless told otherwise.
-    /// Without, a search among runs that hang is faster, and says *hang* of some that would give up.
+    /// Sets whether loops run at full speed before they count as a hang by budget; the default is
+    /// yes. Without this, a search with many hanging runs is faster, but reports *hang* also for
+    /// loops that would give up.
     pub fn set_run_out(&mut self, run_out: bool) {
         self.runs_out = run_out;
     }
 
-    /// Lets these vCPUs go on at the guest's own speed, one after the other, until one leaves its loop.
-    /// Each is given a little time first: one that goes on for long shall not keep the others waiting.
+    /// Lets these vCPUs continue at the guest's own speed, one after the other, until one leaves
+    /// its loop. Each vCPU first gets a short time, so that a long loop does not delay the others.
     pub(super) fn run_out(&mut self, vcpus: &[u32]) -> Result<RunOut> {
         let possible = self.granularity == Granularity::Watch && self.host.has_read_only_slots();
         if !self.runs_out || !possible {
@@ -67,11 +68,11 @@ impl ControlledMachine {
     }
 
     fn run_one_out(&mut self, vcpu: u32) -> Result<RunOut> {
-        // Not once for all of them: a vCPU that was put back is only before its load again when it was
-        // saved or has run, and the load must not meet the slots.
+        // The machine is saved for each vCPU: a restored vCPU is re-executed to its load only when
+        // it is saved or run, and this must happen before the slots are added.
         let before = self.save()?;
         let progress = self.progress.count();
-        // Hooks would be called as often as the host had time for.
+        // Hooks would be called a number of times that depends on the host's speed.
         let hooks = std::mem::take(&mut self.hooks);
         let mut slots = Vec::new();
         let shown = self.show_watched(&mut slots);
@@ -96,8 +97,8 @@ impl ControlledMachine {
             }
             let ctx = &mut self.vcpus[vcpu as usize];
             match &ctx.state {
-                // It has read what its store depends on without an exit, maybe in the same locked
-                // instruction: nobody may come in between.
+                // The loop may have read, without an exit, what its store depends on, perhaps in
+                // the same locked instruction: no other vCPU may run in between.
                 State::Access(exit @ Exit::MmioWrite { address, .. })
                     if self.memory.is_trapped(*address) =>
                 {
@@ -116,8 +117,8 @@ impl ControlledMachine {
         Ok(RunOut::GoesOn)
     }
 
-    /// Gives the guest slots for what is watched, whose stores still exit. They are listed even if one
-    /// can't be added.
+    /// Adds slots for the trapped memory, in which stores still exit. `shown` lists the added slots
+    /// even if this fails.
     fn show_watched(&self, shown: &mut Vec<Slot>) -> Result<()> {
         for range in self.memory.trapped() {
             let end = shown.last().map_or(0, |slot| slot.address + slot.size);

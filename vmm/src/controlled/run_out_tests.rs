@@ -22,7 +22,8 @@ fn a_wait_that_gives_up_is_no_hang() {
     assert_eq!(run(1), first);
 }
 
-/// Runs a guest whose run is cancelled when that is asked for the second time: not at the start.
+/// Runs a guest and cancels the run when the condition is checked for the second time: not at the
+/// start.
 fn cancelled(code: fn(&mut CodeAssembler) -> Assembled) -> Result<Ending> {
     let mut machine = Guest::new(code).machine();
     machine.set_hang_budget(100);

@@ -1,12 +1,13 @@
-//! Noticing a vCPU that reaches no scheduling point.
+//! Detects a vCPU that reaches no scheduling point.
 //!
-//! A vCPU that spins on private memory never exits by itself. A timer interrupts whoever runs, now and
-//! then, and counts how long no point has been passed, in processor time of the thread: a busy host
-//! doesn't make a guest look slow. When the vCPU is looked at is the host's matter; what comes of it is
-//! not (`endless.rs`), but for the end of the run after [`RUNAWAY_LIMIT`], which is not repeatable.
+//! A vCPU that spins on private memory never exits by itself. A timer interrupts the running vCPU
+//! at intervals. The time without a scheduling point is measured as processor time of the thread,
+//! so a busy host doesn't make a guest look slow. The host determines when a vCPU is examined, but
+//! not the result (`endless.rs`). The only exception is the end of the run after [`RUNAWAY_LIMIT`],
+//! which is not repeatable.
 //!
-//! A guest that has an endless loop comes into it in most of its runs. Once one is found, the alarm comes more
-//! often, and a vCPU that is in it is looked at without delay.
+//! A guest with an endless loop enters it in most of its runs. Once a loop has been found, the
+//! alarm comes more often, and a vCPU that is in a known loop is examined without delay.
 
 use std::collections::HashSet;
 use std::thread::{self, ThreadId};
@@ -16,61 +17,65 @@ use crate::error::Result;
 use crate::kvm::kick::Alarm;
 use crate::thread_time::thread_time;
 
-/// From one alarm to the next, in processor time of the thread.
+/// The interval between alarms, in processor time of the thread.
 const ALARM_INTERVAL: Duration = Duration::from_millis(20);
-/// The same in guests with an endless loop, in time by the clock on the wall.
+/// The interval for guests with a known endless loop, in wall-clock time.
 const LOOP_ALARM_INTERVAL: Duration = Duration::from_millis(1);
-/// So much processor time without a scheduling point is too much.
+/// A vCPU without a scheduling point for this much processor time is a runaway.
 const RUNAWAY_LIMIT: Duration = Duration::from_secs(2);
-/// So many places of endless loops are kept. Loops beyond them are found after [`ALARM_INTERVAL`].
+/// The maximum number of addresses in endless loops that are recorded. Loops beyond these are found
+/// after [`ALARM_INTERVAL`].
 const MAX_LOOP_PLACES: usize = 10_000;
 
-/// Watches over the runs of a machine. The alarm goes on from one run to the next: setting it anew
-/// for each would cost a short run a third of its time.
+/// Supervises the runs of a machine. The alarm stays armed from one run to the next: arming it for
+/// each run would cost a short run a third of its time.
 #[derive(Debug)]
 pub(super) struct RunawayTimer {
     alarm: Alarm,
-    /// Whose vCPUs the alarm interrupts.
+    /// The thread whose vCPUs the alarm interrupts.
     thread: ThreadId,
-    /// Points passed in all runs.
+    /// The number of scheduling points passed in all runs.
     passed: u64,
-    /// The first alarm of those between which no point was passed; `None` if a run has begun since.
+    /// The first alarm since the last scheduling point; `None` if there was none, or if a run has
+    /// begun since.
     first: Option<First>,
-    /// How much time after that is too much.
+    /// The time after this alarm at which a vCPU counts as a runaway.
     limit: Duration,
-    /// Where vCPUs have been in endless loops: values of RIP.
+    /// The known addresses (RIP) of instructions in endless loops.
     places: HashSet<u64>,
 }
 
-/// The first alarm of some.
+/// The first alarm since a scheduling point.
 #[derive(Debug)]
 struct First {
-    /// The points that had been passed.
+    /// The number of points that had been passed.
     passed: u64,
-    /// The thread's processor time.
+    /// The thread's processor time at the alarm.
     at: Duration,
-    /// The time after it when the vCPU is to be looked at, wherever it is.
+    /// The time after the alarm at which the vCPU is to be examined.
     look: Duration,
-    /// The same at a place of an endless loop.
+    /// The same for a vCPU at a known address of an endless loop.
     look_at_place: Duration,
 }
 
-/// What an alarm says of the vCPU that runs.
+/// The verdict on the running vCPU at an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overdue {
-    /// It has not been running for long.
+    /// It has not run for long.
     No,
-    /// It may be in an endless loop.
+    /// It may be in an endless loop and has to be examined.
     LookAtIt,
-    /// It has had all the time that it may have.
+    /// It has used all the time that a vCPU may run without a scheduling point.
     RunAway,
 }
 
 impl RunawayTimer {
-    /// Watches the vCPUs that the calling thread runs. They must be bound to it.
+    /// Creates a timer for the vCPUs that the calling thread runs. They must be bound to this
+    /// thread.
     fn new() -> Result<Self> {
         let mut alarm = Alarm::of_thread_time()?;
-        // It goes on by itself: a kick may come where nobody looks, at the end of an access.
+        // The alarm repeats by itself: a kick may come where it is not handled, at the end of an
+        // access.
         alarm.repeat(ALARM_INTERVAL)?;
         Ok(Self {
             alarm,
@@ -82,7 +87,7 @@ impl RunawayTimer {
         })
     }
 
-    /// A run begins on the calling thread.
+    /// Called when a run begins on the calling thread.
     pub(super) fn begin(timer: &mut Option<Self>) -> Result<()> {
         match timer {
             Some(timer) if timer.thread == thread::current().id() => timer.first = None,
@@ -91,21 +96,21 @@ impl RunawayTimer {
         Ok(())
     }
 
-    /// A scheduling point has been passed.
+    /// Records a scheduling point.
     pub(super) fn pass(&mut self) {
         self.passed += 1;
     }
 
-    /// A vCPU may run for so long without a point from now on, as far as alarms tell it; `None`: for as long
-    /// as usual.
+    /// Limits the time for which a vCPU may run without a scheduling point, as measured by alarms;
+    /// `None` restores the default.
     pub(super) fn set_limit(&mut self, time: Option<Duration>) {
         self.limit = time.unwrap_or(RUNAWAY_LIMIT).min(RUNAWAY_LIMIT);
     }
 
-    /// There is an endless loop, whose instructions are at these values of RIP.
+    /// Records an endless loop whose instructions are at these values of RIP.
     pub(super) fn found(&mut self, places: impl IntoIterator<Item = u64>) -> Result<()> {
         if self.places.is_empty() {
-            // The clock of a thread's time is looked at by the host's scheduling tick, of 4 or 10 ms.
+            // Thread-time clocks are checked only at the host's scheduling tick, every 4 or 10 ms.
             self.alarm = Alarm::new()?;
             self.alarm.repeat(LOOP_ALARM_INTERVAL)?;
         }
@@ -113,7 +118,7 @@ impl RunawayTimer {
         Ok(())
     }
 
-    /// A kick has come while the vCPU was at `rip`.
+    /// Called for a kick that came while the vCPU was at `rip`.
     pub(super) fn overdue(&mut self, rip: impl FnOnce() -> Result<u64>) -> Result<Overdue> {
         self.overdue_at(thread_time(), rip)
     }
@@ -129,7 +134,7 @@ impl RunawayTimer {
         if time >= self.limit {
             return Ok(Overdue::RunAway);
         }
-        // Looking takes time, too: seldom, if it goes on for long.
+        // Examining a vCPU takes time, so it is done less and less often.
         if time >= first.look {
             (first.look, first.look_at_place) = (2 * time, 2 * time);
             return Ok(Overdue::LookAtIt);

@@ -6,7 +6,7 @@ const fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
 }
 
-/// What each of these alarms says of a vCPU that is at this RIP.
+/// The verdicts at alarms at these times, for a vCPU that is at this RIP.
 fn alarms(timer: &mut RunawayTimer, rip: u64, times: &[u64]) -> Vec<Overdue> {
     times.iter().map(|time| timer.overdue_at(ms(*time), || Ok(rip)).unwrap()).collect()
 }

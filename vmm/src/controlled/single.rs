@@ -1,19 +1,21 @@
-//! One choice at instruction granularity: a vCPU executes one instruction.
+//! Executes one choice at instruction granularity: a vCPU executes one instruction.
 //!
-//! KVM does it by a single step, whose surroundings differ from host to host. On a processor with
-//! VMX or SVM a step is the trap flag, which is lost when an access goes through KVM's emulator, when
-//! flags are popped and when an interrupt is delivered, and which PUSHF shows; a HLT and the
-//! instruction behind STI go unnoticed. So the step is armed again wherever it may be lost, accesses
-//! are finished without running on, and what can't be stepped (HLT, STI, the delivery of an
-//! interrupt) or must not be the host's (time, random numbers) is done here (`emulate`, `deliver`).
-//! An exception's handler is the exception: where KVM runs on into it, the run ends with an error.
+//! KVM does this by a single step, whose details differ from host to host. On a processor with VMX
+//! or SVM, a step uses the trap flag. The flag is lost when an access goes through KVM's emulator,
+//! when flags are popped and when an interrupt is delivered, and PUSHF makes it visible; a HLT and
+//! the instruction behind STI are not noticed. So the step is armed again wherever it may be lost,
+//! and accesses are completed without running on. What can't be stepped (HLT, STI, the delivery of
+//! an interrupt) or must not depend on the host (time, random numbers) is done here (`emulate`,
+//! `deliver`). One case is not supported: where KVM runs on in the handler of an exception, the run
+//! ends with an error.
 //!
-//! No page is watched. What an instruction reads and writes is told from its operands (`effects`), so
-//! that waiting is seen and proven as with watched pages.
+//! No shared page is trapped. What an instruction reads and writes is determined from its operands
+//! (`effects`), so that waiting is recognised and hangs are proven as with trapped pages.
 
 use iced_x86::{FlowControl, Mnemonic, OpKind, Register, UsedMemory};
 
 use super::ControlledMachine;
+
 use super::deliver::NMI;
 use super::effects::Effects;
 use super::hash::{of_registers, tag};
@@ -30,26 +32,26 @@ use crate::memory::Memory;
 use crate::paging;
 use crate::registers::{Registers, SystemRegisters};
 
-/// RFLAGS.
+/// Bits of RFLAGS.
 pub(super) const TF: u64 = 1 << 8;
 pub(super) const IF: u64 = 1 << 9;
 
-/// What of a stepped vCPU is kept here and not in the processor.
+/// Shadow state: the state of a stepped vCPU that is kept here instead of in the processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ShadowState {
-    /// The instruction before was the STI that turned interrupts on, or loaded SS: none comes yet
-    /// (Intel SDM vol. 3, 6.8.3 and vol. 2, STI).
+    /// The previous instruction was an STI that enabled interrupts, or loaded SS: no interrupt is
+    /// taken yet (Intel SDM vol. 3, 6.8.3 and vol. 2, STI).
     pub(super) interrupt_shadow: bool,
-    /// An NMI waits.
+    /// An NMI is pending.
     pub(super) nmi_pending: bool,
-    /// An NMI is being served, until IRET.
+    /// An NMI is being served: no other NMI is taken until IRET.
     pub(super) nmi_masked: bool,
-    /// What the guest has added to its TSC.
+    /// The offset that the guest has added to its TSC.
     pub(super) tsc_offset: u64,
 }
 
 impl ControlledMachine {
-    /// Does what was chosen. `Some` if the run is over.
+    /// Performs a choice. `Some` if the run is over.
     pub(super) fn take_instruction(&mut self, choice: Choice) -> Result<Option<Ending>> {
         let vcpu = choice.vcpu();
         let ctx = &mut self.vcpus[vcpu as usize];
@@ -78,7 +80,7 @@ impl ControlledMachine {
         let mut decoded = self.instructions.at(registers.rip, &system, &self.memory);
         let repeats = decoded.as_ref().is_some_and(|decoded| decoded.repeats);
         if self.hook_place(vcpu, instruction::linear(registers.rip, &system), repeats) {
-            // A hook may have changed anything.
+            // A hook may have changed registers or memory.
             let ctx = &mut self.vcpus[vcpu as usize];
             (registers, system) = (ctx.cpu.registers()?, ctx.cpu.system_registers()?);
             decoded = self.instructions.at(registers.rip, &system, &self.memory);
@@ -98,7 +100,7 @@ impl ControlledMachine {
         Ok(ending)
     }
 
-    /// The vCPU has executed the instruction at `from`. Has it been here before?
+    /// Called when the vCPU has executed the instruction at `from`: recognises a loop that waits.
     fn arrive(&mut self, vcpu: u32, from: u64) -> Result<()> {
         self.look_at_flags(vcpu)?;
         let longest = self.granularity.longest_loop();
@@ -134,14 +136,15 @@ impl ControlledMachine {
         let effects = Effects::before(decoded, before, system, &self.memory);
         let target = decoded.and_then(|decoded| target(decoded, before, system, &self.memory));
         let ctx = &mut self.vcpus[vcpu as usize];
-        // Where handlers run on, steps are the trap flag, and it has many ways to get lost.
+        // Where steps don't stop in handlers, they use the trap flag, which can be lost in many
+        // ways.
         ctx.armed &= self.stepping.handlers;
         ctx.arm()?;
         ctx.cpu.set_cr8(self.platform.lapics[vcpu as usize].cr8());
         let mut exit = self.vcpus[vcpu as usize].cpu.run(Entry::Resume)?;
         loop {
             match exit {
-                // KVM tells one of them if both are due.
+                // KVM reports only one of the two if both are due.
                 Exit::Debug { .. } | Exit::TaskPriority => break,
                 Exit::MmioRead { .. }
                 | Exit::MmioWrite { .. }
@@ -158,7 +161,7 @@ impl ControlledMachine {
                     self.hook_entry(vcpu, &entry);
                     let ctx = &mut self.vcpus[vcpu as usize];
                     ctx.armed = false;
-                    // An INIT to itself.
+                    // The vCPU has sent an INIT to itself.
                     if ctx.state == State::WaitForSipi {
                         return Ok(None);
                     }
@@ -194,7 +197,7 @@ impl ControlledMachine {
                     }
                     exit = self.vcpus[vcpu as usize].cpu.run(Entry::Resume)?;
                 }
-                // Behind an instruction that no step stops after.
+                // A HLT that was not emulated here: no step stops behind it.
                 Exit::Halt => {
                     let ctx = &mut self.vcpus[vcpu as usize];
                     (ctx.state, ctx.armed) = (State::Halted, false);
@@ -222,15 +225,15 @@ impl ControlledMachine {
             self.tidy(vcpu, decoded, &after, system)?;
             self.follow(vcpu, decoded, &effects)?;
         } else {
-            // A handler's first instruction is part of this step.
+            // The first instruction of a handler is part of this step.
             self.vcpus[vcpu as usize].armed = false;
             self.everything_may_have_changed();
         }
         Ok(None)
     }
 
-    /// Finishes the RDMSR or WRMSR at `rip`. The next exit, if it doesn't end there: it was refused, and
-    /// the handler's first instruction is part of the step.
+    /// Completes the RDMSR or WRMSR at `rip`. Returns the next exit if the step doesn't end there:
+    /// the access was refused, and the first instruction of the handler is part of the step.
     fn leave_msr(&mut self, vcpu: u32, rip: u64) -> Result<Option<Exit>> {
         let cpu = &mut self.vcpus[vcpu as usize].cpu;
         let exit = cpu.finish(Entry::Resume)?;
@@ -244,7 +247,8 @@ impl ControlledMachine {
         self.vcpus[vcpu as usize].cpu.run(Entry::Resume).map(Some)
     }
 
-    /// The vCPU is not where the instruction at `rip` leads to.
+    /// Called when the vCPU is not where the instruction at `rip` leads: fails if this host's steps
+    /// don't stop in handlers.
     fn allow_exceptions(&self, vcpu: u32, rip: u64) -> Result<()> {
         if self.stepping.handlers {
             return Ok(());
@@ -253,7 +257,7 @@ impl ControlledMachine {
         Err(Error::Step { vcpu, rip, problem })
     }
 
-    /// Whether the vCPU is in ring 3, or about to go there. A step would not stop there.
+    /// Whether the vCPU is in ring 3 or about to enter it.
     fn is_for_ring_3(
         &self,
         decoded: Option<&Decoded>,
@@ -268,13 +272,13 @@ impl ControlledMachine {
             }
             _ => return system.privilege() == 3,
         };
-        // The selector on the stack, behind RIP.
+        // The selector is on the stack behind RIP.
         let selector = registers.rsp.wrapping_add(word);
         let found = paging::read_integer(system, &*self.memory, selector, 2);
         system.privilege() == 3 || found.is_ok_and(|selector| selector & 3 == 3)
     }
 
-    /// Undoes what a step by the trap flag leaves behind, and notes what holds interrupts back.
+    /// Removes what a step by the trap flag leaves behind, and records what blocks interrupts.
     fn tidy(
         &mut self,
         vcpu: u32,
@@ -306,14 +310,14 @@ impl ControlledMachine {
     }
 }
 
-/// Whether an access announced at `rip` is that instruction's: hosts say where it begins, or where it
-/// ends.
+/// Whether an access reported at `rip` belongs to this instruction: some hosts report its start,
+/// others its end.
 fn is_at(decoded: &Decoded, rip: u64) -> bool {
     rip == decoded.instruction.ip() || rip == decoded.instruction.next_ip()
 }
 
-/// Where a branch leads if it is taken, with these registers before it. `None` for what is no near
-/// branch.
+/// The target of a branch that is taken with these registers. `None` if it is not a near branch or
+/// its target is unknown.
 pub(super) fn target(
     decoded: &Decoded,
     registers: &Registers,
@@ -345,19 +349,19 @@ pub(super) fn target(
     }
 }
 
-/// Whether an instruction that doesn't fault may lead to `rip`.
+/// Whether an instruction may lead to `rip` without a fault.
 pub(super) fn leads_to(decoded: &Decoded, target: Option<u64>, rip: u64) -> bool {
     let instruction = &decoded.instruction;
     let next = instruction.next_ip();
     match instruction.flow_control() {
         FlowControl::Next => {
-            // A string instruction stands where it was until the last repetition. No step stops
+            // A string instruction stays at its address until its last repetition. No step stops
             // behind an instruction that loads SS.
             let stays = instruction.is_string_instruction() && rip == instruction.ip();
             rip == next || stays || instruction.op0_register() == Register::SS
         }
         FlowControl::ConditionalBranch => rip == next || target == Some(rip),
-        // What goes elsewhere than the code around it can't be told.
+        // The target of other instructions, such as far branches, is not known.
         _ => target.is_none_or(|target| target == rip),
     }
 }

@@ -17,12 +17,12 @@ fn stepping() -> crate::kvm::StepCapabilities {
     doctor::stepping(&Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap()).unwrap()
 }
 
-/// The first that is possible, always.
+/// Always takes the first choice.
 fn first(point: &Point) -> Choice {
     point.enabled[0]
 }
 
-/// Runs code on one vCPU; the machine at the end of the run.
+/// Runs code on one vCPU; returns the machine at the end of the run.
 fn run_code(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> ControlledMachine {
     run(&Guest::new(|a| {
         code(a)?;
@@ -40,7 +40,7 @@ fn word(machine: &ControlledMachine, address: u64) -> u64 {
     machine.memory().read_u64(address).unwrap()
 }
 
-/// How many points some code takes.
+/// The number of points that some code takes.
 fn points(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> u64 {
     run_code(code).points() - run_code(|_| Ok(())).points()
 }
@@ -48,7 +48,7 @@ fn points(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> u64 {
 #[test]
 fn each_instruction_is_a_point() {
     assert_eq!(points(CodeAssembler::nop), 1);
-    // Accesses to devices, and what comes behind them.
+    // Accesses to devices, and the instructions behind them.
     let devices = points(|a| {
         a.out(0x80, al)?;
         a.nop()?;
@@ -63,7 +63,7 @@ fn each_instruction_is_a_point() {
         a.nop()
     });
     assert_eq!(devices, 11);
-    // What the trap flag goes through.
+    // Instructions that read or write the trap flag.
     let flags = points(|a| {
         a.pushfq()?;
         a.popfq()?;
@@ -95,7 +95,7 @@ fn each_instruction_is_a_point() {
         a.rep().movsb()?;
         a.nop()
     });
-    // One repetition or many, as the host has it.
+    // A step is one repetition or many, depending on the host.
     assert!((5..=24).contains(&moves), "{moves}");
 }
 
@@ -123,18 +123,18 @@ fn a_stack_segment_is_loaded() {
         a.push(rax)?;
         a.pop(rcx)
     });
-    // Some hosts stop behind it, some behind the instruction that follows.
+    // Some hosts stop behind it, some behind the following instruction.
     assert!((4..=5).contains(&loaded), "{loaded}");
 }
 
-/// The other vCPU runs behind this label.
+/// All vCPUs but the first jump to this label.
 fn others_at(a: &mut CodeAssembler, label: CodeLabel) -> Assembled {
     a.test(edi, edi)?;
     a.jnz(label)
 }
 
-/// Two vCPUs that add one to a word each, by a load and a store, and the first looks at it when both
-/// have done so. None of it is shared by section.
+/// Two vCPUs that each add one to a word, by a load and a store; the first checks the word when
+/// both have done so. None of the memory is in a shared section.
 fn lost_update() -> Guest {
     const COUNTER: u64 = DATA;
     const DONE: u64 = DATA + 8;
@@ -192,8 +192,8 @@ fn an_update_of_private_memory_is_lost_and_lost_again() {
 
 #[test]
 fn watched_pages_do_not_show_it() {
-    // Between the accesses there is no point: no update is lost. The first vCPU waits on private memory,
-    // and is out of the run until that changes.
+    // There is no point between the accesses, so no update is lost. The first vCPU waits on private
+    // memory, and is out of the run until that changes.
     for seed in 0..3 {
         let mut machine = lost_update().machine();
         let ending = machine.run(&mut random(seed), BUDGET).unwrap();
@@ -210,7 +210,7 @@ fn the_time_is_a_function_of_the_choices() {
             a.or(rax, rdx)?;
             a.mov(qword_ptr(DATA + 8 * at), rax)?;
         }
-        // The guest's own: as if it had just started.
+        // Sets the TSC to 0, as if it had just started.
         a.mov(ecx, 0x10)?;
         a.xor(eax, eax)?;
         a.xor(edx, edx)?;
@@ -267,7 +267,7 @@ fn random_numbers_are_not_offered_and_the_same_each_time() {
     assert_eq!(word(&one, DATA + 0x30).to_le_bytes()[..4], *b"VMwa");
 }
 
-/// vCPU 0 sends this command to vCPU 1, when that has said that it is ready.
+/// vCPU 0 sends this command to vCPU 1 when vCPU 1 has reported that it is ready.
 fn send_when_ready(a: &mut CodeAssembler, command: u32) -> Assembled {
     let mut wait = a.create_label();
     start_others(a)?;
@@ -283,7 +283,7 @@ fn send_when_ready(a: &mut CodeAssembler, command: u32) -> Assembled {
     a.hlt()
 }
 
-/// Enables the LAPIC and says so.
+/// Enables the LAPIC and reports that the vCPU is ready.
 fn ready(a: &mut CodeAssembler) -> Assembled {
     a.mov(ebx, (LAPIC + 0xf0) as u32)?;
     a.mov(dword_ptr(rbx), 0x1ff)?;
@@ -301,7 +301,7 @@ fn a_sleeping_vcpu_is_woken_by_an_ipi() {
         ready(a)?;
         a.sti()?;
         a.hlt()?;
-        // The handler has been here.
+        // The handler has run.
         a.mov(eax, dword_ptr(DATA + 8))?;
         a.out(END, eax)?;
         a.hlt()
@@ -326,7 +326,7 @@ fn a_sleeping_vcpu_is_woken_by_an_ipi() {
         let mut machine = guest.machine();
         let ending = machine.run(&mut random(seed), BUDGET).unwrap();
         assert_eq!(ending, Ending::Guest { code: 7 }, "seed {seed}");
-        // In the handler interrupts are off; in the frame they are on, and nobody steps.
+        // Interrupts are disabled in the handler and enabled in the frame, and TF is clear in both.
         assert_eq!(word(&machine, DATA + 0x10), 0);
         assert_eq!(word(&machine, DATA + 0x18) & (IF | TF), IF);
     }
@@ -334,7 +334,7 @@ fn a_sleeping_vcpu_is_woken_by_an_ipi() {
 
 #[test]
 fn sti_holds_interrupts_back_for_one_instruction() {
-    // The interrupt is there before STI: it comes behind the HLT, never before it.
+    // The interrupt is pending before STI: it is taken behind the HLT, and never before it.
     const VECTOR: u8 = 0x41;
     let guest = Guest::new(|a| {
         ready(a)?;
@@ -384,7 +384,7 @@ fn an_nmi_is_served_and_held_back_until_iret() {
         a.inc(dword_ptr(DATA + 8))?;
         a.cmp(dword_ptr(DATA + 8), 2)?;
         a.je(last)?;
-        // Another, to itself: it must not come in here.
+        // Another interrupt, to the vCPU itself: it must not be taken here.
         a.mov(ebx, (LAPIC + 0x310) as u32)?;
         a.mov(dword_ptr(rbx), 1 << 24)?;
         a.mov(ebx, (LAPIC + 0x300) as u32)?;
@@ -451,7 +451,7 @@ fn ring_3_is_stepped_or_refused() {
     }
 }
 
-/// vCPU 0 waits for a word to change that vCPU 1 never writes; `spoil` is in its loop.
+/// vCPU 0 waits for a change of a word that vCPU 1 never writes; `spoil` is in its loop.
 fn waits(spoil: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Guest {
     Guest::new(|a| {
         let (mut other, mut wait) = (a.create_label(), a.create_label());
@@ -475,7 +475,7 @@ fn waits(spoil: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Guest {
 #[test]
 fn a_hang_is_proven_and_says_who_waits_for_what() {
     let guest = waits(|a| {
-        // A call and a lock that fails: nothing that anybody could see.
+        // A push and pop, and a lock that fails: both without visible effect.
         a.push(rax)?;
         a.pop(rax)?;
         a.mov(eax, 1)?;

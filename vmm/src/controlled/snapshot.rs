@@ -1,8 +1,8 @@
-//! A whole machine as it was at a scheduling point, and back to it.
+//! Saves a whole machine at a scheduling point, and restores it.
 //!
-//! Going back costs in proportion to the pages written since and to the vCPUs that have run. The
-//! pages come from KVM's dirty log and from [`Memory`](crate::memory::Memory), which notes what the
-//! host writes.
+//! The cost of a restore is proportional to the pages written since and to the vCPUs that have run.
+//! The written pages come from KVM's dirty log and from [`Memory`](crate::memory::Memory), which
+//! records what the host writes.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,15 +24,15 @@ use crate::kvm::{CpuState, DirtyLog, ExtendedRestore, Host, Vm};
 use crate::registers::SystemRegisters;
 use crate::snapshot::{Pages, changes_extended_state, page_tables};
 
-/// Every so often it is checked that what can't have changed has not.
+/// The interval, in restores, between checks that state which can't have changed has not.
 const CHECK_EVERY: u64 = 256;
 
-/// A machine at a scheduling point. Only the machine that made it can go back to it.
+/// A machine at a scheduling point. Only the machine that created it can restore it.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     machine: u64,
     pages: Pages,
-    /// The pages that hold page tables.
+    /// The addresses of the pages that hold page tables.
     tables: BTreeSet<u64>,
     vcpus: Vec<SavedVcpu>,
     platform: Platform,
@@ -60,32 +60,32 @@ struct SavedVcpu {
 }
 
 impl Snapshot {
-    /// How many scheduling points had passed.
+    /// The number of scheduling points that had passed.
     pub fn points(&self) -> u64 {
         self.points
     }
 
-    /// Bytes of guest memory that it holds.
+    /// The bytes of guest memory that it holds.
     pub fn bytes(&self) -> u64 {
         self.pages.len() as u64 * crate::memory::PAGE_SIZE
     }
 }
 
-/// What a machine knows of its memory for the sake of snapshots.
+/// What a machine records for snapshots.
 #[derive(Debug)]
 pub(super) struct Tracking {
-    /// Tells this machine's snapshots from others'.
+    /// Distinguishes the snapshots of this machine from others.
     machine: u64,
-    /// The MSRs of its vCPUs.
+    /// The MSRs to save.
     msrs: Vec<u32>,
-    /// Whether their writes exit.
+    /// Whether MSR writes exit.
     pub(super) msr_writes: bool,
-    /// Whether all that could change a vCPU's FPU, MSRs or debug registers is known when it
-    /// happens, so that they need not be put back when nothing did.
+    /// `Unchanged` if every event that could change a vCPU's FPU, MSRs or debug registers is
+    /// noticed, so that they need not be restored unless such an event occurred.
     extended: ExtendedRestore,
-    /// How often the machine was put back.
+    /// The number of restores.
     restored: u64,
-    /// What memory was when it was last saved or put back.
+    /// The contents of memory when it was last saved or restored.
     base: Pages,
     /// The pages written since.
     dirty: BTreeSet<u64>,
@@ -116,10 +116,10 @@ impl Tracking {
 }
 
 impl ControlledMachine {
-    /// Saves everything: memory, vCPUs, devices, the clock, the run's hash.
+    /// Saves the state of the machine: memory, vCPUs, devices, the clock, the run's hash.
     ///
-    /// Fails if a vCPU stands in the middle of an instruction that can't be begun again: one that
-    /// reads two shared locations, for example. The machine can't be used any more then.
+    /// Fails if a vCPU is stopped in the middle of an instruction that can't be restarted, for
+    /// example one that reads two shared locations. The machine can't be used any further then.
     pub fn save(&mut self) -> Result<Snapshot> {
         let mut vcpus = Vec::new();
         let mut tables = BTreeSet::new();
@@ -147,7 +147,7 @@ impl ControlledMachine {
         })
     }
 
-    /// Goes back to a snapshot of this machine.
+    /// Restores a snapshot of this machine.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         if snapshot.machine != self.tracking.machine {
             return Err(Error::Snapshot { problem: "it is another machine's".into() });
@@ -169,7 +169,8 @@ impl ControlledMachine {
                 return Err(changed_unseen(vcpu));
             }
             moved |= !same_tables(&ctx.cpu.system_registers()?, &saved.system);
-            // vCPUs come before memory: finishing an access may still write some.
+            // The vCPUs are restored before memory, because completing an access may still write to
+            // memory.
             ctx.disarm(saved.told)?;
             ctx.cpu.restore(&saved.cpu, extended)?;
             (ctx.extended_dirty, ctx.held_until) = (false, saved.held_until);
@@ -193,7 +194,7 @@ impl ControlledMachine {
         Ok(())
     }
 
-    /// `moved`: a vCPU has other page tables than in the snapshot.
+    /// Restores memory. `moved`: a vCPU has other page tables than in the snapshot.
     fn restore_memory(&mut self, snapshot: &Snapshot, moved: bool) -> Result<()> {
         self.take_dirty(|_| ())?;
         let mut pages = std::mem::take(&mut self.tracking.dirty);
@@ -201,7 +202,7 @@ impl ControlledMachine {
         for address in &pages {
             self.memory.write(*address, snapshot.pages.page(*address))?;
         }
-        // These writes are what the snapshot says: they make no page dirty.
+        // These writes establish the contents of the snapshot, so they make no page dirty.
         self.memory.take_written(|_| ());
         self.tracking.base = snapshot.pages.clone();
         if moved || pages.iter().any(|page| snapshot.tables.contains(page)) {
@@ -210,8 +211,8 @@ impl ControlledMachine {
         Ok(())
     }
 
-    /// Calls `page` with each page written since this was last asked. They also become part of what
-    /// the next snapshot or the way back to one looks at.
+    /// Calls `page` with each page written since the last call. These pages are also recorded for
+    /// the next save or restore.
     pub(super) fn take_dirty(&mut self, mut page: impl FnMut(u64)) -> Result<()> {
         let Tracking { log, dirty, .. } = &mut self.tracking;
         let mut note = |address| {
@@ -225,7 +226,7 @@ impl ControlledMachine {
 
     fn save_vcpu(&mut self, vcpu: usize) -> Result<SavedVcpu> {
         let ctx = &mut self.vcpus[vcpu];
-        // With single steps on, finishing an access would end with a debug exit.
+        // While single steps are on, completing an access would end with a debug exit.
         ctx.disarm(ctx.breakpoints.told())?;
         let reads = matches!(
             ctx.state,
@@ -255,12 +256,12 @@ impl ControlledMachine {
             unproven: ctx.unproven,
         };
         (ctx.dirty, ctx.extended_dirty) = (false, false);
-        // Now, while there is somebody to tell, and not at some later time.
+        // A failure is reported now, by the save, and not by a later run.
         self.reexecute_to_exit(vcpu as u32)?;
         Ok(saved)
     }
 
-    /// Brings a vCPU that has been put back to the access that it stands before.
+    /// Re-executes a restored vCPU up to the exit that it was saved at.
     pub(super) fn reexecute_to_exit(&mut self, vcpu: u32) -> Result<()> {
         let ctx = &mut self.vcpus[vcpu as usize];
         let Some(Reexecution { nmi }) = ctx.reexecution.take() else { return Ok(()) };
@@ -300,7 +301,7 @@ fn changed_unseen(vcpu: usize) -> Error {
     Error::Snapshot { problem }
 }
 
-/// Whether both lead to the same page tables, in the same format.
+/// Whether both use the same page tables, in the same format.
 fn same_tables(one: &SystemRegisters, other: &SystemRegisters) -> bool {
     let key = |system: &SystemRegisters| (system.cr0, system.cr3, system.cr4, system.efer);
     key(one) == key(other)

@@ -7,7 +7,7 @@ use crate::controlled::{Choice, Ending, Point};
 
 const BUDGET: u64 = 100_000;
 
-/// Runs on at random; what it came to, and the choices.
+/// Continues at random; returns the result of the run, and the choices.
 fn run(machine: &mut ControlledMachine, seed: u64) -> ((Ending, u64, u64), Vec<Choice>) {
     let mut random = random(seed);
     let mut choices = Vec::new();
@@ -28,7 +28,7 @@ fn follow(guest: &str, choices: &[Choice]) -> (Ending, u64, u64) {
     (ending, machine.points(), machine.hash())
 }
 
-/// To the mark, each vCPU in turn.
+/// Runs to the mark, with the vCPUs taking turns.
 fn to_mark(machine: &mut ControlledMachine) -> Vec<Choice> {
     let mut choices = Vec::new();
     let mut choose = |point: &Point| {
@@ -43,7 +43,7 @@ fn to_mark(machine: &mut ControlledMachine) -> Vec<Choice> {
 
 #[test]
 fn a_run_from_the_mark_is_the_one_from_the_start() {
-    // A counter, an IPI, page tables, INIT and SIPI after the mark, a triple fault.
+    // Guests with a counter, an IPI, page tables, INIT and SIPI after the mark, and a triple fault.
     for guest in ["lost-update", "lost-wakeup", "tlb-shootdown", "tsc-sync", "ap-stack"] {
         let mut machine = machine(guest);
         let prefix = to_mark(&mut machine);
@@ -65,7 +65,7 @@ fn a_run_from_the_middle_is_the_one_from_the_start() {
         let start = machine.save().unwrap();
         assert_eq!(start.points(), 0);
         let (came_to, choices) = run(&mut machine, 1);
-        // Every few points, in the middle of everything, and between them from one to another.
+        // A snapshot every few points, wherever that is, and then restores between them.
         let mut snapshots = Vec::new();
         machine.restore(&start).unwrap();
         let mut next = choices.iter();
@@ -122,7 +122,7 @@ fn translations_are_forgotten_with_the_tables() {
         a.out(MARK, al)?;
         a.mov(eax, dword_ptr(LINEAR))?;
         a.mov(dword_ptr(SHARED), eax)?;
-        // From now on it is another page, where there is nothing.
+        // From now on, another page is mapped there, which is empty.
         a.mov(dword_ptr(LOW_PD + 8), 0x87)?;
         a.invlpg(byte_ptr(LINEAR))?;
         a.mov(eax, dword_ptr(LINEAR + 0x800))?;
@@ -179,7 +179,7 @@ fn interrupt_flag_lapic_and_console_come_back() {
     });
 }
 
-/// Code whose every scheduling point is of another kind.
+/// Code in which every scheduling point is of another kind.
 fn all_kinds(a: &mut CodeAssembler) -> Assembled {
     a.cld()?;
     a.mov(dword_ptr(SHARED), 0x1234)?;
@@ -194,7 +194,7 @@ fn all_kinds(a: &mut CodeAssembler) -> Assembled {
     a.mov(al, b'x' as i32)?;
     a.mov(edx, 0x3f8)?;
     a.out(dx, al)?;
-    // From what is shared to what is not, and back, and within.
+    // From shared memory to private memory, back, and within shared memory.
     a.mov(rsi, SHARED)?;
     a.mov(rdi, DATA)?;
     a.mov(ecx, 3)?;

@@ -1,4 +1,5 @@
-//! One choice: a vCPU does the access that it stands before, and runs to its next one.
+//! One step of the controlled scheduler: a vCPU performs the access that it is stopped before, and
+//! runs to its next one.
 
 use super::ControlledMachine;
 use super::check::Stored;
@@ -19,13 +20,14 @@ use crate::exit::{Bytes, Entry, Exit, little};
 use crate::hook::{Access, ApicEvent, MsrAccess};
 
 const NMI: u8 = 2;
-/// So many single steps a vCPU may take without a scheduling point; its time says nothing then.
+/// The number of single steps that a vCPU may take without a scheduling point before the limit on
+/// its time applies.
 const MAX_SINGLE_STEPS: u64 = 1_000_000;
-/// After so many scheduling points, about 10 ms, a run looks whether it has been cancelled.
+/// The number of scheduling points, about 10 ms, between checks whether the run has been cancelled.
 const CANCEL_CHECK_POINTS: u64 = 1000;
 
 impl ControlledMachine {
-    /// Does what was chosen. `Some` if the run is over.
+    /// Performs a choice. `Some` if the run is over.
     pub(super) fn take(&mut self, choice: Choice) -> Result<Option<Ending>> {
         self.points += 1;
         if self.points.is_multiple_of(CANCEL_CHECK_POINTS) {
@@ -51,7 +53,8 @@ impl ControlledMachine {
             (Choice::Interrupt(_), state) => {
                 interrupt = self.interrupt(vcpu)?;
                 match state {
-                    // The access comes first: an interrupt is taken between two instructions.
+                    // The access is performed first, because an interrupt is taken between two
+                    // instructions.
                     State::Access(exit) | State::Waiting(exit) => self.perform(vcpu, &exit)?,
                     _ => Ok(Entry::Resume),
                 }
@@ -70,7 +73,7 @@ impl ControlledMachine {
         }
     }
 
-    /// Virtual time has passed, and this comes of it.
+    /// Handles the passing of virtual time: applies the effects of timers and calls due ticks.
     pub(super) fn time_has_passed(&mut self, ipi_effects: Vec<IpiEffect>) -> Result<()> {
         for effect in ipi_effects {
             self.apply_ipi_effect(effect)?;
@@ -79,7 +82,7 @@ impl ControlledMachine {
         Ok(())
     }
 
-    /// Gives the vCPU its pending interrupt; its vector.
+    /// Queues the vCPU's pending interrupt, and returns its vector.
     fn interrupt(&mut self, vcpu: u32) -> Result<Option<u8>> {
         if let Some(vector) = self.platform.lapics[vcpu as usize].pending() {
             self.hook_apic(vcpu, ApicEvent::Interrupt { vector });
@@ -95,7 +98,7 @@ impl ControlledMachine {
         Ok(vector)
     }
 
-    /// Does the access that a vCPU stands before.
+    /// Performs the access that a vCPU is stopped before.
     pub(super) fn perform(&mut self, vcpu: u32, exit: &Exit) -> Result<Result<Entry, Ending>> {
         if let Some(read) = self.clock_ports.read_at(exit) {
             self.read_clock(vcpu, read)?;
@@ -123,13 +126,14 @@ impl ControlledMachine {
                 self.note(tag::WRITE, vcpu, *address, data)?;
                 self.progress.note();
                 self.vcpus[vcpu as usize].tracker.clear();
-                // Controllers have 32-bit registers; anything else is not theirs (SDM 11.4.1).
+                // The controllers have 32-bit registers; accesses of other sizes are ignored (SDM
+                // 11.4.1).
                 if data.len() == 4 {
                     self.hook_apic_write(vcpu, *address, u32::from_le_bytes(word));
                     for effect in self.platform.write(vcpu, *address, u32::from_le_bytes(word)) {
                         self.apply_ipi_effect(effect)?;
                     }
-                    // The task priority has two names.
+                    // The write may have changed the task priority, which is also CR8.
                     let cr8 = self.platform.lapics[vcpu as usize].cr8();
                     self.vcpus[vcpu as usize].cpu.set_cr8(cr8);
                 }
@@ -146,7 +150,7 @@ impl ControlledMachine {
         }
     }
 
-    /// A load from a watched page; a locked instruction's store belongs to it.
+    /// A load from a trapped page. If a locked instruction loads, its store is performed, too.
     fn load(&mut self, vcpu: u32, address: u64, size: u8) -> Result<Entry> {
         let mut data = Bytes::from_elem(0, usize::from(size));
         self.memory.read(address, &mut data)?;
@@ -178,8 +182,8 @@ impl ControlledMachine {
                 self.store(vcpu, address, &data, true)?;
                 Ok(Entry::Resume)
             }
-            // A locked instruction that faulted or was interrupted before its store: it is as if
-            // the load had been a plain one, and what came instead is next.
+            // A locked instruction faulted or was interrupted before its store: the load is treated
+            // as a plain one, and this exit comes next.
             other => {
                 self.vcpus[vcpu as usize].state = State::Access(other);
                 Ok(Entry::Resume)
@@ -209,7 +213,7 @@ impl ControlledMachine {
             rip,
         });
         if !changes {
-            // Nothing has changed for anybody: a spin lock's XCHG is no progress.
+            // Nothing has changed for any vCPU: the XCHG of a spin lock is not progress.
             self.vcpus[vcpu as usize].tracker.read(address, data);
             return Ok(());
         }
@@ -219,7 +223,8 @@ impl ControlledMachine {
         Ok(())
     }
 
-    /// A vCPU has changed shared bytes: it gets on, and so may those that read them.
+    /// Records that a vCPU has changed shared bytes: this vCPU makes progress, and the vCPUs that
+    /// read these bytes may do so, too.
     pub(super) fn changed(&mut self, vcpu: u32, address: u64, length: usize) {
         self.progress.note();
         for (id, ctx) in (0..).zip(&mut self.vcpus) {
@@ -283,16 +288,16 @@ impl ControlledMachine {
         })
     }
 
-    /// Runs a vCPU to its next scheduling point. `interrupt` has been queued for it.
+    /// Runs a vCPU to its next scheduling point. `interrupt` has been queued for the vCPU.
     fn go(&mut self, vcpu: u32, mut entry: Entry, interrupt: Option<u8>) -> Result<Option<Ending>> {
         let ctx = &mut self.vcpus[vcpu as usize];
         let _bound = ctx.cpu.bind_to_thread();
         let mut interrupt = interrupt.or(std::mem::take(&mut ctx.nmi).then_some(NMI));
         let steps = ctx.breakpoints.steps();
-        // An exit that was met by single steps.
+        // An exit that was reached by single steps.
         let mut found = None;
         loop {
-            // `load` has already run into the next access.
+            // `load` has already run to the next access.
             if let State::Access(_) = self.vcpus[vcpu as usize].state {
                 return Ok(None);
             }
@@ -313,7 +318,7 @@ impl ControlledMachine {
             self.check_tables(vcpu)?;
             let ctx = &mut self.vcpus[vcpu as usize];
             match exit {
-                // Interrupts are on again: whether the pending one is taken here is a choice.
+                // Interrupts are enabled again: whether the pending one is taken here is a choice.
                 Exit::Debug { .. } if wanted && ctx.cpu.takes_interrupts() => return Ok(None),
                 Exit::Kicked => {
                     let slow = ctx.breakpoints.must_step();
@@ -331,7 +336,7 @@ impl ControlledMachine {
                 }
                 Exit::Debug { .. } => self.look_back(vcpu)?,
                 Exit::InterruptWindow => {}
-                // Whether the interrupt is taken here is a choice, as behind STI.
+                // Whether the interrupt is taken here is a choice, as after STI.
                 Exit::TaskPriority => {
                     if self.takes_pending_interrupt(vcpu) {
                         return Ok(None);
@@ -389,7 +394,7 @@ impl ControlledMachine {
         pending && self.vcpus[vcpu as usize].cpu.takes_interrupts()
     }
 
-    /// The end of a run by an exit that nothing answers.
+    /// Ends a run because of an exit that nothing answers.
     pub(super) fn problem(&mut self, vcpu: u32, exit: Exit) -> Result<Ending> {
         match self.explain(vcpu, Some(&exit))? {
             Some(error) => Err(error),
@@ -397,7 +402,8 @@ impl ControlledMachine {
         }
     }
 
-    /// The vCPU stands before an access. Has it been there before?
+    /// Stops a vCPU before an access, and decides whether it waits: whether it comes back to the
+    /// same state.
     fn park(&mut self, vcpu: u32, exit: Exit) -> Result<()> {
         let watched_read =
             matches!(exit, Exit::MmioRead { address, .. } if self.memory.is_trapped(address));

@@ -1,14 +1,15 @@
-//! Small guests in 64-bit mode for this module's tests: assembly in, an ending out.
+//! Small guests in 64-bit mode for the tests of this module: a test assembles code, runs it, and
+//! checks how the run ends.
 //!
-//! | guest-physical = linear | what |
+//! | guest-physical = linear | contents |
 //! |---|---|
-//! | 0x8000 | the APs' way from real mode |
-//! | 0x100000 | the first vCPU's way from 32-bit mode |
+//! | 0x8000 | the trampoline of the APs, from real mode |
+//! | 0x100000 | the start of the first vCPU, from 32-bit mode |
 //! | 0x101000-0x108000 | page tables (the first GiB, and the LAPIC's), GDT, IDT, TSS |
-//! | 0x110000 | the code: all vCPUs, EDI is the number |
-//! | 0x118000 | handlers: each ends the run with 0x100 + its vector |
+//! | 0x110000 | the code for all vCPUs; EDI is the vCPU's number |
+//! | 0x118000 | handlers: each ends the run with code 0x100 + its vector |
 //! | 0x120000 | private data; the stacks, a page each, end at 0x131000 and above |
-//! | 0x180000-0x182000 | `.shared`, and plain memory on both sides |
+//! | 0x180000-0x182000 | `.shared`, with plain memory on both sides |
 
 use std::borrow::Cow;
 use std::io::sink;
@@ -30,22 +31,22 @@ const HIGH_PD: u64 = 0x10_4000;
 pub(crate) const GDT: u64 = 0x10_5000;
 pub(crate) const IDT: u64 = 0x10_6000;
 const TSS: u64 = 0x10_7000;
-/// The code's start.
+/// The start of the code.
 pub(crate) const CODE: u64 = 0x11_0000;
 const HANDLERS: u64 = 0x11_8000;
 /// Private data.
 pub(crate) const DATA: u64 = 0x12_0000;
 const STACKS: u64 = 0x13_1000;
-/// What is watched: two pages.
+/// The start of the trapped memory: two pages.
 pub(crate) const SHARED: u64 = 0x18_0000;
-/// Where that ends.
+/// The end of the trapped memory.
 pub(crate) const SHARED_END: u64 = 0x18_2000;
 const IMAGE: u64 = 0x10_0000;
 const IMAGE_END: u64 = 0x19_0000;
 const TRAMPOLINE: u64 = 0x8000;
-/// Where the trampoline is in the image.
+/// The trampoline's place in the image, from which it is copied.
 const TRAMPOLINE_SOURCE: u64 = 0x10_0800;
-/// Where 64-bit mode begins.
+/// The entry point in 64-bit mode.
 const LONG: u64 = 0x10_0c00;
 pub(crate) const LAPIC: u64 = 0xfee0_0000;
 /// The port that ends a run.
@@ -53,18 +54,18 @@ pub(crate) const END: u32 = 0xf4;
 
 pub(crate) type Assembled = std::result::Result<(), IcedError>;
 
-/// A guest in the making.
+/// A guest under construction.
 #[derive(Clone)]
 pub(crate) struct Guest {
     memory: Vec<u8>,
     vcpus: u32,
     granularity: Granularity,
-    /// The sections that the image names.
+    /// The sections of the image: name, address, size.
     sections: Vec<(&'static str, u64, u64)>,
 }
 
 impl Guest {
-    /// One vCPU that runs this code.
+    /// A guest with one vCPU that runs this code.
     pub(crate) fn new(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Self {
         let memory = vec![0; (IMAGE_END - IMAGE) as usize];
         let sections = vec![(".shared", SHARED, SHARED_END - SHARED)];
@@ -120,7 +121,7 @@ impl Guest {
         guest.put(HIGH_PD, &quads((0..512).map(|page| 3 << 30 | page << 21 | 0x87)));
         let task = 0x67 | (TSS & 0xff_ffff) << 16 | 0x89 << 40;
         guest.put(GDT, &quads([0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff, task, 0, 0, 0]));
-        // The last gate is the table register's place.
+        // The last gate's place holds the operand of LIDT instead.
         guest.put(
             IDT,
             &(0..255u8).flat_map(|v| gate(HANDLERS + 16 * u64::from(v))).collect::<Vec<_>>(),
@@ -135,20 +136,20 @@ impl Guest {
         guest
     }
 
-    /// So many vCPUs. The code starts the others by [`start_others`].
+    /// Sets the number of vCPUs. The code starts the others by [`start_others`].
     pub(crate) fn with_vcpus(mut self, vcpus: u32) -> Self {
         self.vcpus = vcpus;
         self
     }
 
-    /// Each instruction is a scheduling point, and no section is named.
+    /// Makes each instruction a scheduling point, and removes the sections.
     pub(crate) fn stepped(mut self) -> Self {
         self.granularity = Granularity::Instruction;
         self.sections.clear();
         self
     }
 
-    /// A handler of the test's own, at most 0x400 bytes of it.
+    /// Sets a handler, of at most 0x400 bytes.
     pub(crate) fn handle(
         self,
         vector: u8,
@@ -157,7 +158,7 @@ impl Guest {
         self.handle_at(vector, code).0
     }
 
-    /// The same, and where it is.
+    /// Sets a handler, and returns its address.
     pub(crate) fn handle_at(
         mut self,
         vector: u8,
@@ -169,7 +170,7 @@ impl Guest {
         (self, address)
     }
 
-    /// Bytes of the image.
+    /// Puts bytes into the image.
     pub(crate) fn with(mut self, address: u64, bytes: &[u8]) -> Self {
         self.put(address, bytes);
         self
@@ -189,7 +190,7 @@ impl Guest {
         config
     }
 
-    /// The machine, about to run.
+    /// The machine, ready to run.
     pub(crate) fn machine(&self) -> ControlledMachine {
         boot(&self.config()).unwrap()
     }
@@ -244,7 +245,7 @@ pub(crate) fn boot(config: &MachineConfig) -> Result<ControlledMachine> {
     ControlledMachine::new(&host, config, Box::new(sink()))
 }
 
-/// One vCPU that runs this code, and where its labels are.
+/// A guest with one vCPU that runs this code, and the addresses of its labels.
 pub(crate) fn places<const N: usize>(
     code: impl FnOnce(&mut CodeAssembler, &mut [CodeLabel; N]) -> Assembled,
 ) -> (Guest, [u64; N]) {
@@ -258,7 +259,7 @@ pub(crate) fn places<const N: usize>(
     (Guest::new(CodeAssembler::nop).with(CODE, &bytes), places)
 }
 
-/// Starts all other vCPUs, at the same code.
+/// Starts all other vCPUs with the same code.
 pub(crate) fn start_others(a: &mut CodeAssembler) -> Assembled {
     for command in [0xc_4500u32, 0xc_4600 | (TRAMPOLINE >> 12) as u32] {
         a.mov(eax, command)?;
@@ -307,7 +308,7 @@ fn quads(values: impl IntoIterator<Item = u64>) -> Vec<u8> {
     values.into_iter().flat_map(u64::to_le_bytes).collect()
 }
 
-/// What LGDT and LIDT load.
+/// The operand of LGDT and LIDT.
 fn table(limit: u16, base: u64) -> Vec<u8> {
     [limit.to_le_bytes().to_vec(), base.to_le_bytes().to_vec()].concat()
 }

@@ -1,4 +1,4 @@
-//! For the tests of this module: guests of the catalogue in a controlled machine.
+//! Helpers for the tests of this module: guests of the catalogue in a controlled machine.
 
 use std::borrow::Cow;
 use std::io::sink;
@@ -11,18 +11,18 @@ use crate::identity::Identity;
 use crate::kvm::{Host, host};
 use crate::memory::MemorySize;
 
-/// A machine with a case at its first instruction.
+/// A machine at the first instruction of a case.
 pub(crate) fn case(name: &str) -> ControlledMachine {
     let case = guests::case(name).unwrap();
     boot(case.name, case.image, case.cpus, Granularity::Watch)
 }
 
-/// A machine with a guest of the catalogue at its first instruction.
+/// A machine at the first instruction of a guest of the catalogue.
 pub(crate) fn machine(guest: &str) -> ControlledMachine {
     machine_at(guest, Granularity::Watch)
 }
 
-/// The same with other scheduling points.
+/// Like [`machine`], with this granularity.
 pub(crate) fn machine_at(guest: &str, granularity: Granularity) -> ControlledMachine {
     let guest = guests::find(guest).unwrap();
     boot(guest.name, guest.image, guest.default_cpus, granularity)
@@ -41,14 +41,14 @@ fn boot(
         identity: Identity::Vmware,
         command_line: String::new(),
         granularity,
-        // Cases are what users bring: they may idle.
+        // Cases stand for the users' guests: these may idle.
         criteria: Criteria { may_idle: guests::find(name).is_none(), ..Criteria::default() },
     };
     let host = Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap();
     ControlledMachine::new(&host, &config, Box::new(sink())).unwrap()
 }
 
-/// Any of what is possible; the same choices for the same seed.
+/// Chooses at random among the enabled choices; the same seed gives the same choices.
 pub(crate) fn random(seed: u64) -> impl FnMut(&Point) -> Choice {
     let mut state = seed;
     move |point| {

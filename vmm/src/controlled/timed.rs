@@ -1,4 +1,4 @@
-//! A vCPU as hooks see it: its time is virtual, too.
+//! A vCPU as hooks see it: with virtual time.
 
 use super::emulate::MSR_TSC;
 use crate::cpu::Cpu;
@@ -6,11 +6,11 @@ use crate::error::Result;
 use crate::exit::{Entry, Exit};
 use crate::registers::{Activity, DebugRegisters, Registers, SystemRegisters};
 
-/// A vCPU whose time-stamp counter says virtual time. KVM's counter is the host's: what a hook made of
-/// it would be different in each replay.
+/// A vCPU whose time-stamp counter is virtual time. KVM's counter is the host's: what a hook does
+/// with it would differ in each replay.
 pub(super) struct Timed<'a> {
     pub(super) cpu: &'a mut dyn Cpu,
-    /// The counter now.
+    /// The counter's value now.
     pub(super) tsc: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Watched memory in a controlled machine.
+//! Trapped memory in a controlled machine.
 
 use std::io::sink;
 use std::path::Path;
@@ -68,7 +68,7 @@ fn what_the_machine_does_not_watch_is_refused() {
     let mut plain = machine(&guest(), &[]).unwrap();
     let text = plain.attach(&[&Watch::of(DATA..DATA + 4)]).unwrap_err().to_string();
     assert!(text.contains("the machine was made without it"), "{text}");
-    // What is shared is watched anyway.
+    // Shared memory is trapped anyway.
     plain.attach(&[&Watch::of(SHARED..SHARED + 4)]).unwrap();
 }
 

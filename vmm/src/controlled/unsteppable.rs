@@ -1,7 +1,7 @@
-//! Single steps where only some instructions are looked at (watch granularity).
+//! Single steps at watch granularity, where only some instructions are stepped.
 //!
-//! Some hosts don't end a step behind PAUSE and STI, but behind the instruction that follows. Whoever must
-//! see every instruction has these two executed here.
+//! On some hosts, a step over PAUSE or STI ends only behind the following instruction. Code that
+//! must see every instruction has these two executed here.
 
 use iced_x86::Mnemonic;
 
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::instruction::Decoded;
 
 impl ControlledMachine {
-    /// Executes the instruction that a vCPU stands before, if it is one that steps may run past.
+    /// Executes the instruction that a vCPU is stopped before, if a single step may run past it.
     pub(super) fn execute_unsteppable(&mut self, vcpu: u32, decoded: &Decoded) -> Result<bool> {
         let cpu = &mut self.vcpus[vcpu as usize].cpu;
         match decoded.instruction.mnemonic() {
@@ -26,8 +26,8 @@ impl ControlledMachine {
         Ok(true)
     }
 
-    /// Whether this instruction may let a pending interrupt of the vCPU in, somewhere behind it: where
-    /// exactly, hosts don't agree.
+    /// Whether this instruction may let the vCPU take a pending interrupt behind it. The exact
+    /// place differs between hosts.
     pub(super) fn may_let_interrupt_in(&self, vcpu: u32, decoded: &Decoded) -> bool {
         use Mnemonic::{Popf, Popfd, Popfq, Sti};
         self.platform.lapics[vcpu as usize].pending().is_some()

@@ -13,79 +13,80 @@ use crate::kvm::KvmCpu;
 use crate::registers::{Registers, SystemRegisters};
 use crate::trapped::TableRegisters;
 
-/// What a vCPU is about to do.
+/// The state of a vCPU at a scheduling point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// An AP before its INIT and SIPI.
+    /// An AP that waits for INIT and SIPI.
     WaitForSipi,
-    /// Stands before its first instruction, or where it could take an interrupt.
+    /// Stopped before its first instruction, or where it could take an interrupt.
     Ready,
-    /// Stands before this access, which has not happened yet.
+    /// Stopped before this access, which has not happened yet.
     Access(Exit),
-    /// As [`State::Access`], and would only read again what has not changed.
+    /// Waiting: like [`State::Access`], but it would only read unchanged values again.
     Waiting(Exit),
-    /// Has come round, and would only do the same again (instruction granularity).
+    /// Waiting: it has come back to the same state and would only do the same again (instruction
+    /// granularity).
     Spinning,
-    /// Goes round an endless loop without a scheduling point, and reads these private bytes.
+    /// In an endless loop without a scheduling point that reads these private bytes.
     Endless(Reads),
-    /// Sleeps in HLT.
+    /// Sleeping in HLT.
     Halted,
 }
 
 impl State {
-    /// Whether it would only do again what it has done.
+    /// Whether the vCPU waits: it would only repeat what it has done.
     pub(super) fn waits(&self) -> bool {
         matches!(self, Self::Waiting(_) | Self::Spinning)
     }
 }
 
-/// A vCPU that was put back stands before the instruction whose access it stands before: it has to
-/// execute it once more, up to the exit, before the access is performed.
+/// Set for a vCPU that was restored before the start of the instruction whose access it is to
+/// perform: it has to re-execute the instruction up to the exit first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reexecution {
-    /// An NMI is pending. It must not come before the access.
+    /// Whether an NMI is pending. It must not be taken before the access.
     pub(super) nmi: bool,
 }
 
-/// A vCPU and what is known of it.
+/// A vCPU context: a vCPU and everything that is recorded about it.
 #[derive(Debug)]
 pub(super) struct VcpuContext {
     pub(super) cpu: KvmCpu,
     pub(super) state: State,
     pub(super) tracker: ProgressTracker,
-    /// Single steps, and where hooks want to be called.
+    /// Single steps, and the breakpoints of hooks.
     pub(super) breakpoints: Breakpoints,
-    /// Whether an NMI has been queued since it last ran.
+    /// Whether an NMI has been queued since the vCPU last ran.
     pub(super) nmi: bool,
     /// Whether the vCPU single-steps now (instruction granularity).
     pub(super) stepping: bool,
-    /// Interrupts are held back while it steps (instruction granularity).
+    /// Whether interrupts are blocked while the vCPU steps (instruction granularity).
     pub(super) blocks_interrupts: bool,
-    /// The next entry ends after one instruction (instruction granularity).
+    /// Whether the next entry ends after one instruction (instruction granularity).
     pub(super) armed: bool,
-    /// It stands where it could take an interrupt (instruction granularity).
+    /// Whether the vCPU could take an interrupt here (instruction granularity).
     pub(super) interruptible: bool,
-    /// What CPUID tells it.
+    /// The CPUID leaves of the vCPU.
     pub(super) leaves: Vec<CpuidEntry>,
-    /// What is kept of it outside the processor (instruction granularity).
+    /// State that is kept outside the processor (instruction granularity).
     pub(super) shadow: ShadowState,
-    /// Set after the vCPU was put back: it has yet to run into its access.
+    /// Set after the vCPU was restored and has yet to re-execute to its access.
     pub(super) reexecution: Option<Reexecution>,
-    /// Whether it has run, or was reset, since it was last saved or put back.
+    /// Whether it has run or was reset since it was last saved or restored.
     pub(super) dirty: bool,
-    /// Whether it has done something since that changes more than the registers in the run page:
-    /// it wrote an MSR, or came to an end from which hosts reset a vCPU.
+    /// Whether it has changed extended state since then: it wrote an MSR, or reached an exit after
+    /// which hosts reset a vCPU.
     pub(super) extended_dirty: bool,
-    /// A hook keeps it from running until this virtual time, in nanoseconds.
+    /// A hook holds the vCPU until this virtual time, in nanoseconds.
     pub(super) held_until: u64,
-    /// Where its tables are, once it is known that they may be there.
+    /// The table registers of the last successful check that no table is in a trapped page.
     pub(super) tables: Option<TableRegisters>,
-    /// The watched store that it did last, until it runs on.
+    /// Its last store to a trapped page, until it runs on.
     pub(super) stored: Option<Stored>,
-    /// Its loop came round but could not be proven to repeat: how much progress the machine had made.
-    /// Without more, it is not taken for waiting again.
+    /// The machine's progress count when the vCPU's loop could not be proven to repeat. Until this
+    /// count changes, the vCPU does not count as waiting again.
     pub(super) unproven: Option<u64>,
-    /// The state after reset, for INIT.
+    /// The registers after reset, for INIT.
     pub(super) reset: (Registers, SystemRegisters),
 }
 
@@ -95,8 +96,8 @@ impl VcpuContext {
         matches!(self.state, State::Ready | State::Access(_))
     }
 
-    /// It is put somewhere else, or looked at: KVM is asked for no stops until it runs again.
-    /// `told`: the breakpoint that it has told of there.
+    /// Removes breakpoints and single steps from KVM until the vCPU runs again, because the vCPU is
+    /// moved or examined. `told`: the breakpoint at this place that has already been reported.
     pub(super) fn disarm(&mut self, told: Option<u64>) -> Result<()> {
         self.breakpoints.put(&mut self.cpu, told)?;
         if self.stepping {
@@ -114,7 +115,7 @@ impl VcpuContext {
         Ok(())
     }
 
-    /// KVM remembers where the vCPU is when it is told.
+    /// Sets the debug state in KVM, which records the vCPU's RIP at this moment.
     fn tell_kvm(&mut self, step: bool) -> Result<()> {
         let block_interrupts = step && self.blocks_interrupts;
         self.cpu.set_debug(&GuestDebug { step, block_interrupts, ..Default::default() })?;
@@ -122,7 +123,7 @@ impl VcpuContext {
         Ok(())
     }
 
-    /// Something that it waits for may have changed: it may look again.
+    /// Called when something that the vCPU waits for may have changed: it may run again.
     pub(super) fn wake(&mut self) {
         self.tracker.clear();
         match &self.state {

@@ -1,21 +1,22 @@
-//! Who wrote a shared location last.
+//! The last store to each shared location.
 
 use std::collections::BTreeMap;
 
 use crate::exit::Bytes;
 
-/// A store to something shared.
+/// A store to shared memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    /// Guest-physical address.
+    /// The guest-physical address.
     pub address: u64,
-    /// The value.
+    /// The value that was stored.
     pub value: Bytes,
-    /// The vCPU.
+    /// The vCPU that stored it.
     pub vcpu: u32,
-    /// Its RIP at the exit: behind the instruction for a plain store, at it for a locked one.
+    /// The vCPU's RIP at the exit: behind the instruction for a plain store, at it for a locked
+    /// one.
     pub rip: u64,
-    /// The scheduling point.
+    /// The number of the scheduling point.
     pub point: u64,
 }
 

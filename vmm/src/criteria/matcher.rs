@@ -1,12 +1,12 @@
-//! Looks through a console as its bytes come.
+//! Searches the console output as its bytes are printed.
 
 use super::{Criteria, Criterion, Met, Pattern};
 
-/// What has been seen of a console, as far as it decides what is found next: some words for each
-/// pattern, however long a line is. It is plain data: a snapshot of a machine has a copy.
+/// The state of the searches in a console: some words for each pattern, independent of the length
+/// of a line. It is plain data: a snapshot of a machine contains a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsoleMatcher {
-    /// Those of failure first: where both are met by the same byte, the run has failed.
+    /// The searches for failure come first: if the same byte completes both, the run has failed.
     searches: Vec<Search>,
 }
 
@@ -14,14 +14,15 @@ pub struct ConsoleMatcher {
 struct Search {
     pattern: Pattern,
     failed: bool,
-    /// The piece of the pattern that is looked for, those before it having been found in this line.
+    /// The piece of the pattern that is searched for; the pieces before it have been found in this
+    /// line.
     piece: usize,
-    /// Bit n: the line may end with the first n + 1 bytes of that piece.
+    /// Bit n: the line so far may end with the first n + 1 bytes of this piece.
     partial: u128,
 }
 
 impl ConsoleMatcher {
-    /// Looks for the patterns of these criteria.
+    /// Searches for the patterns of these criteria.
     pub fn new(criteria: &Criteria) -> Self {
         let search = |failed| {
             move |pattern: &Pattern| Search {
@@ -35,10 +36,10 @@ impl ConsoleMatcher {
         Self { searches: fail.chain(criteria.ok.iter().map(search(false))).collect() }
     }
 
-    /// Looks at what the guest has printed next. The first criterion that it meets, if any.
+    /// Processes the next bytes of output. Returns the first criterion that is met.
     pub fn feed(&mut self, bytes: &[u8]) -> Option<Met> {
         bytes.iter().find_map(|byte| {
-            // All of them see the byte, whichever is met.
+            // Every search has to see the byte, whether another one has succeeded or not.
             let met = self.searches.iter_mut().filter_map(|search| search.feed(*byte));
             met.fold(None, |first, met| first.or(Some(met)))
         })
@@ -51,7 +52,8 @@ impl Search {
             (self.piece, self.partial) = (0, 0);
             return None;
         }
-        // The earliest place for each piece leaves the most of the line to those behind it.
+        // Taking the earliest match of each piece leaves the longest rest of the line for the
+        // following pieces.
         self.partial = (self.partial << 1 | 1) & self.pattern.places(self.piece, byte);
         if self.partial >> (self.pattern.length(self.piece) - 1) & 1 == 0 {
             return None;

@@ -1,4 +1,4 @@
-//! What to look for in a line of a console.
+//! The patterns that are searched for in console lines.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,17 +6,17 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A piece of a line: `*` stands for any number of characters, `?` for one byte, and `\` takes the
-/// meaning from the character behind it. It may be anywhere in the line.
+/// A part of a line: `*` stands for any number of characters, `?` for one byte, and `\` makes the
+/// next character literal. It may be anywhere in the line.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Pattern {
     text: String,
-    /// What is between the `*`; none is empty.
+    /// The parts between the `*`, without empty ones.
     pieces: Vec<Vec<Byte>>,
 }
 
-/// One place of a piece.
+/// One position of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Byte {
     Any,
@@ -24,10 +24,11 @@ enum Byte {
 }
 
 impl Pattern {
-    /// The longest piece between two `*`, in bytes: the bits of a matcher's state.
+    /// The maximum length of a piece between two `*` in bytes: the number of bits of a search's
+    /// state.
     pub const LONGEST_PIECE: usize = u128::BITS as usize;
 
-    /// As its user wrote it.
+    /// The pattern as its user wrote it.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -36,12 +37,12 @@ impl Pattern {
         self.pieces.len()
     }
 
-    /// How many bytes a piece has.
+    /// The length of a piece in bytes.
     pub(super) fn length(&self, piece: usize) -> usize {
         self.pieces[piece].len()
     }
 
-    /// At which of its places a piece may have this byte: bit n is place n.
+    /// The positions at which a piece may have this byte: bit n stands for position n.
     pub(super) fn places(&self, piece: usize, byte: u8) -> u128 {
         let may = |at: &Byte| matches!(at, Byte::Any) || *at == Byte::Is(byte);
         (0..).zip(&self.pieces[piece]).filter(|(_, at)| may(at)).map(|(n, _)| 1_u128 << n).sum()

@@ -44,7 +44,7 @@ fn a_pattern_is_anywhere_in_a_line() {
     }
 }
 
-/// Against the plain way of it, on all short lines of two letters.
+/// Compares with a simple search, on all short lines of two letters.
 #[test]
 fn a_matcher_finds_what_a_search_of_the_whole_line_finds() {
     fn contains(pieces: &[&str], line: &str) -> bool {

@@ -1,7 +1,7 @@
-//! The test bench: assembly in, exits expected out.
+//! The test bench of the self-tests: it runs assembled code and checks the exits.
 //!
 //! ```text
-//! let mut bench = lab.kernel(|a| { a.hlt()?; done(a) })?;
+//! let mut bench = test_guest.kernel(|a| { a.hlt()?; done(a) })?;
 //! bench.expect(Entry::Resume, &Exit::Halt)?;
 //! bench.expect_done()?;
 //! ```
@@ -22,10 +22,11 @@ use crate::kvm::kick::{Alarm, Bound};
 use crate::kvm::{KvmCpu, Vm};
 use crate::thread_time::thread_time;
 
-/// How long one self-test guest may run before it is called hung.
+/// How long one self-test guest may run before it counts as hung.
 pub(super) const TEST_TIMEOUT: Duration = Duration::from_millis(250);
-/// How often it gets that much again when others had the processor: a mechanism must not be missing
-/// because the host is busy. (A guest that KVM has put to sleep looks the same.)
+/// How often this time is granted again when other threads had the processor: a mechanism must not
+/// be reported as missing because the host is busy. (A guest that KVM has put to sleep looks the
+/// same.)
 const MAX_TIMEOUT_EXTENSIONS: u32 = 6;
 
 /// One machine, with code to run and a deadline.
@@ -33,20 +34,21 @@ const MAX_TIMEOUT_EXTENSIONS: u32 = 6;
 pub(super) struct Bench {
     pub(super) cpu: KvmCpu,
     pub(super) vm: Rc<Vm>,
-    /// The guest spins until the mechanism fires, so that never coming back is not firing.
+    /// Whether the guest spins until the mechanism works: if it never exits, the mechanism doesn't
+    /// work.
     pub(super) spins: bool,
     alarm: Alarm,
-    /// Since the guest was given its time.
+    /// Binds the vCPU to the thread, from the moment when the guest was given its time.
     bound: Option<Bound>,
     deadline: Instant,
     /// The thread's processor time when the guest was given its time.
     begun: Duration,
-    /// How often the time can be prolonged.
+    /// How often the time can still be extended.
     patience: u32,
 }
 
 impl Bench {
-    /// The time runs from now.
+    /// Creates a bench whose time starts now.
     pub(super) fn new(cpu: KvmCpu, vm: Rc<Vm>) -> Result<Self> {
         let deadline = Instant::now();
         let (begun, patience) = (Duration::ZERO, 0);
@@ -66,7 +68,7 @@ impl Bench {
         self.alarm.set(time)
     }
 
-    /// Whether there is time left, or some is due.
+    /// Whether time is left, or an extension is due.
     fn may_run(&mut self) -> Result<bool> {
         let now = Instant::now();
         if now < self.deadline {
@@ -81,7 +83,7 @@ impl Bench {
         Ok(true)
     }
 
-    /// Puts a handler of the test's own in the IDT.
+    /// Installs a handler of the test in the IDT.
     pub(super) fn handle(
         &mut self,
         vector: u8,
@@ -92,12 +94,12 @@ impl Bench {
         self.vm.memory().write(entry, &gate)
     }
 
-    /// Runs to the next exit. [`Exit::Kicked`] means that the time is up.
+    /// Runs to the next exit. [`Exit::Kicked`] means that the time has expired.
     pub(super) fn run(&mut self, entry: Entry) -> Result<Exit> {
         let mut entry = entry;
         while self.may_run()? {
             match self.cpu.run(entry)? {
-                // Left over from an earlier alarm.
+                // A kick by an earlier alarm.
                 Exit::Kicked => entry = Entry::Resume,
                 exit => return Ok(exit),
             }
@@ -105,23 +107,23 @@ impl Bench {
         Ok(Exit::Kicked)
     }
 
-    /// Runs to the next exit with nothing to answer.
+    /// Runs to the next exit, with no answer to give.
     pub(super) fn resume(&mut self) -> Result<Exit> {
         self.run(Entry::Resume)
     }
 
-    /// Runs on, and takes any other exit than this as the mechanism's failure.
+    /// Runs on, and reports any other exit than this as a failure of the mechanism.
     pub(super) fn expect(&mut self, entry: Entry, wanted: &Exit) -> Tested<()> {
         let exit = self.run(entry)?;
         if exit == *wanted { Ok(()) } else { Err(self.odd(&exit).into()) }
     }
 
-    /// Runs on to the end of the guest's code.
+    /// Runs to the end of the guest's code.
     pub(super) fn expect_done(&mut self) -> Tested<()> {
         self.expect_port(DONE).map(drop)
     }
 
-    /// Runs on to a write to this port and returns what is written.
+    /// Runs to a write to this port, and returns the byte that is written.
     pub(super) fn expect_port(&mut self, wanted: u16) -> Tested<u8> {
         match self.resume()? {
             Exit::PortWrite { port, data, .. } if port == wanted => {
@@ -131,14 +133,14 @@ impl Bench {
         }
     }
 
-    /// The time of one run that must end with a write to this port.
+    /// The time of one run, which must end with a write to this port.
     pub(super) fn time_to_port(&mut self, wanted: u16) -> Tested<Duration> {
         let start = Instant::now();
         self.expect_port(wanted)?;
         Ok(start.elapsed())
     }
 
-    /// What an exit says about the mechanism that was to give another one.
+    /// What an unexpected exit says about the mechanism.
     pub(super) fn odd(&self, exit: &Exit) -> Outcome {
         match exit {
             Exit::Kicked if self.spins => Outcome::silent("accepted, never fires"),
@@ -166,12 +168,12 @@ impl Bench {
     }
 }
 
-/// An answer to a read.
+/// The answer to a read, with these bytes.
 pub(super) fn data(bytes: &[u8]) -> Entry {
     Entry::Data(Bytes::from_slice(bytes))
 }
 
-/// An exception's name by its vector.
+/// The name of an exception by its vector.
 fn exception(vector: u8) -> String {
     let name = match vector {
         0 => "#DE",

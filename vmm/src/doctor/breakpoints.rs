@@ -1,5 +1,5 @@
-//! Guest debug, second half: breakpoints and watchpoints. KVM accepts all of them everywhere;
-//! whether they fire is another matter.
+//! Self-tests of guest debug, second part: breakpoints and watchpoints. KVM accepts all of them on
+//! every host, but they don't fire on every host.
 
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,12 @@ const HITS: u64 = 50;
 /// The length of NOP and INT3.
 const NOP: u64 = 1;
 
-/// How to go on from an execution breakpoint without hitting it again.
+/// How to leave an execution breakpoint without hitting it again.
 #[derive(Clone, Copy, PartialEq)]
 enum Leave {
     /// Set RFLAGS.RF, as the processor's manual says.
     ResumeFlag,
-    /// Take the breakpoint out, step, put it in again: for hosts that ignore the flag.
+    /// Remove the breakpoint, step, and set it again: for hosts that ignore the flag.
     StepOver,
 }
 
@@ -31,7 +31,8 @@ fn one(address: u64, trigger: Trigger) -> GuestDebug {
     GuestDebug { breakpoints: [breakpoint, None, None, None], ..Default::default() }
 }
 
-/// DR0 on an instruction of a loop; the cost is that of a hit and of leaving it.
+/// DR0 on an instruction of a loop. The reported cost is that of hitting and leaving the
+/// breakpoint.
 pub(super) fn execution(test_guest: &TestGuest) -> Tested<Outcome> {
     let mut bench = test_guest.kernel(|a| {
         let mut again = a.create_label();
@@ -70,14 +71,14 @@ pub(super) fn execution(test_guest: &TestGuest) -> Tested<Outcome> {
     .costing(median))
 }
 
-/// One hit: how many the loop has to go, with this one, and what it cost.
+/// Handles one hit: returns the remaining iterations of the loop, this one included, and the cost.
 fn hit(
     bench: &mut Bench,
     breakpoint: &GuestDebug,
     address: u64,
     leave: Leave,
 ) -> Tested<(u64, Duration)> {
-    /// RFLAGS.RF: don't hit the breakpoint at RIP once more.
+    /// RFLAGS.RF: the breakpoint at RIP isn't hit again.
     const RF: u64 = 1 << 16;
     let start = Instant::now();
     expect_debug(bench, address)?;
@@ -103,7 +104,7 @@ fn expect_debug(bench: &mut Bench, address: u64) -> Tested<()> {
     }
 }
 
-/// The same in ring 3.
+/// DR0 on an instruction in ring 3.
 pub(super) fn execution_user(test_guest: &TestGuest) -> Tested<Outcome> {
     data_or_code(test_guest, Ring::User, CODE + NOP, Trigger::Execute)
 }
@@ -135,7 +136,7 @@ fn data_or_code(
         a.mov(qword_ptr(DATA), rbx)?;
         a.mov(rax, qword_ptr(DATA + 8))?;
         a.nop()?;
-        // The end, seen from both rings.
+        // The end of the test, which exits from both rings.
         a.mov(qword_ptr(HOLE), rax)
     })?;
     bench.cpu.set_debug(&one(address, trigger))?;

@@ -7,17 +7,17 @@ use super::{
     registers, slots, speed, startup, stepping,
 };
 
-/// One mechanism to examine.
+/// A self-test of one mechanism.
 pub(super) struct SelfTest {
-    /// Stays the same from version to version.
+    /// An identifier that stays the same in later versions.
     pub(super) id: &'static str,
     pub(super) name: &'static str,
-    /// What jitterbug does where it doesn't (fully) work.
+    /// What jitterbug does where the mechanism doesn't (fully) work.
     pub(super) instead: &'static str,
     pub(super) run: fn(&TestGuest) -> Tested<Outcome>,
 }
 
-/// Mechanisms that belong together.
+/// A group of related mechanisms.
 pub(super) struct Group {
     pub(super) name: &'static str,
     pub(super) tests: &'static [SelfTest],
@@ -36,7 +36,7 @@ const NO_GUESTS: &str = "no guest can run here";
 const LEAVE_OUT: &str = "kernels must be built without it";
 const SPLIT_HOLE: &str = "such accesses to watched pages can't be followed";
 
-/// Everything that is examined.
+/// All self-tests.
 pub(super) const GROUPS: &[Group] = &[
     Group {
         name: "Guest speed",
@@ -194,7 +194,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
 ];
 
-/// The row from which the last one, unmodified Linux, is derived.
+/// The self-test from which the last row, unmodified Linux, is derived.
 pub(super) const SPEED: &str = "ring0-speed";
 
 const HOLES: &str = "pages without a memslot (holes)";

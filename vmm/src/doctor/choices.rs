@@ -1,4 +1,4 @@
-//! What jitterbug makes of the rows: which mechanism it uses for which purpose.
+//! The conclusions from the self-tests: which mechanism jitterbug uses for which purpose.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -7,16 +7,16 @@ use super::catalogue::SPEED;
 use super::outcome::{Cost, Outcome, Verdict};
 use super::report::Finding;
 
-/// One purpose, and the mechanism chosen for it.
+/// A purpose, and the mechanism chosen for it.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Choice {
-    /// What for.
+    /// The purpose.
     pub purpose: &'static str,
-    /// What is used.
+    /// The mechanism.
     pub mechanism: String,
 }
 
-/// All choices that follow from these rows.
+/// All choices that follow from these findings.
 pub(super) fn choose(rows: &[Finding]) -> Vec<Choice> {
     let verdict = |id: &str| rows.iter().find(|row| row.id == id).map(|row| row.verdict);
     let works = |id: &str| verdict(id) == Some(Verdict::Works);
@@ -108,10 +108,10 @@ pub(super) fn choose(rows: &[Finding]) -> Vec<Choice> {
     ]
 }
 
-/// Whether a distribution's Linux is of any use, told by the speed alone.
+/// Whether a distribution's Linux is usable, judged by the speed alone.
 pub(super) fn unmodified_linux(rows: &[Finding]) -> Outcome {
     const SLOW: Cost = Cost::new(5.0);
-    /// What a boot executes, roughly.
+    /// The approximate number of instructions of a boot.
     const BOOT: f64 = 5e9;
     let cost = rows.iter().find(|row| row.id == SPEED).and_then(|row| row.cost);
     let Some(cost) = cost else {

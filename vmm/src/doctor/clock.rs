@@ -1,4 +1,4 @@
-//! Time and counting: the TSC's rate, and a counter of retired branches.
+//! Self-tests of time and counting: the TSC's rate, and a counter of retired branches.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::test_guest::{TestGuest, done};
 use crate::cpu::Cpu;
 use crate::error::Error;
 
-/// Half the rate, by the capability's word and by the guest's own clock.
+/// Sets half the TSC rate, and checks it with the guest's own clock.
 pub(super) fn tsc_control(test_guest: &TestGuest) -> Tested<Outcome> {
     const INTERVAL: Duration = Duration::from_millis(5);
     require(test_guest.host, KVM_CAP_TSC_CONTROL)?;
@@ -49,8 +49,8 @@ pub(super) fn tsc_control(test_guest: &TestGuest) -> Tested<Outcome> {
     })
 }
 
-/// One counter of retired branches: where it is set and read, and how (Intel SDM vol. 3, 20.2;
-/// AMD APM vol. 2, 13.2).
+/// A counter of retired branches: the MSRs that select and read it, and its event (Intel SDM vol.
+/// 3, 20.2; AMD APM vol. 2, 13.2).
 struct Counter {
     select: u32,
     count: u32,
@@ -63,10 +63,10 @@ const INTEL: Counter =
 const AMD: Counter =
     Counter { select: 0xc001_0000, count: 0xc001_0004, event: 0xc2, global_enable: None };
 
-/// Counts a loop's branches in the guest.
+/// Counts the branches of a loop in the guest.
 pub(super) fn retired_branches(test_guest: &TestGuest) -> Tested<Outcome> {
     const BRANCHES: u64 = 1000;
-    /// Count in both rings; on.
+    /// Count in both rings; enabled.
     const ENABLE: u32 = 1 << 16 | 1 << 17 | 1 << 22;
     let intel = test_guest.leaf(0).is_some_and(|leaf| leaf.ebx == u32::from_le_bytes(*b"Genu"));
     let version = test_guest.leaf(0xa).map_or(0, |leaf| leaf.eax & 0xff);

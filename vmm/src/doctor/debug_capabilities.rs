@@ -1,5 +1,5 @@
-//! What stops a vCPU at an instruction here: found out by the self-tests that concern it, and by
-//! them alone, when somebody wants to know.
+//! Determines how a vCPU can be stopped at an instruction on a host, by only those self-tests that
+//! concern this, and only when it is needed.
 
 use super::catalogue;
 use super::outcome::{Outcome, Verdict};
@@ -7,8 +7,8 @@ use super::test_guest::TestGuest;
 use crate::kvm::{DebugCapabilities, Host};
 
 impl DebugCapabilities {
-    /// Finds it out; the answer is kept for as long as the device is open. Takes some ten
-    /// milliseconds the first time. Log level `info` says what came of it.
+    /// Determines the capabilities once; the result is stored while the device is open. The first
+    /// call takes some ten milliseconds, and logs the result at level `info`.
     pub fn of(host: &Host) -> Self {
         host.stopping(|| {
             let stopping = Self::examine(host);
@@ -25,7 +25,7 @@ impl DebugCapabilities {
             Some((test.run)(&test_guest).unwrap_or_else(Outcome::from).verdict)
         };
         let works = |id: &str| verdict(id) == Some(Verdict::Works);
-        // A breakpoint that hits again is taken out to step over it.
+        // A breakpoint that hits again is removed to step over it.
         let breakpoints = matches!(verdict("breakpoint"), Some(Verdict::Works | Verdict::Partly));
         Self {
             breakpoints,

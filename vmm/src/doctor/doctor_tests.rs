@@ -1,4 +1,4 @@
-//! Against the real KVM: only what must hold on every host.
+//! Tests with the real KVM: only what must hold on every host.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The plain exits: ports, MMIO, HLT, MSRs, and what KVM can't emulate.
+//! Self-tests of plain exits: ports, MMIO, HLT, MSRs, and instructions that KVM can't emulate.
 
 use std::time::Instant;
 
@@ -11,10 +11,10 @@ use super::test_guest::{TestGuest, done};
 use crate::exit::{Bytes, Entry, Exit};
 use crate::kvm::{Host, Irqchip, MsrExits};
 
-/// How often a cheap thing is measured.
+/// The number of measurements of a cheap operation.
 const REPETITIONS: usize = 200;
 
-/// Port reads and writes of every size, with the right data, and what one costs.
+/// Port reads and writes of every size, with the right data, and the cost of an exit.
 pub(super) fn port(test_guest: &TestGuest) -> Tested<Outcome> {
     let mut bench = test_guest.kernel(|a| {
         let mut again = a.create_label();
@@ -43,7 +43,7 @@ pub(super) fn port(test_guest: &TestGuest) -> Tested<Outcome> {
     Ok(Outcome::works("read and write exits").costing(times?.median()))
 }
 
-/// A load and a store of memory that isn't there, and what one exit costs.
+/// A load and a store at an address without a memory slot, and the cost of an exit.
 pub(super) fn mmio(test_guest: &TestGuest) -> Tested<Outcome> {
     const VALUE: u64 = 0x1122_3344_5566_7788;
     let mut bench = test_guest.kernel(|a| {
@@ -68,7 +68,7 @@ pub(super) fn mmio(test_guest: &TestGuest) -> Tested<Outcome> {
     Ok(Outcome::works("read and write exits").costing(times.median()))
 }
 
-/// HLT comes to userspace without an in-kernel irqchip.
+/// HLT exits to user space without an in-kernel irqchip.
 pub(super) fn halt(test_guest: &TestGuest) -> Tested<Outcome> {
     let mut bench = test_guest.kernel(|a| {
         a.hlt()?;
@@ -105,7 +105,7 @@ pub(super) fn msr_filter(test_guest: &TestGuest) -> Tested<Outcome> {
     }
 }
 
-/// An instruction that KVM's emulator doesn't know comes with its bytes.
+/// An instruction that KVM's emulator doesn't know is reported with its bytes.
 pub(super) fn emulation_failure(test_guest: &TestGuest) -> Tested<Outcome> {
     require(test_guest.host, kvm_bindings::KVM_CAP_EXIT_ON_EMULATION_FAILURE)?;
     let mut bench = test_guest.kernel(|a| {
@@ -121,12 +121,12 @@ pub(super) fn emulation_failure(test_guest: &TestGuest) -> Tested<Outcome> {
     }
 }
 
-/// Ends the self-test if the host doesn't know a capability.
+/// Ends the self-test if the host lacks a capability.
 pub(super) fn require(host: &Host, capability: u32) -> Tested<()> {
     present(host.capability(capability) > 0)
 }
 
-/// Ends the self-test if what it tests is absent.
+/// Ends the self-test if its subject is absent.
 pub(super) fn present(there: bool) -> Tested<()> {
     if there { Ok(()) } else { Err(Outcome::missing("the capability is absent").into()) }
 }

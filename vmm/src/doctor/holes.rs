@@ -1,5 +1,5 @@
-//! A page without a memslot as a watch: every access has to exit before it takes effect, as a
-//! read, a write, or a read and then a write.
+//! Self-tests of trapped pages, which have no memory slot: every access has to exit before it takes
+//! effect, as a read, a write, or a read and then a write.
 
 use iced_x86::code_asm::{CodeAssembler, qword_ptr, rax, rbx};
 
@@ -10,19 +10,19 @@ use super::test_guest::{Assembled, TestGuest, done};
 use crate::cpu::Cpu;
 use crate::exit::{Bytes, Entry, Exit};
 
-/// What the hole "contains".
+/// The value that is returned for loads.
 const OLD: u64 = 0x1122_3344_5566_7788;
-/// What RBX brings.
+/// The value of RBX before the access.
 const NEW: u64 = 0x0a0b_0c0d_0e0f_1011;
 
-/// One access, and what it has to do.
+/// One access, and its expected effects.
 struct Access {
     code: fn(&mut CodeAssembler) -> Assembled,
     reads: bool,
     writes: Option<u64>,
-    /// RAX before.
+    /// RAX before the access.
     rax: u64,
-    /// RAX and RBX afterwards.
+    /// RAX and RBX after the access.
     after: (u64, u64),
 }
 
@@ -124,7 +124,7 @@ pub(super) fn lock_cmpxchg(test_guest: &TestGuest) -> Tested<Outcome> {
     )
 }
 
-/// A compare-and-exchange that fails: it, too, writes, as on the processor: the old value.
+/// A compare-and-exchange that fails: as on a processor, it writes the old value.
 pub(super) fn failing_cmpxchg(test_guest: &TestGuest) -> Tested<Outcome> {
     check(
         test_guest,

@@ -1,4 +1,4 @@
-//! Whether the guest sees the CPUID leaves that jitterbug sets.
+//! Self-tests of whether the guest sees the CPUID leaves that jitterbug sets.
 
 use iced_x86::code_asm::{dword_ptr, eax, ebx, ecx};
 
@@ -11,12 +11,12 @@ use crate::exit::Exit;
 const LEAF: u32 = 0x4000_0000;
 const OURS: u32 = u32::from_le_bytes(*b"VMwa");
 
-/// In ring 0.
+/// The leaves in ring 0.
 pub(super) fn ring0(test_guest: &TestGuest) -> Tested<Outcome> {
     signature(test_guest, Ring::Kernel)
 }
 
-/// In ring 3.
+/// The leaves in ring 3.
 pub(super) fn ring3(test_guest: &TestGuest) -> Tested<Outcome> {
     signature(test_guest, Ring::User)
 }

@@ -1,5 +1,5 @@
-//! Ring-0 instructions that an emulating host may not know. Each runs in a machine of its own,
-//! since it may end in a KVM internal error, an exception, or never.
+//! Self-tests of ring-0 instructions that an emulating host may not know. Each runs on a vCPU of
+//! its own, since it may end in a KVM internal error, in an exception, or never.
 
 use iced_x86::code_asm::{CodeAssembler, eax, ecx, rax, rbx, rcx, rdx, xmm0, xmmword_ptr};
 
@@ -9,7 +9,7 @@ use super::test_guest::{Assembled, TestGuest, done};
 
 const SOFTWARE_INTERRUPT: u8 = 0x80;
 
-/// A processor's feature: its CPUID leaf, register and bit.
+/// A feature of the processor: its CPUID leaf, register and bit.
 struct Feature {
     leaf: u32,
     register: fn(&crate::identity::CpuidEntry) -> u32,
@@ -22,7 +22,7 @@ const POPCNT: Feature = Feature { leaf: 1, register: |leaf| leaf.ecx, bit: 23 };
 const XSAVE: Feature = Feature { leaf: 1, register: |leaf| leaf.ecx, bit: 26 };
 const RDTSCP: Feature = Feature { leaf: 0x8000_0001, register: |leaf| leaf.edx, bit: 27 };
 
-/// Runs code that leaves a value in AL.
+/// Runs code that leaves a result in AL.
 fn check(
     test_guest: &TestGuest,
     feature: Option<&Feature>,
@@ -61,7 +61,7 @@ fn check(
     })
 }
 
-/// INT 0x80 to a handler and back.
+/// INT 0x80 to a handler, and its return.
 pub(super) fn int(test_guest: &TestGuest) -> Tested<Outcome> {
     check(test_guest, None, Some(1), |a| {
         a.int(i32::from(SOFTWARE_INTERRUPT))?;
@@ -69,7 +69,7 @@ pub(super) fn int(test_guest: &TestGuest) -> Tested<Outcome> {
     })
 }
 
-/// VMCALL with a number that no hypervisor knows. KVM answers itself.
+/// VMCALL with a number that no hypervisor knows. KVM answers it without an exit.
 pub(super) fn vmcall(test_guest: &TestGuest) -> Tested<Outcome> {
     check(test_guest, None, None, |a| {
         a.mov(rax, 0x7fff_u64)?;

@@ -1,4 +1,4 @@
-//! Interrupts, NMIs and exceptions: whether the guest's handlers run, and return.
+//! Self-tests of interrupts, NMIs and exceptions: whether the guest's handlers run and return.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ const UD: u8 = 6;
 const PF: u8 = 14;
 const IRQ: u8 = 0x31;
 
-/// Without an in-kernel irqchip, the LAPIC's page is ours.
+/// Without an in-kernel irqchip, accesses to the LAPIC's page exit.
 pub(super) fn lapic_page(test_guest: &TestGuest) -> Tested<Outcome> {
     const VERSION: u64 = LAPIC + 0x30;
     const EOI: u64 = LAPIC + 0xb0;
@@ -33,11 +33,11 @@ pub(super) fn lapic_page(test_guest: &TestGuest) -> Tested<Outcome> {
     Ok(Outcome::works("every IPI, EOI and timer write is ours"))
 }
 
-/// The interrupt window opens when the guest turns interrupts on, and the handler runs. A host
-/// that emulates may look at the window only now and then, so the worst of several counts.
+/// The interrupt window exits when the guest enables interrupts, and the handler runs. A host that
+/// emulates may check the window only at intervals, so the worst of several tries counts.
 pub(super) fn window(test_guest: &TestGuest) -> Tested<Outcome> {
     const TRIES: usize = 5;
-    /// Rounds of the guest's loop; a processor opens the window before the first one.
+    /// Iterations of the guest's loop; a processor opens the window before the first one.
     const PROMPT: u64 = 2;
     const INSTRUCTIONS_A_ROUND: u64 = 3;
     let mut times = Vec::new();
@@ -57,7 +57,7 @@ pub(super) fn window(test_guest: &TestGuest) -> Tested<Outcome> {
     .costing(cost))
 }
 
-/// How many rounds the guest's loop went, and how long it took, until the window opened.
+/// The number of iterations of the guest's loop, and the time, until the window opened.
 fn open_window(test_guest: &TestGuest) -> Tested<(u64, Duration)> {
     let mut bench = test_guest.kernel(|a| {
         let mut wait = a.create_label();
@@ -97,7 +97,7 @@ fn open_window(test_guest: &TestGuest) -> Tested<(u64, Duration)> {
     Ok((late, cost))
 }
 
-/// An NMI reaches a guest that has interrupts off, and its handler returns.
+/// An NMI reaches a guest that has interrupts disabled, and its handler returns.
 pub(super) fn nmi(test_guest: &TestGuest) -> Tested<Outcome> {
     let mut bench = test_guest.kernel(|a| {
         let mut wait = a.create_label();
@@ -121,7 +121,7 @@ pub(super) fn nmi(test_guest: &TestGuest) -> Tested<Outcome> {
     Ok(Outcome::works("the handler runs and returns"))
 }
 
-/// #UD without and #PF with an error code go through the IDT; the handlers return with IRETQ.
+/// #UD without and #PF with an error code are delivered by the IDT; the handlers return with IRETQ.
 pub(super) fn exceptions(test_guest: &TestGuest) -> Tested<Outcome> {
     let mut bench = test_guest.kernel(|a| {
         a.ud2()?;
@@ -136,7 +136,7 @@ pub(super) fn exceptions(test_guest: &TestGuest) -> Tested<Outcome> {
         a.iretq()
     })?;
     bench.handle(PF, |a| {
-        // CR2, then on with an address that is there.
+        // Stores CR2, and continues with an address that is mapped.
         a.mov(rax, cr2)?;
         a.mov(qword_ptr(DATA), rax)?;
         a.mov(rbx, DATA)?;

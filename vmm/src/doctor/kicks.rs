@@ -1,4 +1,4 @@
-//! Kicking a vCPU that spins in the guest and never exits by itself.
+//! Self-test of kicking a vCPU that spins in the guest and never exits by itself.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -16,7 +16,7 @@ const KICKS: usize = 60;
 /// How long the guest spins before it is kicked.
 const SPIN: Duration = Duration::from_micros(300);
 
-/// The cost is the time from the kick to the return of `KVM_RUN`, at the median.
+/// Measures the time from the kick to the return of `KVM_RUN`; the median is the cost.
 pub(super) fn spinning(test_guest: &TestGuest) -> Tested<Outcome> {
     let mut bench = test_guest.kernel(|a| {
         let mut here = a.create_label();
@@ -26,7 +26,7 @@ pub(super) fn spinning(test_guest: &TestGuest) -> Tested<Outcome> {
     bench.spins = true;
     let kicker = Kicker::default();
     let receiving = kicker.receive()?;
-    // The alarm ends a run that no kick reaches.
+    // The alarm ends the run if no kick works.
     bench.allow(TEST_TIMEOUT * 4)?;
     let deadline = Instant::now() + TEST_TIMEOUT * 3;
     let entering = AtomicBool::new(false);

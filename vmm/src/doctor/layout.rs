@@ -1,6 +1,6 @@
-//! Where a self-test guest keeps its things: one RAM image for all of them.
+//! The memory layout of the self-test guests: one RAM image for all of them.
 //!
-//! | guest-physical = linear | what |
+//! | guest-physical = linear | contents |
 //! |---|---|
 //! | 0x1000-0x5000 | page tables: the first GiB and the LAPIC's, identity, for both rings |
 //! | 0x5000, 0x6000, 0x7000 | GDT, IDT, TSS |
@@ -10,33 +10,33 @@
 //! | 0x20000-0x28000 | a test's own handlers |
 //! | 0x30000 | data |
 //! | 0x40000 | an application processor's real-mode code |
-//! | 0x100000-0x200000 | RAM that tests show again at [`WINDOW`] |
-//! | 16 MiB | [`HOLE`]: nothing, so each access exits |
+//! | 0x100000-0x200000 | RAM that tests also map at [`WINDOW`] |
+//! | 16 MiB | [`HOLE`]: no memory slot, so each access exits |
 
 use crate::registers::{Segment, SystemRegisters, Table};
 
-/// Port: the guest got to the end of its test.
+/// Port: the guest has reached the end of its test.
 pub(super) const DONE: u16 = 0xe0;
-/// Port: a standard handler ran, and this is its vector.
+/// Port: a standard handler ran; the data is its vector.
 pub(super) const TRAP: u16 = 0xe1;
-/// Port: a mark on the way.
+/// Port: an intermediate mark.
 pub(super) const MARK: u16 = 0xe2;
 
-/// Where the code begins.
+/// The start of the code.
 pub(super) const CODE: u64 = 0x1_0000;
-/// Where the stack begins.
+/// The top of the stack.
 pub(super) const STACK: u64 = 0x1_0000;
-/// Private data.
+/// The start of the data.
 pub(super) const DATA: u64 = 0x3_0000;
 /// Real-mode code; its page number is the SIPI's vector.
 pub(super) const AP_CODE: u64 = 0x4_0000;
-/// RAM for further slots.
+/// The RAM for additional slots.
 pub(super) const SPARE: u64 = 0x10_0000;
-/// Bytes of it.
+/// The size of this RAM in bytes.
 pub(super) const SPARE_SIZE: u64 = 0x10_0000;
-/// Where a test puts a slot with that RAM.
+/// The address at which tests map this RAM by a slot.
 pub(super) const WINDOW: u64 = 0x80_0000;
-/// An address without RAM.
+/// An address without a memory slot.
 pub(super) const HOLE: u64 = 0x100_0000;
 /// An address without a page-table entry.
 pub(super) const UNMAPPED: u64 = 0x5000_0000;
@@ -61,7 +61,7 @@ const USER_CODE: u16 = 0x20 | 3;
 const TASK: u16 = 0x28;
 const TSS_LIMIT: u16 = 0x67;
 
-/// The privilege that a test's code runs with.
+/// The privilege level at which a test's code runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ring {
     /// Ring 0.
@@ -70,7 +70,7 @@ pub(super) enum Ring {
     User,
 }
 
-/// The pieces of RAM that every test begins with.
+/// The contents of RAM at the start of every test.
 pub(super) fn image() -> Vec<(u64, Vec<u8>)> {
     vec![
         (PML4, quads([PDPT | 7])),
@@ -102,7 +102,7 @@ fn descriptors() -> [u64; 7] {
     ]
 }
 
-/// An interrupt gate that ring 3 may call too.
+/// An interrupt gate that ring 3 may call, too.
 fn gate(handler: u64) -> Vec<u8> {
     let low = handler & 0xffff
         | u64::from(KERNEL_CODE) << 16
@@ -123,13 +123,14 @@ pub(super) fn is_handler(address: u64) -> bool {
     (HANDLERS..HANDLERS + 16 * VECTORS).contains(&address)
 }
 
-/// Where a test's own handler of this vector goes, and the IDT entry that leads there.
+/// The address of a test's own handler of this vector, and the address and contents of its IDT
+/// entry.
 pub(super) fn own_handler(vector: u8) -> (u64, u64, Vec<u8>) {
     let handler = OWN_HANDLERS + 128 * u64::from(vector);
     (handler, IDT + 16 * u64::from(vector), gate(handler))
 }
 
-/// 64-bit mode with this image's tables; `reset` gives what isn't set here.
+/// The system registers for 64-bit mode with this image's tables; `reset` provides the others.
 pub(super) fn long_mode(
     reset: &SystemRegisters,
     ring: Ring,

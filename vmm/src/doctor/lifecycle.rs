@@ -1,4 +1,4 @@
-//! Machines and vCPUs: what it costs to make, switch and drop them.
+//! Self-tests of machines and vCPUs: the cost of creating, switching and dropping them.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use crate::cpu::Cpu;
 use crate::exit::Entry;
 use crate::kvm::Irqchip;
 
-/// Create a machine, run it to its first exit, drop it; with KVM's irqchip by the way.
+/// Creates a machine, runs it to its first exit and drops it; the same with KVM's irqchip for
+/// comparison.
 pub(super) fn machine(test_guest: &TestGuest) -> Tested<Outcome> {
     let sample = |irqchip| -> Tested<Duration> {
         let start = Instant::now();
@@ -32,7 +33,8 @@ pub(super) fn machine(test_guest: &TestGuest) -> Tested<Outcome> {
     Ok(Outcome::works(detail).costing(bare))
 }
 
-/// One thread runs two vCPUs by turns; the cost is what an exit costs more than with one.
+/// One thread runs two vCPUs alternately. The cost is the additional cost of an exit, compared with
+/// one vCPU.
 pub(super) fn alternate(test_guest: &TestGuest) -> Tested<Outcome> {
     const TURNS: usize = 200;
     let mut bench = test_guest.machine(Irqchip::None, |a| {
@@ -48,7 +50,8 @@ pub(super) fn alternate(test_guest: &TestGuest) -> Tested<Outcome> {
     bench.expect_port(MARK)?;
     for _ in 0..TURNS {
         alone.push(bench.time_to_port(MARK)?);
-        // The other one has no alarm of its own: bound while it runs, it shares the bench's.
+        // The second vCPU has no alarm of its own: it is bound while it runs, and shares the
+        // bench's.
         _bound = second.bind_to_thread();
         let exit = second.run(Entry::Resume)?;
         if !matches!(exit, crate::exit::Exit::PortWrite { port: MARK, .. }) {

@@ -1,17 +1,18 @@
-//! The doctor: tries every KVM mechanism that jitterbug could use, each with a tiny guest of its
-//! own, and says which work here, what they cost, and what is used instead of the others.
+//! The doctor: tests every KVM mechanism that jitterbug could use, each with a tiny guest of its
+//! own, and reports which of them work on this host, what they cost, and what is used instead of
+//! the others.
 //!
-//! A capability's word is not enough: what is accepted and silently never fires is the worst
-//! failure of all, so each mechanism has to show an effect.
+//! It is not enough that KVM reports a capability: a mechanism that is accepted and then has no
+//! effect is the worst failure of all, so each mechanism has to show an effect.
 //!
 //! * `catalogue`: the list of self-tests;
-//! * `test_guest` makes a `bench`: a machine to run a few instructions on, with a deadline;
+//! * `test_guest` makes a `bench`: a machine that runs a few instructions, with a deadline;
 //!   `layout`: its RAM;
 //! * one file for each subject: `speed`, `exits`, `holes`, `stepping`, `breakpoints`,
 //!   `interrupts`, `startup`, `instructions`, `identity`, `clock`, `registers`,
 //!   `kicks`, `slots`, `lifecycle`;
-//! * `outcome`, `report`, `choices`: what comes out;
-//! * `stopping`: a few of the self-tests by themselves, for who wants breakpoints.
+//! * `outcome`, `report`, `choices`: the results;
+//! * `debug_capabilities`: the few self-tests on which breakpoints depend.
 
 mod bench;
 mod breakpoints;
@@ -50,10 +51,10 @@ use crate::kvm::StepCapabilities;
 use outcome::Outcome;
 use test_guest::TestGuest;
 
-/// After this time, the self-tests that are left are skipped.
+/// After this time, the remaining self-tests are skipped.
 const DOCTOR_TIME_LIMIT: Duration = Duration::from_millis(4500);
 
-/// Runs all self-tests. None of them can stop the others: one that fails says so in its row.
+/// Runs all self-tests. A failing self-test doesn't stop the others: its row reports the failure.
 pub fn examine(host: &Host) -> Report {
     let start = Instant::now();
     let test_guest = TestGuest::new(host);
@@ -80,7 +81,7 @@ pub fn examine(host: &Host) -> Report {
     Report { platform: platform(), rows, choices, elapsed: start.elapsed() }
 }
 
-/// Runs the self-tests with these ids, in this order, and no others; unknown ones are left out.
+/// Runs only the self-tests with these ids, in this order; unknown ids are ignored.
 pub fn try_out(host: &Host, ids: &[&str]) -> Vec<Finding> {
     let test_guest = TestGuest::new(host);
     let groups =
@@ -96,8 +97,8 @@ pub fn try_out(host: &Host, ids: &[&str]) -> Vec<Finding> {
     tests.map(run).collect()
 }
 
-/// What single steps of this host are good for. Fails if they don't even go from one instruction to
-/// the next.
+/// Where single steps stop on this host. Fails if they don't even work from one instruction to the
+/// next.
 pub(crate) fn stepping(host: &Host) -> Result<StepCapabilities> {
     let found = DebugCapabilities::of(host);
     if !found.steps {
@@ -124,7 +125,7 @@ fn finding(
     Finding { group, id, name, verdict, cost, detail, instead }
 }
 
-/// What the host says about itself; nothing depends on it.
+/// A description of the host, for information only.
 fn platform() -> Platform {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let mut modules: Vec<_> = fs::read_dir("/sys/module")

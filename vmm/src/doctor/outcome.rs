@@ -1,4 +1,4 @@
-//! What a self-test finds out, before it is put into a row of the report.
+//! The result of a self-test, before it becomes a row of the report.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,26 +8,26 @@ use serde::Serialize;
 
 use crate::error::Error;
 
-/// How a mechanism fares on this host.
+/// The result of the self-test of a mechanism on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// As documented.
+    /// The mechanism works as documented.
     Works,
-    /// With restrictions.
+    /// It works with restrictions.
     Partly,
-    /// Not there, refused, or an error.
+    /// It is absent or refused, or causes an error.
     Missing,
-    /// Accepted, and never fires: the worst.
+    /// KVM accepts it, but it has no effect: the worst case.
     Silent,
-    /// The guest never comes back.
+    /// The guest never exits.
     Hangs,
     /// The self-test itself failed.
     Untested,
 }
 
 impl Verdict {
-    /// The word in the table.
+    /// The verdict's name in the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Works => "works",
@@ -57,7 +57,7 @@ impl Cost {
         Self(nanoseconds)
     }
 
-    /// What this costs more than that; nothing, if the difference is lost in the noise.
+    /// The difference to a base cost; 0 if the base is higher, because of noise.
     #[must_use]
     pub fn above(self, base: Self) -> Self {
         Self((self.0 - base.0).max(0.0))
@@ -120,13 +120,13 @@ impl FromIterator<Duration> for Samples {
     }
 }
 
-/// What one self-test found out.
+/// The result of one self-test.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Outcome {
     pub(super) verdict: Verdict,
     pub(super) cost: Option<Cost>,
     pub(super) detail: String,
-    /// What to do in this very case, if not what the catalogue says.
+    /// What to do in this case, if it differs from the catalogue's text.
     pub(super) instead: Option<&'static str>,
 }
 
@@ -171,13 +171,13 @@ impl Outcome {
 /// Why a self-test ended early.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// The mechanism's fate is known already.
+    /// The outcome is already known.
     Decided(Outcome),
     /// A call failed.
     Failed(Error),
 }
 
-/// A step of a self-test.
+/// The result of a step of a self-test.
 pub(super) type Tested<T> = Result<T, Stop>;
 
 impl From<Outcome> for Stop {
@@ -193,7 +193,7 @@ impl From<Error> for Stop {
 }
 
 impl From<Stop> for Outcome {
-    /// A call that says no is a finding about the host; any other error is the self-test's own.
+    /// A refused call is a finding about the host; any other error is a failure of the self-test.
     fn from(stop: Stop) -> Self {
         const NO: [i32; 4] = [libc::EINVAL, libc::ENOTTY, libc::EOPNOTSUPP, libc::ENXIO];
         match stop {

@@ -1,4 +1,4 @@
-//! Getting at a vCPU's registers: an ioctl each time, or in the run page with the exit.
+//! Self-tests of register access: by an ioctl each time, or in the run page at each exit.
 
 use std::time::{Duration, Instant};
 
@@ -42,12 +42,12 @@ fn refused(errno: kvm_ioctls::Error) -> Error {
     Error::Kvm { call: "KVM_GET_REGS", source: errno.into() }
 }
 
-/// What a port exit costs with nothing, the general registers, and the system registers too in
-/// the run page.
+/// The cost of a port exit with no registers, with the general-purpose registers, and with the
+/// system registers, too, in the run page.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SyncCosts(pub(super) [Cost; 3]);
 
-/// Measures them in turn, so that the host's moods hit all three alike.
+/// Measures the three costs alternately, so that variations of the host affect all three alike.
 pub(super) fn sync_costs(test_guest: &TestGuest, repetitions: usize) -> Tested<SyncCosts> {
     let mut bench = marks(test_guest)?;
     let mut times = [Vec::new(), Vec::new(), Vec::new()];
@@ -67,7 +67,7 @@ pub(super) fn sync_costs(test_guest: &TestGuest, repetitions: usize) -> Tested<S
     Ok(SyncCosts(times.map(|times| times.into_iter().collect::<Samples>().median())))
 }
 
-/// `KVM_CAP_SYNC_REGS`: the registers come with the exit, and what we write back counts.
+/// `KVM_CAP_SYNC_REGS`: the run page has the registers at each exit, and changes to it take effect.
 pub(super) fn sync(test_guest: &TestGuest) -> Tested<Outcome> {
     const BOTH: u32 = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
     let kinds = test_guest.host.capability(KVM_CAP_SYNC_REGS) as u32;
@@ -80,7 +80,7 @@ pub(super) fn sync(test_guest: &TestGuest) -> Tested<Outcome> {
     if bench.cpu.fd().sync_regs().regs.rbx != VALUE {
         return Ok(Outcome::silent("accepted, never fires: the run page holds other values"));
     }
-    // Back to the code's start with another RBX, which the code then replaces.
+    // Back to the start of the code with another RBX, which the code then replaces.
     let registers = &mut bench.cpu.fd().sync_regs_mut().regs;
     (registers.rbx, registers.rip) = (0, CODE);
     bench.cpu.fd().set_sync_dirty_reg(SyncReg::Register);

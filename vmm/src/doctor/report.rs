@@ -1,4 +1,4 @@
-//! The report: rows as data, and as a table for people.
+//! The report: rows as data, and as a table.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,46 +9,46 @@ use serde::{Serialize, Serializer};
 use super::choices::Choice;
 use super::outcome::{Cost, Verdict};
 
-/// What was found out about one mechanism.
+/// The result of examining one mechanism.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Finding {
-    /// The heading it stands under.
+    /// The heading of its group.
     pub group: &'static str,
-    /// Its name for programs; stays the same from version to version.
+    /// Its identifier for programs, which stays the same in later versions.
     pub id: &'static str,
-    /// Its name for people.
+    /// Its name for users.
     pub name: &'static str,
-    /// How it fares.
+    /// Whether it works.
     pub verdict: Verdict,
-    /// What one use costs, where that makes sense: the median of several.
+    /// The cost of one use, where this makes sense: the median of several measurements.
     pub cost: Option<Cost>,
-    /// What was seen.
+    /// What was observed.
     pub detail: String,
-    /// What jitterbug does instead, where it doesn't (fully) work.
+    /// What jitterbug does instead where the mechanism doesn't (fully) work.
     pub instead: Option<&'static str>,
 }
 
-/// What this host is.
+/// A description of this host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Platform {
     /// The kernel's release.
     pub kernel: String,
-    /// KVM's modules for this processor.
+    /// The KVM modules for this processor.
     pub modules: Vec<String>,
     /// The processor's name.
     pub processor: String,
 }
 
-/// Everything that the doctor found out.
+/// All results of the doctor.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Report {
-    /// Where.
+    /// The host.
     pub platform: Platform,
-    /// A row for each mechanism.
+    /// One row for each mechanism.
     pub rows: Vec<Finding>,
-    /// What jitterbug makes of it.
+    /// The mechanisms that jitterbug uses.
     pub choices: Vec<Choice>,
-    /// How long it took.
+    /// The time that the examination took.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     #[schemars(with = "f64")]
     pub elapsed: Duration,
@@ -65,13 +65,13 @@ impl Report {
     }
 }
 
-/// The table's widths: two blanks, name, verdict, cost, text.
+/// The widths of the table's columns: two blanks, name, verdict, cost, text.
 const NAME: usize = 29;
 const VERDICT: usize = 8;
 const COST: usize = 7;
 const TEXT: usize = 100 - TEXT_AT;
 const TEXT_AT: usize = 2 + NAME + 1 + VERDICT + 1 + COST + 2;
-/// What a choice is for.
+/// The width of the column with a choice's purpose.
 const PURPOSE: usize = 22;
 
 impl fmt::Display for Report {

@@ -1,4 +1,4 @@
-//! Memory slots: read-only ones, logged ones, and what it costs to change them.
+//! Self-tests of memory slots: read-only slots, logged slots, and the cost of changing slots.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::memory::PAGE_SIZE;
 const SLOT: Slot =
     Slot { number: 8, address: WINDOW, source: SPARE, size: PAGE_SIZE, stores: Stores::Plain };
 
-/// A read-only slot: loads run, stores exit and change nothing.
+/// A read-only slot: loads don't exit; stores exit and change nothing.
 pub(super) fn read_only(test_guest: &TestGuest) -> Tested<Outcome> {
     present(test_guest.host.has_read_only_slots())?;
     let mut bench = test_guest.machine(Irqchip::None, |a| {
@@ -49,7 +49,7 @@ fn expect_port(bench: &mut Bench, port: u16, value: u32) -> Tested<()> {
     bench.expect(Entry::Resume, &Exit::PortWrite { port, size: 4, data })
 }
 
-/// Add a slot and remove it, in a machine that runs.
+/// Adds a slot and removes it, in a running machine.
 pub(super) fn change(test_guest: &TestGuest) -> Tested<Outcome> {
     let mut bench = test_guest.machine(Irqchip::None, |a| {
         a.out(u32::from(MARK), al)?;
@@ -73,11 +73,11 @@ pub(super) fn change(test_guest: &TestGuest) -> Tested<Outcome> {
     .costing(times.median()))
 }
 
-/// How many pages the dirty log's guest stores to, and how often it is done.
+/// The number of pages that the dirty log's guest stores to, and the number of repetitions.
 const PAGES: u64 = 53;
 const ROUNDS: usize = 20;
 
-/// Store to some pages, fetch the log, copy exactly those pages back.
+/// Stores to some pages, fetches the log, and copies exactly those pages back.
 pub(super) fn dirty_log(test_guest: &TestGuest) -> Tested<Outcome> {
     let logged = Slot { size: SPARE_SIZE, stores: Stores::Logged, ..SLOT };
     let mut bench = test_guest.machine(Irqchip::None, |a| store_to_pages(a, PAGES))?;

@@ -1,4 +1,5 @@
-//! How fast guest code runs, and what the instructions cost that exit to the kernel unseen.
+//! Self-tests of speed: plain guest code, and instructions that exit to the kernel but not to user
+//! space.
 
 use std::time::{Duration, Instant};
 
@@ -12,17 +13,17 @@ use super::outcome::{Cost, Outcome, Samples, Stop, Tested};
 use super::test_guest::{Assembled, TestGuest};
 use crate::exit::Exit;
 
-/// Slower than this and the instructions are not the processor's own: KVM interprets them.
+/// Above this cost, instructions are not executed by the processor but emulated by KVM.
 pub(super) const EMULATED: Cost = Cost::new(100.0);
 
-/// Where the guest finds how often to repeat.
+/// The address of the number of iterations, for the guest.
 const ROUNDS: u64 = DATA + 0x100;
-/// A measurement that takes as long as this is precise enough.
+/// A measurement of this length is precise enough.
 const MIN_MEASUREMENT: Duration = Duration::from_millis(1);
 const MAX_ROUNDS: u64 = 1 << 26;
 
-/// Repeats a body, then stores to the hole (which exits from either ring, unlike a port), for
-/// ever. R8 to R10 are taken.
+/// Repeats a body, then stores to [`HOLE`] (which exits from either ring, unlike a port), for ever.
+/// Uses R8 to R10.
 fn repeat(a: &mut CodeAssembler, body: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Assembled {
     let mut again = a.create_label();
     let mut round = a.create_label();
@@ -37,7 +38,7 @@ fn repeat(a: &mut CodeAssembler, body: impl FnOnce(&mut CodeAssembler) -> Assemb
     a.jmp(again)
 }
 
-/// The time that so many rounds take.
+/// The time of this number of iterations.
 fn time(bench: &mut Bench, rounds: u64) -> Tested<Duration> {
     bench.vm.memory().write(ROUNDS, &rounds.to_le_bytes())?;
     let start = Instant::now();
@@ -47,7 +48,7 @@ fn time(bench: &mut Bench, rounds: u64) -> Tested<Duration> {
     }
 }
 
-/// What one round costs, without the exit at the end.
+/// The cost of one iteration, without the exit at the end.
 fn round_cost(
     test_guest: &TestGuest,
     ring: Ring,
@@ -81,7 +82,7 @@ fn instruction_cost(test_guest: &TestGuest, ring: Ring) -> Tested<Cost> {
     Ok(Cost::new(round_cost(test_guest, ring, plain)?.nanoseconds() / 8.0))
 }
 
-/// Ring 0: what one plain instruction costs.
+/// The cost of one plain instruction in ring 0.
 pub(super) fn ring0(test_guest: &TestGuest) -> Tested<Outcome> {
     let cost = instruction_cost(test_guest, Ring::Kernel)?;
     Ok(if cost > EMULATED {
@@ -92,7 +93,7 @@ pub(super) fn ring0(test_guest: &TestGuest) -> Tested<Outcome> {
     .costing(cost))
 }
 
-/// Ring 3: the same.
+/// The cost of one plain instruction in ring 3.
 pub(super) fn ring3(test_guest: &TestGuest) -> Tested<Outcome> {
     let cost = instruction_cost(test_guest, Ring::User)?;
     Ok(if cost > EMULATED {
@@ -103,7 +104,8 @@ pub(super) fn ring3(test_guest: &TestGuest) -> Tested<Outcome> {
     .costing(cost))
 }
 
-/// CPUID, which every VMM's kernel side answers; in ring 0, and in ring 3 by the way.
+/// CPUID, which the kernel part of every hypervisor answers; the cost in ring 0, and in ring 3 for
+/// information.
 pub(super) fn cpuid(test_guest: &TestGuest) -> Tested<Outcome> {
     let body = |a: &mut CodeAssembler| {
         a.xor(eax, eax)?;
@@ -139,7 +141,7 @@ fn both_rings(
         )
     };
     let ring0 = cost(Ring::Kernel)?;
-    // No reason to give up: a host may run ring 0 alone.
+    // A failure in ring 3 is not an error: a host may support ring 0 only.
     let detail = match cost(Ring::User) {
         Ok(ring3) => format!("{meaning}; {ring3} in ring 3"),
         Err(_) => meaning.to_owned(),

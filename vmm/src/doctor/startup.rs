@@ -1,4 +1,4 @@
-//! KVM's own irqchip: a second vCPU, on its own thread, is started by INIT and SIPI.
+//! Self-test of KVM's own irqchip: a second vCPU, on its own thread, is started by INIT and SIPI.
 
 use std::thread;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::exit::{Entry, Exit};
 use crate::kvm::kick::Alarm;
 use crate::kvm::{Irqchip, KvmCpu};
 
-/// What the application processor says when it runs.
+/// The byte that the application processor writes when it runs.
 const HERE: u8 = 0xa5;
 
 /// The LAPIC's interrupt command register: INIT and SIPI to APIC 1 (Intel SDM vol. 3, 11.6.1).
@@ -25,7 +25,7 @@ const TO_APIC_1: i32 = 1 << 24;
 const INIT: i32 = 0x4500;
 const SIPI: i32 = 0x4600 | (AP_CODE >> 12) as i32;
 
-/// The cost is the time from the first instruction of vCPU 0 to the first exit of vCPU 1.
+/// Measures the time from the first instruction of vCPU 0 to the first exit of vCPU 1.
 pub(super) fn init_sipi(test_guest: &TestGuest) -> Tested<Outcome> {
     let mut bench = test_guest.machine(Irqchip::InKernel, |a| {
         a.mov(rbx, LAPIC)?;
@@ -42,7 +42,7 @@ pub(super) fn init_sipi(test_guest: &TestGuest) -> Tested<Outcome> {
     bench.vm.memory().write(AP_CODE, &real_mode)?;
     let mut second = bench.vm.create_cpu(1)?;
     second.set_cpuid(test_guest.leaves())?;
-    // Also what makes the vCPU reachable: see there.
+    // This call is also needed to make the vCPU reachable (see its documentation).
     second.wire_local_interrupts()?;
     bench.allow(TEST_TIMEOUT)?;
     let start = Instant::now();
@@ -64,7 +64,7 @@ pub(super) fn init_sipi(test_guest: &TestGuest) -> Tested<Outcome> {
     })
 }
 
-/// Waits for the start and runs to the first exit.
+/// Waits for the start of the vCPU, and runs it to its first exit.
 fn first_exit(mut cpu: KvmCpu) -> Result<(Exit, Instant)> {
     let mut alarm = Alarm::new()?;
     let _bound = cpu.bind_to_thread();

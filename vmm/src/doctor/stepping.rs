@@ -1,4 +1,4 @@
-//! Guest debug, first half: single steps.
+//! Self-tests of guest debug, first part: single steps.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ const STEP: GuestDebug = GuestDebug {
 const NMI: u8 = 2;
 const NOPS: u64 = 64;
 
-/// Every one-byte instruction gives one exit, behind it.
+/// Every one-byte instruction causes one exit, behind it.
 pub(super) fn step(test_guest: &TestGuest) -> Tested<Outcome> {
     let mut bench = nops(test_guest)?;
     bench.cpu.set_debug(&STEP)?;
@@ -31,7 +31,7 @@ pub(super) fn step(test_guest: &TestGuest) -> Tested<Outcome> {
     Ok(Outcome::works("one debug exit an instruction").costing(times.median()))
 }
 
-/// The same in ring 3. A host whose steps don't reach it may give the trap to the guest.
+/// Steps in ring 3. A host whose steps don't work there may give the trap to the guest.
 pub(super) fn step_user(test_guest: &TestGuest) -> Tested<Outcome> {
     const TO_GUEST: &str = "accepted, never fires: the guest gets a #DB of its own";
     let mut bench = test_guest.user(|a| {
@@ -99,7 +99,7 @@ fn timed_step(bench: &mut Bench, behind: u64) -> Tested<Duration> {
     }
 }
 
-/// A step onto HLT without an irqchip: the halt must not get lost.
+/// A step onto HLT without an irqchip: the halt must not be lost.
 pub(super) fn step_onto_halt(test_guest: &TestGuest) -> Tested<Outcome> {
     let mut bench = test_guest.kernel(|a| {
         a.hlt()?;
@@ -120,7 +120,7 @@ pub(super) fn step_onto_halt(test_guest: &TestGuest) -> Tested<Outcome> {
     })
 }
 
-/// An NMI that waits may not divert a step with `BLOCKIRQ`, and must divert one without.
+/// A pending NMI must not divert a step with `BLOCKIRQ`, and must divert a step without it.
 pub(super) fn block_interrupts(test_guest: &TestGuest) -> Tested<Outcome> {
     const BLOCKIRQ: u32 = kvm_bindings::KVM_GUESTDBG_BLOCKIRQ;
     let supported = test_guest.host.capability(kvm_bindings::KVM_CAP_SET_GUEST_DEBUG2);
@@ -157,7 +157,7 @@ pub(super) fn block_interrupts(test_guest: &TestGuest) -> Tested<Outcome> {
     }
 }
 
-/// A handler returns: does the step end there?
+/// Whether a step over the return from a handler ends where it returns to.
 pub(super) fn over_return(test_guest: &TestGuest) -> Tested<Outcome> {
     let mut bench = nops(test_guest)?;
     bench.handle(NMI, |a| {
@@ -170,7 +170,7 @@ pub(super) fn over_return(test_guest: &TestGuest) -> Tested<Outcome> {
     bench.cpu.set_debug(&STEP)?;
     loop {
         match bench.resume()? {
-            // The port write, finished.
+            // The port write is complete.
             Exit::Debug { pc, .. } if pc == iretq => {}
             Exit::Debug { pc: CODE, .. } => return Ok(Outcome::works("stops where it returns to")),
             Exit::Debug { pc, .. } => {

@@ -1,4 +1,4 @@
-//! What makes test benches: a machine in 64-bit mode with the code under test.
+//! Makes the test benches of the self-tests: a machine in 64-bit mode with the code under test.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,18 +17,18 @@ use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
 use crate::memory::{Memory, MemorySize};
 use crate::registers::Registers;
 
-/// What assembling gives.
+/// The result of assembling.
 pub(super) type Assembled = Result<(), IcedError>;
 
-/// What all self-tests share.
+/// The data that all self-tests share.
 #[derive(Debug)]
 pub(super) struct TestGuest<'h> {
     pub(super) host: &'h Host,
-    /// What CPUID tells the guests: that they run on VMware, as by default.
+    /// The CPUID leaves that the guests see: those of VMware, as by default.
     leaves: Vec<CpuidEntry>,
     image: Vec<(u64, Vec<u8>)>,
     /// The machine that most self-tests use one after the other, each with a vCPU of its own: on
-    /// many hosts a machine takes tens of milliseconds to go.
+    /// many hosts, destroying a machine takes tens of milliseconds.
     shared: RefCell<Option<Shared>>,
 }
 
@@ -46,17 +46,17 @@ impl<'h> TestGuest<'h> {
         Ok(Self { host, leaves, image: layout::image(), shared: RefCell::default() })
     }
 
-    /// What CPUID tells the guests.
+    /// The CPUID leaves that the guests see.
     pub(super) fn leaves(&self) -> &[CpuidEntry] {
         &self.leaves
     }
 
-    /// The first leaf of this number that the guests see.
+    /// The first CPUID leaf of this number that the guests see.
     pub(super) fn leaf(&self, leaf: u32) -> Option<&CpuidEntry> {
         self.leaves.iter().find(|entry| entry.leaf == leaf)
     }
 
-    /// A machine without an in-kernel irqchip, about to run this code in ring 0.
+    /// A machine without an in-kernel irqchip, ready to run this code in ring 0.
     pub(super) fn kernel(
         &self,
         code: impl FnOnce(&mut CodeAssembler) -> Assembled,
@@ -64,12 +64,12 @@ impl<'h> TestGuest<'h> {
         self.ring(Ring::Kernel, code)
     }
 
-    /// The same in ring 3.
+    /// Like [`Self::kernel`], in ring 3.
     pub(super) fn user(&self, code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Tested<Bench> {
         self.ring(Ring::User, code)
     }
 
-    /// The same in either ring.
+    /// Like [`Self::kernel`], in either ring.
     pub(super) fn ring(
         &self,
         ring: Ring,
@@ -81,7 +81,7 @@ impl<'h> TestGuest<'h> {
         Ok(Bench::new(cpu, vm)?)
     }
 
-    /// A machine of its own, for self-tests that change it, about to run this code in ring 0.
+    /// A separate machine, for self-tests that change it, ready to run this code in ring 0.
     pub(super) fn machine(
         &self,
         irqchip: Irqchip,
@@ -98,7 +98,7 @@ impl<'h> TestGuest<'h> {
         Vm::new(self.host, Arc::new(memory), irqchip)
     }
 
-    /// The shared machine and a vCPU number that is free.
+    /// The shared machine, and a vCPU number that is free.
     fn shared(&self) -> Result<(Rc<Vm>, u32)> {
         let mut shared = self.shared.borrow_mut();
         let full = |shared: &Shared| shared.next_cpu as usize >= self.host.max_vcpus();
@@ -124,7 +124,7 @@ impl<'h> TestGuest<'h> {
         memory.write(CODE, &assemble(64, CODE, code)?)
     }
 
-    /// A vCPU at the code's start, in 64-bit mode.
+    /// A vCPU at the start of the code, in 64-bit mode.
     pub(super) fn cpu(&self, vm: &Vm, id: u32, ring: Ring) -> Result<KvmCpu> {
         const XSAVE: u32 = 1 << 26;
         let mut cpu = vm.create_cpu(id)?;
@@ -132,7 +132,7 @@ impl<'h> TestGuest<'h> {
         let has_xsave = self.leaf(1).is_some_and(|leaf| leaf.ecx & XSAVE != 0);
         let reset = cpu.system_registers()?;
         cpu.set_system_registers(&layout::long_mode(&reset, ring, has_xsave))?;
-        // RFLAGS: nothing but the bit that is always set. Each vCPU has a quarter of the stack.
+        // RFLAGS has only the bit that is always set. Each vCPU has a quarter of the stack.
         let rsp = STACK - 0x1000 * u64::from(id & 3);
         cpu.set_registers(&Registers { rip: CODE, rsp, rflags: 2, ..Default::default() })?;
         Ok(cpu)
@@ -156,7 +156,7 @@ pub(super) fn assemble(
     })
 }
 
-/// Says that the guest got to the end.
+/// Reports that the guest has reached its end.
 pub(super) fn done(a: &mut CodeAssembler) -> Assembled {
     a.out(u32::from(DONE), al)
 }

@@ -1,11 +1,11 @@
-//! Which piece of memory is where in the file.
+//! The layout of the dump: which part of memory is where in the file.
 
 use std::io::{self, Write};
 
 use crate::memory::{Memory, PAGE_SIZE};
 use crate::paging::Mapping;
 
-/// A piece of the machine's RAM. What is called an offset counts from where the RAM begins in the file.
+/// A part of the machine's RAM. `offset` counts from the start of the RAM in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
     pub(super) offset: u64,
@@ -14,7 +14,7 @@ pub(super) struct Segment {
     pub(super) size: u64,
 }
 
-/// All of the RAM, lowest first, one region behind the other.
+/// All RAM, in ascending order: the regions follow each other in the file.
 pub(super) fn ram(memory: &Memory) -> impl Iterator<Item = Segment> {
     let mut offset = 0;
     memory.regions().map(move |region| {
@@ -35,7 +35,7 @@ impl Segments {
         Self { ram: ram(memory).collect(), mapped: Vec::new() }
     }
 
-    /// Adds what of a mapping is RAM.
+    /// Adds the parts of a mapping that are RAM.
     pub(super) fn map(&mut self, Mapping { virt, phys, size }: Mapping) {
         for region in &self.ram {
             let start = phys.max(region.phys);
@@ -51,17 +51,17 @@ impl Segments {
         }
     }
 
-    /// The mapped ones first, as gdb takes the first that has an address.
+    /// The mapped segments come first, because gdb takes the first segment with an address.
     pub(super) fn finish(mut self) -> Vec<Segment> {
         self.mapped.append(&mut self.ram);
         self.mapped
     }
 }
 
-/// ELF64's header and program headers (System V gABI, chapters 4 and 5).
+/// The ELF64 header and program headers (System V gABI, chapters 4 and 5).
 pub(super) struct Header<'a> {
     pub(super) segments: &'a [Segment],
-    /// Bytes of the notes, which follow.
+    /// The size in bytes of the notes, which follow the headers.
     pub(super) notes: usize,
 }
 
@@ -73,7 +73,7 @@ impl Header<'_> {
         HEADER + PROGRAM_HEADER * (1 + self.segments.len() as u64)
     }
 
-    /// Where the RAM begins in the file.
+    /// The offset of the RAM in the file.
     pub(super) fn data(&self) -> u64 {
         (self.headers() + self.notes as u64).next_multiple_of(PAGE_SIZE)
     }
@@ -89,7 +89,7 @@ impl Header<'_> {
         out.write_all(&CORE.to_le_bytes())?;
         out.write_all(&X86_64.to_le_bytes())?;
         out.write_all(&1_u32.to_le_bytes())?;
-        // No entry, program headers behind this, no section headers, no flags.
+        // No entry point, program headers behind this header, no section headers, no flags.
         for word in [0, HEADER, 0] {
             out.write_all(&word.to_le_bytes())?;
         }

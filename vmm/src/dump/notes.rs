@@ -1,8 +1,8 @@
-//! The vCPUs' registers as notes.
+//! The ELF notes with the vCPUs' registers.
 
 use crate::registers::{Registers, Segment, SystemRegisters, Table};
 
-/// The notes of all vCPUs: the general registers first, as crash counts them.
+/// The notes of all vCPUs: the general-purpose registers first, in the order that crash expects.
 pub(super) fn all(vcpus: &[(Registers, SystemRegisters)]) -> Vec<u8> {
     const NT_PRSTATUS: u32 = 1;
     let mut notes = Vec::new();
@@ -25,8 +25,8 @@ fn note(notes: &mut Vec<u8>, name: &[u8], kind: u32, content: &[u8]) {
     }
 }
 
-/// `struct elf_prstatus` of x86-64 Linux (`linux/elfcore.h`, `asm/elf.h`): 336 bytes, of which the
-/// thread's number is at 32 and the registers begin at 112, in the order of `user_regs_struct`.
+/// `struct elf_prstatus` of x86-64 Linux (`linux/elfcore.h`, `asm/elf.h`): 336 bytes; the thread's
+/// number is at offset 32, and the registers begin at 112, in the order of `user_regs_struct`.
 fn status(number: u32, r: &Registers, system: &SystemRegisters) -> Vec<u8> {
     let selector = |segment: &Segment| u64::from(segment.selector);
     let orig_rax = u64::MAX;
@@ -81,13 +81,14 @@ fn cpu_state(r: &Registers, system: &SystemRegisters) -> Vec<u8> {
     state.extend(general.iter().flat_map(|register| register.to_le_bytes()));
     let s = system;
     for segment in [&s.cs, &s.ds, &s.es, &s.fs, &s.gs, &s.ss, &s.ldt, &s.tr] {
-        // Its flags are the upper half of a descriptor, where access rights begin at bit 8.
+        // The segment's flags are the upper half of a descriptor, in which access rights begin at
+        // bit 8.
         put(&mut state, segment.selector, segment.limit, segment.access << 8, segment.base);
     }
     for Table { base, limit } in [s.gdt, s.idt] {
         put(&mut state, 0, limit.into(), 0, base);
     }
-    // CR1 doesn't exist. The kernel's GS base is an MSR that hooks have not read.
+    // CR1 doesn't exist. The kernel's GS base is an MSR, which is not available here.
     for register in [s.cr0, 0, s.cr2, s.cr3, s.cr4, 0] {
         state.extend(register.to_le_bytes());
     }

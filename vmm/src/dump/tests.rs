@@ -4,7 +4,7 @@ use object::LittleEndian;
 use object::elf::{FileHeader64, NT_PRSTATUS};
 use object::read::elf::{FileHeader, ProgramHeader};
 
-/// Two pages are mapped at high addresses, one table maps itself, one page is no RAM.
+/// Two pages are mapped at high addresses, one table maps itself, and one page is outside RAM.
 fn machine() -> (Memory, SystemRegisters) {
     let memory = Memory::new(MemorySize::new(2 << 20).unwrap()).unwrap();
     let put = |at: u64, entry: u64| memory.write(at, &entry.to_le_bytes()).unwrap();
@@ -34,7 +34,7 @@ fn what_is_mapped_is_listed_with_neighbours_in_one() {
     let own = |m: &crate::paging::Mapping| (m.virt, m.phys, m.size);
     assert!(found.iter().any(|m| own(m) == (kernel, 0x8000, 0x2000)), "{found:x?}");
     assert!(found.iter().any(|m| own(m) == (kernel + 0x3000, 0x5000_0000, 0x1000)), "{found:x?}");
-    // What the table that maps itself adds are the tables, once more.
+    // The table that maps itself adds mappings of the tables.
     assert!(found.len() > 2 && found.len() < 20, "{found:x?}");
     assert_eq!(mappings(&system, &memory, 1).len(), 1);
     assert!(mappings(&SystemRegisters::default(), &memory, 9).is_empty(), "paging is off");
@@ -81,6 +81,6 @@ fn the_file_is_a_core_that_holds_the_machine() {
     let all = find(0, 0).unwrap();
     assert_eq!(all.p_memsz(endian), 2 << 20);
     assert_eq!(all.data(endian, &*bytes).unwrap()[0x9ff8..0xa000], *b"the mark");
-    // Pages that are no RAM have no segment.
+    // Pages outside RAM have no segment.
     assert!(find(0xffff_ffff_8000_3000, 0x5000_0000).is_none());
 }

@@ -1,30 +1,31 @@
-//! Accesses of the guest that hooks ask for by their place.
+//! Guest accesses to memory and MSRs, as they are reported to hooks.
 
 use std::ops::Range;
 
-/// An access of the guest to watched memory, of at most 8 bytes. A longer one, or one across the edge
-/// of a page, comes in parts.
+/// An access of the guest to watched memory, of at most 8 bytes. A longer access, or an access
+/// across a page boundary, is reported in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
     /// Guest-physical address.
     pub address: u64,
-    /// Bytes, 1 to 8.
+    /// The number of bytes, 1 to 8.
     pub size: u8,
-    /// A store; a load otherwise.
+    /// True for a store, false for a load.
     pub write: bool,
-    /// What is loaded or stored, little-endian.
+    /// The value that is loaded or stored, little-endian.
     pub value: u64,
-    /// What was there before.
+    /// The value before the access.
     pub before: u64,
-    /// It is one half of a locked instruction: the load, or the store that follows it at once.
+    /// Whether the access is half of a locked instruction: the load, or the store that immediately
+    /// follows it.
     pub locked: bool,
-    /// RIP at the exit: of a load and of what is locked the instruction, of other stores the one
-    /// behind it.
+    /// RIP at the exit: for loads and locked instructions the address of the instruction, for other
+    /// stores the address of the next instruction.
     pub rip: u64,
 }
 
 impl Access {
-    /// Whether it touches a byte of this guest-physical range.
+    /// Whether the access touches a byte of this guest-physical range.
     pub fn touches(&self, range: &Range<u64>) -> bool {
         self.address < range.end && range.start < self.address + u64::from(self.size)
     }
@@ -35,8 +36,8 @@ impl Access {
 pub struct MsrAccess {
     /// The register's number.
     pub index: u32,
-    /// WRMSR; RDMSR otherwise.
+    /// True for WRMSR, false for RDMSR.
     pub write: bool,
-    /// What is read or written; `None` for a read of a register that there is not (#GP).
+    /// The value that is read or written; `None` for a read of a register that doesn't exist (#GP).
     pub value: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! What a hook wants done to the guest.
+//! The actions that hooks request.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,15 +6,16 @@ use std::time::Duration;
 use crate::criteria::Met;
 use crate::registers::Register;
 
-/// What a hook wants done to the guest, besides what it writes to its memory. The scheduler does it when
-/// the hook has returned, and forgets none of it.
+/// The actions that a hook requests, in addition to what it writes to guest memory itself. The
+/// scheduler performs all of them after the hook has returned.
 ///
-/// The parallel scheduler does all of it. Under the controlled scheduler, a dump is written and a hold is
-/// kept to; the rest would make it another run than the one that was chosen, and ends it with an error.
+/// The parallel scheduler supports all actions. The controlled scheduler only writes dumps, holds
+/// vCPUs and ends a run by a criterion; any other action would change the run so that it no longer
+/// follows its choices, and ends it with an error.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct HookActions {
     pub(crate) registers: Vec<(Register, u64)>,
-    /// Bit n is vCPU n.
+    /// Bit n stands for vCPU n.
     pub(crate) nmis: u64,
     pub(crate) hold: Duration,
     pub(crate) stop: Option<u32>,
@@ -24,29 +25,29 @@ pub struct HookActions {
 }
 
 impl HookActions {
-    /// Sets a register of the vCPU. That takes effect before its next instruction: an access that it
-    /// has begun is finished first, with the registers as they were.
+    /// Sets a register of the vCPU before its next instruction. An access that the vCPU has begun
+    /// is completed first, with the old register values.
     pub fn set_register(&mut self, register: Register, value: u64) {
         self.registers.push((register, value));
     }
 
-    /// Sends an NMI to a vCPU of the machine. As on a processor, one that comes while another is
-    /// pending is the same, and a vCPU that waits for its SIPI takes none.
+    /// Sends an NMI to a vCPU of the machine. As on a processor, an NMI that arrives while another
+    /// is pending is merged with it, and a vCPU that waits for its SIPI takes no NMI.
     pub fn nmi(&mut self, vcpu: u32) {
         self.nmis |= 1_u64.checked_shl(vcpu).unwrap_or_default();
     }
 
-    /// Holds the vCPU out of the guest for so much longer.
+    /// Holds the vCPU out of the guest; `time` is added to the time already requested.
     pub fn hold(&mut self, time: Duration) {
         self.hold = self.hold.saturating_add(time);
     }
 
-    /// Ends the run: 0 is no failure. The first code counts.
+    /// Ends the run with an exit code; 0 means success. The first code counts.
     pub fn stop(&mut self, code: u32) {
         self.stop.get_or_insert(code);
     }
 
-    /// Holds all vCPUs out of the guest until the user lets them go on.
+    /// Holds all vCPUs out of the guest until the user resumes the run.
     pub fn suspend(&mut self) {
         self.suspend = true;
     }
@@ -56,7 +57,7 @@ impl HookActions {
         self.dumps.push(path);
     }
 
-    /// Ends the run by a criterion of its machine's. The first counts.
+    /// Ends the run because a criterion of its machine is met. The first criterion counts.
     pub(crate) fn end(&mut self, met: Met) {
         self.met.get_or_insert(met);
     }
@@ -65,7 +66,7 @@ impl HookActions {
         *self == Self::default()
     }
 
-    /// What a recorded run can't have, by name.
+    /// The first requested action that a controlled run does not support, by name.
     pub(crate) fn unrepeatable(&self) -> Option<&'static str> {
         [
             ("a register was set", !self.registers.is_empty()),

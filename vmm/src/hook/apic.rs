@@ -1,53 +1,55 @@
-//! What happens at a vCPU's local APIC, in the controlled scheduler.
+//! Events at a vCPU's local APIC, under the controlled scheduler.
 
 pub use devices::lapic::IpiMode;
 
-/// Something that a vCPU does to its local APIC, or that reaches it from there. It has not taken
-/// effect yet when a hook is told.
+/// A vCPU's operation on its local APIC, or an event that the local APIC delivers to the vCPU.
+/// Hooks are called before it takes effect.
 ///
-/// A write to the interrupt command register or to EOI is told as a write, and then as what it means.
+/// A write to the interrupt command register or to EOI is reported first as a write, and then as
+/// the event that it causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApicEvent {
-    /// The vCPU reads a register: its offset in the LAPIC's page, and what it gets.
+    /// The vCPU reads a register.
     Read {
-        /// Offset.
+        /// The register's offset in the LAPIC's page.
         register: u32,
-        /// The value.
+        /// The value that the vCPU gets.
         value: u32,
     },
     /// The vCPU writes a register.
     Write {
-        /// Offset.
+        /// The register's offset in the LAPIC's page.
         register: u32,
-        /// The value.
+        /// The value that the vCPU writes.
         value: u32,
     },
-    /// It ends the interrupt that it serves; `None` if it serves none.
+    /// The vCPU ends the interrupt that is in service.
     EndOfInterrupt {
-        /// That interrupt's vector.
+        /// The interrupt's vector; `None` if no interrupt is in service.
         vector: Option<u8>,
     },
-    /// It sends an interrupt.
+    /// The vCPU sends an IPI.
     Ipi {
-        /// What it sends.
+        /// The delivery mode.
         mode: IpiMode,
-        /// To whom: bit n is vCPU n. None of them may take it: a SIPI to one that runs, for example.
+        /// The target vCPUs: bit n stands for vCPU n. A target may ignore the IPI, for example a
+        /// SIPI to a vCPU that already runs.
         targets: u64,
     },
-    /// INIT reaches it: it goes back to waiting for a SIPI.
+    /// The vCPU gets an INIT and goes back to waiting for a SIPI.
     Init,
-    /// It waits for a SIPI, which comes.
+    /// The vCPU gets the SIPI that it waits for.
     Startup {
-        /// The page where it starts.
+        /// The number of the page where the vCPU starts.
         page: u8,
     },
-    /// An NMI is queued for it.
+    /// An NMI is queued for the vCPU.
     Nmi,
-    /// It takes an interrupt.
+    /// The vCPU takes an interrupt.
     Interrupt {
-        /// Its vector.
+        /// The interrupt's vector.
         vector: u8,
     },
-    /// It has executed HLT, and sleeps.
+    /// The vCPU has executed HLT and sleeps.
     Halt,
 }

@@ -19,10 +19,10 @@ use crate::testing::Msrs;
 const SYSENTER_CS: u32 = 0x174;
 const SYSENTER_ESP: u32 = 0x175;
 const EFER: u32 = 0xc000_0080;
-/// One that no processor has, in the range of those that KVM knows.
+/// An MSR that no processor has, in the range of those that KVM knows.
 const NONE: u32 = 0x1fff;
 
-/// A #GP counts in EBP.
+/// Counts #GPs in EBP.
 fn guest() -> Guest {
     let guest = Guest::new(|a| {
         a.xor(ebp, ebp)?;
@@ -33,7 +33,7 @@ fn guest() -> Guest {
         a.xor(eax, eax)?;
         a.rdmsr()?;
         a.mov(ebx, eax)?;
-        // Not chosen.
+        // Not a chosen MSR.
         a.mov(ecx, SYSENTER_ESP)?;
         a.wrmsr()?;
         a.mov(ecx, EFER)?;
@@ -73,7 +73,7 @@ fn verify(msrs: &Msrs) {
             access(NONE, false, None),
         ]
     );
-    // And the way into long mode before.
+    // Before that, the switch to long mode.
     assert_eq!(before, [access(EFER, true, Some(0x100))]);
 }
 
@@ -97,7 +97,7 @@ fn chosen_ones_are_seen_by_the_parallel_driver() {
 #[test]
 fn chosen_ones_are_seen_by_the_controlled_driver_and_change_nothing() {
     let mut guests = vec![guest()];
-    // There is an exception in it.
+    // It causes an exception.
     if DebugCapabilities::of(&host()).steps_into_handlers {
         guests.push(guest().stepped());
     }

@@ -1,4 +1,4 @@
-//! The hooks of one vCPU, by the points that they asked for.
+//! The hooks of one vCPU, called by the points that they asked for.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use crate::memory::Memory;
 /// Calls each hook at its points, in the order in which they were attached.
 pub(crate) struct HookSet {
     hooks: Vec<Box<dyn Hook>>,
-    /// What each of them asked for, and all together: no hook is called to find out.
+    /// The points that each hook asked for, and their union: testing a point calls no hook.
     asked: Vec<Points>,
     points: Points,
-    /// What each of them watches.
+    /// The ranges that each hook watches.
     watches: Vec<Vec<Range<u64>>>,
-    /// The MSRs that each of them wants to know of.
+    /// The MSRs whose accesses each hook wants.
     msrs: Vec<Vec<u32>>,
 }
 
 impl HookSet {
-    /// The hooks for a vCPU of a machine with this memory. Fails if the machine doesn't watch what they
-    /// do.
+    /// The hooks for a vCPU of a machine with this memory. Fails if a range that they watch is not
+    /// trapped in the machine.
     pub(crate) fn attach(
         hooks: &[&dyn Attach],
         vcpu: u32,
@@ -49,7 +49,7 @@ impl HookSet {
         Self { hooks, asked, points, watches: Vec::new(), msrs: Vec::new() }
     }
 
-    /// Whether anybody is there at this point. What this says no to costs one test.
+    /// Whether a hook asked for this point. If no hook did, the point costs this one test.
     pub(crate) fn wants(&self, point: Points) -> bool {
         self.points.intersects(point)
     }
@@ -62,7 +62,8 @@ impl HookSet {
         self.at(Points::STOP).for_each(|hook| hook.stop(context));
     }
 
-    /// How long to hold the vCPU: the sum of what the hooks want.
+    /// Returns how long to hold the vCPU: the sum of what the hooks ask for. So do the other
+    /// methods that return a duration.
     pub(crate) fn exit(&mut self, context: &mut Context, exit: &Exit) -> Duration {
         all(self.at(Points::EXIT).map(|hook| hook.exit(context, exit)))
     }
@@ -71,24 +72,25 @@ impl HookSet {
         self.at(Points::ENTRY).for_each(|hook| hook.entry(context, entry));
     }
 
-    /// Where anybody wants to be called.
+    /// The addresses of all hooks' breakpoints.
     pub(crate) fn breakpoints(&self) -> impl Iterator<Item = u64> + Clone {
         self.hooks.iter().flat_map(|hook| hook.breakpoints()).copied()
     }
 
-    /// Calls those that want to know of this instruction, and says how long to hold the vCPU.
+    /// Calls the hooks that have a breakpoint at this address, and returns how long to hold the
+    /// vCPU.
     pub(crate) fn breakpoint(&mut self, context: &mut Context, address: u64) -> Duration {
         let wanted = self.at(Points::BREAKPOINT);
         let wanted = wanted.filter(|hook| hook.breakpoints().contains(&address));
         all(wanted.map(|hook| hook.breakpoint(context, address)))
     }
 
-    /// Whether anybody watches memory.
+    /// Whether a hook watches memory.
     pub(crate) fn watch(&self) -> bool {
         self.watches.iter().any(|ranges| !ranges.is_empty())
     }
 
-    /// Calls those that watch what was accessed, and says how long to hold the vCPU.
+    /// Calls the hooks that watch the accessed memory, and returns how long to hold the vCPU.
     pub(crate) fn access(&mut self, context: &mut Context, access: &Access) -> Duration {
         let watching = self.hooks.iter_mut().zip(&self.watches);
         let watching =
@@ -96,19 +98,19 @@ impl HookSet {
         all(watching.map(|(hook, _)| hook.access(context, access)))
     }
 
-    /// The MSRs that anybody wants to know of.
+    /// The MSRs whose accesses the hooks want.
     pub(crate) fn msrs(&self) -> impl Iterator<Item = u32> {
         self.msrs.iter().flatten().copied()
     }
 
-    /// Calls those that want to know of this MSR, and says how long to hold the vCPU.
+    /// Calls the hooks that asked for this MSR, and returns how long to hold the vCPU.
     pub(crate) fn msr(&mut self, context: &mut Context, access: &MsrAccess) -> Duration {
         let wanted = self.hooks.iter_mut().zip(&self.msrs);
         let wanted = wanted.filter(|(_, msrs)| msrs.contains(&access.index));
         all(wanted.map(|(hook, _)| hook.msr(context, access)))
     }
 
-    /// How long to hold the vCPU after this.
+    /// Returns how long to hold the vCPU.
     pub(crate) fn apic(&mut self, context: &mut Context, event: &ApicEvent) -> Duration {
         all(self.at(Points::APIC).map(|hook| hook.apic(context, event)))
     }
@@ -125,12 +127,12 @@ impl HookSet {
         self.at(Points::HANG).for_each(|hook| hook.hang(context, proven));
     }
 
-    /// The earliest tick that anybody wants.
+    /// The earliest tick that a hook asks for.
     pub(crate) fn next_tick(&self) -> Option<Duration> {
         self.hooks.iter().filter_map(|hook| hook.next_tick()).min()
     }
 
-    /// Calls every hook whose tick is due, and says how long to hold the vCPU.
+    /// Calls every hook whose tick is due, and returns how long to hold the vCPU.
     pub(crate) fn tick(&mut self, context: &mut Context) -> Duration {
         let now = context.now;
         let due = |hook: &&mut Box<dyn Hook>| hook.next_tick().is_some_and(|due| due <= now);
@@ -143,7 +145,7 @@ impl HookSet {
     }
 }
 
-/// How long to hold a vCPU for all of these: as long as there is, if they add up to more.
+/// The sum of the holds in these verdicts, saturating.
 fn all(verdicts: impl Iterator<Item = Verdict>) -> Duration {
     let times = verdicts.map(|verdict| match verdict {
         Verdict::Continue => Duration::ZERO,

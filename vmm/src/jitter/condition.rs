@@ -1,30 +1,32 @@
-//! What a vCPU is found in when its time for a delay has come.
+//! The condition of a vCPU when a delay is due.
 
 use std::time::Duration;
 
 use crate::hook::Context;
 use crate::registers::{Activity, Registers};
 
-/// Whether a delay would change anything.
+/// Whether a delay would have an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
-    /// It runs: it can be stopped.
+    /// The vCPU runs, so a delay has an effect.
     Busy,
-    /// It sleeps, is held, or was never started: stopping it changes nothing.
+    /// It sleeps, is held, or was never started, so a delay has no effect.
     Idle,
-    /// It has not executed anything since it was last stopped: leave it for this long.
+    /// It has not executed anything since it was last stopped: the next delay must wait for this
+    /// long.
     Stalled(Duration),
 }
 
 impl Condition {
-    /// A vCPU that is not running, whatever else.
+    /// Whether the vCPU is not running, for any reason.
     pub(super) fn is_idle(context: &mut Context) -> bool {
         !context.started || context.held || !matches!(context.cpu.activity(), Ok(Activity::Running))
     }
 }
 
-/// Whether the vCPU gets on. On a slow host a kick can come before the first instruction; then it
-/// is left alone for longer and longer, or it would never execute anything.
+/// Detects whether the vCPU makes progress. On a slow host a kick can arrive before the first
+/// instruction; the vCPU is then left alone for increasing times, or it would never execute
+/// anything.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     stopped_at: Option<Registers>,
@@ -35,7 +37,7 @@ impl Progress {
     const SHORTEST: Duration = Duration::from_micros(50);
     const LONGEST: Duration = Duration::from_millis(10);
 
-    /// Compares the vCPU with where it was last stopped.
+    /// Compares the vCPU with its state when it was last stopped.
     pub(super) fn look(&mut self, context: &mut Context) -> Condition {
         let registers = context.cpu.registers().ok();
         let stalled = registers.is_some() && registers == self.stopped_at;

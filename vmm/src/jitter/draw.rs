@@ -1,4 +1,4 @@
-//! Random draws, the same on every host and with every version.
+//! Random draws that are the same on every host and in every version.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::spec::Range;
 
 /// A stream of random numbers. ChaCha's output is fixed by its specification, so a seed keeps its
-/// meaning; its streams are independent, so one vCPU's draws don't depend on another's.
+/// meaning; its streams are independent, so the draws of one vCPU don't depend on another's.
 #[derive(Clone, Debug)]
 pub struct Draw(ChaCha8Rng);
 
@@ -25,12 +25,12 @@ impl Draw {
         self.unit() < probability
     }
 
-    /// A number from `low` to `high`, each as likely; `low` if that is above.
+    /// A uniformly distributed number from `low` to `high`; `low` if `high` is below it.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         let span = u128::from(high.saturating_sub(low)) + 1;
         let bits: u64 = self.0.random();
-        // The upper half of a product (Lemire, Fast Random Integer Generation in an Interval, 2019);
-        // what it favours, it does by 2^-64 of the span.
+        // The upper half of a product (Lemire, Fast Random Integer Generation in an Interval,
+        // 2019); its bias is 2^-64 of the span.
         low + ((u128::from(bits) * span) >> 64) as u64
     }
 
@@ -39,14 +39,14 @@ impl Draw {
         (self.unit() * f64::from(count)) as u32
     }
 
-    /// A time from the range; its logarithm is uniform.
+    /// A time from the range, with a uniformly distributed logarithm.
     pub(super) fn time(&mut self, range: Range) -> Duration {
         let (low, high) = (range.low().as_secs_f64(), range.high().as_secs_f64());
         Duration::from_secs_f64(low * (high / low).powf(self.unit()))
     }
 
-    /// Uniform in [0, 1), from the upper 53 bits: spelled out, because a library may change how
-    /// it makes one.
+    /// A uniformly distributed number in [0, 1), from the upper 53 bits. Written out here because a
+    /// library may change its method.
     fn unit(&mut self) -> f64 {
         let bits: u64 = self.0.random();
         (bits >> 11) as f64 / (1u64 << 53) as f64

@@ -15,7 +15,7 @@ use super::victim::{Elections, Victim};
 use crate::exit::Exit;
 use crate::hook::{Context, Hook, Points, Verdict};
 
-/// The stream of the elections, which all vCPUs share; the vCPUs' own are their numbers.
+/// The stream of the elections, which all vCPUs share; the vCPUs' own streams have their numbers.
 const ELECTION_STREAM: u64 = u64::MAX;
 
 /// Injects delays into one vCPU.
@@ -57,7 +57,7 @@ impl JitterHook {
         }
     }
 
-    /// Logs an injection.
+    /// Counts and logs an injection.
     fn inject(&mut self, now: Duration, kind: &'static str, time: Duration) -> Verdict {
         self.counts.microseconds += time.as_micros() as u64;
         debug!(vcpu = self.vcpu, at = ?now, kind, length = ?time, "injected");
@@ -71,7 +71,7 @@ impl JitterHook {
         let paused = self.pausing.as_ref().is_some_and(|pausing| pausing.paused);
         let in_gap = self.throttle.as_ref().is_some_and(|throttle| throttle.in_gap);
         if paused || in_gap {
-            // The end of a delay: of course it stands where it stood.
+            // A delay ends: the vCPU has not moved, but this means nothing.
             Condition::Busy
         } else {
             self.progress.look(context)

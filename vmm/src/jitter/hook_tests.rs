@@ -6,7 +6,7 @@ use crate::memory::{Memory, MemorySize};
 use crate::registers::Activity;
 use crate::scripted::ScriptedCpu;
 
-/// Calls a vCPU's hook at each of its ticks until `end`; the holds and when they began.
+/// Calls a vCPU's hook at each of its ticks until `end`; returns the holds with their times.
 fn run(jitter: &Jitter, vcpu: u32, end: Duration, activity: Activity) -> Vec<(Duration, Duration)> {
     let memory = Memory::new(MemorySize::default()).unwrap();
     let mut cpu = ScriptedCpu::new([]);
@@ -26,7 +26,7 @@ fn run(jitter: &Jitter, vcpu: u32, end: Duration, activity: Activity) -> Vec<(Du
     };
     while let Some(next) = hook.next_tick().filter(|next| *next < end) {
         context.now = next.max(context.now);
-        // It gets on between two ticks, as a vCPU does that isn't stuck.
+        // The vCPU makes progress between two ticks.
         let mut registers = context.cpu.registers().unwrap();
         registers.rip += 1;
         context.cpu.set_registers(&registers).unwrap();

@@ -1,10 +1,10 @@
-//! Jitter: delays drawn from a seed, injected into running vCPUs to shake races loose.
+//! Jitter: delays drawn from a seed and injected into running vCPUs, to provoke races.
 //!
-//! Three kinds (`docs/jitter.md`):
-//! *hold* a vCPU at an exit, *pause* one at a random instant, *throttle* a victim for a while.
-//! Lengths are drawn log-uniformly: some windows want a long delay, others a short one hit often.
+//! There are three kinds (`docs/jitter.md`): *hold* a vCPU at an exit, *pause* one at a random
+//! time, *throttle* a victim for a while. Lengths are drawn log-uniformly: some race windows need a
+//! long delay, others a short delay that hits often.
 //!
-//! Jitter knows nothing of the guest: no symbols, no addresses.
+//! Jitter knows nothing about the guest: no symbols, no addresses.
 
 mod condition;
 mod draw;
@@ -24,7 +24,7 @@ pub use spec::{Holds, JitterSpec, Pauses, Place, Range, Throttling};
 
 use crate::hook::{Attach, Hook};
 
-/// What was injected, by kind.
+/// The numbers of injected delays, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Injections {
     /// Holds at exits.
@@ -33,17 +33,17 @@ pub struct Injections {
     pub pauses: u64,
     /// Gaps between the slices of a throttled vCPU.
     pub throttles: u64,
-    /// The time that vCPUs were asked to lose, in microseconds.
+    /// The total length of the injected delays, in microseconds.
     pub microseconds: u64,
 }
 
 impl Injections {
-    /// All of them.
+    /// The number of all injected delays.
     pub fn total(&self) -> u64 {
         self.holds + self.pauses + self.throttles
     }
 
-    /// Adds another run's or vCPU's.
+    /// Adds the numbers of another run or vCPU.
     pub fn add(&mut self, other: &Self) {
         self.holds += other.holds;
         self.pauses += other.pauses;
@@ -52,7 +52,7 @@ impl Injections {
     }
 }
 
-/// A jitter setting and its seed, attached to one run.
+/// Jitter for one run: a setting and its seed.
 #[derive(Debug)]
 pub struct Jitter {
     spec: JitterSpec,
@@ -62,12 +62,12 @@ pub struct Jitter {
 }
 
 impl Jitter {
-    /// Jitter for one run. The random stream of each vCPU derives from the seed.
+    /// Creates the jitter for one run. The random stream of each vCPU derives from the seed.
     pub fn new(spec: JitterSpec, seed: u64) -> Self {
         Self { spec, seed, victim: victim::Victim::default(), counts: Arc::default() }
     }
 
-    /// What has been injected; complete when the run is over.
+    /// The delays injected so far; complete when the run is over.
     pub fn injections(&self) -> Injections {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,12 +6,12 @@ use super::condition::Condition;
 use super::draw::Draw;
 use super::spec::Pauses;
 
-/// When the next pause is due.
+/// Determines when the next pause is due.
 #[derive(Debug)]
 pub(super) struct Pausing {
     setting: Pauses,
-    /// It is in a pause. The time to the next counts from the end, when the vCPU really runs again:
-    /// sleeps end late on a busy host.
+    /// Whether the vCPU is in a pause. The time to the next pause counts from the end, when the
+    /// vCPU really runs again: sleeps end late on a busy host.
     pub(super) paused: bool,
     pub(super) next: Duration,
 }
@@ -21,7 +21,7 @@ impl Pausing {
         Self { setting, paused: false, next: draw.time(setting.every) }
     }
 
-    /// When a pause is due: its length.
+    /// Returns the length of a pause if one is due.
     pub(super) fn tick(
         &mut self,
         now: Duration,

@@ -1,4 +1,4 @@
-//! The jitter setting: what `--jitter` says.
+//! The jitter setting, as given by `--jitter`.
 //!
 //! ```text
 //! SPEC   := off | light | boot | CLAUSE (';' CLAUSE)*
@@ -7,7 +7,7 @@
 //! pause     every=1ms..10ms  for=50us..5ms
 //! throttle  every=1ms..5ms  for=50ms..500ms  slice=20us..200us  gap=200us..5ms
 //! ```
-//! What a clause leaves out has the value shown above.
+//! A clause uses the values shown above for the keys that it omits.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,15 +19,15 @@ use serde::{Serialize, Serializer};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 
-/// The longest delay: more is a typing error, and would look like a hang.
+/// The longest delay: a longer one is probably a typing error, and would look like a hang.
 const MAX_TIME: Duration = Duration::from_mins(1);
-/// The shortest: below it, a host can't tell one from none.
+/// The shortest delay: below this, a delay has no effect on a host.
 const MIN_TIME: Duration = Duration::from_micros(1);
-/// The shortest time for which a vCPU is left to run between two delays: below it, the next kick
-/// can come before the guest has executed anything, and it would never get on.
+/// The shortest time for which a vCPU runs between two delays: below this, the next kick can arrive
+/// before the guest has executed anything, and the vCPU would never make progress.
 const MIN_RUN: Duration = Duration::from_micros(10);
 
-/// A range of times from which one is drawn, both ends included.
+/// A range of times, both ends included, from which a time is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
     low: Duration,
@@ -35,7 +35,7 @@ pub struct Range {
 }
 
 impl Range {
-    /// Checks the ends: from 1 us to 60 s, and in order.
+    /// Fails unless both ends are from 1 us to 60 s and in order.
     pub fn new(low: Duration, high: Duration) -> Result<Self, String> {
         if low < MIN_TIME || high > MAX_TIME {
             return Err("times go from 1us to 60s".into());
@@ -51,7 +51,7 @@ impl Range {
         self.low
     }
 
-    /// The longest.
+    /// The longest time.
     pub fn high(self) -> Duration {
         self.high
     }
@@ -63,7 +63,7 @@ impl Range {
 
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // "1s 500ms" has a blank, which is a nuisance on a command line.
+        // "1s 500ms" contains a blank, which is inconvenient on a command line.
         let plain = |time| format_duration(time).to_string().replace(' ', "");
         write!(f, "{}..{}", plain(self.low), plain(self.high))
     }
@@ -85,11 +85,11 @@ impl FromStr for Range {
 /// A kind of exit at which a vCPU can be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Port reads and writes, the backdoor's among them.
+    /// Port reads and writes, including those of the backdoor.
     Io,
-    /// The VMware backdoor's port alone.
+    /// Accesses to the VMware backdoor's port only.
     Backdoor,
-    /// Accesses to memory that is no RAM.
+    /// Accesses to addresses outside RAM.
     Mmio,
     /// The start of an AP: after it was woken, before its first instruction.
     Start,
@@ -115,43 +115,44 @@ impl Place {
     }
 }
 
-/// Holding vCPUs at exits.
+/// The setting for holding vCPUs at exits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Holds {
-    /// At which exits.
+    /// The kinds of exits.
     pub places: Vec<Place>,
-    /// With which probability at each.
+    /// The probability of a hold at each such exit.
     pub probability: f64,
-    /// For how long.
+    /// The length of a hold.
     pub length: Range,
 }
 
 impl Holds {
-    /// Whether this exit is one of the chosen.
+    /// Whether this exit is of one of these kinds.
     pub fn applies_to(&self, exit: &Exit) -> bool {
         self.places.iter().any(|place| place.covers(exit))
     }
 }
 
-/// Pausing vCPUs at random instants.
+/// The setting for pausing vCPUs at random times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pauses {
     /// The time from one pause to the next.
     pub every: Range,
-    /// For how long.
+    /// The length of a pause.
     pub length: Range,
 }
 
-/// Throttling one vCPU after the other.
+/// The setting for throttling one vCPU after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttling {
-    /// The time from one election of a victim to the next; one that has a victim changes nothing.
+    /// The time from one election of a victim to the next; an election during which there is a
+    /// victim has no effect.
     pub every: Range,
     /// How long a victim is throttled, unless it goes to sleep before.
     pub length: Range,
-    /// How long it runs at a time, while it is.
+    /// How long a victim runs at a time.
     pub slice: Range,
-    /// How long it waits between two slices.
+    /// How long a victim waits between two slices.
     pub gap: Range,
 }
 
@@ -160,9 +161,9 @@ pub struct Throttling {
 pub struct JitterSpec {
     /// Holds at exits.
     pub hold: Option<Holds>,
-    /// Pauses.
+    /// Pauses at random times.
     pub pause: Option<Pauses>,
-    /// Throttling.
+    /// Throttling of victims.
     pub throttle: Option<Throttling>,
 }
 
@@ -182,10 +183,10 @@ fn default_holds() -> Holds {
 }
 
 impl JitterSpec {
-    /// The named settings.
+    /// The names of the presets.
     pub const PRESETS: [&'static str; 3] = ["off", "light", "boot"];
 
-    /// Nothing is injected.
+    /// Whether nothing is injected.
     pub fn is_off(&self) -> bool {
         *self == Self::default()
     }
@@ -193,14 +194,14 @@ impl JitterSpec {
     fn preset(name: &str) -> Option<Self> {
         match name {
             "off" => Some(Self::default()),
-            // Enough to shake a workload, little enough to let it get on.
+            // Enough to disturb a workload, and little enough to let it make progress.
             "light" => Some(Self {
                 hold: Some(Holds { probability: 0.05, ..default_holds() }),
                 pause: Some(PAUSES),
                 throttle: None,
             }),
-            // For the first instants of a guest, when processors are started one after the other
-            // and every hand-over happens once: dense, and over soon.
+            // For the start of a guest, when processors are started one after the other and every
+            // hand-over happens once: dense, and over soon.
             "boot" => Some(Self {
                 hold: Some(Holds {
                     probability: 0.5,
@@ -263,7 +264,7 @@ impl<'a> Settings<'a> {
         self.text(key).map_or(Ok(default), str::parse)
     }
 
-    /// A time between two delays.
+    /// The time between two delays; fails if it is too short.
     fn run_time(&self, key: &str, default: Range) -> Result<Range, String> {
         let range: Range = self.get(key, default)?;
         if range.low < MIN_RUN {

@@ -1,4 +1,4 @@
-//! Throttling, as one vCPU sees it.
+//! Throttling, from the view of one vCPU.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ pub(super) struct Throttle {
     elections: Elections,
     vcpu: u32,
     victim: Victim,
-    /// Until when this vCPU is the victim, if it is.
+    /// The time until which this vCPU is the victim; `None` if it is not.
     mine: Option<Duration>,
-    /// It is in a gap between two slices. Slices count from when the vCPU really runs again: one
-    /// that was over before it began would stop the vCPU for good.
+    /// Whether it is in a gap between two slices. A slice counts from the time when the vCPU really
+    /// runs again: a slice that ended before it began would stop the vCPU for good.
     pub(super) in_gap: bool,
     pub(super) next: Duration,
 }
@@ -33,7 +33,7 @@ impl Throttle {
         Self { setting, elections, vcpu, victim, mine: None, in_gap: false, next }
     }
 
-    /// When this vCPU is the victim and its slice is over: the gap until the next one.
+    /// Returns the length of a gap if this vCPU is the victim and its slice is over.
     pub(super) fn tick(
         &mut self,
         now: Duration,

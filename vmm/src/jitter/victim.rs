@@ -1,10 +1,10 @@
-//! Whom throttling starves, and when.
+//! Elects the victims of throttling.
 //!
 //! There is at most one victim at a time. Elections are held at times that every vCPU's hook
-//! derives from the seed, each with a random order in which the vCPUs take turns: the first that is
-//! awake becomes the victim, unless there is one. It stays the victim for a time drawn from its
-//! own stream, or until it goes to sleep: starving a sleeper would change nothing, and whoever it
-//! had woken would run on unhindered.
+//! derives from the seed, each with a random order in which the vCPUs take turns: the first vCPU
+//! that is awake becomes the victim, unless there is one already. It stays the victim for a time
+//! drawn from its own stream, or until it goes to sleep: throttling a sleeping vCPU would have no
+//! effect, and the vCPUs that it had woken would run unhindered.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::draw::Draw;
 use super::spec::Range;
 
-/// From one vCPU's turn to the next's: a little more than a kick takes.
+/// The time from one vCPU's turn to the next: a little more than a kick takes.
 const VICTIM_INTERVAL: Duration = Duration::from_micros(150);
 
 /// The victim, shared by all vCPUs of a run.
@@ -23,19 +23,19 @@ pub(super) struct Victim(Arc<AtomicU32>);
 impl Victim {
     const NOBODY: u32 = 0;
 
-    /// Becomes the victim, unless somebody else is.
+    /// Makes this vCPU the victim, unless there is one. Returns whether it did.
     pub(super) fn claim(&self, vcpu: u32) -> bool {
         let relaxed = Ordering::Relaxed;
         self.0.compare_exchange(Self::NOBODY, vcpu + 1, relaxed, relaxed).is_ok()
     }
 
-    /// Is it no more. Only the victim may call this.
+    /// Ends the victim's role. Only the victim may call this.
     pub(super) fn release(&self) {
         self.0.store(Self::NOBODY, Ordering::Relaxed);
     }
 }
 
-/// The elections as one vCPU sees them.
+/// The elections, from the view of one vCPU.
 #[derive(Clone, Debug)]
 pub(super) struct Elections {
     every: Range,
@@ -51,7 +51,7 @@ impl Elections {
         Self { every, draw, vcpu, order: (0..vcpus).collect(), time: Duration::ZERO }
     }
 
-    /// This vCPU's next turn after `now`.
+    /// The time of this vCPU's next turn after `now`.
     pub(super) fn next_turn(&mut self, now: Duration) -> Duration {
         loop {
             let turn = self.next();

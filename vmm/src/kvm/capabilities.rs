@@ -1,37 +1,38 @@
-//! What this host's KVM can do to stop a vCPU at an instruction. The doctor finds it out.
+//! How this host's KVM can stop a vCPU at an instruction. The doctor determines it.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What stops a vCPU at an instruction on this host.
+/// How a vCPU can be stopped at an instruction on this host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DebugCapabilities {
-    /// Four execution breakpoints in the kernel.
+    /// Four execution breakpoints work in the kernel.
     pub breakpoints: bool,
-    /// The same in user programs.
+    /// Four execution breakpoints work in user programs.
     pub breakpoints_user: bool,
-    /// Single steps in the kernel.
+    /// Single steps work in the kernel.
     pub steps: bool,
-    /// The same in user programs.
+    /// Single steps work in user programs.
     pub steps_user: bool,
-    /// Steps also stop in the handler of an interrupt that comes. Otherwise a handler runs to its
-    /// end, and the step stops behind the instruction that it returns to.
+    /// Steps also stop in the handler of an interrupt. Otherwise a handler runs to its end, and the
+    /// step stops behind the instruction that it returns to.
     pub steps_into_handlers: bool,
-    /// A step over IRET ends at the instruction that it returns to, not one behind that.
+    /// A step over IRET ends at the instruction that it returns to, and not one instruction later.
     pub steps_from_handlers: bool,
-    /// Interrupts can be held back during a step.
+    /// Interrupts can be blocked during a step.
     pub block_interrupts: bool,
 }
 
 impl DebugCapabilities {
-    /// At how many addresses a vCPU stops without single steps: each has one of the debug registers
-    /// DR0 to DR3.
+    /// The number of addresses at which a vCPU stops without single steps: each uses one of the
+    /// debug registers DR0 to DR3.
     pub fn breakpoint_slots(&self) -> usize {
         if self.breakpoints { 4 } else { 0 }
     }
 
-    /// Whether a vCPU can be stopped at an instruction at all. Leaving a breakpoint takes a step.
+    /// Whether a vCPU can be stopped at an instruction at all. This needs steps, because leaving a
+    /// breakpoint takes a step.
     pub fn can_stop(&self) -> bool {
         self.steps
     }
@@ -61,13 +62,13 @@ impl fmt::Display for DebugCapabilities {
     }
 }
 
-/// What single steps of this host are good for, besides plain code in ring 0.
+/// Where this host's single steps stop, in addition to plain code in ring 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StepCapabilities {
-    /// They stop in ring 3.
+    /// In ring 3.
     pub(crate) user: bool,
-    /// They stop in the handler of an exception.
+    /// In the handler of an exception.
     pub(crate) handlers: bool,
-    /// `KVM_GUESTDBG_BLOCKIRQ` is there.
+    /// Whether the host has `KVM_GUESTDBG_BLOCKIRQ`.
     pub(crate) block_interrupts: bool,
 }

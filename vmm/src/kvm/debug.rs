@@ -1,9 +1,9 @@
 //! Guest debug: single steps, breakpoints and watchpoints that exit to the host.
 //!
-//! Two rules of KVM's. A step remembers RIP as it is when [`KvmCpu::set_debug`] is called, and the trap
-//! flag, by which most hosts step, is lost when KVM emulates an instruction or registers are set
-//! elsewhere: the steps end in silence unless it is called again. And a hardware breakpoint hits again
-//! on resuming unless RFLAGS.RF is set, and on some hosts even then.
+//! KVM has two rules. KVM records RIP when [`KvmCpu::set_debug`] is called. The trap flag, by which
+//! most hosts step, is lost when KVM emulates an instruction or when registers are set elsewhere:
+//! stepping then ends without notice unless `set_debug` is called again. And a hardware breakpoint
+//! hits again on resuming unless RFLAGS.RF is set, and on some hosts even then.
 
 use kvm_bindings::{
     KVM_GUESTDBG_BLOCKIRQ, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP, KVM_GUESTDBG_USE_HW_BP,
@@ -42,7 +42,7 @@ impl GuestDebug {
     }
 }
 
-/// The bits of DR7 that turn breakpoint `index` on (Intel SDM vol. 3, 18.2.4).
+/// The bits of DR7 that enable breakpoint `index` (Intel SDM vol. 3, 18.2.4).
 fn dr7(index: usize, trigger: Trigger) -> u64 {
     const EXACT: u64 = 1 << 8 | 1 << 9;
     const EIGHT_BYTES: u64 = 0b10;
@@ -55,7 +55,7 @@ fn dr7(index: usize, trigger: Trigger) -> u64 {
 }
 
 impl KvmCpu {
-    /// Replaces what the host wants to see; the default is nothing.
+    /// Sets the debug exceptions that exit to the host; by default there are no such exceptions.
     pub fn set_debug(&mut self, debug: &GuestDebug) -> Result<()> {
         self.flush()?;
         self.fd().set_guest_debug(&debug.to_kvm()).map_err(failed("KVM_SET_GUEST_DEBUG"))
@@ -92,7 +92,7 @@ impl Debuggable for KvmCpu {
         let was_off = registers.rflags & IF == 0;
         registers.rflags |= IF;
         self.execute(&registers, if was_off { KVM_X86_SHADOW_INT_STI as u8 } else { 0 })?;
-        // KVM says whether the guest takes interrupts when it comes back.
+        // KVM reports whether the guest takes interrupts only at an exit.
         self.refresh()
     }
 
@@ -106,8 +106,8 @@ impl Debuggable for KvmCpu {
 }
 
 impl KvmCpu {
-    /// Gets over an instruction of one byte, with these registers. `shadow`: what keeps interrupts
-    /// away from the next one. KVM never wakes a vCPU in such a shadow.
+    /// Skips an instruction of one byte, with these registers. `shadow`: the interrupt shadow for
+    /// the next instruction. KVM never wakes a vCPU in such a shadow.
     fn execute(&mut self, registers: &Registers, shadow: u8) -> Result<()> {
         self.set_registers(&Registers { rip: registers.rip.wrapping_add(1), ..*registers })?;
         self.flush()?;

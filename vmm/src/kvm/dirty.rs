@@ -1,4 +1,4 @@
-//! Which pages a guest has stored to.
+//! Finds the pages that a guest has stored to.
 
 use kvm_bindings::{KVMIO, kvm_dirty_log, kvm_dirty_log__bindgen_ty_1};
 use vmm_sys_util::ioctl::ioctl_with_ref;
@@ -10,13 +10,14 @@ use crate::memory::PAGE_SIZE;
 
 ioctl_iow_nr!(KVM_GET_DIRTY_LOG, KVMIO, 0x42, kvm_dirty_log);
 
-/// Room for a slot's dirty log. It is asked for at every reset, and not made anew each time.
+/// The buffer for a slot's dirty log. It is used at every restore, and not allocated anew each
+/// time.
 #[derive(Debug, Default)]
 pub(crate) struct DirtyLog(Vec<u64>);
 
 impl Vm {
-    /// Calls `page` with each page of the RAM's own slots that the guest has stored to since the last
-    /// call, in ascending order. [`Self::log_stores`] comes first.
+    /// Calls `page` with each page in the RAM's own slots that the guest has stored to since the
+    /// last call, in ascending order. Requires [`Self::log_stores`].
     pub(crate) fn take_dirty_pages(
         &self,
         log: &mut DirtyLog,
@@ -34,8 +35,8 @@ impl Vm {
                     dirty_bitmap: log.0.as_mut_ptr().cast(),
                 },
             };
-            // SAFETY: KVM writes a bit for each of the slot's pages, in whole words, to the log, which
-            // is at least as long.
+            // SAFETY: KVM writes one bit for each of the slot's pages, in whole words, to the log,
+            // which has at least this length.
             let done = unsafe { ioctl_with_ref(self.fd(), KVM_GET_DIRTY_LOG(), &request) };
             if done != 0 {
                 return Err(failed("KVM_GET_DIRTY_LOG")(kvm_ioctls::Error::last()));

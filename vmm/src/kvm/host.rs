@@ -1,4 +1,4 @@
-//! The KVM device: opened once, asked what it can do.
+//! The KVM device: opened once, and queried for its capabilities.
 
 use std::ffi::CString;
 use std::io;
@@ -13,10 +13,11 @@ use super::{DebugCapabilities, failed, state};
 use crate::error::{Error, Result};
 use crate::identity::CpuidEntry;
 
-/// Where the KVM device usually is.
+/// The usual path of the KVM device.
 pub const DEFAULT_DEVICE: &str = "/dev/kvm";
 
-/// An open KVM device that has what jitterbug can't do without. A clone is the same open device.
+/// An open KVM device with the capabilities that jitterbug needs. A clone refers to the same open
+/// device.
 #[derive(Clone, Debug)]
 pub struct Host {
     device: Arc<Device>,
@@ -25,9 +26,9 @@ pub struct Host {
 #[derive(Debug)]
 struct Device {
     kvm: Kvm,
-    /// Asked once: the call takes longer than making a vCPU.
+    /// Queried once: the call takes longer than creating a vCPU.
     supported_cpuid: OnceLock<Vec<CpuidEntry>>,
-    /// Found out once, by self-tests.
+    /// Determined once, by self-tests.
     stopping: OnceLock<DebugCapabilities>,
 }
 
@@ -61,17 +62,17 @@ impl Host {
         self.kvm().check_extension(capability)
     }
 
-    /// Whether memory slots can be read-only: a load is plain, a store exits.
+    /// Whether memory slots can be read-only: loads don't exit, stores do.
     pub(crate) fn has_read_only_slots(&self) -> bool {
         self.has(Cap::ReadonlyMem)
     }
 
-    /// A capability's value, by its number in the KVM API; 0 where the host doesn't know it.
+    /// The value of a capability, by its number in the KVM API; 0 if the host doesn't know it.
     pub fn capability(&self, number: u32) -> i32 {
         self.kvm().check_extension_raw(number.into())
     }
 
-    /// Fails by name if a capability is missing.
+    /// Fails with the capability's name if it is missing.
     pub fn require(
         &self,
         capability: Cap,
@@ -85,12 +86,12 @@ impl Host {
         }
     }
 
-    /// The most vCPUs that one machine can have here.
+    /// The maximum number of vCPUs of a machine on this host.
     pub fn max_vcpus(&self) -> usize {
         self.kvm().get_max_vcpus()
     }
 
-    /// The CPUID leaves that KVM can show a guest.
+    /// The CPUID leaves that KVM supports for guests.
     pub fn supported_cpuid(&self) -> Result<Vec<CpuidEntry>> {
         if let Some(known) = self.device.supported_cpuid.get() {
             return Ok(known.clone());
@@ -107,7 +108,7 @@ impl Host {
         &self.device.kvm
     }
 
-    /// What stops a vCPU at an instruction here, once `find` has found it out.
+    /// The debug capabilities of this host, determined by the first call, with `find`.
     pub(crate) fn stopping(&self, find: impl FnOnce() -> DebugCapabilities) -> DebugCapabilities {
         *self.device.stopping.get_or_init(find)
     }

@@ -25,28 +25,28 @@ impl KvmCpu {
         self.fd().nmi().map_err(failed("KVM_NMI"))
     }
 
-    /// Whether an interrupt is pending at the vCPU's local APIC, which is KVM's.
+    /// Whether an interrupt is pending at the vCPU's local APIC in the in-kernel irqchip.
     pub fn has_pending_interrupt(&mut self) -> Result<bool> {
-        // The interrupt request register: 256 bits, 32 of them in each 16 bytes.
+        // The interrupt request register: 256 bits, 32 of them in every 16 bytes.
         const IRR: std::ops::Range<usize> = 0x200..0x280;
         let lapic = self.fd().get_lapic().map_err(failed("KVM_GET_LAPIC"))?;
         Ok(lapic.regs[IRR].chunks(16).any(|word| word[..4].iter().any(|byte| *byte != 0)))
     }
 
-    /// Whether an NMI is being served: none other comes until IRET.
+    /// Whether an NMI is being served: no other NMI is taken until IRET.
     pub fn serves_nmi(&mut self) -> Result<bool> {
         let events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
         Ok(events.nmi.masked != 0)
     }
 
-    /// Whether an interrupt could be delivered at the latest exit: the guest has them on, and
-    /// none is queued already.
+    /// Whether an interrupt could be delivered at the latest exit: the guest has interrupts
+    /// enabled, and no interrupt is queued.
     pub fn takes_interrupts(&mut self) -> bool {
         let run = self.fd().get_kvm_run();
         run.if_flag != 0 && run.ready_for_interrupt_injection != 0
     }
 
-    /// Asks for an exit as soon as the guest can take an interrupt.
+    /// Requests an exit as soon as the guest can take an interrupt, or cancels the request.
     pub fn want_interrupt_window(&mut self, wanted: bool) {
         self.fd().get_kvm_run().request_interrupt_window = wanted.into();
     }

@@ -1,14 +1,15 @@
-//! Getting a vCPU out of the guest: from another thread, or at a given time.
+//! Gets a vCPU out of the guest: from another thread, or at a given time.
 //!
-//! A kick is a real-time signal to the vCPU's thread. A signal interrupts `KVM_RUN` wherever it
-//! is, in guest mode, asleep in HLT or waiting for a SIPI, but one that arrives just *before*
-//! `KVM_RUN` would be lost. So the handler also sets `kvm_run.immediate_exit`, which KVM looks at
-//! on its way in. The handler runs on the very thread that is going to call `KVM_RUN`, so there is
-//! no instant at which the signal has been taken and the flag is not yet set, and no other thread
-//! ever touches the page. (The KVM API documents `immediate_exit` for this use; rust-vmm/kvm#373
-//! is about the unsound alternative of writing it from another thread through `VcpuFd`.)
+//! A kick is a real-time signal to the vCPU's thread. A signal interrupts `KVM_RUN` in guest mode,
+//! asleep in HLT or waiting for a SIPI, but a signal that arrives just *before* `KVM_RUN` would be
+//! lost. So the handler also sets `kvm_run.immediate_exit`, which KVM checks on entry. The handler
+//! runs on the thread that is going to call `KVM_RUN`, so there is no moment at which the signal
+//! has been taken but the flag is not yet set, and no other thread ever accesses the page. (The KVM
+//! API documents `immediate_exit` for this use; rust-vmm/kvm#373 is about the unsound alternative
+//! of writing it from another thread through `VcpuFd`.)
 //!
-//! A kick says only "look": the thread that sends it first sets what there is to see.
+//! A kick carries no information: the sending thread first stores its request where the vCPU's
+//! thread looks for it.
 
 use std::cell::Cell;
 use std::io;
@@ -26,12 +27,12 @@ use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler};
 use crate::error::{Error, Result};
 
 thread_local! {
-    /// The `immediate_exit` byte of the vCPU that this thread runs. Const-initialised and without
-    /// a destructor, so that a signal handler may read it.
+    /// The `immediate_exit` byte of the vCPU that this thread runs. Const-initialised and without a
+    /// destructor, so that a signal handler may read it.
     static IMMEDIATE_EXIT: Cell<*const AtomicU8> = const { Cell::new(ptr::null()) };
 }
 
-/// Values of `immediate_exit`; KVM only looks whether it is 0.
+/// Values of `immediate_exit`; KVM only checks whether it is 0.
 const KICKED: u8 = 1;
 const OURS: u8 = 2;
 
@@ -41,8 +42,8 @@ fn signal_number() -> i32 {
 
 extern "C" fn on_kick(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
     let flag = IMMEDIATE_EXIT.with(Cell::get);
-    // SAFETY: non-null only while this thread has a `Bound`, which keeps the page mapped and can't
-    // leave the thread; its end takes the pointer away first.
+    // SAFETY: the pointer is non-null only while this thread has a `Bound`, which keeps the page
+    // mapped and can't leave the thread; dropping the `Bound` clears the pointer first.
     if let Some(flag) = unsafe { flag.as_ref() } {
         flag.store(KICKED, Ordering::Relaxed);
     }
@@ -61,14 +62,14 @@ fn install_handler() -> Result<()> {
         })
 }
 
-/// A private second mapping of a vCPU's `kvm_run` page, used for `immediate_exit` alone. A mapping
-/// of its own, because kvm-ioctls hands out `&mut` to the first one.
+/// A private second mapping of a vCPU's `kvm_run` page, used for `immediate_exit` only. The mapping
+/// is separate because kvm-ioctls hands out `&mut` to the first one.
 #[derive(Debug)]
 pub(super) struct RunFlag {
     page: Arc<Page>,
 }
 
-/// The mapping; it goes when the vCPU and all that are bound to it have gone.
+/// The mapping; it is removed when the vCPU and all its `Bound`s have been dropped.
 #[derive(Debug)]
 struct Page(NonNull<libc::c_void>);
 
@@ -79,13 +80,13 @@ unsafe impl Send for Page {}
 // SAFETY: as above.
 unsafe impl Sync for Page {}
 
-/// Ties a vCPU to the thread that has this: kicks of the thread reach the vCPU. It can't be given to
-/// another thread, and keeps what the signal handler looks at.
+/// Binds a vCPU to the thread that owns this value: kicks of the thread reach the vCPU. It can't be
+/// moved to another thread, and it keeps mapped the page that the signal handler accesses.
 #[derive(Debug)]
 #[must_use = "kicks reach the vCPU only while this is there"]
 pub struct Bound {
     page: Arc<Page>,
-    /// A pointer is neither `Send` nor `Sync`.
+    /// A pointer makes the type neither `Send` nor `Sync`.
     thread: PhantomData<*const ()>,
 }
 
@@ -117,33 +118,33 @@ impl RunFlag {
         self.page.byte()
     }
 
-    /// Forgets a kick that has been noticed; false if it was only [`Self::raise`]. Whoever calls this
-    /// looks for work *afterwards*.
+    /// Clears the flag; false if it was set only by [`Self::raise`]. The caller must look for
+    /// requests *after* this call.
     pub(super) fn clear(&self) -> bool {
         let kicked = self.byte().swap(0, Ordering::Relaxed) == KICKED;
         compiler_fence(Ordering::SeqCst);
         kicked
     }
 
-    /// Has the next `KVM_RUN` finish the latest exit's access and come back, unless a kick does so
-    /// already.
+    /// Has the next `KVM_RUN` complete the latest exit's access and return, unless a kick already
+    /// does so.
     pub(super) fn raise(&self) {
         let _ = self.byte().compare_exchange(0, OURS, Ordering::Relaxed, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
     }
 
-    /// As a kick of this thread's does.
+    /// Sets the flag as a kick of this thread does.
     pub(super) fn kick(&self) {
         self.byte().store(KICKED, Ordering::Relaxed);
     }
 
-    /// Takes [`Self::raise`] back. A kick that has come meanwhile stays.
+    /// Undoes [`Self::raise`]. A kick that has arrived meanwhile stays.
     pub(super) fn retract(&self) {
         let _ = self.byte().compare_exchange(OURS, 0, Ordering::Relaxed, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
     }
 
-    /// Makes this thread the one that kicks for this vCPU reach.
+    /// Binds the vCPU to this thread: the thread's kicks reach it.
     pub(super) fn bind(&self) -> Bound {
         let bound = Bound { page: self.page.clone(), thread: PhantomData };
         IMMEDIATE_EXIT.with(|flag| flag.set(bound.page.byte()));
@@ -154,14 +155,14 @@ impl RunFlag {
 
 impl Page {
     fn byte(&self) -> &AtomicU8 {
-        // SAFETY: the byte lies inside the page that `self` keeps mapped, the kernel only reads
-        // it, and everyone here uses it as an atomic.
+        // SAFETY: the byte is inside the page that `self` keeps mapped, the kernel only reads it,
+        // and all users access it as an atomic.
         unsafe { &*self.0.as_ptr().cast::<u8>().add(offset_of!(kvm_run, immediate_exit)).cast() }
     }
 }
 
 impl Drop for Bound {
-    /// Unless the thread has been bound to another vCPU since.
+    /// Clears the thread's pointer, unless the thread has been bound to another vCPU since.
     fn drop(&mut self) {
         let mine: *const AtomicU8 = self.page.byte();
         IMMEDIATE_EXIT.with(|flag| {
@@ -175,24 +176,25 @@ impl Drop for Bound {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // SAFETY: this is the mapping made by `map`, and no handler sees it any more: each thread that
-        // was bound to it has ended that by dropping its share of the page.
+        // SAFETY: this is the mapping made by `map`, and no signal handler accesses it any more:
+        // each thread that was bound to it has cleared its pointer before it dropped its share of
+        // the page.
         unsafe { libc::munmap(self.0.as_ptr(), PAGE) };
     }
 }
 
-/// Kicks one thread; given to other threads.
+/// Kicks one thread; shared with other threads.
 #[derive(Debug, Default)]
 pub struct Kicker {
-    // Some while the thread takes kicks. The lock keeps the thread from ending, and its identifier
-    // from being used again, between the look and the signal.
+    // `Some` while the thread takes kicks. The lock keeps the thread from ending, and its
+    // identifier from being reused, between the check and the signal.
     thread: Mutex<Option<libc::pthread_t>>,
 }
 
 impl Kicker {
-    /// Kicks now reach the calling thread, until the guard goes.
+    /// Makes kicks reach the calling thread until the guard is dropped.
     pub fn receive(&self) -> Result<Receiving<'_>> {
-        // Before anybody can kick: the signal's default action would end the process.
+        // The handler comes first: the signal's default action would end the process.
         install_handler()?;
         // SAFETY: pthread_self has no preconditions.
         *self.lock() = Some(unsafe { libc::pthread_self() });
@@ -212,7 +214,7 @@ impl Kicker {
     }
 }
 
-/// See [`Kicker::receive`].
+/// The guard of [`Kicker::receive`].
 #[derive(Debug)]
 pub struct Receiving<'a> {
     kicker: &'a Kicker,
@@ -224,22 +226,23 @@ impl Drop for Receiving<'_> {
     }
 }
 
-/// A timer that kicks the thread that made it.
+/// A timer that kicks the thread that created it.
 ///
 /// A POSIX timer sends the signal from the timer interrupt itself, so no helper thread competes
-/// with the vCPUs for a core. (nix's safe wrapper knows no real-time signals.)
+/// with the vCPUs for a core. (nix's safe wrapper doesn't support real-time signals.)
 #[derive(Debug)]
 pub struct Alarm {
     timer: libc::timer_t,
 }
 
 impl Alarm {
-    /// An alarm for the calling thread, not set.
+    /// An alarm for the calling thread, not armed.
     pub fn new() -> Result<Self> {
         Self::by(libc::CLOCK_MONOTONIC)
     }
 
-    /// The same, but its time passes only while the calling thread runs, in the guest or not.
+    /// Like [`Self::new`], but time passes only while the calling thread runs, inside or outside
+    /// the guest.
     pub fn of_thread_time() -> Result<Self> {
         Self::by(libc::CLOCK_THREAD_CPUTIME_ID)
     }
@@ -257,13 +260,13 @@ impl Alarm {
         if made == 0 { Ok(Self { timer }) } else { Err(no_timer()) }
     }
 
-    /// Kicks once, after this time; replaces what was set before.
+    /// Kicks once, after this time; replaces the previous setting.
     pub fn set(&mut self, after: Duration) -> Result<()> {
-        // A zero time would disarm the timer instead.
+        // A time of zero would disarm the timer.
         self.set_timer(after.max(Duration::from_nanos(1)), Duration::ZERO)
     }
 
-    /// Kicks after this time, and again each time that it has passed; replaces what was set before.
+    /// Kicks at this interval; replaces the previous setting.
     pub fn repeat(&mut self, every: Duration) -> Result<()> {
         self.set_timer(every, every)
     }
@@ -282,8 +285,8 @@ impl Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        // SAFETY: the timer is ours, alive, and used no more. A kick that is already on its way
-        // finds the handler, which stays installed.
+        // SAFETY: the timer is ours, alive, and not used any more. A kick that is already on its
+        // way finds the handler, which stays installed.
         unsafe { libc::timer_delete(self.timer) };
     }
 }

@@ -1,15 +1,14 @@
-//! The only module that knows KVM, and the only one with `unsafe` code.
+//! The only module that uses the KVM API, and the only one with `unsafe` code.
 //!
-//! * [`host`]: opens `/dev/kvm` and asks what it can do;
+//! * [`host`]: opens `/dev/kvm` and queries its capabilities;
 //! * [`vm`]: a virtual machine: its memory slots, its irqchip, its vCPUs;
 //! * [`vcpu`]: one vCPU as a [`Cpu`](crate::cpu::Cpu);
-//! * [`state`]: KVM's register structures to and from ours;
+//! * [`state`]: conversion between KVM's register structures and this crate's;
 //! * [`kick`]: getting a vCPU out of the guest from another thread, or at a given time;
 //! * [`debug`]: single steps, breakpoints, watchpoints;
-//! * [`slots`]: more memory slots, read-only ones, dirty logs;
-//! * `dirty`: which pages a guest has stored to, for snapshots;
-//! * `inject`, `msr_exits`, `save`: more calls on a vCPU: interrupts, exits at MSR accesses, saving
-//!   and restoring.
+//! * [`slots`]: additional memory slots, read-only slots, dirty logs;
+//! * `dirty`: the pages that a guest has stored to, for snapshots;
+//! * `inject`, `msr_exits`, `save`: interrupts, exits at MSR accesses, saving and restoring vCPUs.
 
 mod capabilities;
 pub mod debug;
@@ -36,7 +35,7 @@ pub use vm::{Irqchip, Vm};
 
 use crate::error::Error;
 
-/// Names the KVM call that failed.
+/// Creates the error for a failed KVM call with this name.
 fn failed(call: &'static str) -> impl Fn(kvm_ioctls::Error) -> Error {
     move |errno| Error::Kvm { call, source: errno.into() }
 }

@@ -11,28 +11,29 @@ use super::{Host, KvmCpu, Vm, failed};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 
-/// `IA32_APIC_BASE`, `IA32_EFER`, `IA32_FS_BASE`, `IA32_GS_BASE`: they are also in `kvm_sregs`.
+/// `IA32_APIC_BASE`, `IA32_EFER`, `IA32_FS_BASE`, `IA32_GS_BASE`: these MSRs are also in
+/// `kvm_sregs`.
 pub(super) const IN_SYSTEM_REGISTERS: [u32; 4] = [0x1b, 0xc000_0080, 0xc000_0100, 0xc000_0101];
 
-/// All that KVM has: architectural, Hyper-V's, KVM's own, AMD's; the first, and how many.
+/// All MSRs that KVM has (architectural, Hyper-V's, KVM's own, AMD's): first number and count.
 const RANGES: [(u32, u32); 4] =
     [(0, 0x2000), (0x4000_0000, 0x200), (0x4b56_4d00, 0x10), (0xc000_0000, 0x2000)];
 /// `IA32_TIME_STAMP_COUNTER`.
 const TSC: u32 = 0x10;
-/// The x2APIC's: KVM lets no filter have them.
+/// The x2APIC's MSRs: KVM doesn't filter them.
 const X2APIC: std::ops::Range<u32> = 0x800..0x900;
 
-/// Which accesses to MSRs exit.
+/// The MSR accesses that exit.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MsrExits {
-    /// All writes, but for those that are part of the system registers.
+    /// All writes exit, except to the MSRs that are part of the system registers.
     pub(crate) writes: bool,
-    /// All accesses to these.
+    /// All accesses to these MSRs exit.
     pub(crate) chosen: Vec<u32>,
 }
 
 impl MsrExits {
-    /// Fails by name if accesses to one of those that are chosen can't exit.
+    /// Fails if accesses to a chosen MSR can't exit, and names the MSR.
     pub(crate) fn check(&self, host: &Host) -> Result<()> {
         let refuse = |index: u32, problem: &str| {
             let value = format!("{index:#x}");
@@ -76,7 +77,7 @@ pub fn has_msr_filter(host: &Host) -> bool {
 }
 
 impl Vm {
-    /// Makes these accesses exit. Only the latest call counts.
+    /// Makes these accesses exit. A later call replaces an earlier one.
     pub(crate) fn exit_on_msrs(&self, exits: &MsrExits) -> Result<()> {
         let mut cap = kvm_enable_cap { cap: KVM_CAP_X86_USER_SPACE_MSR, ..Default::default() };
         cap.args[0] = KVM_MSR_EXIT_REASON_FILTER.into();
@@ -84,7 +85,7 @@ impl Vm {
         let mut bitmaps = Vec::new();
         for flag in [MsrFilterRangeFlags::READ, MsrFilterRangeFlags::WRITE] {
             for (base, count) in RANGES {
-                // A set bit allows the access, one that is denied exits.
+                // A set bit allows the access; a denied access exits.
                 let mut bitmap = vec![0u8; count as usize / 8];
                 for offset in (0..count).filter(|offset| !exits.denies(base + offset, flag)) {
                     bitmap[offset as usize / 8] |= 1 << (offset % 8);
@@ -108,8 +109,8 @@ impl Vm {
             .map_err(failed("KVM_X86_SET_MSR_FILTER"))
     }
 
-    /// Makes reads of the TSC exit, and writes of MSRs, but for those that are part of the system registers. False if this
-    /// host can't do that.
+    /// Makes reads of the TSC exit, and writes of all MSRs except those that are part of the system
+    /// registers. Returns false if this host can't do that.
     pub(crate) fn exit_on_msr_writes(&self, host: &Host) -> Result<bool> {
         if has_msr_filter(host) {
             self.exit_on_msrs(&MsrExits { writes: true, chosen: vec![TSC] })?;
@@ -119,7 +120,7 @@ impl Vm {
 }
 
 impl KvmCpu {
-    /// Does an MSR write that exited; the guest gets a #GP if KVM refuses it.
+    /// Performs an MSR write that exited. If KVM refuses it, the guest gets a #GP.
     pub(crate) fn write_msr(&mut self, index: u32, value: u64) -> Result<()> {
         self.flush()?;
         let entry = kvm_msr_entry { index, data: value, ..Default::default() };
@@ -131,8 +132,8 @@ impl KvmCpu {
         Ok(())
     }
 
-    /// Gets over the WRMSR, so that the registers in the run page are those behind it. A host that has
-    /// changed its mode of emulation with the register may begin the instruction again.
+    /// Completes the WRMSR, so that the registers in the run page are those behind it. A host whose
+    /// emulation mode changed with the register may be about to begin the instruction again.
     fn leave_wrmsr(&mut self) -> Result<()> {
         const LENGTH: u64 = 2;
         let at = self.registers()?.rip;
@@ -145,8 +146,8 @@ impl KvmCpu {
         Ok(())
     }
 
-    /// Does an MSR read that exited; the guest gets a #GP, and the answer is `None`, if KVM has no
-    /// such register.
+    /// Performs an MSR read that exited. If KVM has no such register, the guest gets a #GP, and the
+    /// result is `None`.
     pub(crate) fn read_msr(&mut self, index: u32) -> Result<Option<u64>> {
         self.flush()?;
         let mut list = msr_list(&[kvm_msr_entry { index, ..Default::default() }])?;

@@ -1,15 +1,17 @@
-//! Saving a vCPU, and putting it back.
+//! Saves and restores a vCPU.
 //!
-//! An access that an exit announced is half done: KVM finishes it on the next `KVM_RUN`, whatever
-//! the registers say by then. So the order is always the same: first [`KvmCpu::complete_pending_io`] finishes it,
-//! then registers are written. A store or an `out` has told all it had to tell and is simply
-//! finished; a load or an `in` is finished with zeroes, which then don't count, because the saved
-//! registers stand before the instruction: it is executed once more. What is left of most stores
-//! and `out`s changes nothing, and is left to the `KVM_RUN` that follows.
+//! An access that an exit reported is incomplete: KVM completes it on the next `KVM_RUN`, whatever
+//! the registers are by then. So the order is always the same: first
+//! [`KvmCpu::complete_pending_io`] completes the access, then registers are written. The exit of a
+//! store or an `out` has reported everything, so the access is simply completed. A load or an `in`
+//! is completed with zeroes, which have no effect, because the saved registers are those before the
+//! instruction: it is executed again. For most stores and `out`s, completion changes nothing, and
+//! is left to the following `KVM_RUN`.
 //!
-//! General and system registers and pending events travel in the run page. What has no place there,
-//! the FPU, MSRs and debug registers, takes a call each, which costs as much as an exit on some
-//! hosts; [`ExtendedRestore`] says whether that can be left out.
+//! General-purpose and system registers and pending events are transferred in the run page.
+//! Extended state (the FPU, MSRs and debug registers) is not part of it and takes one system call
+//! each, which costs as much as an exit on some hosts; [`ExtendedRestore`] says whether these calls
+//! can be omitted.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,15 +29,16 @@ use super::{Host, KvmCpu, failed};
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
 
-/// `IA32_TIME_STAMP_COUNTER`, `IA32_TSC_DEADLINE`, and `HV_X64_MSR_VP_RUNTIME`, `HV_X64_MSR_TIME_REF_COUNT`
-/// (Hyper-V TLFS), which `kvm-amd` lists: they are time, which goes on by itself. `IA32_TSC_ADJUST` is none of
-/// them: KVM moves its counter when the guest writes it, and keeps the value only when the host does.
+/// `IA32_TIME_STAMP_COUNTER`, `IA32_TSC_DEADLINE`, and `HV_X64_MSR_VP_RUNTIME` and
+/// `HV_X64_MSR_TIME_REF_COUNT` (Hyper-V TLFS), which `kvm-amd` lists: they hold time, which
+/// advances by itself. `IA32_TSC_ADJUST` is not included: KVM moves its counter when the guest
+/// writes this register, but only stores the value when the host writes it.
 const CLOCKS: [u32; 4] = [0x10, 0x6e0, 0x4000_0010, 0x4000_0020];
 
-/// An instruction never takes more exits than this to finish, or it is a `rep` over a page.
+/// The maximum number of exits until an instruction is complete: a `rep` over a page takes fewer.
 const MAX_EXITS: u32 = 5000;
 
-/// A vCPU's state.
+/// The saved state of a vCPU.
 #[derive(Clone)]
 pub(crate) struct CpuState {
     regs: kvm_regs,
@@ -46,7 +49,7 @@ pub(crate) struct CpuState {
     extended: Arc<ExtendedState>,
 }
 
-/// What doesn't travel in the run page.
+/// The extended state, which is not part of the run page.
 struct ExtendedState {
     xsave: kvm_xsave,
     xcrs: kvm_xcrs,
@@ -60,23 +63,23 @@ impl std::fmt::Debug for CpuState {
     }
 }
 
-/// The memory type range registers, which KVM keeps and doesn't list (Intel SDM vol. 3, 12.11): variable ranges,
-/// fixed ranges, and the default type.
+/// The memory type range registers, which KVM has but doesn't list (Intel SDM vol. 3, 12.11):
+/// variable ranges, fixed ranges, and the default type.
 fn memory_types() -> impl Iterator<Item = u32> {
     (0x200..0x210).chain([0x250, 0x258, 0x259]).chain(0x268..0x270).chain([0x2ff])
 }
 
-/// What becomes of the state that doesn't travel in the run page.
+/// Whether the extended state is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExtendedRestore {
-    /// It is put back.
+    /// It is restored.
     Restore,
-    /// It can't have changed.
+    /// It can't have changed, so it is left as it is.
     Unchanged,
 }
 
 impl Host {
-    /// The MSRs of a guest, without clocks and without those that are system registers as well.
+    /// The MSRs of a guest, without clocks and without those that are part of the system registers.
     pub(crate) fn msrs_to_save(&self) -> Result<Vec<u32>> {
         self.require(Cap::VcpuEvents, "KVM_CAP_VCPU_EVENTS", "save a vCPU")?;
         self.require(Cap::Xsave, "KVM_CAP_XSAVE", "save a vCPU")?;
@@ -87,7 +90,7 @@ impl Host {
 }
 
 impl KvmCpu {
-    /// The vCPU's state, with those of `msrs` that this host lets one read and write.
+    /// Saves the vCPU's state, with those of `msrs` that can be read and written on this host.
     pub(crate) fn save(&mut self, msrs: &[u32]) -> Result<CpuState> {
         self.flush()?;
         let run = self.fd().get_kvm_run();
@@ -115,7 +118,7 @@ impl KvmCpu {
         })
     }
 
-    /// Puts a state back. An access that is half done is finished first, where it matters.
+    /// Restores a state. An incomplete access is completed first, if this matters.
     pub(crate) fn restore(&mut self, state: &CpuState, extended: ExtendedRestore) -> Result<()> {
         if !self.is_harmless_before(state) {
             self.complete_pending_io()?;
@@ -133,16 +136,17 @@ impl KvmCpu {
             return Ok(());
         }
         let fd = self.fd();
-        // System registers first: setting general ones drops a pending exception, and events come
-        // last because they bring it back.
+        // System registers are set first, because setting general-purpose registers drops a pending
+        // exception. Events are set last, because they restore it.
         fd.set_sregs(&state.sregs).map_err(failed("KVM_SET_SREGS"))?;
         fd.set_regs(&state.regs).map_err(failed("KVM_SET_REGS"))?;
         fd.set_vcpu_events(&state.events).map_err(failed("KVM_SET_VCPU_EVENTS"))
     }
 
-    /// Whether what is left of an access changes nothing once this state is back: KVM takes over
-    /// the run page's registers first, and finishes an access then. [`Self::complete_pending_io`] is a `KVM_RUN`
-    /// of its own, which costs as much as an exit on some hosts.
+    /// Whether completing the pending access changes nothing after this state is restored: KVM
+    /// first takes over the registers in the run page, and then completes an access. Otherwise
+    /// [`Self::complete_pending_io`] is needed, a `KVM_RUN` that costs as much as an exit on some
+    /// hosts.
     fn is_harmless_before(&mut self, state: &CpuState) -> bool {
         self.shared_registers().is_some()
             && match self.unfinished() {
@@ -152,7 +156,7 @@ impl KvmCpu {
             }
     }
 
-    /// Finishes an access that an exit announced, if there is one. Loads get zeroes.
+    /// Completes the access that an exit reported, if there is one. Loads get zeroes.
     pub(crate) fn complete_pending_io(&mut self) -> Result<()> {
         if self.unfinished() == Unfinished::Nothing {
             return Ok(());
@@ -167,7 +171,7 @@ impl KvmCpu {
                 Exit::PortRead { size, count, .. } => {
                     entry = Entry::zeroes(u32::from(size) * count);
                 }
-                // Its next part, or the step that ends with it.
+                // The access's next part, or a step that ends with it.
                 _ => {}
             }
         }
@@ -176,10 +180,10 @@ impl KvmCpu {
 
     fn restore_extended(&mut self, state: &ExtendedState) -> Result<()> {
         let fd = self.fd();
-        // XCR0 first: it says which parts of the XSAVE area count.
+        // XCR0 is set first: it determines which parts of the XSAVE area are used.
         fd.set_xcrs(&state.xcrs).map_err(failed("KVM_SET_XCRS"))?;
-        // SAFETY: the area is one that KVM_GET_XSAVE filled on this vCPU; no guest here asks for
-        // features whose state is larger than it.
+        // SAFETY: KVM_GET_XSAVE filled the area on this vCPU, and guests don't enable features here
+        // whose state is larger.
         unsafe { fd.set_xsave(&state.xsave) }.map_err(failed("KVM_SET_XSAVE"))?;
         fd.set_debug_regs(&state.debug).map_err(failed("KVM_SET_DEBUGREGS"))?;
         let msrs = msr_list(&state.msrs)?;
@@ -196,7 +200,7 @@ impl KvmCpu {
         let mut found = Vec::new();
         let entry = |index: &u32| kvm_msr_entry { index: *index, ..Default::default() };
         let mut left: Vec<_> = indices.iter().map(entry).collect();
-        // KVM stops at the first that it refuses, and says how many it did.
+        // KVM stops at the first MSR that it refuses, and returns the number of MSRs before it.
         while !left.is_empty() {
             let mut msrs = msr_list(&left)?;
             let read = self.fd().get_msrs(&mut msrs).map_err(failed("KVM_GET_MSRS"))?;
@@ -214,7 +218,7 @@ impl KvmCpu {
 }
 
 impl CpuState {
-    /// Whether the vCPU's hidden state is still the saved one.
+    /// Whether the vCPU's extended state is still the saved one.
     pub(crate) fn extended_state_is_same(&self, cpu: &mut KvmCpu) -> Result<bool> {
         let indices: Vec<_> = self.extended.msrs.iter().map(|msr| msr.index).collect();
         let now = cpu.extended_state(&indices)?;
@@ -226,7 +230,7 @@ impl CpuState {
             && self.extended.debug == now.debug)
     }
 
-    /// Takes a pending NMI out of the state. True if there was one.
+    /// Removes a pending NMI from the state. True if there was one.
     pub(crate) fn take_nmi(&mut self) -> bool {
         let pending = self.events.nmi.pending != 0
             && self.events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING != 0;
@@ -235,9 +239,9 @@ impl CpuState {
     }
 }
 
-/// Compares the components' contents. `XSTATE_BV`, the header's first word, may differ all the same:
-/// a processor may or may not notice that a component is in its initial state (Intel SDM vol. 1,
-/// 13.6).
+/// Compares the contents of the components. `XSTATE_BV`, the header's first word, may differ
+/// nevertheless: a processor need not notice that a component is in its initial state (Intel SDM
+/// vol. 1, 13.6).
 fn same_fpu(one: &kvm_xsave, other: &kvm_xsave) -> bool {
     const XSTATE_BV: Range<usize> = 512 / 4..520 / 4;
     let same = |range: Range<usize>| one.region[range.clone()] == other.region[range];

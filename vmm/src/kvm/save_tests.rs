@@ -10,7 +10,7 @@ use crate::memory::{Memory, MemorySize};
 /// Pages without a slot.
 const HOLE: Range<u64> = 0x8000..0xa000;
 
-/// A vCPU in real mode before this code at 0x1000; behind its end it halts.
+/// A vCPU in real mode, before this code at 0x1000; it halts behind the code.
 fn vcpu(code: &[u8]) -> (KvmCpu, Vm, Host) {
     let host = Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap();
     let mut memory = Memory::new(MemorySize::new(2 << 20).unwrap()).unwrap();
@@ -29,7 +29,7 @@ fn vcpu(code: &[u8]) -> (KvmCpu, Vm, Host) {
 
 const SYSENTER_CS: u32 = 0x174;
 
-/// What is changed, and how.
+/// What is changed, and the function that changes it.
 type Change = (&'static str, fn(&mut KvmCpu));
 
 #[test]
@@ -42,7 +42,7 @@ fn hidden_state_comes_back_when_it_is_asked_for() {
             assert_eq!(cpu.fd().set_msrs(&msr_list(&[entry]).unwrap()).unwrap(), 1);
         }),
         ("the FPU", |cpu| {
-            // XMM0, and in XSTATE_BV that SSE state is not the initial one.
+            // XMM0, and the bit of XSTATE_BV that says that the SSE state is not the initial one.
             let mut xsave = cpu.fd().get_xsave().unwrap();
             (xsave.region[160 / 4], xsave.region[512 / 4]) = (7, 0b11);
             // SAFETY: the area is KVM's own, and no feature here has state outside it.
@@ -115,7 +115,7 @@ fn an_msr_write_exits_and_is_done_or_refused() {
     assert_eq!(cpu.msr(SYSENTER_CS).unwrap(), 5);
 }
 
-/// What is queued for a vCPU, and how.
+/// The event that is queued for a vCPU, and the function that queues it.
 type Event = (&'static str, fn(&mut KvmCpu));
 
 #[test]
@@ -175,7 +175,8 @@ fn what_is_left_of_an_out_moves_nobody_on() {
     assert_eq!(ports(&mut cpu), 0x80);
     cpu.complete_pending_io().unwrap();
     let saved = cpu.save(&host.msrs_to_save().unwrap()).unwrap();
-    // What is left is that of the instruction at which it is put back, and of the one behind that.
+    // The remaining work belongs to the instruction at which the vCPU is restored, and to the
+    // following one.
     for ran in [1, 2, 1, 2] {
         for port in [0x81, 0x82].into_iter().take(ran) {
             assert_eq!(ports(&mut cpu), port, "after a restore behind {ran}");
@@ -186,7 +187,7 @@ fn what_is_left_of_an_out_moves_nobody_on() {
 
 #[test]
 fn what_is_left_of_a_store_to_a_hole_is_forgotten() {
-    // mov %al,HOLE; then mov %eax,HOLE+0xffe, which goes on in the next page.
+    // mov %al,HOLE; then mov %eax,HOLE+0xffe, which continues in the next page.
     let one = [0xa2, 0x00, 0x80, 0x90];
     let two = [0x66, 0xa3, 0xfe, 0x8f];
     for (store, told) in [(one, (HOLE.start, 1)), (two, (HOLE.start + 0xffe, 2))] {

@@ -1,33 +1,33 @@
-//! Memory slots beside those that a [`Vm`] maps at its birth.
+//! Memory slots in addition to those that a [`Vm`] creates for its RAM.
 
 use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_userspace_memory_region};
 
 use super::{Vm, failed};
 use crate::error::{Error, Result};
 
-/// A piece of a machine's RAM shown at one more guest-physical address.
+/// A part of a machine's RAM that is mapped at an additional guest-physical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// KVM's number for it; the RAM's own slots are 0 and 1.
+    /// KVM's number of the slot; the RAM's own slots have the lowest numbers.
     pub number: u32,
-    /// Guest-physical address.
+    /// The guest-physical address of the slot.
     pub address: u64,
-    /// The guest-physical address of the same bytes in RAM.
+    /// The guest-physical address of the same bytes in the RAM.
     pub source: u64,
-    /// Bytes, whole pages.
+    /// The size in bytes, a multiple of the page size.
     pub size: u64,
-    /// What KVM does with stores.
+    /// How KVM treats stores.
     pub stores: Stores,
 }
 
-/// What KVM does with stores to a slot.
+/// How KVM treats stores to a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stores {
-    /// Just executes them.
+    /// It executes them.
     Plain,
-    /// Notes the page in the slot's dirty log.
+    /// It executes them, and records the page in the slot's dirty log.
     Logged,
-    /// Exits as for MMIO: the slot is read-only.
+    /// It exits as for MMIO: the slot is read-only.
     Exit,
 }
 
@@ -54,17 +54,18 @@ impl Vm {
         })
     }
 
-    /// The first number that none of the RAM's own slots has.
+    /// The first slot number above those of the RAM's own slots.
     pub(crate) fn free_slot(&self) -> u32 {
         self.slots().len() as u32
     }
 
-    /// Removes a slot: its addresses are a hole again.
+    /// Removes a slot: its addresses then have no memory slot.
     pub fn remove_slot(&self, slot: &Slot) -> Result<()> {
         self.set_region(kvm_userspace_memory_region { slot: slot.number, ..Default::default() })
     }
 
-    /// The pages of a [logged](Stores::Logged) slot stored to since the last call, one bit each.
+    /// The pages of a [logged](Stores::Logged) slot that were stored to since the last call, one
+    /// bit each.
     pub fn take_dirty_log(&self, slot: &Slot) -> Result<Vec<u64>> {
         self.fd()
             .get_dirty_log(slot.number, slot.size as usize)
@@ -79,11 +80,11 @@ impl Vm {
         Ok(())
     }
 
-    /// Makes KVM and the processors forget what they remember of page tables. To be called when a
-    /// table has been written behind the guest's back.
+    /// Makes KVM and the processors discard cached translations. Call this when a page table has
+    /// been written without the guest's knowledge.
     ///
-    /// Removing a slot does that (`kvm_arch_flush_shadow_memslot`), and is the only call that does
-    /// so on every host.
+    /// Removing a slot has this effect (`kvm_arch_flush_shadow_memslot`), and no other call has it
+    /// on every host.
     pub(crate) fn forget_translations(&self) -> Result<()> {
         let slots = (0..).zip(self.slots());
         let smallest = slots.min_by_key(|(_, region)| region.size);
@@ -93,9 +94,9 @@ impl Vm {
     }
 
     fn set_region(&self, region: kvm_userspace_memory_region) -> Result<()> {
-        // SAFETY: the region is part of this machine's RAM, which outlives the VM, or is empty;
-        // KVM refuses slots whose guest-physical addresses overlap, and the RAM is only ever
-        // reached by volatile copies, so a second address for it takes nothing from anybody.
+        // SAFETY: the region is part of this machine's RAM, which outlives the VM, or is empty. KVM
+        // refuses slots whose guest-physical addresses overlap. The RAM is accessed only by
+        // volatile copies, so a second mapping of it invalidates no reference.
         unsafe { self.fd().set_user_memory_region(region) }
             .map_err(failed("KVM_SET_USER_MEMORY_REGION"))
     }

@@ -1,4 +1,4 @@
-//! KVM's register structures to and from ours.
+//! Conversion between KVM's register structures and this crate's.
 
 use kvm_bindings::{
     KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2, kvm_debugregs, kvm_dtable, kvm_regs,
@@ -11,7 +11,7 @@ use crate::registers::{DebugRegisters, Registers, Segment, SystemRegisters, Tabl
 /// Bit 16 of a segment's access rights: the segment is unusable.
 const UNUSABLE: u32 = 1 << 16;
 
-/// Where the next instruction is, in linear addresses (KVM's `kvm_get_linear_rip`).
+/// The linear address of the next instruction (like KVM's `kvm_get_linear_rip`).
 pub(super) fn linear_rip(regs: &kvm_regs, sregs: &kvm_sregs) -> u64 {
     let long = sregs.cs.l != 0 && sregs.efer & SystemRegisters::EFER_LMA != 0;
     if long { regs.rip } else { u64::from(sregs.cs.base.wrapping_add(regs.rip) as u32) }
@@ -125,7 +125,7 @@ pub(super) fn system_registers_from_kvm(sregs: &kvm_sregs) -> SystemRegisters {
     }
 }
 
-/// `pending` keeps what is not ours: the interrupt bitmap.
+/// `pending` provides the field that [`SystemRegisters`] doesn't have: the interrupt bitmap.
 pub(super) fn system_registers_to_kvm(ours: &SystemRegisters, pending: &kvm_sregs) -> kvm_sregs {
     kvm_sregs {
         cs: segment_to_kvm(&ours.cs),

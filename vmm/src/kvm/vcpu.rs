@@ -29,40 +29,42 @@ pub struct KvmCpu {
     flag: RunFlag,
     fd: VcpuFd,
     sync: Sync,
-    /// How often in a row `KVM_RUN` has said EAGAIN.
+    /// The number of consecutive EAGAIN results of `KVM_RUN`.
     again: u32,
-    /// What KVM still does for the latest exit, on the next `KVM_RUN`.
+    /// The work that KVM still does for the latest exit, on the next `KVM_RUN`.
     unfinished: Unfinished,
-    /// Whether somebody kicked the vCPU when it was last out of the guest without an exit.
+    /// Whether the latest return without an exit was caused by a kick.
     kicked: bool,
-    /// The kernel keeps the machine for as long as it has a vCPU: so are its memory and its descriptor.
+    /// The kernel keeps the VM while it has a vCPU, so its memory and its descriptor have to stay,
+    /// too.
     _machine: Arc<SharedVm>,
 }
 
-/// What is left of an access after the exit that announced it.
+/// The remaining work of an access after the exit that reported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unfinished {
-    /// The exit announced none, or it is finished.
+    /// None: the exit reported no access, or the access is complete.
     Nothing,
-    /// A store of which all has been told: KVM only forgets it.
+    /// A completely reported store: KVM only has to forget it.
     Store,
-    /// An `out` at this linear address: KVM moves RIP on if it is still there.
+    /// An `out` at this linear address: KVM advances RIP if it is still at this address.
     Out(u64),
-    /// KVM still writes registers or memory, or there may be another part to tell.
+    /// KVM still writes registers or memory, or may report another part of the access.
     More,
 }
 
-/// A waiting AP says EAGAIN once or twice when it is woken. KVM also says it, for ever, when it can't
-/// start its worker thread (`RLIMIT_NPROC`), and then the guest never runs.
+/// An AP that waits for its SIPI causes EAGAIN once or twice when it is woken. KVM also returns
+/// EAGAIN, for ever, when it can't start its worker thread (`RLIMIT_NPROC`), and then the guest
+/// never runs.
 const MAX_EAGAIN_RETRIES: u32 = 1000;
 
-/// What the run page holds besides the exit, so that no ioctl is needed for it.
+/// The registers in the run page, which need no ioctl.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sync {
-    /// KVM copies the general and system registers to the page on every exit. (Measured: 40 ns
-    /// more for an exit of 8 us, where one `KVM_GET_SREGS` costs 7 us.)
+    /// Whether KVM copies the general-purpose and system registers to the page on every exit.
+    /// (Measured: 40 ns more for an exit of 8 us, where one `KVM_GET_SREGS` costs 7 us.)
     registers: bool,
-    /// The page's copy is that of the latest exit; false before the first.
+    /// Whether the page's copy is that of the latest exit; false before the first exit.
     fresh: bool,
 }
 
@@ -80,24 +82,25 @@ impl KvmCpu {
         Ok(cpu)
     }
 
-    /// Makes the calling thread the one that runs this vCPU: kicks of the thread reach it, for as long
-    /// as the guard is there and no other vCPU is bound.
+    /// Makes the calling thread the one that runs this vCPU: kicks of the thread reach it while the
+    /// guard exists and the thread is not bound to another vCPU.
     pub fn bind_to_thread(&self) -> Bound {
         self.flag.bind()
     }
 
-    /// CR8 at the latest exit. For machines without an in-kernel irqchip: there it is the local APIC's task
-    /// priority, which is the caller's.
+    /// CR8 at the latest exit. For machines without an in-kernel irqchip, where CR8 is the task
+    /// priority of the local APIC that the caller emulates.
     pub fn cr8(&mut self) -> u8 {
         self.fd.get_kvm_run().cr8 as u8
     }
 
-    /// CR8 from the next entry on; KVM takes it from the run page, whatever the system registers say.
+    /// Sets CR8 for the next entry; KVM takes it from the run page, whatever the system registers
+    /// contain.
     pub fn set_cr8(&mut self, value: u8) {
         self.fd.get_kvm_run().cr8 = value.into();
     }
 
-    /// Tells the guest what processor this is.
+    /// Sets the CPUID leaves that the guest sees.
     pub fn set_cpuid(&mut self, entries: &[CpuidEntry]) -> Result<()> {
         let entries: Vec<_> = entries.iter().map(state::cpuid_to_kvm).collect();
         let cpuid = CpuId::from_entries(&entries).map_err(|_| Error::Config {
@@ -108,7 +111,7 @@ impl KvmCpu {
         self.fd.set_cpuid2(&cpuid).map_err(failed("KVM_SET_CPUID2"))
     }
 
-    /// Replaces segments, tables and control registers.
+    /// Replaces the segment, table and control registers.
     pub fn set_system_registers(&mut self, registers: &SystemRegisters) -> Result<()> {
         if self.sync.registers && self.sync.fresh {
             let sregs = &mut self.fd.sync_regs_mut().sregs;
@@ -122,11 +125,11 @@ impl KvmCpu {
             .map_err(failed("KVM_SET_SREGS"))
     }
 
-    /// Wires the local interrupt pins as a PC's firmware does: LINT0 to the PICs, LINT1 to NMI.
+    /// Sets the local interrupt pins as a PC's firmware does: LINT0 to the PICs, LINT1 to NMI.
     ///
-    /// The call is also what makes the last vCPU reachable. KVM keeps a map from APIC ids to vCPUs,
-    /// and a vCPU that has just been created is not in it until some LAPIC changes: until then, an
-    /// INIT and SIPI to it are dropped. (Seen on Linux 6.18: a guest that started its APs without
+    /// This call also makes the last vCPU reachable. KVM has a map from APIC ids to vCPUs, and a
+    /// vCPU that has just been created is not in it until some LAPIC changes: until then, an INIT
+    /// and SIPI to it are dropped. (Observed on Linux 6.18: a guest that started its APs without
     /// the customary delays lost the last one in 8 of 10 boots.)
     pub fn wire_local_interrupts(&mut self) -> Result<()> {
         const LVT_LINT0: usize = 0x350;
@@ -146,7 +149,7 @@ impl KvmCpu {
         self.fd.set_lapic(&lapic).map_err(failed("KVM_SET_LAPIC"))
     }
 
-    /// Where the guest's page tables map a linear address; `None` where they don't.
+    /// Translates a linear address by the guest's page tables; `None` if it is not mapped.
     pub fn translate(&self, linear: u64) -> Result<Option<u64>> {
         let found = self.fd.translate_gva(linear).map_err(failed("KVM_TRANSLATE"))?;
         Ok((found.valid != 0).then_some(found.physical_address))
@@ -157,14 +160,15 @@ impl KvmCpu {
         &mut self.fd
     }
 
-    /// Gives KVM what has been written to the run page, which it takes from there on the next
-    /// `KVM_RUN` only. Comes before every call that looks at registers or events, or queues one.
+    /// Gives KVM the values that have been written to the run page, which it otherwise takes only
+    /// on the next `KVM_RUN`. Call this before every call that reads registers or events, or queues
+    /// an event.
     pub(super) fn flush(&mut self) -> Result<()> {
         let dirty = std::mem::take(&mut self.fd.get_kvm_run().kvm_dirty_regs);
         let is = |part: SyncReg| dirty & part as u64 != 0;
         let sync = *self.fd.sync_regs_mut();
-        // System registers first: setting general ones drops a pending exception, and events come
-        // last because they bring it back.
+        // System registers are set first, because setting general-purpose registers drops a pending
+        // exception. Events are set last, because they restore it.
         if is(SyncReg::SystemRegister) {
             self.fd.set_sregs(&sync.sregs).map_err(failed("KVM_SET_SREGS"))?;
         }
@@ -177,19 +181,20 @@ impl KvmCpu {
         Ok(())
     }
 
-    /// The registers in the run page, to read and to write; `None` where they are not there.
+    /// The registers in the run page, for reading and writing; `None` if they are not there.
     pub(super) fn shared_registers(&mut self) -> Option<&mut kvm_sync_regs> {
         (self.sync.registers && self.sync.fresh).then(|| self.fd.sync_regs_mut())
     }
 
-    /// What is left of the access that the latest exit announced.
+    /// The remaining work of the access that the latest exit reported.
     pub(super) fn unfinished(&self) -> Unfinished {
         self.unfinished
     }
 
     fn leftover(&mut self, exit: &Exit) -> Unfinished {
         match exit {
-            // One that goes on behind its page, or is longer than 8 bytes, has a second exit.
+            // A store that crosses the end of the page, or is longer than 8 bytes, has a second
+            // exit.
             Exit::MmioWrite { address, data }
                 if data.len() < 8 && !(address + data.len() as u64).is_multiple_of(PAGE_SIZE) =>
             {
@@ -223,8 +228,8 @@ impl KvmCpu {
             }
             let length = bytes.len().min(io.count as usize * usize::from(io.size));
             let page = std::ptr::from_mut(run).cast::<u8>();
-            // SAFETY: KVM says that `count * size` bytes at `data_offset` from the run page's
-            // start are the data of this exit, and all of it is mapped.
+            // SAFETY: KVM guarantees that the data of this exit are the `count * size` bytes at
+            // `data_offset` from the start of the run page, and all of them are mapped.
             unsafe {
                 let target = page.add(io.data_offset as usize);
                 std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, length);
@@ -234,8 +239,8 @@ impl KvmCpu {
 
     fn internal_error(&mut self) -> Exit {
         let run = self.fd.get_kvm_run();
-        // SAFETY: `emulation_failure` overlays `internal`, begins with the same suberror, and
-        // every bit pattern is valid for both; which fields mean something is checked below.
+        // SAFETY: `emulation_failure` overlays `internal`, begins with the same suberror, and every
+        // bit pattern is valid for both; the checks below decide which fields are meaningful.
         let failure = unsafe { run.__bindgen_anon_1.emulation_failure };
         let mut instruction = Bytes::new();
         let has_bytes =
@@ -244,7 +249,7 @@ impl KvmCpu {
             && failure.ndata >= 1
             && has_bytes
         {
-            // SAFETY: the flag says that these bytes are there.
+            // SAFETY: the flag says that these bytes are valid.
             let bytes = unsafe { failure.__bindgen_anon_1.__bindgen_anon_1 };
             let length = usize::from(bytes.insn_size).min(bytes.insn_bytes.len());
             instruction.extend_from_slice(&bytes.insn_bytes[..length]);
@@ -292,7 +297,8 @@ impl Cpu for KvmCpu {
                 self.kicked = self.flag.clear();
                 Exit::Kicked
             }
-            // A waiting AP was woken: KVM took the INIT or SIPI and wants to be called again.
+            // An AP that waits for its SIPI was woken: KVM has taken the INIT or SIPI and wants to
+            // be called again.
             Err(errno) if errno.errno() == libc::EAGAIN && self.again < MAX_EAGAIN_RETRIES => {
                 self.again += 1;
                 return Ok(Exit::ApStart);
@@ -352,7 +358,8 @@ impl Cpu for KvmCpu {
     fn msr(&mut self, index: u32) -> Result<u64> {
         let mut msrs = Msrs::from_entries(&[kvm_msr_entry { index, ..Default::default() }])
             .map_err(|_| no_such_msr())?;
-        // KVM returns how many it could read; a short count is not an error of the call.
+        // KVM returns the number of MSRs that it could read; a short count is not an error of the
+        // call.
         match self.fd.get_msrs(&mut msrs).map_err(failed("KVM_GET_MSRS"))? {
             1 => Ok(msrs.as_slice()[0].data),
             _ => Err(no_such_msr()),

@@ -20,10 +20,10 @@ fn a_vcpu_keeps_its_memory_and_a_bound_thread_the_page_that_kicks_write() {
     let bound = cpu.bind_to_thread();
     drop(cpu);
     assert!(left.upgrade().is_none());
-    // The handler writes to the page.
+    // The signal handler writes to the run page.
     kicker.kick();
     drop(bound);
-    // And to none.
+    // Now it writes to no page.
     kicker.kick();
     drop(receiving);
 }

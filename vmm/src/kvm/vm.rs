@@ -1,4 +1,4 @@
-//! A virtual machine: memory slots, irqchip, vCPUs.
+//! A virtual machine: its memory slots, irqchip and vCPUs.
 
 use std::io;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::memory::{Memory, Region};
 use devices::console::Line;
 
-/// Where KVM on Intel keeps three pages of its own (a TSS) and one more (an identity map), in the
-/// device hole where no guest looks.
+/// The addresses at which KVM on Intel places three pages of its own (a TSS) and one more (an
+/// identity map): among the device addresses, which guests don't use for this.
 const TSS: u64 = 0xfffb_d000;
 const IDENTITY_MAP: u64 = 0xfffb_c000;
 
@@ -23,7 +23,8 @@ const IDENTITY_MAP: u64 = 0xfffb_c000;
 pub enum Irqchip {
     /// In the kernel: LAPICs, IOAPIC and PICs.
     InKernel,
-    /// None: HLT exits, LAPIC accesses exit as MMIO, interrupts come from userspace.
+    /// No irqchip in KVM: HLT exits, LAPIC accesses exit as MMIO, and user space injects
+    /// interrupts.
     None,
 }
 
@@ -31,22 +32,22 @@ pub enum Irqchip {
 #[derive(Debug)]
 pub struct Vm {
     shared: Arc<SharedVm>,
-    /// The RAM's own slots, by number.
+    /// The slots of the RAM, by number.
     slots: Vec<Region>,
     sync_registers: bool,
     max_vcpus: usize,
 }
 
-/// What lives as long as anybody can reach the machine.
+/// The parts that exist as long as the machine is referenced.
 #[derive(Debug)]
 pub(super) struct SharedVm {
     fd: VmFd,
-    // Declared, and so dropped, after `fd`: KVM must not outlive the mapping.
+    // Declared, and so dropped, after `fd`: KVM must not use the mapping after it is gone.
     memory: Arc<Memory>,
 }
 
 impl Vm {
-    /// A machine with this memory and irqchip, and no vCPUs yet.
+    /// Creates a machine with this memory and irqchip, and no vCPUs.
     pub fn new(host: &Host, memory: Arc<Memory>, irqchip: Irqchip) -> Result<Self> {
         let fd = create(host)?;
         fd.set_identity_map_address(IDENTITY_MAP).map_err(failed("KVM_SET_IDENTITY_MAP_ADDR"))?;
@@ -54,11 +55,11 @@ impl Vm {
         if irqchip == Irqchip::InKernel {
             host.require(Cap::Irqchip, "KVM_CAP_IRQCHIP", "deliver interrupts")?;
             fd.create_irq_chip().map_err(failed("KVM_CREATE_IRQCHIP"))?;
-            // No PIT: none of our guests looks for one, and a VM that has one takes 16 ms longer to
-            // close on some hosts, which is more than everything else together.
+            // No PIT is created: the guests don't need one, and a VM with a PIT takes 16 ms longer
+            // to close on some hosts, which is more than everything else together.
         }
         if host.capability(KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0 {
-            // Gives the instruction's bytes with KVM's internal error.
+            // KVM then reports the instruction's bytes with its internal error.
             let mut cap =
                 kvm_enable_cap { cap: KVM_CAP_EXIT_ON_EMULATION_FAILURE, ..Default::default() };
             cap.args[0] = 1;
@@ -81,7 +82,7 @@ impl Vm {
         &self.shared.memory
     }
 
-    /// The RAM's own slots, by number.
+    /// The slots of the RAM, by number.
     pub(super) fn slots(&self) -> &[Region] {
         &self.slots
     }
@@ -99,8 +100,8 @@ impl Vm {
             memory_size: region.size,
             userspace_addr: region.host,
         };
-        // SAFETY: the region is part of `shared.memory`, which is dropped after the VM, and no other
-        // slot covers it: a memory's regions don't overlap.
+        // SAFETY: the region is part of `shared.memory`, which is dropped after the VM, and no
+        // other slot covers it: the regions of a memory don't overlap.
         unsafe { self.shared.fd.set_user_memory_region(region) }
             .map_err(failed("KVM_SET_USER_MEMORY_REGION"))
     }
@@ -127,7 +128,7 @@ impl Vm {
     }
 }
 
-/// `KVM_CREATE_VM`, tried again when a signal interrupts it (it sleeps on the way).
+/// Calls `KVM_CREATE_VM`, again when a signal interrupts it (the call sleeps).
 fn create(host: &Host) -> Result<VmFd> {
     loop {
         match host.kvm().create_vm() {

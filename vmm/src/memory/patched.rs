@@ -1,7 +1,7 @@
 //! Instructions of the guest that were replaced by others, and the code as it was loaded.
 //!
-//! The replaced bytes are in memory, where the guest executes (and could read) them. Whoever decodes the
-//! guest's code, or writes it to a dump, reads it [as it was loaded](AsLoaded).
+//! Memory contains the replacements, which the guest executes (and could read). Code that decodes
+//! the guest's instructions, or writes them to a dump, reads them [as they were loaded](AsLoaded).
 
 use super::Memory;
 use crate::error::Result;
@@ -10,7 +10,7 @@ use crate::paging::PhysicalMemory;
 /// An instruction that was replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Patch {
-    /// Guest-physical address.
+    /// The guest-physical address.
     address: u64,
     loaded: Vec<u8>,
     replaced: Vec<u8>,
@@ -22,16 +22,16 @@ impl Patch {
     }
 }
 
-/// All of them, in ascending order of their addresses.
+/// All replaced instructions, in ascending order of their addresses.
 #[derive(Debug, Default)]
 pub(super) struct Patches(Vec<Patch>);
 
-/// Guest memory with the code that was loaded instead of what replaces it.
+/// Guest memory with the loaded code in place of the replacements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AsLoaded<'a>(pub(crate) &'a Memory);
 
 impl Memory {
-    /// Replaces an instruction by another of the same length. To be called before anybody reads the code.
+    /// Replaces an instruction by another of the same length. Call this before the code is read.
     pub(crate) fn patch(&mut self, address: u64, replaced: &[u8]) -> Result<()> {
         let mut loaded = vec![0; replaced.len()];
         self.read(address, &mut loaded)?;
@@ -42,7 +42,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Puts the code back that was loaded, wherever its replacement still is.
+    /// Restores the loaded code wherever its replacement is still in memory.
     pub(crate) fn unpatch(&self) -> Result<()> {
         for patch in &self.patches.0 {
             let mut now = vec![0; patch.replaced.len()];
@@ -54,17 +54,17 @@ impl Memory {
         Ok(())
     }
 
-    /// Whether an instruction begins there that was replaced.
+    /// Whether a replaced instruction begins at this address.
     pub(crate) fn is_patched(&self, address: u64) -> bool {
         self.patches.0.iter().any(|patch| patch.address == address)
     }
 
-    /// How many instructions were replaced.
+    /// The number of replaced instructions.
     pub(crate) fn patched(&self) -> usize {
         self.patches.0.len()
     }
 
-    /// Guest memory with the code that was loaded.
+    /// Guest memory with the loaded code in place of the replacements.
     pub(crate) fn as_loaded(&self) -> AsLoaded<'_> {
         AsLoaded(self)
     }

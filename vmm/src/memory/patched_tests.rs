@@ -12,11 +12,11 @@ fn code_reads_as_it_was_loaded() {
     assert_eq!(now, [0x90, 0xe6, 0xf1, 0xc3, 0xe6, 0xf1]);
     memory.as_loaded().read(0x1000, &mut now).unwrap();
     assert_eq!(now, [0x90, 0x0f, 0x31, 0xc3, 0x0f, 0x31]);
-    // From the middle of one, and up to the middle of one.
+    // From the middle of one patch to the middle of another.
     let mut part = [0; 3];
     memory.as_loaded().read(0x1002, &mut part).unwrap();
     assert_eq!(part, [0x31, 0xc3, 0x0f]);
-    // What the guest has put there itself is not touched.
+    // Bytes that the guest has written there itself are not changed.
     memory.write(0x1001, &[0xcc, 0xcc]).unwrap();
     memory.unpatch().unwrap();
     memory.read(0x1000, &mut now).unwrap();

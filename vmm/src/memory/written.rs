@@ -1,8 +1,8 @@
-//! Which pages the host has written.
+//! Records which pages the host has written.
 //!
-//! KVM's dirty log knows what the guest stores through its memory slots. What the host writes, the
-//! loader, a watched page's stores, a device, is noted here. A summary bit for every 64 pages keeps
-//! asking cheap: there are 8 words to look at for 128 MiB.
+//! KVM's dirty log covers the stores of the guest through its memory slots. Writes by the host (the
+//! loader, stores to trapped pages, devices) are recorded here. A summary bit for every 64 pages
+//! makes queries cheap: 128 MiB have 8 summary words.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,16 +10,17 @@ use vm_memory::bitmap::{Bitmap, NewBitmap, RefSlice, WithBitmapSlice};
 
 use super::PAGE_SIZE;
 
-/// A bit for each page of a region, set when it is written.
+/// One bit for each page of a region, set when the page is written.
 #[derive(Debug, Default)]
 pub(crate) struct WrittenPages {
     pages: Vec<AtomicU64>,
-    /// A bit for each word of `pages` that is not 0.
+    /// One bit for each word of `pages`, set if the word is not 0.
     summary: Vec<AtomicU64>,
 }
 
 impl WrittenPages {
-    /// Calls `page` with the number of each written page, in ascending order, and forgets them.
+    /// Calls `page` with the number of each written page, in ascending order, and clears the
+    /// record.
     pub(super) fn take(&self, mut page: impl FnMut(u64)) {
         for (group, summary) in (0..).zip(&self.summary) {
             if summary.load(Ordering::Relaxed) == 0 {
@@ -42,7 +43,7 @@ impl WrittenPages {
     }
 }
 
-/// The numbers of the bits that are set in word `number` of a bitmap.
+/// The numbers of the pages whose bits are set in word `number` of a bitmap.
 fn bits(number: u64, mut word: u64) -> impl Iterator<Item = u64> {
     std::iter::from_fn(move || {
         let bit = (word != 0).then(|| u64::from(word.trailing_zeros()))?;

@@ -1,24 +1,24 @@
-//! All that a vCPU's page tables map.
+//! Lists everything that a vCPU's page tables map.
 
 use super::{ADDRESS, LARGE, Mode, PAGE_SIZE, PRESENT, PhysicalMemory, entry};
 use crate::registers::SystemRegisters;
 
-/// A stretch of guest-virtual addresses and where it is.
+/// A range of guest-virtual addresses, and its guest-physical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// Guest-virtual address of its first byte.
+    /// The guest-virtual address of its first byte.
     pub virt: u64,
-    /// Guest-physical address of its first byte.
+    /// The guest-physical address of its first byte.
     pub phys: u64,
-    /// Bytes.
+    /// The number of bytes.
     pub size: u64,
 }
 
-/// The entries that are looked at, at most: a table that maps itself has no end of them.
+/// The maximum number of entries that are examined: a table that maps itself is a tree without end.
 const MAX_ENTRIES: u64 = 1 << 24;
 
-/// What long mode's tables map, in the order of addresses; neighbours are one stretch. At most so many
-/// stretches, and nothing in other modes. Protection is not looked at.
+/// The mappings of long mode's tables, in ascending order; adjacent mappings are merged. Returns at
+/// most `most` mappings, and none in other modes. Protection bits are ignored.
 pub fn mappings<M: PhysicalMemory + ?Sized>(
     system: &SystemRegisters,
     memory: &M,

@@ -1,8 +1,10 @@
-//! All vCPUs out of the guest at once, so that the machine can be dumped as a whole.
+//! A rendezvous barrier: all vCPUs leave the guest at once, so that the machine can be dumped as a
+//! whole.
 //!
-//! Whoever wants a dump kicks the others. Each comes with its registers and waits; when the last has
-//! come, a thread of its own writes the files, and all go on. Nobody holds a lock meanwhile: a run
-//! whose dumps go nowhere ends nevertheless, and says that they are missing.
+//! A vCPU that wants a dump kicks the others. Each vCPU arrives with its registers and waits. When
+//! the last has arrived, a separate thread writes the files, and then all vCPUs continue. No lock
+//! is held meanwhile: a run whose dumps can't be written ends nevertheless, and reports that they
+//! are missing.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -16,16 +18,16 @@ use crate::dump;
 use crate::error::{Error, Result};
 use crate::memory::Memory;
 
-/// How often those who wait look whether the run has ended.
+/// The interval at which waiting vCPUs check whether the run has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// How long the end of the run waits for a dump that is being written.
+/// The maximum time that the end of a run waits for a dump that is being written.
 const DUMP_END_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// A dump that somebody wants.
+/// A requested dump.
 #[derive(Clone)]
 struct Wanted {
     path: PathBuf,
-    /// Whose page tables say where guest-virtual addresses are.
+    /// The vCPU whose page tables translate guest-virtual addresses in the dump.
     vcpu: u32,
 }
 
@@ -33,16 +35,16 @@ struct Wanted {
 struct Meeting {
     wanted: Vec<Wanted>,
     present: Vec<Option<VcpuState>>,
-    /// How many have been held.
+    /// The number of completed rendezvous.
     round: u64,
-    /// Whether a thread writes them, and what it has not written yet.
+    /// Whether a thread is writing dumps, and the dumps that it has not written yet.
     is_writing: bool,
     writing: VecDeque<Wanted>,
     written: Vec<PathBuf>,
     error: Option<Error>,
 }
 
-/// Where the vCPUs of a machine meet.
+/// The rendezvous barrier of a machine's vCPUs.
 #[derive(Default)]
 pub(super) struct Barrier {
     shared: Arc<Shared>,
@@ -56,25 +58,25 @@ struct Shared {
 }
 
 impl Barrier {
-    /// For so many vCPUs.
+    /// Creates a barrier for this number of vCPUs.
     pub(super) fn new(vcpus: u32) -> Self {
         let barrier = Self::default();
         barrier.shared.lock().present = vec![None; vcpus as usize];
         barrier
     }
 
-    /// Calls all vCPUs together for a dump. They have to be kicked.
+    /// Requests a dump, for which all vCPUs have to arrive. The caller has to kick them.
     pub(super) fn call(&self, vcpu: u32, path: PathBuf) {
         self.shared.lock().wanted.push(Wanted { path, vcpu });
         self.shared.is_called.store(true, Ordering::SeqCst);
     }
 
-    /// Whether this vCPU is to come.
+    /// Whether the vCPUs are to arrive.
     pub(super) fn is_called(&self) -> bool {
         self.shared.is_called.load(Ordering::SeqCst)
     }
 
-    /// A vCPU comes, and stays until the dumps are written or the run ends.
+    /// Called by a vCPU that arrives: waits until the dumps are written or the run ends.
     pub(super) fn rendezvous(
         &self,
         vcpu: u32,
@@ -106,7 +108,7 @@ impl Barrier {
         meeting.error.take().map_or(Ok(()), Err)
     }
 
-    /// Has the dumps written, by a thread that nobody has to wait for.
+    /// Has the dumps written by a thread that no other thread has to wait for.
     fn write(
         &self,
         wanted: Vec<Wanted>,
@@ -133,8 +135,8 @@ impl Barrier {
         thread.map(drop).map_err(|source| Error::System { what, source })
     }
 
-    /// The files that were written, and those that were not, or not as a whole. Fails if one could not
-    /// be written.
+    /// The files that were written, and those that were not, or not completely. Fails if a file
+    /// could not be written.
     pub(super) fn into_dumps(self) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
         let end = Instant::now() + DUMP_END_TIMEOUT;
         let mut meeting = self.shared.lock();
@@ -156,7 +158,7 @@ impl Shared {
         self.meeting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All dumps are done with: the vCPUs go on.
+    /// Ends the rendezvous: all dumps are finished, and the vCPUs continue.
     fn end(&self) {
         let mut meeting = self.lock();
         meeting.is_writing = false;

@@ -1,4 +1,4 @@
-//! Breakpoints against the real KVM, by each of the ways there are.
+//! Breakpoints with the real KVM, by each of the available mechanisms.
 
 use std::io::sink;
 use std::path::Path;
@@ -10,16 +10,16 @@ use crate::controlled::test_guest::{Assembled, DATA, Guest, LAPIC, end, places, 
 use crate::kvm::{Host, host};
 use crate::testing::Spy;
 
-/// Nothing is there: an access exits as MMIO.
+/// An address without RAM: an access exits as MMIO.
 const NOWHERE: u64 = 0x1000_0000;
-/// Addresses that are never reached, so that there are more than breakpoints.
+/// Addresses that are never reached, so that there are more addresses than hardware breakpoints.
 const MANY: [u64; 5] = [0x7000, 0x7001, 0x7002, 0x7003, 0x7004];
 
 fn host() -> Host {
     Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap()
 }
 
-/// What the host has, and what it has without its breakpoints.
+/// The capabilities of the host, and the same without its hardware breakpoints.
 fn ways() -> Vec<DebugCapabilities> {
     let all = DebugCapabilities::of(&host());
     let mut ways = vec![DebugCapabilities { breakpoints: false, ..all }];
@@ -35,7 +35,7 @@ fn run(guest: &Guest, spy: &Spy, stopping: DebugCapabilities) -> Outcome {
     run_stopping(machine, &[spy], options, || Ok(stopping)).unwrap()
 }
 
-/// How a run was made.
+/// A mechanism to test: the capabilities, and the number of addresses.
 struct Way {
     stopping: DebugCapabilities,
     addresses: usize,
@@ -47,7 +47,8 @@ impl std::fmt::Display for Way {
     }
 }
 
-/// Runs a guest that ends well under each way, with few addresses and with many.
+/// Runs a guest, which must end successfully, with each mechanism, with few addresses and with
+/// many.
 fn check(guest: &Guest, spy: &Spy, verify: impl Fn(&Spy, &Outcome, &Way)) {
     for stopping in ways() {
         for more in [&[][..], &MANY] {
@@ -176,7 +177,7 @@ fn a_halted_vcpu_sleeps_and_wakes() {
         check(&guest, &Spy::at(wanted), |spy, outcome, way| {
             let DebugCapabilities { breakpoints, steps_from_handlers, .. } = way.stopping;
             for place in wanted {
-                // What steps alone can't see, as the host's description says.
+                // The places that steps alone miss, according to the host's capabilities.
                 if !breakpoints && (*place == handler || *place == behind && !steps_from_handlers) {
                     continue;
                 }
@@ -244,7 +245,7 @@ fn the_set_may_change_at_a_hit() {
     });
 }
 
-/// An exception's handler, which steps alone would miss the entry of.
+/// The handler of an exception, whose entry steps alone would miss.
 #[test]
 fn the_entry_of_a_handler() {
     const UD: u8 = 6;
@@ -257,7 +258,7 @@ fn the_entry_of_a_handler() {
     let (guest, handler) = guest.handle_at(UD, |a| {
         let mut marked = a.create_label();
         a.add(qword_ptr(rsp), 2)?;
-        // The trap flag is the host's own affair.
+        // The trap flag on the stack must not be visible to the guest.
         a.test(dword_ptr(rsp + 16), 0x100)?;
         a.jnz(marked)?;
         a.iretq()?;
@@ -276,7 +277,7 @@ fn the_entry_of_a_handler() {
     }
 }
 
-/// Steps alone have to find every instruction, whatever the one before it did.
+/// Steps alone have to find every instruction, whatever the previous instruction did.
 #[test]
 fn behind_unusual_instructions() {
     let (guest, places) = places(|a, [cpuid, tsc, msr, cr, page, table, stack, on, off, far]| {
@@ -311,7 +312,7 @@ fn behind_unusual_instructions() {
     let stack = places[6];
     for place in places {
         check(&guest, &Spy::at(&[place]), |spy, _, way| {
-            // Behind MOV SS, steps are blind on a processor.
+            // Behind MOV SS, steps don't stop on a processor.
             let DebugCapabilities { breakpoints, steps_into_handlers, .. } = way.stopping;
             if place != stack || breakpoints || steps_into_handlers {
                 assert_eq!(spy.count(place), 1, "{way}: {place:#x}");

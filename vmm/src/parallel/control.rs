@@ -1,4 +1,4 @@
-//! Where the vCPU threads and their supervisor meet.
+//! The state that the vCPU threads and their supervisor share.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,22 +16,22 @@ use crate::kvm::kick::{Kicker, Receiving};
 use crate::memory::Memory;
 use crate::watchdog::{Sample, Track};
 
-/// One vCPU's side of it.
+/// The part that belongs to one vCPU.
 #[derive(Default)]
 struct Slot {
     kicker: Kicker,
     thread: OnceLock<Thread>,
-    /// The supervisor wants to know where it is.
+    /// Whether the supervisor has requested a sample of the vCPU's state.
     sample_wanted: AtomicBool,
-    /// Another vCPU's hook has sent it an NMI.
+    /// Whether a hook has sent the vCPU an NMI.
     nmi: AtomicBool,
-    /// The guest's exits so far: the sign of life.
+    /// The number of exits that the guest caused so far: they show that it is alive.
     activity: AtomicU64,
     track: Mutex<Track>,
 }
 
 impl Slot {
-    // A vCPU that is held sleeps outside the guest, where the signal alone doesn't wake it.
+    // A held vCPU sleeps outside the guest, where the signal alone doesn't wake it.
     fn kick(&self) {
         if let Some(thread) = self.thread.get() {
             thread.unpark();
@@ -49,7 +49,7 @@ pub(super) struct Control {
     barrier: Barrier,
     end: Mutex<Option<(End, Duration)>>,
     ended: EventFd,
-    /// When the watchdog saw the latest sign of life, in nanoseconds.
+    /// The time of the latest activity that the watchdog saw, in nanoseconds.
     alive: AtomicU64,
 }
 
@@ -69,20 +69,22 @@ impl Control {
         })
     }
 
-    /// Time since the machine started.
+    /// The time since the machine started.
     pub(super) fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// Makes the calling thread the one that runs this vCPU, until the guard goes.
+    /// Makes the calling thread the one that runs this vCPU and receives its kicks, until the guard
+    /// is dropped.
     pub(super) fn take_seat(&self, vcpu: u32) -> Result<Receiving<'_>> {
         let slot = self.slot(vcpu);
         let _ = slot.thread.set(std::thread::current());
         slot.kicker.receive()
     }
 
-    /// Ends the run, unless it has been ended: the first reason counts, but for what a misuse of
-    /// watched memory explains.
+    /// Ends the run, unless it has already ended: the first reason counts. As an exception, an
+    /// unsupported access to a trapped page replaces a hang or a time limit, because it explains
+    /// them.
     pub(super) fn end(&self, end: End) {
         {
             let mut first = self.end.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,7 +113,7 @@ impl Control {
         self.kick_all();
     }
 
-    /// Lets them go on.
+    /// Lets the vCPUs of a suspended run continue.
     pub(super) fn resume(&self) {
         if self.suspended.swap(false, Ordering::SeqCst) {
             tracing::info!("the run goes on");
@@ -124,18 +126,18 @@ impl Control {
         self.suspended.load(Ordering::SeqCst)
     }
 
-    /// Wants a dump, for which all vCPUs have to come together.
+    /// Requests a dump, for which all vCPUs have to arrive at the barrier.
     pub(super) fn want_dump(&self, vcpu: u32, path: PathBuf) {
         self.barrier.call(vcpu, path);
         self.kick_all();
     }
 
-    /// Where they come together.
+    /// The barrier for dumps.
     pub(super) fn barrier(&self) -> &Barrier {
         &self.barrier
     }
 
-    /// Sends NMIs: bit n is vCPU n.
+    /// Sends NMIs to vCPUs: bit n stands for vCPU n.
     pub(super) fn send_nmis(&self, targets: u64) {
         for (vcpu, slot) in self.slots.iter().enumerate().filter(|(n, _)| targets >> n & 1 != 0) {
             tracing::debug!(vcpu, "NMI from a hook");
@@ -144,7 +146,7 @@ impl Control {
         }
     }
 
-    /// Whether somebody has sent this vCPU an NMI; it is taken.
+    /// Whether an NMI has been sent to this vCPU; clears the request.
     pub(super) fn take_nmi(&self, vcpu: u32) -> bool {
         self.slot(vcpu).nmi.swap(false, Ordering::SeqCst)
     }
@@ -154,39 +156,39 @@ impl Control {
         self.over.load(Ordering::SeqCst)
     }
 
-    /// Whether it was somebody outside who ended the run.
+    /// Whether the run was ended from outside.
     pub(super) fn is_cut_short(&self) -> bool {
         let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         matches!(*end, Some((End::TimeLimit | End::Missed | End::Interrupted, _)))
     }
 
-    /// Whether the run was ended by its own success.
+    /// Whether the run ended with a success.
     pub(super) fn is_success(&self) -> bool {
         let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         matches!(*end, Some((End::Guest { code: 0 } | End::Met(Met { failed: false, .. }), _)))
     }
 
-    /// Readable once the run has ended.
+    /// An eventfd that is readable once the run has ended.
     pub(super) fn ended(&self) -> &EventFd {
         &self.ended
     }
 
-    /// A vCPU has made this many exits by itself.
+    /// Sets the number of exits that the guest has caused on this vCPU.
     pub(super) fn set_activity(&self, vcpu: u32, exits: u64) {
         self.slot(vcpu).activity.store(exits, Ordering::Relaxed);
     }
 
-    /// The exits of all vCPUs.
+    /// The number of exits that the guest has caused on all vCPUs.
     pub(super) fn activity(&self) -> u64 {
         self.slots.iter().map(|slot| slot.activity.load(Ordering::Relaxed)).sum()
     }
 
-    /// Notes a sign of life.
+    /// Records the time of the latest activity.
     pub(super) fn set_alive(&self, when: Duration) {
         self.alive.store(when.as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// Asks every vCPU where it is.
+    /// Requests a sample of every vCPU's state.
     pub(super) fn request_samples(&self) {
         for slot in &self.slots {
             slot.sample_wanted.store(true, Ordering::SeqCst);
@@ -194,17 +196,17 @@ impl Control {
         self.kick_all();
     }
 
-    /// Whether this vCPU is asked where it is; the request is taken back.
+    /// Whether a sample of this vCPU is requested; clears the request.
     pub(super) fn take_sample_request(&self, vcpu: u32) -> bool {
         self.slot(vcpu).sample_wanted.swap(false, Ordering::SeqCst)
     }
 
-    /// Answers a request.
+    /// Adds a sample of this vCPU.
     pub(super) fn put_sample(&self, vcpu: u32, sample: &Sample) {
         self.track(vcpu).add(sample);
     }
 
-    /// What was seen of each vCPU since the last call of [`Self::clear_samples`].
+    /// The samples of each vCPU since the last call of [`Self::clear_samples`].
     pub(super) fn tracks(&self) -> Vec<Track> {
         (0..self.slots.len() as u32).map(|vcpu| self.track(vcpu).clone()).collect()
     }
@@ -215,7 +217,7 @@ impl Control {
         }
     }
 
-    /// Sums up, when all threads are done.
+    /// The outcome of the run, when all threads have ended.
     pub(super) fn into_outcome(
         self,
         mut vcpus: Vec<VcpuReport>,
@@ -244,7 +246,7 @@ impl Control {
     }
 }
 
-/// For a thread that ended without saying why.
+/// The error for a thread that ended without a reason.
 pub(super) fn broken_thread() -> Error {
     Error::System {
         what: "a vCPU's thread broke",

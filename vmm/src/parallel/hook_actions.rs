@@ -1,4 +1,4 @@
-//! What hooks want done to the guest, done by the vCPU's own thread.
+//! Performs the actions that hooks request, on the vCPU's own thread.
 
 use std::mem::{replace, take};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::exit::{Entry, Exit};
 use crate::registers::Activity;
 
 impl<C: Debuggable> VcpuLoop<'_, C> {
-    /// Does what hooks want done, and holds the vCPU for as long as they want.
+    /// Performs the requested actions, and holds the vCPU for as long as they and `hold` say.
     pub(super) fn apply_actions(&mut self, hold: Duration) -> Result<()> {
         let hold = hold.saturating_add(self.intervene()?);
         self.hold(hold)
     }
 
-    /// Does what hooks want done. How long they want the vCPU to be held is left to the caller.
+    /// Performs the requested actions, except for the hold, whose length it returns.
     pub(super) fn intervene(&mut self) -> Result<Duration> {
         if self.ctx.actions.is_empty() {
             return Ok(Duration::ZERO);
@@ -29,7 +29,8 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
             self.control.send_nmis(wanted.nmis);
             self.take_nmi()?;
         }
-        // Before the end of the run, which lets nobody come any more.
+        // Dumps come before the end of the run, after which no vCPU arrives at the barrier any
+        // more.
         for path in wanted.dumps {
             self.control.want_dump(vcpu, path);
         }
@@ -51,8 +52,8 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
         Ok(wanted.hold)
     }
 
-    /// Queues the NMI that somebody has sent to this vCPU. One that waits for its SIPI takes none, and
-    /// with one queued KVM would not let it wait.
+    /// Queues the NMI that was sent to this vCPU. A vCPU that waits for its SIPI takes no NMI, and
+    /// KVM would end its wait if one were queued.
     pub(super) fn take_nmi(&mut self) -> Result<()> {
         let sent = self.control.take_nmi(self.ctx.id);
         if sent && self.ctx.cpu.activity()? != Activity::WaitForSipi {
@@ -61,7 +62,7 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
         Ok(())
     }
 
-    /// Comes to where all vCPUs are wanted, if they are.
+    /// Arrives at the barrier if it was called.
     pub(super) fn rendezvous(&mut self) -> Result<()> {
         if !self.control.barrier().is_called() {
             return Ok(());
@@ -75,8 +76,9 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
         barrier.rendezvous(self.ctx.id, &state, &self.ctx.memory, || control.is_over())
     }
 
-    /// Gives the vCPU the registers that hooks have set. What it has begun is finished first, with the
-    /// registers as they were; `Some` if that comes to another exit, and the registers wait.
+    /// Sets the registers that hooks have changed. The access that the vCPU has begun is completed
+    /// first, with the old registers. `Some` if this leads to another exit: the registers are then
+    /// set later.
     pub(super) fn set_registers(&mut self, entry: &mut Entry) -> Result<Option<Exit>> {
         if self.registers.is_empty() {
             return Ok(None);
@@ -84,7 +86,7 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
         loop {
             match self.ctx.cpu.finish_access(replace(entry, Entry::Resume))? {
                 None => break,
-                // Single steps are on, and this is the end of one.
+                // The end of a single step.
                 Some(Exit::Debug { .. }) => {}
                 Some(exit) => return Ok(Some(exit)),
             }

@@ -1,4 +1,4 @@
-//! What hooks do to real guests.
+//! The actions of hooks on real guests.
 
 use std::io::sink;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::hook::{Context, Hook, Verdict};
 use crate::kvm::{Host, host};
 use crate::registers::Register;
 
-/// Nothing is there: an access exits as MMIO.
+/// An address without RAM: an access exits as MMIO.
 const NOWHERE: u64 = 0x1000_0000;
 
-/// Where the hook acts.
+/// When the hook acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
     Exit,
@@ -26,8 +26,8 @@ enum When {
     Breakpoint(u64),
 }
 
-/// Does something once on a vCPU: at its first access to port 0x80 or [`NOWHERE`], at a tick, or at an
-/// instruction.
+/// Performs an action once on a vCPU: at its first access to port 0x80 or [`NOWHERE`], at a tick,
+/// or at a breakpoint.
 struct Act<F> {
     vcpu: u32,
     when: When,
@@ -47,7 +47,7 @@ struct Actor<'a, F> {
     here: bool,
 }
 
-// The tests' threads end before what they look at.
+// The threads of the tests end before the data that they use.
 impl<F: Fn(&mut Context) + Sync + Send + 'static> Attach for &'static Act<F> {
     fn attach(&self, vcpu: u32, _: u32) -> Box<dyn Hook> {
         let here = vcpu == self.vcpu;
@@ -127,7 +127,7 @@ fn wanted<'a>(context: &'a mut Context) -> &'a mut crate::hook::HookActions {
     context.actions.as_deref_mut().expect("the run goes on")
 }
 
-/// The guest's own verdict.
+/// The exit code of the guest.
 #[track_caller]
 fn code(outcome: &Outcome) -> u32 {
     match outcome.end {
@@ -138,7 +138,7 @@ fn code(outcome: &Outcome) -> u32 {
 
 #[test]
 fn a_register_is_set_behind_the_access() {
-    // RAX is what the access itself loads; RBX is any other.
+    // RAX is the register that the access itself loads; RBX is any other register.
     let set = |context: &mut Context| {
         wanted(context).set_register(Register::Rax, 0x1234);
         wanted(context).set_register(Register::Rbx, 0x5678);
@@ -174,7 +174,7 @@ fn a_register_is_set_behind_the_access() {
     {
         for when in [When::Exit, When::Entry] {
             let outcome = run(&guest, Act::at(when, set));
-            // The first entry may come before the access: then the guest starts with them.
+            // The first entry may come before the access: then the guest starts with these values.
             if when == When::Exit {
                 assert_eq!(code(&outcome), 0, "{name}, {when:?}");
             }
@@ -245,7 +245,7 @@ fn a_breakpoints_hook_changes_where_it_goes_on() {
     assert_eq!(code(&run(&guest, act)), 0);
 }
 
-/// NMIs count in EBP.
+/// Counts NMIs in memory.
 fn counting_nmis(guest: Guest) -> Guest {
     guest.handle(2, |a| {
         a.mov(rbx, DATA)?;
@@ -256,7 +256,7 @@ fn counting_nmis(guest: Guest) -> Guest {
 
 #[test]
 fn an_nmi_reaches_the_vcpu_itself_and_others() {
-    // The first vCPU waits for the NMI, which goes to itself, or to the second, which sleeps.
+    // The first vCPU waits for the NMI, which goes to itself or to the second vCPU, which sleeps.
     for (vcpus, target) in [(1, 0), (2, 1)] {
         let guest = counting_nmis(Guest::new(|a| {
             let (mut first, mut again) = (a.create_label(), a.create_label());
@@ -354,7 +354,7 @@ fn a_suspension_without_signals_is_refused() {
 #[test]
 fn a_dump_has_every_vcpus_registers_and_all_memory() {
     const MARK: u64 = 0x1122_3344_5566_7788;
-    // The second vCPU spins with a value in R12 that the dump must have.
+    // The second vCPU spins with a value in R12 that the dump must contain.
     let guest = Guest::new(|a| {
         let (mut first, mut spin, mut wait) =
             (a.create_label(), a.create_label(), a.create_label());
@@ -397,11 +397,11 @@ fn a_dump_has_every_vcpus_registers_and_all_memory() {
     let bytes = std::fs::read(&outcome.dumps[0]).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     let core = object::File::parse(&*bytes).unwrap();
-    // By guest-virtual address, which is the guest-physical one here.
+    // Found by its guest-virtual address, which equals the guest-physical address here.
     let value = core.segments().find_map(|s| s.data_range(DATA, 8).ok().flatten()).unwrap();
     assert_eq!(value, MARK.to_le_bytes());
     let marked = bytes.windows(8).filter(|bytes| *bytes == MARK.to_le_bytes()).count();
-    // In memory, in the code, and in both notes: R12 of the one vCPU, RAX of the other.
+    // In memory, in the code, and in both notes: R12 of one vCPU, RAX of the other.
     assert_eq!(marked, 6);
 }
 

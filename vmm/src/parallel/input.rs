@@ -1,4 +1,4 @@
-//! Standard input to the guest's console.
+//! Passes standard input to the guest's console.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -15,31 +15,32 @@ use super::supervisor::broken;
 use crate::board::Board;
 use crate::error::Result;
 
-/// How long to wait for the guest to take what its FIFO had no room for.
+/// How long to wait before offering the guest again the bytes that its FIFO had no space for.
 const RETRY: Duration = Duration::from_millis(5);
-/// The most that is read ahead of the guest.
+/// The maximum number of bytes that are read ahead of the guest.
 const READ_AHEAD: usize = 4096;
 
-/// Reads when the guest has taken what came before, so that nothing is lost and nothing piles up.
+/// Reads standard input only when the guest has taken the bytes read before, so that nothing is
+/// lost and nothing accumulates.
 pub(super) struct Input<'a> {
     board: &'a Board,
     stdin: io::Stdin,
     waiting: VecDeque<u8>,
     retry: TimerFd,
     state: State,
-    /// Whether more may come.
+    /// Whether more input may come.
     open: Rc<Cell<bool>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum State {
-    /// epoll says when there is input.
+    /// Waiting for input by epoll.
     Listening,
-    /// The guest has to take what is waiting first.
+    /// Waiting for the guest to take the bytes that were read.
     Full,
-    /// A regular file, which epoll refuses: read whenever the guest has taken everything.
+    /// A regular file, which epoll refuses: it is read whenever the guest has taken everything.
     File,
-    /// The end of the input has been seen.
+    /// At the end of the input.
     Closed,
 }
 
@@ -50,11 +51,11 @@ impl<'a> Input<'a> {
         Ok(Self { board, stdin, waiting: VecDeque::new(), retry, state: State::Listening, open })
     }
 
-    /// Reads what is there now.
+    /// Reads the input that is available now.
     fn read(&mut self) {
         let mut buffer = [0; READ_AHEAD];
         match nix::unistd::read(&self.stdin, &mut buffer) {
-            // It comes again when there is some, or after the next retry.
+            // This is called again when there is input, or after the next retry.
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Ok(0) | Err(_) => {
                 self.state = State::Closed;
@@ -64,7 +65,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Gives the guest what it takes.
+    /// Gives the guest as many bytes as it takes.
     fn pass_on(&mut self) {
         while !self.waiting.is_empty() {
             match self.board.send(self.waiting.make_contiguous()) {
@@ -74,7 +75,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Listens to the input exactly while there is room for it.
+    /// Listens for input only while no bytes wait for the guest.
     fn update_events(&mut self, before: State, ops: &mut EventOps) {
         let stdin = Events::new(&self.stdin, EventSet::IN);
         let full = !self.waiting.is_empty();

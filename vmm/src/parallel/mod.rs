@@ -1,8 +1,8 @@
-//! The parallel scheduler: a host thread for every vCPU, KVM's irqchip, real time. Fast and real, and
-//! not repeatable.
+//! The parallel scheduler: a host thread for every vCPU, KVM's irqchip, and real time. Runs are
+//! fast and realistic, but not repeatable.
 //!
-//! The calling thread watches (`supervisor`), each vCPU's thread runs one loop (`vcpu`), and both
-//! sides meet in one small shared structure (`control`).
+//! The calling thread supervises the run (`supervisor`), each vCPU's thread executes one run loop
+//! (`vcpu`), and all threads share one small structure (`control`).
 
 mod barrier;
 mod control;
@@ -30,28 +30,29 @@ use control::Control;
 use trapping::Watching;
 use vcpu::{VcpuContext, VcpuLoop};
 
-/// Where what a run prints goes, as far as the run has to know of it: nothing waits for a reader while it
-/// has a device's lock.
+/// The destination of a run's output, as far as the run depends on it: no vCPU may block on a slow
+/// reader while it holds a device's lock.
 pub trait Outlet: Sync {
-    /// Whether a vCPU that has printed is to wait before it goes on.
+    /// Whether a vCPU that has printed is to wait before it continues.
     fn is_full(&self) -> bool;
 
-    /// The run was ended from outside: whatever keeps its threads from printing must let them go.
+    /// Called when the run was ended from outside: the outlet must no longer block threads that
+    /// print.
     fn cut_short(&self);
 }
 
-/// How a run is watched.
+/// The options of a run.
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
-    /// Ends the run as hung after this long without a sign of life.
+    /// Ends the run as hung after this long without activity of the guest.
     pub watchdog: Option<Duration>,
-    /// Ends the run after this long, whatever it does.
+    /// Ends the run after this long, in any case.
     pub timeout: Option<Duration>,
-    /// Ends the run when one of these signals comes.
+    /// Ends the run, or continues a suspended run, when one of these signals arrives.
     pub interrupts: Option<&'a Interrupts>,
     /// Whether standard input goes to the guest's console.
     pub console_input: bool,
-    /// Where it prints to, if that is something that can fill up.
+    /// The destination of the output, if it can fill up.
     pub outlet: Option<&'a dyn Outlet>,
 }
 
@@ -61,7 +62,8 @@ pub fn run(machine: Machine, hooks: &[&dyn Attach], options: Options) -> Result<
     run_stopping(machine, hooks, options, || breakpoints::stopping(&host))
 }
 
-/// `stopping` says what there is to stop vCPUs at instructions; it is asked if that is needed.
+/// `stopping` determines this host's debug capabilities; it is called only if breakpoints are
+/// needed.
 fn run_stopping(
     machine: Machine,
     hooks: &[&dyn Attach],
@@ -70,7 +72,8 @@ fn run_stopping(
 ) -> Result<Outcome> {
     let Machine { cpus, board, memory, criteria, places, host, vm } = machine;
     let vcpus = cpus.len() as u32;
-    // Before the others: what they do at such an instruction is done to a run that has ended.
+    // The criteria come first: when one of them ends the run, the other hooks act on a run that has
+    // ended.
     let places = places.as_ref().map(|places| -> &dyn Attach { places });
     let hooks: Vec<_> = places.into_iter().chain(hooks.iter().copied()).collect();
     let attached = |id| HookSet::attach(&hooks, id, vcpus, &memory);

@@ -1,4 +1,4 @@
-//! What a run comes to.
+//! The outcome of a parallel run.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,51 +19,52 @@ use crate::registers::{Activity, Registers, SystemRegisters};
 /// Why a run ended.
 #[derive(Debug)]
 pub enum End {
-    /// The guest ended it: 0 is success, anything else the guest's own failure code.
+    /// The guest ended the run; code 0 is success, any other code is the guest's own failure code.
     Guest {
-        /// What it wrote to port 0xf4.
+        /// The value that the guest wrote to port 0xf4.
         code: u32,
     },
-    /// A criterion of the machine's was met.
+    /// A criterion of the machine was met.
     Met(Met),
-    /// A vCPU could not even deliver a double fault.
+    /// A triple fault: a vCPU could not deliver a double fault.
     TripleFault {
-        /// Which one.
+        /// The vCPU.
         vcpu: u32,
     },
-    /// KVM could not go on.
+    /// KVM could not continue.
     Kvm {
         /// The vCPU.
         vcpu: u32,
-        /// What KVM said.
+        /// The exit that KVM reported.
         exit: Exit,
     },
-    /// No sign of life for as long as the watchdog waits.
+    /// The watchdog found a hang: no activity within its window.
     Hang,
-    /// Every vCPU that was started sleeps and takes interrupts, and none is pending: a kernel that idles.
+    /// Every started vCPU sleeps with interrupts enabled, and no interrupt is pending: the kernel
+    /// idles.
     Quiet {
         /// The vCPUs that were never started.
         unstarted: Vec<u32>,
     },
-    /// The time limit.
+    /// The time limit was reached.
     TimeLimit,
-    /// The time limit, and nothing has come of what the run was to come to.
+    /// The time limit was reached, and no criterion of success was met.
     Missed,
-    /// A hook wanted it to end.
+    /// A hook ended the run.
     Stopped {
-        /// The vCPU that the hook looked at.
+        /// The hook's vCPU.
         vcpu: u32,
-        /// 0 is no failure.
+        /// The exit code; 0 means success.
         code: u32,
     },
-    /// A signal, such as Ctrl-C.
+    /// The user ended the run by a signal, for example Ctrl-C.
     Interrupted,
-    /// jitterbug or the host broke.
+    /// jitterbug or the host failed.
     Broken(Error),
 }
 
 impl End {
-    /// Whether this is a failure of the guest, as opposed to a run without one.
+    /// Whether the guest failed. A run that was cut short is not a failure.
     pub fn is_failure(&self) -> bool {
         match self {
             Self::Guest { code } | Self::Stopped { code, .. } => *code != 0,
@@ -160,18 +161,18 @@ impl fmt::Display for KvmProblem<'_> {
     }
 }
 
-/// How often a vCPU left the guest, by kind.
+/// The numbers of exits of a vCPU, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ExitCounts {
     /// Port reads.
     pub port_read: u64,
     /// Port writes.
     pub port_write: u64,
-    /// Reads of memory that is no RAM.
+    /// Reads of addresses outside RAM.
     pub mmio_read: u64,
-    /// Writes to memory that is no RAM.
+    /// Writes to addresses outside RAM.
     pub mmio_write: u64,
-    /// Wake-ups of a waiting AP.
+    /// Wake-ups of an AP that waits for its SIPI.
     pub ap_start: u64,
     /// Kicks from the host: ticks, jitter, the watchdog.
     pub kicked: u64,
@@ -192,7 +193,7 @@ impl ExitCounts {
         } += 1;
     }
 
-    /// All of them.
+    /// The number of all exits.
     pub fn total(&self) -> u64 {
         self.port_read
             + self.port_write
@@ -207,32 +208,33 @@ impl ExitCounts {
 /// A vCPU's state when the run ended.
 #[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub struct VcpuState {
-    /// Whether it ran, slept, or was never started.
+    /// Whether the vCPU ran, slept, or was never started.
     pub activity: Activity,
-    /// General registers.
+    /// Its general-purpose registers.
     pub registers: Registers,
-    /// System registers.
+    /// Its system registers.
     pub system: SystemRegisters,
 }
 
-/// What became of one vCPU.
+/// The report on one vCPU.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct VcpuReport {
-    /// Its number.
+    /// The vCPU's number.
     pub vcpu: u32,
-    /// Its exits.
+    /// The numbers of its exits.
     pub exits: ExitCounts,
-    /// Where it was; taken unless the run was a success.
+    /// Its state at the end of the run; absent if the run was a success.
     pub state: Option<VcpuState>,
-    /// The processor time that its thread has had.
+    /// The processor time of its thread.
     #[serde(rename = "processor_seconds", serialize_with = "seconds")]
     #[schemars(with = "f64")]
     pub processor_time: Duration,
-    /// The instruction pointers that the watchdog saw, each once, in ascending order.
+    /// The instruction pointers that the watchdog sampled, without duplicates, in ascending order.
     #[serde(serialize_with = "crate::hex::list")]
     #[schemars(with = "Vec<String>")]
     pub sampled_rips: Vec<u64>,
-    /// How often it came to the instructions that hooks wanted to see, in ascending order.
+    /// How often the vCPU reached each of the hooks' breakpoints, in ascending order of their
+    /// addresses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub breakpoints: Vec<Hits>,
 }
@@ -241,21 +243,22 @@ fn seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64(time.as_secs_f64())
 }
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Why it ended.
+    /// Why the run ended.
     pub end: End,
-    /// From the first vCPU's start to the end.
+    /// The time from the machine's start to the end of the run.
     pub elapsed: Duration,
-    /// When the watchdog saw the latest sign of life, on the same clock.
+    /// The time of the latest activity that the watchdog saw, on the same clock.
     pub alive: Duration,
     /// The vCPUs, in the order of their numbers.
     pub vcpus: Vec<VcpuReport>,
-    /// The guest's memory as it was left.
+    /// The guest's memory at the end of the run.
     pub memory: Arc<Memory>,
-    /// The files that hooks had the machine dumped to.
+    /// The dump files that hooks have had written.
     pub dumps: Vec<PathBuf>,
-    /// Dumps that were not written, because the run ended before all vCPUs stood still.
+    /// The dumps that were not written, or not completely, because the run ended before all vCPUs
+    /// had stopped or the dump was finished.
     pub missed_dumps: Vec<PathBuf>,
 }

@@ -1,4 +1,5 @@
-//! The thread that watches a run: its end, the clock, the watchdog, signals, console input.
+//! The thread that supervises a run: its end, the time limit, the watchdog, signals, and console
+//! input.
 
 use std::cell::Cell;
 use std::io;
@@ -19,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::interrupts::{Interrupt, Interrupts};
 use crate::watchdog::{Standing, Track, Watch, Watchdog};
 
-/// Returns when the run is over.
+/// Supervises the run, and returns when it is over.
 pub(super) fn watch(
     control: &Control,
     board: &Board,
@@ -66,15 +67,15 @@ fn timer(first: Duration, interval: Option<Duration>) -> Result<TimerFd> {
     Ok(timer)
 }
 
-/// Registers a readable file descriptor. epoll takes every kind that is used here; should it
-/// refuse one, the run would not be watched, so the run is ended.
+/// Registers a readable file descriptor. epoll accepts every kind that is used here; if it refused
+/// one, the run could not be supervised, so the run is ended.
 fn listen(control: &Control, ops: &mut EventOps, fd: &impl AsRawFd) {
     if let Err(error) = ops.add(Events::new(fd, EventSet::IN)) {
         control.end(End::Broken(broken(io::Error::other(format!("{error:?}")))));
     }
 }
 
-/// The run has ended: only wakes the loop.
+/// Wakes the loop when the run has ended.
 struct Ended<'a>(&'a Control);
 
 impl MutEventSubscriber for Ended<'_> {
@@ -105,7 +106,7 @@ struct Watcher<'a> {
     control: &'a Control,
     board: &'a Board,
     criteria: &'a Criteria,
-    /// Whether input may still come.
+    /// Whether more console input may come.
     input: Rc<Cell<bool>>,
     watchdog: Watchdog,
     timer: TimerFd,
@@ -131,7 +132,7 @@ impl MutEventSubscriber for Watcher<'_> {
                 warn_of_starved(time, &vcpus);
                 control.request_samples();
             }
-            // It sleeps until its user types something.
+            // The guest sleeps until the user types something.
             Watch::Quiet if self.input.get() && self.board.interrupts_on_input() => {
                 self.watchdog.postpone(control.now());
             }
@@ -150,7 +151,7 @@ impl MutEventSubscriber for Watcher<'_> {
     }
 }
 
-/// Nothing can be said of a guest whose vCPUs don't run.
+/// Warns that a guest whose vCPUs don't get processor time can't be judged.
 fn warn_of_starved(time: Duration, vcpus: &[(u32, Duration)]) {
     for (vcpu, processor) in vcpus {
         tracing::warn!(

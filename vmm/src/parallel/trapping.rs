@@ -1,11 +1,11 @@
-//! Accesses to watched memory, done by the vCPU's own thread.
+//! Performs accesses to trapped memory, on the vCPU's own thread.
 //!
-//! A locked instruction is a load and a store between which no other vCPU may come, and no other
-//! vCPU's plain store either. So whoever does a watched access holds one lock, which the machine has
-//! for all of them: a plain access for as long as it takes, a locked instruction from its load to the
-//! end of its store. KVM does the rest of such an instruction without running on, so nothing else
-//! happens under the lock, and hooks are called without it: their order may differ from that of
-//! accesses at the same time.
+//! A locked instruction is a load and a store; no store of another vCPU, locked or plain, may come
+//! in between. So a vCPU performs its accesses to trapped memory under one lock for the whole
+//! machine: it holds the lock for a single access, or from the load to the end of the store of a
+//! locked instruction. KVM completes the rest of such an instruction without running on, so nothing
+//! else happens under the lock. Hooks are called without the lock: their order may differ from the
+//! order of simultaneous accesses.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -19,20 +19,20 @@ use crate::instruction;
 use crate::memory::Memory;
 use crate::trapped::{self, TableRegisters, UnsupportedAccess};
 
-/// One vCPU's accesses to watched memory.
+/// One vCPU's accesses to trapped memory.
 pub(super) struct Watching<'a> {
     lock: &'a Mutex<()>,
-    /// Where the vCPU's tables are, once it is known that they may be there.
+    /// The table registers of the last successful check that no table is in a trapped page.
     tables: Option<TableRegisters>,
 }
 
-/// What was done for an exit.
+/// The result of performing the access of an exit.
 pub(super) struct Done {
-    /// How the vCPU goes on.
+    /// The answer with which the vCPU continues.
     pub(super) entry: Entry,
-    /// In this order.
+    /// The accesses, in the order in which they were performed.
     pub(super) accesses: SmallVec<[Access; 2]>,
-    /// The exit that has come already; it goes on behind that.
+    /// An exit that has already occurred; the vCPU continues from it.
     pub(super) next: Option<Exit>,
 }
 
@@ -41,7 +41,8 @@ impl<'a> Watching<'a> {
         Self { lock, tables: None }
     }
 
-    /// Does the access that an exit announces; `None` if that is none to watched memory.
+    /// Performs the access that an exit reports; `None` if the exit is not an access to trapped
+    /// memory.
     pub(super) fn perform(
         &mut self,
         vcpu: u32,
@@ -62,7 +63,7 @@ impl<'a> Watching<'a> {
                 let decoded = instruction::look(registers.rip, &system, memory);
                 let locked = decoded.as_ref().is_some_and(|decoded| decoded.locked);
                 if let Some(decoded) = decoded.filter(|_| locked) {
-                    // KVM would do the other part without a lock.
+                    // Of a split load, KVM would perform the other part without the lock.
                     let whole = decoded.accesses.iter().any(|used| {
                         instruction::reads(used) && used.memory_size().size() == usize::from(*size)
                     });
@@ -86,8 +87,8 @@ impl<'a> Watching<'a> {
         Ok(Some(done))
     }
 
-    /// Fails if a watched page is behind an exit that nothing answers, or behind a vCPU that had to be
-    /// kicked: perhaps KVM tries again for ever.
+    /// Fails if a trapped page is the reason for an exit that nothing answers, or why a vCPU had to
+    /// be kicked: KVM may be retrying for ever.
     pub(super) fn explain(
         &mut self,
         vcpu: u32,
@@ -110,7 +111,8 @@ impl<'a> Watching<'a> {
         }
     }
 
-    /// Whether the vCPU's tables are where they can't be; looked at again when they have moved.
+    /// Fails if one of the vCPU's tables is in a trapped page. The tables are checked again when
+    /// the table registers have changed.
     fn check_tables(&mut self, vcpu: u32, cpu: &mut dyn Cpu, memory: &Memory) -> Result<()> {
         let system = cpu.system_registers()?;
         let now = TableRegisters::of(&system);
@@ -124,7 +126,7 @@ impl<'a> Watching<'a> {
     }
 }
 
-/// Has KVM execute the rest of a locked instruction, and does its store.
+/// Has KVM complete a locked instruction, and performs its store.
 fn finish(cpu: &mut impl Debuggable, memory: &Memory, done: &mut Done, rip: u64) -> Result<()> {
     loop {
         let entry = std::mem::replace(&mut done.entry, Entry::Resume);
@@ -137,7 +139,7 @@ fn finish(cpu: &mut impl Debuggable, memory: &Memory, done: &mut Done, rip: u64)
                 done.accesses.push(access);
                 done.entry = Entry::Data(data);
             }
-            // Single steps are on, and this is the end of one.
+            // The end of a single step.
             Some(Exit::Debug { .. }) => {}
             other => {
                 done.next = other;

@@ -1,4 +1,4 @@
-//! Watched memory against the real KVM.
+//! Trapped memory with the real KVM.
 
 use std::io::sink;
 use std::ops::Range;
@@ -24,7 +24,7 @@ fn ends_well(outcome: &Outcome) {
     assert!(matches!(outcome.end, End::Guest { code: 0 }), "{:?}", outcome.end);
 }
 
-/// All of a page.
+/// A whole page.
 const PAGE: Range<u64> = SHARED..SHARED + 0x1000;
 
 #[test]
@@ -40,7 +40,7 @@ fn every_access_is_seen_and_done() {
         a.mov(edx, 5)?;
         a.set_label(add)?;
         a.lock().xadd(dword_ptr(rbx + 8), edx)?;
-        // What else there is works as ever.
+        // Other memory works as usual.
         a.mov(byte_ptr(rbx + 0x1000), 1)?;
         a.cmp(ecx, 0x5566)?;
         let mut bad = a.create_label();
@@ -112,7 +112,8 @@ fn locked_instructions_of_many_vcpus_lose_nothing() {
         a.mov(ecx, ROUNDS)?;
         a.set_label(&mut again)?;
         a.lock().inc(dword_ptr(rbx))?;
-        // A byte of each vCPU's own in a word that all exchange: a plain store among locked ones.
+        // Each vCPU has a byte of its own in a word that all of them exchange: plain stores among
+        // locked ones.
         a.mov(byte_ptr(rbx + rdi + 16), cl)?;
         a.mov(eax, 1)?;
         a.lock().xadd(dword_ptr(rbx + 4), eax)?;
@@ -139,7 +140,7 @@ fn locked_instructions_of_many_vcpus_lose_nothing() {
         assert_eq!(stores.len() as u32, 2 * ROUNDS + 1, "vCPU {vcpu}");
         assert_eq!(loads.len(), stores.len(), "vCPU {vcpu}");
     }
-    // Each value of the counters was stored once.
+    // Each value of the counters was stored exactly once.
     let mut values: Vec<u64> = seen
         .iter()
         .filter(|(_, access)| access.write && access.address == SHARED)
@@ -188,7 +189,7 @@ fn what_is_known_not_to_work_is_refused_beforehand() {
         let text = refusal(run(&guest, &[&watch]));
         assert!(text.contains(reason) && text.contains("watch of guest-physical"), "{text}");
     }
-    // A catalogue guest tells where its code is.
+    // The image of a catalogue guest shows where its code is.
     let hello = guests::find("hello").unwrap();
     let image = crate::GuestImage { name: "hello".into(), bytes: hello.image.into() };
     let config = crate::MachineConfig::new(image, crate::CpuCount::new(1).unwrap());
@@ -243,7 +244,7 @@ fn what_the_guest_does_wrong_is_named() {
     }
 }
 
-/// A breakpoint on the very instruction that accesses watched memory.
+/// A breakpoint on the instruction that accesses trapped memory.
 #[test]
 fn with_breakpoints_on_the_accesses() {
     let (guest, [load, store, add]) = places(|a, [load, store, add]| {

@@ -1,4 +1,4 @@
-//! One vCPU's thread: run, look, answer, run on.
+//! One vCPU's thread: it runs the vCPU, reports exits to hooks, answers the exits, and runs on.
 
 use std::sync::Arc;
 use std::thread;
@@ -20,13 +20,14 @@ use crate::registers::{Activity, Register, Registers};
 use crate::thread_time::thread_time;
 use crate::watchdog::Sample;
 
-/// How long a suspended vCPU sleeps if nobody wakes it.
+/// The maximum time that a suspended vCPU sleeps before it checks whether the run has been resumed.
 const SUSPEND_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a vCPU that has printed too much looks whether somebody has read it.
+/// The interval at which a vCPU that has to wait for its output checks whether the output has been
+/// read.
 const ROOM_POLL: Duration = Duration::from_millis(5);
 
-/// A vCPU in its place: what hooks see.
+/// A vCPU context: a vCPU with what its hooks see.
 pub(super) struct VcpuContext<C> {
     pub(super) id: u32,
     vcpus: u32,
@@ -57,28 +58,28 @@ impl<C: Cpu> VcpuContext<C> {
         }
     }
 
-    /// Notes that an AP has been started. Its SIPI is between the guest and KVM: nobody tells us.
+    /// Records whether an AP has been started. KVM handles the SIPI itself and doesn't report it.
     fn notice_start(&mut self) -> Result<()> {
         self.started = self.started || self.cpu.activity()? != Activity::WaitForSipi;
         Ok(())
     }
 }
 
-/// Runs a vCPU until the run is over.
+/// The run loop of a vCPU, until the run is over.
 pub(super) struct VcpuLoop<'a, C> {
     pub(super) ctx: VcpuContext<C>,
     hooks: HookSet,
-    /// `None` if no hook ever wants any.
+    /// `None` if no hook asks for breakpoints.
     breakpoints: Option<Breakpoints>,
-    /// `None` if no memory is watched.
+    /// `None` if no memory is trapped.
     watching: Option<Watching<'a>>,
-    /// An exit that has come and not been looked at.
+    /// An exit that has occurred and has not been handled.
     pub(super) next: Option<Exit>,
-    /// Registers that hooks have set, and that the vCPU gets before its next instruction.
+    /// The register values that hooks have set, for the time before the vCPU's next instruction.
     pub(super) registers: Vec<(Register, u64)>,
-    /// Whether somebody can end a suspension.
+    /// Whether a suspended run can be resumed.
     pub(super) resumable: bool,
-    /// Where it prints to, if that can fill up.
+    /// The destination of its output, if that can fill up.
     outlet: Option<&'a dyn Outlet>,
     board: &'a Board,
     pub(super) control: &'a Control,
@@ -116,22 +117,22 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         }
     }
 
-    /// Whether a suspended run can go on.
+    /// Sets whether a suspended run can be resumed.
     pub(super) fn resumable(mut self, resumable: bool) -> Self {
         self.resumable = resumable;
         self
     }
 
-    /// Where it waits for room when it has printed.
+    /// Sets the outlet for which the vCPU waits when it has printed.
     pub(super) fn printing_to(mut self, outlet: Option<&'a dyn Outlet>) -> Self {
         self.outlet = outlet;
         self
     }
 
-    /// Runs to the end on the calling thread, to which `bind` first ties the vCPU.
+    /// Runs to the end on the calling thread, to which `bind` first binds the vCPU.
     pub(super) fn run<B>(mut self, bind: impl FnOnce(&C) -> B) -> VcpuReport {
         let control = self.control;
-        // Whatever happens to this thread, the others must not wait for it.
+        // However this thread ends, the run has to end with it.
         let _ended = EndOnDrop(control);
         let _bound = bind(&self.ctx.cpu);
         let ctx = control.take_seat(self.ctx.id);
@@ -196,9 +197,9 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         Ok(answer)
     }
 
-    /// Runs to the next exit that the guest makes by itself. Those that it makes only because hooks
-    /// want to see an access are none: nothing else shall happen because somebody looks on, and a
-    /// guest that spins on a variable that is watched hangs nonetheless.
+    /// Runs to the next exit that the guest makes by itself. Exits that happen only because hooks
+    /// observe an access don't count: observing must not cause anything else, and a guest that
+    /// spins on a watched variable still has to count as hung.
     fn enter(&mut self, entry: Entry) -> Result<Exit> {
         let mut entry = entry;
         loop {
@@ -213,7 +214,8 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         }
     }
 
-    /// Does an access to an MSR or to memory that hooks want to see. `None` for any other exit.
+    /// Performs an access to an MSR or to memory that exits because of hooks. `None` for any other
+    /// exit.
     fn perform(&mut self, exit: &Exit) -> Result<Option<Entry>> {
         match *exit {
             Exit::MsrRead { index } => {
@@ -246,7 +248,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         self.apply_actions(hold)
     }
 
-    /// Runs to the next exit. Breakpoints on the way are told to the hooks.
+    /// Runs to the next exit. Breakpoints on the way are reported to the hooks.
     fn run_on(&mut self, entry: Entry) -> Result<Exit> {
         if let Some(exit) = self.next.take() {
             return Ok(exit);
@@ -261,13 +263,13 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             let next = std::mem::replace(&mut entry, Entry::Resume);
             match breakpoints.run(cpu, memory, next, Want::default())? {
                 Stop::Exit(exit) => return Ok(exit),
-                // It has executed, so it has been started.
+                // The vCPU has reached an instruction, so it has been started.
                 Stop::Breakpoint(address) => {
                     self.ctx.started = true;
                     let now = self.control.now();
                     let hold = self.hooks.breakpoint(&mut self.ctx.context(now), address);
                     self.apply_actions(hold)?;
-                    // Nothing is unfinished before an instruction.
+                    // At a breakpoint no access is incomplete.
                     if let Some(exit) = self.set_registers(&mut entry)? {
                         return Ok(exit);
                     }
@@ -285,7 +287,8 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         self.hooks.start(&mut self.ctx.context(now));
         self.apply_actions(Duration::ZERO)?;
         if self.hooks.next_tick().is_some() {
-            // A pause of 100 us must not become one of 150: that is the default slack of sleeps.
+            // Without this, a pause of 100 us would become one of 150 us: the default slack of
+            // sleeps is 50 us.
             nix::sys::prctl::set_timerslack(1).map_err(|errno| Error::System {
                 what: "a thread's timer slack can't be set",
                 source: errno.into(),
@@ -303,10 +306,11 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         }
     }
 
-    /// Does what the vCPU was kicked for.
+    /// Handles the requests for which the vCPU was kicked.
     fn serve(&mut self) -> Result<()> {
         loop {
-            // Once more after every hold: what came due at its end is done before the guest runs.
+            // Repeated after every hold: requests that came during the hold are handled before the
+            // guest runs.
             let hold = self.serve_once()?;
             if hold.is_zero() && !self.control.is_suspended() || self.control.is_over() {
                 return self.set_alarm();
@@ -318,7 +322,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     fn serve_once(&mut self) -> Result<Duration> {
         self.rendezvous()?;
         self.take_nmi()?;
-        // A vCPU that is held can't get on: where it stands then is no evidence of a hang.
+        // A held vCPU can't make progress, so its position is not evidence of a hang.
         if !self.ctx.held && self.control.take_sample_request(self.ctx.id) {
             let sample = self.sample()?;
             self.control.put_sample(self.ctx.id, &sample);
@@ -342,8 +346,8 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         Ok(Sample { rip: registers.rip, activity, at_rest, processor: thread_time() })
     }
 
-    /// Keeps the vCPU out of the guest, so long and while the run is suspended. Its ticks go on
-    /// meanwhile.
+    /// Keeps the vCPU out of the guest for this long, and while the run is suspended. Its ticks
+    /// continue meanwhile.
     pub(super) fn hold(&mut self, time: Duration) -> Result<()> {
         if time.is_zero() && !self.control.is_suspended() {
             return Ok(());
@@ -369,7 +373,8 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         self.set_alarm()
     }
 
-    /// Keeps the vCPU out of the guest while nobody reads what it has printed. Its ticks go on.
+    /// Keeps the vCPU out of the guest until its output has been read. Its ticks continue
+    /// meanwhile.
     fn wait_for_room(&mut self, outlet: &dyn Outlet) -> Result<()> {
         let mut hold = Duration::ZERO;
         while outlet.is_full() && !self.control.is_over() {

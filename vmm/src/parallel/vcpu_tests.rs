@@ -7,7 +7,7 @@ use crate::identity::{Frequencies, Identity};
 use crate::memory::MemorySize;
 use crate::scripted::ScriptedCpu;
 
-/// Keeps what it was called for.
+/// Records its calls.
 struct Recorder {
     log: Arc<Mutex<Vec<String>>>,
     verdict: Verdict,
@@ -48,7 +48,7 @@ fn end_with(code: u8) -> Exit {
     Exit::PortWrite { port: 0xf4, size: 1, data: Bytes::from_slice(&[code]) }
 }
 
-/// Runs these exits through the loop; the report, the end and what a recording hook saw.
+/// Runs these exits through the loop; returns the report, the end, and the records of a hook.
 fn play(exits: Vec<Exit>, verdict: Verdict) -> (VcpuReport, Option<End>, Vec<String>) {
     let log = Arc::new(Mutex::new(Vec::new()));
     let recorder: Box<dyn Hook> = Box::new(Recorder { log: log.clone(), verdict });

@@ -1,17 +1,18 @@
-//! What a guest's code can change that takes a call to put back.
+//! Determines whether a guest's code can change state that takes a system call to restore.
 //!
-//! The FPU, MSRs and debug registers don't travel in KVM's run page, and a call for each costs as
-//! much as an exit on some hosts. Most small kernels never touch the FPU and the debug registers,
-//! which shows in their code: every executable byte of the image is decoded, as 64-bit code and as
-//! 32-bit code, and a kernel without a single instruction that could change such state has nothing
-//! to put back. A guest that writes code at run time is not covered, as nowhere in the controlled
-//! scheduler; [`ControlledMachine::restore`](crate::controlled::ControlledMachine::restore) looks now
-//! and then whether the claim holds.
+//! The FPU, MSRs and debug registers are not part of KVM's run page, and a system call for each
+//! costs as much as an exit on some hosts. Most small kernels never use the FPU and the debug
+//! registers, and their code shows this: every executable byte of the image is decoded, as 64-bit
+//! code and as 32-bit code, and if no instruction could change such state, nothing has to be
+//! restored. Code that the guest generates at run time is not covered, as in the rest of the
+//! controlled scheduler;
+//! [`ControlledMachine::restore`](crate::controlled::ControlledMachine::restore) checks at
+//! intervals whether the claim holds.
 
 use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Instruction, Mnemonic};
 
-/// Instructions that change nothing but general registers, flags, memory and what is in the run
-/// page: segments, descriptor tables, control registers, EFER.
+/// Instructions that change only general-purpose registers, flags, memory, and the registers in the
+/// run page: segments, descriptor tables, control registers, EFER.
 const HARMLESS: &[CpuidFeature] = &[
     CpuidFeature::INTEL8086,
     CpuidFeature::INTEL8086_ONLY,
@@ -37,7 +38,7 @@ const HARMLESS: &[CpuidFeature] = &[
     CpuidFeature::LZCNT,
     CpuidFeature::MONITOR,
     CpuidFeature::MOVBE,
-    // Writes of MSRs exit, so they are known without this.
+    // MSR writes exit, so they are noticed anyway.
     CpuidFeature::MSR,
     CpuidFeature::MULTIBYTENOP,
     CpuidFeature::PAUSE,
@@ -52,10 +53,10 @@ const HARMLESS: &[CpuidFeature] = &[
 ];
 
 /// Whether any instruction of this code may change the FPU, a debug register, or
-/// `IA32_KERNEL_GS_BASE`, which SWAPGS reaches without an MSR write.
+/// `IA32_KERNEL_GS_BASE`, which SWAPGS changes without an MSR write.
 pub(crate) fn changes_extended_state(code: &[u8]) -> bool {
     [64, 32].iter().any(|bits| {
-        // Bytes that are no instruction, 16-bit code or data between functions, are passed over.
+        // Bytes that can't be decoded (16-bit code, or data between functions) are skipped.
         let decoder = Decoder::new(*bits, code, DecoderOptions::NONE);
         decoder.into_iter().any(|instruction| !instruction.is_invalid() && changes(&instruction))
     })
@@ -64,7 +65,7 @@ pub(crate) fn changes_extended_state(code: &[u8]) -> bool {
 fn changes(instruction: &Instruction) -> bool {
     match instruction.mnemonic() {
         Mnemonic::Swapgs => return true,
-        // Of SSE, but nothing of its state.
+        // These belong to SSE but don't change its state.
         Mnemonic::Lfence
         | Mnemonic::Mfence
         | Mnemonic::Sfence

@@ -1,4 +1,4 @@
-//! Which ranges can't be watched, as far as that is known before the guest runs.
+//! Checks which ranges can be trapped, as far as this is known before the guest runs.
 
 use std::ops::Range;
 
@@ -9,14 +9,14 @@ use crate::error::{Error, Result};
 use crate::memory::{HOLE_END, HOLE_START, Memory};
 use crate::paging::pages;
 
-/// Fails if a machine like this can't watch these guest-physical addresses, as far as that is known
-/// before its guest runs.
+/// Fails if a machine with this configuration can't trap these guest-physical addresses, as far as
+/// this is known before its guest runs.
 pub fn can_watch(range: &Range<u64>, config: &MachineConfig) -> Result<()> {
     check(range, Image::of(config), &Memory::new(config.memory)?)
 }
 
-/// Watches what hooks name, in the memory that a machine is made with. Fails if one of the ranges can't
-/// be watched.
+/// Traps the ranges that hooks watch, in the memory of a machine that is being created. Fails if
+/// one of the ranges can't be trapped.
 pub(crate) fn watch(
     ranges: &[Range<u64>],
     config: &MachineConfig,
@@ -29,8 +29,8 @@ pub(crate) fn watch(
     Ok(())
 }
 
-/// Refuses a guest-physical range that can't be watched, with the reason. What the guest itself puts
-/// there, page tables for example, isn't known yet.
+/// Refuses a guest-physical range that can't be trapped, with the reason. What the guest itself
+/// will put there, page tables for example, isn't known yet.
 fn check(range: &Range<u64>, image: Image, memory: &Memory) -> Result<()> {
     let refuse = |problem: String| {
         let value = format!("{:#x}..{:#x}", range.start, range.end);

@@ -1,4 +1,4 @@
-//! Going into KVM without running on.
+//! Enters KVM without running the guest further.
 
 use super::{KvmCpu, Unfinished};
 use crate::cpu::Cpu;
@@ -6,9 +6,9 @@ use crate::error::Result;
 use crate::exit::{Entry, Exit};
 
 impl KvmCpu {
-    /// Finishes the access that the latest exit announced, with this answer, and runs no further:
-    /// [`Exit::Kicked`] then, or a debug exit where the instruction is being stepped. Another access
-    /// is the instruction's next.
+    /// Completes the access that the latest exit reported, with this answer, and runs no further.
+    /// Returns [`Exit::Kicked`], or a debug exit if the instruction is being stepped. If another
+    /// access is returned, it is the instruction's next.
     pub(crate) fn finish(&mut self, entry: Entry) -> Result<Exit> {
         self.flag.raise();
         let exit = self.run(entry);
@@ -16,8 +16,8 @@ impl KvmCpu {
         exit
     }
 
-    /// Finishes the latest exit's access without running on. `Some` if there is something to tell:
-    /// another part of the access, or a kick.
+    /// Completes the latest exit's access without running further. `Some` if this ends with an
+    /// exit: another part of the access, a debug exit, or a kick.
     pub(in crate::kvm) fn finish_access(&mut self, entry: Entry) -> Result<Option<Exit>> {
         if self.unfinished == Unfinished::Nothing {
             return Ok(None);
@@ -29,7 +29,8 @@ impl KvmCpu {
         })
     }
 
-    /// Goes into KVM and back, so that the run page is that of now. A kick that comes meanwhile stays.
+    /// Enters KVM and returns, so that the run page is up to date. A kick that arrives meanwhile is
+    /// kept.
     pub(in crate::kvm) fn refresh(&mut self) -> Result<()> {
         if self.finish(Entry::Resume)? == Exit::Kicked && self.kicked {
             self.flag.kick();
