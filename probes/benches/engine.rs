@@ -1,7 +1,7 @@
-//! What a firing costs, operation by operation: `cargo bench -p jitterbug-probes`.
+//! The cost of a firing for a number of operations: `cargo bench -p jitterbug-probes`.
 //!
-//! The operations are those of `jitterbug probes --bench` (`probes::bench`), with criterion's statistics;
-//! and the loading of long scripts.
+//! The operations are those of `jitterbug probes --bench` (`probes::bench`), here with criterion's
+//! statistics. The loading of long scripts is measured, too.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use probes::bench::{Bench, OPERATIONS, thread_time};
 use probes::{Options, Output, Script, Source};
 
-/// The time that the thread has used of its processor.
+/// The processor time that the thread has used.
 struct ThreadTime;
 
 impl Measurement for ThreadTime {
@@ -48,7 +48,7 @@ fn firings(criterion: &mut Criterion<ThreadTime>) {
     let mut group = criterion.benchmark_group("firing");
     for operation in OPERATIONS {
         let mut bench = Bench::new(*operation, &output).expect("an operation");
-        // A filter leaves some out.
+        // A filter on the command line leaves operations out.
         let mut chosen = false;
         group.bench_function(operation.id, |bencher| {
             chosen = true;
@@ -73,7 +73,7 @@ fn long_vp() -> String {
     text
 }
 
-/// The same in Emmett.
+/// The same script in Emmett.
 fn long_emmett() -> String {
     let mut text = String::from("int n; string s; aggr a[1][1];\n");
     for _ in 0..100 {

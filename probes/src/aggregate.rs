@@ -1,9 +1,9 @@
-//! Aggregates: what scripts count and measure, by keys.
+//! Aggregates: what scripts count and measure under keys.
 //!
-//! Each vCPU adds to a table of its own, behind a lock that nobody else wants but who prints or
-//! empties the aggregate: vCPUs don't wait for each other to count. Whoever looks at the aggregate
-//! adds the tables up. `VProbes` keeps average, count, minimum, maximum and the latest value under
-//! each key; the other kinds are jitterbug's.
+//! Each vCPU adds to its own table. The table's lock is contended only while the aggregate is read,
+//! printed or cleared, so vCPUs don't wait for each other to count. A reader adds the tables up.
+//! `VProbes` keeps average, count, minimum, maximum and the latest value under each key; the other
+//! kinds are additions of jitterbug.
 
 mod cell;
 mod key;
@@ -18,27 +18,27 @@ pub use key::Key;
 pub(crate) use key::Parts;
 pub use table::{Limits, Room, Table};
 
-/// What an aggregate looks like.
+/// The definition of an aggregate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Its name.
+    /// The aggregate's name.
     pub name: String,
-    /// How many integer keys it has.
+    /// The number of integer keys.
     pub integers: usize,
-    /// How many string keys.
+    /// The number of string keys.
     pub strings: usize,
-    /// Whether the guest's stack is a key too, and how many of its frames count.
+    /// If the guest's stack is a key too, the number of its frames that count.
     pub stack: Option<usize>,
-    /// What is kept under a key.
+    /// What the aggregate keeps under a key.
     pub kind: Kind,
 }
 
 impl Shape {
-    /// The most keys of either type.
+    /// The most keys of each type.
     pub const MAX_KEYS: usize = 16;
 }
 
-/// An aggregate of all vCPUs.
+/// An aggregate, with the tables of all vCPUs.
 #[derive(Debug)]
 pub struct Aggregate {
     shape: Shape,
@@ -51,17 +51,17 @@ pub struct Aggregate {
 pub type Part = Arc<Mutex<Table>>;
 
 impl Aggregate {
-    /// An empty one, which shares its room with others.
+    /// An empty aggregate. It shares its memory limit with others.
     pub fn new(shape: Shape, limits: Limits, room: Room) -> Self {
         Self { shape, limits, room, parts: Mutex::default() }
     }
 
-    /// What it looks like.
+    /// The aggregate's definition.
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
-    /// A new table, for a vCPU to add to.
+    /// A new table, to which one vCPU adds.
     pub fn part(&self) -> Part {
         let table = Table::new(self.shape.kind, self.limits, self.room.clone());
         let part = Part::new(Mutex::new(table));
@@ -69,7 +69,7 @@ impl Aggregate {
         part
     }
 
-    /// Everything under all keys, in the order of the keys.
+    /// The values under all keys, in the order of the keys.
     pub fn merged(&self) -> BTreeMap<Box<[u8]>, Cell> {
         let mut all: BTreeMap<Box<[u8]>, Cell> = BTreeMap::new();
         for part in lock(&self.parts).iter() {
@@ -83,12 +83,12 @@ impl Aggregate {
         all
     }
 
-    /// Shows each key, taken apart, and what is under it.
+    /// Calls `show` with each key, split into its parts, and the values under the key.
     pub(crate) fn each(&self, mut show: impl FnMut(&Parts, &Cell)) {
         self.merged().iter().for_each(|(key, cell)| show(&Parts::of(&self.shape, key), cell));
     }
 
-    /// What is under one key.
+    /// The values under one key.
     pub fn cell(&self, key: &[u8]) -> Option<Cell> {
         let mut found: Option<Cell> = None;
         for part in lock(&self.parts).iter() {
@@ -102,7 +102,7 @@ impl Aggregate {
         found
     }
 
-    /// It as `logaggr` prints it, line by line. What was not yet printed is marked as printed.
+    /// The lines that `logaggr` prints. All values count as printed afterwards.
     pub fn lines(&self) -> Vec<Vec<u8>> {
         for part in lock(&self.parts).iter() {
             lock(part).mark_printed();
@@ -110,25 +110,25 @@ impl Aggregate {
         print::lines(&self.shape, &self.merged())
     }
 
-    /// Whether something was added since it was last printed.
+    /// Whether values were added since the aggregate was last printed.
     pub fn has_news(&self) -> bool {
         lock(&self.parts).iter().any(|part| lock(part).has_news())
     }
 
-    /// Empties it.
+    /// Empties the aggregate.
     pub fn clear(&self) {
         for part in lock(&self.parts).iter() {
             lock(part).clear();
         }
     }
 
-    /// How many values there was no room for.
+    /// How many values were dropped because a table was full.
     pub fn dropped(&self) -> u64 {
         lock(&self.parts).iter().map(|part| lock(part).dropped()).sum()
     }
 }
 
-/// A thread that panicked here left at worst one value out.
+/// Locks a mutex. A thread that panicked while it held the lock lost at most one value.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

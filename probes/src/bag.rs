@@ -1,10 +1,10 @@
-//! Bags: integer keys with values, of which a key may have several.
+//! Bags: values under integer keys, where one key may have several values.
 
 use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
 
-/// What a bag holds.
+/// A bag's contents.
 #[derive(Debug)]
 pub struct Bag {
     values: HashMap<u64, VecDeque<u64>, RandomState>,
@@ -17,12 +17,12 @@ impl Bag {
     /// The most pairs that a script may ask for.
     pub const MAX_CAPACITY: u64 = 1 << 20;
 
-    /// An empty one for so many pairs.
+    /// An empty bag for this number of pairs.
     pub fn new(capacity: usize) -> Self {
         Self { values: HashMap::default(), length: 0, capacity, refused: 0 }
     }
 
-    /// Puts a pair in; `false` if it is full.
+    /// Adds a pair; `false` if the bag is full.
     pub fn insert(&mut self, key: u64, value: u64) -> bool {
         if self.length >= self.capacity {
             self.refused += 1;
@@ -33,7 +33,7 @@ impl Bag {
         true
     }
 
-    /// Takes the oldest value with this key out.
+    /// Removes and returns the oldest value with this key.
     pub fn remove(&mut self, key: u64) -> Option<u64> {
         let values = self.values.get_mut(&key)?;
         let value = values.pop_front();
@@ -44,7 +44,7 @@ impl Bag {
         value
     }
 
-    /// How many pairs it had no room for.
+    /// How many pairs the bag did not take because it was full.
     pub fn refused(&self) -> u64 {
         self.refused
     }

@@ -1,8 +1,9 @@
-//! What a firing costs, operation by operation: for `jitterbug probes --bench` on a user's machine and
-//! for `cargo bench`. It follows the idea of the toolkit's vprobe-bench.
+//! Measures the cost of a firing for a number of operations: for `jitterbug probes --bench` on a
+//! user's machine, and for `cargo bench`. The idea is that of the toolkit's vprobe-bench.
 //!
-//! Each operation is the body of a probe, fired on a vCPU without KVM as a scheduler would, from the point
-//! to the end of the firing. What KVM takes to leave the guest, and to give out registers, is not in it.
+//! Each operation is the body of a probe. It is fired on a vCPU without KVM in the same way as by a
+//! scheduler, and measured from the probe point to the end of the firing. The time that KVM takes
+//! to leave the guest and to read registers is not included.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -20,16 +21,16 @@ use crate::point::{Fixed, Point};
 use crate::session::VcpuProbes;
 use crate::{Diagnostics, Options, Output, Script, Session, Source};
 
-/// Something that a probe does.
+/// An operation of a probe.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation {
-    /// Its name for programs.
+    /// The operation's name in machine-readable output.
     pub id: &'static str,
-    /// Its name for people.
+    /// The operation's name for people.
     pub name: &'static str,
     definitions: &'static str,
     body: &'static str,
-    /// The most that it is to take, in nanoseconds.
+    /// The longest time that it should take, in nanoseconds.
     pub goal: Option<f64>,
 }
 
@@ -48,7 +49,8 @@ impl Operation {
     }
 }
 
-/// What is measured. The first does nothing: it is in all others.
+/// The operations that are measured. The first does nothing, and its cost is included in all
+/// others.
 pub const OPERATIONS: &[Operation] = &[
     operation("empty", "empty", "", "0").within(50.0),
     operation("false_predicate", "a predicate that doesn't hold", "", "/ (== ARG0 1) / 0"),
@@ -110,17 +112,18 @@ pub const OPERATIONS: &[Operation] = &[
     ),
 ];
 
-/// Linear addresses of the first 2 MiB are guest-physical ones, by one large page.
+/// The guest's page tables. One large page maps the first 2 MiB of linear addresses to the same
+/// guest-physical addresses.
 const TABLES: u64 = 0x10_0000;
-/// A stack of 8 frames.
+/// The guest's stack, with 8 frames.
 const STACK: u64 = 0x18_0000;
-/// Where its functions are.
+/// Where the functions in that stack are.
 const CODE: u64 = 0x8_0000;
 
 fn guest() -> vmm::Result<(Memory, ScriptedCpu)> {
     let memory = Memory::new(MemorySize::new(4 << 20)?)?;
     let put = |address: u64, value: u64| memory.write(address, &value.to_le_bytes());
-    // RIP, and seven callers: each frame's saved RBP, and the return address above it.
+    // RIP and seven callers. Each frame has the saved RBP, and the return address above it.
     for frame in 0..7 {
         let at = STACK + frame * 0x20;
         put(at, if frame == 6 { 0 } else { at + 0x20 })?;
@@ -131,34 +134,34 @@ fn guest() -> vmm::Result<(Memory, ScriptedCpu)> {
     Ok((memory, cpu))
 }
 
-/// Why nothing was measured.
+/// Why an operation could not be measured.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The operation's script is none.
+    /// The operation's script has errors.
     #[error("{0}")]
     Script(Diagnostics),
-    /// There is no memory for a guest.
+    /// There is no memory for the guest.
     #[error(transparent)]
     Guest(#[from] vmm::Error),
     /// The thread's clock can't be read.
     #[error("the thread's processor time can't be read")]
     Clock(#[from] nix::errno::Errno),
-    /// The thread that takes what is printed can't be started.
+    /// The thread that receives the output can't be started.
     #[error("the output's thread can't be started")]
     Output(#[from] std::io::Error),
-    /// Its firings were none.
+    /// No probe fired, or firings were cancelled.
     #[error("{operation}: of {firings} firings, {cancelled} were cancelled")]
     NoFiring {
         /// The operation.
         operation: &'static str,
-        /// How many there were.
+        /// How many firings there were.
         firings: u64,
-        /// How many of them failed.
+        /// How many of these were cancelled.
         cancelled: u64,
     },
 }
 
-/// An operation's probe on one vCPU, and what it looks at.
+/// The probe of one operation, with the vCPU and the memory that it reads.
 pub struct Bench {
     operation: Operation,
     session: Session,
@@ -179,7 +182,7 @@ impl Bench {
         Ok(Self { operation, session, probes, memory, cpu })
     }
 
-    /// Fires once.
+    /// Fires the probe once.
     pub fn fire(&mut self) {
         let mut context = Context {
             vcpu: 0,
@@ -196,7 +199,7 @@ impl Bench {
         black_box(self.probes.fire(Point::fixed(Fixed::In), &event, &mut context));
     }
 
-    /// Fails unless something was fired, and all of it went well.
+    /// Fails if the probe has not fired, or if any firing was cancelled.
     pub fn check(&self) -> Result<(), Error> {
         let counts = self.session.counts();
         let firings = counts.iter().map(|count| count.firings + count.filtered).sum();
@@ -208,28 +211,29 @@ impl Bench {
     }
 }
 
-/// What an operation took.
+/// The result of a measurement.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Measured {
-    /// Its name for programs.
+    /// The operation's name in machine-readable output.
     pub id: &'static str,
-    /// Its name for people.
+    /// The operation's name for people.
     pub name: &'static str,
-    /// Of the thread's processor time: the median of many batches.
+    /// The processor time of one firing: the median of many batches.
     pub nanoseconds: f64,
-    /// The most that it is to take.
+    /// The longest time that it should take, in nanoseconds.
     pub goal: Option<f64>,
 }
 
-/// The time that the thread has used of its processor: other programs on the machine count as little
-/// as they can.
+/// The processor time that the thread has used, on which other programs on the host have the least
+/// influence.
 pub fn thread_time() -> nix::Result<Duration> {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from)
 }
 
-/// Measures one operation for about so long.
+/// Measures one operation for about this time.
 pub fn measure(operation: Operation, time: Duration) -> Result<Measured, Error> {
-    /// So many firings between two looks at the clock: a look takes as long as some of them.
+    /// The number of firings between two readings of the clock. A reading takes as long as several
+    /// firings.
     const BATCH: u32 = 500;
     let output = Output::to_callback(|_| {}, None)?;
     let mut bench = Bench::new(operation, &output)?;

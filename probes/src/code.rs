@@ -1,9 +1,10 @@
-//! Instructions for a small stack machine, made of a checked [`Program`].
+//! Instructions for a small stack machine, generated from a checked [`Program`].
 //!
-//! The engine runs this form rather than the trees: it needs no native stack, whose depth a script
-//! would decide; every step is counted where it is taken; and it costs a nanosecond or two a step.
-//! Integers live on one stack, strings on another. A frame is the locals of a probe or function at
-//! the bottom of its part of both stacks.
+//! The engine runs these instructions and not the trees of the IR, for three reasons: it uses no
+//! native stack, whose depth would depend on the script; it counts every step where the step is
+//! taken; and a step costs one or two nanoseconds. Integers are on one stack, strings on another. A
+//! frame holds the locals of a probe or function, at the bottom of that routine's part of both
+//! stacks.
 
 mod expression;
 mod generate;
@@ -20,82 +21,84 @@ use crate::source::{Source, Span};
 use crate::text::Text;
 use crate::variable::Variable;
 
-/// One instruction. "Pops" and "pushes" mean the integers' stack unless strings are named; the
+/// One instruction. "Pops" and "pushes" refer to the integer stack unless strings are named. The
 /// operand that was pushed last is popped first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Op {
     /// Pushes a number.
     Constant(u64),
-    /// Pushes a variable.
+    /// Pushes an integer variable.
     Get(u32),
-    /// Pops into a variable.
+    /// Pops into an integer variable.
     Set(u32),
     /// Pushes a variable that all vCPUs share.
     GetShared(u32),
     /// Pops into a variable that all vCPUs share.
     SetShared(u32),
-    /// Pops an operand, changes a shared variable by it, and pushes its new value.
+    /// Pops an operand, applies the operator to a shared variable and the operand, and pushes the
+    /// variable's new value.
     UpdateShared(u32, Operator),
-    /// Pushes a local.
+    /// Pushes a local integer.
     GetLocal(u32),
-    /// Pops into a local.
+    /// Pops into a local integer.
     SetLocal(u32),
-    /// Pushes the top again.
+    /// Pushes the top integer again.
     Duplicate,
-    /// Pops.
+    /// Pops an integer and discards it.
     Drop,
     /// Pushes a built-in variable, by its index in [`Code::variables`].
     Builtin(u32),
-    /// Pops two, pushes one.
+    /// Pops two integers, pushes the operator's result.
     Binary(Operator),
-    /// Pops one, pushes one: the operator with this as its second operand.
+    /// Pops one integer, pushes the operator's result with this constant as its second operand.
     BinaryConstant(Operator, u32),
-    /// 1 for 0, 0 for anything else.
+    /// Replaces the top integer: 0 by 1, and any other value by 0.
     Not,
-    /// Every bit turned over.
+    /// Inverts every bit of the top integer.
     Complement,
-    /// Goes on elsewhere.
+    /// Continues at this instruction.
     Jump(u32),
-    /// Pops, and goes on elsewhere if it was 0.
+    /// Pops, and jumps to this instruction if the value was 0.
     JumpIfZero(u32),
-    /// Pops, and goes on elsewhere if it was not 0.
+    /// Pops, and jumps to this instruction if the value was not 0.
     JumpUnlessZero(u32),
-    /// Calls a function, whose arguments are pushed; so many strings were pushed for them.
+    /// Calls a function, whose arguments have been pushed.
     Call {
-        /// Which.
+        /// The function's index in [`Code::functions`].
         function: u32,
-        /// Strings below the frame that go with it.
+        /// How many strings were pushed for the arguments. They are dropped when the function
+        /// returns.
         temporaries: u32,
     },
-    /// Pops what the function yields, and goes back with it.
+    /// Pops the function's value, returns, and pushes the value for the caller.
     ReturnInteger,
-    /// The same with a string.
+    /// The same for a string.
     ReturnString,
-    /// Errors go on at this instruction, until [`Op::EndTry`].
+    /// Opens a `try`: until [`Op::EndTry`], an error continues at this instruction.
     Try(u32),
-    /// Ends the innermost `try`.
+    /// Closes the innermost `try`.
     EndTry,
     /// Ends the firing.
     Exit,
-    /// Ends the script.
+    /// Unloads the script.
     Unload,
-    /// A predicate was 0: the firing was none.
+    /// Ends the firing because the predicate was 0.
     Filtered,
-    /// An assertion has failed.
+    /// Fails because an assertion does not hold.
     Raise,
-    /// Pushes a string: a literal of [`Code::texts`].
+    /// Pushes a literal of [`Code::texts`] as a string.
     Text(u32),
-    /// Pushes a string: a variable.
+    /// Pushes a string variable.
     GetText(u32),
-    /// Pushes a string: a local.
+    /// Pushes a local string.
     GetLocalText(u32),
-    /// Pushes a string: what a parameter refers to.
+    /// Pushes the string that a parameter refers to.
     GetParameter(u32),
-    /// Copies the top string into a variable.
+    /// Copies the top string into a string variable.
     SetText(u32),
-    /// Copies the top string into a local.
+    /// Copies the top string into a local string.
     SetLocalText(u32),
-    /// Copies the top string into what a parameter refers to.
+    /// Copies the top string into the string that a parameter refers to.
     SetParameter(u32),
     /// Pops a string.
     DropText,
@@ -111,60 +114,63 @@ pub enum Op {
     EmptyText,
     /// Pushes the probe's name as a string.
     ProbeName,
-    /// Pushes the exit's name as a string.
+    /// Pushes the kind of the exit as a string.
     ExitName,
-    /// Pushes the last fault's name as a string.
+    /// Pushes the name of the last caught error as a string.
     FaultName,
-    /// Pushes the last fault's description as a string.
+    /// Pushes the description of the last caught error as a string.
     FaultDescription,
-    /// Pops two strings, pushes how the first compares to the second.
+    /// Pops two strings, and pushes how the first compares to the second.
     Compare,
-    /// Pops an address, pushes its symbol as a string.
+    /// Pops an address, and pushes its symbol as a string.
     SymbolName,
-    /// Pops the arguments of [`Code::formats`], prints them, pushes 1 or 0.
+    /// Pops the arguments of an entry of [`Code::formats`], prints the formatted bytes, and pushes
+    /// 1, or 0 if the output is closed.
     Print(u32),
-    /// Pops the arguments of [`Code::formats`], pushes what they make as a string.
+    /// Pops the arguments of an entry of [`Code::formats`], and pushes the formatted string.
     Format(u32),
     /// Pushes the guest's stack as a string.
     GuestStack,
-    /// Pops an address, pushes so many bytes from there.
+    /// Pops an address, and pushes this number of bytes from there as an integer.
     Load(Space, u8),
-    /// Pops the most bytes, then an address; pushes the string from there.
+    /// Pops the most bytes to read, then an address; pushes the string from there.
     LoadText(Space),
-    /// Pushes microseconds.
+    /// Pushes the time of day in microseconds.
     SystemTime,
-    /// Pops a register's number, pushes its value.
+    /// Pops a register's number, and pushes the register's value.
     GeneralRegister,
-    /// Pops an MSR's number, pushes its value.
+    /// Pops an MSR's number, and pushes the MSR's value.
     ModelRegister,
-    /// Pops the callee if there is one, then an address; pushes what the scan found.
+    /// Pops the callee if the scan needs one, then an address; pushes what the scan found.
     Scan(Scan),
-    /// Pops so many integers, does it, pushes 1.
+    /// Pops this number of integers, carries out the action with them, and pushes 1.
     Destructive(DestructiveAction, u8),
-    /// Pops a string, writes the machine to the file of that name; pushes 1, or 0 if that is one too many.
+    /// Pops a string and dumps the machine to the file of that name; pushes 1, or 0 if the run has
+    /// already reached its limit of dumps.
     Dump,
-    /// Pops a value and the integer and string keys; pushes 1 or 0.
+    /// Pops a value and the integer and string keys, and adds the value to an aggregate; pushes 1,
+    /// or 0 if the value was dropped.
     Aggregate(u32),
-    /// Pops the keys, pushes a figure.
+    /// Pops the keys, and pushes a figure of an aggregate.
     AggregateRead(u32, Reading),
-    /// Pushes 1 or 0.
+    /// Prints an aggregate; pushes 1, or 0 if the output is closed.
     LogAggregate(u32),
-    /// Pushes 1.
+    /// Empties an aggregate; pushes 1.
     ClearAggregate(u32),
-    /// Pops a value, then a key; pushes 1 or 0.
+    /// Pops a value, then a key, and adds the pair to a bag; pushes 1, or 0 if the bag is full.
     BagInsert(u32),
-    /// Pops a key, pushes a value.
+    /// Pops a key, removes the key's oldest value from a bag, and pushes it; 0 if there is none.
     BagRemove(u32),
 }
 
-/// A function's entrance.
+/// A probe's body or a function, as the engine enters it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Routine {
-    /// Its first instruction.
+    /// The index of its first instruction.
     pub entry: u32,
-    /// Integers and references that the caller has pushed.
+    /// How many integers and references the caller has pushed as arguments.
     pub parameters: u32,
-    /// Its locals, the parameters included.
+    /// Its locals, including the parameters.
     pub frame: Frame,
     /// The most integers that it pushes above its frame.
     pub depth: u32,
@@ -172,22 +178,22 @@ pub struct Routine {
     pub text_depth: u32,
 }
 
-/// What runs at a point.
+/// A probe: what runs at one point.
 #[derive(Debug)]
 pub struct Probe {
     /// The point.
     pub point: Point,
-    /// The point's own name: as the script calls it, unless that is a pattern.
+    /// The name of this point: as written in the script, unless that is a pattern.
     pub name: Arc<str>,
-    /// The point or the pattern as the script calls it.
+    /// The point or the pattern as written in the script.
     pub written: Arc<str>,
-    /// Where it is in the script.
+    /// The probe's place in the script.
     pub span: Span,
-    /// Its instructions.
+    /// The probe's instructions.
     pub routine: Routine,
 }
 
-/// A piece of a printf, whose arguments are on the stacks.
+/// A piece of a printf. The arguments are on the stacks.
 #[derive(Debug)]
 pub enum FormatPiece {
     /// Bytes as they are.
@@ -198,10 +204,10 @@ pub enum FormatPiece {
     Text(Conversion),
 }
 
-/// A printf.
+/// The format of a printf.
 #[derive(Debug, Default)]
 pub struct Format {
-    /// In order.
+    /// The pieces, in order.
     pub pieces: Vec<FormatPiece>,
     /// How many integers it takes.
     pub integers: u32,
@@ -214,46 +220,47 @@ pub struct Format {
 pub struct Code {
     /// All instructions.
     pub ops: Vec<Op>,
-    /// For each instruction, what to blame if it fails.
+    /// For each instruction, the place in the script to report if it fails.
     pub debug_spans: Vec<Option<Place>>,
-    /// In the order of the script. Those of a pattern follow one another, with the same instructions.
+    /// In the order of the script. The probes of a pattern follow one another and share their
+    /// instructions.
     pub probes: Vec<Probe>,
-    /// The functions.
+    /// The script's functions.
     pub functions: Vec<Routine>,
-    /// Built-in variables that are used.
+    /// The built-in variables that the script uses.
     pub variables: Vec<Variable>,
-    /// Literals.
+    /// The string literals.
     pub texts: Vec<Box<[u8]>>,
-    /// Formats.
+    /// The formats of all printfs.
     pub formats: Vec<Format>,
-    /// First values of the integer variables.
+    /// The initial values of the integer variables.
     pub integers: Vec<u64>,
-    /// First values of the integer variables that all vCPUs share.
+    /// The initial values of the integer variables that all vCPUs share.
     pub shared_integers: Vec<u64>,
-    /// First values of the string variables.
+    /// The initial values of the string variables.
     pub strings: Vec<Text>,
-    /// Aggregates.
+    /// The shapes of the aggregates.
     pub aggregates: Vec<Shape>,
-    /// Bags.
+    /// The script's bags.
     pub bags: Vec<Bag>,
-    /// What [`Place`]s stand for.
+    /// The places in the script to which each [`Place`] refers.
     pub places: Vec<Span>,
-    /// The scripts.
+    /// The sources of the script.
     pub sources: Arc<[Source]>,
 }
 
 impl Code {
-    /// Makes instructions of a program.
+    /// Generates the instructions of a program.
     pub fn new(program: Program) -> Self {
         generate::all(program)
     }
 
-    /// Whether it does anything to the guest.
+    /// Whether the script contains a destructive action.
     pub fn has_deeds(&self) -> bool {
         self.ops.iter().any(|op| matches!(op, Op::Destructive(..) | Op::Dump))
     }
 
-    /// The distinct points that the script has probes at, in the order of the script.
+    /// The distinct points at which the script has probes, in the order of the script.
     pub fn points(&self) -> Vec<Point> {
         let mut points: Vec<Point> = Vec::new();
         for probe in &self.probes {

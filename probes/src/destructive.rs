@@ -1,29 +1,29 @@
-//! What scripts may do to the guest when `--destructive` allows it.
+//! The destructive actions: what scripts may do to the guest if `--destructive` is given.
 
 use crate::ir::Space;
 use crate::point::{Mechanisms, Scope};
 
-/// A function by which a script changes what the guest does.
+/// A function that changes what the guest does, or that writes a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DestructiveAction {
     /// `delayus`: holds the vCPU out of the guest.
     Delay,
-    /// `injectnmi`
+    /// `injectnmi`: sends an NMI.
     Nmi,
-    /// `setreg`
+    /// `setreg`: sets a general register, RIP or RFLAGS.
     SetRegister,
     /// `poke`, `pokephys`: stores to the guest's memory.
     Poke(Space),
     /// `stopvm`: ends the run.
     Stop,
-    /// `suspendvm`: holds all vCPUs until the user lets them go on.
+    /// `suspendvm`: holds all vCPUs until the user resumes them.
     Suspend,
     /// `dump`: writes the machine to a file.
     Dump,
 }
 
 impl DestructiveAction {
-    /// All of them.
+    /// All actions.
     pub const ALL: [Self; 8] = [
         Self::Delay,
         Self::Nmi,
@@ -35,7 +35,7 @@ impl DestructiveAction {
         Self::Dump,
     ];
 
-    /// Its name in both languages.
+    /// The function's name in both languages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Delay => "delayus",
@@ -49,7 +49,8 @@ impl DestructiveAction {
         }
     }
 
-    /// What it takes, in words, and the fewest and the most integers. (`dump` takes a string.)
+    /// A description of the arguments, and the fewest and the most integers. (`dump` takes a
+    /// string.)
     pub(crate) fn arguments(self) -> (&'static str, usize, usize) {
         match self {
             Self::Delay => ("microseconds, or the least and the most of them", 1, 2),
@@ -62,10 +63,11 @@ impl DestructiveAction {
         }
     }
 
-    /// Why a script may not name it: the problem, a label for its place, what to do.
+    /// Why a script may not use the action: the problem, a label for its place in the script, and
+    /// advice. `None` if the script may use it.
     pub(crate) fn refusal(self, scope: &Scope) -> Option<[String; 3]> {
         let name = self.name();
-        // A dump only looks, but it writes to the user's disk.
+        // A dump doesn't change the guest, but it writes to the user's disk.
         if self != Self::Dump && !scope.mechanisms.contains(Mechanisms::CHANGES) {
             let reason = Mechanisms::CHANGES.lack();
             return Some([

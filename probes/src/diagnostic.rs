@@ -1,4 +1,4 @@
-//! What is wrong with a script, as data. `render` turns it into text.
+//! Errors and warnings about a script, as data. `render` turns them into text.
 
 mod render;
 
@@ -9,29 +9,29 @@ use crate::source::{Location, Source, Span};
 
 pub use render::Style;
 
-/// How bad it is.
+/// How serious a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// The script is not loaded.
     Error,
-    /// The script is loaded; something about it may surprise.
+    /// The script is loaded, but may not do what its author meant.
     Warning,
 }
 
-/// One thing that is wrong with a script.
+/// One error or warning about a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Error or warning.
     pub severity: Severity,
-    /// What is wrong, in a line.
+    /// The problem, in one line.
     pub message: String,
-    /// Where; `None` if it is about no place in particular.
+    /// The place; `None` if the diagnostic isn't about a particular place.
     pub span: Option<Span>,
-    /// What is said at that place: mostly what was expected.
+    /// The text at that place, mostly what was expected there.
     pub label: String,
-    /// Another place that belongs to it, and what is there.
+    /// A second place that is related, and the text at that place.
     pub related: Option<(Span, String)>,
-    /// The way out, where there is one to name.
+    /// Advice, if there is any.
     pub help: Option<String>,
 }
 
@@ -53,7 +53,7 @@ impl Diagnostic {
         Self { severity: Severity::Warning, ..Self::error(span, message, label) }
     }
 
-    /// An error that has no place.
+    /// An error that isn't about a particular place.
     pub fn general(message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
@@ -65,13 +65,13 @@ impl Diagnostic {
         }
     }
 
-    /// Adds the way out.
+    /// Adds advice.
     #[must_use]
     pub fn with_help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// Adds "did you mean", if there is something to suggest.
+    /// Adds "did you mean" as advice, if there is a suggestion.
     #[must_use]
     pub fn suggesting(self, name: Option<&str>) -> Self {
         match name {
@@ -80,14 +80,14 @@ impl Diagnostic {
         }
     }
 
-    /// Adds another place.
+    /// Adds a second, related place.
     #[must_use]
     pub fn with_related(self, span: Span, label: impl Into<String>) -> Self {
         Self { related: Some((span, label.into())), ..self }
     }
 }
 
-/// What was said about the scripts that were loaded together. It displays itself without colour.
+/// The diagnostics about scripts that were loaded together. `Display` renders them without colour.
 #[derive(Clone, Debug)]
 pub struct Diagnostics {
     sources: Arc<[Source]>,
@@ -95,27 +95,27 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// The findings about `sources`.
+    /// The diagnostics `list` about `sources`.
     pub fn new(sources: Arc<[Source]>, list: Vec<Diagnostic>) -> Self {
         Self { sources, list }
     }
 
-    /// Nothing was said.
+    /// Whether there are no diagnostics.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// One after the other, in the order in which they were found.
+    /// The diagnostics, in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.list.iter()
     }
 
-    /// Where one of them is.
+    /// The place of a diagnostic.
     pub fn location(&self, diagnostic: &Diagnostic) -> Option<Location> {
         diagnostic.span.map(|span| span.location(&self.sources))
     }
 
-    /// All of them as text for people.
+    /// All diagnostics as text.
     pub fn render(&self, style: Style) -> String {
         render::all(&self.sources, &self.list, style)
     }

@@ -1,4 +1,4 @@
-//! docs/probes.md against the code: no row is missing, none is stale.
+//! Checks docs/probes.md against the code: no row may be missing, and no row may be out of date.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::{emmett, variable};
 
 const TEXT: &str = include_str!("../../docs/probes.md");
 
-/// The rows of the table below a heading: the name in the first cell, what the last cell says.
+/// The rows of the table below a heading: the text of the first cell and of the last cell.
 fn rows(heading: &str) -> BTreeMap<String, String> {
     let mut lines = TEXT.lines().skip_while(|line| *line != heading).skip(1);
     let mut rows = BTreeMap::new();
@@ -125,7 +125,7 @@ fn every_word_of_emmett() {
     agree("### Words of Emmett", words.chain(own).chain(refused).chain(models));
 }
 
-/// The scripts in the text are scripts.
+/// Every example in the text can be loaded.
 #[test]
 fn every_example_can_be_loaded() {
     let mut count = 0;

@@ -1,8 +1,9 @@
-//! Emmett, the C-like language of `VProbes`: text to tokens ([`lexer`]), macros and includes
-//! ([`preprocess`]), tokens to a tree ([`parser`]), tree to program ([`checker`]).
+//! Emmett, the C-like language of `VProbes`. The [`lexer`] splits text into tokens, [`preprocess`]
+//! handles macros and includes, the [`parser`] builds a tree, and the [`checker`] turns the tree
+//! into IR.
 //!
-//! There were four dialects of it, none of which accepts all of the others' scripts. This accepts
-//! their union; docs/probes.md says where it differs on purpose.
+//! Emmett had four dialects, none of which accepts all scripts of the others. This front end
+//! accepts their union; docs/probes.md lists the intended differences.
 
 pub mod checker;
 pub mod lexer;
@@ -18,8 +19,8 @@ use crate::front::Environment;
 use crate::ir::Program;
 use crate::source::Source;
 
-/// Reads and checks scripts that share their names, and adds them to a program. Files that they
-/// include are added to `sources`. The list holds warnings and errors.
+/// Parses and checks scripts that share their names, and adds them to a program. Files that the
+/// scripts include are added to `sources`. The list holds warnings and errors.
 pub fn load(
     scripts: &[u32],
     sources: &mut Vec<Source>,

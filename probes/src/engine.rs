@@ -1,8 +1,9 @@
 //! Runs one probe of a [`Code`] in the context of one vCPU.
 //!
-//! A firing is bounded three ways: by steps, which count the same everywhere; by the thread's
-//! processor time; and by the depth of its stacks. What exceeds a bound, or reads what isn't there,
-//! cancels that firing; the script stays loaded, and the other vCPUs don't notice.
+//! A firing is bounded in three ways: by steps, which are counted alike on every host; by the
+//! processor time of its thread; and by the depth of its stacks. A firing that exceeds a bound, or
+//! reads memory that doesn't exist, is cancelled. The script stays loaded, and the other vCPUs are
+//! not affected.
 
 mod changes;
 mod destructive;
@@ -36,18 +37,18 @@ pub use report::Reported;
 pub use shared::{Clock, Settings, Shared};
 pub use values::Values;
 
-/// How much a firing may use.
+/// The most that one firing may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Steps. What takes longer than an addition counts as several.
+    /// Steps. An instruction that takes longer than an addition counts as several steps.
     pub steps: u64,
-    /// Time of the thread's processor; waiting for the output is none. Where runs must be repeated
-    /// exactly there is none: a step is a step on any host.
+    /// Processor time of the thread, which excludes waiting for the output. `None` where runs must
+    /// be repeated exactly; the number of steps is the same on any host.
     pub time: Option<Duration>,
 }
 
 impl Default for Budget {
-    /// 100,000 steps, 20 ms.
+    /// 100,000 steps and 20 ms.
     fn default() -> Self {
         Self { steps: 100_000, time: Some(Duration::from_millis(20)) }
     }
@@ -55,21 +56,21 @@ impl Default for Budget {
 
 /// The most integers on the stack of a firing.
 pub const MAX_STACK: usize = 4096;
-/// The most strings there.
+/// The most strings on the stack of a firing.
 pub const MAX_TEXTS: usize = 256;
-/// The most calls within calls.
+/// The most nested calls.
 pub const MAX_CALLS: usize = 256;
 
 /// How a firing ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All of it was done.
+    /// The firing ended without an error.
     Completed,
-    /// The probe's predicate didn't hold: it was no firing.
+    /// The probe's predicate was 0; this doesn't count as a firing.
     Filtered,
-    /// Something went wrong; what was done before stays done.
+    /// An error occurred; what the firing did before it stays done.
     Cancelled,
-    /// The script was unloaded before.
+    /// The script had already been unloaded.
     Unloaded,
 }
 
@@ -79,55 +80,56 @@ pub enum Cause {
     /// `/` or `%` by 0.
     #[error("division by zero")]
     DivisionByZero,
-    /// The vCPU's registers can't be had.
+    /// The vCPU's registers can't be read.
     #[error("the vCPU can't be read: {0}")]
     Cpu(#[source] vmm::Error),
-    /// The host's own state can't be had.
+    /// The host's own state can't be read.
     #[error("{what} can't be read: {errno}")]
     Host {
-        /// The variable.
+        /// The variable that was read.
         what: &'static str,
         /// The system's error.
         errno: nix::errno::Errno,
     },
-    /// The guest has no memory there.
+    /// A guest-virtual address can't be read.
     #[error("guest address {address:#x} can't be read: {fault}")]
     Guest {
-        /// Guest-virtual.
+        /// The guest-virtual address.
         address: u64,
-        /// Why not.
+        /// Why it can't be read.
         #[source]
         fault: paging::Fault,
     },
-    /// The machine has no memory there.
+    /// The machine has no RAM at a guest-physical address.
     #[error("guest-physical address {address:#x} can't be read: there is no RAM")]
     Physical {
-        /// Guest-physical.
+        /// The guest-physical address.
         address: u64,
     },
-    /// There is no such register.
+    /// There is no register with this number.
     #[error(
         "there is no register number {0}; they are 0 (RAX) to 15 (R15), REG_RIP and REG_RFLAGS"
     )]
     Register(u64),
-    /// The guest's code doesn't say what was asked.
+    /// A scan of the guest's code did not find what the script asked for.
     #[error("the code at {address:#x} doesn't tell: {problem}")]
     Scan {
-        /// Where the scan began.
+        /// The address at which the scan began.
         address: u64,
         /// What was not found.
         problem: &'static str,
     },
-    /// `VMX...` points don't belong to a vCPU.
+    /// The script used something that belongs to a vCPU in a probe at a `VMX...` point, which
+    /// doesn't belong to a vCPU.
     #[error("{0} belongs to a vCPU, and this probe runs in none (non-vcpu vmx threads)")]
     NoVcpu(&'static str),
-    /// It was to be done to a guest that has ended.
+    /// A destructive action was used after the end of the run.
     #[error("{0}: the run is over, nothing can be changed any more")]
     Over(&'static str),
-    /// It was to be done with a value that can't be.
+    /// A destructive action was used with a value that it doesn't accept.
     #[error("{action}: {value:#x} is {problem}")]
     Argument {
-        /// What was to be done.
+        /// The name of the destructive action.
         action: &'static str,
         /// The value.
         value: u64,
@@ -137,10 +139,10 @@ pub enum Cause {
     /// An assertion of the script failed.
     #[error("an assertion failed")]
     Assertion,
-    /// The budget is used up.
+    /// The firing has used up its steps.
     #[error("it took more than {0} steps")]
     Steps(u64),
-    /// The time is used up.
+    /// The firing has used up its processor time.
     #[error("it took longer than {0:?}")]
     Time(Duration),
     /// The stacks are full.
@@ -149,7 +151,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// A word for scripts that catch it.
+    /// A name for the error, for scripts that catch it.
     pub fn name(&self) -> &'static str {
         match self {
             Self::DivisionByZero => "DivideByZero",
@@ -166,20 +168,20 @@ impl Cause {
         }
     }
 
-    /// Whether a script may go on after it. A used-up budget is used up.
+    /// Whether a script can catch the error. Every error can be caught except for a used-up budget.
     fn can_be_caught(&self) -> bool {
         !matches!(self, Self::Steps(_) | Self::Time(_) | Self::Depth)
     }
 }
 
-/// A cancelled firing on its way out.
+/// A cancelled firing, on its way to [`Engine::fire`].
 pub(crate) struct Cancel {
     cause: Box<Cause>,
-    /// `None` stands for the whole probe.
+    /// Where in the script it failed; `None` for the probe as a whole.
     place: Option<Place>,
 }
 
-/// One vCPU's variables and output.
+/// The engine of one vCPU: that vCPU's variables and output.
 #[derive(Debug)]
 pub struct Engine {
     code: Arc<Code>,
@@ -187,25 +189,25 @@ pub struct Engine {
     state: State,
 }
 
-/// What a firing changes.
+/// The state that a firing changes.
 #[derive(Debug)]
 pub(crate) struct State {
     integers: Vec<u64>,
     strings: Vec<Text>,
     stack: Vec<u64>,
-    /// Strings; those at `text_top` and above are free.
+    /// The string stack; the entries from `text_top` upwards are free.
     texts: Vec<Text>,
     text_top: usize,
     calls: Vec<machine::Call>,
     handlers: Vec<machine::Handler>,
-    /// What went wrong last.
+    /// The last error that a script caught.
     fault: Option<Box<Cause>>,
-    /// This vCPU's table of each aggregate.
+    /// This vCPU's table for each aggregate.
     parts: Vec<Part>,
     key: Key,
     delays: changes::Delays,
     output: LineBuffer,
-    /// Where a printf is put together; kept so that it need not be allocated each time.
+    /// The buffer in which a printf is formatted; kept to avoid an allocation each time.
     scratch: Vec<u8>,
 }
 
@@ -230,7 +232,7 @@ impl Engine {
         Self { code, shared, state }
     }
 
-    /// Runs probe number `probe`. `values` are what was read of the vCPU since it stopped.
+    /// Runs probe number `probe`. `values` holds what has been read of the vCPU since it stopped.
     pub fn fire(
         &mut self,
         probe: usize,
@@ -257,7 +259,7 @@ impl Engine {
         }
     }
 
-    /// Prints what has no newline yet. Nothing fires any more.
+    /// Prints the last line if it has no newline yet. No probe fires afterwards.
     pub fn finish(&mut self) {
         self.state.output.flush();
     }

@@ -1,9 +1,9 @@
-//! Stacks and their counts as flame-graph tools read them: folded.
+//! Folded stacks: stacks with counts in the format of flame-graph tools.
 //!
-//! A line for each stack: its functions from the outermost to the innermost with semicolons between
-//! them, a blank, and a count (`stackcollapse-*.pl` of Brendan Gregg's `FlameGraph`; flamegraph.pl, inferno
-//! and speedscope read it). Offsets and lines are left out, so that what happens in one function is
-//! one frame.
+//! Each stack is a line: the names of its functions, from the outermost to the innermost, separated
+//! by semicolons; then a blank and a count (the output of `stackcollapse-*.pl` in Brendan Gregg's
+//! `FlameGraph`, which flamegraph.pl, inferno and speedscope read). Offsets and line numbers are
+//! left out, so that each function is one frame.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -12,13 +12,13 @@ use crate::aggregate::{Aggregate, Kind};
 use crate::stack::function;
 use crate::symbols::Symbols;
 
-/// Folded stacks, of as many machines as one likes.
+/// Folded stacks, of any number of machines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Folded(BTreeMap<Vec<u8>, u128>);
 
 impl Folded {
-    /// Adds what an aggregate with a stack as its key has counted; of one whose kind is `sum()`, the
-    /// sums. Its other keys stand outside of the stack, `name` of the aggregate outside of these.
+    /// Adds the counts of an aggregate that has a stack as a key, or its sums if its kind is
+    /// `sum()`. Other keys are put before the outermost frame, and `name`, if given, before these.
     pub(crate) fn add(
         &mut self,
         aggregate: &Aggregate,
@@ -51,12 +51,12 @@ impl Folded {
         });
     }
 
-    /// Whether there is no stack.
+    /// Whether there are no stacks.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Writes a line for each stack, in the order of their names.
+    /// Writes a line for each stack, sorted by the frames' names.
     pub fn write(&self, mut to: impl Write) -> io::Result<()> {
         for (stack, count) in &self.0 {
             to.write_all(stack)?;
@@ -66,7 +66,7 @@ impl Folded {
     }
 }
 
-/// Adds a frame. What would end it or its line is replaced.
+/// Adds a frame. Characters that would end the frame or the line are replaced.
 fn push(line: &mut Vec<u8>, frame: &[u8]) {
     if !line.is_empty() {
         line.push(b';');

@@ -39,7 +39,7 @@ fn places_in_one_function_are_one_frame_and_the_outermost_comes_first() {
     let mut folded = Folded::default();
     folded.add(&hot, None, Some(&symbols));
     assert_eq!(text(&folded), "0x20;0x10 1\nmp_start_cpu_common;tsc_sync_master 2\n");
-    // Another machine's come on top.
+    // The counts of another machine are added.
     folded.add(&hot, None, Some(&symbols));
     assert!(text(&folded).ends_with(" 4\n"), "{}", text(&folded));
 }

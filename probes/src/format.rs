@@ -1,11 +1,11 @@
-//! printf's formats, which VP and Emmett share.
+//! The formats of printf, which VP and Emmett share.
 
 mod parse;
 mod write;
 
 pub use parse::{FormatError, Part, parse};
 
-/// What a conversion takes and how it looks.
+/// The argument that a conversion takes, and how it is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `%d`, `%i`: signed decimal.
@@ -29,7 +29,7 @@ pub enum Kind {
 /// A conversion with its flags, width and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conversion {
-    /// What it takes and how it looks.
+    /// The argument that it takes, and how it is printed.
     pub kind: Kind,
     /// `-`: pads on the right.
     pub left: bool,
@@ -37,20 +37,20 @@ pub struct Conversion {
     pub zero: bool,
     /// `#`: `0x` before hexadecimal, `0` before octal.
     pub alternate: bool,
-    /// The least number of bytes.
+    /// The smallest number of bytes that are printed.
     pub width: u8,
-    /// How many bits of the integer count: 64, 16 with `h`, 8 with `hh`. As every integer has 64
-    /// bits, `l` and `ll` change nothing and `%d` doesn't cut off at 32.
+    /// How many low bits of the integer are printed: 64, 16 with `h`, or 8 with `hh`. Every integer
+    /// has 64 bits, so `l` and `ll` have no effect, and `%d` doesn't cut off at 32 bits.
     pub bits: u8,
 }
 
 impl Conversion {
-    /// One without flags, width or size.
+    /// A conversion without flags, width or size.
     pub fn plain(kind: Kind) -> Self {
         Self { kind, left: false, zero: false, alternate: false, width: 0, bits: 64 }
     }
 
-    /// What it takes, in words.
+    /// The argument that it takes, in words for messages.
     pub fn wanted(self) -> &'static str {
         if self.takes_text() { "a string" } else { "an integer" }
     }

@@ -1,4 +1,4 @@
-//! Which language a source is in, and all sources to one program.
+//! Recognises the language of each source, and loads all sources into one program.
 
 pub(crate) mod aggregation;
 pub(crate) mod comparison;
@@ -16,20 +16,20 @@ use crate::source::{Language, Source, Span};
 use crate::vp::{self, Dialect};
 use parameters::Parameters;
 
-/// What both front ends need to know beside the sources.
+/// What both front ends need in addition to the sources.
 #[derive(Clone, Copy, Debug)]
 pub struct Environment<'a> {
-    /// How closely VP must keep to its manual.
+    /// How closely VP scripts must follow the manual.
     pub dialect: Dialect,
-    /// What points and symbols there are.
+    /// What the lookup of points and symbols depends on.
     pub scope: Scope<'a>,
-    /// What the user sets.
+    /// The values that the user sets.
     pub parameters: &'a Parameters,
 }
 
-/// What came of sources.
+/// The result of loading sources.
 pub(crate) struct Loaded {
-    /// `None` if there is an error in the list.
+    /// The program; `None` if the list contains an error.
     pub(crate) program: Option<Program>,
     /// Errors and warnings.
     pub(crate) list: Vec<Diagnostic>,
@@ -37,7 +37,8 @@ pub(crate) struct Loaded {
     pub(crate) sources: Arc<[Source]>,
 }
 
-/// Reads and checks sources and makes one program of them. Either all of it is loaded or nothing.
+/// Parses and checks sources, and makes one program of them. An error in any source means that
+/// nothing is loaded.
 pub(crate) fn load(sources: &[Source], environment: &Environment) -> Loaded {
     let mut sources = sources.to_vec();
     let mut program = Program::new(&Arc::from([]));
@@ -56,7 +57,7 @@ pub(crate) fn load(sources: &[Source], environment: &Environment) -> Loaded {
         });
         list = vp::load(&vp, &sources, environment, &mut program);
         list.extend(emmett::load(&emmett, &mut sources, environment, &mut program));
-        // What is wrong elsewhere may be why a definition was not read.
+        // After another error, a definition may be missing only because of that error.
         if !list.iter().any(is_error) {
             list.extend(environment.parameters.unused());
         }
@@ -67,7 +68,7 @@ pub(crate) fn load(sources: &[Source], environment: &Environment) -> Loaded {
                 .with_help("add a probe such as VMM1Hz printf(\"%d\\n\", VCPUID);"),
         );
     }
-    // Definitions are checked before probes; the reader wants to go through the file once.
+    // Definitions are checked before probes, but the list is in the order of the file.
     list.sort_by_key(|diagnostic| {
         diagnostic.span.map_or((u32::MAX, 0), |span| (span.source, span.start))
     });

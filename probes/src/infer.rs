@@ -1,12 +1,12 @@
-//! Types of names that nobody declares: VP's parameters, Emmett's implicit variables.
+//! Infers the types of names that scripts don't declare, such as the parameters of VP functions.
 //!
-//! Each such name is an unknown; uses make it equal to a type or to another unknown (a union-find
-//! structure, as in Hindley and Milner's inference without polymorphism). A contradiction is left
-//! to the checker, which sees the place of it when it comes by.
+//! Each such name is an unknown. Each use makes it equal to a type or to another unknown, in a
+//! union-find structure (Hindley-Milner inference without polymorphism). Contradictions are ignored
+//! here; the checker finds them later and reports their place.
 
 use crate::ir::Type;
 
-/// An unknown, or one of the two types.
+/// An unknown type, or one of the two known types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unknown(usize);
 
@@ -31,7 +31,7 @@ impl Types {
         Self(vec![Entry::Known(Type::Integer), Entry::Known(Type::Str)])
     }
 
-    /// Something that nothing is known of.
+    /// A new unknown.
     pub(crate) fn open(&mut self) -> Unknown {
         self.0.push(Entry::Open);
         Unknown(self.0.len() - 1)
@@ -40,7 +40,7 @@ impl Types {
     fn root(&mut self, unknown: Unknown) -> usize {
         let mut at = unknown.0;
         while let Some(Entry::Same(next)) = self.0.get(at).copied() {
-            // Half of the way is cut short each time.
+            // Halves the path, so that later look-ups are shorter.
             if let Some(Entry::Same(after)) = self.0.get(next).copied()
                 && let Some(entry) = self.0.get_mut(at)
             {
@@ -51,7 +51,7 @@ impl Types {
         at
     }
 
-    /// Both are of one type. If they can't be, nothing changes.
+    /// Makes two types equal. If they contradict each other, nothing changes.
     pub(crate) fn same(&mut self, a: Unknown, b: Unknown) {
         let (a, b) = (self.root(a), self.root(b));
         if a == b {
@@ -67,7 +67,7 @@ impl Types {
         }
     }
 
-    /// What it came to; `None` if nobody said.
+    /// The type of an unknown; `None` if no use determines it.
     pub(crate) fn known(&mut self, unknown: Unknown) -> Option<Type> {
         let root = self.root(unknown);
         match self.0.get(root) {

@@ -1,8 +1,8 @@
-//! The typed form of a script: what both front ends make, and what [`crate::code`] turns into
-//! instructions. It is made once and never changes.
+//! The IR of a script: a typed tree, which both front ends produce and from which [`crate::code`]
+//! generates instructions. It is built once and does not change afterwards.
 //!
-//! A front end makes it by the checker that knows its language; what is here is checked already:
-//! types agree, slots exist, formats match their arguments. Depth is bounded by the front end.
+//! Each front end's checker guarantees the following: types agree, slots exist, and formats match
+//! their arguments. The front end also bounds the depth of the tree.
 
 mod expression;
 
@@ -25,24 +25,24 @@ pub struct Program {
     pub probes: Vec<Probe>,
     /// The script's own functions.
     pub functions: Vec<Function>,
-    /// First values of the integer variables. Each vCPU has its own set.
+    /// Initial values of the integer variables. Each vCPU has its own set.
     pub integers: Vec<u64>,
-    /// First values of the integer variables that all vCPUs share.
+    /// Initial values of the integer variables that all vCPUs share.
     pub shared_integers: Vec<u64>,
-    /// First values of the string variables. Each vCPU has its own set.
+    /// Initial values of the string variables. Each vCPU has its own set.
     pub strings: Vec<Text>,
     /// Aggregates, which all vCPUs share.
     pub aggregates: Vec<Shape>,
     /// Bags, which all vCPUs share.
     pub bags: Vec<Bag>,
-    /// Where in the script a firing can fail.
+    /// The places in the script at which a firing can fail.
     pub places: Vec<Span>,
-    /// The scripts that it was made of.
+    /// The sources of the script.
     pub sources: Arc<[Source]>,
 }
 
 impl Program {
-    /// Nothing yet.
+    /// An empty program.
     pub fn new(sources: &Arc<[Source]>) -> Self {
         Self {
             probes: Vec::new(),
@@ -58,49 +58,49 @@ impl Program {
     }
 }
 
-/// What runs at a point, or at each of those that a pattern stands for.
+/// A probe: what runs at a point, or at each point that a pattern matches.
 #[derive(Debug)]
 pub struct Probe {
     /// The points.
     pub points: Vec<Found>,
-    /// The point or the pattern as the script calls it.
+    /// The point or the pattern as written in the script.
     pub written: Arc<str>,
-    /// Where it is in the script.
+    /// The probe's place in the script.
     pub span: Span,
-    /// The firing does nothing, and doesn't count, where this is 0.
+    /// If this is 0, the body doesn't run and the firing isn't counted.
     pub predicate: Option<Integer>,
-    /// What it does.
+    /// The statements that a firing runs.
     pub body: Vec<Statement>,
-    /// What it needs beside the variables.
+    /// The locals that the probe needs.
     pub frame: Frame,
 }
 
-/// A function of the script. It may call itself; the engine bounds how deep.
+/// A function of the script. It may call itself; the engine bounds the depth.
 #[derive(Debug)]
 pub struct Function {
     /// Its name.
     pub name: String,
-    /// What it takes. Parameters are the first locals, in order.
+    /// The types of the parameters, which are the first locals, in order.
     pub parameters: Vec<Type>,
-    /// What it does.
+    /// The statements that a call runs.
     pub body: Vec<Statement>,
-    /// What it yields, unless a [`Statement::Return`] came first.
+    /// The function's value, unless a [`Statement::Return`] came first.
     pub result: Expression,
-    /// What it needs beside the variables.
+    /// The locals that the function needs.
     pub frame: Frame,
 }
 
-/// The locals of a probe or function. They begin as 0 and as empty strings.
+/// The locals of a probe or function. Their initial values are 0 and the empty string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Frame {
-    /// Integers; a function's parameters are the first. A string parameter is one of these too: it
-    /// refers to the caller's string.
+    /// The number of integers. A function's parameters are the first of them; a string parameter is
+    /// one of these too, as a reference to the caller's string.
     pub integers: u32,
-    /// Strings.
+    /// The number of strings.
     pub strings: u32,
 }
 
-/// A bag: integer keys with a value each, of which a key may be there more than once.
+/// A bag: integer keys with a value each. The same key may occur more than once.
 #[derive(Clone, Debug)]
 pub struct Bag {
     /// Its name.
@@ -109,12 +109,12 @@ pub struct Bag {
     pub capacity: usize,
 }
 
-/// What a value is.
+/// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
-    /// 64 bits.
+    /// A 64-bit unsigned integer.
     Integer,
-    /// Up to 255 bytes.
+    /// A string of up to 255 bytes.
     Str,
 }
 

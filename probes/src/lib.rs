@@ -1,9 +1,10 @@
-//! `VProbes` scripts on one bounded engine, and what is needed to look into a guest: page walks,
-//! stacks, symbols and the loop that a hung vCPU spins in.
+//! `VProbes` scripts on one bounded engine, and what is needed to inspect a guest: page walks,
+//! stacks, symbols, and the loop in which a hung vCPU spins.
 //!
-//! The way of a script: [`vp`] reads its text and checks it, which makes an [`ir::Program`]; an
-//! [`engine::Engine`] runs one probe of it in one vCPU; a [`Session`] attaches engines to a machine
-//! by [`vmm::hook`]; what they print goes through an [`Output`] to one writer.
+//! [`vp`] and [`emmett`] parse a script and check it, which yields an [`ir::Program`]. An
+//! [`engine::Engine`] runs the probes of that program for one vCPU. A [`Session`] attaches engines
+//! to a machine by [`vmm::hook`]. Everything that the probes print goes through an [`Output`] to
+//! one writer.
 
 #![forbid(unsafe_code)]
 
@@ -49,5 +50,6 @@ pub use symbols::Symbols;
 pub use trace::Trace;
 pub use vmm::paging;
 
-/// The script of 2012 that prints every vCPU's stack once a second, lost backslash included.
+/// The script of 2012 that prints every vCPU's stack once a second. It is as it was published: the
+/// backslash of its `\n` is missing.
 pub const ONE_GOOD_PROBE: &str = include_str!("../scripts/one-good-probe.vp");

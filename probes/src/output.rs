@@ -1,8 +1,8 @@
-//! From the vCPUs' threads to one writer.
+//! Passes the output of the vCPUs' threads to one writer.
 //!
-//! Lines, never parts of lines, go through a bounded channel. A vCPU that prints faster than the
-//! writer writes waits; nothing is dropped. The writer adds the names of the functions below each
-//! stack, so that looking them up costs the vCPUs nothing.
+//! Whole lines go through a bounded channel. A vCPU that prints faster than the writer can write
+//! waits; nothing is dropped. The writer adds the names of functions below each stack, so that the
+//! vCPUs don't spend time on the look-up.
 
 mod line;
 mod ring;
@@ -21,17 +21,17 @@ pub use line::LineBuffer;
 pub use ring::Ring;
 use writer::{Message, Target};
 
-/// Lines that can wait for the writer.
+/// How many lines the channel holds.
 const CAPACITY: usize = 1024;
 
-/// What a line is.
+/// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineKind {
-    /// Exactly as the script printed it.
+    /// A line as the script printed it.
     Script,
-    /// The stack of the script's line before it, by name.
+    /// The names of the functions in the stack of the script's previous line.
     Stack,
-    /// Something that the script's user should know, such as a division by zero.
+    /// A message to the user, such as one about a division by zero.
     Notice,
 }
 
@@ -40,9 +40,9 @@ pub enum LineKind {
 pub struct OutputLine {
     /// The vCPU that printed it.
     pub vcpu: u32,
-    /// What it is.
+    /// The kind of the line.
     pub kind: LineKind,
-    /// Its bytes; guests' strings need not be UTF-8.
+    /// The line's bytes. Strings of guests need not be UTF-8.
     pub bytes: Vec<u8>,
 }
 
@@ -86,20 +86,20 @@ impl Output {
         Ok(Self { sender, thread: Some(thread) })
     }
 
-    /// Where vCPUs print to. Sinks may outlive the output; then they print nowhere, and say so.
+    /// A sink for the vCPUs. Sinks may outlive the output; printing to them then fails.
     pub fn sink(&self) -> Sink {
         Sink { sender: self.sender.clone() }
     }
 
-    /// Writes all that was printed so far, flushes, and says whether all of it could be written.
-    /// The machine must have stopped: what is printed later is lost.
+    /// Writes everything that was printed so far, flushes, and returns whether all of it could be
+    /// written. The machine must have stopped: later output is lost.
     pub fn finish(mut self) -> io::Result<()> {
         self.end()
     }
 
     fn end(&mut self) -> io::Result<()> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        // It fails if the writer has ended by itself; the join says why.
+        // Sending fails if the writer has already ended; `join` then returns its error.
         let _ = self.sender.send(Message::Finish);
         thread.join().unwrap_or_else(|_| Err(io::Error::other("the output's callback panicked")))
     }
@@ -107,25 +107,25 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        // Who wants to know about errors calls `finish`.
+        // A caller that needs the error calls `finish`.
         let _ = self.end();
     }
 }
 
-/// The vCPUs' end of an [`Output`].
+/// The sending end of an [`Output`], for the vCPUs.
 #[derive(Clone, Debug)]
 pub struct Sink {
     sender: SyncSender<Message>,
 }
 
 impl Sink {
-    /// Hands a line over, and waits while too many are under way; `false` if the output is gone.
+    /// Sends a line, and waits while the channel is full; `false` if the output is closed.
     pub fn send(&self, line: OutputLine) -> bool {
         self.sender.send(Message::Line(line)).is_ok()
     }
 
-    /// Hands over lines between which nobody else's come, such as an aggregate. Stacks in them are
-    /// replaced by names where there are symbols.
+    /// Sends lines that must stay together, such as an aggregate. Their stacks are replaced by
+    /// names if there are symbols.
     pub fn send_block(&self, lines: Vec<OutputLine>) -> bool {
         self.sender.send(Message::Block(lines)).is_ok()
     }

@@ -1,9 +1,10 @@
-//! Probe points: every one that `VProbes` documents, those that are jitterbug's own, and what each
+//! Probe points: all points that `VProbes` documents, jitterbug's own points, and what each of them
 //! needs of the machine.
 //!
-//! A point is *fixed* (it has a name of its own, [`Fixed`]), a *timer* with its period, or an
-//! *address* with what is done there. Which of them can be had depends on the scheduler: it offers
-//! [`Mechanisms`], and a script that names a point without its mechanism is refused.
+//! A point is *fixed* (it has a name of its own, [`Fixed`]), a *timer* with its period, an
+//! *address* with the access to it that fires the probe, or a *model-specific register*. Which
+//! points are available depends on the scheduler: it provides [`Mechanisms`], and a script that
+//! names a point whose mechanism is missing is refused.
 
 mod about;
 mod address;
@@ -29,25 +30,25 @@ pub use msr::{Msr, USUAL};
 pub use parse::{Found, NoPoint, find};
 pub use table::{Row, rows};
 
-/// What points are looked up in.
+/// What the lookup of a probe point depends on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scope<'a> {
-    /// What the scheduler can do.
+    /// The mechanisms that the scheduler provides.
     pub mechanisms: Mechanisms,
     /// The guest's symbols, for points at names.
     pub symbols: Option<&'a Symbols>,
-    /// Runs are to come out the same each time, so that nothing of the host may show.
+    /// Whether every run must be the same, so that scripts can't see anything of the host.
     pub repeatable: bool,
     /// Where the guest's image is in memory, for points at data.
     pub segments: Option<&'a Segments>,
-    /// Whether scripts may do more than look.
+    /// Whether scripts may change what the guest does and write files.
     pub destructive: bool,
 }
 
 /// A point at which a probe fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// One that has a name of its own.
+    /// A point that has a name of its own.
     Fixed(Fixed),
     /// A timer.
     Timer(Timer),
@@ -57,26 +58,26 @@ pub enum Point {
     Msr(Msr),
 }
 
-/// Fires again and again. A vCPU's timers tick from its start on; one that was never started has
-/// no ticks.
+/// A periodic timer. A vCPU's timers fire only after the vCPU has been started, so an AP that is
+/// never started has no ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timer {
     /// The time between two ticks.
     pub period: Duration,
-    /// `PROFILE`: each tick is at a place of its period that looks random, so that what the guest
-    /// does periodically is seen in all its parts. The others tick at multiples of their period.
+    /// `PROFILE`: each tick is at a pseudo-random time in its period, so that the samples cover all
+    /// phases of what the guest does periodically. Other timers tick at multiples of their period.
     pub sampling: bool,
-    /// Once for the machine (`VMX1Hz`) instead of on every vCPU.
+    /// Whether the timer ticks once for the machine (`VMX1Hz`) and not on every vCPU.
     pub machine: bool,
 }
 
 impl Point {
-    /// A point by its fixed name.
+    /// The point of a fixed name.
     pub const fn fixed(fixed: Fixed) -> Self {
         Self::Fixed(fixed)
     }
 
-    /// What the scheduler and the host must be able to do.
+    /// The mechanism of the scheduler and the host that the point needs.
     pub fn mechanism(self) -> Mechanisms {
         match self {
             Self::Fixed(fixed) => fixed.mechanism(),
@@ -86,7 +87,7 @@ impl Point {
         }
     }
 
-    /// The timer, if it is one.
+    /// The timer, if the point is one.
     pub fn timer(self) -> Option<Timer> {
         match self {
             Self::Timer(timer) => Some(timer),
@@ -94,7 +95,7 @@ impl Point {
         }
     }
 
-    /// The address, if it is at one.
+    /// The address, if the point is at one.
     pub fn address(self) -> Option<Address> {
         match self {
             Self::Address(address) => Some(address),
@@ -102,8 +103,8 @@ impl Point {
         }
     }
 
-    /// Whether it fires in the context of a vCPU, whose registers can then be read. The others
-    /// fire once for the machine.
+    /// Whether the point fires in the context of a vCPU, whose registers can then be read. Other
+    /// points fire once for the machine.
     pub fn is_in_vcpu(self) -> bool {
         match self {
             Self::Fixed(fixed) => !matches!(fixed, Fixed::VmxLoad | Fixed::VmxUnload),
@@ -112,7 +113,7 @@ impl Point {
         }
     }
 
-    /// Whether it fires at the end, even if the script was unloaded before.
+    /// Whether the point fires at the end of the run, even if the script was unloaded before.
     pub fn is_unload(self) -> bool {
         matches!(self, Self::Fixed(Fixed::VmmUnload | Fixed::VmxUnload))
     }

@@ -84,7 +84,7 @@ fn addresses_by_old_and_new_names() {
     let main = symbols.address("tsc_sync_master").expect("a symbol");
     assert_eq!(anything("GUEST:tsc_sync_master"), at(Access::Enter, main, 1));
     assert_eq!(anything("GUEST:OFFSET:tsc_sync_master:0x4"), at(Access::Offset, main + 4, 1));
-    // As far as the symbols say.
+    // The range ends where the symbol ends.
     assert_eq!(anything("GUEST:STEP:tsc_sync_master"), at(Access::Step, main, 0x2b));
     assert_eq!(
         anything(&format!("GUEST:STEP:{:#x}", main + 8)),
@@ -188,7 +188,7 @@ fn what_the_driver_can_not_do_is_refused_and_says_why() {
             message.starts_with(&format!("probe point {name} is not available: ")),
             "{message}"
         );
-        // With the mechanism it is no refusal any more, or one about symbols.
+        // With the mechanism, the name is either accepted or refused only for lack of symbols.
         assert!(!matches!(anything(name), Err(NoPoint::Missing { .. })), "{name}");
     }
 }
@@ -257,7 +257,8 @@ fn the_table_and_the_parser_agree() {
     }
 }
 
-/// A compiler makes several functions of one, and every file may have one of the same name.
+/// A compiler may make several functions of one, and every file may have a function of the same
+/// name.
 #[test]
 fn a_name_stands_for_all_functions_that_have_it() {
     let text = "ffffffff81000000 T lock\nffffffff81000100 t init\nffffffff81000200 t init\n\

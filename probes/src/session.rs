@@ -1,4 +1,5 @@
-//! A script in a machine: one engine for each vCPU, its timers, and the counts of its firings.
+//! A script that is attached to a machine: one engine for each vCPU, the script's timers, and the
+//! counts of its firings.
 
 mod code;
 mod common;
@@ -41,41 +42,41 @@ pub use counts::ProbeCount;
 use data::Watch;
 pub use hook::VcpuProbes;
 
-/// How scripts are read and run.
+/// How scripts are loaded and run.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// `--strict-vp`: VP as the manual has it, without repairs.
+    /// `--strict-vp`: VP as its manual describes it, without repairs.
     pub strict: bool,
-    /// What a firing may use.
+    /// The most that one firing may use.
     pub budget: Budget,
-    /// What an aggregate may hold.
+    /// The most that the aggregates may hold.
     pub limits: Limits,
-    /// Where the time comes from.
+    /// The source of the time of day.
     pub clock: Clock,
-    /// The guest's symbols, for points at names and for scripts that name addresses.
+    /// The guest's symbols, for probe points at names and for scripts that print addresses by name.
     pub symbols: Option<Arc<Symbols>>,
-    /// Where the guest's image is in memory, for points at data.
+    /// Where the guest's image is in memory, for probe points at data.
     pub segments: Segments,
-    /// What the scheduler can do.
+    /// The mechanisms that the scheduler provides.
     pub mechanisms: Mechanisms,
     /// `--destructive`: scripts may change what the guest does.
     pub destructive: bool,
-    /// What the lengths of delays are drawn from.
+    /// The seed from which the lengths of delays are drawn.
     pub seed: u64,
     /// `--set NAME=VALUE`: values for names that the scripts define.
     pub parameters: Vec<(String, String)>,
-    /// `--timestamps`: each line has its time and its vCPU in front.
+    /// `--timestamps`: puts the time and the vCPU in front of each line.
     pub timestamps: bool,
-    /// `--ring`: keep the last so many lines of each vCPU instead of printing them.
+    /// `--ring`: keeps this number of lines of each vCPU, the latest, instead of printing them.
     pub ring: Option<usize>,
-    /// `--folded`: aggregates whose key is a stack aren't printed at the end: [`Session::fold`] has
-    /// them.
+    /// `--folded`: aggregates whose key is a stack are not printed at the end. [`Session::fold`]
+    /// yields them.
     pub folded: bool,
 }
 
 impl Options {
-    /// For the controlled scheduler, where a run must come out the same each time: virtual time, and no
-    /// bound that depends on the host's.
+    /// Options for the controlled scheduler, where a run must be the same each time: virtual time,
+    /// and no bound that depends on the host's time.
     pub fn controlled() -> Self {
         Self {
             budget: Budget { time: None, ..Budget::default() },
@@ -86,7 +87,7 @@ impl Options {
     }
 }
 
-/// A script that is checked and can run, in as many machines as one likes.
+/// A checked script, which can run in any number of machines.
 #[derive(Clone, Debug)]
 pub struct Script {
     code: Arc<Code>,
@@ -95,8 +96,8 @@ pub struct Script {
 }
 
 impl Script {
-    /// Reads and checks sources. Either all of it is loaded or nothing. Sources of one language
-    /// share their names.
+    /// Reads and checks sources. An error in any of them means that nothing is loaded. Sources in
+    /// the same language share one set of names.
     pub fn load(sources: &[Source], options: &Options) -> Result<Self, Diagnostics> {
         let parameters = front::parameters::Parameters::new(&options.parameters);
         let environment = front::Environment {
@@ -121,7 +122,7 @@ impl Script {
         Ok(Self { code: Arc::new(Code::new(program)), warnings, options: options.clone() })
     }
 
-    /// The same with another seed.
+    /// The same script with another seed.
     #[must_use]
     pub fn seeded(&self, seed: u64) -> Self {
         let mut script = self.clone();
@@ -129,23 +130,24 @@ impl Script {
         script
     }
 
-    /// Whether it names anything that changes what the guest does.
+    /// Whether the script names a function that changes what the guest does, or that writes files.
     pub fn is_destructive(&self) -> bool {
         self.code.has_deeds()
     }
 
-    /// What may surprise about the script.
+    /// The warnings about the script.
     pub fn warnings(&self) -> &Diagnostics {
         &self.warnings
     }
 
-    /// What its points need of the scheduler and the host.
+    /// The mechanisms of the scheduler and of the host that the script's probe points need.
     pub fn mechanisms(&self) -> Mechanisms {
         self.code.probes.iter().map(|probe| probe.point.mechanism()).collect()
     }
 
-    /// At how many of the guest's instructions vCPUs have to stop, at least: those that calls return
-    /// to, and the instructions of functions that are stepped, are known later.
+    /// The number of guest instructions at which vCPUs have to stop, at least. The addresses to
+    /// which calls return, and the instructions of functions that are stepped, are known only
+    /// later.
     pub fn stops(&self) -> usize {
         let address = |point: &Point| match point {
             Point::Address(address) if address.access.class() == Class::Address => {
@@ -156,7 +158,7 @@ impl Script {
         self.code.points().iter().filter_map(address).collect::<BTreeSet<_>>().len()
     }
 
-    /// Refuses each probe whose mechanism is not among these: those of a scheduler
+    /// Refuses each probe whose mechanism is not in `mechanisms`: the mechanisms of a scheduler
     /// [on a host](Mechanisms::on), which is known later than the script.
     pub fn check(&self, mechanisms: Mechanisms) -> Result<(), Diagnostics> {
         let missing = self.code.probes.iter().filter_map(|probe| {
@@ -166,13 +168,13 @@ impl Script {
             (!lack.is_empty()).then(|| no_point(probe.span, &error))
         });
         let mut list: Vec<_> = missing.collect();
-        // Those of a pattern are told once.
+        // The probes of a pattern yield equal errors. Each is reported once.
         list.dedup();
         if list.is_empty() { Ok(()) } else { Err(self.diagnostics(list)) }
     }
 
-    /// Refuses each probe at data that a machine like this can't watch. What the guest itself makes of
-    /// these pages, page tables for example, isn't known before it runs.
+    /// Refuses each probe at data that a machine with this configuration can't watch. What the
+    /// guest itself uses these pages for (as page tables, for example) isn't known before it runs.
     pub fn check_watches(&self, config: &MachineConfig) -> Result<(), Diagnostics> {
         let refused = self.code.probes.iter().filter_map(|probe| {
             let watch = Watch::new(probe.point, &self.options.segments)?;
@@ -188,7 +190,7 @@ impl Script {
         Diagnostics::new(Arc::clone(&self.code.sources), list)
     }
 
-    /// Whether there is an aggregate whose key is a stack.
+    /// Whether the script has an aggregate whose key is a stack.
     pub fn counts_stacks(&self) -> bool {
         self.code.aggregates.iter().any(|shape| shape.stack.is_some())
     }
@@ -199,7 +201,7 @@ impl Script {
         self.code.ops.clone()
     }
 
-    /// The probes in the order of the script, with their places.
+    /// The probes in the order of the script, each with its place in the source.
     pub fn probes(&self) -> impl Iterator<Item = (Point, Location)> {
         let code = &self.code;
         code.probes.iter().map(|probe| (probe.point, probe.span.location(&code.sources)))
@@ -223,7 +225,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Makes a script ready to be attached. What it prints goes to `sink`.
+    /// Prepares a script to be attached. What it prints goes to `sink`.
     pub fn new(script: &Script, sink: Sink) -> Self {
         let options = &script.options;
         let settings = Settings {
@@ -249,26 +251,27 @@ impl Session {
         }
     }
 
-    /// Its firings are to be in a trace, too.
+    /// Records the session's firings in a trace, too.
     #[must_use]
     pub fn traced(mut self, trace: &Trace) -> Self {
         self.trace = Some(trace.clone());
         self
     }
 
-    /// The points that the script has probes at. Who drives the machine arms what these need, and
-    /// calls [`VcpuProbes::fire`] when one is reached.
+    /// The points at which the script has probes. The caller that runs the machine arms what these
+    /// points need, and calls [`VcpuProbes::fire`] when the guest reaches one.
     pub fn points(&self) -> Vec<Point> {
         self.code.points()
     }
 
-    /// The probes of one more vCPU. The scheduler gets them by [`Attach`]; who fires points of
-    /// another kind keeps them as they are.
+    /// The probes of one more vCPU. A scheduler gets them by [`Attach`]; a caller that fires points
+    /// of other kinds keeps the returned value.
     pub fn vcpu(&self, vcpu: u32) -> VcpuProbes {
         let counters = Arc::new(Counters::new(self.code.probes.len()));
         lock(&self.counters).push(Arc::clone(&counters));
         let engine = |buffer| Engine::new(Arc::clone(&self.code), Arc::clone(&self.shared), buffer);
-        // The machine's own probes run on the boot processor's thread, with variables of their own.
+        // The machine's own probes run on the boot processor's thread, with their own set of
+        // variables.
         let has_machine = self.code.probes.iter().any(|probe| !probe.point.is_in_vcpu());
         let machine = (vcpu == 0 && has_machine).then(|| engine(self.buffer(vcpu)));
         let engine = engine(self.buffer(vcpu));
@@ -297,23 +300,25 @@ impl Session {
         self.shared.changes()
     }
 
-    /// Whether any probe has fired. A script that never did has told nothing about the guest.
+    /// Whether any probe has fired. Without a firing, the script's output says nothing about the
+    /// guest.
     pub fn has_fired(&self) -> bool {
         self.counts().iter().any(|count| count.firings > 0)
     }
 
-    /// Prints the lines that were kept in the ring, in the order of time, and empties it: for the
-    /// end of a machine that failed.
+    /// Prints the lines that were kept in the rings, ordered by time, and empties the rings;
+    /// returns the number of lines. Called at the end of a machine that failed.
     pub fn print_ring(&self) -> usize {
         let lines = Ring::merge(lock(&self.rings).iter().map(|ring| lock(ring).take()));
         let count = lines.len();
-        // If the output is gone, nobody is there to read them.
+        // If the output is closed, the lines are lost.
         let _ = self.sink.send_block(lines);
         count
     }
 
-    /// Unloads the script: prints each aggregate that has something new, and what was lost. The
-    /// vCPUs must have stopped. Dropping the session does the same.
+    /// Unloads the script: prints each aggregate that has values not yet printed, and how many
+    /// values and pairs were dropped. The vCPUs must have stopped. Dropping the session does the
+    /// same.
     pub fn finish(&self) {
         if self.finished.swap(true, Ordering::Relaxed) {
             return;
@@ -337,8 +342,8 @@ impl Session {
         }
     }
 
-    /// Adds what the aggregates have under stacks. The vCPUs must have stopped. If there are several
-    /// such aggregates, each one's name stands outside of its stacks.
+    /// Adds the aggregates whose key is a stack to `into`. The vCPUs must have stopped. If there
+    /// are several such aggregates, the name of each becomes the outermost frame of its stacks.
     pub fn fold(&self, into: &mut Folded) {
         let of_stacks = || self.shared.aggregates().iter().filter(|a| a.shape().stack.is_some());
         let several = of_stacks().count() > 1;
@@ -354,7 +359,8 @@ impl Session {
     }
 }
 
-/// What to say about `count` things that a full table did not take.
+/// The notice about `count` values or pairs that a full table did not take; `None` if there are
+/// none.
 fn lost(count: u64, what: &str, name: &str, of: &str) -> Option<String> {
     match count {
         0 => None,

@@ -1,4 +1,4 @@
-//! Scripts as text, and places in them.
+//! The text of scripts, and places in it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,32 +6,33 @@ use std::sync::Arc;
 /// The language of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
-    /// The Lisp-like one.
+    /// The Lisp-like language.
     Vp,
-    /// The C-like one.
+    /// The C-like language.
     Emmett,
 }
 
-/// A script and the name by which its user knows it.
+/// A script's text and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// A file name, or something like `-e`.
+    /// A file name, or the option that holds the script, such as `-e`.
     pub name: String,
-    /// The script.
+    /// The text of the script.
     pub text: String,
 }
 
 impl Source {
-    /// The longest script that is read, in bytes. `VProbes` stopped at 64 KiB of code.
+    /// The longest script that is read, in bytes. The limit in `VProbes` was 64 KiB of code.
     pub const MAX_BYTES: usize = 1 << 20;
 
-    /// A script under a name.
+    /// A script with this name and text.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self { name: name.into(), text: text.into() }
     }
 
-    /// The language: by the name's ending, `.vp` or `.emt` or `.emmett`; else a script that begins
-    /// with a parenthesis or with VP's comment is VP, and any other is Emmett.
+    /// The script's language. It follows from the name's ending: `.vp` is VP, `.emt` and `.emmett`
+    /// are Emmett. Otherwise, a script that begins with a parenthesis or with VP's comment sign is
+    /// VP, and any other script is Emmett.
     pub fn language(&self) -> Language {
         match self.name.rsplit_once('.') {
             Some((_, "vp")) => return Language::Vp,
@@ -42,26 +43,26 @@ impl Source {
         if start.starts_with(['(', ';']) { Language::Vp } else { Language::Emmett }
     }
 
-    /// Line and column of a byte offset, both from 1. Columns count characters.
+    /// The line and column of a byte offset, both from 1. Columns count characters.
     pub fn position(&self, offset: usize) -> (usize, usize) {
         let bytes = self.text.as_bytes();
         let before = bytes.get(..offset).unwrap_or(bytes);
         let line = before.split(|&byte| byte == b'\n').count();
         let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        // A character is counted by its first byte; the others look like 0b10xx_xxxx.
+        // Counts the first byte of each character. Continuation bytes have the form 0b10xx_xxxx.
         let column = before.iter().skip(start).filter(|&&byte| byte & 0xc0 != 0x80).count() + 1;
         (line, column)
     }
 }
 
-/// A piece of a script, in bytes.
+/// A range of bytes in a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Which of the scripts that were loaded together.
+    /// The number of the script, among those that were loaded together.
     pub source: u32,
-    /// Its first byte.
+    /// The first byte.
     pub start: u32,
-    /// The byte after its last.
+    /// The byte after the last.
     pub end: u32,
 }
 
@@ -71,13 +72,13 @@ impl Span {
         Self { source, start: start as u32, end: end.max(start) as u32 }
     }
 
-    /// From the beginning of this piece to the end of another.
+    /// The range from the start of this span to the end of another.
     #[must_use]
     pub fn to(self, last: Self) -> Self {
         Self { end: last.end.max(self.start), ..self }
     }
 
-    /// Its place, as users write it.
+    /// The line and column of the span's start.
     pub fn location(self, sources: &[Source]) -> Location {
         match sources.get(self.source as usize) {
             Some(source) => {
@@ -94,9 +95,9 @@ impl Span {
 pub struct Location {
     /// The script's name.
     pub file: Arc<str>,
-    /// From 1.
+    /// The line, from 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// The column, from 1, in characters.
     pub column: usize,
 }
 
@@ -111,12 +112,12 @@ impl fmt::Display for Location {
 pub struct Literal {
     /// The string.
     pub value: String,
-    /// For each byte of the value, where it is in the source; then where the string ends.
+    /// For each byte of the value, its offset in the source; then the offset of the closing quote.
     pub offsets: Vec<u32>,
 }
 
 impl Literal {
-    /// Where bytes `start..end` of the value are in the source.
+    /// The place in the source of bytes `start..end` of the value.
     pub fn span(&self, source: u32, start: usize, end: usize) -> Span {
         let at = |index: usize| self.offsets.get(index).or(self.offsets.last()).copied();
         let start = at(start).unwrap_or(0);
@@ -124,7 +125,7 @@ impl Literal {
     }
 }
 
-/// It in double quotes, as both languages read it.
+/// Displays the literal in double quotes, as both languages read it.
 impl fmt::Display for Literal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("\"")?;

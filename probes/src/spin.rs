@@ -1,4 +1,4 @@
-//! What a vCPU that makes no progress is doing: where it is, and for which variable it waits.
+//! What a vCPU that makes no progress is doing: where it is, and which variable it waits for.
 
 mod code;
 mod operand;
@@ -15,13 +15,13 @@ use crate::symbols::Symbols;
 
 /// What is known about a vCPU that makes no progress.
 pub struct Observation<'a, M: ?Sized> {
-    /// Its general registers now.
+    /// The vCPU's general registers now.
     pub registers: &'a Registers,
-    /// Its system registers now.
+    /// The vCPU's system registers now.
     pub system: &'a SystemRegisters,
-    /// Whether it runs at all.
+    /// Whether the vCPU runs, is halted, or was never started.
     pub activity: Activity,
-    /// Where it was seen, as values of RIP; RIP now need not be among them.
+    /// Where the vCPU was seen, as values of RIP. The current RIP need not be among them.
     pub sampled: &'a [u64],
     /// Guest-physical memory.
     pub memory: &'a M,
@@ -32,29 +32,29 @@ pub struct Observation<'a, M: ?Sized> {
 /// What a vCPU is doing.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Spin {
-    /// Whether it runs, is halted, or was never started.
+    /// Whether the vCPU runs, is halted, or was never started.
     pub activity: Activity,
-    /// Where it is, by name.
+    /// Where the vCPU is, by name.
     pub at: Frame,
-    /// The instruction there, in AT&T syntax; `None` if it can't be read.
+    /// The instruction at that address, in AT&T syntax; absent if it can't be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instruction: Option<String>,
-    /// The loop round it; `None` if there is no jump back over it nearby.
+    /// The loop around it; absent if no jump back over it is nearby.
     #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
     pub around: Option<Loop>,
-    /// The memory that the loop reads, in the order of its instructions. Where there is no loop,
-    /// what the instruction itself reads.
+    /// The memory that the loop reads, in the order of its instructions. Without a loop, the memory
+    /// that the instruction itself reads.
     pub reads: Vec<Read>,
 }
 
 /// A loop of instructions.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Loop {
-    /// Its first instruction's address.
+    /// The address of its first instruction.
     #[serde(serialize_with = "vmm::hex::number")]
     #[schemars(with = "String")]
     pub start: u64,
-    /// The address behind its last.
+    /// The address after its last instruction.
     #[serde(serialize_with = "vmm::hex::number")]
     #[schemars(with = "String")]
     pub end: u64,
@@ -65,30 +65,31 @@ pub struct Loop {
 /// A piece of memory that a loop reads.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Read {
-    /// Guest-virtual address.
+    /// The guest-virtual address.
     #[serde(serialize_with = "vmm::hex::number")]
     #[schemars(with = "String")]
     pub address: u64,
-    /// Bytes.
+    /// The number of bytes.
     pub size: usize,
-    /// The variable it is in.
+    /// The variable that contains the address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub symbol: Option<String>,
-    /// How far in; 0 without a variable.
+    /// The offset from the start of the variable; 0 if the variable is unknown.
     pub offset: u64,
-    /// What is there now; `None` if it isn't RAM or has more than 8 bytes.
+    /// The current value; absent if it isn't in RAM or has more than 8 bytes.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "vmm::hex::option")]
     #[schemars(with = "Option<String>")]
     pub value: Option<u64>,
 }
 
 impl Spin {
-    /// Finds out what a vCPU is doing.
+    /// Determines what a vCPU is doing.
     pub fn analyse<M: PhysicalMemory + ?Sized>(seen: &Observation<M>) -> Self {
         let (registers, system) = (seen.registers, seen.system);
         let base = if system.code_bits() == 64 { 0 } else { system.cs.base };
         let rip = base.wrapping_add(registers.rip);
-        // A halted vCPU's RIP is behind its HLT, which may be a function's last instruction.
+        // The RIP of a halted vCPU is after its HLT, which may be the last instruction of a
+        // function.
         let back = u64::from(seen.activity == Activity::Halted);
         let at = Frame::new(rip, back, seen.symbols);
         if seen.activity != Activity::Running {

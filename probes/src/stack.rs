@@ -1,4 +1,4 @@
-//! A stack with the names of its functions.
+//! Stacks with the names of their functions.
 
 use std::fmt;
 
@@ -7,48 +7,50 @@ use serde::Serialize;
 
 use crate::symbols::Symbols;
 
-/// Who called whom, innermost first.
+/// A call stack, innermost frame first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Stack {
     /// RIP, then the return addresses.
     pub frames: Vec<Frame>,
 }
 
-/// One function of a [`Stack`].
+/// A frame of a [`Stack`].
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Frame {
-    /// RIP or a return address. Serialised in hex, as a JSON number would lose bits.
+    /// RIP or a return address. Serialised in hex, because a JSON number would lose bits.
     #[serde(serialize_with = "vmm::hex::number")]
     #[schemars(with = "String")]
     pub address: u64,
-    /// The function it is in.
+    /// The function that contains the address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
-    /// The address's distance from the function's start; 0 without a function.
+    /// The address's offset from the start of the function; 0 if the function is unknown.
     pub offset: u64,
     /// The source file, with its path as the compiler recorded it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The line there.
+    /// The line in that file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
 }
 
 impl Stack {
-    /// Names the addresses of a walk.
+    /// Looks up the names for the addresses of a stack walk.
     pub fn new(addresses: &[u64], symbols: Option<&Symbols>) -> Self {
         let frame = |(index, &address): (usize, &u64)| Frame::new(address, behind(index), symbols);
         Self { frames: addresses.iter().enumerate().map(frame).collect() }
     }
 }
 
-/// How far frame number `index` is behind what it is named by. A return address is behind the call,
-/// which may be its function's last instruction: the call itself is what has a name and a line.
+/// How far before the address of frame number `index` its name and line are looked up. A return
+/// address follows the call, which may be the last instruction of its function, so the call is
+/// looked up.
 fn behind(index: usize) -> u64 {
     u64::from(index > 0)
 }
 
-/// The function of frame number `index`, and the frame's distance from its start.
+/// The function of frame number `index`, and the offset of the look-up address from the function's
+/// start.
 pub(crate) fn function(
     address: u64,
     index: usize,
@@ -58,7 +60,7 @@ pub(crate) fn function(
 }
 
 impl Frame {
-    /// Names `address` by what is `back` bytes before it.
+    /// Names `address` after the code that is `back` bytes before it.
     pub(crate) fn new(address: u64, back: u64, symbols: Option<&Symbols>) -> Self {
         let looked_up = address.wrapping_sub(back);
         let function = symbols.and_then(|symbols| symbols.function(looked_up));

@@ -1,6 +1,6 @@
-//! "Did you mean": the known name that looks most like an unknown one.
+//! Suggestions for "did you mean": the known name that is most similar to an unknown one.
 
-/// The nearest of `known`, if it is near enough to be what the user meant.
+/// The most similar name in `known`, if it is similar enough to be what the user meant.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
     let allowed = (name.chars().count() / 3).clamp(1, 3);
@@ -13,7 +13,8 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// Edits that turn one name into the other; swapped neighbours count as one.
+/// The number of edits that turn one name into the other. A swap of two neighbours counts as one
+/// edit.
 fn distance(a: &str, b: &str) -> usize {
     strsim::damerau_levenshtein(a, b)
 }

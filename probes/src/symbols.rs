@@ -1,7 +1,8 @@
-//! Names and lines for addresses, from the guest's ELF file or from a listing of its symbols.
+//! Names and source lines for addresses, from the guest's ELF file or from a listing of its
+//! symbols.
 //!
-//! Opening a file only checks that it is one. Its symbol table is read when the first name is
-//! asked for, its DWARF when the first line is; a run that prints no stack pays for neither.
+//! Opening a file only checks its format. The symbol table is read when the first name is looked
+//! up, and the DWARF when the first line is looked up; a run that prints no stack needs neither.
 
 mod lines;
 mod listing;
@@ -16,7 +17,7 @@ use listing::Listing;
 pub use table::Kind;
 use table::{Candidate, Table};
 
-/// A file that gives no symbols.
+/// The error that a file yields no symbols.
 #[derive(Debug, thiserror::Error)]
 #[error("symbols of {file}: {problem}")]
 pub struct SymbolError {
@@ -35,24 +36,25 @@ pub struct Line {
     pub line: u32,
 }
 
-/// A name of a place in the guest.
+/// A named place in the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symbol {
     /// The name.
     pub name: String,
     /// Its address.
     pub start: u64,
-    /// How many bytes it has, if the file says so.
+    /// Its size in bytes, if the file gives one.
     pub size: Option<u64>,
 }
 
-/// The symbols of one file. Threads may share it.
+/// The symbols of one file, which threads can share.
 #[derive(Debug)]
 pub struct Symbols {
     name: String,
     file: File,
     tables: OnceLock<Tables>,
-    /// Looking a line up fills caches, hence the lock; `None` until the first look-up.
+    /// The line tables; `None` before the first look-up. Look-ups fill caches, and so need the
+    /// lock.
     lines: Mutex<Option<Result<Lines, String>>>,
 }
 
@@ -69,7 +71,7 @@ struct Tables {
 }
 
 impl Symbols {
-    /// Takes an ELF file's bytes. `name` is how messages call it.
+    /// Reads an ELF file. `name` is the file's name in messages.
     pub fn from_elf(
         name: impl Into<String>,
         bytes: impl Into<Arc<[u8]>>,
@@ -87,8 +89,8 @@ impl Symbols {
         Err(SymbolError { file: name, problem })
     }
 
-    /// Takes a listing: a Linux guest's `System.map` or `/proc/kallsyms`, or what `WinDbg` prints
-    /// for `x module!*`.
+    /// Reads a listing: a Linux guest's `System.map` or `/proc/kallsyms`, or the output of
+    /// `WinDbg`'s `x module!*`.
     pub fn from_listing(name: impl Into<String>, text: &str) -> Result<Self, SymbolError> {
         let name = name.into();
         match Listing::read(text) {
@@ -97,7 +99,7 @@ impl Symbols {
         }
     }
 
-    /// Takes a file of either kind.
+    /// Reads an ELF file or a listing.
     pub fn from_file(
         name: impl Into<String>,
         bytes: impl Into<Arc<[u8]>>,
@@ -113,12 +115,12 @@ impl Symbols {
         Self { name, file, tables: OnceLock::new(), lines: Mutex::new(None) }
     }
 
-    /// Where a symbol is. Of several with one name, the first in the file.
+    /// The address of a symbol. If several symbols have the name, the first in the file is used.
     pub fn address(&self, name: &str) -> Option<u64> {
         self.symbol(name).map(|symbol| symbol.start)
     }
 
-    /// A symbol by its name. Of several with one name, the first in the file.
+    /// The symbol with this name. If several symbols have the name, the first in the file is used.
     pub fn symbol(&self, name: &str) -> Option<Symbol> {
         let (start, size) = match &self.file {
             File::Listing(listing) => (listing.address(name)?, 0),
@@ -133,7 +135,8 @@ impl Symbols {
         Some(Symbol { name: name.into(), start, size: (size > 0).then_some(size) })
     }
 
-    /// The symbols of a kind whose names are wanted, by ascending address: one for each address.
+    /// The symbols of a kind whose names `wanted` accepts, one for each address, by ascending
+    /// address.
     pub fn matching(&self, kind: Kind, wanted: impl Fn(&str) -> bool) -> Vec<Symbol> {
         let pick = |candidates: Vec<Candidate>| {
             let mut picked: Vec<_> =
@@ -154,12 +157,12 @@ impl Symbols {
         }
     }
 
-    /// Where the function that `address` is in ends.
+    /// The end of the function that contains `address`.
     pub fn end_of_function(&self, address: u64) -> Option<u64> {
         self.tables().functions.end(address)
     }
 
-    /// The name that looks most like one that isn't there.
+    /// The most similar known name.
     pub fn nearest(&self, name: &str) -> Option<String> {
         // Comparing with a million names would take seconds.
         const MAX_COMPARED_NAMES: usize = 20_000;
@@ -173,17 +176,17 @@ impl Symbols {
         &self.name
     }
 
-    /// The function that `address` is in, and how far.
+    /// The function that contains `address`, and the offset of `address` in it.
     pub fn function(&self, address: u64) -> Option<(&str, u64)> {
         self.tables().functions.find(address)
     }
 
-    /// Whether there is a function of that name.
+    /// Whether there is a function with this name.
     pub fn has_function(&self, name: &str) -> bool {
         self.tables().functions.has(name)
     }
 
-    /// The variable that `address` is in, and how far.
+    /// The variable that contains `address`, and the offset of `address` in it.
     pub fn data(&self, address: u64) -> Option<(&str, u64)> {
         self.tables().data.find(address)
     }
@@ -193,13 +196,13 @@ impl Symbols {
         self.with_lines(|lines| lines.ok().and_then(|lines| lines.find(address)))
     }
 
-    /// Why there are no lines; `None` if there are. This reads the DWARF.
+    /// Why source lines are not available; `None` if they are. Reads the DWARF.
     pub fn line_problem(&self) -> Option<String> {
         self.with_lines(|lines| lines.err().map(str::to_owned))
     }
 
     fn with_lines<T>(&self, look: impl FnOnce(Result<&Lines, &str>) -> T) -> T {
-        // A thread that panicked here left at worst a cache without an entry.
+        // A panic in another thread leaves at worst a cache without an entry.
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = lines.get_or_insert_with(|| match &self.file {
             File::Elf(bytes) => Lines::read(bytes),
@@ -219,7 +222,7 @@ impl Symbols {
                     functions: Table::read(&file, table::Kind::Function),
                     data: Table::read(&file, table::Kind::Data),
                 },
-                // It could be parsed when it was opened, and has not changed.
+                // The file could be parsed when it was opened, and has not changed since.
                 Err(_) => Tables::default(),
             },
         })

@@ -1,4 +1,5 @@
-//! What tests need: a vCPU without KVM, a guest with page tables and a stack, captured output.
+//! Helpers for tests: a vCPU without KVM, a guest with page tables and a stack, and captured
+//! output.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -13,23 +14,23 @@ use vmm::registers::{Activity, DebugRegisters, Registers, Segment, SystemRegiste
 
 use crate::{LineKind, Options, Output, OutputLine, Script, Session, Source};
 
-/// Where the guest's kernel is mapped, as illumos has it.
+/// The address at which the guest's kernel is mapped, as in illumos.
 pub(crate) const KERNEL: u64 = 0xffff_ffff_fb80_0000;
-/// Where that is in guest-physical memory; 2 MiB of it.
+/// The guest-physical address of its 2 MiB of memory.
 pub(crate) const KERNEL_PHYSICAL: u64 = 0x20_0000;
 const TABLES: u64 = 0x10_0000;
 const PRESENT_WRITE: u64 = 3;
 const LARGE: u64 = 1 << 7;
 
-/// A vCPU that is only registers.
+/// A vCPU that consists only of registers.
 #[derive(Default)]
 pub(crate) struct FakeCpu {
     pub(crate) registers: Registers,
     pub(crate) system: SystemRegisters,
     pub(crate) debug: DebugRegisters,
-    /// Whether reading fails.
+    /// Whether reads fail.
     pub(crate) broken: bool,
-    /// `None`: it runs.
+    /// The vCPU's activity; `None` if it runs.
     pub(crate) activity: Option<Activity>,
     /// How often the general registers were read.
     pub(crate) reads: u32,
@@ -80,7 +81,7 @@ impl Cpu for FakeCpu {
     }
 }
 
-/// System registers of 64-bit code with these page tables.
+/// System registers for 64-bit code with page tables at `cr3`.
 pub(crate) fn long_mode(cr3: u64) -> SystemRegisters {
     SystemRegisters {
         cs: Segment { selector: 0x28, access: 0xa09b, limit: 0xffff_ffff, base: 0 },
@@ -103,20 +104,20 @@ pub(crate) fn guest() -> (Memory, SystemRegisters) {
     (memory, long_mode(TABLES))
 }
 
-/// Writes guest-physical memory.
+/// Writes to guest-physical memory.
 pub(crate) fn put(memory: &Memory, address: u64, bytes: &[u8]) {
     memory.write(address, bytes).expect("RAM");
 }
 
-/// Writes the guest kernel's memory.
+/// Writes to the guest kernel's memory.
 pub(crate) fn put_kernel(memory: &Memory, address: u64, bytes: &[u8]) {
     put(memory, address - KERNEL + KERNEL_PHYSICAL, bytes);
 }
 
-/// Where the stack of [`hung_guest`] is.
+/// The address of the stack in [`hung_guest`].
 pub(crate) const STACK: u64 = KERNEL + 0x1f_0000;
 
-/// The guest of 2012: it spins in a function that has one caller.
+/// The guest of 2012, which spins in a function that has one caller.
 pub(crate) fn hung_guest() -> (Memory, FakeCpu) {
     let (memory, system) = guest();
     // pause; jmp .-2
@@ -132,7 +133,7 @@ pub(crate) fn hung_guest() -> (Memory, FakeCpu) {
     (memory, FakeCpu { registers, system, ..FakeCpu::default() })
 }
 
-/// What the scheduler shows of vCPU 1 of 2.
+/// The context of vCPU 1 of 2.
 pub(crate) fn context<'a>(cpu: &'a mut FakeCpu, memory: &'a Memory, now: Duration) -> Context<'a> {
     Context {
         vcpu: 1,
@@ -147,13 +148,13 @@ pub(crate) fn context<'a>(cpu: &'a mut FakeCpu, memory: &'a Memory, now: Duratio
     }
 }
 
-/// A script in a machine of one vCPU, number 1 of 2.
+/// A script that is attached to vCPU 1 of 2.
 pub(crate) struct Bench {
     pub(crate) session: Session,
     pub(crate) hook: Box<dyn Hook>,
     pub(crate) cpu: FakeCpu,
     pub(crate) memory: Memory,
-    /// What the script wants done; nobody does it.
+    /// The actions that the script requests, which are not carried out.
     pub(crate) actions: HookActions,
     output: Output,
     lines: Receiver<OutputLine>,
@@ -221,14 +222,14 @@ impl Bench {
         }
     }
 
-    /// All that was printed.
+    /// All lines that were printed.
     pub(crate) fn finish(self) -> Vec<OutputLine> {
         drop(self.hook);
         self.output.finish().expect("a callback can't fail");
         self.lines.into_iter().collect()
     }
 
-    /// The script's lines.
+    /// The lines that the script printed.
     pub(crate) fn script_lines(self) -> Vec<String> {
         let lines = self.finish().into_iter();
         lines
@@ -248,15 +249,15 @@ pub(crate) fn lines_of(text: &str) -> Vec<String> {
 /// An ELF file in the range of illumos' kernel; its source is beside it.
 pub(crate) const TSC_SYNC: &[u8] = include_bytes!("../testdata/tsc_sync.elf");
 
-/// Its symbols.
+/// The symbols of [`TSC_SYNC`].
 pub(crate) fn tsc_sync_symbols() -> std::sync::Arc<crate::Symbols> {
     std::sync::Arc::new(crate::Symbols::from_elf("tsc_sync.elf", TSC_SYNC).expect("an ELF file"))
 }
 
-/// Where its data begins.
+/// The address at which the data of [`TSC_SYNC`] begins.
 pub(crate) const DATA: u64 = 0xffff_ffff_fb85_6000;
 
-/// Its segments: it is loaded where it is linked.
+/// The segments of [`TSC_SYNC`], which is loaded at the addresses for which it is linked.
 pub(crate) fn tsc_sync_segments() -> Segments {
     Segments::of(&GuestImage { name: "tsc_sync.elf".into(), bytes: TSC_SYNC.into() })
 }

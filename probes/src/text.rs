@@ -1,9 +1,9 @@
-//! VP's strings: bytes, at most 255 of them.
+//! The strings of scripts: at most 255 bytes each.
 
 use std::fmt;
 
-/// A string's value. What doesn't fit is cut off, as `VProbes` did it. It owns no heap memory, so
-/// that a firing allocates none for strings.
+/// A string's value. Bytes that don't fit are cut off, as in `VProbes`. It owns no heap memory, so
+/// a firing doesn't allocate for strings.
 #[derive(Clone)]
 pub struct Text {
     length: u8,
@@ -19,12 +19,12 @@ impl Text {
         self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 
-    /// Makes it empty.
+    /// Makes the string empty.
     pub fn clear(&mut self) {
         self.length = 0;
     }
 
-    /// Appends as much as fits.
+    /// Appends bytes, as many as fit.
     pub fn push(&mut self, bytes: &[u8]) {
         let start = usize::from(self.length);
         let room = self.bytes.get_mut(start..).unwrap_or_default();
@@ -35,13 +35,13 @@ impl Text {
         self.length = end as u8;
     }
 
-    /// Becomes these bytes, as far as they fit.
+    /// Sets the string to these bytes, as many as fit.
     pub fn set(&mut self, bytes: &[u8]) {
         self.clear();
         self.push(bytes);
     }
 
-    /// Becomes a copy; only the bytes in use are moved.
+    /// Copies another string, moving only the bytes that are in use.
     pub fn assign(&mut self, other: &Self) {
         self.set(other.as_bytes());
     }

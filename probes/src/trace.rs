@@ -1,12 +1,13 @@
-//! What vCPUs did, as a trace: Chrome's trace events, which ui.perfetto.dev opens.
+//! A trace of what vCPUs do, as Chrome trace events, which ui.perfetto.dev opens.
 //!
-//! A track for each vCPU: its states as slices, what happened to it as instants. Under the parallel
-//! scheduler times are real. A vCPU runs from an entry to the next exit, an exit takes until the next
-//! entry. What KVM keeps to itself, whether it sleeps in HLT and how far an AP's start has come, is
-//! looked up every [`SAMPLE`]. Under the controlled scheduler times are virtual: a scheduling point takes
-//! a microsecond, in which its vCPU runs, and exits take none.
+//! Each vCPU has a track, with its states as slices and single events as instants. Under the
+//! parallel scheduler times are real: a vCPU runs from an entry to the next exit, and an exit lasts
+//! until the next entry. KVM doesn't report whether a vCPU sleeps in HLT and how far the start of
+//! an AP has got, so this is polled every [`SAMPLE`]. Under the controlled scheduler times are
+//! virtual: a scheduling point lasts one microsecond, in which its vCPU runs, and exits take no
+//! time.
 //!
-//! Events are written as they come, to a file that has a limit; nothing else grows.
+//! Events are written as they occur, to a file with a size limit, so the use of memory is bounded.
 
 mod events;
 mod firings;
@@ -29,29 +30,30 @@ use track::Track;
 use crate::aggregate::lock;
 use crate::code::Code;
 
-/// How often the parallel scheduler's vCPUs are asked what they do.
+/// How often the state of a vCPU is polled under the parallel scheduler.
 pub const SAMPLE: Duration = Duration::from_millis(10);
-/// The most bytes of a trace. Perfetto's importer of JSON takes several times as much memory.
+/// The largest size of a trace in bytes. Perfetto's JSON importer uses several times as much
+/// memory.
 pub const MAX_TRACE_BYTES: u64 = 256 << 20;
 
-/// A trace of one machine, as it is written.
+/// A trace of one machine that is being written.
 #[derive(Clone, Debug)]
 pub struct Trace {
     shared: Arc<Shared>,
     tracks: Arc<[Arc<Mutex<Track>>]>,
 }
 
-/// What a trace has come to.
+/// The result of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// How much happened: slices and instants.
+    /// The number of events: slices and instants.
     pub events: u64,
-    /// When the limit was reached; `None` if all is in it.
+    /// The time at which the size limit was reached; `None` if the trace is complete.
     pub full: Option<Duration>,
 }
 
 impl Trace {
-    /// Begins a trace of a machine with so many vCPUs. `title` is what Perfetto calls it.
+    /// Begins a trace of a machine with this number of vCPUs. Perfetto shows `title` as its name.
     pub fn new(out: impl Write + Send + 'static, title: &str, vcpus: u32) -> io::Result<Self> {
         Self::with_limit(out, title, vcpus, MAX_TRACE_BYTES)
     }
@@ -69,16 +71,16 @@ impl Trace {
         Ok(Self { shared, tracks })
     }
 
-    /// Calls this now and then on the vCPUs' threads, while no lock is held, so that whoever writes the
-    /// trace can have them wait.
+    /// Sets a function that is called regularly on the vCPUs' threads, while the lock of the file
+    /// is not held, so that the writer of the trace can make them wait.
     #[must_use]
     pub fn waiting_for(self, room: impl Fn() + Send + Sync + 'static) -> Self {
-        // Nobody else has set it: it is called once, right behind `new`.
+        // It is set only once, directly after `new`.
         let _ = self.shared.room.set(Box::new(room));
         self
     }
 
-    /// Where a vCPU's probes leave their firings.
+    /// Where the firings of a vCPU's probes are recorded.
     pub(crate) fn firings(&self, vcpu: u32, code: &Code) -> Option<Firings> {
         self.track(vcpu).map(|track| Firings::new(track, code))
     }
@@ -87,7 +89,8 @@ impl Trace {
         self.tracks.get(vcpu as usize).cloned()
     }
 
-    /// The machine has stopped: writes what is left. Fails if anything could not be written.
+    /// Writes what is buffered, after the machine has stopped. Fails if any part of the trace could
+    /// not be written.
     pub fn finish(&self) -> io::Result<Summary> {
         for track in self.tracks.iter() {
             lock(track).finish();

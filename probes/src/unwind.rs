@@ -1,11 +1,11 @@
-//! Who called whom: a walk up the guest's frame pointers.
+//! Walks the guest's call stack along its frame pointers.
 //!
-//! A function that keeps a frame pointer begins with `push %rbp; mov %rsp,%rbp`. From then on RBP
-//! points at the caller's RBP, with the return address above it. Before the `mov` is done, and
-//! again at the `ret`, RBP still (or already) is the caller's, and the walk would leave the caller
-//! out; so the code at RIP is looked at, and the return address is taken from the stack there.
-//! Compilers also leave the frame out of functions that call nobody, which is what spin loops are
-//! made of; `unwind/leaf.rs` finds those callers.
+//! A function that keeps a frame pointer begins with `push %rbp; mov %rsp,%rbp`. From then on, RBP
+//! points to the saved RBP of the caller, and the return address is above it. Before the `mov`, and
+//! again at the `ret`, RBP belongs to the caller, and a walk that starts there would miss the
+//! caller. So the walk inspects the code at RIP, and in these cases takes the return address from
+//! the top of the stack. Compilers also omit the frame in functions that call no other function,
+//! and spin loops are often in such functions; `unwind/leaf.rs` finds their callers.
 
 mod leaf;
 
@@ -14,11 +14,11 @@ use vmm::registers::{Registers, SystemRegisters};
 use crate::paging::{self, Mode, PhysicalMemory};
 use crate::text::Text;
 
-/// The most frames of a stack.
+/// The most frames in a stack.
 pub const MAX_FRAMES: usize = 64;
 
-/// The addresses of a stack: RIP, then return addresses. In 16- and 32-bit code the base of CS is
-/// added to them.
+/// The addresses of a stack: RIP, then the return addresses. In 16- and 32-bit code the base of CS
+/// is added.
 pub fn walk<M: PhysicalMemory + ?Sized>(
     registers: &Registers,
     system: &SystemRegisters,
@@ -27,7 +27,7 @@ pub fn walk<M: PhysicalMemory + ?Sized>(
     let word = match system.code_bits() {
         64 => 8,
         32 => 4,
-        // Nobody agrees on frames in real mode.
+        // Real-mode code has no common frame layout.
         _ => return vec![linear(system.cs.base, registers.rip)],
     };
     let guest = Guest { system, memory, word, mode: Mode::of(system) };
@@ -42,11 +42,11 @@ pub fn walk<M: PhysicalMemory + ?Sized>(
     while frames.len() < MAX_FRAMES && frame != 0 && frame.is_multiple_of(word) {
         let Some(next) = guest.stack_word(frame) else { break };
         let slot = frame.wrapping_add(word);
-        // The walk has been here already if RIP is at a `ret` that is about to take this very slot.
+        // The walk has already used this slot, if RIP is at a `ret` that pops it.
         if early != Some(slot) && !guest.push_caller(slot, &mut frames) {
             break;
         }
-        // Stacks grow down, so callers lie above. This also ends a circle.
+        // Stacks grow down, so callers' frames are at higher addresses. This also ends a cycle.
         if next <= frame {
             break;
         }
@@ -55,7 +55,7 @@ pub fn walk<M: PhysicalMemory + ?Sized>(
     frames
 }
 
-/// `GUEST_0x..._0x...`: a stack as `VProbes` prints it, ended by `_...` where it doesn't fit.
+/// Formats a stack as `GUEST_0x..._0x...`, like `VProbes`. A stack that doesn't fit ends in `_...`.
 pub fn guest_stack(frames: &[u64], text: &mut Text) {
     const CUT: &[u8] = b"_...";
     text.clear();
@@ -75,17 +75,17 @@ fn linear(base: u64, offset: u64) -> u64 {
     base.wrapping_add(offset) & 0xffff_ffff
 }
 
-/// The guest's memory as its code and its stack see it.
+/// The guest's memory, as its code and its stack address it.
 struct Guest<'a, M: ?Sized> {
     system: &'a SystemRegisters,
     memory: &'a M,
-    /// Bytes in a word of the stack.
+    /// The size of a word on the stack in bytes.
     word: u64,
     mode: Mode,
 }
 
 impl<M: PhysicalMemory + ?Sized> Guest<'_, M> {
-    /// The linear address of code; only outside 64-bit code does CS have a base.
+    /// The linear address of code. Only outside 64-bit code does CS have a base.
     fn code(&self, offset: u64) -> u64 {
         if self.word == 8 { offset } else { linear(self.system.cs.base, offset) }
     }
@@ -99,7 +99,8 @@ impl<M: PhysicalMemory + ?Sized> Guest<'_, M> {
         paging::read_integer(self.system, self.memory, address, self.word as usize).ok()
     }
 
-    /// Adds the return address that lies in a slot of the stack; `false` if none can be there.
+    /// Adds the return address in a slot of the stack; `false` if the slot can't hold a return
+    /// address.
     fn push_caller(&self, slot: u64, frames: &mut Vec<u64>) -> bool {
         match self.stack_word(slot) {
             Some(address) if address != 0 && self.mode.is_canonical(self.code(address)) => {
@@ -110,19 +111,19 @@ impl<M: PhysicalMemory + ?Sized> Guest<'_, M> {
         }
     }
 
-    /// Where the return address is if RBP is not this function's own.
+    /// The stack slot of the return address, if RBP isn't this function's own.
     fn early_caller(&self, registers: &Registers) -> Option<u64> {
         let mut bytes = [0; 5];
         let length = self.code_bytes(self.code(registers.rip), &mut bytes);
         let code = bytes.get(..length).unwrap_or_default();
         let rsp = self.fit(registers.rsp);
         match code {
-            // A function's first instruction (endbr64, endbr32, push %rbp), or one of the forms
-            // of ret.
+            // The first instruction of a function (endbr64, endbr32 or push %rbp), or a form of
+            // ret.
             [0xf3, 0x0f, 0x1e, 0xfa | 0xfb, ..]
             | [0x55 | 0xc3 | 0xc2, ..]
             | [0xf3 | 0xf2, 0xc3, ..] => Some(rsp),
-            // mov %rsp,%rbp in both encodings: the caller's RBP has just been pushed.
+            // mov %rsp,%rbp in both encodings: the caller's RBP is on top of the stack.
             [0x48, 0x89, 0xe5, ..] | [0x48, 0x8b, 0xec, ..] if self.word == 8 => {
                 self.pushed(registers, rsp)
             }
@@ -140,7 +141,7 @@ impl<M: PhysicalMemory + ?Sized> Guest<'_, M> {
         paging::read(self.system, self.memory, address, buffer)
     }
 
-    /// Reads as much code as is mapped.
+    /// Reads code up to the first byte that isn't mapped, and returns the number of bytes.
     fn code_bytes(&self, address: u64, buffer: &mut [u8]) -> usize {
         for (index, byte) in buffer.iter_mut().enumerate() {
             let address = address.wrapping_add(index as u64);

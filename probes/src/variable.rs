@@ -1,4 +1,4 @@
-//! The built-in variables: what VP and Emmett scripts can read of a vCPU.
+//! The built-in variables, through which VP and Emmett scripts read the state of a vCPU.
 
 mod table;
 
@@ -12,7 +12,7 @@ pub use table::all;
 /// A built-in integer variable.
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
-    /// Its name, in capitals.
+    /// The variable's name, in capitals.
     pub name: &'static str,
     /// Where its value comes from.
     pub from: From,
@@ -23,7 +23,7 @@ pub struct Variable {
 pub enum From {
     /// The general registers.
     General(fn(&Registers) -> u64),
-    /// Segments, tables and control registers.
+    /// Segments, descriptor tables and control registers.
     System(fn(&SystemRegisters) -> u64),
     /// The debug registers.
     Debug(fn(&DebugRegisters) -> u64),
@@ -35,9 +35,9 @@ pub enum From {
     VcpuId,
     /// How many vCPUs the machine has.
     NumVcpus,
-    /// The host's processor that runs the vCPU's thread now.
+    /// The host processor that runs the vCPU's thread now.
     HostProcessor,
-    /// The host's id of the vCPU's thread.
+    /// The host's id for the vCPU's thread.
     HostThread,
     /// Nanoseconds since the machine's start, in the scheduler's time.
     Elapsed,
@@ -46,7 +46,7 @@ pub enum From {
 }
 
 impl From {
-    /// Whether only a vCPU has it.
+    /// Whether the value belongs to a vCPU, and not to the machine or to the probe.
     pub fn is_of_vcpu(self) -> bool {
         !matches!(
             self,
@@ -59,22 +59,23 @@ impl From {
     }
 }
 
-/// What a name in capitals means.
+/// What a built-in name stands for.
 #[derive(Clone, Copy, Debug)]
 pub enum Builtin {
-    /// An integer.
+    /// An integer variable.
     Integer(Variable),
-    /// A number with a name.
+    /// A named constant.
     Constant(u64),
     /// `PROBENAME`.
     ProbeName,
     /// `EXITNAME`.
     ExitName,
-    /// `VProbes` has it, and it can't be had here; the text says why.
+    /// A variable of `VProbes` that is not available here; the text says why.
     Missing(&'static str),
 }
 
-/// Looks the value of a built-in variable up. Where runs are `repeatable`, it says nothing of the host.
+/// Looks up a built-in variable for use as a value. If runs are `repeatable`, variables of the host
+/// are not available.
 pub fn value(name: &str, repeatable: bool) -> Option<Builtin> {
     const OF_THE_HOST: &str = "it is the host's affair, and each replay is to print the same";
     match find(name)? {
@@ -87,7 +88,7 @@ pub fn value(name: &str, repeatable: bool) -> Option<Builtin> {
     }
 }
 
-/// Looks a built-in variable up.
+/// Looks up a built-in variable.
 pub fn find(name: &str) -> Option<Builtin> {
     static BUILTINS: LazyLock<HashMap<&str, Builtin>> = LazyLock::new(|| {
         let integers = all().map(|variable| (variable.name, Builtin::Integer(variable)));
@@ -100,8 +101,9 @@ pub fn find(name: &str) -> Option<Builtin> {
     known.or_else(|| table::missing(name).map(Builtin::Missing))
 }
 
-/// Whether a script can't give this name to anything of its own. Those of `VProbes` are in capitals, so
-/// that no script has them by chance; others may be used otherwise.
+/// Whether a script can't use this name for its own variables. The built-in variables of `VProbes`
+/// are in capitals, so that scripts don't use these names by chance; built-in names that aren't in
+/// capitals may be redefined.
 pub fn is_reserved(name: &str) -> bool {
     find(name).is_some() && name.to_uppercase() == name
 }
@@ -112,8 +114,8 @@ pub fn names() -> impl Iterator<Item = &'static str> + use<> {
     all().map(|variable| variable.name).chain(["PROBENAME", "EXITNAME"]).chain(constants)
 }
 
-/// The variables of `VProbes` that can't be had, by name or by the beginning of many names, each
-/// with the reason.
+/// The variables of `VProbes` that are not available, each with the reason. A name that ends in `_`
+/// stands for all names that begin with it.
 pub fn refused() -> impl Iterator<Item = (&'static str, &'static str)> {
     table::MISSING.iter().copied()
 }

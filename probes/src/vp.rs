@@ -1,4 +1,5 @@
-//! VP, the Lisp-like language of `VProbes`: text to tree ([`parser`]) to program ([`checker`]).
+//! VP, the Lisp-like language of `VProbes`. The [`parser`] turns text into a tree, the [`checker`]
+//! turns the tree into IR.
 
 pub mod checker;
 pub mod dialect;
@@ -15,7 +16,7 @@ use crate::source::Source;
 
 pub use dialect::Dialect;
 
-/// Reads and checks scripts that share their names, and adds them to a program. The list holds
+/// Parses and checks scripts that share their names, and adds them to a program. The list holds
 /// warnings and errors.
 pub fn load(
     scripts: &[u32],

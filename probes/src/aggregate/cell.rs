@@ -1,39 +1,39 @@
-//! What is kept under a key.
+//! The values under one key.
 
 use crate::ir::Reading;
 
 /// What an aggregate keeps of the values that are added to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
-    /// `VProbes`' own: average, count, minimum, maximum, latest.
+    /// The kind of `VProbes`: average, count, minimum, maximum and latest value.
     #[default]
     Classic,
-    /// How many.
+    /// The number of values.
     Count,
-    /// Their sum.
+    /// The sum of the values.
     Sum,
-    /// Average and count.
+    /// The average and the number of the values.
     Average,
-    /// The smallest.
+    /// The smallest value.
     Minimum,
-    /// The largest.
+    /// The largest value.
     Maximum,
-    /// Average, standard deviation and count.
+    /// The average, the standard deviation and the number of the values.
     Deviation,
-    /// How many there were in each power of two.
+    /// The number of values in each power of two.
     Histogram,
-    /// How many there were in each interval of one length.
+    /// The number of values in each interval of equal length.
     Linear(Linear),
 }
 
 /// The intervals of a linear histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Linear {
-    /// Where the first begins.
+    /// The start of the first interval.
     pub low: u64,
-    /// What is at least this is above the last.
+    /// The end of the last interval. Values from here on are counted as above it.
     pub high: u64,
-    /// How long each is.
+    /// The length of each interval.
     pub step: u64,
 }
 
@@ -41,7 +41,7 @@ impl Linear {
     /// The most intervals.
     pub const MAX_INTERVALS: u64 = 1000;
 
-    /// How many there are, without what lies below and above.
+    /// The number of intervals, without those for values below and above.
     pub fn intervals(self) -> u64 {
         self.high.saturating_sub(self.low).div_ceil(self.step.max(1))
     }
@@ -55,23 +55,23 @@ impl Linear {
     }
 }
 
-/// Powers of two: one bucket for 0, then one for each bit.
+/// The number of buckets for powers of two: one for 0, then one for each bit.
 const POWERS: usize = 65;
 
-/// What was added under one key.
+/// What an aggregate keeps under one key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
-    /// How many values.
+    /// The number of values.
     pub count: u64,
-    /// Their sum.
+    /// The sum of the values.
     pub sum: u128,
-    /// The smallest.
+    /// The smallest value.
     pub minimum: u64,
-    /// The largest.
+    /// The largest value.
     pub maximum: u64,
-    /// The last.
+    /// The latest value.
     pub latest: u64,
-    /// When that was, in nanoseconds of machine time.
+    /// The time of the latest value, in nanoseconds of machine time.
     stamp: u64,
     extra: Extra,
 }
@@ -89,7 +89,7 @@ enum Extra {
 }
 
 impl Cell {
-    /// Nothing yet.
+    /// A cell without values.
     pub fn new(kind: Kind) -> Self {
         let zeros = |count: usize| vec![0; count].into_boxed_slice();
         let extra = match kind {
@@ -101,7 +101,7 @@ impl Cell {
         Self { count: 0, sum: 0, minimum: u64::MAX, maximum: 0, latest: 0, stamp: 0, extra }
     }
 
-    /// Adds a value at a time.
+    /// Adds a value, at a time in nanoseconds of machine time.
     pub fn add(&mut self, value: u64, stamp: u64) {
         self.count += 1;
         self.sum += u128::from(value);
@@ -124,7 +124,7 @@ impl Cell {
         }
     }
 
-    /// Adds what another vCPU has.
+    /// Adds the values of another vCPU's cell.
     pub fn merge(&mut self, other: &Self) {
         match (&mut self.extra, &other.extra) {
             // Chan, Golub and LeVeque, Updating Formulae and a Pairwise Algorithm for Computing
@@ -160,7 +160,7 @@ impl Cell {
         (self.sum / u128::from(self.count.max(1))) as u64
     }
 
-    /// The standard deviation of all values, rounded to an integer; 0 if it is not kept.
+    /// The standard deviation of all values, rounded to an integer; 0 if the kind doesn't keep it.
     pub fn deviation(&self) -> u64 {
         match self.extra {
             Extra::Squares { distance, .. } => {
@@ -170,7 +170,7 @@ impl Cell {
         }
     }
 
-    /// The figure that a script asks for.
+    /// The figure that a script reads.
     pub fn reading(&self, reading: Reading) -> u64 {
         match reading {
             Reading::Count => self.count,
@@ -182,8 +182,8 @@ impl Cell {
         }
     }
 
-    /// A histogram's buckets from the first that is used to the last: what each is called, and how
-    /// many values it has.
+    /// The buckets of a histogram, from the first used bucket to the last: the name of each, and
+    /// its number of values.
     pub fn buckets(&self) -> Vec<(String, u64)> {
         let (buckets, name): (_, Box<dyn Fn(usize) -> String>) = match &self.extra {
             Extra::Powers(buckets) => (buckets, Box::new(power)),

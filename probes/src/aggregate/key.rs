@@ -1,16 +1,17 @@
-//! Keys as bytes: what a table hashes and compares.
+//! Keys as bytes, which a table can hash and compare.
 //!
-//! Integers are 8 bytes each, strings a length and their bytes; a stack's frames, 8 bytes each, are
-//! the rest. Integers are big-endian, so that the order of the bytes is that of the numbers.
+//! An integer has 8 bytes. A string has a byte for its length, then its bytes. A stack comes last,
+//! with 8 bytes for each frame. Integers are big-endian, so that keys sort by the values of their
+//! integers.
 
 use super::Shape;
 
-/// The keys of a value, put one behind the other.
+/// The keys of a value, concatenated.
 #[derive(Clone, Debug, Default)]
 pub struct Key(Vec<u8>);
 
 impl Key {
-    /// Makes it empty.
+    /// Removes all keys.
     pub fn clear(&mut self) {
         self.0.clear();
     }
@@ -27,20 +28,20 @@ impl Key {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Appends a stack, which must be the last.
+    /// Appends a stack, which must be the last key.
     pub fn stack(&mut self, frames: &[u64]) {
         for frame in frames {
             self.integer(*frame);
         }
     }
 
-    /// The bytes.
+    /// The bytes of the keys.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// A key taken apart.
+/// A key, split into its parts.
 pub(crate) struct Parts<'a> {
     pub(crate) integers: Vec<u64>,
     pub(crate) strings: Vec<&'a [u8]>,

@@ -1,4 +1,4 @@
-//! Aggregates as `VProbes` printed them, and histograms as bars.
+//! Prints aggregates as `VProbes` did, and histograms as bars.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -6,14 +6,15 @@ use std::io::Write as _;
 use super::key::Parts;
 use super::{Cell, Kind, Shape};
 
-/// Columns of the longest bar.
+/// The length of the longest bar in columns.
 const BAR: u64 = 40;
 
-/// The header, then each key, the busiest last: there the reader's eye is.
+/// The header, then a line for each key. The key with the largest figure comes last, where it is
+/// easiest to see in a terminal.
 pub(super) fn lines(shape: &Shape, cells: &BTreeMap<Box<[u8]>, Cell>) -> Vec<Vec<u8>> {
     let mut lines = vec![header(shape).into_bytes()];
     let mut rows: Vec<_> = cells.iter().collect();
-    // A stable sort: keys that are equally busy stay in the order of the keys.
+    // The sort is stable: keys with equal figures stay in the order of the keys.
     rows.sort_by_key(|(_, cell)| rank(shape.kind, cell));
     for (key, cell) in rows {
         let mut line = b"  ".to_vec();
@@ -68,7 +69,7 @@ fn figures(kind: Kind, cell: &Cell) -> String {
     }
 }
 
-/// Integers, strings, the stack, with commas between them.
+/// Writes integers, strings and the stack, separated by commas.
 fn write_key(shape: &Shape, key: &[u8], line: &mut Vec<u8>) {
     let parts = Parts::of(shape, key);
     let mut first = true;

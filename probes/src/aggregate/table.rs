@@ -1,4 +1,4 @@
-//! One vCPU's cells.
+//! The part of an aggregate that belongs to one vCPU.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,30 +9,30 @@ use foldhash::fast::RandomState;
 
 use super::{Cell, Kind};
 
-/// How much aggregates may hold.
+/// Limits on the size of aggregates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Different keys, of an aggregate for each vCPU.
+    /// The most keys of one aggregate on one vCPU.
     pub keys: usize,
-    /// Bytes of keys and cells, of an aggregate for each vCPU.
+    /// The most bytes of keys and cells, of one aggregate on one vCPU.
     pub bytes: usize,
-    /// Bytes of all aggregates of all vCPUs together.
+    /// The most bytes of all aggregates on all vCPUs together.
     pub total: usize,
 }
 
 impl Default for Limits {
-    /// 10,000 keys, and 8 MiB for long ones; 256 MiB for all.
+    /// 10,000 keys and 8 MiB for each aggregate and vCPU; 256 MiB in total.
     fn default() -> Self {
         Self { keys: 10_000, bytes: 8 << 20, total: 256 << 20 }
     }
 }
 
-/// Bytes that all tables together may still take.
+/// How many more bytes all tables together may use.
 #[derive(Clone, Debug)]
 pub struct Room(Arc<AtomicUsize>);
 
 impl Room {
-    /// So much as there is before any table has taken something.
+    /// The full limit, before any table has used any of it.
     pub fn new(limits: Limits) -> Self {
         Self(Arc::new(AtomicUsize::new(limits.total)))
     }
@@ -46,7 +46,7 @@ impl Room {
     }
 }
 
-/// Cells by key.
+/// The cells of one vCPU, by key.
 #[derive(Debug)]
 pub struct Table {
     kind: Kind,
@@ -59,13 +59,13 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty one.
+    /// An empty table.
     pub fn new(kind: Kind, limits: Limits, room: Room) -> Self {
         let cells = HashMap::default();
         Self { kind, limits, room, cells, bytes: 0, dropped: 0, has_news: false }
     }
 
-    /// Adds a value; `false` if there is no room for its key.
+    /// Adds a value; `false` if the table is too full for a new key.
     pub fn add(&mut self, key: &[u8], value: u64, stamp: u64) -> bool {
         if let Some(cell) = self.cells.get_mut(key) {
             cell.add(value, stamp);

@@ -204,7 +204,7 @@ fn all_aggregates_of_all_vcpus_share_their_room() {
     }
     assert!((3..=1000 / size_of::<Cell>()).contains(&taken), "{taken}");
     assert_eq!(a.dropped() + b.dropped(), 300 - taken as u64);
-    // What is emptied makes room for others.
+    // Clearing makes space for other keys.
     a.clear();
     assert!(add(&parts[2], &integer(1000), 1, 0));
 }

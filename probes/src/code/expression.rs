@@ -1,4 +1,4 @@
-//! Expressions to instructions: each leaves its value on top of its stack.
+//! Generates instructions for expressions. Each expression leaves its value on top of its stack.
 
 use super::generate::Generator;
 use super::{Format, FormatPiece, Op};
@@ -177,7 +177,7 @@ impl Generator {
         }
     }
 
-    /// Pops an integer into its target.
+    /// Pops an integer into a target.
     pub(super) fn store(&mut self, target: IntegerTarget) {
         match target {
             IntegerTarget::Variable(slot) => self.op(Op::Set(slot.0 as u32)),
@@ -194,7 +194,7 @@ impl Generator {
         }
     }
 
-    /// Pops a string into its target, and yields 1.
+    /// Pops a string into a target, and pushes 1.
     fn keep(&mut self, target: StringTarget) {
         self.store_text(target);
         self.op(Op::DropText);
@@ -219,7 +219,8 @@ impl Generator {
         }
     }
 
-    /// `&&` and `||`: `all` if no operand makes them stop, else `stopped`.
+    /// Generates `&&` and `||`. The result is `stopped` if an operand ends the evaluation, else
+    /// `all`.
     fn early(&mut self, operands: &[Integer], stop: fn(u32) -> Op, all: u64, stopped: u64) {
         let mut stops = Vec::with_capacity(operands.len());
         for operand in operands {
@@ -298,7 +299,7 @@ impl Generator {
                 Argument::Reference(StringTarget::Local(local)) => {
                     self.op(Op::ReferLocal(*local));
                 }
-                // The reference itself is handed on.
+                // Passes on the reference that this function was given.
                 Argument::Reference(StringTarget::Parameter(local)) => {
                     self.op(Op::GetLocal(*local));
                 }

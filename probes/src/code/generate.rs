@@ -1,4 +1,5 @@
-//! Programs to instructions: the frame of it. Expressions and statements are in their own files.
+//! Generates instructions for programs, probes and functions. Expressions and statements are in
+//! their own files.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use crate::ir::{self, Expression, Frame, Integer, Place, Program, Statement};
 use crate::point::Found;
 use crate::variable::Variable;
 
-/// All of a program.
+/// Generates the code of a whole program.
 pub(super) fn all(program: Program) -> Code {
     let mut generator = Generator::default();
     let mut functions = Vec::with_capacity(program.functions.len());
@@ -53,14 +54,14 @@ pub(super) fn all(program: Program) -> Code {
     }
 }
 
-/// A loop whose end isn't known yet.
+/// A loop whose end isn't generated yet.
 #[derive(Default)]
 pub(super) struct Loop {
-    /// Jumps to behind it.
+    /// Jumps that leave the loop.
     pub(super) breaks: Vec<usize>,
-    /// Jumps to its step.
+    /// Jumps to the loop's step.
     pub(super) continues: Vec<usize>,
-    /// How many `try`s were open when it began.
+    /// How many `try`s were open where the loop begins.
     pub(super) tries: u32,
 }
 
@@ -70,14 +71,14 @@ pub(super) struct Generator {
     debug_spans: Vec<Option<Place>>,
     variables: Vec<Variable>,
     texts: Vec<Box<[u8]>>,
-    /// Where each literal is in `texts`.
+    /// The index of each literal in `texts`.
     known_texts: HashMap<Box<[u8]>, u32>,
     formats: Vec<Format>,
     pub(super) loops: Vec<Loop>,
-    /// `try`s that are open in this routine.
+    /// The number of `try`s that are open in this routine.
     pub(super) tries: u32,
     pub(super) in_function: bool,
-    /// Operands that are on the stacks now, and the most that were.
+    /// How many operands are on the integer stack now, and the most so far.
     depth: (u32, u32),
     text_depth: (u32, u32),
 }
@@ -104,7 +105,7 @@ impl Generator {
         self.op(Op::Exit);
     }
 
-    /// Leaves the routine with a value.
+    /// Generates a return with a value.
     pub(super) fn returned(&mut self, value: &Expression) {
         match value {
             Expression::Integer(integer) => {
@@ -122,7 +123,7 @@ impl Generator {
         self.put(op, None);
     }
 
-    /// An instruction that can fail.
+    /// Emits an instruction that can fail.
     pub(super) fn emit_at(&mut self, op: Op, place: Place) {
         self.put(op, Some(place));
     }
@@ -135,18 +136,18 @@ impl Generator {
         self.debug_spans.push(place);
     }
 
-    /// A jump whose aim isn't known yet.
+    /// Emits a jump whose target isn't known yet.
     pub(super) fn jump(&mut self, kind: fn(u32) -> Op) -> usize {
         self.op(kind(u32::MAX));
         self.ops.len() - 1
     }
 
-    /// Where the next instruction will be.
+    /// The index of the next instruction.
     pub(super) fn here(&self) -> u32 {
         self.ops.len() as u32
     }
 
-    /// Makes a jump lead here.
+    /// Sets a jump's target to the next instruction.
     pub(super) fn land(&mut self, jump: usize) {
         let here = self.here();
         if let Some(Op::Jump(aim) | Op::JumpIfZero(aim) | Op::JumpUnlessZero(aim) | Op::Try(aim)) =
@@ -156,7 +157,8 @@ impl Generator {
         }
     }
 
-    /// Two branches that each leave a value meet again: only one of the values is there.
+    /// Corrects the depth where two branches meet that each leave a value: only one of the values
+    /// is on the stack.
     pub(super) fn forget_integer(&mut self) {
         step(&mut self.depth, -1);
     }
@@ -189,8 +191,9 @@ impl Generator {
         self.formats.len() as u32 - 1
     }
 
-    /// How many integers and strings an instruction adds to the stacks. Where operands depend on a
-    /// shape or a function, what they take is left out: the bound is then higher, never lower.
+    /// How many integers and strings an instruction adds to the stacks. Operands whose number
+    /// depends on an aggregate or a function are not subtracted here, so the result may be too
+    /// high, but never too low.
     fn effect(&self, op: Op) -> (i32, i32) {
         match op {
             Op::Constant(_)
@@ -239,8 +242,8 @@ impl Generator {
                 let (integers, texts) = self.taken(format);
                 (-integers, 1 - texts)
             }
-            // A string that a function yields, and what aggregates and calls take, is counted by
-            // who makes the instruction.
+            // What aggregates and calls pop, and the string that a function returns, is counted by
+            // the caller, through `adjust`.
             _ => (0, 0),
         }
     }
@@ -250,7 +253,7 @@ impl Generator {
         format.map_or((0, 0), |format| (format.integers as i32, format.texts as i32))
     }
 
-    /// Corrects the depths after an instruction whose effect only its maker knows.
+    /// Corrects the depths after an instruction whose effect only the caller knows.
     pub(super) fn adjust(&mut self, integers: i32, texts: i32) {
         step(&mut self.depth, integers);
         step(&mut self.text_depth, texts);

@@ -1,4 +1,4 @@
-//! Statements to instructions.
+//! Generates instructions for statements.
 
 use super::Op;
 use super::generate::{Generator, Loop};
@@ -70,7 +70,7 @@ impl Generator {
         }
     }
 
-    /// Jumps out of a loop's body, and out of the `try`s that were begun in it.
+    /// Generates a jump out of a loop's body, which first closes the `try`s that were opened in it.
     fn leave(&mut self, list: fn(&mut Loop) -> &mut Vec<usize>) {
         let Some(outer) = self.loops.last().map(|current| current.tries) else { return };
         for _ in outer..self.tries {
@@ -82,8 +82,8 @@ impl Generator {
         }
     }
 
-    /// An expression whose value nobody takes. What has no effect is left out, and what sets a
-    /// variable doesn't read it again.
+    /// Generates an expression whose value is not used. An expression without an effect generates
+    /// nothing, and an assignment doesn't read its variable back.
     fn dropped(&mut self, expression: &Expression) {
         match expression {
             Expression::Integer(Integer::Constant(_) | Integer::Get(_))

@@ -1,4 +1,4 @@
-//! Diagnostics as text: the line, a caret, and what was expected.
+//! Renders diagnostics as text: the line, a marker below it, and what was expected.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,15 +8,15 @@ use ariadne::{CharSet, Config, IndexType, Label, Report, ReportKind};
 use super::{Diagnostic, Severity};
 use crate::source::{Source, Span};
 
-/// How diagnostics look.
+/// The style of rendered diagnostics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {
     /// ASCII only.
     #[default]
     Ascii,
-    /// Lines drawn with box characters.
+    /// Lines drawn with box-drawing characters.
     Unicode,
-    /// Box characters and ANSI colours.
+    /// Box-drawing characters and ANSI colours.
     Colour,
 }
 
@@ -30,7 +30,7 @@ impl Style {
     }
 }
 
-/// All of them, with an empty line between two.
+/// All diagnostics, separated by empty lines.
 pub(super) fn all(sources: &[Source], list: &[Diagnostic], style: Style) -> String {
     let mut files = Files(
         sources
@@ -45,7 +45,7 @@ pub(super) fn all(sources: &[Source], list: &[Diagnostic], style: Style) -> Stri
     texts.join("\n")
 }
 
-/// ariadne pads its lines; that would be noise in a log or a golden file.
+/// Removes the padding that ariadne adds to lines, which would be noise in logs and golden files.
 fn without_trailing_blanks(text: &str) -> String {
     text.lines().flat_map(|line| [line.trim_end(), "\n"]).collect()
 }
@@ -65,7 +65,7 @@ fn one(files: &mut Files, sources: &[Source], diagnostic: &Diagnostic, style: St
     {
         labels.push((related, text, ReportKind::Advice));
     }
-    // Else ariadne shows a script twice whose earlier line is only related.
+    // Without this order, ariadne shows a script twice if the related line comes first.
     labels.sort_by_key(|(span, ..)| (span.0, span.1.start));
     let labels = labels.into_iter().enumerate();
     let mut report = Report::build(kind, span)
@@ -78,7 +78,7 @@ fn one(files: &mut Files, sources: &[Source], diagnostic: &Diagnostic, style: St
     let mut text = Vec::new();
     match report.finish().write(files, &mut text) {
         Ok(()) => String::from_utf8_lossy(&text).into_owned(),
-        // Writing to memory can't fail; if it did, the message must not be lost.
+        // Writing to memory can't fail. If it did, the message would still be shown.
         Err(error) => format!("{kind}: {} ({error})\n", diagnostic.message),
     }
 }
@@ -98,7 +98,7 @@ fn label(
     if text.is_empty() { label } else { label.with_message(text) }
 }
 
-/// The span in ariadne's terms, pulled back into the text and onto whole characters.
+/// The span as ariadne needs it, limited to the text and extended to whole characters.
 fn within(span: Span, sources: &[Source]) -> Option<(usize, Range<usize>)> {
     let text = &sources.get(span.source as usize)?.text;
     let start = text.floor_char_boundary((span.start as usize).min(text.len()));
@@ -106,7 +106,7 @@ fn within(span: Span, sources: &[Source]) -> Option<(usize, Range<usize>)> {
     Some((span.source as usize, start..end))
 }
 
-/// The scripts under their numbers, since two may have the same name.
+/// The scripts by number, since two scripts may have the same name.
 struct Files<'a>(Vec<(&'a str, ariadne::Source<&'a str>)>);
 
 impl<'a> ariadne::Cache<usize> for Files<'a> {

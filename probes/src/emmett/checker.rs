@@ -1,7 +1,8 @@
-//! Tree to program: names, types, layouts, formats. It reports as much as it can find in one go.
+//! Builds the IR of an Emmett script from its tree: resolves names, and checks types, layouts and
+//! formats. It reports as many errors as it can find in one pass.
 //!
-//! Definitions are read first, in order; then the names that nobody declared get a type from what
-//! is assigned to them ([`implicit`]); then bodies are checked and lowered.
+//! First it reads the definitions, in order. Then names that are used without a declaration get a
+//! type from what is assigned to them ([`implicit`]). Finally it checks and lowers the bodies.
 
 mod aggregate;
 mod builtin;
@@ -74,7 +75,7 @@ pub fn check(
     checker.problems.into_list()
 }
 
-/// What a name of the script stands for, outside functions.
+/// What a name of the script stands for outside functions and probes.
 #[derive(Clone, Debug)]
 enum Entity {
     Integer(IntegerTarget, Type),
@@ -86,7 +87,7 @@ enum Entity {
 }
 
 impl Entity {
-    /// What it is, for messages.
+    /// What the name stands for, in words for messages.
     fn describe(&self) -> &'static str {
         match self {
             Self::Integer(..) => "an integer",
@@ -99,63 +100,63 @@ impl Entity {
     }
 }
 
-/// What a name stands for in a function or probe.
+/// What a name stands for inside a function or probe.
 #[derive(Clone, Debug)]
 enum Local {
     Integer(u32, Type),
     Str(StringTarget),
-    /// A probe's parameter: one of `ARG0` and so on.
+    /// A parameter of a probe: one of `ARG0` and the following arguments.
     Argument(Variable, Type),
 }
 
-/// What a function takes and yields.
+/// The types of a function's parameters and of its result.
 #[derive(Clone, Debug)]
 struct Signature {
     parameters: Vec<Type>,
     result: Type,
-    /// Whether its body has been seen, not only a prototype.
+    /// Whether its body has been read, and not only a prototype.
     is_defined: bool,
 }
 
 struct Checker<'a> {
     scope: Scope<'a>,
-    /// What the user sets.
+    /// The values that the user sets.
     parameters: &'a Parameters,
     sources: &'a [Source],
     program: &'a mut Program,
-    /// Of the declarations that follow.
+    /// The memory model of the declarations that follow.
     model: Model,
     records: Records,
-    /// Structures by tag.
+    /// The index of each structure, by its tag.
     tags: HashMap<String, usize>,
-    /// What `typedef` names.
+    /// The types that `typedef` declares.
     types: HashMap<String, Type>,
-    /// Sorted, so that of two suggestions that are equally near the same one is made each time.
+    /// Sorted, so that the choice between equally similar suggestions is always the same.
     names: BTreeMap<String, (Entity, Span)>,
     signatures: HashMap<String, Signature>,
     usages: Usages,
-    /// Aggregates that are read, and where.
+    /// The aggregates that the script reads, each with its place.
     reads: Vec<(AggregateSlot, Span)>,
-    /// The blocks that are open, outermost first.
+    /// The locals of each open block, outermost block first.
     locals: Vec<HashMap<String, Local>>,
     frame: Frame,
-    /// What the function that is checked yields; `None` in a probe.
+    /// The result type of the function that is being checked; `None` in a probe.
     result: Option<Type>,
-    /// Loops that are open.
+    /// How many loops are open.
     loops: usize,
-    /// Unknown names that were reported already.
+    /// Unknown names that have been reported.
     reported: HashSet<String>,
     problems: Problems,
 }
 
 impl Checker<'_> {
-    /// Reports an error, and stands for what could not be made.
+    /// Reports an error, and returns `None` for what could not be built.
     fn fail<T>(&mut self, diagnostic: Diagnostic) -> Option<T> {
         self.problems.report(diagnostic);
         None
     }
 
-    /// Reports what is wrong at a place.
+    /// Reports an error at a place.
     fn wrong<T>(&mut self, span: Span, message: impl Into<String>, label: &str) -> Option<T> {
         self.fail(Diagnostic::error(span, message, label))
     }
@@ -165,7 +166,7 @@ impl Checker<'_> {
         Place(self.program.places.len() - 1)
     }
 
-    /// The local of this name, from the inside out.
+    /// The local with this name in the innermost block that has one.
     fn local(&self, name: &str) -> Option<Local> {
         self.locals.iter().rev().find_map(|block| block.get(name)).cloned()
     }

@@ -1,18 +1,18 @@
-//! Text to tokens.
+//! Splits the text of an Emmett script into tokens.
 
 use crate::diagnostic::Diagnostic;
 use crate::front::foreign;
 use crate::source::{Literal, Span};
 
-/// The longest name: 64 bytes in `VProbes`, which counted the NUL behind it.
+/// The longest name. It has 64 bytes in `VProbes`, which counted the terminating NUL.
 pub const MAX_NAME: usize = 63;
 
-/// What the preprocessor and the parser read.
+/// A token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Token {
     /// A name or keyword; `nt!Symbol` is one name.
     Name(String),
-    /// A point with colons in it, such as `GUEST:ENTER:main`.
+    /// A point whose name contains colons, such as `GUEST:ENTER:main`.
     Point(String),
     /// A number or a character in single quotes.
     Number(u64),
@@ -20,7 +20,7 @@ pub enum Token {
     Text(Literal),
     /// An operator or a bracket.
     Sign(&'static str),
-    /// `#define` and the like; its tokens follow up to [`Token::EndOfDirective`].
+    /// `#define` and similar; the tokens of its line follow, up to [`Token::EndOfDirective`].
     Directive(&'static str),
     /// The end of a directive's line.
     EndOfDirective,
@@ -33,12 +33,12 @@ const SIGNS: &[&str] = &[
     "?", ".", "@", "+", "-", "*", "/", "%", "<", ">", "=", "!", "~", "&", "|", "^",
 ];
 
-/// What makes a line that begins with `#` a directive. Any other such line is a comment, as the
-/// first dialect had it.
+/// The words that make a line which begins with `#` a directive. Any other line that begins with
+/// `#` is a comment, as in the first dialect.
 const DIRECTIVES: &[&str] =
     &["define", "undef", "include", "ifdef", "ifndef", "if", "elif", "else", "endif", "error"];
 
-/// Words in front of a colon that make a point of what follows.
+/// The words that, before a colon, begin the name of a point.
 const DOMAINS: &[&str] = &[
     "GUEST",
     "GUEST_READ",
@@ -57,12 +57,12 @@ const DOMAINS: &[&str] = &[
     "VMKERNEL_STEP",
 ];
 
-/// Splits a script into tokens.
+/// The lexer of one script.
 pub struct Lexer<'a> {
     source: u32,
     text: &'a str,
     at: usize,
-    /// Only blanks were read on this line.
+    /// Whether no token precedes on this line.
     fresh: bool,
     in_directive: bool,
 }
@@ -70,7 +70,7 @@ pub struct Lexer<'a> {
 type Result<T> = std::result::Result<T, Box<Diagnostic>>;
 
 impl<'a> Lexer<'a> {
-    /// Reads `text`, which is source number `source`.
+    /// A lexer for `text`, which is source number `source`.
     pub fn new(source: u32, text: &'a str) -> Self {
         // Editors on Windows begin files with a byte order mark.
         let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
@@ -89,7 +89,7 @@ impl<'a> Lexer<'a> {
         Err(Box::new(Diagnostic::error(self.span(start), message, label)))
     }
 
-    /// Skips blanks and comments; `true` if it stopped at the end of a directive's line.
+    /// Skips blanks and comments; `true` if that ends at the end of a directive's line.
     fn skip(&mut self) -> Result<bool> {
         loop {
             let rest = self.rest();
@@ -125,7 +125,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The directive's word at a `#`.
+    /// The word of the directive that begins here.
     fn directive(&self) -> Option<&'static str> {
         let rest = self.rest().strip_prefix('#')?.trim_start_matches([' ', '\t']);
         let length = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
@@ -178,7 +178,7 @@ impl<'a> Lexer<'a> {
     fn name(&mut self, start: usize) -> Result<Token> {
         let rest = self.rest();
         let mut length = word(rest);
-        // nt!Symbol, but not a!=b.
+        // `nt!Symbol` is one name, but `a!=b` is not.
         let tail = rest.get(length..).unwrap_or_default();
         if let Some(symbol) = tail.strip_prefix('!')
             && symbol.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -277,7 +277,8 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// The Emmett compiler's own names begin so; an operator is followed by something else.
+/// Whether the `_` or `~` here begins a name. Names that the Emmett compiler makes begin with `~`;
+/// any other `~` is an operator.
 fn is_name(first: char, rest: &str) -> bool {
     first == '_' || rest.starts_with("~plocal") || rest.starts_with("~tmp")
 }
@@ -306,7 +307,7 @@ impl Iterator for Lexer<'_> {
             Ok(None) => None,
             Ok(Some(token)) => Some(Ok((token, self.span(start)))),
             Err(error) => {
-                // What follows a broken token would only be guessed at.
+                // The text after an invalid token can't be split reliably.
                 (self.at, self.in_directive) = (self.text.len(), false);
                 Some(Err(error))
             }

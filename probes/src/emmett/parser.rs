@@ -1,4 +1,4 @@
-//! Tokens to a tree.
+//! Builds the tree of an Emmett script from its tokens.
 
 mod declaration;
 mod expression;
@@ -14,15 +14,15 @@ use crate::front::foreign;
 use crate::source::{Literal, Span};
 use crate::suggest::nearest;
 
-/// How deep anything may be nested. It bounds the stack of everything that walks the tree.
+/// The deepest nesting of any kind. It bounds the stack depth of everything that walks the tree.
 pub const MAX_DEPTH: u16 = 100;
 
-/// Names that a `typedef` gave: a parser must know them to tell `(t)x` from `(v)`.
+/// Names declared by `typedef`. The parser needs them to distinguish `(t)x` from `(v)`.
 pub type TypeNames = HashSet<String>;
 
 type Result<T> = std::result::Result<T, Box<Diagnostic>>;
 
-/// Reads the items of a script. Its type names are added to those that are known.
+/// Parses the items of a script. Type names that the script declares are added to `names`.
 pub fn parse(tokens: Vec<Placed>, names: &mut TypeNames) -> Result<Vec<Item>> {
     let end =
         tokens.last().map_or(Span::new(0, 0, 0), |(_, span)| Span { start: span.end, ..*span });
@@ -39,11 +39,11 @@ pub fn parse(tokens: Vec<Placed>, names: &mut TypeNames) -> Result<Vec<Item>> {
 struct Parser<'a> {
     tokens: Vec<Placed>,
     at: usize,
-    /// Behind the last token.
+    /// The place after the last token.
     end: Span,
     names: &'a mut TypeNames,
     depth: u16,
-    /// A `/` ends the expression.
+    /// Whether a `/` ends the expression.
     in_predicate: bool,
 }
 
@@ -56,12 +56,12 @@ impl Parser<'_> {
         self.tokens.get(self.at + distance).map(|(token, _)| token)
     }
 
-    /// Where the next token is.
+    /// The place of the next token.
     fn span(&self) -> Span {
         self.tokens.get(self.at).map_or(self.end, |(_, span)| *span)
     }
 
-    /// Where the last token was.
+    /// The place of the token that was read last.
     fn last(&self) -> Span {
         self.at
             .checked_sub(1)
@@ -118,7 +118,7 @@ impl Parser<'_> {
         }
     }
 
-    /// One string of several that stand side by side.
+    /// Reads adjacent string literals as one string.
     fn literal(&mut self) -> Option<(Literal, Span)> {
         let (Token::Text(first), span) = self.tokens.get(self.at)? else { return None };
         let (mut literal, mut span) = (first.clone(), *span);
@@ -135,7 +135,7 @@ impl Parser<'_> {
         Some((literal, span))
     }
 
-    /// Runs `inner` one level deeper.
+    /// Runs `inner` at one more level of nesting.
     fn deeper<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.depth >= MAX_DEPTH {
             return self.error(self.span(), "this is nested too deep", "at most 100 levels");
@@ -197,7 +197,8 @@ impl Parser<'_> {
 
     fn probe(&mut self, point: String, span: Span) -> Result<Probe> {
         let mut parameters = Vec::new();
-        // A point with arguments, or a function without a type: a point has a body behind it.
+        // This is a point with arguments, or a function without a result type. A point must have a
+        // body, which the rest of this function requires.
         if self.is("(") {
             parameters = self.parameters()?;
         }
@@ -227,7 +228,7 @@ impl Parser<'_> {
     }
 }
 
-/// What a token is, for messages.
+/// What a token is, in words for messages.
 fn describe(token: &Token) -> String {
     match token {
         Token::Name(name) | Token::Point(name) => name.clone(),

@@ -1,7 +1,7 @@
-//! `#define`, `#include` and conditions, on tokens.
+//! Handles `#define`, `#include` and conditions, on tokens.
 //!
-//! A macro's tokens take the place in the script where the macro is used, so that an error is
-//! shown where the reader can do something about it.
+//! The tokens of a macro get the place where the macro is used, so that errors are shown where the
+//! author of the script can correct them.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,37 +11,38 @@ use crate::diagnostic::Diagnostic;
 use crate::front::parameters::Parameters;
 use crate::source::{Source, Span};
 
-/// The most tokens after all macros are replaced; macros of macros grow fast.
+/// The most tokens after all macros are expanded. Nested macros can grow exponentially.
 pub const MAX_TOKENS: usize = 200_000;
-/// The most macros inside a macro, and files inside a file.
+/// The deepest nesting of macros, and of included files.
 const MAX_DEPTH: usize = 16;
-/// The most files.
+/// The most files that scripts may include.
 const MAX_FILES: usize = 64;
 
-/// Words of points, which are never macros there.
+/// Words in the names of points, which are never replaced by macros.
 const POINT_WORDS: &[&str] =
     &["ENTER", "EXIT", "OFFSET", "STEP", "READ", "WRITE", "TIMER", "PROFILE"];
 
-/// A token and its place.
+/// A token with its place in the script.
 pub type Placed = (Token, Span);
 
 type Result<T> = std::result::Result<T, Box<Diagnostic>>;
 
 struct Macro {
-    /// `None` for one that takes no parentheses.
+    /// The parameters; `None` for a macro without parentheses.
     parameters: Option<Vec<String>>,
     body: Vec<Placed>,
 }
 
-/// The macros of scripts that are loaded together.
+/// The preprocessor. Scripts that are loaded together share its macros.
 pub struct Preprocessor<'a> {
-    /// What the user sets, which takes the place of what the script defines.
+    /// The values that the user sets. They replace the definitions in the scripts.
     parameters: &'a Parameters,
     macros: HashMap<String, Macro>,
     files: usize,
-    /// Tokens that were put or looked at so far.
+    /// How many tokens have been produced or expanded so far.
     count: usize,
-    /// For each `#if` that is open: its place, whether this branch counts, whether one did.
+    /// The conditions that are open, outermost first. A condition has a place, and records whether
+    /// its current branch is active and whether any of its branches has been.
     conditions: Vec<Condition>,
 }
 
@@ -52,12 +53,12 @@ struct Condition {
 }
 
 impl<'a> Preprocessor<'a> {
-    /// Nothing is defined yet.
+    /// A preprocessor without macros.
     pub fn new(parameters: &'a Parameters) -> Self {
         Self { parameters, macros: HashMap::new(), files: 0, count: 0, conditions: Vec::new() }
     }
 
-    /// All tokens of source number `number`. Files that it includes become sources.
+    /// All tokens of source number `number`. Files that it includes are added to `sources`.
     pub fn run(&mut self, number: u32, sources: &mut Vec<Source>) -> Result<Vec<Placed>> {
         let mut out = Vec::new();
         self.file(number, sources, 0, &mut out)?;
@@ -164,7 +165,8 @@ impl<'a> Preprocessor<'a> {
         Ok(())
     }
 
-    /// `#if` takes a number, a macro that is one, `defined(NAME)`, and `!` before these.
+    /// Evaluates the condition of an `#if`: a number, a macro that expands to one, or
+    /// `defined(NAME)`, each optionally after `!`. A name that isn't a macro is 0.
     fn condition(&mut self, span: Span, line: &[Placed]) -> Result<bool> {
         let mut rest = line;
         let mut negated = false;
@@ -202,7 +204,7 @@ impl<'a> Preprocessor<'a> {
 
     fn define(&mut self, name: &str, line: &[Placed]) -> Result<()> {
         let body = line.get(1..).unwrap_or_default();
-        // Only a parenthesis that touches the name makes parameters.
+        // Only a parenthesis directly after the name begins a list of parameters.
         let touches = match (line, body) {
             ([(_, name), ..], [(Token::Sign("("), open), ..]) => name.end == open.start,
             _ => false,
@@ -239,7 +241,7 @@ impl<'a> Preprocessor<'a> {
         Ok(())
     }
 
-    /// What the user sets a macro to, as the tokens of the place where the script has it.
+    /// The value to which the user sets a macro, as tokens at the place of the script's definition.
     fn set(&self, name: &str, at: Span) -> Result<Option<Vec<Placed>>> {
         let Some(value) = self.parameters.value(name) else { return Ok(None) };
         let tokens = Lexer::new(at.source, value).map(|token| token.map(|(token, _)| (token, at)));
@@ -250,7 +252,8 @@ impl<'a> Preprocessor<'a> {
         tokens.collect::<Result<_>>().map(Some).map_err(wrong)
     }
 
-    /// Whether a macro is there. One that the user sets is, though no script defines it.
+    /// Whether a macro is defined. A name that the user sets counts as defined, even if no script
+    /// defines it.
     fn is_defined(&mut self, name: &str, at: Span) -> Result<bool> {
         if !self.macros.contains_key(name)
             && let Some(body) = self.set(name, at)?
@@ -260,7 +263,8 @@ impl<'a> Preprocessor<'a> {
         Ok(self.macros.contains_key(name))
     }
 
-    /// A point with macros behind its colons: each stands for its own text.
+    /// Replaces macros in the name of a point: each part after a colon may be a macro without
+    /// parameters.
     fn point(&self, name: &str) -> String {
         let replaced = |(number, part): (usize, &str)| match self.macros.get(part) {
             Some(Macro { parameters: None, body })
@@ -303,7 +307,8 @@ impl<'a> Preprocessor<'a> {
         Ok(sources.len() as u32 - 1)
     }
 
-    /// Puts a token, or what it stands for, and says how many tokens behind it were used up.
+    /// Appends a token or its expansion to `out`, and returns how many of the following tokens were
+    /// used.
     fn token(
         &mut self,
         token: &Token,
@@ -354,7 +359,8 @@ impl<'a> Preprocessor<'a> {
                     );
                     return Err(error(span, problem, "expected as many as it has parameters"));
                 }
-                // Arguments are replaced first, so that a macro may be used inside its own.
+                // Arguments are expanded first, so that a macro may be used inside its own
+                // argument.
                 let (parameters, definition) = (parameters.clone(), definition.body.clone());
                 let mut expanded = Vec::with_capacity(arguments.len());
                 for argument in &arguments {
@@ -372,7 +378,8 @@ impl<'a> Preprocessor<'a> {
         Ok(used)
     }
 
-    /// Puts tokens, or what they stand for; at one place if there is one, else each at its own.
+    /// Appends tokens or their expansions to `out`: all at the place `at` if it is given, else each
+    /// at its own place.
     fn tokens(
         &mut self,
         tokens: &[Placed],
@@ -390,7 +397,7 @@ impl<'a> Preprocessor<'a> {
     }
 }
 
-/// A macro's body with arguments for its parameters.
+/// The body of a macro with its parameters replaced by the arguments.
 fn replaced(
     definition: &[Placed],
     parameters: &[String],
@@ -414,7 +421,7 @@ fn replaced(
     Ok(body)
 }
 
-/// A token as a part of a point.
+/// The text of a token as a part of a point's name.
 fn spelled(token: &Token) -> String {
     match token {
         Token::Name(name) | Token::Point(name) => name.clone(),
@@ -425,7 +432,8 @@ fn spelled(token: &Token) -> String {
     }
 }
 
-/// The arguments between parentheses, and how many tokens they and the parentheses are.
+/// The arguments between parentheses, and the number of tokens up to and including the closing
+/// parenthesis.
 fn arguments(name: &str, span: Span, rest: &[Placed]) -> Result<(Vec<Vec<Placed>>, usize)> {
     let mut arguments = vec![Vec::new()];
     let mut depth = 0;
@@ -440,7 +448,7 @@ fn arguments(name: &str, span: Span, rest: &[Placed]) -> Result<(Vec<Vec<Placed>
             Token::Sign(")" | "]" | "}") => depth -= 1,
             _ => {}
         }
-        // The first parenthesis is none of the argument.
+        // The opening parenthesis doesn't belong to the first argument.
         if used > 0
             && let Some(argument) = arguments.last_mut()
         {
@@ -450,7 +458,7 @@ fn arguments(name: &str, span: Span, rest: &[Placed]) -> Result<(Vec<Vec<Placed>
     Err(error(span, format!("the arguments of {name} never end"), "expected a ) behind this"))
 }
 
-/// A regular file of the size of a script.
+/// Reads a regular file that is not larger than a script may be.
 fn read(path: &Path) -> std::result::Result<String, String> {
     let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !about.is_file() {

@@ -1,5 +1,5 @@
-//! A tree back to text, with every parenthesis that there could be: if the parser made another
-//! tree of the text, that would print otherwise.
+//! Prints a tree as text, with every possible parenthesis. If the parser builds another tree from
+//! that text, the other tree prints differently.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -8,7 +8,7 @@ use super::tree::{
     Probe, Statement, TypeName,
 };
 
-/// Parts with something between them.
+/// Items, printed with a separator between them.
 struct List<'a, T>(&'a [T], &'static str);
 
 impl<T: Display> Display for List<'_, T> {
@@ -23,7 +23,8 @@ impl<T: Display> Display for List<'_, T> {
     }
 }
 
-/// A statement that can't take in what follows it, such as another's `else`.
+/// A statement in braces, so that it can't absorb what follows, such as the `else` of another
+/// statement.
 struct Braced<'a>(&'a Statement);
 
 impl Display for Braced<'_> {

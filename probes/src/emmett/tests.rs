@@ -1,4 +1,4 @@
-//! Emmett, as a guest's user sees it.
+//! Emmett, as the user of a guest sees it.
 
 mod additions;
 mod mistakes;
@@ -36,7 +36,7 @@ fn fill(bench: &Bench) {
     put_kernel(&bench.memory, task + 0x40, &[0b1010_1101, 0x12]);
 }
 
-/// The lines of a script that has nothing to complain about.
+/// The lines of a script that causes no warnings or notices.
 fn prints(text: &str) -> Vec<String> {
     let (lines, notices) = run(text);
     assert!(notices.is_empty(), "{notices:?}");
@@ -55,7 +55,7 @@ fn refused(text: &str) -> Diagnostics {
     }
 }
 
-/// Message and label of the only error.
+/// The message and the label of the only error.
 fn error(text: &str) -> (String, String) {
     let diagnostics = refused(text);
     let list: Vec<_> = diagnostics.iter().collect();
@@ -81,7 +81,7 @@ fn the_samples_of_the_manual() {
         prints("VMM1Hz { string s; gueststack(s); printf(\"%s\\n\", s); }"),
         ["GUEST_0xfffffffffb8545c6_0xfffffffffb854a79"]
     );
-    // A probe with parameters, an implicit aggregate, key order as it comes.
+    // A probe with parameters, and an aggregate with two integer keys.
     let (lines, _) =
         run("aggr io[2]; In(int port, int size) { io[size, port]++; } VMMLoad exit();");
     assert!(lines.is_empty());
@@ -202,7 +202,7 @@ fn sizes_follow_the_memory_model() {
 
 #[test]
 fn a_field_at_the_end_of_a_page_is_read_in_its_size() {
-    // In the original each read was 8 bytes, so that this one failed.
+    // In the original, each read had 8 bytes, so this read failed.
     let (lines, notices) = run("VMMLoad { printf(\"%x\\n\", *(int *)0xfffffffffb9ffffc);
                                           printf(\"%x\\n\", *(long *)0xfffffffffb9ffffc); }");
     assert_eq!((lines.len(), notices.len()), (1, 1));

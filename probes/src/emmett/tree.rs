@@ -1,71 +1,71 @@
-//! An Emmett script as a tree, before anything is known about names.
+//! An Emmett script as a tree, before names are resolved.
 
 use crate::source::{Literal, Span};
 
-/// What stands outside functions and probes.
+/// An item outside functions and probes.
 #[derive(Clone, Debug)]
 pub enum Item {
     /// `memmodel guest64;`, `@MEMORY_MODEL = guest64`, `@VMK`.
     Directive(Directive),
     /// `struct t { ... };`, `typedef ... t;`, `enum { ... };` and variables.
     Declaration(Declaration),
-    /// A function's body, or its prototype.
+    /// A function with its body, or a prototype.
     Function(Function),
     /// A probe.
     Probe(Probe),
 }
 
-/// A line for the compiler.
+/// A directive to the compiler.
 #[derive(Clone, Debug)]
 pub struct Directive {
-    /// `memmodel` or what stands behind the `@`.
+    /// `memmodel`, or the name after the `@`.
     pub name: String,
-    /// What it is set to.
+    /// The value that the directive sets.
     pub value: Option<String>,
-    /// Where it is.
+    /// The directive's place in the script.
     pub span: Span,
 }
 
-/// A type and the names that it is for.
+/// A type and the names that are declared with it.
 #[derive(Clone, Debug)]
 pub struct Declaration {
-    /// `typedef`: the names are types.
+    /// `typedef`: the names become types.
     pub is_typedef: bool,
     /// `const`.
     pub is_constant: bool,
     /// `perthread`, `pervm`, `pervmk` or `perhost`.
     pub storage: Option<(String, Span)>,
-    /// The type in front.
+    /// The type before the names.
     pub base: TypeName,
-    /// The names; none for a bare `struct t { ... };`.
+    /// The names; empty for a bare `struct t { ... };`.
     pub names: Vec<Declarator>,
-    /// All of it.
+    /// The place of the whole declaration.
     pub span: Span,
 }
 
 impl Declaration {
-    /// Whether all vCPUs share what it declares.
+    /// Whether all vCPUs share the declared names.
     pub fn is_shared(&self) -> bool {
         self.storage.as_ref().is_some_and(|(word, _)| matches!(word.as_str(), "pervm" | "perhost"))
     }
 }
 
-/// A name with what makes its type more than the type in front.
+/// A name, with the stars, brackets and values that belong to it alone.
 #[derive(Clone, Debug)]
 pub struct Declarator {
     /// The name.
     pub name: String,
-    /// Where it is.
+    /// The name's place in the script.
     pub span: Span,
-    /// Stars.
+    /// The number of stars.
     pub pointers: u8,
-    /// `[2]`, `[]`.
+    /// The array dimensions: `[2]`, `[]`.
     pub dimensions: Vec<Option<Expression>>,
     /// `= value`.
     pub value: Option<Expression>,
-    /// `@0x10`: where it is in its structure.
+    /// `@0x10`: the field's offset in its structure.
     pub offset: Option<Expression>,
-    /// `: 3`: how many bits it has.
+    /// `: 3`: the number of bits of a bit-field.
     pub bits: Option<Expression>,
 }
 
@@ -74,8 +74,7 @@ pub struct Declarator {
 pub enum TypeName {
     /// `void`
     Void,
-    /// An integer of so many bytes; `None` for `int` and the like, whose size the memory model
-    /// decides.
+    /// An integer type.
     Integer(IntegerName),
     /// `string`
     Str,
@@ -83,44 +82,44 @@ pub enum TypeName {
     Bag,
     /// `aggr`
     Aggregate,
-    /// `struct` or `union`, with its fields if it is defined here.
+    /// `struct` or `union`, with its fields if they are defined here.
     Record {
-        /// `union`.
+        /// Whether it is a `union`.
         is_union: bool,
-        /// The name behind it.
+        /// The name after `struct` or `union`.
         tag: Option<String>,
-        /// What is between the braces.
+        /// The fields between the braces.
         fields: Option<Vec<Declaration>>,
-        /// Where it is.
+        /// The type's place in the script.
         span: Span,
     },
-    /// `enum`, with its constants if it is defined here.
+    /// `enum`, with its constants if they are defined here.
     Enumeration(Option<Vec<(String, Span, Option<Expression>)>>),
-    /// A name that a `typedef` gave.
+    /// A name that a `typedef` declares.
     Named(String, Span),
 }
 
-/// Integers by name. All of them are unsigned.
+/// An integer type by its name. All integers are unsigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntegerName {
-    /// `char`, `int8`, `uint16` and so on: bytes.
+    /// `char`, `int8`, `uint16` and so on, by the number of bytes.
     Sized(u8),
-    /// `int`
+    /// `int`, whose size depends on the memory model.
     Int,
-    /// `long`
+    /// `long`, whose size depends on the memory model.
     Long,
 }
 
 /// A function.
 #[derive(Clone, Debug)]
 pub struct Function {
-    /// What it yields.
+    /// The type of its result, without stars.
     pub result: TypeName,
     /// Its name, and the stars of its result.
     pub name: Declarator,
-    /// What it takes.
+    /// Its parameters.
     pub parameters: Vec<Parameter>,
-    /// `None` for a prototype.
+    /// Its body; `None` for a prototype.
     pub body: Option<Vec<Statement>>,
 }
 
@@ -138,36 +137,36 @@ pub struct Parameter {
 pub struct Probe {
     /// The name of its point.
     pub point: String,
-    /// Where that is.
+    /// The place of that name in the script.
     pub span: Span,
-    /// Names for `ARG0` and so on.
+    /// Names for `ARG0` and the following arguments.
     pub parameters: Vec<Parameter>,
     /// `/expression/`
     pub predicate: Option<Expression>,
-    /// What it does.
+    /// The statement that a firing runs.
     pub body: Statement,
 }
 
-/// Something that is done.
+/// A statement.
 #[derive(Clone, Debug)]
 pub enum Statement {
     /// `{ ... }`
     Block(Vec<Statement>),
-    /// Variables of the block.
+    /// Variables that belong to the block.
     Declaration(Declaration),
-    /// An expression and `;`.
+    /// An expression followed by `;`.
     Expression(Expression),
     /// `if`
     If(Expression, Box<Statement>, Option<Box<Statement>>),
     /// `for`
     For {
-        /// Before the first round.
+        /// Runs before the first iteration.
         start: Option<Box<Statement>>,
-        /// Before each round.
+        /// Evaluated before each iteration.
         condition: Option<Expression>,
-        /// After each round.
+        /// Evaluated after each iteration.
         step: Option<Expression>,
-        /// A round.
+        /// The body of an iteration.
         body: Box<Statement>,
     },
     /// `try` and `catch`
@@ -185,15 +184,15 @@ pub enum Statement {
 /// An expression.
 #[derive(Clone, Debug)]
 pub struct Expression {
-    /// Where it is.
+    /// The expression's place in the script.
     pub span: Span,
-    /// What it is.
+    /// The expression's kind and operands.
     pub kind: Kind,
-    /// How deep it is nested; 1 for a number.
+    /// The depth of its nesting; 1 for a number.
     pub height: u16,
 }
 
-/// What an expression is.
+/// The kind and operands of an expression.
 #[derive(Clone, Debug)]
 pub enum Kind {
     /// A number.
@@ -216,24 +215,24 @@ pub enum Kind {
     Assign(Option<Binary>, Box<Expression>, Box<Expression>),
     /// `a[k] <- v`
     Insert(Box<Expression>, Box<Expression>),
-    /// `x++`, `--x`: by 1 up or down; whether it yields the value after it.
+    /// `x++`, `--x` and similar.
     Bump {
-        /// What.
+        /// The variable or aggregate that changes.
         target: Box<Expression>,
-        /// `++`
+        /// Whether the operator is `++`; `--` otherwise.
         up: bool,
-        /// In front.
+        /// Whether the operator comes first, so that the value is the new one.
         before: bool,
     },
     /// `a[k, l]`
     Index(Box<Expression>, Vec<Expression>),
     /// `p->f`, `s.f`
     Member {
-        /// What has it.
+        /// The structure, or a pointer to it.
         of: Box<Expression>,
-        /// Its name.
+        /// The name of the field.
         field: String,
-        /// `->`
+        /// Whether the operator is `->`; `.` otherwise.
         arrow: bool,
     },
     /// `f(x)`
@@ -260,7 +259,7 @@ pub enum Unary {
 }
 
 impl Unary {
-    /// It as it is written.
+    /// The operator as it is written.
     pub fn sign(self) -> &'static str {
         match self {
             Self::Not => "!",
@@ -278,11 +277,11 @@ pub enum Binary {
     And,
     /// `||`
     Or,
-    /// Any other.
+    /// Any other operator.
     Other(crate::ir::Operator),
 }
 
-/// All binary operators with how tight they bind; those that bind tighter have larger numbers.
+/// All binary operators with their precedence. Operators with larger numbers bind tighter.
 pub const BINARY: &[(&str, Binary, u8)] = {
     use crate::ir::Operator as O;
     &[
@@ -308,14 +307,14 @@ pub const BINARY: &[(&str, Binary, u8)] = {
 };
 
 impl Binary {
-    /// It as it is written.
+    /// The operator as it is written.
     pub fn sign(self) -> &'static str {
         BINARY.iter().find(|(_, binary, _)| *binary == self).map_or("?", |(sign, ..)| sign)
     }
 }
 
 impl Expression {
-    /// An expression whose height follows from its kind.
+    /// Makes an expression, and calculates its height.
     pub fn new(span: Span, kind: Kind) -> Self {
         let height = 1 + match &kind {
             Kind::Number(_) | Kind::Text(_) | Kind::Name(_) | Kind::SizeOfType(_) => 0,

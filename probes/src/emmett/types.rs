@@ -1,28 +1,28 @@
-//! Types, and how structures lie in the guest's memory.
+//! Types of values, and the layout of structures in the guest's memory.
 
 use crate::ir::Space;
 
-/// How the memory that a pointer points into is laid out and read.
+/// A memory model: how the memory to which a pointer points is laid out and read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Model {
-    /// Linear addresses; `int` has 2 bytes, `long` 4, a pointer 2.
+    /// Linear addresses. An `int` has 2 bytes, a `long` 4, a pointer 2.
     Guest16,
-    /// Linear addresses; `int`, `long` and pointers have 4 bytes.
+    /// Linear addresses. An `int`, a `long` and a pointer have 4 bytes each.
     Guest32,
-    /// Linear addresses; `int` has 4 bytes, `long` and pointers 8.
+    /// Linear addresses. An `int` has 4 bytes, a `long` and a pointer have 8.
     #[default]
     Guest64,
-    /// Guest-physical addresses; sizes as in `guest64`.
+    /// Guest-physical addresses. Sizes are as in `guest64`.
     Physical,
 }
 
 impl Model {
-    /// Bytes of an `int`.
+    /// The size of an `int` in bytes.
     pub fn int(self) -> u8 {
         if self == Self::Guest16 { 2 } else { 4 }
     }
 
-    /// Bytes of a `long`.
+    /// The size of a `long` in bytes.
     pub fn long(self) -> u8 {
         match self {
             Self::Guest16 | Self::Guest32 => 4,
@@ -30,7 +30,7 @@ impl Model {
         }
     }
 
-    /// Bytes of a pointer.
+    /// The size of a pointer in bytes.
     pub fn pointer(self) -> u8 {
         match self {
             Self::Guest16 => 2,
@@ -39,22 +39,23 @@ impl Model {
         }
     }
 
-    /// Whose addresses they are.
+    /// The address space of pointers.
     pub fn space(self) -> Space {
         if self == Self::Physical { Space::Physical } else { Space::Linear }
     }
 }
 
-/// What a value is.
+/// The type of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Type {
-    /// Nothing.
+    /// No value.
     Void,
-    /// An unsigned integer of so many bytes. A variable of the script has 64 bits all the same.
+    /// An unsigned integer of this size in bytes. A variable of the script has 64 bits whatever its
+    /// type.
     Integer(u8),
-    /// An address in a model's memory, and what is there.
+    /// An address in a model's memory, and the type of what is there.
     Pointer(Box<Type>, Model),
-    /// So many in a row.
+    /// An array, with the type and the number of its elements.
     Array(Box<Type>, u64),
     /// A structure or union, by its index in [`Records`].
     Record(usize),
@@ -63,10 +64,10 @@ pub enum Type {
 }
 
 impl Type {
-    /// The type of numbers.
+    /// The type of plain numbers.
     pub const NUMBER: Self = Self::Integer(8);
 
-    /// Whether a variable or an expression of the script can have it as an integer.
+    /// Whether a variable or an expression of the script can have this type as an integer.
     pub fn is_scalar(&self) -> bool {
         matches!(self, Self::Integer(_) | Self::Pointer(..))
     }
@@ -75,41 +76,41 @@ impl Type {
 /// A structure or union.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
-    /// Its name, or an empty one.
+    /// Its name; empty if it has none.
     pub tag: String,
-    /// `union`.
+    /// Whether it is a `union`.
     pub is_union: bool,
-    /// `None` until it is defined.
+    /// Its fields; `None` until they are defined.
     pub fields: Option<Vec<Field>>,
-    /// Bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// What its address is a multiple of.
+    /// Its alignment in bytes.
     pub align: u64,
 }
 
-/// A field.
+/// A field of a structure or union.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Its name; that of a structure without a name is empty, and its fields count as the outer
-    /// one's.
+    /// Its name; empty for a structure without a name, whose fields count as fields of the outer
+    /// structure.
     pub name: String,
     /// Its type.
     pub of: Type,
-    /// Bytes from the start.
+    /// Its offset in bytes.
     pub offset: u64,
-    /// For a bit-field: the first bit and how many.
+    /// For a bit-field: its first bit and its number of bits.
     pub bits: Option<(u8, u8)>,
 }
 
-/// All structures of a script.
+/// All structures and unions of a script.
 #[derive(Clone, Debug, Default)]
 pub struct Records(pub Vec<Record>);
 
-/// No structure is larger: offsets stay numbers that can be added.
+/// The largest size of a structure, so that sums of offsets don't overflow.
 pub const MAX_SIZE: u64 = 1 << 32;
 
 impl Records {
-    /// Bytes; `None` for what has no size.
+    /// The size of a type in bytes; `None` for a type without a size.
     pub fn size(&self, of: &Type) -> Option<u64> {
         match of {
             Type::Void | Type::Str => None,
@@ -123,7 +124,7 @@ impl Records {
         }
     }
 
-    /// What its address is a multiple of.
+    /// The alignment of a type in bytes.
     pub fn align(&self, of: &Type) -> u64 {
         match of {
             Type::Void | Type::Str => 1,
@@ -134,7 +135,7 @@ impl Records {
         }
     }
 
-    /// A field by its name, also inside structures without a name.
+    /// A field by its name, including fields of inner structures without a name.
     pub fn field(&self, record: usize, name: &str) -> Option<Field> {
         let fields = self.0.get(record)?.fields.as_ref()?;
         if let Some(field) = fields.iter().find(|field| field.name == name) {
@@ -154,7 +155,7 @@ impl Records {
         fields.into_iter().flatten().map(|field| field.name.as_str())
     }
 
-    /// How a type is called in messages.
+    /// What a type is, in words for messages.
     pub fn describe(&self, of: &Type) -> String {
         match of {
             Type::Void => "nothing".into(),
@@ -171,7 +172,7 @@ impl Records {
     }
 }
 
-/// Places fields one after the other, as the System V ABI for x86 does it.
+/// Places fields one after the other, according to the System V ABI for x86.
 #[derive(Debug, Default)]
 pub struct Layout {
     /// The next free bit.
@@ -179,23 +180,24 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The offset of a field that has no offset of its own.
+    /// Places a field that has no explicit offset, and returns its offset.
     pub fn place(&mut self, size: u64, align: u64) -> u64 {
         let offset = self.size().next_multiple_of(align.max(1));
         self.next = offset.saturating_add(size).saturating_mul(8);
         offset
     }
 
-    /// A field at an offset that the script gives; `false` if it lies before the end of those
-    /// before.
+    /// Places a field at an offset that the script gives; `false` if the offset is before the end
+    /// of the earlier fields.
     pub fn place_at(&mut self, offset: u64, size: u64) -> bool {
         let fits = offset >= self.size();
         self.next = self.next.max(offset.saturating_add(size).saturating_mul(8));
         fits
     }
 
-    /// A bit-field of a type of `size` bytes: where the unit of that type begins that it is in, and
-    /// its first bit there. It never lies in two of them; one of no bits ends the unit.
+    /// Places a bit-field whose type has `size` bytes. Returns the offset of the storage unit of
+    /// that type that holds the field, and the field's first bit there. A bit-field never spans two
+    /// units, and one of 0 bits ends the current unit.
     pub fn place_bits(&mut self, size: u64, bits: u64) -> (u64, u8) {
         let unit = size.max(1) * 8;
         if bits == 0 || self.next % unit + bits > unit {
@@ -207,7 +209,7 @@ impl Layout {
         (offset, first as u8)
     }
 
-    /// Bytes up to here.
+    /// The size in bytes of all fields so far.
     pub fn size(&self) -> u64 {
         self.next.div_ceil(8)
     }

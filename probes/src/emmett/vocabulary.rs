@@ -1,9 +1,9 @@
-//! The words of Emmett that are no functions.
+//! The words of Emmett that are not functions.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// Words that begin a type.
+/// Words that can begin a type.
 pub const TYPES: &[&str] = &[
     "void", "char", "short", "int", "long", "unsigned", "signed", "int8", "int16", "int32",
     "int64", "uint8", "uint16", "uint32", "uint64", "int8_t", "int16_t", "int32_t", "int64_t",
@@ -11,14 +11,14 @@ pub const TYPES: &[&str] = &[
     "enum",
 ];
 
-/// Words before a type.
+/// Words that can precede a type.
 pub const PREFIXES: &[&str] = &["typedef", "const", "perthread", "pervm", "pervmk", "perhost"];
 
-/// Words of statements, and `sizeof`.
+/// Words of statements, `sizeof` and `memmodel`.
 pub const STATEMENTS: &[&str] =
     &["if", "else", "for", "try", "catch", "return", "break", "continue", "sizeof", "memmodel"];
 
-/// Words of C that Emmett refuses, and what to do instead.
+/// Words of C that Emmett refuses, with advice.
 pub const REFUSED: &[(&str, &str)] = &[
     ("do", "write a for loop"),
     ("while", "write a for loop: for (; condition; )"),
@@ -37,28 +37,28 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("pervcpu", "perthread is one for each vCPU"),
 ];
 
-/// Every word that can't be a name.
+/// Every word of Emmett that can't be a name.
 pub fn keywords() -> impl Iterator<Item = &'static str> {
     TYPES.iter().chain(PREFIXES).chain(STATEMENTS).copied()
 }
 
-/// Whether a word can't be a name.
+/// Whether a word can't be a name, because Emmett uses or refuses it.
 pub fn is_keyword(word: &str) -> bool {
     static KEYWORDS: LazyLock<HashSet<&str>> =
         LazyLock::new(|| keywords().chain(REFUSED.iter().map(|(word, _)| *word)).collect());
     KEYWORDS.contains(word)
 }
 
-/// What to do instead of a word of C that Emmett refuses.
+/// Advice about a word of C that Emmett refuses; `None` for any other word.
 pub fn refused(word: &str) -> Option<&'static str> {
-    // Nearly all names that are asked for are none.
+    // A quick check first, since nearly all words are ordinary names.
     if !is_keyword(word) {
         return None;
     }
     REFUSED.iter().find(|(refused, _)| *refused == word).map(|(_, instead)| *instead)
 }
 
-/// Memory models: `None` stands for the hypervisor's memory, which there is none of.
+/// The memory models; `None` for those of hypervisor memory, which doesn't exist here.
 pub const MODELS: &[(&str, Option<super::types::Model>)] = {
     use super::types::Model;
     &[

@@ -1,4 +1,4 @@
-//! What scripts did to the guest, counted.
+//! Counts of what scripts did to the guest.
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -10,13 +10,14 @@ use vmm::jitter::Draw;
 /// What a script did to the guest in one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Changes {
-    /// Delays that were kept to, at least in part.
+    /// Delays that were carried out, at least in part.
     pub delays: u64,
-    /// How long they were together.
+    /// The total length of these delays.
     pub delay_microseconds: u64,
-    /// Delays that were cut short or left out: the vCPU had had its share of that second.
+    /// Delays that were shortened or left out, because the vCPU had used up its limit for that
+    /// second.
     pub cut_delays: u64,
-    /// What was left out.
+    /// The total length that was left out.
     pub cut_microseconds: u64,
     /// NMIs sent.
     pub nmis: u64,
@@ -24,18 +25,18 @@ pub struct Changes {
     pub registers: u64,
     /// Stores to memory.
     pub pokes: u64,
-    /// Wishes that the run end.
+    /// Requests to end the run.
     pub stops: u64,
     /// Suspensions.
     pub suspensions: u64,
-    /// Dumps asked for.
+    /// Dumps requested.
     pub dumps: u64,
-    /// Dumps that were one too many.
+    /// Dumps that were not written, because the run had reached its limit.
     pub cut_dumps: u64,
 }
 
 impl Changes {
-    /// How often something was done.
+    /// How many actions were carried out in all.
     pub fn total(&self) -> u64 {
         self.delays
             + self.nmis
@@ -46,13 +47,13 @@ impl Changes {
             + self.dumps
     }
 
-    /// Whether it was more than delays, pauses and looking: the guest did what it would not have done by
-    /// itself.
+    /// Whether the script did more than delay, suspend and dump, and so made the guest do something
+    /// that it would not have done by itself.
     pub fn are_faults(&self) -> bool {
         self.nmis + self.registers + self.pokes + self.stops > 0
     }
 
-    /// Adds another run's.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
         self.delays += other.delays;
         self.delay_microseconds += other.delay_microseconds;
@@ -68,7 +69,7 @@ impl Changes {
     }
 }
 
-/// Each kind that there was, by its function's name; what was not done is behind it.
+/// Each kind that occurred, by its function's name, followed by what was left out.
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
@@ -103,30 +104,30 @@ impl fmt::Display for Changes {
     }
 }
 
-/// The most dumps of a run.
+/// The most dumps in one run.
 pub const MAX_DUMPS: u64 = 16;
 
-/// The most that a vCPU is delayed by scripts in a second, which begins with a delay. `DTrace`'s `chill`
-/// has the same bound.
+/// The most that scripts may delay a vCPU within a second. The second begins with a delay.
+/// `DTrace`'s `chill` has the same limit.
 pub const MAX_DELAY: Duration = Duration::from_millis(500);
 
 /// One vCPU's delays.
 #[derive(Debug, Default)]
 pub(super) struct Delays {
     draw: Option<Draw>,
-    /// When the second began that counts, and how much of it is used.
+    /// When the current second began, and how much delay has been used in it.
     second: Option<(Duration, Duration)>,
 }
 
 impl Delays {
-    /// A length in microseconds, from this vCPU's stream of the seed.
+    /// Draws a length in microseconds from this vCPU's stream of the seed.
     pub(super) fn draw(&mut self, seed: u64, vcpu: u32, low: u64, high: u64) -> u64 {
-        // Jitter has the streams that are vCPUs' numbers.
+        // Jitter uses the streams whose numbers are those of the vCPUs.
         let stream = 1 << 32 | u64::from(vcpu);
         self.draw.get_or_insert_with(|| Draw::new(seed, stream)).between(low, high)
     }
 
-    /// As much of a delay as there is left now.
+    /// How much of a delay of this length is still allowed now.
     pub(super) fn take(&mut self, now: Duration, wanted: Duration) -> Duration {
         let (start, used) = match self.second {
             Some((start, used)) if now < start + Duration::from_secs(1) => (start, used),

@@ -16,8 +16,8 @@ use crate::ir::Space;
 use crate::paging::Mode;
 use crate::text::Text;
 
-/// The flags of RFLAGS that a script may set: those that are defined (Intel SDM volume 1, figure 3-8),
-/// without VM, VIF and VIP, with which no 64-bit code runs. Bit 1 is always there.
+/// The bits of RFLAGS that a script may set: the defined flags (Intel SDM volume 1, figure 3-8)
+/// without VM, VIF and VIP, with which no 64-bit code runs. Bit 1 is always set.
 const FLAGS: u64 = 0x0025_7fd7;
 
 impl Firing<'_, '_> {
@@ -37,7 +37,7 @@ impl Firing<'_, '_> {
                 self.poke(space, a, b, if count == 3 { c } else { 8 })?;
             }
             DestructiveAction::Stop => {
-                // Too large to be one is a failure all the same.
+                // A code that doesn't fit in 32 bits is still reported as a failure.
                 let code = u32::try_from(a).unwrap_or(u32::MAX);
                 self.wish(action)?.stop(code);
                 self.count(|changes| changes.stops += 1);
@@ -49,7 +49,7 @@ impl Firing<'_, '_> {
         Ok(())
     }
 
-    /// Where wishes go, as long as the run goes on.
+    /// The list of actions that a hook requests; an error once the run is over.
     fn wish(&mut self, action: DestructiveAction) -> Result<&mut HookActions> {
         let actions = self.context.actions.as_deref_mut();
         actions.ok_or_else(|| Cause::Over(action.name()).into())
@@ -135,7 +135,7 @@ impl Firing<'_, '_> {
             return Err(Cause::Argument { action: action.name(), value: size, problem }.into());
         };
         self.wish(action)?;
-        // All of it has a place before any of it is written.
+        // Both pieces are known to be in RAM before either is written.
         let in_page = ((PAGE_SIZE - address % PAGE_SIZE) as usize).min(data.len());
         let (low, high) = data.split_at(in_page);
         let mut pieces = [(address, low), (address.wrapping_add(in_page as u64), high)];
@@ -161,7 +161,7 @@ impl Firing<'_, '_> {
         for (at, piece) in pieces.iter().filter(|(_, piece)| !piece.is_empty()) {
             self.context.memory.write(*at, piece).map_err(Cause::Cpu)?;
         }
-        // It may have been a page table.
+        // The store may have changed a page table.
         self.values.forget_pages();
         self.count(|changes| changes.pokes += 1);
         Ok(())

@@ -1,4 +1,4 @@
-//! Instructions that print, and those on aggregates and bags.
+//! Instructions that print, and instructions on aggregates and bags.
 
 use super::machine::{Firing, Result};
 use crate::aggregate::{Aggregate, lock};
@@ -7,7 +7,7 @@ use crate::ir::Reading;
 use crate::text::Text;
 
 impl Firing<'_, '_> {
-    /// Puts a printf together in the scratch.
+    /// Formats a printf in the scratch buffer.
     pub(super) fn format(&mut self, format: u32) -> Result<()> {
         let code = self.code;
         let Some(format) = code.formats.get(format as usize) else { return Ok(()) };
@@ -44,7 +44,7 @@ impl Firing<'_, '_> {
         Ok(())
     }
 
-    /// Moves the keys of an aggregate from the stacks into the key.
+    /// Moves the keys of an aggregate from the stacks to `state.key`.
     fn take_key(&mut self, index: usize) -> Result<()> {
         let shared = self.shared;
         let Some(shape) = shared.aggregates.get(index).map(Aggregate::shape) else {
@@ -98,7 +98,8 @@ impl Firing<'_, '_> {
         let shared = self.shared;
         let lines = shared.aggregates.get(index as usize).map(Aggregate::lines);
         let lines = lines.unwrap_or_default();
-        // However long it is, it may be printed once in a firing, and then not much else be done.
+        // An aggregate of any length can be printed once in a firing, at the cost of at most half
+        // the budget.
         let cost = (lines.len() as u64).min(self.shared.settings.budget.steps / 2);
         let here = self.state.output.block(lines);
         self.charge(cost)?;

@@ -1,4 +1,4 @@
-//! Instructions that look at the vCPU and its memory.
+//! Instructions that read the vCPU and its memory.
 
 use vmm::registers::Register;
 
@@ -9,7 +9,7 @@ use crate::text::Text;
 use crate::unwind;
 
 impl Firing<'_, '_> {
-    /// Refuses what belongs to a vCPU in a probe that runs in none.
+    /// Refuses values of a vCPU in a probe that doesn't belong to a vCPU.
     pub(super) fn in_vcpu(&self, what: &'static str) -> Result<()> {
         if self.probe.point.is_in_vcpu() { Ok(()) } else { Err(Cause::NoVcpu(what).into()) }
     }
@@ -39,14 +39,14 @@ impl Firing<'_, '_> {
         self.in_vcpu("readmsr")?;
         self.charge(50)?;
         let number = self.pop();
-        // MSRs have 32-bit numbers; nobody has one beyond.
+        // An MSR's number has 32 bits. A larger number becomes one that no processor has.
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         let value = self.context.cpu.msr(number).map_err(Cause::Cpu)?;
         self.push(value);
         Ok(())
     }
 
-    /// The guest's stack, innermost first.
+    /// The guest's stack, innermost frame first.
     pub(super) fn frames(&mut self) -> Result<Vec<u64>> {
         self.in_vcpu("the stack")?;
         let registers = *self.values.general(self.context)?;
@@ -90,7 +90,8 @@ impl Firing<'_, '_> {
         let mut bytes = [0; Text::MAX];
         let mut length = 0;
         while length < limit {
-            // Never beyond a page unless the string goes on there: the next may be absent.
+            // Reads at most to the end of the page at a time: the next page is read only if the
+            // string continues there, since it may not be mapped.
             let in_page = (vmm::memory::PAGE_SIZE - address % vmm::memory::PAGE_SIZE) as usize;
             let end = (length + in_page).min(limit);
             let piece = bytes.get_mut(length..end).unwrap_or_default();
@@ -112,7 +113,8 @@ impl Firing<'_, '_> {
         self.in_vcpu("a linear address")?;
         let bits = self.values.system(self.context)?.code_bits();
         let mut code = [0; scan::REACH];
-        // As much as is mapped; what is needed may come before that ends.
+        // Reads as many bytes as are mapped: what the scan looks for may come before the first
+        // unmapped byte.
         let mut length = 0;
         while let Some(byte) = code.get_mut(length) {
             let at = address.wrapping_add(length as u64);

@@ -9,7 +9,7 @@ use super::{Cancel, Cause, Event, MAX_CALLS, MAX_STACK, MAX_TEXTS, Shared, State
 use crate::code::{Code, Op, Probe, Routine};
 use crate::ir::{Operator, Scan};
 
-/// Steps between two looks at the clock.
+/// The number of steps between two readings of the clock.
 const SLICE: u64 = 1024;
 
 pub(super) type Result<T> = std::result::Result<T, Box<Cause>>;
@@ -20,17 +20,17 @@ pub(super) enum End {
     Filtered,
 }
 
-/// Where a call goes back to.
+/// What a return restores.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     back: usize,
     base: usize,
     text_base: usize,
-    /// Where the strings end that were made for the call.
+    /// Where the string stack ended before the strings that were made for the call.
     text_floor: usize,
 }
 
-/// A `try` that is open.
+/// An open `try`: where to continue after an error, and the stack heights to restore.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Handler {
     at: usize,
@@ -54,11 +54,11 @@ pub(super) struct Firing<'a, 'c> {
     /// The frame of the routine that runs.
     pub(super) base: usize,
     pub(super) text_base: usize,
-    /// Steps until the next look at the clock.
+    /// Steps until the next reading of the clock.
     fuel: u64,
-    /// Steps behind that.
+    /// Steps that remain in the budget after `fuel`.
     reserve: u64,
-    /// The thread's processor time at the first look.
+    /// The thread's processor time at the first reading.
     started: Option<Duration>,
 }
 
@@ -109,7 +109,7 @@ impl<'a, 'c> Firing<'a, 'c> {
         }
     }
 
-    /// Goes on in the innermost `catch`, or gives up.
+    /// Continues in the innermost `catch`, or cancels the firing.
     fn recover(&mut self, cause: Box<Cause>) -> std::result::Result<(), Cancel> {
         let handler = if cause.can_be_caught() { self.state.handlers.pop() } else { None };
         let Some(handler) = handler else {
@@ -125,7 +125,7 @@ impl<'a, 'c> Firing<'a, 'c> {
         Ok(())
     }
 
-    /// Makes room for a routine's locals, of which so many integers are there already.
+    /// Reserves a routine's frame, of which the caller has already pushed `given` integers.
     fn open(&mut self, routine: &Routine, given: u32) -> Result<()> {
         let state = &mut *self.state;
         let integers = routine.frame.integers.saturating_sub(given) as usize;
@@ -148,12 +148,12 @@ impl<'a, 'c> Firing<'a, 'c> {
         self.state.stack.push(value);
     }
 
-    /// Code never pops more than it has pushed.
+    /// Pops an integer. Code never pops more than it has pushed.
     pub(super) fn pop(&mut self) -> u64 {
         self.state.stack.pop().unwrap_or_default()
     }
 
-    /// Takes what an instruction costs beyond its own step.
+    /// Takes the steps that an instruction costs beyond its own.
     pub(super) fn charge(&mut self, steps: u64) -> Result<()> {
         if let Some(left) = self.fuel.checked_sub(steps) {
             self.fuel = left;
@@ -300,7 +300,7 @@ impl<'a, 'c> Firing<'a, 'c> {
         }
     }
 
-    /// Changes a shared variable. Between its old and its new value no other vCPU gets in.
+    /// Changes a shared variable atomically.
     fn update_shared(&mut self, slot: u32, operator: Operator) -> Result<()> {
         let by = self.pop();
         let Some(variable) = self.shared.integers.get(slot as usize) else {
@@ -335,7 +335,7 @@ impl<'a, 'c> Firing<'a, 'c> {
         Ok(())
     }
 
-    /// Leaves a function: its frame and what was made for its call are gone.
+    /// Leaves a function: drops its frame and the strings that were made for its call.
     fn back(&mut self) {
         let Some(call) = self.state.calls.pop() else { return };
         let depth = self.state.calls.len();
@@ -351,7 +351,7 @@ impl<'a, 'c> Firing<'a, 'c> {
         let top = self.state.text_top.saturating_sub(1);
         self.back();
         let floor = self.state.text_top;
-        // The string that is yielded takes the place of the first that was made for the call.
+        // The returned string takes the place of the first string that was made for the call.
         if floor < top && top < self.state.texts.len() {
             self.state.texts.swap(floor, top);
         }
@@ -374,7 +374,7 @@ impl<'a, 'c> Firing<'a, 'c> {
     }
 }
 
-/// What the thread has used of its processor.
+/// The processor time that the thread has used.
 fn processor_time() -> Result<Duration> {
     use nix::time::{ClockId, clock_gettime};
     let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)

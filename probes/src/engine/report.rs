@@ -1,4 +1,5 @@
-//! Complaints about firings: once for each place, however often it happens on however many vCPUs.
+//! Messages about cancelled firings. Each place is reported once, however often it fails and on
+//! however many vCPUs.
 
 use std::error::Error as _;
 
@@ -7,21 +8,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Cancel, Cause};
 use crate::code::Code;
 
-/// Which places have been complained about.
+/// Which places have been reported.
 #[derive(Debug)]
 pub struct Reported {
-    /// One for each place of the code, then one for each probe as a whole.
+    /// One flag for each place of the code, then one for each probe as a whole.
     places: Vec<AtomicBool>,
 }
 
 impl Reported {
-    /// Nothing so far.
+    /// No place has been reported yet.
     pub fn new(code: &Code) -> Self {
         let count = code.places.len() + code.probes.len();
         Self { places: std::iter::repeat_with(AtomicBool::default).take(count).collect() }
     }
 
-    /// What to tell the user, if it is the first time.
+    /// The message for the user, if this is the first failure at its place.
     pub(super) fn first(&self, code: &Code, probe: usize, cancel: &Cancel) -> Option<String> {
         let index = cancel.place.map_or(code.places.len() + probe, |place| place.0);
         if self.places.get(index)?.swap(true, Ordering::Relaxed) {
@@ -40,13 +41,13 @@ impl Reported {
     }
 }
 
-/// A cause and what caused it.
+/// A cause, displayed with the errors that led to it.
 struct Chain<'a>(&'a Cause);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.0)?;
-        // The first source is a part of the message already.
+        // The message already includes the first source.
         let mut source = self.0.source().and_then(std::error::Error::source);
         while let Some(error) = source {
             f.write_str(": ")?;

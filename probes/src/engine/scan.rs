@@ -2,7 +2,7 @@
 //! data, read from its instructions without running them.
 //!
 //! They were made for accessors such as `mov %gs:0x188,%rax; mov 0x2e8(%rax),%rax; ret`, whose
-//! displacements are offsets of fields. A branch is not followed.
+//! displacements are offsets of fields. Branches are not followed.
 
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpAccess,
@@ -11,7 +11,7 @@ use iced_x86::{
 
 use crate::ir::Scan;
 
-/// How many bytes of code are looked at.
+/// How many bytes of code a scan reads at most.
 pub(super) const REACH: usize = 512;
 
 /// Scans `code`, which is at `address`.
@@ -60,7 +60,7 @@ pub(super) fn run(
     })
 }
 
-/// Keeps the last instruction that writes a register.
+/// Keeps the instruction in `last` if it writes `register`.
 fn remember(
     last: &mut Option<Instruction>,
     factory: &mut InstructionInfoFactory,
@@ -83,7 +83,7 @@ fn remember(
     }
 }
 
-/// The offset or number that an instruction puts into its register.
+/// The offset or number that an instruction puts into the register that it writes.
 fn written(instruction: Instruction) -> Result<u64, &'static str> {
     let memory = instruction.op_kinds().any(|kind| kind == OpKind::Memory);
     if memory && instruction.is_ip_rel_memory_operand() {

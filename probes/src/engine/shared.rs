@@ -1,4 +1,4 @@
-//! What the engines of all vCPUs share.
+//! State that the engines of all vCPUs share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -11,24 +11,24 @@ use crate::bag::Bag;
 use crate::code::Code;
 use crate::symbols::Symbols;
 
-/// Where the time of day comes from.
+/// The source of the time of day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Clock {
     /// The host's clock.
     #[default]
     Host,
-    /// The machine's own time, counted from this point of the day, so that a run can be repeated.
+    /// The machine's own time, counted from a fixed time of day, so that a run can be repeated.
     Machine {
-        /// Time since 1970 at the machine's start.
+        /// The time since 1970 at the machine's start.
         start: Duration,
     },
 }
 
 impl Clock {
-    /// Microseconds since 1970, at this time of the machine.
+    /// Microseconds since 1970 at time `now` of the machine.
     pub fn microseconds(self, now: Duration) -> u64 {
         let time = match self {
-            // A host whose clock stands before 1970 has no better answer.
+            // 0 if the host's clock is set to a time before 1970.
             Self::Host => SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
             Self::Machine { start } => start.saturating_add(now),
         };
@@ -39,26 +39,26 @@ impl Clock {
 /// How a script runs in a machine.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// What a firing may use.
+    /// The most that one firing may use.
     pub budget: Budget,
-    /// What an aggregate may hold.
+    /// The most that the aggregates may hold.
     pub limits: Limits,
-    /// Where the time comes from.
+    /// The source of the time of day.
     pub clock: Clock,
     /// The guest's symbols.
     pub symbols: Option<Arc<Symbols>>,
-    /// What delays are drawn from.
+    /// The seed from which delays are drawn.
     pub seed: u64,
 }
 
-/// A script's global state in one machine.
+/// A script's shared state in one machine.
 #[derive(Debug)]
 pub struct Shared {
     pub(super) settings: Settings,
     pub(super) reported: Reported,
     pub(super) unloaded: AtomicBool,
     pub(super) changes: Mutex<Changes>,
-    /// The variables that all vCPUs share.
+    /// The integer variables that all vCPUs share.
     pub(super) integers: Vec<AtomicU64>,
     pub(super) aggregates: Vec<Aggregate>,
     pub(super) bags: Vec<Mutex<Bag>>,
@@ -82,7 +82,7 @@ impl Shared {
         }
     }
 
-    /// A table of each aggregate for one more vCPU.
+    /// One more vCPU's table for each aggregate.
     pub(super) fn parts(&self) -> Vec<Part> {
         self.aggregates.iter().map(Aggregate::part).collect()
     }
@@ -102,7 +102,7 @@ impl Shared {
         lock(&self.changes).clone()
     }
 
-    /// How many pairs each bag had no room for.
+    /// How many pairs each bag did not take because it was full.
     pub fn refused(&self) -> impl Iterator<Item = u64> {
         self.bags.iter().map(|bag| lock(bag).refused())
     }

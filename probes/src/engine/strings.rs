@@ -6,12 +6,12 @@ use super::machine::{Firing, Result};
 use crate::code::Op;
 use crate::text::Text;
 
-/// References to strings on the stack; smaller ones are variables.
+/// The first reference to a string on the stack; smaller references are the indexes of variables.
 const ON_STACK: u64 = 1 << 32;
 
 impl Firing<'_, '_> {
-    /// A new string on top, whose bytes are left from its last use. Routines say beforehand how
-    /// many they need, so there is room.
+    /// Pushes a string that still holds the bytes of its last use. A routine declares how many
+    /// strings it needs, so there is always space.
     pub(super) fn push_text(&mut self) -> &mut Text {
         let state = &mut *self.state;
         let top = state.text_top;
@@ -30,7 +30,7 @@ impl Firing<'_, '_> {
         self.push_text().set(bytes);
     }
 
-    /// The string that a parameter refers to.
+    /// The string that a reference stands for.
     fn referred(&mut self, reference: u64) -> Option<&mut Text> {
         match reference.checked_sub(ON_STACK) {
             Some(index) => self.state.texts.get_mut(index as usize),
@@ -38,7 +38,7 @@ impl Firing<'_, '_> {
         }
     }
 
-    /// Everything that is on strings and nothing else.
+    /// Runs the instructions that only concern strings.
     pub(super) fn string_op(&mut self, op: Op) -> Result<()> {
         self.charge(1)?;
         match op {
@@ -121,7 +121,7 @@ impl Firing<'_, '_> {
                 self.push_bytes(&line);
                 self.state.scratch = line;
             }
-            // The machine has all the others.
+            // `Firing::go` runs all other instructions.
             _ => {}
         }
         Ok(())
@@ -134,7 +134,7 @@ impl Firing<'_, '_> {
         }
     }
 
-    /// Copies the top string; it stays where it is.
+    /// Copies the top string to a target; the top string stays where it is.
     fn assign(&mut self, reference: u64) {
         let top = self.state.text_top.wrapping_sub(1);
         let Some(text) = self.state.texts.get(top).cloned() else { return };
@@ -143,7 +143,7 @@ impl Firing<'_, '_> {
         }
     }
 
-    /// `strcmp`: below, at or above 0.
+    /// `strcmp`: pushes a number below, equal to or above 0.
     fn compare(&mut self) {
         let top = self.state.text_top;
         let text =

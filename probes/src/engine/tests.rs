@@ -36,7 +36,7 @@ fn operators() {
         ("(~ 0)", "18446744073709551615"),
         ("(! 0)", "1"),
         ("(not 7)", "0"),
-        // Comparisons are unsigned, as the test for a kernel's GS base needs it.
+        // Comparisons are unsigned, which a script needs to test whether GS has a kernel's base.
         ("(< 1 -1)", "1"),
         ("(>= 0xffffffffffffffff 0x100000000)", "1"),
         ("(> 1 -1)", "0"),

@@ -1,4 +1,5 @@
-//! What was read of a vCPU since it stopped, so that nothing is read twice or in vain.
+//! Registers and address translations of a vCPU that has stopped. Each set of registers is read on
+//! first use and then kept.
 
 use vmm::hook::Context;
 use vmm::memory::PAGE_SIZE;
@@ -9,10 +10,11 @@ use super::{Cause, Event};
 use crate::paging::{self, Fault};
 use crate::variable::{From, Variable};
 
-/// Translations that are kept.
+/// The number of address translations that are kept.
 const PAGES: usize = 4;
 
-/// The vCPU's registers as far as somebody asked for them. Good until the vCPU runs on.
+/// The vCPU's registers and some translations, read as they are needed. They are valid until the
+/// vCPU runs again.
 #[derive(Debug, Default)]
 pub struct Values {
     general: Option<Registers>,
@@ -21,12 +23,12 @@ pub struct Values {
     pages: [Page; PAGES],
 }
 
-/// Where a page of the guest's linear addresses is.
+/// The translation of one page of the guest's linear addresses.
 #[derive(Clone, Copy, Debug, Default)]
 struct Page {
-    /// Its first address with bit 0 set; 0 is no page.
+    /// The page's linear address with bit 0 set; 0 marks an unused entry.
     tag: u64,
-    /// Guest-physical.
+    /// The page's guest-physical address.
     physical: u64,
 }
 
@@ -36,7 +38,7 @@ impl Values {
         fetch(&mut self.general, || context.cpu.registers())
     }
 
-    /// A general register will have this value when the vCPU runs on.
+    /// Records the value that a general register will have when the vCPU runs again.
     pub(super) fn set_general(
         &mut self,
         register: Register,
@@ -50,17 +52,17 @@ impl Values {
         Ok(())
     }
 
-    /// The page tables may have been written to.
+    /// Drops the translations, because the page tables may have been written.
     pub(super) fn forget_pages(&mut self) {
         self.pages = Default::default();
     }
 
-    /// Segments, tables and control registers.
+    /// Segments, descriptor tables and control registers.
     pub(crate) fn system(&mut self, context: &mut Context) -> Result<&SystemRegisters> {
         fetch(&mut self.system, || context.cpu.system_registers())
     }
 
-    /// A built-in variable.
+    /// The value of a built-in variable.
     pub(super) fn variable(
         &mut self,
         variable: Variable,
@@ -86,7 +88,7 @@ impl Values {
         })
     }
 
-    /// Fills `buffer` from a linear address of the guest.
+    /// Fills `buffer` from the guest's memory at a linear address.
     pub(crate) fn read(
         &mut self,
         address: u64,
@@ -112,7 +114,7 @@ impl Values {
         Ok(())
     }
 
-    /// Where a linear address is in guest-physical memory.
+    /// Translates a linear address to a guest-physical one.
     pub(super) fn translate(&mut self, address: u64, context: &mut Context) -> Result<u64> {
         let offset = address % PAGE_SIZE;
         let tag = (address - offset) | 1;

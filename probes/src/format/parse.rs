@@ -1,33 +1,33 @@
-//! Reads a format.
+//! Parses formats.
 
 use std::ops::Range;
 
 use super::{Conversion, Kind};
 
-/// A piece of a format and where it is in it, in bytes.
+/// A piece of a format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Bytes that are printed as they are.
+    /// Text that is printed as it is.
     Literal(String),
-    /// A place for an argument.
+    /// A conversion, and its range of bytes in the format.
     Argument(Conversion, Range<usize>),
 }
 
-/// What is wrong with a format, and where in it.
+/// The error about a format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FormatError {
     /// What is wrong.
     pub message: String,
-    /// The offending bytes.
+    /// The range of the faulty bytes in the format.
     pub at: Range<usize>,
-    /// The way out.
+    /// Advice.
     pub help: &'static str,
 }
 
 const CONVERSIONS: &str = "conversions are %d %i %u %x %X %o %p %c %s and %%";
 
-/// Splits a format into literals and conversions.
+/// Splits a format into literal text and conversions.
 pub fn parse(format: &str) -> Result<Vec<Part>, FormatError> {
     let mut parts = Vec::new();
     let mut literal = String::new();
@@ -56,7 +56,7 @@ pub fn parse(format: &str) -> Result<Vec<Part>, FormatError> {
     Ok(parts)
 }
 
-/// A problem that is `length` bytes behind the `%`.
+/// A problem in the `length` bytes after a `%`.
 struct Problem {
     message: String,
     length: usize,
@@ -70,7 +70,7 @@ impl Problem {
     }
 }
 
-/// Reads what follows a `%`: the conversion and how many bytes it takes.
+/// Parses what follows a `%`, and returns the conversion and its length in bytes.
 fn conversion(tail: &str) -> Result<(Conversion, usize), Problem> {
     let bytes = tail.as_bytes();
     let mut at = 0;

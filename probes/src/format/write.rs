@@ -1,4 +1,4 @@
-//! Prints one value by its conversion.
+//! Prints a value according to its conversion.
 
 use std::io::Write as _;
 
@@ -15,7 +15,8 @@ impl Conversion {
         if self.kind == Kind::Character {
             return self.pad(&[], &[value as u8], false, out);
         }
-        // 22 octal digits are the longest; a stack buffer, as this may run a million times.
+        // The longest number has 22 octal digits. The buffer is on the stack because this may run
+        // millions of times.
         let mut buffer = [0; 24];
         let mut room = buffer.as_mut_slice();
         let size = room.len();

@@ -1,4 +1,4 @@
-//! What both languages say about aggregates.
+//! Checks of aggregates that both languages share.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,11 @@ use crate::diagnostic::Diagnostic;
 use crate::ir::{AggregateSlot, Program};
 use crate::source::Span;
 
-/// How an aggregate's value is kept, by the word around it: `hist(value)`.
+/// The words around a value that determine what an aggregate keeps, as in `hist(value)`.
 pub(crate) const WORDS: &[&str] = &["count", "sum", "avg", "min", "max", "stddev", "hist", "lhist"];
 
-/// What a word keeps, given its arguments as far as they are numbers; or what is wrong.
+/// The kind that a word stands for, given the values of its arguments where these are numbers; or
+/// an error message.
 pub(crate) fn kind(word: &str, arguments: &[Option<u64>]) -> Result<Kind, String> {
     Ok(match (word, arguments) {
         ("count", []) => Kind::Count,
@@ -45,7 +46,7 @@ fn linear(low: Option<u64>, high: Option<u64>, step: Option<u64>) -> Result<Line
     Ok(linear)
 }
 
-/// How each aggregate is used, as its first use says.
+/// How each aggregate is used, as determined by its first use.
 #[derive(Debug, Default)]
 pub(crate) struct Usages(BTreeMap<usize, Usage>);
 
@@ -57,12 +58,13 @@ struct Usage {
 }
 
 impl Usages {
-    /// Whether the stack has been found to be one of the keys.
+    /// Whether a use of the aggregate has the guest's stack as a key.
     pub(crate) fn has_stack(&self, slot: AggregateSlot) -> bool {
         self.0.get(&slot.0).is_some_and(|usage| usage.stack.is_some())
     }
 
-    /// Notes a use; all uses of an aggregate must keep the same. The first makes its shape.
+    /// Records a use. The first use determines the aggregate's shape, and all other uses must
+    /// agree.
     pub(crate) fn agree(
         &mut self,
         program: &mut Program,
@@ -82,7 +84,7 @@ impl Usages {
         self.0.insert(slot.0, Usage { kind, stack, span });
         if let Some(shape) = program.aggregates.get_mut(slot.0) {
             (shape.kind, shape.stack) = (kind, stack);
-            // The stack stands in the place of a string.
+            // The stack replaces one of the declared string keys.
             shape.strings = shape.strings.saturating_sub(usize::from(stack.is_some()));
         }
         Ok(())

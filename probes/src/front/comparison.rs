@@ -1,11 +1,11 @@
-//! Comparisons that come out the same for every value. All integers are unsigned, so these are mostly
-//! signed ones that their author took over from C.
+//! Warns about comparisons that have the same result for every value. All integers are unsigned, so
+//! most of these are signed comparisons copied from C.
 
 use crate::diagnostic::Diagnostic;
 use crate::ir::{Integer, Operator};
 use crate::source::Span;
 
-/// The warning about `a OPERATOR b`, if it can't hold or can't fail.
+/// The warning about `a OPERATOR b`, if the result is the same for every value.
 pub(crate) fn warning(
     operator: Operator,
     a: &Integer,
@@ -28,7 +28,7 @@ pub(crate) fn warning(
     Some(Diagnostic::warning(span, problem, label).with_help(help))
 }
 
-/// The largest value that this can have.
+/// The largest possible value of an expression.
 fn largest(value: &Integer) -> u64 {
     match value {
         Integer::Load { size, .. } if *size < 8 => (1 << (u32::from(*size) * 8)) - 1,
@@ -36,7 +36,8 @@ fn largest(value: &Integer) -> u64 {
     }
 }
 
-/// What comparing any value up to `largest` with a number comes to, if that is always the same.
+/// The result of comparing any value up to `largest` with a number, if it is the same for every
+/// value.
 fn outcome(operator: Operator, largest: u64, number: u64) -> Option<bool> {
     let is_possible = number <= largest;
     match operator {
@@ -50,7 +51,7 @@ fn outcome(operator: Operator, largest: u64, number: u64) -> Option<bool> {
     }
 }
 
-/// The operator for the operands the other way round.
+/// The operator that gives the same result with its operands swapped.
 fn mirrored(operator: Operator) -> Operator {
     match operator {
         Operator::Less => Operator::Greater,

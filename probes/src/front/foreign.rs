@@ -1,6 +1,6 @@
-//! What people write who come from bpftrace or DTrace, and what it is called here.
+//! Names that users of bpftrace or DTrace may write, and their equivalents here.
 
-/// Probe points by their beginning: a whole name, or one before a colon.
+/// Probe points, by their whole name or by the part before the first colon.
 const POINTS: &[(&str, &str)] = &[
     ("BEGIN", "VMMLoad, which fires on each vCPU before its first instruction"),
     ("begin", "VMMLoad, which fires on each vCPU before its first instruction"),
@@ -25,7 +25,7 @@ const POINTS: &[(&str, &str)] = &[
     ("syscall", "GUEST:ENTER:function, at the kernel's function for it"),
 ];
 
-/// Names and functions.
+/// Variables and functions.
 const NAMES: &[(&str, &str)] = &[
     ("arg0", "ARG0"),
     ("arg1", "ARG1"),
@@ -61,21 +61,21 @@ const NAMES: &[(&str, &str)] = &[
     ("strftime", "--timestamps"),
 ];
 
-/// What the point of another language is called here.
+/// The equivalent of a probe point of another language.
 pub(crate) fn point(name: &str) -> Option<String> {
     let word = name.split_once(':').map_or(name, |(word, _)| word);
     found(POINTS, word)
 }
 
-/// What the name or function of another language is called here.
+/// The equivalent of a variable or function of another language.
 pub(crate) fn name(name: &str) -> Option<String> {
     found(NAMES, name)
 }
 
-/// What to say about a `@` where an expression or a statement begins.
+/// The advice about a `@` where an expression or a statement begins.
 pub(crate) const AGGREGATE: &str =
     "aggregates have no sign here: name[key]++ or name[key] = hist(value)";
-/// What to say about a `$`.
+/// The advice about a `$`.
 pub(crate) const VARIABLE: &str =
     "variables have no sign here: name = value, or int name = value for one of the block";
 

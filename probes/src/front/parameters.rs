@@ -1,5 +1,5 @@
-//! `--set NAME=VALUE`: values that take the place of those that a script gives its macros, constants
-//! and variables, so that nobody has to edit it.
+//! `--set NAME=VALUE`: values that replace those of macros, constants and variables in a script, so
+//! that users don't have to edit the script.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -9,11 +9,11 @@ use crate::source::Span;
 use crate::suggest::nearest;
 use crate::text::Text;
 
-/// The values of one load of scripts.
+/// The values for one load of scripts.
 #[derive(Debug, Default)]
 pub struct Parameters {
     list: Vec<Parameter>,
-    /// Names that could have been given.
+    /// The names that scripts define, which the user could have set.
     known: RefCell<BTreeSet<String>>,
 }
 
@@ -25,7 +25,7 @@ struct Parameter {
 }
 
 impl Parameters {
-    /// Names and their values; the last value of a name counts.
+    /// Names and their values. If a name occurs more than once, its last value is used.
     pub fn new(given: &[(String, String)]) -> Self {
         let parameter = |(name, value): &(String, String)| Parameter {
             name: name.clone(),
@@ -35,14 +35,14 @@ impl Parameters {
         Self { list: given.iter().map(parameter).collect(), known: RefCell::default() }
     }
 
-    /// The value for a name of the script, if one was given.
+    /// The value for a name that a script defines, if the user set one.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.known.borrow_mut().insert(name.to_owned());
         let given = self.list.iter().filter(|parameter| parameter.name == name);
         given.inspect(|parameter| parameter.used.set(true)).last().map(|p| p.value.as_str())
     }
 
-    /// The value for an integer that the script defines at a place.
+    /// The value for an integer that a script defines at `span`.
     pub(crate) fn integer(&self, name: &str, span: Span) -> Result<Option<u64>, Box<Diagnostic>> {
         let Some(text) = self.value(name) else { return Ok(None) };
         let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
@@ -58,7 +58,7 @@ impl Parameters {
         }
     }
 
-    /// The value for a string that the script defines at a place.
+    /// The value for a string that a script defines at `span`.
     pub(crate) fn text(&self, name: &str, span: Span) -> Result<Option<Text>, Box<Diagnostic>> {
         match self.value(name) {
             Some(text) if text.len() > Text::MAX => {
@@ -68,7 +68,7 @@ impl Parameters {
         }
     }
 
-    /// What was given, and no script has.
+    /// An error for each name that the user set and no script defines.
     pub(crate) fn unused(&self) -> impl Iterator<Item = Diagnostic> {
         self.list.iter().filter(|parameter| !parameter.used.get()).map(|parameter| {
             let name = &parameter.name;
@@ -83,7 +83,7 @@ impl Parameters {
     }
 }
 
-/// What to say of a value that a name can't have.
+/// The error about a value that doesn't fit a name.
 fn refused(name: &str, text: &str, span: Span, what: &str, form: &str) -> Box<Diagnostic> {
     let problem = format!("--set {name}={text}: {name} is {what}");
     Box::new(Diagnostic::error(span, problem, format!("expected a value {form} for this")))

@@ -1,18 +1,18 @@
-//! What is wrong with a script, as its checker finds it.
+//! The list of errors and warnings that a checker finds in a script.
 
 use crate::diagnostic::{Diagnostic, Severity};
 
-/// After so many errors the rest is not worth reading.
+/// The most errors that are reported. A checker stops after these.
 const MAX_ERRORS: usize = 20;
 
-/// Errors and warnings in the order in which they were found, up to as many as anybody wants to see.
+/// Errors and warnings in the order in which they were found.
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
     list: Vec<Diagnostic>,
     errors: usize,
 }
 
-/// How far a checker had got.
+/// A position in the list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
     length: usize,
@@ -27,13 +27,13 @@ impl Problems {
                 return;
             }
         } else if self.list.contains(&diagnostic) {
-            // What is checked twice is told once.
+            // An expression may be checked twice, but a warning is listed once.
             return;
         }
         self.list.push(diagnostic);
     }
 
-    /// Whether there are more errors than anybody wants to see.
+    /// Whether there are more errors than are reported.
     pub(crate) fn is_full(&self) -> bool {
         self.errors > MAX_ERRORS
     }
@@ -42,18 +42,18 @@ impl Problems {
         Mark { length: self.list.len(), errors: self.errors }
     }
 
-    /// Forgets what was found since.
+    /// Removes everything found since `mark`.
     pub(crate) fn go_back(&mut self, mark: Mark) {
         self.list.truncate(mark.length);
         self.errors = mark.errors;
     }
 
-    /// What was found last, if it is the only error since.
+    /// The last entry, if it is the only error found since `mark`.
     pub(crate) fn only_since(&mut self, mark: Mark) -> Option<&mut Diagnostic> {
         (self.errors == mark.errors + 1).then(|| self.list.last_mut()).flatten()
     }
 
-    /// All of it; that there are more, if there are.
+    /// The whole list, with a note at its end if there were more errors.
     pub(crate) fn into_list(mut self) -> Vec<Diagnostic> {
         if self.is_full() {
             self.list.push(Diagnostic::general("there are more errors, which are not shown"));

@@ -1,52 +1,54 @@
-//! Statements and expressions of both types.
+//! Statements, and expressions of both types.
 
 use super::{AggregateSlot, BagSlot, FunctionSlot, IntegerSlot, Place, StringSlot};
 use crate::destructive::DestructiveAction;
 use crate::format::Conversion;
 use crate::variable::Variable;
 
-/// Something that is done.
+/// A statement.
 #[derive(Debug)]
 pub enum Statement {
-    /// An expression whose value nobody takes.
+    /// An expression whose value is not used.
     Evaluate(Expression),
-    /// The first branch if the condition is not 0, else the second.
+    /// Runs the first branch if the condition is not 0, else the second.
     If(Integer, Vec<Statement>, Vec<Statement>),
-    /// While the condition is not 0: the body, then the step. The engine's budget bounds it.
+    /// While the condition is not 0: runs the body, then the step. The engine's budget bounds the
+    /// loop.
     Loop {
-        /// Looked at before each round.
+        /// Evaluated before each iteration.
         condition: Integer,
-        /// A round.
+        /// The body of an iteration.
         body: Vec<Statement>,
-        /// Done after each round, also after a [`Statement::Continue`].
+        /// Runs after each iteration, also after a [`Statement::Continue`].
         step: Vec<Statement>,
     },
     /// Leaves the innermost loop.
     Break,
-    /// Ends this round of the innermost loop.
+    /// Ends this iteration of the innermost loop.
     Continue,
     /// Leaves the function with this value; in a probe, ends the firing.
     Return(Option<Expression>),
-    /// The first; if something in it goes wrong, the second instead of the rest of it.
+    /// Runs the first block. If an error occurs in it, runs the second block and skips the rest of
+    /// the first.
     Try(Vec<Statement>, Vec<Statement>),
     /// An assertion has failed: cancels the firing, unless a [`Statement::Try`] catches it.
     Raise(Place),
     /// Ends the firing.
     Exit,
-    /// Ends the script in all of the machine: from now on nothing but unload points fires.
+    /// Unloads the script in the whole machine. From then on, only unload points fire.
     Unload,
 }
 
 /// An expression of either type.
 #[derive(Debug)]
 pub enum Expression {
-    /// It has an integer for its value.
+    /// An expression with an integer value.
     Integer(Integer),
-    /// It has a string for its value.
+    /// An expression with a string value.
     Str(Str),
 }
 
-/// What an integer is assigned to.
+/// What an integer is assigned to, or read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntegerTarget {
     /// A variable of the script.
@@ -57,14 +59,14 @@ pub enum IntegerTarget {
     Local(u32),
 }
 
-/// What a string is assigned to.
+/// What a string is assigned to, or read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StringTarget {
     /// A variable of the script.
     Variable(StringSlot),
     /// A local of the probe or function.
     Local(u32),
-    /// The caller's string that this parameter refers to.
+    /// The caller's string to which this parameter refers.
     Parameter(u32),
 }
 
@@ -77,114 +79,119 @@ pub enum Integer {
     Get(IntegerTarget),
     /// A built-in variable.
     Builtin(Variable, Place),
-    /// Operands folded from the left: `(- a b c)` is `(a - b) - c`. There is at least one.
+    /// Combines its operands from the left: `(- a b c)` is `(a - b) - c`. There is at least one
+    /// operand.
     Fold(Operator, Vec<Integer>, Place),
-    /// 1 if no operand is 0; stops at the first that is.
+    /// 1 if no operand is 0, else 0. Stops at the first operand that is 0.
     And(Vec<Integer>),
-    /// 1 if an operand is not 0; stops at the first.
+    /// 1 if an operand is not 0, else 0. Stops at the first operand that is not 0.
     Or(Vec<Integer>),
-    /// 1 if the operand is 0.
+    /// 1 if the operand is 0, else 0.
     Not(Box<Integer>),
-    /// Every bit turned over.
+    /// Inverts every bit.
     Complement(Box<Integer>),
-    /// Assigns, and yields what was assigned.
+    /// Assigns a value, which is also the result.
     Set(IntegerTarget, Box<Integer>),
-    /// Changes a shared variable by an operator and an operand, without another vCPU in between, and
-    /// yields its new value.
+    /// Applies an operator and an operand to a shared variable atomically. The result is the
+    /// variable's new value.
     Update(IntegerSlot, Operator, Box<Integer>, Place),
-    /// The value behind the first condition that is not 0; 0 if there is none.
+    /// The value that belongs to the first condition that is not 0; 0 if all conditions are 0.
     Choice(Vec<(Integer, Integer)>),
-    /// Does everything in turn and yields the last.
+    /// Runs the statements in order; the result is the last expression.
     Sequence(Vec<Statement>, Box<Integer>),
-    /// A function of the script.
+    /// A call of a function of the script.
     Call(FunctionSlot, Vec<Argument>, Place),
-    /// Prints. 1, or 0 if the output is gone.
+    /// Prints. The result is 1, or 0 if the output is closed.
     Print(Vec<Piece>),
-    /// Prints into a string. 1.
+    /// Formats into a string. The result is 1.
     Format(StringTarget, Vec<Piece>),
-    /// Below, at or above 0, as the first string is below, at or above the second; as 64-bit two's
-    /// complement.
+    /// Compares two strings. The result is -1, 0 or 1 in 64-bit two's complement, if the first
+    /// string is below, equal to or above the second.
     Compare(Box<Str>, Box<Str>),
-    /// Puts the guest's stack into a string. 1.
+    /// Writes the guest's stack into a string. The result is 1.
     GuestStack(StringTarget, Place),
-    /// Reads 1 to 8 bytes of the guest, little-endian.
+    /// Loads 1 to 8 bytes of guest memory, little-endian.
     Load {
-        /// Whose addresses.
+        /// The address space.
         space: Space,
-        /// Where.
+        /// The address.
         address: Box<Integer>,
-        /// Bytes.
+        /// The number of bytes.
         size: u8,
-        /// For complaints.
+        /// The place to report on failure.
         place: Place,
     },
-    /// Reads a string of the guest up to its NUL, of at most so many bytes. 1.
+    /// Loads a string from guest memory, up to its NUL or the limit. The result is 1.
     LoadString {
-        /// Where it goes.
+        /// Where the string is stored.
         target: StringTarget,
-        /// Whose addresses.
+        /// The address space.
         space: Space,
-        /// Where it is.
+        /// The string's address.
         address: Box<Integer>,
-        /// The most bytes.
+        /// The most bytes to read.
         limit: Box<Integer>,
-        /// For complaints.
+        /// The place to report on failure.
         place: Place,
     },
-    /// Microseconds of the host's clock.
+    /// The time of day in microseconds since 1970, from the engine's clock.
     SystemTime,
-    /// A general register by its number in instructions: RAX, RCX, RDX, RBX, RSP, ...
+    /// A general register by its number in the instruction encoding: RAX, RCX, RDX, RBX, RSP, ...
     GeneralRegister(Box<Integer>, Place),
     /// A model-specific register of the vCPU.
     ModelRegister(Box<Integer>, Place),
-    /// What the guest's code at an address says, without running it.
+    /// What a scan of the guest's code at an address finds, without running the code.
     Scan {
-        /// What is looked for.
+        /// What the scan looks for.
         scan: Scan,
-        /// Where the code begins.
+        /// The address at which the scan begins.
         address: Box<Integer>,
-        /// The function whose call ends the search.
+        /// The function at whose call the scan ends.
         callee: Option<Box<Integer>>,
-        /// For complaints.
+        /// The place to report on failure.
         place: Place,
     },
-    /// Does something to the guest. 1.
+    /// Carries out a destructive action. The result is 1.
     Destructive(DestructiveAction, Vec<Integer>, Place),
-    /// Writes the machine to the file of this name. 1, or 0 if that is one too many.
+    /// Dumps the machine to the file of this name. The result is 1, or 0 if the run has already
+    /// reached its limit of dumps.
     Dump(Box<Str>, Place),
-    /// Adds a value to an aggregate. 1, or 0 if there is no room for its key.
+    /// Adds a value to an aggregate. The result is 1, or 0 if the value was dropped because the
+    /// aggregate is full.
     Aggregate {
         /// The aggregate.
         aggregate: AggregateSlot,
-        /// As many as its shape says.
+        /// The integer keys, as many as the aggregate's shape has.
         integers: Vec<Integer>,
-        /// As many as its shape says.
+        /// The string keys, as many as the aggregate's shape has.
         strings: Vec<Str>,
         /// The value.
         value: Box<Integer>,
-        /// For complaints: a key may be the guest's stack, which can't always be had.
+        /// The place to report on failure: a key may be the guest's stack, which can't always be
+        /// read.
         place: Place,
     },
-    /// What an aggregate has under a key; 0 if nothing.
+    /// A figure of an aggregate under a key; 0 if the aggregate has no values under that key.
     AggregateRead {
         /// The aggregate.
         aggregate: AggregateSlot,
-        /// As many as its shape says.
+        /// The integer keys, as many as the aggregate's shape has.
         integers: Vec<Integer>,
-        /// As many as its shape says.
+        /// The string keys, as many as the aggregate's shape has.
         strings: Vec<Str>,
-        /// Which of its figures.
+        /// The figure to read.
         reading: Reading,
-        /// For complaints.
+        /// The place to report on failure.
         place: Place,
     },
-    /// Prints an aggregate. 1, or 0 if the output is gone.
+    /// Prints an aggregate. The result is 1, or 0 if the output is closed.
     LogAggregate(AggregateSlot),
-    /// Empties an aggregate. 1.
+    /// Empties an aggregate. The result is 1.
     ClearAggregate(AggregateSlot),
-    /// Puts key and value into a bag. 1, or 0 if it is full.
+    /// Adds a key and a value to a bag. The result is 1, or 0 if the bag is full.
     BagInsert(BagSlot, Box<Integer>, Box<Integer>),
-    /// Takes the oldest value with this key out of a bag; 0 if there is none.
+    /// Removes the oldest value with this key from a bag. The result is that value, or 0 if there
+    /// is none.
     BagRemove(BagSlot, Box<Integer>),
 }
 
@@ -197,77 +204,78 @@ pub enum Str {
     Get(StringTarget),
     /// The name of the probe that runs.
     ProbeName,
-    /// The kind of exit that the vCPU is at; empty at points that are no exits.
+    /// The kind of exit that the vCPU is at; empty at points that aren't exits.
     ExitName,
-    /// The name of what went wrong last: in a `catch`, of what led there.
+    /// The name of the last error that a `try` caught.
     FaultName,
-    /// The same in a sentence.
+    /// The description of the last error that a `try` caught.
     FaultDescription,
-    /// Assigns, and yields what was assigned.
+    /// Assigns a value, which is also the result.
     Set(StringTarget, Box<Str>),
-    /// The value behind the first condition that is not 0; empty if there is none.
+    /// The value that belongs to the first condition that is not 0; empty if all conditions are 0.
     Choice(Vec<(Integer, Str)>),
-    /// Does everything in turn and yields the last.
+    /// Runs the statements in order; the result is the last expression.
     Sequence(Vec<Statement>, Box<Str>),
-    /// A function of the script.
+    /// A call of a function of the script.
     Call(FunctionSlot, Vec<Argument>, Place),
-    /// One after the other, as far as they fit.
+    /// The strings one after the other, cut off at the limit.
     Concatenate(Vec<Str>),
-    /// The guest's string at an address.
+    /// The string at an address of the guest.
     Load(Space, Box<Integer>, Place),
-    /// The function or variable at an address as `name+0x12`; the bare address if nobody knows it.
+    /// The function or variable at an address as `name+0x12`; the bare address if no symbol covers
+    /// it.
     SymbolName(Box<Integer>),
 }
 
-/// What a function of the script is given.
+/// An argument of a call of the script's own functions.
 #[derive(Debug)]
 pub enum Argument {
     /// An integer.
     Integer(Integer),
     /// A string that the function may assign to.
     Reference(StringTarget),
-    /// A string that has no name.
+    /// The value of a string expression.
     Value(Str),
 }
 
-/// Whose addresses they are.
+/// An address space of the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Space {
-    /// The guest's linear addresses, through its page tables.
+    /// Linear addresses, translated by the guest's page tables.
     Linear,
-    /// Guest-physical ones.
+    /// Guest-physical addresses.
     Physical,
 }
 
 /// What a scan of the guest's code looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// What the first `ret` returns.
+    /// The value that the first `ret` returns.
     Return,
     /// The displacement of the first operand with an FS or GS prefix.
     Segment,
-    /// What is in RSI at the first call of a function.
+    /// The value of RSI at the first call of a function.
     Source,
 }
 
-/// A figure of an aggregate's cell.
+/// A figure that an aggregate keeps under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// How many values.
+    /// The number of values.
     Count,
-    /// Their sum.
+    /// The sum of the values.
     Sum,
-    /// Their average, rounded down.
+    /// The average of the values, rounded down.
     Average,
-    /// The smallest.
+    /// The smallest value.
     Minimum,
-    /// The largest.
+    /// The largest value.
     Maximum,
-    /// The last.
+    /// The latest value.
     Latest,
 }
 
-/// A binary operator on 64-bit unsigned integers. Arithmetic wraps.
+/// A binary operator on 64-bit unsigned integers. Arithmetic wraps around.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
     /// `+`
@@ -276,13 +284,13 @@ pub enum Operator {
     Subtract,
     /// `*`
     Multiply,
-    /// `/`; by zero, it cancels the firing.
+    /// `/`; division by zero cancels the firing.
     Divide,
-    /// `%`; by zero, it cancels the firing.
+    /// `%`; division by zero cancels the firing.
     Remainder,
-    /// `<<`; by 64 and more it yields 0.
+    /// `<<`; yields 0 for distances of 64 and more.
     ShiftLeft,
-    /// `>>`; by 64 and more it yields 0.
+    /// `>>`; yields 0 for distances of 64 and more.
     ShiftRight,
     /// `^`
     Xor,
@@ -305,7 +313,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// It as it is written.
+    /// The operator as it is written.
     pub fn sign(self) -> &'static str {
         match self {
             Self::Add => "+",
@@ -327,10 +335,10 @@ impl Operator {
         }
     }
 
-    /// The operator on two integers; `None` for a division by zero.
+    /// Applies the operator to two integers; `None` for a division by zero.
     pub fn apply(self, a: u64, b: u64) -> Option<u64> {
         let shift = |shifted: Option<u64>| shifted.unwrap_or_default();
-        // A distance beyond 32 bits is beyond 64 too.
+        // A distance that doesn't fit in 32 bits yields 0 in any case.
         let distance = u32::try_from(b).unwrap_or(u32::MAX);
         Some(match self {
             Self::Add => a.wrapping_add(b),

@@ -1,4 +1,4 @@
-//! One vCPU's output on its way to whole lines.
+//! Assembles the output of one vCPU into whole lines.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -6,21 +6,22 @@ use std::time::Duration;
 use super::{LineKind, OutputLine, Ring, Sink};
 use crate::aggregate::lock;
 
-/// Keeps what a vCPU has printed until its newline comes.
+/// Buffers what a vCPU has printed until the line ends.
 #[derive(Debug)]
 pub struct LineBuffer {
     vcpu: u32,
     sink: Sink,
     partial: Vec<u8>,
-    /// Where lines are kept instead of being printed.
+    /// The ring that keeps the lines instead of printing them.
     ring: Option<Arc<Mutex<Ring>>>,
     now: Duration,
-    /// Whether lines have their time and vCPU in front.
+    /// Whether each line begins with its time and vCPU.
     timestamps: bool,
 }
 
 impl LineBuffer {
-    /// A script that never prints a newline doesn't get all of our memory: a line is cut here.
+    /// The longest line in bytes. A longer line is split, so that a script that prints no newline
+    /// doesn't use unbounded memory.
     pub const MAX_LINE: usize = 64 << 10;
 
     /// The buffer of vCPU `vcpu`.
@@ -28,26 +29,26 @@ impl LineBuffer {
         Self { vcpu, sink, partial: Vec::new(), ring: None, now: Duration::ZERO, timestamps: false }
     }
 
-    /// One whose lines are kept in `ring`; notices still go to `sink`.
+    /// A buffer whose lines are kept in `ring`. Notices still go to `sink`.
     pub fn with_ring(vcpu: u32, sink: Sink, ring: Arc<Mutex<Ring>>) -> Self {
         let mut buffer = Self::new(vcpu, sink);
         buffer.ring = Some(ring);
         buffer
     }
 
-    /// The same with the time and the vCPU in front of each line, as those of a ring have them.
+    /// Puts the time and the vCPU in front of each line, as in the lines of a ring.
     #[must_use]
     pub fn with_timestamps(mut self) -> Self {
         self.timestamps = true;
         self
     }
 
-    /// What is printed from now on is printed at this time of the machine.
+    /// Sets the time of the machine at which the following output is printed.
     pub fn set_now(&mut self, now: Duration) {
         self.now = now;
     }
 
-    /// Prints; `false` if the output is gone.
+    /// Prints; `false` if the output is closed.
     pub fn print(&mut self, bytes: &[u8]) -> bool {
         let mut here = true;
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
@@ -66,7 +67,7 @@ impl LineBuffer {
         here
     }
 
-    /// Prints lines that belong together, behind what was printed before.
+    /// Prints lines that must stay together, after everything that was printed before.
     pub fn block(&mut self, lines: Vec<Vec<u8>>) -> bool {
         self.flush();
         if self.ring.is_some() {
@@ -81,14 +82,14 @@ impl LineBuffer {
         self.sink.send_block(lines.into_iter().map(line).collect())
     }
 
-    /// Says something to the user beside the script's own output.
+    /// Sends a message to the user, apart from the script's own output.
     pub fn notice(&self, text: String) {
         let bytes = text.into_bytes();
-        // If the output is gone, nobody is there to be told.
+        // If the output is closed, the message is lost.
         let _ = self.sink.send(OutputLine { vcpu: self.vcpu, kind: LineKind::Notice, bytes });
     }
 
-    /// Ends the line that has no newline, if there is one.
+    /// Ends the current line, if it has no newline yet.
     pub fn flush(&mut self) {
         if !self.partial.is_empty() {
             self.send_partial();
@@ -107,7 +108,7 @@ impl LineBuffer {
     }
 }
 
-/// What stands in front of a line: its time in the machine, and its vCPU.
+/// The prefix of a line: its time in the machine, and its vCPU.
 pub(super) fn timestamp(now: Duration, vcpu: u32) -> Vec<u8> {
     format!("[{:12.6} vCPU {vcpu}] ", now.as_secs_f64()).into_bytes()
 }

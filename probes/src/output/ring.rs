@@ -1,8 +1,8 @@
-//! The last lines of a vCPU, kept for the case that the guest hangs or dies.
+//! The last lines of a vCPU, which are printed only if the guest hangs or crashes.
 //!
-//! Printing while a race is looked for slows the guest down, and almost all of it is of no
-//! interest. The ring costs a lock that nobody else wants, and what is in it is printed after the
-//! machine has stopped, in the order of time.
+//! Printing during the search for a race slows the guest down, and almost none of the output is of
+//! interest. Keeping a line in the ring only takes a lock that is not contended. The lines are
+//! printed after the machine has stopped, ordered by time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use super::{LineKind, OutputLine};
 pub struct Ring {
     vcpu: u32,
     lines: VecDeque<(Duration, Vec<u8>)>,
-    /// The most lines.
+    /// The most lines that are kept.
     room: usize,
     bytes: usize,
 }
 
 impl Ring {
-    /// The most bytes that are kept, however few the lines.
+    /// The most bytes that are kept, even of fewer lines.
     pub const MAX_BYTES: usize = 4 << 20;
 
     /// An empty ring for `room` lines of vCPU `vcpu`.
@@ -29,7 +29,7 @@ impl Ring {
         Self { vcpu, lines: VecDeque::new(), room, bytes: 0 }
     }
 
-    /// Keeps a line of this time; the oldest go where there is no room.
+    /// Adds a line that was printed at `now`. The oldest lines are dropped if the ring is full.
     pub fn push(&mut self, now: Duration, line: Vec<u8>) {
         self.bytes += line.len();
         self.lines.push_back((now, line));
@@ -39,17 +39,17 @@ impl Ring {
         }
     }
 
-    /// All lines, each with its time and vCPU; the ring is empty then.
+    /// Removes all lines, and returns each with its time and vCPU.
     pub fn take(&mut self) -> Vec<(Duration, u32, Vec<u8>)> {
         self.bytes = 0;
         let vcpu = self.vcpu;
         self.lines.drain(..).map(|(now, line)| (now, vcpu, line)).collect()
     }
 
-    /// The lines of several rings in the order of time, each with its time and vCPU in front.
+    /// Merges the lines of several rings by time, and puts its time and vCPU in front of each.
     pub fn merge(rings: impl Iterator<Item = Vec<(Duration, u32, Vec<u8>)>>) -> Vec<OutputLine> {
         let mut all: Vec<_> = rings.flatten().collect();
-        // A stable sort: lines of one moment and vCPU stay in their order.
+        // The sort is stable: lines with the same time and vCPU stay in their order.
         all.sort_by_key(|(now, vcpu, _)| (*now, *vcpu));
         all.into_iter()
             .map(|(now, vcpu, line)| {

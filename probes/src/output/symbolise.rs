@@ -1,10 +1,10 @@
-//! Finds stacks in a line and names their functions.
+//! Finds stacks in a line, and looks up the names of their functions.
 
 use super::{LineKind, OutputLine};
 use crate::stack::Stack;
 use crate::symbols::Symbols;
 
-/// The line that goes below a line with stacks.
+/// The line with the names for the stacks in a line; `None` if the line contains no stack.
 pub(super) fn stack_line(line: &OutputLine, symbols: &Symbols) -> Option<OutputLine> {
     let text = line.text();
     let stacks: Vec<String> = text
@@ -24,7 +24,7 @@ pub(super) fn stack_line(line: &OutputLine, symbols: &Symbols) -> Option<OutputL
     Some(OutputLine { vcpu: line.vcpu, kind: LineKind::Stack, bytes })
 }
 
-/// A line whose stacks are replaced by the names of their functions.
+/// Replaces the stacks in a line by the names of their functions.
 pub(super) fn in_line(mut line: OutputLine, symbols: &Symbols) -> OutputLine {
     const MARK: &str = "GUEST_0x";
     let text = String::from_utf8_lossy(&line.bytes);
@@ -48,7 +48,7 @@ pub(super) fn in_line(mut line: OutputLine, symbols: &Symbols) -> OutputLine {
     line
 }
 
-/// Reads `_0x12_0x34`, and whether `_...` ends it.
+/// Parses `_0x12_0x34`, and returns whether `_...` follows.
 fn addresses(text: &str) -> (Vec<u64>, bool) {
     let mut addresses = Vec::new();
     let mut rest = text;

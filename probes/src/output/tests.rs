@@ -51,7 +51,7 @@ fn a_slow_writer_holds_the_vcpus_up_instead_of_losing_lines() {
     let (sender, lines) = channel();
     let (go, wait) = channel::<()>();
     let callback = move |line| {
-        // Returns at once when the test lets go.
+        // Returns as soon as the test drops its end.
         let _ = wait.recv();
         let _ = sender.send(line);
     };
@@ -102,7 +102,7 @@ fn a_line_without_end_is_cut() {
     assert_eq!(texts(lines).len(), 1);
 }
 
-/// A stream that can be looked at, or that fails.
+/// A stream whose content can be read, or that fails.
 #[derive(Clone, Default)]
 struct Stream {
     written: Arc<std::sync::Mutex<Vec<u8>>>,

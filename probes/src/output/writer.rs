@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use super::{LineKind, OutputLine, symbolise};
 use crate::symbols::Symbols;
 
-/// What goes through the channel.
+/// A message in the channel.
 #[derive(Debug)]
 pub(super) enum Message {
     Line(OutputLine),
@@ -14,7 +14,7 @@ pub(super) enum Message {
     Finish,
 }
 
-/// Where lines go.
+/// The destination of lines.
 pub(super) enum Target {
     Streams { out: Box<dyn Write + Send>, notices: Box<dyn Write + Send> },
     Callback(Box<dyn FnMut(OutputLine) + Send>),
@@ -45,7 +45,7 @@ impl Target {
     }
 }
 
-/// Writes until the end. After an error it stops, so that printing fails from then on.
+/// Writes until the end. After an error it returns, and from then on printing fails.
 pub(super) fn run(
     receiver: &Receiver<Message>,
     mut target: Target,
@@ -55,7 +55,7 @@ pub(super) fn run(
         let message = match receiver.try_recv() {
             Ok(message) => message,
             Err(TryRecvError::Disconnected) => break,
-            // Nothing waits: show what there is, then sleep.
+            // No message is waiting: flush before blocking.
             Err(TryRecvError::Empty) => {
                 target.flush()?;
                 let Ok(message) = receiver.recv() else { break };

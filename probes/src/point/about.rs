@@ -1,23 +1,23 @@
-//! What there is to say about a point of the table: when it fires, what it costs, how it is used.
+//! Descriptions of the points in the table: when a point fires, what it costs, and an example.
 
 use wildmatch::WildMatchPattern;
 
 use super::{Access, Class, Fixed, Mechanisms, Row, rows};
 use crate::suggest::nearest;
 
-/// What a point costs a guest, besides the time of its scripts.
+/// What a point costs the guest, in addition to the time of its scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Price {
-    /// Nothing: the scheduler is there anyway.
+    /// Nothing beyond what the scheduler does anyway.
     Nothing,
     /// A kick of the vCPU for each tick.
     Tick,
-    /// Nothing beside the exit, which the guest makes anyway: at a port, or none that is known.
+    /// Nothing beyond the exit, which the guest causes anyway.
     Exit {
-        /// The exit's self-test.
+        /// The doctor's self-test for this kind of exit, if there is one.
         id: Option<&'static str>,
     },
-    /// A stop at an instruction: a breakpoint, or single steps on the way there.
+    /// A stop at an instruction: a breakpoint, or single steps up to it.
     Stop,
     /// A single step for each instruction.
     Step,
@@ -28,7 +28,7 @@ pub enum Price {
 }
 
 impl Price {
-    /// What the host is asked for, by the names of the doctor's self-tests.
+    /// The names of the doctor's self-tests that check what the host must support.
     pub fn self_tests(self) -> &'static [&'static str] {
         match self {
             Self::Nothing | Self::Register | Self::Exit { id: None } => &[],
@@ -42,7 +42,7 @@ impl Price {
 }
 
 impl Row {
-    /// What it costs where it can be had; `None` if it can be had nowhere.
+    /// What the point costs where it is available; `None` if no scheduler provides it.
     pub fn price(&self) -> Option<Price> {
         if self.never.is_some() {
             return None;
@@ -64,7 +64,7 @@ impl Row {
         })
     }
 
-    /// What makes it fire.
+    /// What makes the point fire.
     pub fn means(&self) -> &'static str {
         match self.price() {
             None => "nothing",
@@ -78,7 +78,7 @@ impl Row {
         }
     }
 
-    /// When it fires.
+    /// When the point fires.
     pub fn text(&self) -> &'static str {
         if let Some(fixed) = Fixed::ALL.iter().find(|fixed| fixed.name() == self.name) {
             return fixed.text();
@@ -106,8 +106,8 @@ impl Row {
         }
     }
 
-    /// A script of one line, in Emmett. Names of functions and variables are those of the guest
-    /// `tsc-sync`. `None` if the point can be had nowhere.
+    /// A one-line Emmett script for the point. The names of functions and variables are those of
+    /// the guest `tsc-sync`. `None` if no scheduler provides the point.
     pub fn example(&self) -> Option<String> {
         self.price()?;
         let point = match self.name.strip_suffix("...") {
@@ -118,7 +118,7 @@ impl Row {
                     Some(Access::Offset) => "determine_platform:0x0",
                     Some(Access::Read | Access::Write) => "platform_type",
                     None if family == "USEC:" => "500",
-                    // EFER, in all of them.
+                    // The register of every example is EFER.
                     None if self.mechanism == Mechanisms::MSRS => "0xc0000080",
                     None => "10msec",
                 };
@@ -142,7 +142,7 @@ impl Row {
         Some(format!("{point} {{ {body} }}"))
     }
 
-    /// What is done at an address, if it is such a point.
+    /// The kind of access, if the point is at an address.
     fn access(&self) -> Option<Access> {
         let place = self.name.strip_prefix("GUEST")?;
         let is = |access: &Access| {
@@ -153,7 +153,7 @@ impl Row {
     }
 }
 
-/// No point of the table fits a pattern.
+/// The error that a pattern matches no point of the table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{pattern} fits no probe point{hint}")]
 pub struct NoRow {
@@ -161,8 +161,8 @@ pub struct NoRow {
     hint: String,
 }
 
-/// The points that a pattern fits, with `*` and `?`, in any case of letters. A name such as
-/// `GUEST:ENTER:main` fits its family.
+/// The points whose names match a pattern with `*` and `?`, in any case of letters. A name such as
+/// `GUEST:ENTER:main` matches its family.
 pub fn matching(pattern: &str) -> Result<Vec<Row>, NoRow> {
     let all = rows();
     let is = |a: &str, b: &str| WildMatchPattern::<'*', '?'>::new_case_insensitive(a).matches(b);
@@ -173,8 +173,8 @@ pub fn matching(pattern: &str) -> Result<Vec<Row>, NoRow> {
     if !found.is_empty() {
         return Ok(found);
     }
-    // A family's `...` is whatever a script puts there. `GUEST:ENTER:main` is of `GUEST:...`, too, and
-    // means the longer one.
+    // The `...` of a family matches anything. `GUEST:ENTER:main` also matches the family
+    // `GUEST:...`, but the longer name is meant.
     let mut families =
         of(&|row| row.name.ends_with("...") && is(&row.name.replace("...", "*"), pattern));
     let longest = families.iter().map(|row| row.name.len()).max().unwrap_or_default();

@@ -48,7 +48,7 @@ fn everything_that_can_be_had_has_a_price_a_text_and_an_example_that_loads() {
             continue;
         };
         assert!(row.price().is_some() && row.text() != "Never.", "{}", row.name);
-        // The names of the guest `tsc-sync` to those of the file of these tests.
+        // Replaces names of the guest `tsc-sync` by names in the file of these tests.
         let text = example
             .replace("determine_platform", "tsc_sync_master")
             .replace("platform_type", "tsc_ready");

@@ -4,29 +4,29 @@ use std::fmt;
 
 use super::{Class, Mechanisms};
 
-/// What is done at an address so that the probe fires.
+/// The access to an address, or the execution there, that fires the probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// `GUEST:ENTER`: its function is called; the stack is as the call left it.
+    /// `GUEST:ENTER`: the function is called; the stack is as the call left it.
     Enter,
-    /// `GUEST:EXIT`: its function returns; `ARG0` is what it returns.
+    /// `GUEST:EXIT`: the function returns; `ARG0` is its value.
     Exit,
-    /// `GUEST:OFFSET`: the instruction there is next.
+    /// `GUEST:OFFSET`: the instruction at the address is next.
     Offset,
-    /// `GUEST:STEP`: each instruction of its function is next.
+    /// `GUEST:STEP`: each instruction of the function is next.
     Step,
-    /// `GUEST:READ`: it is read.
+    /// `GUEST:READ`: the data is read.
     Read,
-    /// `GUEST:WRITE`: it is written.
+    /// `GUEST:WRITE`: the data is written.
     Write,
 }
 
 impl Access {
-    /// All of them.
+    /// All kinds of access.
     pub const ALL: [Self; 6] =
         [Self::Enter, Self::Exit, Self::Offset, Self::Step, Self::Read, Self::Write];
 
-    /// The word in scripts.
+    /// The word for it in scripts.
     pub fn name(self) -> &'static str {
         match self {
             Self::Enter => "ENTER",
@@ -38,7 +38,7 @@ impl Access {
         }
     }
 
-    /// What it is about.
+    /// The class of points with this access.
     pub fn class(self) -> Class {
         match self {
             Self::Read | Self::Write => Class::Access,
@@ -46,7 +46,7 @@ impl Access {
         }
     }
 
-    /// What the scheduler must be able to do.
+    /// The mechanism of the scheduler and the host that such a point needs.
     pub fn mechanism(self) -> Mechanisms {
         match self {
             Self::Enter | Self::Exit | Self::Offset => Mechanisms::BREAKPOINTS,
@@ -55,10 +55,10 @@ impl Access {
         }
     }
 
-    /// What `ARG0` and so on are.
+    /// What `ARG0` and the following arguments are.
     pub fn arguments(self) -> &'static [&'static str] {
         match self {
-            // The registers of the System V AMD64 convention.
+            // The argument registers of the System V AMD64 calling convention.
             Self::Enter => &["RDI", "RSI", "RDX", "RCX", "R8", "R9"],
             Self::Exit => &["RAX"],
             Self::Offset | Self::Step => &[],
@@ -68,14 +68,14 @@ impl Access {
     }
 }
 
-/// An address of the guest and what is done there.
+/// A point at an address of the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
     /// What makes the probe fire.
     pub access: Access,
-    /// Guest-virtual.
+    /// The guest-virtual address.
     pub start: u64,
-    /// How many bytes of data, or of code that is stepped through; 1 for other code.
+    /// The number of bytes of data, or of code that is stepped through; 1 for other points at code.
     pub length: u64,
 }
 

@@ -2,14 +2,14 @@
 
 use super::Mechanisms;
 
-/// What a point is about.
+/// What kind of event a point is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// A script is loaded or unloaded.
     Lifecycle,
-    /// Time passes.
+    /// A timer ticks.
     Timer,
-    /// A vCPU leaves the guest or goes back.
+    /// A vCPU leaves the guest or enters it again.
     Exit,
     /// An instruction is reached.
     Address,
@@ -19,21 +19,21 @@ pub enum Class {
     Interrupt,
     /// A device or a model-specific register is used.
     Device,
-    /// A vCPU is chosen, or none can go on.
+    /// A vCPU is chosen, or no vCPU can continue.
     Scheduling,
 }
 
 macro_rules! fixed {
     ($($variant:ident $name:literal $class:ident $mechanism:ident [$($argument:literal),*]
         $text:literal;)*) => {
-        /// A point with a name of its own that the machine could have.
+        /// A point with a name of its own. Not every scheduler provides every point.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Fixed {
             $(#[doc = $text] $variant,)*
         }
 
         impl Fixed {
-            /// All of them.
+            /// All fixed points.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
             /// The name in scripts.
@@ -41,22 +41,22 @@ macro_rules! fixed {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// What it is about.
+            /// What kind of event the point is about.
             pub fn class(self) -> Class {
                 match self { $(Self::$variant => Class::$class,)* }
             }
 
-            /// What the scheduler must be able to do.
+            /// The mechanism of the scheduler and the host that the point needs.
             pub fn mechanism(self) -> Mechanisms {
                 match self { $(Self::$variant => mechanism!($mechanism),)* }
             }
 
-            /// What `ARG0` and so on are.
+            /// What `ARG0` and the following arguments are.
             pub fn arguments(self) -> &'static [&'static str] {
                 match self { $(Self::$variant => &[$($argument),*],)* }
             }
 
-            /// When it fires.
+            /// When the point fires.
             pub fn text(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }

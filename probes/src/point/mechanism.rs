@@ -1,32 +1,32 @@
-//! What points need of the machine.
+//! The mechanisms that points need of the machine.
 
 use bitflags::bitflags;
 use vmm::Host;
 use vmm::doctor::DebugCapabilities;
 
 bitflags! {
-    /// What can be done so that points fire: by a scheduler, on a host.
+    /// The mechanisms by which points fire, as a scheduler provides them on a host.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Mechanisms: u16 {
-        /// Exits and entries are shown to hooks.
+        /// Exits and entries are reported to hooks.
         const EXITS = 1;
-        /// vCPUs are stopped at instructions.
+        /// vCPUs can be stopped at instructions.
         const BREAKPOINTS = 1 << 1;
-        /// vCPUs are stopped after each instruction.
+        /// vCPUs can be stopped after each instruction.
         const STEPS = 1 << 2;
-        /// Accesses to memory are shown.
+        /// Accesses to memory are reported.
         const WATCHES = 1 << 3;
-        /// Interrupts are shown before they are delivered.
+        /// Interrupts are reported before they are delivered.
         const INTERRUPTS = 1 << 4;
-        /// Faults are shown before they are delivered.
+        /// Faults are reported before they are delivered.
         const FAULTS = 1 << 5;
-        /// Accesses to model-specific registers are shown.
+        /// Accesses to model-specific registers are reported.
         const MSRS = 1 << 6;
-        /// The local APICs are the scheduler's own: it shows HLT, INIT and IPIs.
+        /// The scheduler emulates the local APICs itself, and reports HLT, INIT and IPIs.
         const APICS = 1 << 7;
         /// There are scheduling points.
         const SCHEDULING = 1 << 8;
-        /// The scheduler says when the guest hangs.
+        /// The scheduler reports when the guest hangs.
         const HANGS = 1 << 9;
         /// Scripts may change what the guest does.
         const CHANGES = 1 << 10;
@@ -34,7 +34,7 @@ bitflags! {
 }
 
 impl Mechanisms {
-    /// What the parallel scheduler shows to hooks, if the host lacks nothing.
+    /// What the parallel scheduler provides on a host that supports everything.
     pub const PARALLEL: Self = Self::EXITS
         .union(Self::BREAKPOINTS)
         .union(Self::STEPS)
@@ -42,7 +42,7 @@ impl Mechanisms {
         .union(Self::MSRS)
         .union(Self::CHANGES);
 
-    /// What the controlled scheduler shows to hooks, if the host lacks nothing.
+    /// What the controlled scheduler provides on a host that supports everything.
     pub const CONTROLLED: Self = Self::PARALLEL
         .difference(Self::CHANGES)
         .union(Self::INTERRUPTS)
@@ -50,8 +50,8 @@ impl Mechanisms {
         .union(Self::SCHEDULING)
         .union(Self::HANGS);
 
-    /// Those of them that this host has. Only what is there is looked for: the first time, stops at
-    /// instructions take some ten milliseconds ([`DebugCapabilities::of`]).
+    /// Keeps the mechanisms that this host supports. Only mechanisms in `self` are tested: the
+    /// first test of stops at instructions takes some ten milliseconds ([`DebugCapabilities::of`]).
     #[must_use]
     pub fn on(self, host: &Host) -> Self {
         let stops = Self::BREAKPOINTS | Self::STEPS;
@@ -65,8 +65,8 @@ impl Mechanisms {
         found
     }
 
-    /// Why a point can't be had whose mechanism is missing. What every scheduler has is missing because
-    /// of the host.
+    /// Why a point whose mechanism is missing is not available. A mechanism that every scheduler
+    /// provides can only be missing because of the host.
     pub(crate) fn lack(self) -> &'static str {
         match self {
             Self::EXITS => "this scheduler doesn't show exits to probes",

@@ -2,18 +2,19 @@
 
 use std::fmt;
 
-/// An access to one register, by its number.
+/// An access to one model-specific register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Msr {
-    /// The number.
+    /// The register's number.
     pub index: u32,
-    /// WRMSR; RDMSR otherwise.
+    /// Whether the access is a WRMSR; an RDMSR otherwise.
     pub write: bool,
 }
 
-/// What `MSR_Read` and `MSR_Write` without a number stand for: the registers of the architecture by
-/// which a kernel sets its processor up (Intel SDM volume 4, table 2-2, and AMD APM volume 2, appendix
-/// A). Those that count time are left out: to have them done by the host changes what they say.
+/// The registers for which `MSR_Read` and `MSR_Write` without a number stand: the architectural
+/// registers by which a kernel sets up its processor (Intel SDM volume 4, table 2-2, and AMD APM
+/// volume 2, appendix A). Registers that count time are left out, because handling their accesses
+/// on the host changes the values that the guest reads.
 pub const USUAL: &[u32] = &[
     0x1b,        // IA32_APIC_BASE
     0x174,       // IA32_SYSENTER_CS

@@ -1,4 +1,4 @@
-//! Names of points to points: old names, new names, and why a name is none.
+//! Looks up probe points by name, old names and new ones, and explains why a name isn't a point.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,37 +7,37 @@ use super::place::address;
 use super::{Access, Fixed, Mechanisms, Msr, Point, Scope, Timer, table};
 use crate::suggest::nearest;
 
-/// The shortest period of a timer. Where KVM is itself in a virtual machine, a vCPU that is stopped
-/// each 10 us gets nowhere; at 50 it does.
+/// The shortest period of a timer. Where KVM itself runs in a virtual machine, a vCPU that is
+/// stopped every 10 us makes no progress; at 50 us it does.
 const SHORTEST: Duration = Duration::from_micros(50);
-/// The longest: a year.
+/// The longest period of a timer: a year.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
-/// Why a name is no probe point.
+/// Why a name isn't a probe point.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoPoint {
-    /// `VProbes` or jitterbug has it, but not here.
+    /// A point of `VProbes` or jitterbug that is not available here.
     #[error("probe point {name} is not available: {reason}")]
     Missing {
         /// The name.
         name: String,
-        /// Why not.
+        /// Why the point isn't available.
         reason: &'static str,
     },
-    /// It is a point's beginning, and the rest is wrong.
+    /// The name begins like a point's, and the rest is wrong.
     #[error("{name} is no probe point: {problem}")]
     Malformed {
         /// The name.
         name: String,
-        /// What is wrong.
+        /// What is wrong with the name.
         problem: String,
     },
-    /// Nobody has it.
+    /// No point has this name.
     #[error("unknown probe point {name}")]
     Unknown {
         /// The name.
         name: String,
-        /// The point that looks most like it.
+        /// The most similar name of a point.
         suggestion: Option<&'static str>,
     },
 }
@@ -49,12 +49,13 @@ pub(super) type Result<T> = std::result::Result<T, NoPoint>;
 pub struct Found {
     /// The point.
     pub point: Point,
-    /// The name that is only its own: the script's, unless that is a pattern.
+    /// The name of this point alone: as written in the script, unless that is a pattern.
     pub name: Arc<str>,
 }
 
-/// Looks points up by their name in scripts, of any age. It is one point, unless the name is a
-/// pattern such as `GUEST:ENTER:lock_*`.
+/// Looks up the points that a name in a script stands for, by old and new names. The result is one
+/// point, unless the name is a pattern such as `GUEST:ENTER:lock_*`, or several functions have the
+/// name.
 pub fn find(name: &str, scope: &Scope) -> Result<Vec<Found>> {
     for (prefix, access) in [("GUEST_READ:", Access::Read), ("GUEST_WRITE:", Access::Write)] {
         if let Some(rest) = name.strip_prefix(prefix) {
@@ -74,7 +75,7 @@ pub fn find(name: &str, scope: &Scope) -> Result<Vec<Found>> {
     Ok(vec![Found { point, name: name.into() }])
 }
 
-/// A point that is not at an address.
+/// Looks up a point that is not at an address.
 fn named(name: &str, scope: &Scope) -> Result<Point> {
     if let Some(point) = fixed(name, scope)? {
         return Ok(point);
@@ -137,7 +138,7 @@ pub(super) fn available(name: &str, mechanism: Mechanisms, scope: &Scope) -> Res
     Err(NoPoint::Missing { name: name.into(), reason: mechanism.lack() })
 }
 
-/// Reads `10msec`.
+/// Parses a period such as `10msec`.
 fn timer(name: &str, time: &str, sampling: bool, machine: bool) -> Result<Point> {
     let digits = time.find(|c: char| !c.is_ascii_digit()).unwrap_or(time.len());
     let (number, unit) = time.split_at(digits);
@@ -161,7 +162,7 @@ fn timer(name: &str, time: &str, sampling: bool, machine: bool) -> Result<Point>
     }
 }
 
-/// Reads a decimal or hexadecimal number.
+/// Parses a decimal or hexadecimal number.
 pub(super) fn number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) if digits.starts_with(|c: char| c.is_ascii_hexdigit()) => {

@@ -1,4 +1,5 @@
-//! What follows `GUEST:ENTER:` and the like: an address, a symbol, or a pattern for many.
+//! Parses what follows `GUEST:ENTER:` and similar prefixes: an address, a symbol, or a pattern for
+//! several symbols.
 
 use wildmatch::WildMatch;
 
@@ -6,12 +7,12 @@ use super::parse::{Found, NoPoint, Result, available, malformed, number};
 use super::{Access, Address, Point, Scope};
 use crate::symbols::{Kind, Symbol, Symbols};
 
-/// The most bytes that a range of data, or a function that is stepped through, has.
+/// The most bytes of a range of data, or of a function that is stepped through.
 const MAX_RANGE: u64 = 4096;
-/// The most symbols that a pattern stands for.
+/// The most symbols that a pattern may match.
 const MAX_MATCHES: usize = 256;
 
-/// Reads what follows `GUEST:ENTER:` and the like.
+/// The points for what follows `GUEST:ENTER:` and similar prefixes.
 pub(super) fn address(name: &str, access: Access, rest: &str, scope: &Scope) -> Result<Vec<Found>> {
     available(name, access.mechanism(), scope)?;
     let takes_number =
@@ -42,7 +43,7 @@ pub(super) fn address(name: &str, access: Access, rest: &str, scope: &Scope) -> 
     symbols.into_iter().map(found).collect()
 }
 
-/// Where the point begins, and how many bytes it covers.
+/// The point's first address, and how many bytes it covers.
 fn extent(
     name: &str,
     access: Access,
@@ -86,7 +87,8 @@ fn extent(
     Ok((start, length))
 }
 
-/// Data is watched where it is in guest-physical memory, which must be known before the guest runs.
+/// Checks that data is in the guest's image: it is watched by guest-physical address, which must be
+/// known before the guest runs.
 fn find_in_memory(name: &str, start: u64, length: u64, scope: &Scope) -> Result<()> {
     let found = scope.segments.and_then(|segments| segments.physical(start, length));
     if found.is_some() {
@@ -100,7 +102,7 @@ fn find_in_memory(name: &str, start: u64, length: u64, scope: &Scope) -> Result<
     Err(malformed(name, problem))
 }
 
-/// What a place is: one address, or the symbols that a pattern stands for.
+/// What a place stands for: one address, or the symbols that it names.
 fn resolve(name: &str, access: Access, place: &str, scope: &Scope) -> Result<Vec<Symbol>> {
     if let Some(start) = number(place) {
         return Ok(vec![Symbol { name: String::new(), start, size: None }]);
@@ -118,7 +120,7 @@ fn resolve(name: &str, access: Access, place: &str, scope: &Scope) -> Result<Vec
         Access::Read | Access::Write => (Kind::Data, false),
         _ => (Kind::Function, true),
     };
-    // File-local symbols of one name are as many places.
+    // Several file-local symbols may have the same name. Each is a place of its own.
     let named = symbols.matching(kind, |symbol| symbol == place);
     match named.len() {
         0 | 1 => {}
@@ -167,14 +169,14 @@ fn matching(name: &str, access: Access, place: &str, symbols: &Symbols) -> Resul
     }
 }
 
-/// Whether a symbol is a function that the compiler made of this one for some of its callers, or the
-/// part of it that is left after inlining: `f.constprop.0`, `f.isra.0`, `f.part.0`.
+/// Whether a symbol is a copy of this function that the compiler made for some of its callers, or
+/// the part of the function that remains after inlining: `f.constprop.0`, `f.isra.0`, `f.part.0`.
 fn is_copy(symbol: &str, function: &str) -> bool {
     const SUFFIXES: &[&str] = &["constprop", "isra", "part", "lto_priv", "llvm"];
     let suffix = symbol.strip_prefix(function).and_then(|rest| rest.strip_prefix('.'));
     suffix.is_some_and(|suffix| {
         let words = || suffix.split('.');
-        // What is rarely run is put elsewhere; nobody calls that.
+        // A `.cold` part holds code that rarely runs. It is jumped to, and not called.
         words().next().is_some_and(|word| SUFFIXES.contains(&word))
             && words().all(|word| word != "cold")
     })

@@ -1,24 +1,24 @@
-//! All documented points as a table: for `docs/probes.md`, lists and suggestions.
+//! All documented points as a table: for `docs/probes.md`, for lists and for suggestions.
 
 use super::{Access, Class, Fixed, Mechanisms};
 
-/// A documented point, or a family of them.
+/// A documented point, or a family of points.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Its name; `...` stands for what the script puts there.
+    /// The point's name; `...` stands for what the script puts there.
     pub name: String,
-    /// What it is about.
+    /// What kind of event the point is about.
     pub class: Class,
-    /// What `ARG0` and so on are.
+    /// What `ARG0` and the following arguments are.
     pub arguments: &'static [&'static str],
-    /// What the scheduler must be able to do.
+    /// The mechanism of the scheduler and the host that the point needs.
     pub mechanism: Mechanisms,
-    /// Why no scheduler ever has it.
+    /// Why no scheduler provides the point.
     pub never: Option<&'static str>,
 }
 
 impl Row {
-    /// Why it can't be had with these mechanisms; `None` if it can.
+    /// Why the point is not available with these mechanisms; `None` if it is.
     pub fn refusal(&self, mechanisms: Mechanisms) -> Option<&'static str> {
         self.never.or_else(|| (!mechanisms.contains(self.mechanism)).then(|| self.mechanism.lack()))
     }
@@ -31,7 +31,7 @@ const NO_DISK: &str = "the machine has no disk";
 const NO_NETWORK: &str = "the machine has no network adapter";
 const NO_SMM: &str = "the machine has no system management mode";
 
-/// Points of `VProbes` that can't be had on KVM, by their names.
+/// Points of `VProbes` that KVM can't provide, by name.
 const NEVER: &[(&str, Class, &str)] = &[
     ("VMK1Hz", Class::Timer, NO_VMKERNEL),
     ("Guest_CR3Write", Class::Exit, "KVM handles writes to CR3 itself"),
@@ -46,7 +46,7 @@ const NEVER: &[(&str, Class, &str)] = &[
     ("SMM_RSMPost", Class::Interrupt, NO_SMM),
 ];
 
-/// Families of points that can't be had, by how their names begin.
+/// Families of points that are not available, by the beginning of their names.
 const NEVER_FAMILIES: &[(&str, &str)] = &[
     ("VMM:ENTER:", NO_MONITOR),
     ("VMM:EXIT:", NO_MONITOR),
@@ -75,7 +75,7 @@ const TIMERS: &[&str] = &[
     "USEC:...",
 ];
 
-/// Why a name can't be had on any scheduler.
+/// Why no scheduler provides a point of this name.
 pub(super) fn never(name: &str) -> Option<&'static str> {
     let exact = NEVER.iter().find(|(known, ..)| *known == name).map(|(.., reason)| *reason);
     exact.or_else(|| {
@@ -84,7 +84,7 @@ pub(super) fn never(name: &str) -> Option<&'static str> {
     })
 }
 
-/// Names to suggest.
+/// The names of points, for suggestions.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let timers = TIMERS.iter().copied().filter(|name| !name.ends_with("..."));
     timers.chain(Fixed::ALL.iter().map(|fixed| fixed.name()))

@@ -1,4 +1,4 @@
-//! Probes at instructions: what fires where a vCPU has stopped.
+//! Probes at instructions: what fires when a vCPU has stopped at an address.
 
 use vmm::hook::Context;
 
@@ -8,10 +8,11 @@ use crate::engine::{Event, Values};
 use crate::point::{Access, Address, Point};
 
 impl VcpuProbes {
-    /// The vCPU stands before the instruction at `address`.
+    /// Fires the probes for the instruction at `address`, before which the vCPU has stopped.
     pub(super) fn stand_at(&mut self, address: u64, context: &mut Context) {
         let mut values = Values::default();
-        // A scheduler that has stopped the vCPU could read them; there is nothing to fire with if not.
+        // A scheduler that has stopped the vCPU can read its registers. Without them no probe can
+        // fire.
         let Ok(registers) = values.general(context).copied() else {
             return self.miss(|point| point.start == address);
         };
@@ -36,7 +37,7 @@ impl VcpuProbes {
         }
     }
 
-    /// Counts that these points were not told of something.
+    /// Counts one missed event for each probe at the points that `which` selects.
     fn miss(&self, which: impl Fn(&Address) -> bool) {
         let missed = |point: &Point| point.address().is_some_and(|address| which(&address));
         for (_, probes) in self.points.iter().filter(|(point, _)| missed(point)) {
@@ -47,7 +48,7 @@ impl VcpuProbes {
     }
 }
 
-/// The stack at a function's beginning; `None` if it can't be read.
+/// The stack at the first instruction of a function; `None` if it can't be read.
 fn frame(stack: u64, context: &mut Context, values: &mut Values) -> Option<Frame> {
     let system = values.system(context).ok()?;
     let (width, cr3) = (u64::from(system.code_bits()) / 8, system.cr3);
@@ -55,7 +56,7 @@ fn frame(stack: u64, context: &mut Context, values: &mut Values) -> Option<Frame
     Some(Frame { stack, back, width, cr3 })
 }
 
-/// A word of the stack.
+/// A word of `width` bytes on the stack; `None` if it can't be read.
 fn word(address: u64, width: u64, context: &mut Context, values: &mut Values) -> Option<u64> {
     let mut bytes = [0; 8];
     let part = bytes.get_mut(..usize::try_from(width).ok()?)?;

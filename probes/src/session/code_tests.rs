@@ -38,7 +38,7 @@ fn functions_fire_when_they_begin_and_when_they_return_with_arguments() {
     (registers.rip, registers.rsp, registers.rdi, registers.r9) = (master, stack, 5, 6);
     bench.with(SECOND, |hook, context| {
         hook.breakpoint(context, master);
-        // Nothing to do there: the return address was wanted already.
+        // Nothing changes here: the vCPU already stops at the return address.
         assert_eq!(hook.breakpoints(), [master, common + 9]);
     });
     (bench.cpu.registers.rsp, bench.cpu.registers.rax) = (stack + 8, 7);

@@ -1,4 +1,4 @@
-//! What the hooks of a session's vCPUs have in common.
+//! State that the hooks of a session's vCPUs share.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,15 +7,16 @@ use vmm::boot::segments::Segments;
 use super::data::Watch;
 use crate::point::{Fixed, Msr, Point, USUAL};
 
-/// No vCPU has run yet.
+/// The value of [`Common::last`] before any vCPU has run.
 const NOBODY: u32 = u32::MAX;
 
-/// What a script asks of its machine as a whole, and what one vCPU has to know of the others.
+/// What a script requires of its machine as a whole, and what one vCPU needs to know about the
+/// others.
 #[derive(Debug)]
 pub(super) struct Common {
     pub(super) watches: Vec<Watch>,
     pub(super) msrs: Vec<u32>,
-    /// The vCPU that was chosen last.
+    /// The vCPU that the scheduler chose last.
     last: AtomicU32,
 }
 
@@ -34,9 +35,9 @@ impl Common {
         Self { watches, msrs, last: AtomicU32::new(NOBODY) }
     }
 
-    /// Notes that a vCPU has been chosen, and says who was before.
+    /// Records that a vCPU has been chosen, and returns the vCPU that was chosen before.
     pub(super) fn chose(&self, vcpu: u32) -> Option<u32> {
-        // One thread makes all choices.
+        // Relaxed is enough: one thread makes all choices.
         Some(self.last.swap(vcpu, Ordering::Relaxed)).filter(|before| *before != NOBODY)
     }
 }

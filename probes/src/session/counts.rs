@@ -1,4 +1,4 @@
-//! How often probes fired.
+//! Counts of each probe's firings.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,28 +9,29 @@ use serde::Serialize;
 use crate::code::Code;
 use crate::engine::Outcome;
 
-/// How often a probe fired, on all vCPUs together. A pattern's points are one probe.
+/// How often a probe fired, on all vCPUs together. The points of a pattern count as one probe.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ProbeCount {
-    /// Its point, as the script calls it.
+    /// The probe's point, as written in the script.
     pub point: String,
-    /// The script it is in.
+    /// The script's file.
     pub file: String,
-    /// The line there.
+    /// The probe's line in that file.
     pub line: usize,
-    /// How often it fired, cancelled firings included.
+    /// How often the probe fired, cancelled firings included.
     pub firings: u64,
-    /// How many firings were cancelled.
+    /// How many of these firings were cancelled.
     pub cancelled: u64,
-    /// How often its point was reached and its predicate said no; these are no firings.
+    /// How often the point was reached while the probe's predicate was 0; `firings` does not
+    /// include these.
     pub filtered: u64,
-    /// How many ticks of its timer passed while the vCPU could not be stopped for them, or how many
-    /// calls of its function were given up before they returned.
+    /// How many ticks of the probe's timer passed while the vCPU could not be stopped for them, or
+    /// how many calls of its function were given up before they returned.
     pub missed: u64,
 }
 
 impl ProbeCount {
-    /// Adds what the same probe did in another run.
+    /// Adds the counts of the same probe in another run.
     pub fn add(&mut self, other: &Self) {
         self.firings = self.firings.saturating_add(other.firings);
         self.cancelled = self.cancelled.saturating_add(other.cancelled);
@@ -39,7 +40,7 @@ impl ProbeCount {
     }
 }
 
-/// One vCPU's counters. Only its thread writes them; anybody may read them at any time.
+/// One vCPU's counters. Only the vCPU's thread writes them; any thread may read them at any time.
 #[derive(Debug)]
 pub(super) struct Counters(Vec<Counter>);
 
@@ -76,12 +77,12 @@ impl Counters {
     }
 }
 
-/// With a single writer no locked instruction is needed.
+/// Adds without a locked instruction, which a single writer doesn't need.
 fn add(counter: &AtomicU64, by: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
 }
 
-/// All vCPUs together.
+/// The counts of all vCPUs together.
 pub(super) fn sum(code: &Code, vcpus: &[Arc<Counters>]) -> Vec<ProbeCount> {
     let count = |index: usize, which: fn(&Counter) -> &AtomicU64| {
         let counters = vcpus.iter().filter_map(|vcpu| vcpu.0.get(index));
@@ -90,7 +91,7 @@ pub(super) fn sum(code: &Code, vcpus: &[Arc<Counters>]) -> Vec<ProbeCount> {
     let mut sums: Vec<ProbeCount> = Vec::new();
     let mut last: Option<&Arc<str>> = None;
     for (index, probe) in code.probes.iter().enumerate() {
-        // Those of a pattern are one.
+        // The probes of a pattern follow one another and share one row.
         if !last.replace(&probe.written).is_some_and(|last| Arc::ptr_eq(last, &probe.written)) {
             let location = probe.span.location(&code.sources);
             sums.push(ProbeCount {

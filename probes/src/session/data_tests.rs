@@ -11,7 +11,7 @@ fn access(address: u64, size: u8, write: bool) -> Access {
     Access { address, size, write, value: 7, before: 5, locked: false, rip: 0 }
 }
 
-/// `tsc_state` has 32 bytes, and `tsc_ready` 4 behind them.
+/// `tsc_state` has 32 bytes, and is followed by `tsc_ready` with 4 bytes.
 #[test]
 fn accesses_fire_the_points_whose_bytes_they_touch() {
     let options = Options {
@@ -23,7 +23,7 @@ fn accesses_fire_the_points_whose_bytes_they_touch() {
         (vprobe GUEST:WRITE:tsc_* (printf \"%s %x %d %d before %d\\n\" PROBENAME ARG0 ARG1 ARG2 ARG3))";
     let mut bench = Bench::new(&load_for(text, &options));
     assert_eq!(bench.hook.points(), Points::STOP);
-    // This image is loaded where it is linked.
+    // This image is loaded at the addresses for which it is linked.
     let (state, ready) = (DATA..DATA + 0x20, DATA + 0x20..DATA + 0x24);
     assert_eq!(bench.session.watches(), [state.clone(), state, ready]);
     for (address, size, write) in [

@@ -1,5 +1,5 @@
-//! What scripts may do to the guest: in both languages, within bounds, counted, and refused without
-//! `--destructive`.
+//! Destructive actions of scripts: in both languages, within their limits, counted, and refused
+//! without `--destructive`.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn options() -> Options {
     Options { destructive: true, seed: 7, ..Options::default() }
 }
 
-/// A script of one body at port writes, in both languages: each call in VP's form.
+/// A script in each language whose only probe is at port writes. The calls are given in VP's form.
 fn both(calls: &[(&str, &[&str])]) -> [(&'static str, String); 2] {
     let vp: Vec<_> = calls.iter().map(|(f, a)| format!("({f} {})", a.join(" "))).collect();
     let emmett: Vec<_> = calls.iter().map(|(f, a)| format!("{f}({});", a.join(", "))).collect();
@@ -36,7 +36,7 @@ fn write(bench: &mut Bench, now: Duration) {
     });
 }
 
-/// Fires once in each language; what was wanted, what was counted, what was noticed.
+/// Fires once in each language; returns the requested actions, the counts and the notices.
 fn once(calls: &[(&str, &[&str])]) -> (HookActions, Changes, String, Bench) {
     let [first, second] = both(calls).map(|(name, text)| {
         let script = load_source(name, &text, &options());
@@ -98,7 +98,7 @@ fn memory_is_written_by_address_of_either_kind_and_in_any_size() {
     let (asked, changes, notices, bench) = once(&[
         ("poke", &[&virt, "0x1122334455667788"]),
         ("poke", &[&virt, "0xaabb", "2"]),
-        // Over the edge of a page.
+        // Across a page boundary.
         ("poke", &["0xfffffffffb801ffd", "0x0102030405060708", "8"]),
         ("pokephys", &["0x300000", "0x55", "1"]),
     ]);
@@ -117,7 +117,7 @@ fn what_can_not_be_done_cancels_the_firing_and_is_not_counted() {
         ("setreg", &["REG_RIP", "0x800000000000"], "no canonical address"),
         ("setreg", &["REG_RFLAGS", "0x20000"], "more than the flags"),
         ("poke", &["0x1000", "1"], "guest address 0x1000 can't be read"),
-        // The second page of it is not mapped: nothing is written.
+        // The second page is not mapped, so nothing is written.
         ("poke", &["0xfffffffffb9ffffd", "1"], "guest address 0xfffffffffba00000 can't be read"),
         ("poke", &["0xfffffffffb800000", "1", "9"], "0x9 is no number of bytes from 1 to 8"),
         ("poke", &["0xfffffffffb800000", "1", "0"], "0x0 is no number of bytes from 1 to 8"),
@@ -184,7 +184,7 @@ fn a_vcpu_is_delayed_half_of_a_second_at_most() {
         lengths.push(std::mem::take(&mut bench.actions));
     }
     let hold = |ms| wanted(|w| w.hold(Duration::from_millis(ms)));
-    // The third gets what is left, the fourth nothing; then a new second begins.
+    // The third delay gets what is left of the limit, the fourth nothing; then a new second begins.
     assert_eq!(lengths, [hold(200), hold(200), hold(100), hold(0), hold(200)]);
     let changes = bench.session.changes();
     assert_eq!((changes.delays, changes.delay_microseconds), (4, 700_000));
@@ -217,7 +217,7 @@ fn probes_of_no_vcpu_can_not_act_on_one() {
     }
 }
 
-/// A call of each, with arguments that fit.
+/// A call of each function, with valid arguments.
 fn example(action: DestructiveAction) -> (&'static str, &'static [&'static str]) {
     let arguments: &[&str] = match action {
         DestructiveAction::Delay => &["1", "2"],

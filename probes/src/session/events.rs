@@ -1,4 +1,5 @@
-//! Probes at what a scheduler tells beside exits: model-specific registers, local APICs, choices.
+//! Probes at scheduler events other than exits: accesses to model-specific registers, events of
+//! local APICs, choices and hangs.
 
 use vmm::controlled::Choice;
 use vmm::hook::{ApicEvent, Context, IpiMode, MsrAccess};
@@ -13,10 +14,10 @@ impl VcpuProbes {
         self.at(Point::Fixed(fixed), &event, context, &mut Values::default());
     }
 
-    /// The vCPU reads or is about to write a model-specific register.
+    /// Fires the probes for a model-specific register that the vCPU reads or is about to write.
     pub(super) fn told_of_msr(&mut self, access: &MsrAccess, context: &mut Context) {
         let MsrAccess { index, write, value } = *access;
-        // A read of a register that there isn't (#GP) has no value.
+        // A read of a register that doesn't exist (#GP) has no value.
         let arguments = [u64::from(index), value.unwrap_or(0)];
         if USUAL.contains(&index) {
             let fixed = if write { Fixed::MsrWrite } else { Fixed::MsrRead };
@@ -26,7 +27,7 @@ impl VcpuProbes {
         self.at(point, &Event::new(&arguments), context, &mut Values::default());
     }
 
-    /// Something is about to happen at the vCPU's local APIC.
+    /// Fires the probes for an event that is about to happen at the vCPU's local APIC.
     pub(super) fn told_of_apic(&mut self, event: &ApicEvent, context: &mut Context) {
         let (fixed, arguments) = match *event {
             ApicEvent::Read { register, value } => {
@@ -51,7 +52,7 @@ impl VcpuProbes {
         self.tell(fixed, &arguments, context);
     }
 
-    /// The vCPU has been chosen to run.
+    /// Fires the probes for the scheduler's choice of this vCPU.
     pub(super) fn told_of_choice(&mut self, choice: Choice, context: &mut Context) {
         let interrupt = matches!(choice, Choice::Interrupt(_));
         let number = context.point.unwrap_or(0);
@@ -62,14 +63,14 @@ impl VcpuProbes {
         }
     }
 
-    /// No vCPU will ever do anything else.
+    /// Fires the probes for a hang of the machine: no vCPU will make progress any more.
     pub(super) fn told_of_hang(&mut self, proven: bool, context: &mut Context) {
         self.tell(Fixed::Hang, &[proven.into()], context);
     }
 }
 
-/// The vector of an interprocessor interrupt, and its delivery mode as the command register has it
-/// (Intel SDM volume 3, 12.6.1).
+/// The vector of an interprocessor interrupt, and its delivery mode as encoded in the interrupt
+/// command register (Intel SDM volume 3, 12.6.1).
 fn delivery(mode: IpiMode) -> (u64, u64) {
     match mode {
         IpiMode::Fixed { vector } => (vector.into(), 0),

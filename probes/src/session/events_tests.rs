@@ -29,7 +29,7 @@ fn what_the_local_apic_does_fires_its_points() {
          (vprobe Guest_IRQ (printf \"irq %x\\n\" ARG0))",
     );
     let mut bench = Bench::new(&script);
-    // The SIPI of `run` is an exit.
+    // The parallel scheduler reports the SIPI as an exit.
     assert_eq!(bench.hook.points(), Points::STOP | Points::EXIT | Points::APIC);
     let ipi = |mode| ApicEvent::Ipi { mode, targets: 0b101 };
     for event in [
@@ -119,7 +119,8 @@ fn a_switch_is_told_when_another_vcpu_is_chosen_than_before() {
     );
 }
 
-/// Runs a guest of the catalogue under control, with choices at random; what its script printed.
+/// Runs a guest of the catalogue under the controlled scheduler, with random choices; returns the
+/// lines that its script printed.
 fn run(guest: &str, text: &str, seed: u64) -> (Ending, Vec<String>) {
     let guest = guests::find(guest).expect("a guest");
     let image = GuestImage { name: guest.name.into(), bytes: Cow::Borrowed(guest.image) };
@@ -144,7 +145,7 @@ fn run(guest: &str, text: &str, seed: u64) -> (Ending, Vec<String>) {
     (ending, script.map(|line| line.text().into_owned()).collect())
 }
 
-/// vCPU 1 is started, sends vCPU 0 an interrupt, and that serves it.
+/// vCPU 1 is started and sends an interrupt to vCPU 0, which serves it.
 #[test]
 fn an_interrupt_s_whole_way_is_seen_in_a_controlled_machine() {
     const SEND_ITEM: u64 = 0x22;
@@ -186,6 +187,6 @@ fn registers_are_seen_in_a_controlled_machine() {
     let (ending, mut lines) = run("tsc-sync-fixed", text, 1);
     assert_eq!(ending, Ending::Guest { code: 0 });
     lines.sort_unstable();
-    // Those of the APs.
+    // The lines of the APs.
     assert_eq!(lines, (1..6).map(|vcpu| format!("{vcpu} lstar 1")).collect::<Vec<_>>());
 }

@@ -1,4 +1,4 @@
-//! One vCPU's end of a session.
+//! The probes of one vCPU as a hook of the scheduler.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::engine::{Engine, Event, Values};
 use crate::point::{Class, Fixed, Mechanisms, Point};
 use crate::trace::Firings;
 
-/// The probes of one vCPU. As a [`Hook`] it sees what every scheduler shows; points of other kinds
-/// are fired by whoever sees them.
+/// The probes of one vCPU. As a [`Hook`] it gets the events that every scheduler reports. For
+/// points of other kinds, the caller that detects them calls [`fire`](Self::fire).
 #[derive(Debug)]
 pub struct VcpuProbes {
     engine: Engine,
-    /// For the machine's own points; only the boot processor has one.
+    /// The engine for the machine's own points; only the boot processor has one.
     machine: Option<Engine>,
     pub(super) counters: Arc<Counters>,
     /// The probes at each point, in the order of the script.
@@ -29,15 +29,16 @@ pub struct VcpuProbes {
     timers: Vec<Timer>,
     /// Probes on timers in the order of the script: the probe, and its timer in `timers`.
     on_tick: Vec<(usize, usize)>,
-    /// What each timer missed at the tick that is being handled; `None` if it isn't due.
+    /// For each timer, how many ticks were missed before the one that is being handled; `None` if
+    /// the timer isn't due.
     due: Vec<Option<u64>>,
     pub(super) stops: Stops,
     pub(super) common: Arc<Common>,
     /// Where firings are traced.
     firings: Option<Firings>,
-    /// Probes that don't belong to a vCPU.
+    /// For each probe, whether it belongs to the machine and not to a vCPU.
     of_machine: Vec<bool>,
-    /// The kind of the last exit.
+    /// The kind of the last exit; empty if the guest did not cause that exit.
     last: &'static str,
 }
 
@@ -91,12 +92,12 @@ impl VcpuProbes {
         }
     }
 
-    /// Where firings are traced.
+    /// Sets where firings are traced.
     pub(super) fn traced(self, firings: Option<Firings>) -> Self {
         Self { firings, ..self }
     }
 
-    /// Runs the probes at a point that the vCPU has reached, and says how many there are.
+    /// Runs the probes at a point that the vCPU has reached, and returns how many there are.
     pub fn fire(&mut self, point: Point, event: &Event, context: &mut Context) -> usize {
         self.at(point, event, context, &mut Values::default())
     }
@@ -144,7 +145,8 @@ impl VcpuProbes {
 
 impl Hook for VcpuProbes {
     fn points(&self) -> Points {
-        // Stop is always wanted: it ends a line that has no newline.
+        // `STOP` is always wanted: the output may end in a line without a newline, which is flushed
+        // there.
         let mut points = Points::STOP;
         if self.has(|fixed| matches!(fixed, Fixed::VmmLoad | Fixed::VmxLoad)) {
             points |= Points::START;
@@ -159,7 +161,7 @@ impl Hook for VcpuProbes {
             points |= Points::BREAKPOINT;
         }
         let apics = Mechanisms::APICS | Mechanisms::INTERRUPTS;
-        // With the controlled scheduler, a SIPI is no exit.
+        // Under the controlled scheduler, a SIPI is reported as an APIC event and not as an exit.
         if self.has(|fixed| fixed.mechanism().intersects(apics) || fixed == Fixed::ApStart) {
             points |= Points::APIC;
         }
@@ -212,7 +214,7 @@ impl Hook for VcpuProbes {
     }
 
     fn exit(&mut self, context: &mut Context, exit: &Exit) -> Verdict {
-        // A kick is the host's doing, not the guest's.
+        // The host causes a kick, not the guest.
         self.last = if exit.is_guest_activity() { exit.name() } else { "" };
         if self.last.is_empty() {
             return Verdict::Continue;
@@ -220,7 +222,7 @@ impl Hook for VcpuProbes {
         let mut values = Values::default();
         let any = Event { exit: self.last, ..Event::default() };
         self.at(Point::Fixed(Fixed::HvExit), &any, context, &mut values);
-        // An access to memory that is watched is one to RAM.
+        // An access to a trapped page exits as MMIO, but it is an access to RAM.
         let is_ram = match exit {
             Exit::MmioRead { address, .. } | Exit::MmioWrite { address, .. } => {
                 context.memory.is_trapped(*address)
@@ -254,7 +256,7 @@ impl Hook for VcpuProbes {
         for index in 0..self.on_tick.len() {
             let Some(&(probe, timer)) = self.on_tick.get(index) else { continue };
             let of_machine = self.of_machine.get(probe).copied().unwrap_or_default();
-            // An AP that was never started has no state of its own to show.
+            // An AP that has not been started has no meaningful state.
             if !context.started && !of_machine {
                 continue;
             }
@@ -278,7 +280,7 @@ impl Hook for VcpuProbes {
     }
 }
 
-/// The point that an exit stands for, and its arguments.
+/// The point that corresponds to an exit, and its arguments.
 fn of_exit(exit: &Exit) -> Option<(Fixed, [u64; 10])> {
     let (fixed, arguments) = match exit {
         Exit::PortRead { port, size, count } => {

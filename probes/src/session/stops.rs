@@ -1,58 +1,59 @@
-//! Where one vCPU stops for probes at instructions.
+//! The addresses at which one vCPU stops for probes at instructions.
 //!
-//! `ENTER` and `OFFSET` are an address each. `EXIT` is the address that a call returns to, which is
-//! on the stack when its function begins: it is wanted from then until the vCPU comes there with the
-//! stack pointer that the return leaves, so each call of a recursion has its own. A call may also
-//! never return, or on another vCPU. It is given up when something else is where its return address
-//! was, or when there are too many; that is counted. `STEP` wants every byte of its function, as
-//! long as a call of it is on its way: where an instruction begins is then for the vCPU to find.
+//! A point of kind `ENTER` or `OFFSET` needs one address. `EXIT` needs the address to which a call
+//! returns, which is on the stack when the function begins. The vCPU stops at that address from
+//! then on, until it arrives there with the stack pointer that the return leaves, so each call of a
+//! recursion is recognised. A call may also never return, or return on another vCPU. It is given up
+//! when its return address on the stack has been overwritten, or when there are too many calls;
+//! calls given up are counted. `STEP` stops at every byte of its function while a call of the
+//! function is active, because where its instructions begin isn't known beforehand.
 
 use crate::point::{Access, Address};
 
-/// The most calls that are waited for. A deeper recursion gives up its outermost calls.
+/// The most calls whose return is awaited. A deeper recursion gives up its outermost calls.
 pub(super) const MAX_CALLS: usize = 1024;
 
-/// What stops a vCPU at instructions.
+/// The addresses at which a vCPU stops, and why.
 #[derive(Debug, Default)]
 pub(super) struct Stops {
-    /// `ENTER` and `OFFSET`.
+    /// Points of kind `ENTER` and `OFFSET`.
     fixed: Vec<Address>,
-    /// `EXIT`, at the function's beginning.
+    /// Points of kind `EXIT`, by the function's first address.
     exits: Vec<Address>,
     steps: Vec<Address>,
-    /// In the order in which they began.
+    /// In the order in which the calls began.
     calls: Vec<Call>,
-    /// All addresses that are wanted now.
+    /// All addresses at which the vCPU has to stop now.
     wanted: Vec<u64>,
 }
 
 /// A call that has not returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Call {
-    /// Where its function begins.
+    /// The function's first address.
     function: u64,
     frame: Frame,
 }
 
-/// The stack at a function's beginning.
+/// The stack at the first instruction of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     /// RSP.
     pub(super) stack: u64,
     /// The return address, which RSP points to.
     pub(super) back: u64,
-    /// Bytes of it.
+    /// The size of the return address in bytes.
     pub(super) width: u64,
-    /// The address space.
+    /// CR3, which identifies the address space.
     pub(super) cr3: u64,
 }
 
-/// What a vCPU has come to.
+/// What results from a vCPU's stop at an address.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Reached {
-    /// Points that fire, in this order.
+    /// The points that fire, in this order.
     pub(super) points: Vec<Address>,
-    /// Functions of which a call was given up, each as often as that.
+    /// The functions whose calls were given up, once for each such call.
     pub(super) lost: Vec<u64>,
 }
 
@@ -75,19 +76,19 @@ impl Stops {
         self.fixed.is_empty() && self.exits.is_empty() && self.steps.is_empty()
     }
 
-    /// The addresses at which the vCPU is to stop.
+    /// The addresses at which the vCPU has to stop.
     pub(super) fn wanted(&self) -> &[u64] {
         &self.wanted
     }
 
-    /// Whether calls of the function that begins here are followed.
+    /// Whether calls of the function that begins at `address` are followed.
     pub(super) fn follows(&self, address: u64) -> bool {
         self.exits.iter().chain(&self.steps).any(|point| point.start == address)
     }
 
-    /// The vCPU stands before the instruction at `address`, with this stack pointer. `frame` is the
-    /// stack if [`follows`](Self::follows) asks for it, or `None` if it can't be read; `is_there`
-    /// says whether a return address is still where it was.
+    /// Handles a stop before the instruction at `address`, with this stack pointer. `frame` is the
+    /// stack at that point if [`follows`](Self::follows) holds, or `None` if it can't be read;
+    /// `is_there` says whether a return address is still on the stack.
     pub(super) fn reach(
         &mut self,
         address: u64,
@@ -97,8 +98,7 @@ impl Stops {
     ) -> Reached {
         let mut reached = Reached::default();
         let before = self.calls.len();
-        // Of calls that end together, by a jump from one function to the next, the last to begin is
-        // the first to end.
+        // After a tail call several calls end together. The call that began last ends first.
         for index in (0..self.calls.len()).rev() {
             let Call { function, frame } = self.calls[index];
             if frame.back == address && frame.stack.wrapping_add(frame.width) == stack {
@@ -145,7 +145,7 @@ impl Stops {
         self.calls.push(Call { function, frame });
     }
 
-    /// Whether a call of its function is on its way.
+    /// Whether a call of the stepped function is active.
     fn steps_through(&self, step: &Address) -> bool {
         self.calls.iter().any(|call| call.function == step.start)
     }

@@ -16,12 +16,12 @@ fn stops(points: &[Address]) -> Stops {
     Stops::new(points.iter().copied())
 }
 
-/// A vCPU comes to a function's beginning.
+/// A vCPU reaches the first instruction of a function.
 fn call(stops: &mut Stops, function: u64, stack: u64, back: u64) -> Reached {
     stops.reach(function, stack, Some(frame(stack, back)), |_| true)
 }
 
-/// A vCPU comes to any other address.
+/// A vCPU reaches any other address.
 fn pass(stops: &mut Stops, address: u64, stack: u64) -> Reached {
     stops.reach(address, stack, None, |_| true)
 }
@@ -43,7 +43,7 @@ fn a_return_is_wanted_while_its_call_is_on_its_way() {
     let mut stops = stops(&[exit]);
     assert_eq!(call(&mut stops, F, 0x80, BACK), Reached::default());
     assert_eq!(stops.wanted(), [F, BACK]);
-    // Somebody else comes along, in a deeper frame.
+    // Another caller passes through the address, in a deeper frame.
     assert_eq!(pass(&mut stops, BACK, 0x40), Reached::default());
     assert_eq!(pass(&mut stops, BACK, 0x88).points, [exit]);
     assert_eq!(stops.wanted(), [F]);
@@ -69,7 +69,7 @@ fn functions_that_return_together_return_in_the_order_of_their_ends() {
     let (f, g) = (point(Access::Exit, F, 1), point(Access::Exit, G, 1));
     let mut stops = stops(&[f, g]);
     call(&mut stops, F, 0x80, BACK);
-    // A jump, with the same stack.
+    // A tail call, with the same stack.
     call(&mut stops, G, 0x80, BACK);
     assert_eq!(pass(&mut stops, BACK, 0x88).points, [g, f]);
 }
@@ -85,10 +85,10 @@ fn a_call_whose_return_address_is_gone_is_given_up_and_told() {
     // Called again from the same place, with the same stack: the first call can't return any more.
     assert_eq!(call(&mut stops, G, 0x100, 0x4000).lost, [G]);
     assert_eq!(stops.calls.len(), 1);
-    // A stack of another address space can't be looked at.
+    // A stack in another address space can't be read.
     let other = Some(Frame { cr3: 1, ..frame(0x100, 0x4000) });
     assert!(stops.reach(G, 0x100, other, |_| false).lost.is_empty());
-    // And one that can't be read at all is told.
+    // A stack that can't be read at all is reported as a lost call.
     assert_eq!(stops.reach(F, 0x100, None, |_| true).lost, [F]);
 }
 

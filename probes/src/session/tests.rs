@@ -187,7 +187,7 @@ fn exits_fire_their_points_with_arguments() {
     );
     let mut bench = Bench::new(&script);
     let exits = Points::EXIT | Points::ENTRY;
-    // A SIPI is told in another way by the controlled scheduler.
+    // The controlled scheduler reports a SIPI as an APIC event.
     assert_eq!(bench.hook.points(), Points::STOP | exits | Points::APIC);
     for exit in [
         Exit::PortRead { port: 0x3fd, size: 1, count: 1 },
@@ -228,7 +228,7 @@ fn exits_fire_their_points_with_arguments() {
     );
 }
 
-/// A scheduler with breakpoints, watches and interrupts of its own: what it will be like.
+/// The test stands in for a scheduler that detects accesses, breakpoints and interrupts itself.
 #[test]
 fn whoever_sees_a_point_fires_it() {
     use crate::engine::Event;

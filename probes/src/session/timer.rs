@@ -1,24 +1,24 @@
-//! Timers, counted from the machine's start.
+//! Timers, which count from the machine's start.
 
 use std::time::Duration;
 
 use crate::point;
 
-/// A periodic timer of one vCPU. Ticks that were missed are counted, not made up for.
+/// A periodic timer of one vCPU. Missed ticks are counted, but not made up for.
 #[derive(Debug)]
 pub(super) struct Timer {
-    /// Nanoseconds.
+    /// In nanoseconds.
     period: u64,
-    /// What moves the ticks of a sampling timer about; `None` for one that is exact.
+    /// The seed that scatters the ticks of a sampling timer; `None` for an exact timer.
     seed: Option<u64>,
-    /// The number of the tick that comes next, from 1.
+    /// The number of the next tick, counted from 1.
     next: u64,
 }
 
-/// A timer has come due.
+/// A timer that has come due.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Due {
-    /// How many ticks before this one were never seen.
+    /// How many ticks before this one were missed.
     pub(super) missed: u64,
 }
 
@@ -28,8 +28,8 @@ impl Timer {
         Self { period: nanoseconds(timer.period).max(1), seed, next: 1 }
     }
 
-    /// When tick number `tick` is: an exact one at the end of its period, a sampling one somewhere
-    /// inside.
+    /// The time of tick number `tick`: the end of the period for an exact timer, a pseudo-random
+    /// point inside the period for a sampling timer.
     fn at(&self, tick: u64) -> u64 {
         match self.seed {
             None => self.period.saturating_mul(tick),
@@ -40,16 +40,16 @@ impl Timer {
         }
     }
 
-    /// When it ticks next, as time since the machine started.
+    /// When the timer ticks next, as time since the machine's start.
     pub(super) fn next(&self) -> Duration {
         Duration::from_nanos(self.at(self.next))
     }
 
-    /// Moves on to the first tick after `now`, if one has come.
+    /// Advances to the first tick after `now`, if a tick is due.
     pub(super) fn advance(&mut self, now: Duration) -> Option<Due> {
         let now = nanoseconds(now);
         let whole = now / self.period;
-        // The tick in the period that `now` is in may be over already.
+        // The tick of the period that contains `now` may already have passed.
         let passed = whole + u64::from(self.at(whole + 1) <= now);
         let missed = passed.checked_sub(self.next)?;
         self.next = passed.saturating_add(1);
@@ -66,7 +66,7 @@ fn mix(number: u64) -> u64 {
     c ^ c >> 31
 }
 
-/// 584 years fit.
+/// A time in nanoseconds, up to 584 years.
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! The guest's instructions, and the loop among them.
+//! Decodes the guest's instructions, and finds the loop around RIP.
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Formatter, GasFormatter, Instruction};
 use vmm::registers::SystemRegisters;
@@ -7,14 +7,15 @@ use super::Observation;
 use crate::paging::{self, PhysicalMemory};
 use crate::symbols::Symbols;
 
-/// The longest x86 instruction.
+/// The length of the longest x86 instruction.
 const MAX_INSTRUCTION: usize = 15;
-/// Loops with more instructions are not looked for.
+/// The most instructions of a loop. Longer loops are not found.
 const MAX_LOOP: usize = 128;
-/// Without symbols, samples farther from RIP than this are taken to be in other functions.
+/// Without symbols, samples that are farther from RIP than this are assumed to be in other
+/// functions.
 const NEARBY: u64 = 256;
 
-/// The guest's code as linear addresses.
+/// The guest's code, by linear address.
 pub(super) struct Code<'a, M: ?Sized> {
     system: &'a SystemRegisters,
     memory: &'a M,
@@ -31,7 +32,7 @@ impl<'a, M: PhysicalMemory + ?Sized> Code<'a, M> {
     pub(super) fn decode(&self, address: u64) -> Option<Instruction> {
         let mut bytes = [0; MAX_INSTRUCTION];
         let mut length = bytes.len();
-        // The instruction may end where the next page isn't mapped.
+        // The instruction may end at a page boundary, with the next page not mapped.
         while paging::read(self.system, self.memory, address, bytes.get_mut(..length)?).is_err() {
             length = length.checked_sub(1).filter(|&length| length > 0)?;
         }
@@ -42,8 +43,8 @@ impl<'a, M: PhysicalMemory + ?Sized> Code<'a, M> {
         (!instruction.is_invalid()).then_some(instruction)
     }
 
-    /// The instructions of the smallest loop that holds RIP and every sample in its function. Its
-    /// last is the jump back.
+    /// The instructions of the smallest loop that contains RIP and every sample in the same
+    /// function. The last instruction is the jump back.
     pub(super) fn find_loop(&self, rip: u64, sampled: &[u64]) -> Option<Vec<Instruction>> {
         let near: Vec<u64> = sampled
             .iter()
@@ -95,7 +96,7 @@ impl<'a, M: PhysicalMemory + ?Sized> Code<'a, M> {
     }
 }
 
-/// Where a jump goes that goes backwards or to itself.
+/// The target of a jump that goes backwards or to itself.
 fn jump_back(instruction: &Instruction) -> Option<u64> {
     let jumps = matches!(
         instruction.flow_control(),

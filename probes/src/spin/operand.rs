@@ -1,9 +1,9 @@
-//! The memory that instructions read, with addresses from the vCPU's registers.
+//! The memory that instructions read. Addresses are calculated from the vCPU's registers.
 
 use iced_x86::{Instruction, InstructionInfoFactory, OpAccess, OpKind, Register};
 use vmm::registers::{Registers, SystemRegisters};
 
-/// What an instruction reads, as addresses and sizes.
+/// The memory that an instruction reads, as addresses and sizes.
 pub(super) fn reads_of(
     instruction: &Instruction,
     registers: &Registers,
@@ -29,8 +29,8 @@ pub(super) fn reads_of(
         .collect()
 }
 
-/// What a loop reads. An operand whose address the loop itself computes is known only for the
-/// instruction at RIP, where the registers are what they are.
+/// The memory that a loop reads. If the loop itself computes the address of an operand, the address
+/// is known only at RIP, for which the registers are current.
 pub(super) fn reads_of_loop(
     instructions: &[Instruction],
     here: &Instruction,
@@ -57,7 +57,7 @@ pub(super) fn reads_of_loop(
         .collect()
 }
 
-/// A register's value; for a segment register its base.
+/// The value of a register; for a segment register, its base.
 fn value(register: Register, r: &Registers, system: &SystemRegisters) -> Option<u64> {
     let flat = system.code_bits() == 64;
     let base = |base: u64| Some(if flat { 0 } else { base });
@@ -78,7 +78,7 @@ fn value(register: Register, r: &Registers, system: &SystemRegisters) -> Option<
         Register::R13 => r.r13,
         Register::R14 => r.r14,
         Register::R15 => r.r15,
-        // In 64-bit code these four have no base.
+        // In 64-bit code these four segments have no base.
         Register::CS => return base(system.cs.base),
         Register::DS => return base(system.ds.base),
         Register::ES => return base(system.es.base),

@@ -13,7 +13,7 @@ const TSC_READY: u64 = 0xffff_ffff_fb85_6020;
 fn the_master_waits_for_tsc_ready() {
     let (memory, system) = tsc_sync_guest();
     let symbols = tsc_sync_symbols();
-    // At the cmp; a sample at the pause, one at the mov.
+    // RIP is at the cmp. One sample is at the pause, another at the mov.
     let registers = Registers { rip: TEXT + 0x13, rax: 7, ..Registers::default() };
     let spin = Spin::analyse(&Observation {
         registers: &registers,
@@ -41,8 +41,8 @@ fn the_master_waits_for_tsc_ready() {
     assert_eq!(spin.reads, [expected]);
 }
 
-/// Wherever in the loop the vCPU is stopped, the loop and its variable are the same, and so is
-/// the caller, although this function has no frame.
+/// Wherever in the loop the vCPU is stopped, the loop and its variable are the same, and so is the
+/// caller, although this function has no frame.
 #[test]
 fn every_place_in_the_loop_gives_the_same_answer() {
     let (memory, system) = tsc_sync_guest();
@@ -94,7 +94,7 @@ fn analyse(
 fn operands_are_computed_from_registers_and_segment_bases() {
     let rbx = KERNEL + 0x0fe0;
     let registers = Registers { rbx, rcx: 4, ..Registers::default() };
-    // 1: cmpw $0,8(%rbx,%rcx,4); 2: jne 1b
+    // 1: cmpw $0,0x10(%rbx,%rcx,4); 2: jne 1b
     let spin = analyse(&[0x66, 0x83, 0x7c, 0x8b, 0x10, 0x00, 0x75, 0xf8], 0, registers, |_| {});
     let read = (spin.reads[0].address, spin.reads[0].size, spin.reads[0].value);
     assert_eq!(read, (KERNEL + 0x1000, 2, Some(0x7788)));

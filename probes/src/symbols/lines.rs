@@ -14,7 +14,7 @@ type Reader = EndianArcSlice<RunTimeEndian>;
 pub(super) struct Lines(addr2line::Context<Reader>);
 
 impl Lines {
-    /// Reads the units' index.
+    /// Reads the index of the units.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
         let file = object::File::parse(bytes).map_err(|error| error.to_string())?;
         let endian =
@@ -36,10 +36,10 @@ impl Lines {
         Ok(Self(context))
     }
 
-    /// The line of `address` in the function whose symbol covers it: of what was inlined there, the
-    /// line of the call, because the line stands beside that function's name.
+    /// The line of `address` in the function whose symbol covers it. For inlined code it is the
+    /// line of the call, because the line is shown next to the name of that function.
     pub(super) fn find(&self, address: u64) -> Option<Line> {
-        // addr2line 0.27 adds 1 to the address. Nothing can be executed up there.
+        // addr2line 0.27 adds 1 to the address. No instruction can be at the last address.
         address.checked_add(1)?;
         let mut frames = self.0.find_frames(address).skip_all_loads().ok()?;
         let mut location = None;

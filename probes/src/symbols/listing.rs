@@ -22,7 +22,8 @@ struct Entry {
 }
 
 impl Listing {
-    /// Reads a listing. A line that is none is an error only if no line is one.
+    /// Reads a listing. Lines that aren't symbols are skipped; it is an error if no line is a
+    /// symbol.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let entries: Vec<Entry> = text.lines().filter_map(entry).collect();
         if entries.is_empty() {
@@ -58,7 +59,7 @@ impl Listing {
 fn entry(line: &str) -> Option<Entry> {
     let mut words = line.split_whitespace();
     let (address, second) = (words.next()?, words.next()?);
-    // WinDbg prints the halves of an address with a backquote between them.
+    // WinDbg prints a backquote between the halves of an address.
     let digits: String = address.chars().filter(|&c| c != '`').collect();
     if !digits.starts_with(|c: char| c.is_ascii_hexdigit()) {
         return None;
@@ -72,7 +73,8 @@ fn entry(line: &str) -> Option<Entry> {
     let kind = match letter {
         'T' | 't' | 'W' | 'w' | 'i' => Kind::Function,
         'D' | 'd' | 'B' | 'b' | 'R' | 'r' | 'V' | 'v' | 'G' | 'g' | 'S' | 's' => Kind::Data,
-        // Undefined symbols, and absolute ones, which are offsets into per-CPU areas.
+        // Undefined symbols are left out, and so are absolute ones, which are offsets into per-CPU
+        // areas.
         _ => return None,
     };
     let name = words.next()?.into();

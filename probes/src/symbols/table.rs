@@ -1,10 +1,10 @@
-//! Symbols sorted by address.
+//! Symbols, sorted by address.
 
 use std::cmp::Reverse;
 
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind};
 
-/// What a symbol names.
+/// The kind of a symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Code.
@@ -20,15 +20,15 @@ pub(super) struct Table(Vec<Entry>);
 #[derive(Debug)]
 struct Entry {
     start: u64,
-    /// The first address behind it.
+    /// The first address after the symbol.
     end: u64,
     name: Box<str>,
 }
 
-/// A symbol while the table is made.
+/// A symbol from which a table is built.
 pub(super) struct Candidate<'a> {
     pub(super) start: u64,
-    /// 0 if nobody says.
+    /// Its size in bytes; 0 if unknown.
     pub(super) size: u64,
     pub(super) section_end: u64,
     pub(super) global: bool,
@@ -36,24 +36,26 @@ pub(super) struct Candidate<'a> {
 }
 
 impl Table {
-    /// Reads a file's symbol table. Symbols that are damaged are left out.
+    /// Reads a file's symbol table. Damaged symbols are left out.
     pub(super) fn read(file: &object::File, kind: Kind) -> Self {
         Self::of(candidates(file, kind))
     }
 
-    /// Sorts symbols, and finds out where each ends.
+    /// Sorts symbols and determines where each of them ends.
     pub(super) fn of(mut candidates: Vec<Candidate>) -> Self {
-        // Of several names for one address: the one with a size, then the global one.
+        // Of several names for one address, the one with a size is kept, then the global one.
         candidates.sort_by_key(|c| (c.start, Reverse(c.size), Reverse(c.global)));
         candidates.dedup_by_key(|c| c.start);
         let mut entries: Vec<Entry> = Vec::with_capacity(candidates.len());
         let mut rest = candidates.iter().peekable();
         while let Some(symbol) = rest.next() {
-            // A label inside a function that has a size is a place in it, not a function.
+            // A label without a size inside a function with a size is a place in that function, and
+            // not another function.
             if symbol.size == 0 && entries.last().is_some_and(|last| symbol.start < last.end) {
                 continue;
             }
-            // Assembly often gives no size: such a symbol goes on to the next, in its section.
+            // In assembly, symbols often have no size. Such a symbol extends to the next symbol or
+            // the end of its section.
             let next = rest.peek().map_or(u64::MAX, |next| next.start);
             let end = if symbol.size == 0 {
                 next.min(symbol.section_end)
@@ -65,22 +67,22 @@ impl Table {
         Self(entries)
     }
 
-    /// Whether it has a symbol of that name.
+    /// Whether the table has a symbol with this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|entry| &*entry.name == name)
     }
 
-    /// All names.
+    /// The names of all symbols.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|entry| &*entry.name)
     }
 
-    /// The symbol that holds `address`, and how far it is in.
+    /// The symbol that contains `address`, and the offset of `address` in it.
     pub(super) fn find(&self, address: u64) -> Option<(&str, u64)> {
         self.entry(address).map(|entry| (&*entry.name, address - entry.start))
     }
 
-    /// Where the symbol that holds `address` ends.
+    /// The end of the symbol that contains `address`.
     pub(super) fn end(&self, address: u64) -> Option<u64> {
         self.entry(address).map(|entry| entry.end)
     }
@@ -91,7 +93,7 @@ impl Table {
     }
 }
 
-/// A file's symbols of a kind, as they come. Those that are damaged are left out.
+/// A file's symbols of a kind, in the order of the file. Damaged symbols are left out.
 pub(super) fn candidates<'a>(file: &object::File<'a>, kind: Kind) -> Vec<Candidate<'a>> {
     file.symbols().filter_map(|symbol| candidate(file, &symbol, kind)).collect()
 }
@@ -109,7 +111,7 @@ fn candidate<'a>(
     let fits = match symbol.kind() {
         SymbolKind::Text => kind == Kind::Function,
         SymbolKind::Data => kind == Kind::Data,
-        // Assembly's labels have no type: where they are tells.
+        // Labels in assembly have no type. Their section determines their kind.
         SymbolKind::Unknown | SymbolKind::Label => (kind == Kind::Function) == in_code,
         _ => false,
     };

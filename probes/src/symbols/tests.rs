@@ -51,7 +51,7 @@ fn lines() {
 #[test]
 fn return_addresses_are_looked_up_at_their_calls() {
     let symbols = tsc_sync_symbols();
-    // The call in mp_start is its last instruction: behind it mp_idle begins.
+    // The call in mp_start is its last instruction, and mp_idle begins right after it.
     let stack = Stack::new(&[TEXT + 0x49, TEXT + 0x49, 0x10], Some(&symbols));
     assert_eq!(stack.to_string(), "mp_idle+0x0 (start.S:8) < mp_start+0xa (start.S:6) < 0x10");
     assert_eq!(
@@ -101,7 +101,7 @@ fn files_that_give_nothing_say_what_is_wrong() {
     assert!(problem(&stripped).contains("no symbol table"));
 }
 
-/// Asks everything of a file that may be damaged.
+/// Uses every look-up on a file that may be damaged.
 fn use_all(bytes: Vec<u8>) {
     let Ok(symbols) = Symbols::from_elf("damaged", bytes) else { return };
     for address in [0, TEXT, TEXT + 0x20, TEXT + 0x49, DATA + 0x20, u64::MAX] {

@@ -1,25 +1,25 @@
-//! Trace events as JSON, one behind the other.
+//! Writes trace events as JSON.
 //!
-//! The format is Google's "Trace Event Format", in its form of an object. Times are microseconds, and
-//! the order of events in the file doesn't matter.
+//! The format is the object form of Google's "Trace Event Format". Times are in microseconds, and
+//! the events need not be in order.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::json;
 
-/// The thread number of a vCPU's track: 0 is none.
+/// The thread number of a vCPU's track. Numbers begin at 1, because 0 doesn't name a thread.
 pub fn track_of(vcpu: u32) -> u32 {
     vcpu + 1
 }
 
-/// Writes a trace.
+/// The writer of a trace.
 pub struct Events<W> {
     out: W,
 }
 
 impl<W: Write> Events<W> {
-    /// Begins a trace of a machine with so many vCPUs, called `title`.
+    /// Begins a trace named `title` of a machine with this number of vCPUs.
     pub fn begin(mut out: W, title: &str, vcpus: u32) -> io::Result<Self> {
         out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n")?;
         let name = json!({
@@ -41,12 +41,12 @@ impl<W: Write> Events<W> {
         Ok(events)
     }
 
-    /// One more event: an object with the format's keys.
+    /// Writes an event, which must be an object with the keys of the format.
     pub fn put(&mut self, event: &impl Serialize) -> io::Result<()> {
         put(&mut self.out, event)
     }
 
-    /// More of them, as [`put`] makes them.
+    /// Writes events that [`put`] has serialised.
     pub(super) fn put_text(&mut self, text: &[u8]) -> io::Result<()> {
         self.out.write_all(text)
     }
@@ -58,7 +58,7 @@ impl<W: Write> Events<W> {
     }
 }
 
-/// An event behind another one.
+/// Serialises an event that follows another one.
 pub(super) fn put(mut out: impl Write, event: &impl Serialize) -> io::Result<()> {
     out.write_all(b",\n")?;
     Ok(serde_json::to_writer(out, event)?)

@@ -1,4 +1,4 @@
-//! Firings of probes on a vCPU's track.
+//! Records the firings of probes on a vCPU's track.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,11 +10,11 @@ use crate::aggregate::lock;
 use crate::code::Code;
 use crate::engine::Outcome;
 
-/// Writes down what the probes of one vCPU do.
+/// Records the firings of one vCPU's probes.
 #[derive(Debug)]
 pub(crate) struct Firings {
     track: Arc<Mutex<Track>>,
-    /// Each probe's point, and its place in the scripts.
+    /// For each probe, the name of its point and its place in the scripts.
     probes: Vec<(Arc<str>, Value)>,
 }
 
@@ -27,7 +27,7 @@ impl Firings {
         Self { track, probes: probes.collect() }
     }
 
-    /// A probe's point was reached.
+    /// Records that a probe's point was reached, if the probe fired.
     pub(crate) fn reached(&self, probe: usize, outcome: Outcome, now: Duration) {
         let Some((name, args)) = self.probes.get(probe) else { return };
         let category = match outcome {

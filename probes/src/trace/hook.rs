@@ -1,4 +1,4 @@
-//! What a scheduler shows of one vCPU, as states and events of its track.
+//! Translates what a scheduler reports about one vCPU into states and events of its track.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -13,13 +13,13 @@ use super::SAMPLE;
 use super::track::{State, Track};
 use crate::aggregate::lock;
 
-/// The virtual time of a scheduling point.
+/// The virtual time that a scheduling point takes.
 const POINT: Duration = Duration::from_micros(1);
 
-/// Writes down what one vCPU does.
+/// The hook that records what one vCPU does.
 pub(super) struct Tracer {
     track: Option<Arc<Mutex<Track>>>,
-    /// When to see next whether it sleeps; `None` under the controlled scheduler, which says so.
+    /// When to poll the vCPU's state next; `None` under the controlled scheduler, which reports it.
     next: Option<Duration>,
 }
 
@@ -33,7 +33,7 @@ impl Tracer {
     }
 }
 
-/// Whether runs are made of scheduling points.
+/// Whether the run is made of scheduling points.
 fn is_controlled(context: &Context) -> bool {
     context.point.is_some()
 }
@@ -64,7 +64,7 @@ impl Hook for Tracer {
     }
 
     fn exit(&mut self, context: &mut Context, exit: &Exit) -> Verdict {
-        // A kick is the host's doing: the guest has not noticed.
+        // The host causes a kick, and the guest doesn't notice it.
         if !exit.is_guest_activity() {
             return Verdict::Continue;
         }
@@ -98,7 +98,7 @@ impl Hook for Tracer {
         let until = context.now.saturating_add(time);
         let known = track.end().filter(|end| *end >= context.now);
         if known.is_none() || track.state() != Some(&State::Held) {
-            // The point that it is at takes its time first.
+            // The scheduling point in progress takes its time first.
             track.enter(State::Held, known.unwrap_or(context.now));
         }
         track.until(known.map_or(until, |known| known.max(until)));
@@ -129,7 +129,7 @@ impl Hook for Tracer {
     fn choice(&mut self, context: &mut Context, choice: Choice) {
         let Some(mut track) = self.track() else { return };
         let now = context.now;
-        // It goes on running if it was its turn just before.
+        // The vCPU continues to run if it also ran at the scheduling point before.
         if track.state() != Some(&State::Running) || track.end() != Some(now) {
             track.enter(State::Running, now);
         }
@@ -164,14 +164,15 @@ impl Hook for Tracer {
         if !is_controlled(context) {
             ran_on(&mut track, now);
         }
-        // The last point takes its time, too.
+        // The last scheduling point takes its time, too.
         let end = track.end().map_or(now, |end| end.max(now));
         track.leave(end);
         track.finish();
     }
 }
 
-/// The scheduler doesn't always tell when a vCPU is held no longer: it has run since.
+/// Enters the running state if the vCPU is no longer held, which the scheduler doesn't always
+/// report.
 fn ran_on(track: &mut Track, now: Duration) {
     if let (Some(State::Held), Some(end)) = (track.state(), track.end())
         && end < now
@@ -180,7 +181,7 @@ fn ran_on(track: &mut Track, now: Duration) {
     }
 }
 
-/// What an exit is about.
+/// The details of an exit.
 fn about(exit: &Exit) -> Value {
     let hex = |number: u64| format!("{number:#x}");
     match exit {

@@ -1,4 +1,4 @@
-//! The file of a trace: the tracks of all vCPUs write to it.
+//! The file of a trace, to which the tracks of all vCPUs write.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -10,20 +10,20 @@ use super::Summary;
 use super::events::Events;
 use crate::aggregate::lock;
 
-/// What all tracks share.
+/// The state that all tracks share.
 pub(super) struct Shared {
     file: Mutex<File>,
-    /// Nothing more is taken.
+    /// Whether further events are discarded.
     closed: AtomicBool,
-    /// Waits until there is room for more, wherever that goes.
+    /// Waits until the writer of the trace can accept more.
     pub(super) room: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 struct File {
-    /// `None` behind the end, or behind an error.
+    /// `None` after the end of the trace, or after an error.
     events: Option<Events<Box<dyn Write + Send>>>,
     error: Option<io::Error>,
-    /// Bytes that may still come.
+    /// How many more bytes may be written.
     room: u64,
     count: u64,
     full: Option<Duration>,
@@ -41,19 +41,20 @@ impl Shared {
         Self { file: Mutex::new(file), closed: AtomicBool::new(false), room: OnceLock::new() }
     }
 
-    /// Whether events are of no use any more.
+    /// Whether further events are discarded.
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Relaxed)
     }
 
-    /// Waits until there is room for more.
+    /// Waits until the writer of the trace can accept more. Called while the lock of the file is
+    /// not held.
     pub(super) fn wait_for_room(&self) {
         if let Some(room) = self.room.get() {
             room();
         }
     }
 
-    /// Takes `count` events, the last of them of this time.
+    /// Writes `count` serialised events. `time` is the time of the last one.
     pub(super) fn put(&self, text: &[u8], count: u64, time: Duration) {
         let file = &mut *lock(&self.file);
         let Some(events) = &mut file.events else { return };

@@ -24,7 +24,7 @@ impl Write for Kept {
 }
 
 impl Kept {
-    /// What a track of it says: each event as phase, name, start and length in microseconds.
+    /// The events on a vCPU's track, each as phase, name, start and length in microseconds.
     fn track(&self, vcpu: u64) -> Vec<(String, String, f64, f64)> {
         let trace: Value = serde_json::from_slice(&lock(&self.0)).expect("JSON");
         let events = trace["traceEvents"].as_array().expect("a list");
@@ -40,7 +40,7 @@ const fn us(micros: u64) -> Duration {
     Duration::from_micros(micros)
 }
 
-/// vCPU 1 of 2, driven by hand.
+/// vCPU 1 of 2, whose hook the test calls directly.
 struct FakeScheduler {
     kept: Kept,
     trace: Trace,
@@ -96,7 +96,7 @@ fn out() -> Exit {
     Exit::PortWrite { port: 0x3f8, size: 1, data: Bytes::from_slice(b"x") }
 }
 
-/// Name, start and length of the slices, in the order of time.
+/// The name, start and length of each slice, in the order of time.
 fn slices(track: &[(String, String, f64, f64)]) -> Vec<(&str, f64, f64)> {
     let mut slices: Vec<_> = track
         .iter()
@@ -113,7 +113,7 @@ fn in_real_time_a_vcpu_runs_between_exits_and_sleeps_where_that_is_seen() {
     scheduler.at(0, |hook, context| hook.start(context));
     scheduler.exit(10, &out());
     scheduler.entry(12);
-    // Nobody but the host has anything to do with a kick.
+    // A kick concerns only the host.
     scheduler.exit(20, &Exit::Kicked);
     scheduler.cpu.activity = Some(Activity::Halted);
     assert_eq!(scheduler.hook.next_tick(), Some(SAMPLE));
@@ -126,7 +126,7 @@ fn in_real_time_a_vcpu_runs_between_exits_and_sleeps_where_that_is_seen() {
     scheduler.hold(10_501, 100);
     scheduler.hold(10_550, 10);
     scheduler.entry(10_603);
-    // Held at a breakpoint: no entry tells of its end.
+    // Held at a breakpoint: no entry reports the end.
     scheduler.hold(11_000, 50);
     scheduler.exit(12_000, &out());
     let (summary, track) = scheduler.end(12_010);
@@ -153,7 +153,7 @@ fn an_ap_waits_for_its_sipi() {
     let mut scheduler = FakeScheduler::new(false, MAX_TRACE_BYTES);
     scheduler.started = false;
     scheduler.at(0, |hook, context| hook.start(context));
-    // INIT wakes it, and it waits on.
+    // INIT wakes the vCPU, which then continues to wait for its SIPI.
     scheduler.exit(5, &Exit::ApStart);
     scheduler.entry(6);
     scheduler.cpu.activity = Some(Activity::WaitForSipi);
@@ -240,7 +240,7 @@ fn what_is_full_says_when_and_is_whole() {
     assert!((150_000..201_000).contains(&length), "{length}");
 }
 
-/// A disk that is full from some byte on.
+/// A disk that is full after a number of bytes.
 struct Disk(usize);
 
 impl Write for Disk {

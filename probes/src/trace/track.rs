@@ -1,4 +1,4 @@
-//! One vCPU's track: the state it is in, and what has happened to it.
+//! One vCPU's track: the states of the vCPU and the events on it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use serde_json::Value;
 use super::events::{put, track_of};
 use super::shared::Shared;
 
-/// Events are handed over in pieces of about so many bytes.
+/// Events are passed on in pieces of about this size in bytes.
 const PIECE: usize = 32 << 10;
 
-/// What a vCPU is doing.
+/// The state of a vCPU.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum State {
-    /// It executes the guest.
+    /// It executes guest code.
     Running,
     /// It sleeps in HLT.
     Halted,
-    /// It was never started, or reset by INIT.
+    /// It was never started, or was reset by INIT.
     WaitsForSipi,
-    /// Somebody keeps it out of the guest.
+    /// A hook keeps it out of the guest.
     Held,
-    /// It is out of the guest; the exit's kind, and what it is about.
+    /// It has left the guest: the kind of the exit, and its details.
     Exit(&'static str, Value),
 }
 
@@ -46,12 +46,12 @@ impl State {
     }
 }
 
-/// A state that lasts.
+/// A state with its start and end.
 #[derive(Debug)]
 struct Slice {
     state: State,
     start: Duration,
-    /// When it ends by itself; `None` if it lasts until the next begins.
+    /// When the state ends by itself; `None` if it lasts until the next state begins.
     end: Option<Duration>,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Track {
     vcpu: u32,
     shared: Arc<Shared>,
     open: Option<Slice>,
-    /// Of the last event.
+    /// The time of the last event.
     now: Duration,
     text: Vec<u8>,
     count: u64,
@@ -75,7 +75,7 @@ struct Event<'a> {
     ts: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     dur: Option<f64>,
-    /// An instant is this track's alone.
+    /// The scope of an instant: this track only.
     #[serde(skip_serializing_if = "Option::is_none")]
     s: Option<&'static str>,
     name: &'a str,
@@ -90,30 +90,30 @@ impl Track {
         Self { vcpu, shared, open, now, text: Vec::new(), count: 0 }
     }
 
-    /// The state that lasts now.
+    /// The current state.
     pub(super) fn state(&self) -> Option<&State> {
         self.open.as_ref().map(|slice| &slice.state)
     }
 
-    /// When the state that lasts ends by itself.
+    /// When the current state ends by itself.
     pub(super) fn end(&self) -> Option<Duration> {
         self.open.as_ref().and_then(|slice| slice.end)
     }
 
-    /// A state begins, which ends the one before.
+    /// Ends the current state and begins another.
     pub(super) fn enter(&mut self, state: State, now: Duration) {
         self.leave(now);
         self.open = Some(Slice { state, start: now, end: None });
     }
 
-    /// The state that lasts goes on until then, and no longer.
+    /// Sets when the current state ends.
     pub(super) fn until(&mut self, end: Duration) {
         if let Some(slice) = &mut self.open {
             slice.end = Some(end);
         }
     }
 
-    /// The state that lasts, if any does, is over.
+    /// Ends the current state, if there is one.
     pub(super) fn leave(&mut self, now: Duration) {
         let Some(Slice { state, start, end }) = self.open.take() else { return };
         let end = end.map_or(now, |end| end.min(now.max(start)));
@@ -130,7 +130,7 @@ impl Track {
         );
     }
 
-    /// Something has happened.
+    /// Records an instant.
     pub(super) fn instant(&mut self, name: &str, cat: &'static str, now: Duration, args: &Value) {
         self.put(now, &Event { s: Some("t"), ..self.event("i", now, name, cat, args) });
     }
@@ -152,7 +152,7 @@ impl Track {
         if self.shared.is_closed() {
             return;
         }
-        // Memory takes everything, and all keys are strings.
+        // Writing to memory can't fail, and all keys of the object are strings.
         if put(&mut self.text, event).is_ok() {
             self.count += 1;
         }
@@ -167,7 +167,7 @@ impl Track {
         self.shared.wait_for_room();
     }
 
-    /// Nothing more happens: hands over what is left.
+    /// Ends the current state and passes on what is buffered.
     pub(super) fn finish(&mut self) {
         self.leave(self.now);
         if self.count > 0 {
@@ -176,7 +176,7 @@ impl Track {
     }
 }
 
-/// As the format has times: with the nanoseconds behind the point.
+/// A time in the unit of the format: microseconds, with nanoseconds as the fraction.
 fn microseconds(time: Duration) -> f64 {
     time.as_nanos() as f64 / 1000.0
 }

@@ -1,25 +1,25 @@
-//! The caller of a function without a frame.
+//! Finds the caller of a function that sets up no frame.
 //!
-//! Its return address is near the top of the stack, among what the function has pushed itself. A
-//! word there is taken for it only if the call before it says so: a direct call, to a place shortly
-//! before RIP, with no frame set up between that place and RIP. A left-over return address of some
-//! other call doesn't pass: either its target is elsewhere, or the prologue of the function that
-//! RIP is in lies between.
+//! The return address is near the top of the stack, but what the function itself has pushed is
+//! nearer. A word on the stack is accepted as the return address only if the instruction before the
+//! address that it holds is a direct call, the call's target is shortly before RIP, and no frame is
+//! set up between that target and RIP. A stale return address of another call fails this test:
+//! either the target of that call is elsewhere, or the prologue of RIP's function is in between.
 
 use vmm::registers::Registers;
 
 use super::Guest;
 use crate::paging::PhysicalMemory;
 
-/// How many words may lie above the return address on the stack.
+/// How many words at the top of the stack are examined.
 const WORDS: u64 = 8;
-/// The longest function that is looked at, in bytes.
+/// The longest function that is examined, in bytes.
 const REACH: usize = 4096;
-/// `call rel32` and its length.
+/// The opcode of `call rel32`, and the length of the instruction.
 const CALL: u8 = 0xe8;
 const CALL_LENGTH: u64 = 5;
 
-/// Where on the stack the return address is.
+/// The stack slot of the return address.
 pub(super) fn caller<M: PhysicalMemory + ?Sized>(
     guest: &Guest<M>,
     registers: &Registers,
@@ -28,7 +28,7 @@ pub(super) fn caller<M: PhysicalMemory + ?Sized>(
         (guest.fit(registers.rip), guest.fit(registers.rsp), guest.fit(registers.rbp));
     (0..WORDS)
         .map(|index| rsp.wrapping_add(index * guest.word))
-        // What lies above RBP belongs to the callers.
+        // The words from RBP upwards belong to the callers.
         .take_while(|&slot| rbp < rsp || slot < rbp)
         .find(|&slot| {
             let target = guest.stack_word(slot).and_then(|address| call_target(guest, address));
@@ -36,7 +36,7 @@ pub(super) fn caller<M: PhysicalMemory + ?Sized>(
         })
 }
 
-/// Where the direct call goes that returns to `address`.
+/// The target of the direct call that returns to `address`.
 fn call_target<M: PhysicalMemory + ?Sized>(guest: &Guest<M>, address: u64) -> Option<u64> {
     let mut bytes = [0; CALL_LENGTH as usize];
     let call = address.checked_sub(CALL_LENGTH)?;
@@ -48,7 +48,7 @@ fn call_target<M: PhysicalMemory + ?Sized>(guest: &Guest<M>, address: u64) -> Op
     Some(guest.fit(address.wrapping_add_signed(distance)))
 }
 
-/// Whether the code from `start` to `end` sets a frame up, or may do so because it can't be read.
+/// Whether the code from `start` to `end` sets up a frame. `true` if the code can't be read.
 fn sets_up_frame<M: PhysicalMemory + ?Sized>(guest: &Guest<M>, start: u64, end: u64) -> bool {
     // push %rbp; mov %rsp,%rbp
     let prologues: [&[u8]; 2] = if guest.word == 8 {

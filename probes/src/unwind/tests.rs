@@ -12,8 +12,8 @@ fn put_word(memory: &Memory, address: u64, word: u64) {
     put_kernel(memory, address, &word.to_le_bytes());
 }
 
-/// A guest with the frame of the caller at `STACK + 0x40`, its caller's at `STACK + 0x80`, and
-/// this code at RIP.
+/// A guest with this code at RIP, the caller's frame at `STACK + 0x40`, and the frame of that
+/// caller's caller at `STACK + 0x80`.
 fn stopped_at(code: &[u8], rsp: u64, rbp: u64) -> (Memory, SystemRegisters, Registers) {
     let (memory, system) = guest();
     put_kernel(&memory, FUNCTION, code);
@@ -88,11 +88,11 @@ fn in_a_leaf_function_without_a_frame() {
 fn a_left_over_return_address_is_not_taken_for_a_leafs() {
     let (memory, system, registers) = stopped_at(&[0xf3, 0x90], STACK + 0x18, STACK + 0x40);
     put_word(&memory, STACK + 0x18, CALLER);
-    // The call went to the function before this one, which has a frame.
+    // The call went to the preceding function, which has a frame.
     put_call(&memory, FUNCTION - 0x20);
     put_kernel(&memory, FUNCTION - 0x10, &[0xc3, 0x55, 0x48, 0x89, 0xe5]);
     assert_eq!(walk(&registers, &system, &memory).len(), 3);
-    // It went somewhere behind.
+    // The call went to an address after RIP.
     put_call(&memory, FUNCTION + 0x20);
     assert_eq!(walk(&registers, &system, &memory).len(), 3);
 }
@@ -150,7 +150,7 @@ fn stacks_are_printed_as_vprobes_did() {
     assert_eq!(text.as_bytes(), b"GUEST_0xfffffffffb8545c6_0xfffffffffb854a79");
     guest_stack(&[0], &mut text);
     assert_eq!(text.as_bytes(), b"GUEST_0x0");
-    // 5 + 13 * 19 = 252: the thirteenth would leave no room for the mark.
+    // 5 + 13 * 19 = 252: the thirteenth frame would leave no space for the mark.
     guest_stack(&[u64::MAX; 14], &mut text);
     assert_eq!(text.as_bytes().len(), 5 + 12 * 19 + 4);
     assert!(text.as_bytes().ends_with(b"f_..."));
@@ -158,7 +158,7 @@ fn stacks_are_printed_as_vprobes_did() {
     assert_eq!(text.as_bytes().len(), 252);
 }
 
-/// Memory of arbitrary bytes that repeats for ever, so that every address is RAM.
+/// Memory with arbitrary bytes that repeat forever, so that every address is RAM.
 struct Noise(Vec<u8>);
 
 impl PhysicalMemory for Noise {

@@ -1,4 +1,4 @@
-//! The table of built-in variables, and of those that are known but can't be had.
+//! The table of built-in variables, and the table of variables that are known but not available.
 
 use super::{From, Variable};
 
@@ -22,7 +22,7 @@ macro_rules! segment {
     };
 }
 
-/// Rows of one register each, and blocks of four for a segment.
+/// Rows of one variable each, and blocks of four rows for each segment.
 const TABLE: &[(&str, From)] = {
     const CS: [(&str, From); 4] = segment!(cs, "CS", "CSAR", "CSBASE", "CSLIMIT");
     const SS: [(&str, From); 4] = segment!(ss, "SS", "SSAR", "SSBASE", "SSLIMIT");
@@ -96,10 +96,10 @@ const TABLE: &[(&str, From)] = {
         ("GDTRLIMIT", From::System(|r| u64::from(r.gdt.limit))),
         ("IDTRBASE", From::System(|r| r.idt.base)),
         ("IDTRLIMIT", From::System(|r| u64::from(r.idt.limit))),
-        // The register without its flags: bits 8 (bootstrap processor), 10 (x2APIC), 11 (enabled).
+        // The base without its flags: bits 8 (bootstrap processor), 10 (x2APIC) and 11 (enabled).
         ("APIC_BASEPA", From::System(|r| r.apic_base & !0xfff)),
         ("TSC", From::Msr(IA32_TIME_STAMP_COUNTER)),
-        // What Workstation 6.5 called that.
+        // The name of TSC in Workstation 6.5.
         ("PTSC", From::Msr(IA32_TIME_STAMP_COUNTER)),
         ("TSC_HZ", From::TscFrequency),
         ("VCPUID", From::VcpuId),
@@ -120,7 +120,8 @@ const TABLE: &[(&str, From)] = {
     ]
 };
 
-/// Numbers with a name: registers as `vmm::registers::Register` counts them, for `getgpr` and `setreg`.
+/// Named constants: registers as `vmm::registers::Register` numbers them, for `getgpr` and
+/// `setreg`.
 pub(super) const CONSTANTS: &[(&str, u64)] = &[
     ("NULL", 0),
     ("REG_RAX", 0),
@@ -148,8 +149,8 @@ const NO_VMCS: &str =
 const MONITOR: &str = "it is a value inside VMware's monitor";
 const VMKERNEL: &str = "it is a value inside VMware's vmkernel";
 
-/// Variables of `VProbes` that can't be had, and why. A name that ends in `_` stands for all that
-/// begin so.
+/// Variables of `VProbes` that are not available, and why. A name that ends in `_` stands for all
+/// names that begin with it.
 pub(super) const MISSING: &[(&str, &str)] = &[
     ("RDTSC", "the host's counter isn't read; TSC is the guest's"),
     ("SMM", "the machine has no system management mode"),
@@ -168,7 +169,7 @@ pub(super) const MISSING: &[(&str, &str)] = &[
     ("VT_", "it is a field for getvmcs, which KVM doesn't have"),
 ];
 
-/// Why a variable that `VProbes` has can't be read here.
+/// Why a variable of `VProbes` is not available here; `None` if the name isn't in the table.
 pub(super) fn missing(name: &str) -> Option<&'static str> {
     let is = |known: &str| name == known || known.ends_with('_') && name.starts_with(known);
     MISSING.iter().find(|(known, _)| is(known)).map(|(_, reason)| *reason)

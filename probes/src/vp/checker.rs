@@ -1,4 +1,5 @@
-//! Tree to program: names, types, arity, formats. It reports as much as it can find in one go.
+//! Builds the IR of a VP script from its tree: resolves names, and checks types, numbers of
+//! arguments and formats. It reports as many errors as it can find in one pass.
 
 mod aggregate;
 mod define;
@@ -49,7 +50,7 @@ pub fn check(
         problems: Problems::default(),
         program,
     };
-    // Bodies come last, so that a name may be defined behind them or in a later script.
+    // Bodies are checked last, so that a name may be defined after its use or in a later script.
     let mut functions = Vec::new();
     let mut probes = Vec::new();
     for form in forms {
@@ -81,7 +82,7 @@ pub(super) enum Slot {
 }
 
 impl Slot {
-    /// What it is, for messages.
+    /// What the name stands for, in words for messages.
     fn describe(self) -> &'static str {
         match self {
             Self::Integer(_) => "an integer",
@@ -98,7 +99,7 @@ pub(super) struct Variable {
     span: Span,
 }
 
-/// A `defun` form whose body is checked when every definition is known.
+/// A `defun` form. Its body is checked once every definition is known.
 pub(super) struct FunctionForm<'a> {
     pub(super) name: &'a str,
     pub(super) parameters: Vec<(&'a str, Span)>,
@@ -108,34 +109,34 @@ pub(super) struct FunctionForm<'a> {
 struct Checker<'a> {
     dialect: Dialect,
     scope: Scope<'a>,
-    /// What the user sets.
+    /// The values that the user sets.
     settings: &'a Parameters,
     sources: &'a [Source],
-    /// Sorted, so that of two suggestions that are equally near the same one is made each time.
+    /// Sorted, so that the choice between equally similar suggestions is always the same.
     variables: BTreeMap<String, Variable>,
     usages: Usages,
-    /// The parameters of the function that is checked.
+    /// The parameters of the function that is being checked.
     parameters: Vec<(String, Type)>,
     signatures: Vec<Signature>,
-    /// Unknown names that were reported already.
+    /// Unknown names that have been reported.
     reported: HashSet<String>,
     problems: Problems,
     program: &'a mut Program,
 }
 
-/// A list whose head is a name.
+/// A list that begins with a name.
 #[derive(Clone, Copy)]
 struct Call<'a> {
-    /// The whole list.
+    /// The place of the whole list.
     span: Span,
-    /// The name, and where it is.
+    /// The name, and its place.
     name: &'a str,
     head: Span,
     arguments: &'a [Node],
 }
 
 impl Checker<'_> {
-    /// Reports an error, and stands for what could not be made.
+    /// Reports an error, and returns `None` for what could not be built.
     fn fail<T>(&mut self, diagnostic: Diagnostic) -> Option<T> {
         self.problems.report(diagnostic);
         None
@@ -146,7 +147,7 @@ impl Checker<'_> {
         Place(self.program.places.len() - 1)
     }
 
-    /// Reads a list as a call; an error if it isn't one.
+    /// Interprets a list as a call; reports an error if it isn't one.
     fn call<'b>(&mut self, span: Span, list: &'b [Node], expected: &str) -> Option<Call<'b>> {
         match list {
             [Node { span: head, kind: NodeKind::Word(name) }, arguments @ ..] => {
@@ -161,7 +162,7 @@ impl Checker<'_> {
     }
 }
 
-/// What a node is, for messages.
+/// What a node is, in words for messages.
 fn describe(node: &Node) -> &'static str {
     match &node.kind {
         NodeKind::Integer(_) => "a number",

@@ -1,4 +1,4 @@
-//! The types of functions' parameters and results, from how they are used.
+//! Infers the types of functions' parameters and results from their uses.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use crate::infer::{Types, Unknown};
 use crate::ir::Type;
 use crate::variable::{self, Builtin};
 
-/// What a function takes and yields.
+/// The types of a function's parameters and of its result.
 #[derive(Clone, Debug)]
 pub(super) struct Signature {
     pub(super) parameters: Vec<Type>,
     pub(super) result: Type,
 }
 
-/// Finds the signature of each function. What nothing is known of is an integer.
+/// Infers the signature of each function. A type about which nothing is known becomes an integer.
 pub(super) fn signatures(
     functions: &[FunctionForm],
     probes: &[&[Node]],
@@ -63,7 +63,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// All but the last value are dropped.
+    /// The type of a body is that of its last expression; the other values are dropped.
     fn body(&mut self, body: &[Node]) -> Unknown {
         let Some((last, before)) = body.split_last() else { return self.types.open() };
         for node in before {
@@ -190,7 +190,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Integers, but for symbols, which are literals.
+    /// Arguments that are integers, except for symbols, which are literals.
     fn addresses(&mut self, arguments: &[Node]) -> Unknown {
         for argument in arguments {
             if !matches!(argument.kind, NodeKind::Literal(_)) {

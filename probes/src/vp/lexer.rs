@@ -1,12 +1,12 @@
-//! Text to tokens.
+//! Splits the text of a VP script into tokens.
 
 use crate::diagnostic::Diagnostic;
 use crate::source::{Literal, Span};
 
-/// The longest name: 64 bytes in `VProbes`, which counted the NUL behind it.
+/// The longest name. It has 64 bytes in `VProbes`, which counted the terminating NUL.
 pub const MAX_NAME: usize = 63;
 
-/// What the parser reads.
+/// A token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Token {
     /// `(`
@@ -19,7 +19,7 @@ pub enum Token {
     Literal(Literal),
 }
 
-/// Splits a script into tokens.
+/// The lexer of one script.
 pub struct Lexer<'a> {
     source: u32,
     text: &'a str,
@@ -27,14 +27,14 @@ pub struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    /// Reads `text`, which is script number `source`.
+    /// A lexer for `text`, which is script number `source`.
     pub fn new(source: u32, text: &'a str) -> Self {
         // Editors on Windows begin files with a byte order mark.
         let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         Self { source, text, at }
     }
 
-    /// The end of the script as a place.
+    /// The end of the script, as a place in it.
     pub fn end(&self) -> Span {
         Span::new(self.source, self.text.len(), self.text.len())
     }
@@ -135,7 +135,7 @@ impl Iterator for Lexer<'_> {
             _ => self.atom(start),
         };
         if token.is_err() {
-            // What follows a broken token would only be guessed at.
+            // The text after an invalid token can't be split reliably.
             self.at = self.text.len();
         }
         Some(token.map(|token| (token, self.span(start))))

@@ -1,4 +1,4 @@
-//! Tokens to a tree.
+//! Builds the tree of a VP script from its tokens.
 
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
@@ -6,14 +6,14 @@ use crate::source::Span;
 use super::lexer::{Lexer, Token};
 use super::tree::{Node, NodeKind};
 
-/// How deep lists may be nested. It bounds the stack of everything that walks the tree.
+/// The deepest nesting of lists. It bounds the stack depth of everything that walks the tree.
 pub const MAX_DEPTH: usize = 100;
 
-/// Reads the top-level lists of script number `source`.
+/// Parses the top-level lists of script number `source`.
 pub fn parse(source: u32, text: &str) -> Result<Vec<Node>, Box<Diagnostic>> {
     let lexer = Lexer::new(source, text);
     let end = lexer.end();
-    // Lists that are still open, outermost first, each with its parenthesis.
+    // The lists that are still open, outermost first, each with the place of its parenthesis.
     let mut open: Vec<(Span, Vec<Node>)> = Vec::new();
     let mut top = Vec::new();
     for token in lexer {
@@ -58,7 +58,7 @@ pub fn parse(source: u32, text: &str) -> Result<Vec<Node>, Box<Diagnostic>> {
     }
 }
 
-/// Whether an atom begins like a number, so that it can't be a name.
+/// Whether an atom begins like a number, and so can't be a name.
 pub fn looks_like_number(atom: &str) -> bool {
     atom.trim_start_matches(['+', '-']).starts_with(|c: char| c.is_ascii_digit())
         && !atom.starts_with("++")
@@ -72,7 +72,7 @@ fn atom_kind(atom: String) -> NodeKind {
     }
 }
 
-/// Reads `17`, `+17`, `-17` or `0x11`; a negative number is its two's complement.
+/// Parses `17`, `+17`, `-17` or `0x11`; a negative number becomes its two's complement.
 fn integer(atom: &str) -> Option<u64> {
     let (negative, digits) = match atom.strip_prefix(['+', '-']) {
         Some(digits) => (atom.starts_with('-'), digits),
@@ -83,7 +83,7 @@ fn integer(atom: &str) -> Option<u64> {
         Some(digits) => (digits, 16),
         None => (digits, 10),
     };
-    // Rust's own parser would take another sign.
+    // `from_str_radix` would accept another sign.
     if !digits.starts_with(|c: char| c.is_ascii_hexdigit()) {
         return None;
     }

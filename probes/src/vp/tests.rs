@@ -1,4 +1,4 @@
-//! VP 1.0, form by form, as a guest's user sees it.
+//! VP 1.0, form by form, as the user of a guest sees it.
 
 mod guest;
 
@@ -12,7 +12,7 @@ fn prints(definitions: &str, body: &str) -> Vec<String> {
     lines_of(&format!("{definitions} (vprobe VMMLoad {body})"))
 }
 
-/// What a probe's body says to the user when it fires once in a guest with a string at
+/// What a probe's body prints, and the notices, when it fires once in a guest with a string at
 /// `KERNEL + 0x100` and another at the very end of its memory.
 fn in_guest(body: &str) -> (Vec<String>, Vec<String>) {
     let mut bench =
@@ -90,7 +90,7 @@ fn recursion_is_bounded_and_cancels_only_its_firing() {
 
 #[test]
 fn calls_leave_nothing_on_the_stacks() {
-    // More calls than the stacks have room for.
+    // More calls than fit on the stacks.
     assert_eq!(
         prints(
             "(defun s (x) \"abc\") (defun n (x y) x) (definteger i)
@@ -269,7 +269,7 @@ fn a_machine_probe_runs_once_and_has_no_registers() {
          (vprobe VMXUnload (printf \"unload %d\\n\" n) (printf \"%x\\n\" RIP))",
     );
     let mut bench = Bench::new(&script);
-    // Not the boot processor: it has none of the machine's probes.
+    // This isn't the boot processor, so it has no machine probes.
     bench.run(Duration::from_secs(1));
     bench.hook = vmm::hook::Attach::attach(&bench.session, 0, 2);
     bench.run(Duration::from_secs(2));

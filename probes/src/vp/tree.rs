@@ -1,4 +1,4 @@
-//! A VP script as lists and atoms, before anything is known about names.
+//! A VP script as a tree of lists and atoms, before names are resolved.
 
 use std::fmt;
 
@@ -7,22 +7,23 @@ use crate::source::{Literal, Span};
 /// A list or an atom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Where it is.
+    /// The node's place in the script.
     pub span: Span,
-    /// What it is.
+    /// The node's kind and contents.
     pub kind: NodeKind,
 }
 
-/// What a node is.
+/// The kind and contents of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeKind {
     /// A number.
     Integer(u64),
-    /// A name or operator; also what begins like a number and is none, such as `1.0`.
+    /// A name or operator. An atom that begins like a number but isn't one, such as `1.0`, is a
+    /// word, too.
     Word(String),
     /// A string.
     Literal(Literal),
-    /// What stands between parentheses.
+    /// The nodes between two parentheses.
     List(Vec<Node>),
 }
 

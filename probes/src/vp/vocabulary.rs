@@ -1,4 +1,4 @@
-//! The names of VP: what runs, and what is refused and why.
+//! The names of VP: those that are supported, and those that are refused, with the reason.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -6,20 +6,20 @@ use std::sync::LazyLock;
 use crate::destructive::DestructiveAction;
 use crate::ir::{Operator, Space};
 
-/// What stands first in a list.
+/// The meaning of the first name in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {
-    /// A form that stands outside probes.
+    /// A form that is used outside probes.
     Top(Top),
     /// A form or function that has a value.
     Value(Value),
-    /// A function that scripts define for their guest's system; it isn't built in.
+    /// A function that depends on the guest's system. It isn't built in, and scripts may define it.
     Preload,
-    /// VP has it, and it can't be had here; the text says why.
+    /// A name of VP that is not available here; the text says why.
     Never(&'static str),
 }
 
-/// Forms outside probes.
+/// Forms that are used outside probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // each is the form of that name
 pub enum Top {
@@ -73,18 +73,18 @@ pub enum Value {
     Fold(Operator),
 }
 
-/// What `name` means at the head of a list.
+/// The meaning of `name` at the head of a list.
 pub fn head(name: &str) -> Option<Head> {
     static HEADS: LazyLock<HashMap<&str, Head>> = LazyLock::new(|| TABLE.iter().copied().collect());
     HEADS.get(name).copied()
 }
 
-/// The names that can stand first in a list inside a probe and run, for suggestions.
+/// The supported names that can begin a list inside a probe, for suggestions.
 pub fn values() -> impl Iterator<Item = &'static str> {
     TABLE.iter().filter(|(_, head)| matches!(head, Head::Value(_))).map(|(name, _)| *name)
 }
 
-/// The names of the forms outside probes that run, for suggestions.
+/// The supported names of forms outside probes, for suggestions.
 pub fn tops() -> impl Iterator<Item = &'static str> {
     TABLE.iter().filter(|(_, head)| matches!(head, Head::Top(_))).map(|(name, _)| *name)
 }
@@ -191,7 +191,7 @@ const TABLE: &[(&str, Head)] = &[
 const VMKERNEL: &str = "there is no vmkernel below this machine";
 const MONITOR: &str = "it looks into VMware's own monitor";
 
-/// Words that jitterbug has added. A script may define the same names.
+/// Names that jitterbug has added. A script may define these names itself.
 const ADDED: &[&str] = &[
     "unload",
     "symname",
@@ -206,7 +206,7 @@ const ADDED: &[&str] = &[
     "dump",
 ];
 
-/// Whether a script may not define this name.
+/// Whether a script can't define this name.
 pub fn is_reserved(name: &str) -> bool {
     !ADDED.contains(&name) && !matches!(head(name), None | Some(Head::Preload))
 }

@@ -1,4 +1,4 @@
-//! Everything that symbols can be asked: for the tests of robustness and the fuzz targets (`fuzz/`).
+//! Calls all look-ups of symbols: for the tests of robustness and the fuzz targets (`fuzz/`).
 
 use probes::{Stack, Symbols};
 

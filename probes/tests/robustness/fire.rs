@@ -1,5 +1,5 @@
-//! A script loaded and fired on a vCPU without KVM: what the tests of robustness and the fuzz targets
-//! (`fuzz/`) do with any text.
+//! Loads a script and fires its probes on a vCPU without KVM. The tests of robustness and the fuzz
+//! targets (`fuzz/`) do this with arbitrary text.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use vmm::scripted::ScriptedCpu;
 static OUTPUT: LazyLock<Output> =
     LazyLock::new(|| Output::to_callback(|_| {}, None).expect("a thread"));
 
-/// The guest of the engine's tests: the first 2 MiB are mapped as they are.
+/// The guest of the engine's tests, whose first 2 MiB are identity-mapped.
 fn guest() -> (Memory, ScriptedCpu) {
     const TABLES: u64 = 0x10_0000;
     let memory = Memory::new(MemorySize::new(2 << 20).expect("a size")).expect("memory");
@@ -26,8 +26,8 @@ fn guest() -> (Memory, ScriptedCpu) {
     (memory, cpu)
 }
 
-/// Loads a script, shows what is said about it, and fires what it has, with a ring for odd seeds.
-/// Whether it was accepted.
+/// Loads a script, renders its diagnostics, and fires its probes, with a ring for odd seeds.
+/// Returns whether the script was accepted.
 pub(crate) fn load_and_run(name: &str, text: &str, seed: u64) -> bool {
     let options = Options {
         budget: Budget { steps: 3000, time: None },
@@ -48,7 +48,7 @@ pub(crate) fn load_and_run(name: &str, text: &str, seed: u64) -> bool {
     let (memory, mut cpu) = guest();
     let mut probes = session.vcpu(0);
     let mut now = Duration::ZERO;
-    // What a script may do to memory and registers is done; nobody does the rest.
+    // Requested actions are collected and not carried out. Stores to memory take effect at once.
     let mut actions = HookActions::default();
     for round in 0..4_u32 {
         let mut context = Context {

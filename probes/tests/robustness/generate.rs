@@ -1,4 +1,4 @@
-//! Scripts that are made of scripts: those that the fuzz targets begin with, too.
+//! Generates scripts from other scripts. The fuzz targets start from the same scripts.
 
 use crate::Random;
 
@@ -134,7 +134,7 @@ pub(crate) const WORDS: &[&str] = &[
     "\0",
 ];
 
-/// Splits a script into words and what is between them.
+/// Splits a script into words and the text between them.
 fn words(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut before = None;
@@ -149,8 +149,8 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
-/// Puts a script together from pieces of those that work: mostly with one change that leaves it a
-/// script, sometimes with many that don't.
+/// Builds a script from pieces of valid scripts: mostly with one change that keeps it valid,
+/// sometimes with many that don't.
 pub(crate) fn script(random: &mut Random, seeds: &[&str]) -> String {
     let mut text = words(random.pick(seeds));
     let edits = if random.below(4) == 0 { 1 + random.below(10) } else { 1 };
@@ -169,7 +169,7 @@ pub(crate) fn script(random: &mut Random, seeds: &[&str]) -> String {
                 let times = 1 << random.below(12);
                 text.insert(at, random.pick(WORDS).repeat(times));
             }
-            // The rest puts a word in the place of another.
+            // Otherwise, replaces one word by another.
             _ => {
                 let is_word = |word: &String| word.starts_with(|c: char| c.is_alphanumeric());
                 let places: Vec<usize> =

@@ -1,9 +1,9 @@
-//! No input panics, hangs or takes unbounded memory: both front ends, the engine on whatever they
-//! accept, and the readers of symbols.
+//! Checks that no input causes a panic, a hang or unbounded use of memory in both front ends, in
+//! the engine with whatever they accept, and in the readers of symbols.
 //!
-//! Inputs are scripts that work, cut up and put together again with words of the languages, from a
-//! fixed seed, so that a failure is there again the next time. `JITTERBUG_INPUTS=1000000` tries more
-//! than the few thousand of an ordinary run. What coverage guides is in `fuzz/`.
+//! Inputs are valid scripts that are cut up and recombined with words of the languages, from a
+//! fixed seed, so that a failure can be reproduced. `JITTERBUG_INPUTS=1000000` tries more inputs
+//! than the few thousand of an ordinary run. Tests that are guided by coverage are in `fuzz/`.
 
 mod ask;
 mod fire;
@@ -14,12 +14,12 @@ mod symbols;
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// No input may take longer, on a machine that is busy with other things.
+/// The longest time for one input, on a machine that is busy with other tasks.
 const SLOWEST: Duration = Duration::from_secs(20);
-/// Nor may all of them together make the process grow beyond this.
+/// The most memory of the process over all inputs, in bytes.
 const MAX_MEMORY: u64 = 1 << 30;
 
-/// `SplitMix64`; a failure must come back with the same seed.
+/// `SplitMix64`, so that the same seed reproduces a failure.
 struct Random(u64);
 
 impl Random {
@@ -39,7 +39,7 @@ impl Random {
     }
 }
 
-/// How many inputs to try.
+/// The number of inputs to try.
 fn inputs(ordinary: u64) -> u64 {
     match std::env::var("JITTERBUG_INPUTS") {
         Ok(count) => count.parse().expect("JITTERBUG_INPUTS is a number"),
@@ -47,7 +47,7 @@ fn inputs(ordinary: u64) -> u64 {
     }
 }
 
-/// What the process has needed at most.
+/// The peak memory of the process in bytes.
 fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
@@ -55,7 +55,8 @@ fn peak_memory() -> u64 {
     kilobytes << 10
 }
 
-/// Tries inputs, and says how many of them were of use.
+/// Tries inputs. Fails if one takes too long, if the process needs too much memory, or if too few
+/// inputs are accepted.
 fn try_all(ordinary: u64, mut one: impl FnMut(&mut Random) -> bool) {
     let count = inputs(ordinary);
     let mut useful = 0;
@@ -67,6 +68,6 @@ fn try_all(ordinary: u64, mut one: impl FnMut(&mut Random) -> bool) {
     let peak = peak_memory();
     println!("{count} inputs, {useful} accepted, {} MiB", peak >> 20);
     assert!(peak < MAX_MEMORY, "{} MiB", peak >> 20);
-    // A generator whose scripts are all refused at once tests little.
+    // If a generator's scripts are nearly all refused early, they test little.
     assert!(useful > count / 20, "only {useful} of {count} were accepted");
 }

@@ -25,7 +25,7 @@ fn emmett_scripts() {
     });
 }
 
-/// Else the tests below would only show that mistakes are refused.
+/// Otherwise the tests below would only show that invalid scripts are refused.
 #[test]
 fn the_scripts_to_begin_with_work() {
     for (name, seeds) in [("seed.vp", VP), ("seed.emt", EMMETT)] {

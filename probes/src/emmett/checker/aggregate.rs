@@ -1,4 +1,4 @@
-//! Aggregates and bags.
+//! Checks aggregates and bags.
 
 use super::super::tree::{Expression, Kind};
 use super::super::types::Type;
@@ -10,7 +10,7 @@ use crate::ir::{AggregateSlot, BagSlot, Integer, Reading, Str};
 use crate::source::Span;
 use crate::unwind;
 
-/// The keys of an aggregate by their types.
+/// The keys of an aggregate, grouped by type.
 struct Keys {
     integers: Vec<Integer>,
     strings: Vec<Str>,
@@ -19,11 +19,11 @@ struct Keys {
 
 /// Whether a key is the guest's stack.
 enum StackKey {
-    /// It is something else.
+    /// The key is another expression.
     Other,
-    /// So many frames of it.
+    /// The key is the stack, with this number of frames.
     Frames(usize),
-    /// It was meant to be, and is reported.
+    /// The key was meant to be the stack, and an error has been reported.
     Wrong,
 }
 
@@ -41,7 +41,8 @@ impl Checker<'_> {
         self.aggregate_of(of).is_some()
     }
 
-    /// What is indexed and its keys: `a[k]`, or an aggregate without keys by its name alone.
+    /// The aggregate, bag or array that is indexed, and the keys: `a[k]`, or the name alone for an
+    /// aggregate without keys.
     pub(super) fn keyed<'e>(
         &self,
         target: &'e Expression,
@@ -61,7 +62,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The guest's stack as a key: `gueststack()` or `gueststack(5)`.
+    /// Recognises the guest's stack as a key: `gueststack()` or `gueststack(5)`.
     fn stack_key(&mut self, key: &Expression) -> StackKey {
         let Kind::Call(name, _, arguments) = &key.kind else { return StackKey::Other };
         if name != "gueststack" {
@@ -81,7 +82,7 @@ impl Checker<'_> {
         StackKey::Wrong
     }
 
-    /// Keys in any order: integers and strings are put apart.
+    /// Separates the keys, which may be in any order, into integers and strings.
     fn keys(&mut self, keys: &[Expression]) -> Option<Keys> {
         let mut all = Keys { integers: Vec::new(), strings: Vec::new(), stack: None };
         for key in keys {
@@ -124,7 +125,7 @@ impl Checker<'_> {
             let label = format!("it has {} and {}", declared.0, declared.1);
             return self.wrong(span, problem, &label);
         }
-        // Who only reads it says nothing about its kind.
+        // Reading an aggregate doesn't determine its kind.
         if let Some(kind) = kind
             && let Err(problem) = self.usages.agree(self.program, slot, kind, keys.stack, span)
         {
@@ -239,7 +240,7 @@ impl Checker<'_> {
         Value::number(Integer::BagInsert(slot, Box::new(key?), Box::new(value)))
     }
 
-    /// A bag that is read gives the pair away.
+    /// Reading a bag removes the pair.
     pub(super) fn bag_remove(
         &mut self,
         slot: BagSlot,
@@ -251,7 +252,7 @@ impl Checker<'_> {
         Value::number(Integer::BagRemove(slot, Box::new(key)))
     }
 
-    /// A figure of what is under a key: `a[k]` is the sum.
+    /// Reads a figure under a key; `a[k]` alone is the sum.
     pub(super) fn figure(
         &mut self,
         of: &Expression,
@@ -267,7 +268,8 @@ impl Checker<'_> {
         Some(Value::Number(read, Type::NUMBER))
     }
 
-    /// A stack is compared frame by frame with those that were added: none is at hand to read one.
+    /// Reports an error for each read of an aggregate that has a stack as a key. A read would have
+    /// to name a stack frame by frame, which scripts can't.
     pub(super) fn check_reads(&mut self) {
         for (slot, span) in std::mem::take(&mut self.reads) {
             if self.usages.has_stack(slot) {

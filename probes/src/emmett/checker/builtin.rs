@@ -1,4 +1,4 @@
-//! Functions that Emmett has: those of VP, and a few of its own.
+//! Checks the functions of Emmett: those that it shares with VP, and a few of its own.
 
 use super::super::tree::{Expression, Kind};
 use super::super::types::Type;
@@ -10,11 +10,12 @@ use crate::source::Span;
 use crate::text::Text;
 use crate::vp::vocabulary::{self, Head, Value as Function};
 
-/// Functions of Emmett alone, which read a figure of an aggregate or tell what was caught.
+/// Functions that only Emmett has. They read a figure of an aggregate, or describe the error that
+/// was caught.
 pub(crate) const OWN: &[&str] =
     &["count", "sum", "avg", "min", "max", "latest", "excname", "excdesc"];
 
-/// Forms of VP that Emmett has other means for.
+/// Forms of VP for which Emmett has its own syntax.
 fn is_form(function: Function) -> bool {
     matches!(
         function,
@@ -31,7 +32,7 @@ fn is_form(function: Function) -> bool {
     )
 }
 
-/// Whether this is a function that can be called.
+/// Whether this is the name of a built-in function.
 pub(super) fn is_builtin(name: &str) -> bool {
     match vocabulary::head(name) {
         Some(Head::Value(function)) => !is_form(function),
@@ -40,7 +41,7 @@ pub(super) fn is_builtin(name: &str) -> bool {
     }
 }
 
-/// The functions that can be called, for suggestions.
+/// The names of the built-in functions, for suggestions.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     let shared = vocabulary::all().filter_map(|(name, head)| match head {
         Head::Value(function) if !is_form(function) => Some(name),
@@ -50,7 +51,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 impl Checker<'_> {
-    /// What a built-in function yields; only for names of [`names`].
+    /// Checks a call of a built-in function. `name` must be one of [`names`].
     pub(super) fn builtin(
         &mut self,
         name: &str,
@@ -147,12 +148,12 @@ impl Checker<'_> {
                 let address = self.single(name, arguments, span)?;
                 Some(Value::Text(Str::SymbolName(address)))
             }
-            // `is_form` keeps them out.
+            // `is_form` excludes the remaining forms.
             _ => self.unknown(name, span, "expected a function"),
         }
     }
 
-    /// The wrong number of arguments.
+    /// Reports a wrong number of arguments.
     pub(super) fn arity<T>(&mut self, name: &str, expected: &str, span: Span) -> Option<T> {
         let problem = format!("{name} has the wrong number of arguments");
         self.wrong(span, problem, &format!("expected {expected}"))
@@ -187,7 +188,7 @@ impl Checker<'_> {
         }
     }
 
-    /// `gueststack()` as a string.
+    /// `gueststack()` as a value.
     fn stack_text(&mut self, span: Span) -> Value {
         let target = StringTarget::Local(self.new_string());
         let place = self.place(span);
@@ -195,7 +196,7 @@ impl Checker<'_> {
         Value::Text(Str::Sequence(vec![walk], Box::new(Str::Get(target))))
     }
 
-    /// An address: a number, or a symbol in double quotes.
+    /// Checks an address: a number, or a symbol in double quotes.
     fn at(&mut self, expression: &Expression) -> Option<Integer> {
         match &expression.kind {
             Kind::Text(literal) => {
@@ -269,7 +270,7 @@ impl Checker<'_> {
         Value::number(Integer::Scan { scan, address, callee, place })
     }
 
-    /// A new local integer that begins with a value.
+    /// A new local integer with an initial value.
     pub(super) fn initialised(&mut self, of: Type, value: Integer) -> (super::Local, Statement) {
         let local = self.new_integer();
         let set = Integer::Set(IntegerTarget::Local(local), Box::new(value));

@@ -1,4 +1,4 @@
-//! Calls of the script's own functions.
+//! Checks calls of functions.
 
 use super::super::tree::{Expression, Kind};
 use super::super::types::Type;
@@ -93,7 +93,7 @@ impl Checker<'_> {
         })
     }
 
-    /// A string variable is handed over itself, so that the function can assign to it.
+    /// A string variable is passed by reference, so that the function can assign to it.
     fn argument(&mut self, argument: &Expression, parameter: &Type) -> Option<Argument> {
         if *parameter != Type::Str {
             return self.integer(argument).map(Argument::Integer);
@@ -106,7 +106,7 @@ impl Checker<'_> {
         self.text(argument).map(Argument::Value)
     }
 
-    /// The string variable of this name.
+    /// The string variable or local with this name.
     pub(super) fn string_named(&self, name: &str) -> Option<StringTarget> {
         match (self.local(name), self.entity(name)) {
             (Some(Local::Str(target)), _) => Some(target),

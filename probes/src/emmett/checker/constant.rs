@@ -1,10 +1,10 @@
-//! Expressions whose value is known when the script is loaded.
+//! Evaluates expressions whose value is known when the script is loaded.
 
 use super::super::tree::{Binary, Expression, Kind, Unary};
 use super::{Checker, Entity};
 
 impl Checker<'_> {
-    /// The number, or an error.
+    /// The value of a constant expression; reports an error if it isn't constant.
     pub(super) fn constant(&mut self, expression: &Expression) -> Option<u64> {
         if let Some(value) = self.constant_value(expression) {
             return Some(value);
@@ -13,7 +13,7 @@ impl Checker<'_> {
         self.wrong(expression.span, "this is not known when the script is loaded", label)
     }
 
-    /// The number, if it is one.
+    /// The value of an expression, if it is constant.
     pub(super) fn constant_value(&mut self, expression: &Expression) -> Option<u64> {
         match &expression.kind {
             Kind::Number(value) => Some(*value),
@@ -52,7 +52,7 @@ impl Checker<'_> {
         }
     }
 
-    /// `sizeof`, of a type or of an expression that is not calculated.
+    /// `sizeof` of a type, or of an expression, which is not evaluated.
     fn size_of(&mut self, expression: &Expression) -> Option<u64> {
         let of = match &expression.kind {
             Kind::SizeOfType(parameter) => {

@@ -1,4 +1,4 @@
-//! Items in order: directives, types, variables, and the names of functions.
+//! Reads the items of a script in order: directives, types, variables, and the names of functions.
 
 use super::super::tree::{Declaration, Declarator, Directive, Function, Item, Probe, TypeName};
 use super::super::types::{Model, Type};
@@ -16,19 +16,19 @@ use crate::{variable, vp};
 
 /// The most names of one kind. Each vCPU has a copy of each string.
 const MAX_NAMES: usize = 4096;
-/// The most aggregates, and the most bags.
+/// The most aggregates, and also the most bags.
 const MAX_TABLES: usize = 256;
-/// What a bag holds if the script doesn't say.
+/// The number of pairs in a bag for which the script gives no size.
 const BAG_CAPACITY: u64 = 256;
 
-/// What has a body, and the memory model in which it stands.
+/// An item with a body, and the memory model that applies to it.
 pub(super) enum Body<'a> {
     Function(&'a Function, Model),
     Probe(&'a Probe, Model),
 }
 
 impl Checker<'_> {
-    /// Reads a definition; what has a body is left for later.
+    /// Reads a definition. An item with a body is returned, to be checked later.
     pub(super) fn item<'b>(&mut self, item: &'b Item) -> Option<Body<'b>> {
         if self.problems.is_full() {
             return None;
@@ -92,7 +92,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Where a variable lives: one for each vCPU, or one for all.
+    /// Checks the storage class of a variable: one for each vCPU, or one for all vCPUs.
     fn storage(&mut self, declaration: &Declaration, is_table: bool) {
         let Some((word, span)) = &declaration.storage else { return };
         match word.as_str() {
@@ -157,7 +157,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What the user sets an integer to, or else what the script does.
+    /// The value to which the user sets an integer, or else the script's own value.
     fn set_integer(
         &mut self,
         name: &Declarator,
@@ -178,7 +178,7 @@ impl Checker<'_> {
         }
     }
 
-    /// `pervm int n;`: one for all vCPUs.
+    /// `pervm int n;`: a variable that all vCPUs share.
     fn define_shared(&mut self, name: &str, span: Span, of: Type, value: u64) {
         let slot = IntegerSlot(self.program.shared_integers.len());
         let entity = Entity::Integer(IntegerTarget::Shared(slot), of);
@@ -203,7 +203,7 @@ impl Checker<'_> {
         }
     }
 
-    /// `aggr a[2][1]`: so many integer keys, so many string keys.
+    /// `aggr a[2][1]`: the number of integer keys, then the number of string keys.
     fn aggregate(&mut self, name: &Declarator) {
         let mut keys = [0, 0];
         if name.dimensions.len() > keys.len() || name.value.is_some() || name.pointers > 0 {
@@ -246,7 +246,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A function's name and types. A prototype may come first, and again.
+    /// Reads a function's name and types. Prototypes may precede the definition.
     fn signature<'b>(&mut self, function: &'b Function) -> Option<Body<'b>> {
         let name = &function.name;
         let base = self.base(&function.result);
@@ -301,7 +301,7 @@ impl Checker<'_> {
         number < most
     }
 
-    /// Gives a name a meaning; `false` if it can't have this one.
+    /// Defines a name; `false` if the name can't be used for this.
     pub(super) fn define(&mut self, name: &str, span: Span, entity: Entity) -> bool {
         if let Some((_, first)) = self.names.get(name) {
             let first = *first;

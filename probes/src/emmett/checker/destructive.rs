@@ -1,4 +1,4 @@
-//! Functions that change what the guest does.
+//! Checks destructive actions.
 
 use super::super::tree::Expression;
 use super::Checker;

@@ -1,4 +1,4 @@
-//! Expressions.
+//! Checks expressions.
 
 use super::super::tree::{Binary, Expression, Kind, Unary};
 use super::super::types::Type;
@@ -12,14 +12,14 @@ use crate::suggest::nearest;
 use crate::text::Text;
 use crate::variable::{self, Builtin};
 
-/// What can be assigned to.
+/// The target of an assignment.
 pub(super) enum Target {
     Integer(IntegerTarget, Type),
     Str(StringTarget),
 }
 
 impl Checker<'_> {
-    /// Any expression.
+    /// Checks any expression.
     pub(super) fn value(&mut self, expression: &Expression) -> Option<Value> {
         if self.problems.is_full() {
             return None;
@@ -55,7 +55,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A literal as a value.
+    /// Checks the length of a string literal.
     pub(super) fn checked(&mut self, literal: &Literal, span: Span) -> Option<Text> {
         let bytes = literal.value.as_bytes();
         if bytes.len() > Text::MAX {
@@ -65,7 +65,7 @@ impl Checker<'_> {
         Some(Text::from(bytes))
     }
 
-    /// A string in double quotes.
+    /// Checks an expression that must be a string literal.
     pub(super) fn literal(&mut self, expression: &Expression) -> Option<Text> {
         match &expression.kind {
             Kind::Text(literal) => self.checked(literal, expression.span),
@@ -116,10 +116,10 @@ impl Checker<'_> {
         }
     }
 
-    /// Nobody has defined it. Each name is reported once.
+    /// Reports a name that is not defined anywhere. Each name is reported once.
     pub(super) fn unknown<T>(&mut self, name: &str, span: Span, label: &str) -> Option<T> {
         if !self.reported.insert(name.to_owned()) {
-            // What is reported already keeps the script from being loaded.
+            // The earlier report already prevents the script from being loaded.
             return None;
         }
         let mut known: Vec<&str> = self.names.keys().map(String::as_str).collect();
@@ -220,7 +220,7 @@ impl Checker<'_> {
         Some(Value::Number(Integer::Choice(arms), of))
     }
 
-    /// What a name can be assigned through.
+    /// Checks the target of an assignment.
     pub(super) fn target(&mut self, expression: &Expression) -> Option<Target> {
         let span = expression.span;
         let Kind::Name(name) = &expression.kind else {
@@ -304,7 +304,7 @@ impl Checker<'_> {
         }
     }
 
-    /// `x++` and the like.
+    /// `x++` and similar.
     fn bump(&mut self, target: &Expression, up: bool, before: bool, span: Span) -> Option<Value> {
         if let Some((of, keys)) = self.keyed(target) {
             return self.count(of, keys, up, span);
@@ -327,20 +327,21 @@ impl Checker<'_> {
         if before {
             return Some(Value::Number(set, of));
         }
-        // The value before it: one back from the value after it.
+        // The old value is the new value with the change undone.
         self.arithmetic(inverse, (set, of), one(Type::NUMBER), span)
     }
 
-    /// An expression as a statement.
+    /// Checks an expression that is used as a statement.
     pub(super) fn evaluate(&mut self, expression: &Expression) -> Option<Vec<Statement>> {
-        // a <- v where a has no keys looks like a < -v, whose value nobody takes.
+        // `a <- v`, where `a` is an aggregate without keys, is parsed as the comparison `a < -v`,
+        // which would have no effect as a statement.
         if let Kind::Binary(Binary::Other(Operator::Less), of, value) = &expression.kind
             && let Kind::Unary(Unary::Negate, value) = &value.kind
             && self.is_aggregate(of)
         {
             return self.update(of, &[], value, expression.span).map(Self::dropped);
         }
-        // Nobody takes the value, so ++x does as well, and is quicker.
+        // The value is not used, so `x++` can be replaced by `++x`, which is faster.
         if let Kind::Bump { target, up, before: false } = &expression.kind {
             let value = self.bump(target, *up, true, expression.span)?;
             return Some(Self::dropped(value));

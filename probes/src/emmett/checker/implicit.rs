@@ -1,8 +1,9 @@
-//! Names that nobody declared: variables that are assigned to, aggregates that are counted up.
+//! Declares names that the script uses without a declaration: variables that are assigned to, and
+//! aggregates that are added to.
 //!
-//! The bodies are read again and again until no further name gets a type from what is assigned to
-//! it: `p = (struct t *)x; q = p;` makes `p` a pointer in the first round and `q` in the second.
-//! What has none then is an integer.
+//! The bodies are visited repeatedly, until no further name gets a type from what is assigned to
+//! it: `q = p; p = (struct t *)x;` makes `p` a pointer in the first round and `q` in the second.
+//! Names that still have no type become integers.
 
 use super::super::tree::{Binary, Declaration, Expression, Kind, Statement, TypeName};
 use super::super::types::{Model, Type};
@@ -12,15 +13,15 @@ use crate::ir::{Frame, Operator, StringTarget};
 use crate::source::Span;
 use crate::variable::{self, Builtin};
 
-/// Rounds before the rest is taken for integers.
+/// The most rounds. Names that have no type afterwards become integers.
 const MAX_ROUNDS: usize = 8;
 
-/// What a round has found.
+/// The result of a round.
 #[derive(Default)]
 struct Round {
-    /// A name got its type.
+    /// Whether a name has got its type.
     has_progress: bool,
-    /// Names that are assigned to and have none.
+    /// Names that are assigned to and have no type yet.
     pending: Vec<(String, Span)>,
 }
 
@@ -67,7 +68,7 @@ impl Checker<'_> {
             }
         }
         self.locals.clear();
-        // What is wrong is said when the body is checked.
+        // Errors are reported when the body is checked.
         self.problems.go_back(mark);
     }
 
@@ -110,7 +111,7 @@ impl Checker<'_> {
     }
 
     fn visit_declaration(&mut self, declaration: &Declaration, found: &mut Round) {
-        // A structure is defined where its body is checked; here its name is enough.
+        // Structures and enumerations are defined when the body is checked, and not here.
         let base = match &declaration.base {
             TypeName::Record { fields: Some(_), .. } | TypeName::Enumeration(Some(_)) => None,
             base => self.base(base),
@@ -158,7 +159,7 @@ impl Checker<'_> {
                 for argument in arguments {
                     self.seek(argument, found);
                 }
-                // These assign to their first argument.
+                // These functions assign to their first argument.
                 if matches!(
                     name.as_str(),
                     "sprintf" | "getgueststr" | "getguestphysstr" | "gueststack"
@@ -205,7 +206,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The type of an expression as far as it is known, without complaint.
+    /// The type of an expression, as far as it is known. Reports no errors.
     pub(super) fn type_of(&mut self, expression: &Expression) -> Option<Type> {
         match &expression.kind {
             Kind::Text(_) => Some(Type::Str),

@@ -1,4 +1,4 @@
-//! Pointers, fields, arrays, casts: everything that is read through a memory model.
+//! Checks pointers, fields, arrays and casts: everything that is read through a memory model.
 
 use super::super::tree::{Expression, Kind, Parameter};
 use super::super::types::{Model, Type};
@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::ir::{Integer, Operator};
 use crate::source::Span;
 
-/// Something in memory.
+/// A place in memory, with its type.
 pub(super) struct There {
     address: Integer,
     of: Type,
@@ -17,7 +17,8 @@ pub(super) struct There {
 }
 
 impl Checker<'_> {
-    /// Arithmetic on numbers and pointers; a pointer counts in what it points to.
+    /// Checks arithmetic on numbers and pointers. A pointer moves in units of the type to which it
+    /// points.
     pub(super) fn arithmetic(
         &mut self,
         operator: Operator,
@@ -48,7 +49,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Bytes from one element to the next; what has no size counts in bytes.
+    /// The distance from one element to the next in bytes; 1 for a type without a size.
     fn step(&self, of: &Type) -> u64 {
         self.records.size(of).unwrap_or(1).max(1)
     }
@@ -60,7 +61,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What `*p`, `p->f`, `s.f` or `p[i]` stands for.
+    /// The place that `*p`, `p->f`, `s.f` or `p[i]` denotes.
     pub(super) fn there(&mut self, expression: &Expression) -> Option<There> {
         let span = expression.span;
         match &expression.kind {
@@ -95,7 +96,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What a pointer points to.
+    /// The place to which a pointer points.
     fn behind(&mut self, address: Integer, pointer: Type, span: Span) -> Option<There> {
         let Type::Pointer(of, model) = pointer else {
             let problem = format!("this is {}", self.records.describe(&pointer));
@@ -118,7 +119,8 @@ impl Checker<'_> {
         Some(There { address, of: field.of, model: record.model, bits: field.bits })
     }
 
-    /// The value of something in memory; arrays and structures stay where they are.
+    /// The value at a place in memory. Arrays and structures are not loaded; their address is the
+    /// value.
     pub(super) fn read(&mut self, there: There, span: Span) -> Option<Value> {
         let There { address, of, model, bits } = there;
         if !of.is_scalar() {
@@ -143,7 +145,7 @@ impl Checker<'_> {
         Some(Value::Number(self.fold(Operator::BitAnd, shifted, mask, span), of))
     }
 
-    /// `a[k]`: a bag gives away, an aggregate is read, anything else is memory.
+    /// `a[k]`: removes from a bag, reads an aggregate, or reads memory.
     pub(super) fn index(
         &mut self,
         of: &Expression,
@@ -164,7 +166,7 @@ impl Checker<'_> {
         self.read(there, span)
     }
 
-    /// `&p->f`, or `&symbol`: where a symbol of the guest is.
+    /// `&p->f`, or `&symbol`, the address of a symbol of the guest.
     pub(super) fn address(&mut self, of: &Expression, span: Span) -> Option<Value> {
         let Kind::Name(name) = &of.kind else {
             let there = self.there(of)?;
@@ -186,7 +188,7 @@ impl Checker<'_> {
         Some(Value::Number(Integer::Constant(address), pointer))
     }
 
-    /// Where a symbol of the guest is.
+    /// The address of a symbol of the guest.
     pub(super) fn symbol(&mut self, name: &str, span: Span) -> Option<u64> {
         let Some(symbols) = self.scope.symbols else {
             let problem = format!("there are no symbols to look {name} up in");
@@ -212,7 +214,7 @@ impl Checker<'_> {
         match to {
             Type::Void => Some(Value::Nothing(Self::dropped(inner))),
             Type::Str => match inner {
-                // Any number is an address of characters here.
+                // Any number can be the address of characters here.
                 Value::Number(address, of) => {
                     let model = self.model_of(&of);
                     let bytes = Type::Pointer(Box::new(Type::Integer(1)), model);
@@ -233,7 +235,7 @@ impl Checker<'_> {
             }
             Type::Pointer(of, _) => {
                 let (integer, had) = self.as_number(inner, value.span)?;
-                // It stays in the memory that it came from.
+                // The pointer keeps the memory model of the value that is cast.
                 let model = self.model_of(&had);
                 Some(Value::Number(integer, Type::Pointer(of, model)))
             }

@@ -1,4 +1,4 @@
-//! printf and its relatives: formats against arguments.
+//! Checks printf and related functions: the format against the arguments.
 
 use super::super::tree::{Expression, Kind};
 use super::Checker;
@@ -27,8 +27,8 @@ impl Checker<'_> {
         Value::number(Integer::Format(target, pieces))
     }
 
-    /// `assert(condition, "format", ...)`: if it doesn't hold, prints where, and what was asked
-    /// for, and cancels the firing.
+    /// `assert(condition, "format", ...)`: if the condition is 0, prints the place and the optional
+    /// message, and cancels the firing.
     pub(super) fn assert(&mut self, arguments: &[Expression], span: Span) -> Option<Value> {
         let [condition, message @ ..] = arguments else {
             return self.arity("assert", "a condition, and a format if you like", span);
@@ -123,7 +123,7 @@ impl Checker<'_> {
         self.integer(argument).map(|integer| Piece::Integer(conversion, integer))
     }
 
-    /// Shows the conversion beside an argument that doesn't fit it.
+    /// Adds the place of the conversion to the error about an argument that doesn't fit it.
     fn explain(&mut self, before: Mark, at: Span, conversion: Conversion) {
         if let Some(last) = self.problems.only_since(before)
             && last.related.is_none()

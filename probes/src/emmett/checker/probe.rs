@@ -1,4 +1,4 @@
-//! Probes and functions as a whole.
+//! Checks whole probes and functions.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::vp::checker::{MAX_PROBES, no_point};
 const MAX_PARAMETERS: usize = 32;
 
 impl Checker<'_> {
-    /// Checks and lowers what has a body.
+    /// Checks and lowers an item with a body.
     pub(super) fn body(&mut self, body: &Body) {
         self.locals.clear();
         self.frame = Frame::default();
@@ -33,7 +33,7 @@ impl Checker<'_> {
         self.locals.clear();
     }
 
-    /// Gives the parameters of a function their places: the first locals, in order.
+    /// Binds the parameters of a function to the first locals, in order.
     pub(super) fn bind_parameters(&mut self, function: &Function) {
         let types = match self.signatures.get(&function.name.name) {
             Some(signature) => signature.parameters.clone(),
@@ -50,7 +50,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Gives a probe's parameters their arguments.
+    /// Binds the parameters of a probe to its arguments.
     pub(super) fn bind_arguments(&mut self, parameters: &[Parameter]) {
         self.locals.push(HashMap::new());
         for (number, parameter) in parameters.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Statements.
+//! Checks statements.
 
 use super::super::tree::{Declaration, Expression, Statement as Tree, TypeName};
 use super::super::types::Type;
@@ -7,7 +7,7 @@ use crate::ir::{self, Integer, Statement, Str, StringTarget};
 use crate::text::Text;
 
 impl Checker<'_> {
-    /// What a statement does; what is wrong in it is reported and left out.
+    /// Checks and lowers a statement. Errors are reported, and the faulty parts are left out.
     pub(super) fn statement(&mut self, statement: &Tree) -> Vec<Statement> {
         if self.problems.is_full() {
             return Vec::new();
@@ -90,7 +90,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Variables of a block: they begin anew each time, and each call has its own.
+    /// Declares the variables of a block. They are initialised each time the block is entered, and
+    /// each call has its own.
     fn local_declaration(&mut self, declaration: &Declaration) -> Vec<Statement> {
         if matches!(declaration.base, TypeName::Aggregate | TypeName::Bag) || declaration.is_typedef
         {
@@ -134,7 +135,7 @@ impl Checker<'_> {
         statements
     }
 
-    /// A variable that is assigned to and that nobody declared.
+    /// Declares a variable that is assigned to without a declaration.
     pub(super) fn declare_implicit(&mut self, name: &str, span: crate::source::Span, of: Type) {
         let of = match of {
             Type::Array(of, _) => Type::Pointer(of, self.model),
@@ -151,7 +152,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether nothing of the script or of Emmett has this name.
+    /// Whether the script doesn't define this name, and it isn't reserved.
     pub(super) fn is_free(&self, name: &str) -> bool {
         self.local(name).is_none()
             && !matches!(

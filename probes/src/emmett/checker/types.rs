@@ -1,4 +1,4 @@
-//! Types as they are written to types.
+//! Resolves types as they are written.
 
 use super::super::tree::{Declaration, Declarator, IntegerName, Parameter, TypeName};
 use super::super::types::{Field, Layout, MAX_SIZE, Model, Record, Type};
@@ -7,11 +7,12 @@ use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 use crate::suggest::nearest;
 
-/// How deep a type may be: pointers to pointers, arrays of arrays.
+/// The deepest nesting of a type: pointers to pointers, arrays of arrays.
 const MAX_DEPTH: usize = 32;
 
 impl Checker<'_> {
-    /// The type in front of the names. `None` for bags and aggregates, which are no types of values.
+    /// Resolves the type before the names. `None` for bags and aggregates, which are not types of
+    /// values.
     pub(super) fn base(&mut self, name: &TypeName) -> Option<Type> {
         match name {
             TypeName::Void => Some(Type::Void),
@@ -36,13 +37,13 @@ impl Checker<'_> {
         }
     }
 
-    /// The type of a name: what stands in front of it, its stars, its brackets.
+    /// The type of a name: the type before it, with its stars and brackets.
     pub(super) fn type_of_name(&mut self, base: &Type, name: &Declarator) -> Option<Type> {
         let mut of = base.clone();
         for _ in 0..name.pointers {
             of = Type::Pointer(Box::new(of), self.model);
         }
-        // The last bracket is the innermost.
+        // The last bracket belongs to the innermost array.
         for dimension in name.dimensions.iter().rev() {
             let count = match dimension {
                 Some(count) => self.constant(count)?,
@@ -60,7 +61,7 @@ impl Checker<'_> {
         Some(of)
     }
 
-    /// A parameter's type, or that of a cast. Arrays are pointers there.
+    /// The type of a parameter or of a cast, where arrays become pointers.
     pub(super) fn parameter(&mut self, parameter: &Parameter) -> Option<Type> {
         let Some(base) = self.base(&parameter.base) else {
             let label = "expected an integer, a pointer or a string";
@@ -70,7 +71,7 @@ impl Checker<'_> {
         Some(self.decayed(of))
     }
 
-    /// Arrays as values are pointers to their first elements.
+    /// Turns an array type into a pointer to its elements.
     pub(super) fn decayed(&self, of: Type) -> Type {
         match of {
             Type::Array(of, _) => Type::Pointer(of, self.model),
@@ -129,7 +130,7 @@ impl Checker<'_> {
         Some(Type::Record(index))
     }
 
-    /// The fields of one declaration in a structure.
+    /// Adds the fields of one declaration to a structure.
     fn fields(
         &mut self,
         is_union: bool,
@@ -198,7 +199,7 @@ impl Checker<'_> {
         into.size = into.size.max(into.layout.size());
         into.align = into.align.max(align);
         let field = name.map_or("", |name| &name.name).to_owned();
-        // A bit-field without a name only takes up room.
+        // A bit-field without a name only takes up space.
         if bits.is_some() && field.is_empty() {
             return Some(());
         }
@@ -209,7 +210,7 @@ impl Checker<'_> {
         Some(())
     }
 
-    /// A field of a structure, or what to say if there is none.
+    /// A field of a structure; reports an error if there is none with this name.
     pub(super) fn field_named(&mut self, record: usize, name: &str, span: Span) -> Option<Field> {
         if let Some(field) = self.records.field(record, name) {
             return Some(field);
@@ -227,7 +228,7 @@ impl Checker<'_> {
         )
     }
 
-    /// `memmodel guest64`.
+    /// `memmodel guest64`: sets the memory model of the items that follow.
     pub(super) fn memory_model(&mut self, name: &str, span: Span) {
         let models = super::super::vocabulary::MODELS;
         match models.iter().find(|(known, _)| *known == name) {
@@ -254,7 +255,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The model of what a type points to.
+    /// The memory model of a pointer type; the current model for any other type.
     pub(super) fn model_of(&self, of: &Type) -> Model {
         match of {
             Type::Pointer(_, model) => *model,
@@ -263,7 +264,7 @@ impl Checker<'_> {
     }
 }
 
-/// Fields with their places.
+/// The fields of a structure, with the layout so far.
 #[derive(Default)]
 struct Placed {
     fields: Vec<Field>,

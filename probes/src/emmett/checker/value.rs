@@ -1,4 +1,4 @@
-//! Values of expressions, and what is made of one where a certain kind is asked for.
+//! Values of expressions, and their conversion to the type that is needed.
 
 use super::super::tree::Expression;
 use super::super::types::{Model, Type};
@@ -7,7 +7,7 @@ use crate::front::comparison;
 use crate::ir::{self, Integer, Operator, Place, Space, Statement, Str, StringTarget};
 use crate::source::Span;
 
-/// What an expression comes to.
+/// The value of an expression.
 pub(super) enum Value {
     /// An integer or a pointer.
     Number(Integer, Type),
@@ -15,20 +15,20 @@ pub(super) enum Value {
     Text(Str),
     /// An array or structure in memory: its address.
     Memory(Integer, Type, Model),
-    /// Something that is done and yields nothing.
+    /// Statements that run and yield no value.
     Nothing(Vec<Statement>),
 }
 
 impl Value {
-    /// A number of no particular type.
-    #[allow(clippy::unnecessary_wraps)] // it ends what may have failed before
+    /// A number without a particular type.
+    #[allow(clippy::unnecessary_wraps)] // an `Option` as callers return it
     pub(super) fn number(integer: Integer) -> Option<Self> {
         Some(Self::Number(integer, Type::NUMBER))
     }
 }
 
 impl Checker<'_> {
-    /// An expression that must be a number; arrays are their addresses.
+    /// Checks an expression that must be a number. An array becomes its address.
     pub(super) fn number(&mut self, expression: &Expression) -> Option<(Integer, Type)> {
         let value = self.value(expression)?;
         self.as_number(value, expression.span)
@@ -49,12 +49,12 @@ impl Checker<'_> {
         }
     }
 
-    /// A number whose type doesn't matter.
+    /// Checks an expression that must be a number, and ignores its type.
     pub(super) fn integer(&mut self, expression: &Expression) -> Option<Integer> {
         self.number(expression).map(|(integer, _)| integer)
     }
 
-    /// An expression that must be a string. A pointer to characters is read.
+    /// Checks an expression that must be a string. A pointer to characters is read.
     pub(super) fn text(&mut self, expression: &Expression) -> Option<Str> {
         let value = self.value(expression)?;
         self.as_text(value, expression.span)
@@ -80,7 +80,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The characters of an array, which may end without a NUL.
+    /// Reads the characters of an array, which may lack a terminating NUL.
     pub(super) fn read_text(
         &mut self,
         space: Space,
@@ -101,7 +101,7 @@ impl Checker<'_> {
         Str::Sequence(vec![read], Box::new(Str::Get(target)))
     }
 
-    /// A value that nobody takes.
+    /// Turns a value that is not used into statements.
     pub(super) fn dropped(value: Value) -> Vec<Statement> {
         match value {
             Value::Number(integer, _) | Value::Memory(integer, ..) => {
@@ -112,7 +112,7 @@ impl Checker<'_> {
         }
     }
 
-    /// `a + b` and the like, calculated here if both are numbers.
+    /// Applies an operator. The result is calculated here if both operands are constants.
     pub(super) fn fold(
         &mut self,
         operator: Operator,

@@ -1,4 +1,4 @@
-//! Types, variables, functions.
+//! Parses types, variables and functions.
 
 use super::super::lexer::Token;
 use super::super::tree::{
@@ -12,7 +12,7 @@ use crate::source::Span;
 const MAX_POINTERS: u8 = 8;
 
 impl Parser<'_> {
-    /// Whether a type stands here.
+    /// Whether a type begins here.
     pub(super) fn starts_type(&self) -> bool {
         match self.peek() {
             Some(Token::Name(name)) => TYPES.contains(&name.as_str()) || self.names.contains(name),
@@ -20,11 +20,11 @@ impl Parser<'_> {
         }
     }
 
-    /// Whether a declaration stands here.
+    /// Whether a declaration begins here.
     pub(super) fn starts_declaration(&self) -> bool {
         match self.peek() {
             Some(Token::Name(name)) if PREFIXES.contains(&name.as_str()) => true,
-            // A type's name may be a point's or a variable's too, by what follows.
+            // The name of a type may also be that of a point or a variable. The next token decides.
             Some(Token::Name(name)) if self.names.contains(name) => {
                 matches!(self.peek_at(1), Some(Token::Name(_) | Token::Sign("*")))
             }
@@ -32,7 +32,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The type in front of the names.
+    /// Parses the type before the names.
     pub(super) fn type_name(&mut self) -> Result<TypeName> {
         let (word, span) = self.name("expected a type")?;
         Ok(match word.as_str() {
@@ -57,7 +57,7 @@ impl Parser<'_> {
         })
     }
 
-    /// `unsigned long long int` in any order.
+    /// Parses the rest of an integer type: words such as `unsigned long long int`, in any order.
     fn integer(&mut self, first: &str) -> IntegerName {
         let (mut short, mut longs, mut char) = (false, 0, false);
         let mut count = |word: &str| match word {
@@ -106,7 +106,7 @@ impl Parser<'_> {
         Ok(TypeName::Record { is_union, tag, fields, span: start.to(self.last()) })
     }
 
-    /// `@0x10 int pid;`
+    /// Parses a field of a structure, such as `@0x10 int pid;`.
     fn field(&mut self) -> Result<Declaration> {
         let mut offset = None;
         if self.skip("@") {
@@ -141,7 +141,7 @@ impl Parser<'_> {
         Ok(TypeName::Enumeration(Some(constants)))
     }
 
-    /// A name with its stars and brackets. Without a name it is what a cast or prototype has.
+    /// Parses a name with its stars and brackets. In a cast or a prototype the name may be missing.
     pub(super) fn declarator(&mut self, needs_name: bool) -> Result<Declarator> {
         let mut pointers = 0;
         loop {
@@ -154,7 +154,7 @@ impl Parser<'_> {
                 return self.error(self.last(), "too many stars", "at most 8");
             }
         }
-        // A pointer to a function is an address like any other.
+        // A pointer to a function is treated as a plain address.
         let is_function = self.is("(") && matches!(self.peek_at(1), Some(Token::Sign("*")));
         if is_function {
             (self.at, pointers) = (self.at + 2, pointers + 1);
@@ -197,7 +197,7 @@ impl Parser<'_> {
         Ok(declarator)
     }
 
-    /// Names behind a type up to the semicolon.
+    /// Parses a type and its names, up to the semicolon.
     pub(super) fn declaration(&mut self) -> Result<Declaration> {
         let start = self.span();
         let (mut is_typedef, mut is_constant, mut storage) = (false, false, None);
@@ -240,7 +240,7 @@ impl Parser<'_> {
         Ok(Declaration { is_typedef, is_constant, storage, base, names, span })
     }
 
-    /// What begins with a type outside functions.
+    /// Parses an item that begins with a type, outside functions.
     pub(super) fn declaration_or_function(&mut self) -> Result<Item> {
         let start = self.at;
         if !matches!(self.peek(), Some(Token::Name(word)) if PREFIXES.contains(&word.as_str())) {
@@ -267,7 +267,7 @@ impl Parser<'_> {
         Ok(Function { result, name, parameters, body })
     }
 
-    /// `(int a, string b)`
+    /// Parses parameters, such as `(int a, string b)`.
     pub(super) fn parameters(&mut self) -> Result<Vec<Parameter>> {
         self.expect("(")?;
         let mut parameters = Vec::new();
@@ -289,7 +289,7 @@ impl Parser<'_> {
         Ok(parameters)
     }
 
-    /// Refuses what C has and Emmett hasn't.
+    /// Refuses keywords of C that Emmett doesn't have.
     pub(super) fn refuse_keyword(&self) -> Result<()> {
         let Some(Token::Name(word)) = self.peek() else { return Ok(()) };
         let Some(instead) = refused(word) else { return Ok(()) };

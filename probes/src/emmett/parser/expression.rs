@@ -1,4 +1,4 @@
-//! Expressions, by precedence climbing (Richards and Whitby-Strevens, BCPL, 1979).
+//! Parses expressions by precedence climbing (Richards and Whitby-Strevens, BCPL, 1979).
 
 use super::super::lexer::Token;
 use super::super::tree::{BINARY, Binary, Expression, Kind, Parameter, Unary};
@@ -7,7 +7,7 @@ use super::{MAX_DEPTH, Parser, Result};
 use crate::ir::Operator;
 use crate::source::Span;
 
-/// Assignments that calculate.
+/// Compound assignments and their operators.
 const ASSIGNMENTS: &[(&str, Operator)] = &[
     ("+=", Operator::Add),
     ("-=", Operator::Subtract),
@@ -22,7 +22,7 @@ const ASSIGNMENTS: &[(&str, Operator)] = &[
 ];
 
 impl Parser<'_> {
-    /// Any expression.
+    /// Parses any expression.
     pub(super) fn expression(&mut self) -> Result<Expression> {
         self.assignment()
     }
@@ -60,7 +60,7 @@ impl Parser<'_> {
         Ok(*target)
     }
 
-    /// Anything but an assignment.
+    /// Parses any expression except an assignment.
     pub(super) fn conditional(&mut self) -> Result<Expression> {
         let start = self.span();
         let condition = self.binary(1)?;
@@ -82,7 +82,7 @@ impl Parser<'_> {
             if sign == "/" && self.in_predicate {
                 return Ok(left);
             }
-            // a <- v inserts, but x<-1 compares x with -1.
+            // `a[k] <- v` inserts, but `x<-1` compares `x` with -1.
             let compares = sign == "<-" && !matches!(left.kind, Kind::Index(..));
             if compares {
                 sign = "<";
@@ -106,7 +106,7 @@ impl Parser<'_> {
         }
     }
 
-    /// An operand with what stands in front of it.
+    /// Parses an operand with its prefix operators and casts.
     pub(super) fn unary(&mut self) -> Result<Expression> {
         let start = self.span();
         if self.is("(") && self.is_cast() {
@@ -146,7 +146,7 @@ impl Parser<'_> {
         self.make(start, kind(operand))
     }
 
-    /// Whether the parenthesis here has a type in it.
+    /// Whether the parenthesis here contains a type.
     fn is_cast(&mut self) -> bool {
         self.at += 1;
         let found = self.starts_type() || self.is_word("const");
@@ -154,7 +154,7 @@ impl Parser<'_> {
         found
     }
 
-    /// A type with stars.
+    /// Parses a type with stars and without a name.
     fn nameless(&mut self) -> Result<Parameter> {
         self.skip_word("const");
         let base = self.deeper(Self::type_name)?;
@@ -191,7 +191,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Runs `inner` between brackets, where a `/` divides.
+    /// Runs `inner` inside brackets, where a `/` is a division even in a predicate.
     fn within<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let outer = std::mem::take(&mut self.in_predicate);
         let result = self.deeper(inner);

@@ -1,4 +1,4 @@
-//! Statements.
+//! Parses statements.
 
 use super::super::lexer::Token;
 use super::super::tree::Statement;

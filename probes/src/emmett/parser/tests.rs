@@ -1,4 +1,4 @@
-//! Whatever is printed is read again as what it was.
+//! What the printer prints is parsed as the same tree again.
 
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ fn printed(items: &[Item]) -> String {
     lines.concat()
 }
 
-/// Reads a text, prints it, reads that, and prints it again.
+/// Parses a text, prints the tree, parses that text, and prints the second tree.
 #[track_caller]
 fn there_and_back(text: &str) {
     let first = printed(&tree(text).unwrap_or_else(|error| panic!("{error}: {text}")));

@@ -1,4 +1,4 @@
-//! What jitterbug has added to the language, and what `VProbes` had and others forgot.
+//! Additions of jitterbug to the language, and features of `VProbes` that later dialects lacked.
 
 use super::*;
 use crate::testing::load_for;
@@ -15,7 +15,7 @@ fn set(list: &[(&str, &str)]) -> Options {
     Options { parameters: parameters.collect(), ..Options::default() }
 }
 
-/// VMware's cookbook counts like this.
+/// VMware's cookbook counts in this way.
 #[test]
 fn an_aggregate_without_keys_is_counted_by_its_name() {
     let lines = prints("aggr nulla[0][0]; VMM10Hz { nulla++; } VMMUnload { logaggr(nulla); }");
@@ -65,7 +65,7 @@ fn an_integer_can_be_one_for_all_vcpus() {
     assert!(notices[0].contains("division by zero"), "{notices:?}");
 }
 
-/// Each vCPU has a thread, and none of their updates is lost.
+/// Each vCPU has a thread, and no update of any thread is lost.
 #[test]
 fn vcpus_do_not_lose_each_others_updates() {
     const EACH: u64 = 20_000;
@@ -104,7 +104,7 @@ fn what_a_script_defines_can_be_set() {
     assert_eq!(with(text, &Options::default()), ["5 6 7 8 a"]);
     let all = [("LIMIT", "2 + 3 * 2"), ("N", "0x10"), ("n", "-1"), ("shared", "1"), ("s", "b c")];
     assert_eq!(with(text, &set(&all)), ["8 16 -1 1 b c"]);
-    // Whether a macro is there can be asked, too.
+    // A script can test whether a macro that the user sets is defined.
     let text = "#ifndef N\n#define N 1\n#endif\nVMMLoad { printf(\"%d\\n\", N); }";
     assert_eq!(with(text, &set(&[("N", "4")])), ["4"]);
     assert_eq!(
@@ -163,7 +163,7 @@ fn what_cannot_be_set_is_refused_by_name() {
 #[test]
 fn time_since_the_start_is_a_variable() {
     assert_eq!(prints("VMM1Hz printf(\"%d\\n\", elapsed);"), ["1000000000"]);
-    // Who has a variable of this name keeps it.
+    // A script may use this name for its own variable.
     assert_eq!(prints("VMM1Hz { elapsed = 5; printf(\"%d\\n\", elapsed); }"), ["5"]);
     assert_eq!(prints("int elapsed; VMM1Hz printf(\"%d\\n\", elapsed);"), ["0"]);
 }

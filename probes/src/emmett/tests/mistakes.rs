@@ -1,9 +1,9 @@
-//! What is wrong, where, and what to do.
+//! Mistakes in scripts: the message, the place and the advice.
 
 use super::*;
 use crate::front::foreign;
 
-/// A script, what is said about it, and what is said at the place.
+/// A script, the message about it, and the label at the place.
 const MISTAKES: &[(&str, &str, &str)] = &[
     ("VMM1Hz printf(\"%d\\n\", NOSUCH);", "unknown ident NOSUCH", "expected a variable"),
     ("VMM1Hz prinft(\"x\");", "unknown ident prinft", "expected a function"),
@@ -129,7 +129,7 @@ fn near_misses_get_a_suggestion() {
         ("struct a { int pid; }; VMM1Hz { x = ((struct a *)1)->pdi; }", "did you mean pid?"),
         ("memmodel guest46; VMM1Hz exit();", "did you mean guest64?"),
         ("VMM1hz exit();", "did you mean VMM1Hz?"),
-        // What bpftrace and DTrace call otherwise.
+        // Names of bpftrace and DTrace.
         (
             "BEGIN { exit(); }",
             "here that is VMMLoad, which fires on each vCPU before its first instruction",

@@ -1,4 +1,4 @@
-//! Aggregates and bags.
+//! Checks aggregates and bags.
 
 use crate::aggregate::Kind;
 use crate::diagnostic::Diagnostic;
@@ -92,7 +92,7 @@ impl Checker<'_> {
         }
     }
 
-    /// `(gueststack)` or `(gueststack 5)` as the last string key.
+    /// Splits `(gueststack)` or `(gueststack 5)` off, if it is the last string key.
     fn stack_key<'b>(&mut self, keys: &'b [Node]) -> Option<(Option<usize>, &'b [Node])> {
         let Some((last, before)) = keys.split_last() else { return Some((None, keys)) };
         let NodeKind::List(list) = &last.kind else { return Some((None, keys)) };
@@ -117,7 +117,8 @@ impl Checker<'_> {
         Some((Some(frames), before))
     }
 
-    /// What is kept of a value, by the word around it.
+    /// What an aggregate keeps of a value, according to the word around the value; and the value
+    /// itself.
     fn aggregation<'b>(&mut self, node: &'b Node) -> Option<(Kind, Option<&'b Node>)> {
         let NodeKind::List(list) = &node.kind else { return Some((Kind::Classic, Some(node))) };
         let [Node { kind: NodeKind::Word(word), .. }, arguments @ ..] = list.as_slice() else {
@@ -167,7 +168,7 @@ impl Checker<'_> {
         Some(Integer::BagRemove(bag?, Box::new(key)))
     }
 
-    /// A statement that has the value 0 where one is asked for.
+    /// A statement that has the value 0 where a value is needed.
     pub(super) fn ending(&mut self, call: &Call, statement: Statement) -> Option<Integer> {
         if !call.arguments.is_empty() {
             return self.arity(call, "none");

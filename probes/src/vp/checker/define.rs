@@ -1,4 +1,4 @@
-//! Definitions of names.
+//! Checks definitions of names.
 
 use crate::aggregate::{Kind, Shape};
 use crate::bag::Bag;
@@ -15,7 +15,7 @@ use super::{Call, Checker, FunctionForm, Slot, Variable, describe};
 
 /// The most names of one kind. Each vCPU has a copy of each string.
 const MAX_NAMES: usize = 4096;
-/// The most aggregates, and the most bags.
+/// The most aggregates, and also the most bags.
 const MAX_TABLES: usize = 256;
 /// The most parameters of a function.
 const MAX_PARAMETERS: usize = 32;
@@ -101,7 +101,8 @@ impl Checker<'_> {
         None
     }
 
-    /// The last argument says whether other domains share it: there is only one.
+    /// Checks the optional last argument, which says whether other domains share the name. It has
+    /// no effect, because there is only one domain.
     fn is_shared(&mut self, call: &Call, rest: &[Node], expected: &str) -> Option<()> {
         match rest {
             [] | [Node { kind: NodeKind::Integer(0 | 1), .. }] => Some(()),
@@ -158,14 +159,14 @@ impl Checker<'_> {
         let functions = self.variables.values().map(|variable| variable.slot);
         let number = functions.filter(|slot| matches!(slot, Slot::Function(_))).count();
         self.room(call, number, MAX_NAMES)?;
-        // Functions of other languages come before.
+        // Functions of scripts in other languages come first.
         let slot = FunctionSlot(self.program.functions.len() + number);
         self.define(name, Slot::Function(slot))?;
         let NodeKind::Word(name) = &name.kind else { return None };
         Some(FunctionForm { name, parameters: names, body })
     }
 
-    /// A name that isn't VP's own.
+    /// A name that VP doesn't reserve.
     fn new_name<'b>(&mut self, node: &'b Node) -> Option<&'b str> {
         let name = match &node.kind {
             NodeKind::Word(name) if !looks_like_number(name) => name,

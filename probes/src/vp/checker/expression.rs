@@ -1,4 +1,4 @@
-//! Expressions: forms with a value, and calls.
+//! Checks expressions: forms that have a value, and calls.
 
 use crate::diagnostic::Diagnostic;
 use crate::front::comparison;
@@ -9,12 +9,12 @@ use super::super::tree::{Node, NodeKind};
 use super::super::vocabulary::{self, Head, Value};
 use super::{Call, Checker, Slot};
 
-/// What becomes of an expression's value.
+/// What happens to an expression's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Somebody takes it.
+    /// The value is used.
     Taken,
-    /// It is dropped, so that its type doesn't matter.
+    /// The value is dropped, so its type doesn't matter.
     Dropped,
 }
 
@@ -151,7 +151,7 @@ impl Checker<'_> {
         for arm in call.arguments {
             match self.arm(arm, usage) {
                 Some((condition, Expression::Integer(value))) => integers.push((condition, value)),
-                // Nobody looks at the value, so any will do.
+                // The value is dropped, so any value will do.
                 Some((condition, value)) if usage == Use::Dropped => integers.push((
                     condition,
                     Integer::Sequence(

@@ -1,4 +1,4 @@
-//! Calls of the script's own functions.
+//! Checks calls of the script's own functions.
 
 use crate::diagnostic::Diagnostic;
 use crate::ir::{Argument, Expression, FunctionSlot, Integer, Str, Type};
@@ -7,7 +7,7 @@ use super::super::tree::{Node, NodeKind};
 use super::{Call, Checker, Slot};
 
 impl Checker<'_> {
-    /// The function of the script with this name.
+    /// The script's function with this name.
     pub(super) fn function_named(&self, name: &str) -> Option<FunctionSlot> {
         match self.variables.get(name).map(|variable| variable.slot) {
             Some(Slot::Function(slot)) => Some(slot),
@@ -37,7 +37,7 @@ impl Checker<'_> {
         })
     }
 
-    /// A string variable is handed over itself, so that the function can assign to it.
+    /// A string variable is passed by reference, so that the function can assign to it.
     fn argument_for(&mut self, node: &Node, parameter: Type) -> Option<Argument> {
         if parameter == Type::Integer {
             return self.integer(node).map(Argument::Integer);
@@ -50,7 +50,7 @@ impl Checker<'_> {
         self.string(node).map(Argument::Value)
     }
 
-    /// A list whose head nobody knows.
+    /// Reports a call of a function that depends on the guest's system and that no script defines.
     pub(super) fn preload<T>(&mut self, call: &Call) -> Option<T> {
         let problem = format!("{} isn't built in: it depends on the guest's system", call.name);
         self.fail(

@@ -1,4 +1,4 @@
-//! Functions that look into the guest.
+//! Checks functions that read the guest.
 
 use crate::diagnostic::Diagnostic;
 use crate::ir::{Integer, Operator, Scan, Space, StringTarget};
@@ -9,7 +9,7 @@ use super::super::tree::{Node, NodeKind};
 use super::{Call, Checker};
 
 impl Checker<'_> {
-    /// A linear address: an integer, or a symbol in double quotes as Workstation 6.5 took it.
+    /// A linear address: an integer, or a symbol in double quotes as in Workstation 6.5.
     fn address(&mut self, node: &Node) -> Option<Integer> {
         let NodeKind::Literal(literal) = &node.kind else { return self.integer(node) };
         let name = &literal.value;
@@ -82,7 +82,7 @@ impl Checker<'_> {
         Some(Integer::GuestStack(target, self.place(call.span)))
     }
 
-    /// `(getsystemtime)`, or `(getsystemtime VARIABLE)` as Workstation 6.5 had it.
+    /// `(getsystemtime)`, or `(getsystemtime VARIABLE)` as in Workstation 6.5.
     pub(super) fn system_time(&mut self, call: &Call) -> Option<Integer> {
         match call.arguments {
             [] => Some(Integer::SystemTime),
@@ -110,7 +110,7 @@ impl Checker<'_> {
         Some(Integer::Scan { scan, address: Box::new(address), callee, place })
     }
 
-    /// A string variable as a target.
+    /// A string variable as the target of an assignment.
     pub(super) fn string_target(&mut self, node: &Node, expected: &str) -> Option<StringTarget> {
         let label = format!("expected {expected}");
         let NodeKind::Word(name) = &node.kind else {
@@ -122,7 +122,7 @@ impl Checker<'_> {
         self.no_target(name, node.span, &label, "setint assigns to an integer")
     }
 
-    /// An integer variable as a target.
+    /// An integer variable as the target of an assignment.
     pub(super) fn integer_target(
         &mut self,
         node: &Node,

@@ -1,4 +1,4 @@
-//! What stands in the places of a form: values of a type, names, strings.
+//! Checks the operands of forms: values of a certain type, names, and strings.
 
 use crate::diagnostic::Diagnostic;
 use crate::ir::{Expression, Integer, IntegerTarget, Str, StringTarget, Type};
@@ -14,7 +14,7 @@ use super::expression::Use;
 use super::{Call, Checker, Slot};
 
 impl Checker<'_> {
-    /// An expression that must be an integer.
+    /// Checks an expression that must be an integer.
     pub(super) fn integer(&mut self, node: &Node) -> Option<Integer> {
         match self.expression(node, Use::Taken)? {
             Expression::Integer(integer) => Some(integer),
@@ -24,7 +24,7 @@ impl Checker<'_> {
         }
     }
 
-    /// An expression that must be a string.
+    /// Checks an expression that must be a string.
     pub(super) fn string(&mut self, node: &Node) -> Option<Str> {
         match self.expression(node, Use::Taken)? {
             Expression::Str(string) => Some(string),
@@ -34,7 +34,7 @@ impl Checker<'_> {
         }
     }
 
-    /// At least so many integers.
+    /// Checks that a call has at least this number of arguments, all of them integers.
     pub(super) fn integers(&mut self, call: &Call, least: usize) -> Option<Vec<Integer>> {
         if call.arguments.len() < least {
             return self
@@ -44,19 +44,19 @@ impl Checker<'_> {
         integers.into_iter().collect()
     }
 
-    /// Exactly one integer.
+    /// Checks that a call has exactly one argument, an integer.
     pub(super) fn single(&mut self, call: &Call) -> Option<Box<Integer>> {
         let [operand] = call.arguments else { return self.arity(call, "one integer") };
         self.integer(operand).map(Box::new)
     }
 
-    /// The parameter of this name.
+    /// The parameter with this name.
     fn parameter(&self, name: &str) -> Option<(u32, Type)> {
         let at = self.parameters.iter().position(|(known, _)| known == name)?;
         self.parameters.get(at).map(|(_, known)| (at as u32, *known))
     }
 
-    /// The integer variable or parameter of this name.
+    /// The integer variable or parameter with this name.
     pub(super) fn integer_named(&self, name: &str) -> Option<IntegerTarget> {
         match (self.parameter(name), self.variables.get(name).map(|variable| variable.slot)) {
             (Some((local, Type::Integer)), _) => Some(IntegerTarget::Local(local)),
@@ -65,7 +65,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The string variable or parameter of this name.
+    /// The string variable or parameter with this name.
     pub(super) fn string_named(&self, name: &str) -> Option<StringTarget> {
         match (self.parameter(name), self.variables.get(name).map(|variable| variable.slot)) {
             (Some((local, Type::Str)), _) => Some(StringTarget::Parameter(local)),
@@ -74,7 +74,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What a name of the script stands for, in words.
+    /// What a name of the script stands for, in words for messages.
     pub(super) fn what_is(&self, name: &str) -> Option<&'static str> {
         match self.parameter(name) {
             Some((_, Type::Integer)) => Some("an integer"),
@@ -83,7 +83,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A name as a value.
+    /// Checks a name that is used as a value.
     pub(super) fn name(&mut self, name: &str, span: Span) -> Option<Expression> {
         if let Some(target) = self.integer_named(name) {
             return Some(Expression::Integer(Integer::Get(target)));
@@ -133,7 +133,7 @@ impl Checker<'_> {
         self.unknown(name, span, "expected a variable", near.as_deref())
     }
 
-    /// Nobody has defined it. Each name is reported once.
+    /// Reports a name that is not defined anywhere. Each name is reported once.
     pub(super) fn unknown<T>(
         &mut self,
         name: &str,
@@ -149,7 +149,7 @@ impl Checker<'_> {
         None
     }
 
-    /// The wrong number of arguments.
+    /// Reports a wrong number of arguments.
     pub(super) fn arity<T>(&mut self, call: &Call, expected: &str) -> Option<T> {
         let problem = match call.arguments.len() {
             0 => format!("{} has no arguments", call.name),
@@ -159,7 +159,7 @@ impl Checker<'_> {
         self.fail(Diagnostic::error(call.span, problem, format!("expected {expected}")))
     }
 
-    /// A literal as a value.
+    /// Checks the length of a string literal.
     pub(super) fn text(&mut self, literal: &Literal, span: Span) -> Option<Text> {
         if literal.value.len() > Text::MAX {
             return self.fail(Diagnostic::error(

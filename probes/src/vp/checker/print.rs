@@ -1,4 +1,4 @@
-//! printf: its format against its arguments.
+//! Checks printf and related forms: the format against the arguments.
 
 use crate::diagnostic::Diagnostic;
 use crate::format::{self, Conversion, Kind, Part};
@@ -27,8 +27,8 @@ impl Checker<'_> {
         Some(Integer::Format(target, pieces?))
     }
 
-    /// `(assert CONDITION [FORMAT ...])`: if it doesn't hold, prints where, and what was asked for,
-    /// and cancels the firing.
+    /// `(assert CONDITION [FORMAT ...])`: if the condition is 0, prints the place and the optional
+    /// message, and cancels the firing.
     pub(super) fn assert(&mut self, call: &Call) -> Option<Integer> {
         let [condition, message @ ..] = call.arguments else {
             return self.arity(call, "a condition, and a format if you like");
@@ -92,7 +92,7 @@ impl Checker<'_> {
         self.pieces(call, parts, literal, format.span, arguments)
     }
 
-    /// Makes a newline of an `n` that has lost its backslash, and says so.
+    /// Replaces an `n` that has lost its backslash by a newline, and warns about it.
     fn repair(&mut self, parts: &mut [Part], literal: &Literal, format: Span) {
         let Some(at) = lost_newline(&literal.value, parts) else { return };
         if let Some(Part::Literal(tail)) = parts.last_mut() {

@@ -12,7 +12,7 @@ fn refused(text: &str) -> Diagnostics {
     }
 }
 
-/// Message, `line:column`, label and help of the only error in a probe's body.
+/// The message, `line:column`, label and help of the only error in a probe's body.
 fn body_error(body: &str) -> (String, String, String, String) {
     let text = format!("(definteger n)\n(defstring s)\n(vprobe VMM1Hz\n{body})");
     let diagnostics = refused(&text);
@@ -284,7 +284,7 @@ fn strict_vp_neither_repairs_nor_accepts_the_other_spelling() {
     assert!(load("(VPROBE VMM1Hz 0)").warnings().is_empty());
 }
 
-/// Loads a script and renders what is said about it, which must not panic for anything.
+/// Loads a script and renders its diagnostics. No script may cause a panic.
 fn survive(text: &str) {
     for strict in [false, true] {
         let options = Options { strict, ..Options::default() };

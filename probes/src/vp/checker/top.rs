@@ -1,4 +1,4 @@
-//! The forms outside probes.
+//! Checks the forms outside probes.
 
 use crate::diagnostic::Diagnostic;
 use crate::front::foreign;
@@ -15,7 +15,7 @@ use super::{Call, Checker, FunctionForm, describe};
 /// The most probes of a script. `VProbes` had 32.
 pub(crate) const MAX_PROBES: usize = 1024;
 
-/// What has a body that is checked when every definition is known.
+/// A form whose body is checked once every definition is known.
 pub(super) enum Body<'a> {
     Probe(ProbeForm<'a>),
     Function(FunctionForm<'a>),
@@ -31,7 +31,7 @@ pub(super) struct ProbeForm<'a> {
 }
 
 impl Checker<'_> {
-    /// Checks a top-level form. A probe is only read as far as its point.
+    /// Checks a top-level form. The body of a probe or function is left for later.
     pub(super) fn top<'a>(&mut self, node: &'a Node) -> Option<Body<'a>> {
         const EXPECTED: &str = "expected a form: version, definteger, defstring, defaggr, defbag, \
                                 defun or vprobe";
@@ -96,11 +96,12 @@ impl Checker<'_> {
             Ok(found) => found,
             Err(error) => {
                 self.problems.report(no_point(point.span, &error));
-                // Nothing is loaded now, but the body is still checked, to report its errors too.
+                // The script can't be loaded any more, but its body is still checked to report its
+                // errors, too.
                 Vec::new()
             }
         };
-        // Between two slashes stands what must hold for the probe to fire.
+        // The expression between two slashes is the probe's predicate.
         let (predicate, body) = match body {
             [open, predicate, close, body @ ..] if is_slash(open) && is_slash(close) => {
                 (Some(predicate), body)
@@ -152,7 +153,7 @@ impl Checker<'_> {
             Type::Str => self.string(last).map(crate::ir::Expression::Str),
         };
         self.parameters.clear();
-        // Its number must stay what it is, even if the script is not going to run.
+        // The function is added in any case, so that the functions after it keep their indexes.
         let result =
             result.unwrap_or(crate::ir::Expression::Integer(crate::ir::Integer::Constant(0)));
         let integers = signature.parameters.len() as u32;
@@ -199,7 +200,7 @@ fn is_slash(node: &Node) -> bool {
     matches!(&node.kind, NodeKind::Word(word) if word == "/")
 }
 
-/// What to say about a name that is no point.
+/// The error about a name that isn't a probe point.
 pub(crate) fn no_point(span: Span, error: &NoPoint) -> Diagnostic {
     match error {
         NoPoint::Unknown { name, suggestion } => {

@@ -53,7 +53,7 @@ fn depth_is_bounded() {
     assert_eq!(error.message, "lists are nested too deep");
 }
 
-/// What a node is, without its place.
+/// The contents of a node, without its place.
 fn shape(node: &Node) -> String {
     match &node.kind {
         NodeKind::Integer(value) => format!("{value}"),

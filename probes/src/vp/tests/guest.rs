@@ -1,4 +1,4 @@
-//! What looks into the guest.
+//! Functions that read the guest.
 
 use super::*;
 use crate::testing::{KERNEL, put_kernel, tsc_sync_guest};
@@ -19,7 +19,7 @@ fn getguest_reads_8_bytes_and_an_absent_page_cancels_the_firing() {
         "{}",
         notices[0]
     );
-    // The last 8 bytes are there; one further on it is not.
+    // The last 8 bytes can be read; 8 bytes from one byte further on can't.
     let (lines, notices) = in_guest("(printf \"%x\\n\" (getguest 0xfffffffffb9ffff8))");
     assert_eq!((lines.len(), notices.len()), (1, 0));
     let (lines, notices) = in_guest("(printf \"%x\\n\" (getguest 0xfffffffffb9ffff9))");
@@ -39,7 +39,7 @@ fn getgueststr_in_all_its_forms() {
     );
     assert_eq!(lines, ["hello", "hello, guest", "guest", "<>", "end"]);
     assert!(notices.is_empty());
-    // Without a NUL before the end of what is mapped it is no string.
+    // A string must have its NUL before the end of the mapped memory.
     let (_, notices) =
         in_guest("(getgueststr s 255 0xfffffffffb9fffff) (getgueststr s 2 0xfffffffffb9fffff)");
     assert!(notices.is_empty());
