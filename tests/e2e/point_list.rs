@@ -13,7 +13,8 @@ tests! {
 fn each_point_is_there_with_its_cost() {
     let run = jitterbug("probes").ends_with(0);
     for (point, what) in [
-        ("VMM1Hz", "a kick a tick, about "),
+        // A host that is too busy to measure a kick names no cost.
+        ("VMM1Hz", "a kick a tick"),
         ("In", "free: the guest exits anyway, about "),
         ("MMIO_Write", "free: the guest exits anyway, about "),
         ("VMMLoad", "free until it fires"),
