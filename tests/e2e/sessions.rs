@@ -99,7 +99,7 @@ fn run(document: &str) {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("exec 1>&2\n{command}")]);
         shell.current_dir(&*folder).env("PATH", &path);
-        let (_, finished) = Invocation::new(shell).within(60).start().ends_with_any(&[0, 1, 2]);
+        let (_, finished) = Invocation::new(shell).within(120).start().ends_with_any(&[0, 1, 2]);
         let actual: Vec<&str> = finished.stderr.lines().map(str::trim_end).collect();
         let expected: Vec<&str> = output.iter().map(String::as_str).collect();
         assert!(
