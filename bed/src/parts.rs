@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::apt::Apt;
 use crate::error::{At, Error, Result};
 use crate::modules::Modules;
-use crate::qemu;
+use crate::tool;
 
 /// The environment variable that names another folder to keep the parts in.
 pub const FOLDER_VARIABLE: &str = "JITTERBUG_BED";
@@ -18,6 +18,8 @@ const KERNEL: &str = "vmlinuz";
 const BUSYBOX: &str = "busybox";
 const MODULES: &str = "modules";
 const PACKAGE: &str = "package";
+/// The program of the machine.
+pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
 /// The parts, as files.
 #[derive(Clone, Debug)]
@@ -30,7 +32,7 @@ impl Parts {
     /// The parts that are kept, or else fetches them; `tell` hears that it takes a while. QEMU must
     /// be installed: with all that it needs, it is too much to fetch.
     pub fn get(tell: impl Fn(&str)) -> Result<Self> {
-        let qemu = qemu::program()?;
+        let qemu = qemu_program()?;
         let kept = folder()?;
         let folder = kept.join(KEPT);
         if !folder.is_dir() {
@@ -141,5 +143,13 @@ fn first<const N: usize>(package: &str, paths: [PathBuf; N]) -> Result<PathBuf> 
     paths.into_iter().find(|path| path.exists()).ok_or_else(|| Error::Package {
         package: package.to_owned(),
         problem: format!("none of {shown} is in it"),
+    })
+}
+
+/// Where QEMU is.
+fn qemu_program() -> Result<PathBuf> {
+    tool::find(QEMU).ok_or_else(|| Error::Missing {
+        what: QEMU.into(),
+        remedy: "apt-get install qemu-system-x86".into(),
     })
 }

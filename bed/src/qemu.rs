@@ -2,15 +2,13 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::error::{Error, Result};
-use crate::parts::Parts;
+use crate::parts::{Parts, QEMU};
 use crate::ports;
-use crate::tool;
 
-const QEMU: &str = "qemu-system-x86_64";
 const MIB: u64 = 1 << 20;
 
 /// Memory beside what is carried in, in MiB: guests of 128 MiB, more than one at a time.
@@ -23,14 +21,6 @@ const PROCESSORS: &str = "1";
 
 /// The timer is not checked: on a busy host it comes too late for that.
 const KERNEL_OPTIONS: &str = "console=ttyS0 panic=-1 quiet no_timer_check";
-
-/// Where QEMU is.
-pub(crate) fn program() -> Result<PathBuf> {
-    tool::find(QEMU).ok_or_else(|| Error::Missing {
-        what: QEMU.into(),
-        remedy: "apt-get install qemu-system-x86".into(),
-    })
-}
 
 /// Starts QEMU. `sockets` is the folder of the ports' sockets; its console comes on standard output.
 pub(crate) fn start(parts: &Parts, initramfs: &Path, sockets: &Path) -> Result<Child> {

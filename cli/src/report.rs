@@ -7,6 +7,7 @@ use std::time::Duration;
 use experiments::ObservedFailure;
 use experiments::finding::Machine;
 use experiments::observed::ObservedVcpu;
+use experiments::reproduce::Other;
 use probes::engine::Changes;
 use probes::spin::Observation;
 use probes::{Spin, Stack, unwind};
@@ -16,7 +17,6 @@ use vmm::jitter::{Injections, JitterSpec};
 use vmm::parallel::{End, VcpuReport};
 use vmm::registers::{Activity, Registers};
 
-use crate::reproduce;
 use crate::scripts;
 use crate::trial::{ScriptLine, Setting, Trial};
 
@@ -48,10 +48,30 @@ pub(crate) struct Report<'a> {
     pub(crate) hunt: Option<String>,
     /// What came of looking for the first failure.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reproduction: Option<reproduce::Report>,
+    pub(crate) reproduction: Option<Reproduction>,
     /// Why it comes about, if it was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) explanation: Option<experiments::cause::Report>,
+}
+
+/// What came of looking for a failure.
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct Reproduction {
+    /// What was looked for.
+    pub(crate) observed: ObservedFailure,
+    /// How many runs there were.
+    pub(crate) runs: u64,
+    /// How many came to no end.
+    pub(crate) cut_short: u64,
+    /// How long it took.
+    pub(crate) seconds: f64,
+    /// The file of the same failure, if it was found.
+    pub(crate) file: Option<PathBuf>,
+    /// Failures that weren't the same.
+    pub(crate) others: Vec<Other>,
+    /// The file of the first of these, if the same wasn't found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) other_file: Option<PathBuf>,
 }
 
 /// One run.

@@ -9,38 +9,15 @@ use experiments::hunt::Next;
 use experiments::observed::FailureSignature;
 use experiments::reproduce::{Other, Stopped, reproduce, search};
 use experiments::{Finding, ObservedFailure, cause};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::args::RunArgs;
 use crate::explain::{self, Files};
 use crate::guest::Guest;
 use crate::hunt::keep;
 use crate::progress::Progress;
-use crate::report::RunReport;
+use crate::report::{Reproduction, RunReport};
 use crate::tell;
 use crate::trial::Setting;
-
-/// What came of looking for a failure.
-#[derive(JsonSchema, Serialize)]
-#[schemars(rename = "Reproduction")]
-pub(crate) struct Report {
-    /// What was looked for.
-    observed: ObservedFailure,
-    /// How many runs there were.
-    runs: u64,
-    /// How many came to no end.
-    cut_short: u64,
-    /// How long it took.
-    seconds: f64,
-    /// The file of the same failure, if it was found.
-    file: Option<PathBuf>,
-    /// Failures that weren't the same.
-    others: Vec<Other>,
-    /// The file of the first of these, if the same wasn't found.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    other_file: Option<PathBuf>,
-}
 
 /// The command that has the same failures, now and then.
 fn command(args: &RunArgs, setting: &Setting) -> String {
@@ -68,7 +45,7 @@ pub(crate) fn explain_failure(
     setting: &Setting,
     guest: &Guest,
     runs: &[RunReport],
-) -> Result<(Option<Report>, Option<cause::Report>)> {
+) -> Result<(Option<Reproduction>, Option<cause::Report>)> {
     let Some(failed) = runs.iter().find(|run| run.failed()) else {
         tell::user("jitterbug: no failure was found: nothing to explain");
         return Ok((None, None));
@@ -111,7 +88,7 @@ fn look(
     setting: &Setting,
     guest: &Guest,
     (observed, signature): (ObservedFailure, FailureSignature),
-) -> Result<(Report, Option<Finding>)> {
+) -> Result<(Reproduction, Option<Finding>)> {
     tell::user(&format!("jitterbug: looking under control for: {signature}"));
     let progress = Progress::of(None);
     let search = search(&setting.machine, args.seed);
@@ -127,7 +104,7 @@ fn look(
             if setting.interrupts.end().is_some() { Next::Stop } else { Next::GoOn }
         })?;
     progress.finish();
-    let mut report = Report {
+    let mut report = Reproduction {
         observed,
         runs: reproduction.runs,
         cut_short: reproduction.cut_short,
@@ -168,7 +145,7 @@ fn look(
 }
 
 /// Failures that were others.
-fn tell_others(report: &Report) {
+fn tell_others(report: &Reproduction) {
     for Other { failure, times, .. } in &report.others {
         let plural = if *times == 1 { "" } else { "s" };
         tell::user(&format!("  another failure, {times} time{plural}: {failure}"));

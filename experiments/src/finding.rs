@@ -14,7 +14,7 @@ use vmm::identity::Identity;
 use vmm::memory::MemorySize;
 use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
 
-use crate::observed::ObservedFailure;
+use crate::observed::{FailureSignature, ObservedFailure};
 use crate::part::{self, Part};
 use crate::schedule::Schedule;
 use crate::segment_end::SegmentEnd;
@@ -210,6 +210,11 @@ impl Finding {
     /// Whether a text begins as findings do.
     pub fn begins(text: &str) -> bool {
         text.starts_with(TITLE)
+    }
+
+    /// What another failure is compared by.
+    pub fn signature(&self) -> FailureSignature {
+        FailureSignature::new(&self.verdict, &self.waits)
     }
 
     /// The decisions.

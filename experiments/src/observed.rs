@@ -14,7 +14,6 @@ use vmm::controlled::{Ending, Problem};
 use vmm::exit::Exit;
 use vmm::parallel::End;
 
-use crate::finding::Finding;
 use crate::waits::Row;
 
 /// The verdict of a hang that a watchdog found.
@@ -26,7 +25,7 @@ const HANG: &str = "hang";
 pub struct ObservedFailure {
     /// The command that saw it.
     pub command: String,
-    /// What failed, in the words of a [`Finding`]'s verdict; a hang is no more than that.
+    /// What failed, in the words of a [`Finding`](crate::Finding)'s verdict; a hang is no more than that.
     pub verdict: String,
     /// Of a hang: for how long there had been no sign of life, such as `3s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,15 +92,14 @@ pub enum FailureSignature {
 }
 
 impl FailureSignature {
-    /// Of a failure under control.
-    pub fn of(finding: &Finding) -> Self {
-        let is_hang = [true, false]
-            .iter()
-            .any(|&proven| finding.verdict == Ending::Hang { proven }.to_string());
+    /// The signature of a failure under control: its verdict, and what its vCPUs wait for.
+    pub fn new(verdict: &str, waits: &[Row]) -> Self {
+        let is_hang =
+            [true, false].iter().any(|&proven| verdict == Ending::Hang { proven }.to_string());
         if !is_hang {
-            return Self::verdict(&finding.verdict);
+            return Self::verdict(verdict);
         }
-        let started = finding.waits.iter().filter(|row| row.waits_for != "sipi");
+        let started = waits.iter().filter(|row| row.waits_for != "sipi");
         let asleep = |row: &Row| row.waits_for == "interrupt";
         Self::Hang(decisive(started.map(|row| (asleep(row), row.stack.as_str()))))
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::finding;
+use crate::finding::{self, Finding};
 
 fn seen(vcpu: u32, asleep: bool, stack: &str) -> ObservedVcpu {
     ObservedVcpu { vcpu, asleep, doing: "spins".into(), stack: stack.into() }
@@ -42,21 +42,15 @@ fn the_same_functions_are_the_same_hang() {
         row(2, "sipi", ""),
     ];
     for verdict in ["proven hang", "hang, by budget"] {
-        assert_eq!(seen.signature(), Some(FailureSignature::of(&finding(verdict, &waiting))));
+        assert_eq!(seen.signature(), Some(finding(verdict, &waiting).signature()));
     }
     // What is no hang isn't the same, wherever vCPUs are.
-    assert_ne!(
-        seen.signature(),
-        Some(FailureSignature::of(&finding("the guest's failure code 1", &waiting)))
-    );
+    assert_ne!(seen.signature(), Some(finding("the guest's failure code 1", &waiting).signature()));
     // Nor is another caller, or one that waits alone.
     let mut other = waiting.clone();
     other[0].stack = "wait+0x8 (a.c:7) < stop+0x10 (a.c:19)".into();
-    assert_ne!(seen.signature(), Some(FailureSignature::of(&finding("proven hang", &other))));
-    assert_ne!(
-        seen.signature(),
-        Some(FailureSignature::of(&finding("proven hang", &waiting[..1])))
-    );
+    assert_ne!(seen.signature(), Some(finding("proven hang", &other).signature()));
+    assert_ne!(seen.signature(), Some(finding("proven hang", &waiting[..1]).signature()));
     assert_eq!(seen.signature().unwrap().to_string(), "hang in signal < ap and wait < start");
 }
 
@@ -69,15 +63,15 @@ fn where_all_sleep_it_is_about_those() {
             &[row(0, "interrupt", stack), row(1, "interrupt", "idle+0x1 < ap+0x2")],
         )
     };
-    assert_eq!(seen.signature(), Some(FailureSignature::of(&asleep("wait+0x1 < main+0x2"))));
-    assert_ne!(seen.signature(), Some(FailureSignature::of(&asleep("lock+0x1 < main+0x2"))));
+    assert_eq!(seen.signature(), Some(asleep("wait+0x1 < main+0x2").signature()));
+    assert_ne!(seen.signature(), Some(asleep("lock+0x1 < main+0x2").signature()));
 }
 
 #[test]
 fn without_names_callers_tell() {
     let one = |stack| hang(&[seen(0, false, stack)]);
     let under_control =
-        |stack| Some(FailureSignature::of(&finding("proven hang", &[row(0, "change", stack)])));
+        |stack| Some(finding("proven hang", &[row(0, "change", stack)]).signature());
     assert_eq!(one("0x1000 < 0x2000").signature(), under_control("0x1004 < 0x2000"));
     assert_ne!(one("0x1000 < 0x2000").signature(), under_control("0x1000 < 0x3000"));
     // One address of a loop says nothing.
@@ -92,20 +86,11 @@ fn other_failures_are_the_same_by_their_verdict() {
         ..hang(&[])
     };
     let code = of(&End::Guest { code: 3 });
-    assert_eq!(
-        code.signature(),
-        Some(FailureSignature::of(&finding("the guest's failure code 3", &[])))
-    );
-    assert_ne!(
-        code.signature(),
-        Some(FailureSignature::of(&finding("the guest's failure code 33", &[])))
-    );
+    assert_eq!(code.signature(), Some(finding("the guest's failure code 3", &[]).signature()));
+    assert_ne!(code.signature(), Some(finding("the guest's failure code 33", &[]).signature()));
     // Whichever vCPU it hits.
     let fault = of(&End::TripleFault { vcpu: 2 });
-    assert_eq!(
-        fault.signature(),
-        Some(FailureSignature::of(&finding("triple fault of vCPU 1", &[])))
-    );
+    assert_eq!(fault.signature(), Some(finding("triple fault of vCPU 1", &[]).signature()));
     for end in [End::Guest { code: 0 }, End::TimeLimit, End::Interrupted] {
         assert_eq!(ObservedFailure::verdict(&end), None);
     }

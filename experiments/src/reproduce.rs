@@ -89,7 +89,7 @@ pub fn reproduce(
     let mut others: Vec<(FailureSignature, Other)> = Vec::new();
     let searched = hunt(host, search, symbols, |progress, told| {
         if let SearchEvent::Failed(finding) = told {
-            let its = FailureSignature::of(finding);
+            let its = finding.signature();
             if its == *signature {
                 let observed = Some(observed.clone());
                 found = Some(Finding { observed, ..finding.clone() });

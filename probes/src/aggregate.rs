@@ -13,7 +13,7 @@ mod table;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use cell::{Cell, Kind, Linear};
+pub use cell::{Cell, Kind, Linear, Reading};
 pub use key::Key;
 pub(crate) use key::Parts;
 pub use table::{Limits, Room, Table};

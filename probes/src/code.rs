@@ -256,7 +256,7 @@ impl Code {
     }
 
     /// Whether the script contains a destructive action.
-    pub fn has_deeds(&self) -> bool {
+    pub fn has_destructive_actions(&self) -> bool {
         self.ops.iter().any(|op| matches!(op, Op::Destructive(..) | Op::Dump))
     }
 

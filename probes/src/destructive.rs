@@ -1,7 +1,15 @@
 //! The destructive actions: what scripts may do to the guest if `--destructive` is given.
 
-use crate::ir::Space;
 use crate::point::{Mechanisms, Scope};
+
+/// An address space of the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// Linear addresses, translated by the guest's page tables.
+    Linear,
+    /// Guest-physical addresses.
+    Physical,
+}
 
 /// A function that changes what the guest does, or that writes a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::front::vocabulary::{self, Head};
 use crate::point::{self, Mechanisms};
-use crate::vp::vocabulary::{self, Head};
 use crate::{emmett, variable};
 
 const TEXT: &str = include_str!("../../docs/probes.md");

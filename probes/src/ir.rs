@@ -9,9 +9,12 @@ mod expression;
 use std::sync::Arc;
 
 pub use expression::{
-    Argument, Expression, Integer, IntegerTarget, Operator, Piece, Reading, Scan, Space, Statement,
-    Str, StringTarget,
+    Argument, Expression, Integer, IntegerTarget, Operator, Piece, Scan, Statement, Str,
+    StringTarget,
 };
+
+pub use crate::aggregate::Reading;
+pub use crate::destructive::Space;
 
 use crate::aggregate::Shape;
 use crate::point::Found;

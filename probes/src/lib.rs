@@ -23,6 +23,7 @@ pub mod format;
 mod front;
 mod infer;
 pub mod ir;
+mod load;
 pub mod output;
 pub mod point;
 pub mod session;

@@ -9,6 +9,7 @@
 mod about;
 mod address;
 mod fixed;
+mod found;
 mod mechanism;
 mod msr;
 mod parse;
@@ -25,9 +26,10 @@ use crate::symbols::Symbols;
 pub use about::{NoRow, Price, matching};
 pub use address::{Access, Address};
 pub use fixed::{Class, Fixed};
+pub use found::{Found, NoPoint};
 pub use mechanism::Mechanisms;
 pub use msr::{Msr, USUAL};
-pub use parse::{Found, NoPoint, find};
+pub use parse::find;
 pub use table::{Row, rows};
 
 /// What the lookup of a probe point depends on.

@@ -9,6 +9,7 @@ mod events;
 mod hook;
 mod stops;
 mod timer;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,7 +28,6 @@ use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::engine::{Budget, Changes, Clock, Engine, Settings, Shared};
 use crate::folded::Folded;
-use crate::front;
 use crate::output::{LineBuffer, LineKind, OutputLine, Ring, Sink};
 use crate::point::{Class, Mechanisms, NoPoint, Point, Scope};
 use crate::source::{Location, Source};
@@ -35,12 +35,13 @@ use crate::symbols::Symbols;
 use crate::trace::Trace;
 use crate::vp::Dialect;
 use crate::vp::checker::no_point;
+use crate::{front, load};
 
 use common::Common;
 use counts::Counters;
 pub use counts::ProbeCount;
-use data::Watch;
 pub use hook::VcpuProbes;
+use watch::Watch;
 
 /// How scripts are loaded and run.
 #[derive(Clone, Debug, Default)]
@@ -111,7 +112,7 @@ impl Script {
                 destructive: options.destructive,
             },
         };
-        let front::Loaded { program, mut list, sources } = front::load(sources, &environment);
+        let load::Loaded { program, mut list, sources } = load::load(sources, &environment);
         let Some(program) = program else {
             if list.is_empty() {
                 list.push(Diagnostic::general("the script can't be loaded"));
@@ -132,7 +133,7 @@ impl Script {
 
     /// Whether the script names a function that changes what the guest does, or that writes files.
     pub fn is_destructive(&self) -> bool {
-        self.code.has_deeds()
+        self.code.has_destructive_actions()
     }
 
     /// The warnings about the script.

@@ -2,19 +2,19 @@
 //! turns the tree into IR.
 
 pub mod checker;
+mod declared;
 pub mod dialect;
 mod infer;
 pub mod lexer;
 pub mod parser;
 pub mod tree;
-pub mod vocabulary;
 
 use crate::diagnostic::Diagnostic;
 use crate::front::Environment;
 use crate::ir::Program;
 use crate::source::Source;
 
-pub use dialect::Dialect;
+pub use crate::front::Dialect;
 
 /// Parses and checks scripts that share their names, and adds them to a program. The list holds
 /// warnings and errors.

@@ -98,6 +98,8 @@ impl Register {
 }
 
 impl Registers {
+    /// RFLAGS.TF: a debug exception follows each instruction.
+    pub const TRAP_FLAG: u64 = 1 << 8;
     /// RFLAGS.IF: the vCPU takes interrupts.
     pub const INTERRUPT_FLAG: u64 = 1 << 9;
 

@@ -96,7 +96,7 @@ impl<'a> Findings<'a> {
         if self.lost {
             return;
         }
-        let signature = FailureSignature::of(finding);
+        let signature = finding.signature();
         let known = self.groups.iter().position(|group| group.signature == signature);
         let is_first = self.groups.is_empty();
         let number = known.unwrap_or_else(|| {

@@ -152,7 +152,7 @@ impl Setup<'_> {
         let (mut schedule_state, mut before) = (self.schedule_state(), Recording::default());
         let mut choices = self.schedule.choices();
         let mut follow = |point: &Point| {
-            schedule_state.arrive(point, &recorder.tape().vcpus);
+            schedule_state.arrive(point, |vcpu| recorder.tape().progress(vcpu));
             let choice = choices.next().filter(|choice| point.enabled.contains(choice));
             let choice = choice.unwrap_or_else(|| schedule_state.goes_on(point));
             schedule_state.choose(point, choice);
@@ -238,7 +238,7 @@ impl<'a> Executor<'a> {
         let (recorder, begun, mut next) = (&self.recorder, place.steps, place.steps);
         let mut choose = |point: &Point| {
             let mut tape = recorder.tape();
-            schedule_state.arrive(point, &tape.vcpus);
+            schedule_state.arrive(point, |vcpu| tape.progress(vcpu));
             let by_itself = schedule_state.goes_on(point);
             let planned = prefix.get(next).filter(|choice| point.enabled.contains(choice));
             next = if planned.is_some() { next + 1 } else { usize::MAX };
@@ -343,7 +343,7 @@ impl<'a> Executor<'a> {
             let recorder = &self.recorder;
             let mut follow = |point: &Point| {
                 let mut tape = recorder.tape();
-                schedule_state.arrive(point, &tape.vcpus);
+                schedule_state.arrive(point, |vcpu| tape.progress(vcpu));
                 let step = run.steps.get(done);
                 done += 1;
                 tape.next = step.cloned();

@@ -294,3 +294,8 @@ fn device(address: u64) -> &'static str {
         _ => "LAPIC",
     }
 }
+
+/// A place behind a name, if it is known.
+pub(in crate::cause) fn in_brackets(place: &str) -> String {
+    if place.is_empty() { String::new() } else { format!(" ({place})") }
+}

@@ -13,8 +13,6 @@ use std::collections::HashMap;
 
 use vmm::controlled::{Choice, Point};
 
-use super::trace::Vcpu;
-
 /// After so many points in a row somebody else gets his turn: a loop that waits and counts while it
 /// does would go on for ever.
 const MAX_CONSECUTIVE_POINTS: u64 = 1000;
@@ -57,10 +55,10 @@ impl ScheduleState {
         Self { program_points: vec![ProgramPoint::default(); vcpus as usize], ..Self::default() }
     }
 
-    /// A point has come.
-    pub(super) fn arrive(&mut self, point: &Point, vcpus: &[Vcpu]) {
+    /// A point has come. `progress` says how often a vCPU has changed something that others see.
+    pub(super) fn arrive(&mut self, point: &Point, progress: impl FnOnce(u32) -> u64) {
         let Some(last) = point.last else { return };
-        let progress = vcpus.get(last as usize).map_or(0, |vcpu| vcpu.progress);
+        let progress = progress(last);
         let (visit, then) =
             self.visits.entry((last, point.rip)).or_insert((0, progress.wrapping_sub(1)));
         if *then != progress {

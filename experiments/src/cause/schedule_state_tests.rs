@@ -65,10 +65,8 @@ fn who_ran_last_goes_on_and_then_who_ran_most_recently() {
 #[test]
 fn coming_round_a_loop_that_changes_nothing_is_one_visit() {
     let mut schedule_state = ScheduleState::new(1);
-    let mut vcpus = [Vcpu::default()];
-    let mut arrive = |schedule_state: &mut ScheduleState, rip: u64, progress: u64| {
-        vcpus[0].progress = progress;
-        schedule_state.arrive(&point(0, 0, rip, &[]), &vcpus);
+    let arrive = |schedule_state: &mut ScheduleState, rip: u64, progress: u64| {
+        schedule_state.arrive(&point(0, 0, rip, &[]), |_| progress);
         schedule_state.program_points[0]
     };
     assert_eq!(arrive(&mut schedule_state, 0x10, 0), ProgramPoint { rip: 0x10, visit: 1 });

@@ -185,7 +185,7 @@ impl Step {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Vcpu {
     /// How often it has changed something that others see.
-    pub(super) progress: u64,
+    progress: u64,
     /// The handlers that it is in: its stack pointer when it was interrupted, and where it stood.
     handlers: Vec<(u64, ProgramPoint)>,
     /// The handler that it has gone into at the last step of the run.
@@ -208,6 +208,13 @@ pub(super) struct Tape {
     pub(super) vcpus: Vec<Vcpu>,
     /// Whether stacks are wanted.
     pub(super) stacks: bool,
+}
+
+impl Tape {
+    /// How often a vCPU has changed something that others see.
+    pub(super) fn progress(&self, vcpu: u32) -> u64 {
+        self.vcpus.get(vcpu as usize).map_or(0, |vcpu| vcpu.progress)
+    }
 }
 
 /// Writes a tape: a hook for each vCPU.

@@ -1,6 +1,21 @@
 //! The values under one key.
 
-use crate::ir::Reading;
+/// A figure that an aggregate keeps under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// The number of values.
+    Count,
+    /// The sum of the values.
+    Sum,
+    /// The average of the values, rounded down.
+    Average,
+    /// The smallest value.
+    Minimum,
+    /// The largest value.
+    Maximum,
+    /// The latest value.
+    Latest,
+}
 
 /// What an aggregate keeps of the values that are added to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,4 @@
 use super::*;
-use crate::ir::Reading;
 
 fn empty(shape: Shape, limits: Limits) -> Aggregate {
     Aggregate::new(shape, limits, Room::new(limits))

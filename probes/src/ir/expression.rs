@@ -1,7 +1,8 @@
 //! Statements, and expressions of both types.
 
 use super::{AggregateSlot, BagSlot, FunctionSlot, IntegerSlot, Place, StringSlot};
-use crate::destructive::DestructiveAction;
+use crate::aggregate::Reading;
+use crate::destructive::{DestructiveAction, Space};
 use crate::format::Conversion;
 use crate::variable::Variable;
 
@@ -238,15 +239,6 @@ pub enum Argument {
     Value(Str),
 }
 
-/// An address space of the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Space {
-    /// Linear addresses, translated by the guest's page tables.
-    Linear,
-    /// Guest-physical addresses.
-    Physical,
-}
-
 /// What a scan of the guest's code looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {
@@ -256,23 +248,6 @@ pub enum Scan {
     Segment,
     /// The value of RSI at the first call of a function.
     Source,
-}
-
-/// A figure that an aggregate keeps under a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// The number of values.
-    Count,
-    /// The sum of the values.
-    Sum,
-    /// The average of the values, rounded down.
-    Average,
-    /// The smallest value.
-    Minimum,
-    /// The largest value.
-    Maximum,
-    /// The latest value.
-    Latest,
 }
 
 /// A binary operator on 64-bit unsigned integers. Arithmetic wraps around.

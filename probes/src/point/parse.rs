@@ -1,8 +1,8 @@
 //! Looks up probe points by name, old names and new ones, and explains why a name isn't a point.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::found::{Found, NoPoint, Result, available, malformed, number};
 use super::place::address;
 use super::{Access, Fixed, Mechanisms, Msr, Point, Scope, Timer, table};
 use crate::suggest::nearest;
@@ -12,46 +12,6 @@ use crate::suggest::nearest;
 const SHORTEST: Duration = Duration::from_micros(50);
 /// The longest period of a timer: a year.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
-
-/// Why a name isn't a probe point.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoPoint {
-    /// A point of `VProbes` or jitterbug that is not available here.
-    #[error("probe point {name} is not available: {reason}")]
-    Missing {
-        /// The name.
-        name: String,
-        /// Why the point isn't available.
-        reason: &'static str,
-    },
-    /// The name begins like a point's, and the rest is wrong.
-    #[error("{name} is no probe point: {problem}")]
-    Malformed {
-        /// The name.
-        name: String,
-        /// What is wrong with the name.
-        problem: String,
-    },
-    /// No point has this name.
-    #[error("unknown probe point {name}")]
-    Unknown {
-        /// The name.
-        name: String,
-        /// The most similar name of a point.
-        suggestion: Option<&'static str>,
-    },
-}
-
-pub(super) type Result<T> = std::result::Result<T, NoPoint>;
-
-/// A point that a name in a script stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The point.
-    pub point: Point,
-    /// The name of this point alone: as written in the script, unless that is a pattern.
-    pub name: Arc<str>,
-}
 
 /// Looks up the points that a name in a script stands for, by old and new names. The result is one
 /// point, unless the name is a pattern such as `GUEST:ENTER:lock_*`, or several functions have the
@@ -111,10 +71,6 @@ fn named(name: &str, scope: &Scope) -> Result<Point> {
     Err(NoPoint::Unknown { name: name.into(), suggestion })
 }
 
-pub(super) fn malformed(name: &str, problem: String) -> NoPoint {
-    NoPoint::Malformed { name: name.into(), problem }
-}
-
 fn fixed(name: &str, scope: &Scope) -> Result<Option<Point>> {
     let timer =
         |period, machine| Ok(Some(Point::Timer(Timer { period, sampling: false, machine })));
@@ -129,13 +85,6 @@ fn fixed(name: &str, scope: &Scope) -> Result<Option<Point>> {
     };
     available(name, found.mechanism(), scope)?;
     Ok(Some(Point::Fixed(*found)))
-}
-
-pub(super) fn available(name: &str, mechanism: Mechanisms, scope: &Scope) -> Result<()> {
-    if scope.mechanisms.contains(mechanism) {
-        return Ok(());
-    }
-    Err(NoPoint::Missing { name: name.into(), reason: mechanism.lack() })
 }
 
 /// Parses a period such as `10msec`.
@@ -159,16 +108,5 @@ fn timer(name: &str, time: &str, sampling: bool, machine: bool) -> Result<Point>
         }
         Some(period) if period <= LONGEST => Ok(Point::Timer(Timer { period, sampling, machine })),
         _ => Err(malformed(name, "a period is at most a year".into())),
-    }
-}
-
-/// Parses a decimal or hexadecimal number.
-pub(super) fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) if digits.starts_with(|c: char| c.is_ascii_hexdigit()) => {
-            u64::from_str_radix(digits, 16).ok()
-        }
-        None if text.starts_with(|c: char| c.is_ascii_digit()) => text.parse().ok(),
-        Some(_) | None => None,
     }
 }

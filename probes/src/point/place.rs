@@ -3,7 +3,7 @@
 
 use wildmatch::WildMatch;
 
-use super::parse::{Found, NoPoint, Result, available, malformed, number};
+use super::found::{Found, NoPoint, Result, available, malformed, number};
 use super::{Access, Address, Point, Scope};
 use crate::symbols::{Kind, Symbol, Symbols};
 

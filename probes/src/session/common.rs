@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use vmm::boot::segments::Segments;
 
-use super::data::Watch;
+use super::watch::Watch;
 use crate::point::{Fixed, Msr, Point, USUAL};
 
 /// The value of [`Common::last`] before any vCPU has run.

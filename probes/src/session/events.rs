@@ -15,7 +15,7 @@ impl VcpuProbes {
     }
 
     /// Fires the probes for a model-specific register that the vCPU reads or is about to write.
-    pub(super) fn told_of_msr(&mut self, access: &MsrAccess, context: &mut Context) {
+    pub(super) fn on_msr(&mut self, access: &MsrAccess, context: &mut Context) {
         let MsrAccess { index, write, value } = *access;
         // A read of a register that doesn't exist (#GP) has no value.
         let arguments = [u64::from(index), value.unwrap_or(0)];
@@ -28,7 +28,7 @@ impl VcpuProbes {
     }
 
     /// Fires the probes for an event that is about to happen at the vCPU's local APIC.
-    pub(super) fn told_of_apic(&mut self, event: &ApicEvent, context: &mut Context) {
+    pub(super) fn on_apic(&mut self, event: &ApicEvent, context: &mut Context) {
         let (fixed, arguments) = match *event {
             ApicEvent::Read { register, value } => {
                 (Fixed::LapicRead, [register.into(), value.into(), 0])
@@ -53,7 +53,7 @@ impl VcpuProbes {
     }
 
     /// Fires the probes for the scheduler's choice of this vCPU.
-    pub(super) fn told_of_choice(&mut self, choice: Choice, context: &mut Context) {
+    pub(super) fn on_choice(&mut self, choice: Choice, context: &mut Context) {
         let interrupt = matches!(choice, Choice::Interrupt(_));
         let number = context.point.unwrap_or(0);
         self.tell(Fixed::SchedulingPoint, &[number, interrupt.into()], context);
@@ -64,7 +64,7 @@ impl VcpuProbes {
     }
 
     /// Fires the probes for a hang of the machine: no vCPU will make progress any more.
-    pub(super) fn told_of_hang(&mut self, proven: bool, context: &mut Context) {
+    pub(super) fn on_hang(&mut self, proven: bool, context: &mut Context) {
         self.tell(Fixed::Hang, &[proven.into()], context);
     }
 }

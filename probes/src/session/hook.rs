@@ -189,21 +189,21 @@ impl Hook for VcpuProbes {
     }
 
     fn msr(&mut self, context: &mut Context, access: &MsrAccess) -> Verdict {
-        self.told_of_msr(access, context);
+        self.on_msr(access, context);
         Verdict::Continue
     }
 
     fn apic(&mut self, context: &mut Context, event: &ApicEvent) -> Verdict {
-        self.told_of_apic(event, context);
+        self.on_apic(event, context);
         Verdict::Continue
     }
 
     fn choice(&mut self, context: &mut Context, choice: Choice) {
-        self.told_of_choice(choice, context);
+        self.on_choice(choice, context);
     }
 
     fn hang(&mut self, context: &mut Context, proven: bool) {
-        self.told_of_hang(proven, context);
+        self.on_hang(proven, context);
     }
 
     fn start(&mut self, context: &mut Context) {

@@ -18,17 +18,16 @@ use crate::front::Environment;
 use crate::front::aggregation::Usages;
 use crate::front::parameters::Parameters;
 use crate::front::problems::Problems;
-use crate::ir::{
-    AggregateSlot, BagSlot, FunctionSlot, IntegerSlot, Place, Program, StringSlot, Type,
-};
+use crate::ir::{Place, Program, Type};
 use crate::point::Scope;
 use crate::source::{Source, Span};
 
 pub(crate) use top::{MAX_PROBES, no_point};
 
-use super::dialect::Dialect;
+use super::declared::{FunctionForm, Slot, Variable};
 use super::infer::{self, Signature};
 use super::tree::{Node, NodeKind};
+use crate::front::Dialect;
 
 /// Checks the top-level forms of scripts that share their names, and adds them to a program.
 pub fn check(
@@ -69,41 +68,6 @@ pub fn check(
         checker.probe(probe);
     }
     checker.problems.into_list()
-}
-
-/// What a name of the script stands for.
-#[derive(Clone, Copy)]
-pub(super) enum Slot {
-    Integer(IntegerSlot),
-    Str(StringSlot),
-    Aggregate(AggregateSlot),
-    Bag(BagSlot),
-    Function(FunctionSlot),
-}
-
-impl Slot {
-    /// What the name stands for, in words for messages.
-    fn describe(self) -> &'static str {
-        match self {
-            Self::Integer(_) => "an integer",
-            Self::Str(_) => "a string",
-            Self::Aggregate(_) => "an aggregate",
-            Self::Bag(_) => "a bag",
-            Self::Function(_) => "a function",
-        }
-    }
-}
-
-pub(super) struct Variable {
-    pub(super) slot: Slot,
-    span: Span,
-}
-
-/// A `defun` form. Its body is checked once every definition is known.
-pub(super) struct FunctionForm<'a> {
-    pub(super) name: &'a str,
-    pub(super) parameters: Vec<(&'a str, Span)>,
-    pub(super) body: &'a [Node],
 }
 
 struct Checker<'a> {

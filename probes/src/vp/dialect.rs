@@ -4,16 +4,6 @@ use std::ops::Range;
 
 use crate::format::Part;
 
-/// How closely a script must keep to the manual.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dialect {
-    /// Accepts scripts as people wrote and pasted them.
-    #[default]
-    Lenient,
-    /// Accepts only what the manual describes.
-    Strict,
-}
-
 /// Whether a word is a misspelling of the manual's `vprobe`. A script of 2012 has `VProbe`.
 pub(super) fn is_vprobe_misspelt(word: &str) -> bool {
     word != "vprobe" && word.eq_ignore_ascii_case("vprobe")

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::checker::{FunctionForm, Slot, Variable};
+use super::declared::{FunctionForm, Slot, Variable};
 use super::tree::{Node, NodeKind};
-use super::vocabulary::{self, Head, Value};
 use crate::destructive::DestructiveAction;
 use crate::format::{self, Part};
+use crate::front::vocabulary::{self, Head, Value};
 use crate::infer::{Types, Unknown};
 use crate::ir::Type;
 use crate::variable::{self, Builtin};

@@ -2,9 +2,9 @@
 
 use super::ControlledMachine;
 use super::granularity::Granularity;
-use super::single::IF;
 use crate::cpu::Cpu;
 use crate::error::Result;
+use crate::registers::Registers;
 
 /// The interrupt state of a vCPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl ControlledMachine {
     pub(super) fn attention(&mut self, vcpu: u32) -> Result<Attention> {
         let pending = self.platform.lapics[vcpu as usize].pending();
         let ctx = &mut self.vcpus[vcpu as usize];
-        let on = ctx.cpu.registers()?.rflags & IF != 0;
+        let on = ctx.cpu.registers()?.rflags & Registers::INTERRUPT_FLAG != 0;
         let in_nmi = match self.granularity {
             Granularity::Watch => ctx.cpu.serves_nmi()?,
             Granularity::Instruction => ctx.shadow.nmi_masked,

@@ -9,7 +9,6 @@
 
 use super::ControlledMachine;
 use super::outcome::Ending;
-use super::single::{IF, TF};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::memory::Memory;
@@ -17,7 +16,7 @@ use crate::paging;
 use crate::registers::{Registers, SystemRegisters};
 
 /// The flags that the delivery clears: TF, NT, RF and VM.
-const CLEARED: u64 = TF | NT | 1 << 16 | VM;
+const CLEARED: u64 = Registers::TRAP_FLAG | NT | 1 << 16 | VM;
 const NT: u64 = 1 << 14;
 const VM: u64 = 1 << 17;
 /// The bits of RFLAGS that IRETQ takes from the stack. Bit 1 is always set.
@@ -99,7 +98,8 @@ pub(super) fn interrupt_return(
     }
     let [rip, cs, rflags, rsp, ss] = words;
     let same_code = cs == u64::from(system.cs.selector) && ss == u64::from(system.ss.selector);
-    let plain = rflags & (TF | VM | NT) == 0 && paging::Mode::of(system).is_canonical(rip);
+    let plain = rflags & (Registers::TRAP_FLAG | VM | NT) == 0
+        && paging::Mode::of(system).is_canonical(rip);
     (same_code && plain).then_some(Registers { rip, rflags: rflags & FLAGS | 2, rsp, ..*registers })
 }
 
@@ -151,7 +151,7 @@ fn delivery(
     after.rsp = rsp;
     after.rflags &= !CLEARED;
     if kind & 0x1f == INTERRUPT_GATE {
-        after.rflags &= !IF;
+        after.rflags &= !Registers::INTERRUPT_FLAG;
     }
     Some(Delivery { registers: after, frame })
 }

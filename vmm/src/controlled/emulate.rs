@@ -13,7 +13,6 @@ use iced_x86::{Mnemonic, Register};
 use super::ControlledMachine;
 use super::deliver;
 use super::hash::tag;
-use super::single::IF;
 use super::vcpu_context::State;
 use crate::cpu::Cpu;
 use crate::error::Result;
@@ -82,8 +81,8 @@ impl ControlledMachine {
                 self.hook_apic(vcpu, ApicEvent::Halt);
             }
             Mnemonic::Sti if in_ring_0 => {
-                ctx.shadow.interrupt_shadow = registers.rflags & IF == 0;
-                after.rflags |= IF;
+                ctx.shadow.interrupt_shadow = registers.rflags & Registers::INTERRUPT_FLAG == 0;
+                after.rflags |= Registers::INTERRUPT_FLAG;
             }
             Mnemonic::Pause => {}
             Mnemonic::Iretq => {

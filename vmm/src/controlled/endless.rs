@@ -21,7 +21,7 @@ use super::effects::Effects;
 use super::outcome::Ending;
 use super::repeatable;
 use super::runaway::Overdue;
-use super::vcpu_context::State;
+use super::vcpu_context::{Reads, State};
 use crate::breakpoints::Want;
 use crate::cpu::Cpu;
 use crate::error::Result;
@@ -34,10 +34,6 @@ const MAX_LOOP_INSTRUCTIONS: usize = 2000;
 
 /// The maximum number of consecutive kicks during a single step.
 const MAX_KICKS: u32 = 3;
-
-/// The private bytes that an endless loop reads and doesn't write: guest-physical addresses and
-/// contents.
-pub(super) type Reads = BTreeMap<u64, Bytes>;
 
 /// What happens with a vCPU after a kick.
 pub(super) enum AfterKick {

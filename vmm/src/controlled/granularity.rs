@@ -14,7 +14,7 @@ impl Granularity {
     }
 
     /// The longest loop iteration that is compared to prove a hang, in scheduling points.
-    pub(super) fn longest_round(self) -> usize {
+    pub(super) fn longest_iteration(self) -> usize {
         4 * self.longest_loop()
     }
 

@@ -160,7 +160,7 @@ impl ControlledMachine {
         let (start, state) = (ctx.cpu.registers()?, ctx.state.clone());
         ctx.tracker.clear();
         let progress = self.progress.count();
-        for _ in 0..self.granularity.longest_round() {
+        for _ in 0..self.granularity.longest_iteration() {
             if let Some(ending) = self.take(Choice::Step(vcpu))? {
                 return Ok(Some(Proof::Ended(ending)));
             }

@@ -277,4 +277,4 @@ mod breakpoints_tests;
 
 #[cfg(test)]
 #[path = "trapping_tests.rs"]
-mod watching_tests;
+mod trapping_tests;

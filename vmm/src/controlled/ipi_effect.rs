@@ -3,7 +3,7 @@
 use super::ControlledMachine;
 use super::granularity::Granularity;
 use super::platform::IpiEffect;
-use super::single::ShadowState;
+use super::vcpu_context::ShadowState;
 use super::vcpu_context::State;
 use crate::cpu::Cpu;
 use crate::error::Result;

@@ -11,10 +11,10 @@
 //! The guests of the catalogue end their runs themselves, so for them it is a hang.
 
 use super::ControlledMachine;
-use super::single::IF;
 use super::vcpu_context::State;
 use crate::cpu::Cpu;
 use crate::error::Result;
+use crate::registers::Registers;
 
 impl ControlledMachine {
     /// Whether no vCPU waits for anything. Only meaningful when no vCPU can do anything.
@@ -27,7 +27,7 @@ impl ControlledMachine {
             }
             alive |= match &ctx.state {
                 State::WaitForSipi => false,
-                State::Halted => ctx.cpu.registers()?.rflags & IF != 0,
+                State::Halted => ctx.cpu.registers()?.rflags & Registers::INTERRUPT_FLAG != 0,
                 State::Endless(reads) if reads.is_empty() => true,
                 State::Spinning if ctx.tracker.reads().next().is_none() => true,
                 _ => return Ok(false),

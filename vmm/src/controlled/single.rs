@@ -32,24 +32,6 @@ use crate::memory::Memory;
 use crate::paging;
 use crate::registers::{Registers, SystemRegisters};
 
-/// Bits of RFLAGS.
-pub(super) const TF: u64 = 1 << 8;
-pub(super) const IF: u64 = 1 << 9;
-
-/// Shadow state: the state of a stepped vCPU that is kept here instead of in the processor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ShadowState {
-    /// The previous instruction was an STI that enabled interrupts, or loaded SS: no interrupt is
-    /// taken yet (Intel SDM vol. 3, 6.8.3 and vol. 2, STI).
-    pub(super) interrupt_shadow: bool,
-    /// An NMI is pending.
-    pub(super) nmi_pending: bool,
-    /// An NMI is being served: no other NMI is taken until IRET.
-    pub(super) nmi_masked: bool,
-    /// The offset that the guest has added to its TSC.
-    pub(super) tsc_offset: u64,
-}
-
 impl ControlledMachine {
     /// Performs a choice. `Some` if the run is over.
     pub(super) fn take_instruction(&mut self, choice: Choice) -> Result<Option<Ending>> {
@@ -116,7 +98,7 @@ impl ControlledMachine {
 
     fn look_at_flags(&mut self, vcpu: u32) -> Result<()> {
         let ctx = &mut self.vcpus[vcpu as usize];
-        let enabled = ctx.cpu.registers()?.rflags & IF != 0;
+        let enabled = ctx.cpu.registers()?.rflags & Registers::INTERRUPT_FLAG != 0;
         ctx.interruptible = enabled && !ctx.shadow.interrupt_shadow;
         Ok(())
     }
@@ -289,14 +271,15 @@ impl ControlledMachine {
         use Mnemonic::{Iret, Iretd, Iretq, Lss, Mov, Pop, Pushf, Pushfd, Pushfq};
         let ctx = &mut self.vcpus[vcpu as usize];
         match decoded.instruction.mnemonic() {
-            Pushf | Pushfd | Pushfq if after.rflags & TF == 0 => {
+            Pushf | Pushfd | Pushfq if after.rflags & Registers::TRAP_FLAG == 0 => {
                 let base = if system.code_bits() == 64 { 0 } else { system.ss.base };
                 let flags = base.wrapping_add(after.rsp);
                 if let Ok(gpa) = paging::translate(system, &*self.memory, flags.wrapping_add(1)) {
                     let mut byte = [0];
                     self.memory.read(gpa, &mut byte)?;
-                    if byte[0] & (TF >> 8) as u8 != 0 {
-                        self.memory.write(gpa, &[byte[0] & !((TF >> 8) as u8)])?;
+                    if byte[0] & (Registers::TRAP_FLAG >> 8) as u8 != 0 {
+                        self.memory
+                            .write(gpa, &[byte[0] & !((Registers::TRAP_FLAG >> 8) as u8)])?;
                     }
                 }
             }

@@ -111,7 +111,10 @@ fn the_trap_flag_is_not_seen() {
         a.mov(qword_ptr(DATA + 8), rax)
     });
     let flags = [word(&machine, DATA), word(&machine, DATA + 8)];
-    assert_eq!(flags.map(|flags| flags & (IF | TF)), [0, IF]);
+    assert_eq!(
+        flags.map(|flags| flags & (Registers::INTERRUPT_FLAG | Registers::TRAP_FLAG)),
+        [0, Registers::INTERRUPT_FLAG]
+    );
 }
 
 #[test]
@@ -314,7 +317,7 @@ fn a_sleeping_vcpu_is_woken_by_an_ipi() {
         a.pop(rbx)?;
         a.pushfq()?;
         a.pop(rcx)?;
-        a.and(ecx, (IF | TF) as u32)?;
+        a.and(ecx, (Registers::INTERRUPT_FLAG | Registers::TRAP_FLAG) as u32)?;
         a.mov(qword_ptr(DATA + 0x10), rcx)?;
         a.mov(rcx, qword_ptr(rsp + 16))?;
         a.mov(qword_ptr(DATA + 0x18), rcx)?;
@@ -328,7 +331,10 @@ fn a_sleeping_vcpu_is_woken_by_an_ipi() {
         assert_eq!(ending, Ending::Guest { code: 7 }, "seed {seed}");
         // Interrupts are disabled in the handler and enabled in the frame, and TF is clear in both.
         assert_eq!(word(&machine, DATA + 0x10), 0);
-        assert_eq!(word(&machine, DATA + 0x18) & (IF | TF), IF);
+        assert_eq!(
+            word(&machine, DATA + 0x18) & (Registers::INTERRUPT_FLAG | Registers::TRAP_FLAG),
+            Registers::INTERRUPT_FLAG
+        );
     }
 }
 

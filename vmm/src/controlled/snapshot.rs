@@ -11,7 +11,7 @@ use super::ControlledMachine;
 use super::hash::RunHash;
 use super::livelock::ProgressCounter;
 use super::platform::Platform;
-use super::single::ShadowState;
+use super::vcpu_context::ShadowState;
 use super::vcpu_context::{Reexecution, State};
 use super::waiting::ProgressTracker;
 use super::writers::Writers;

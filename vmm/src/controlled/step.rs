@@ -410,10 +410,10 @@ impl ControlledMachine {
         let progress = self.progress.count();
         let ctx = &mut self.vcpus[vcpu as usize];
         let longest = self.granularity.longest_loop();
-        let run_loops_once = watched_read
+        let waits = watched_read
             && ctx.tracker.arrive(of_registers(&ctx.cpu.registers()?), longest)
             && ctx.unproven != Some(progress);
-        ctx.state = if run_loops_once { State::Waiting(exit) } else { State::Access(exit) };
+        ctx.state = if waits { State::Waiting(exit) } else { State::Access(exit) };
         Ok(())
     }
 

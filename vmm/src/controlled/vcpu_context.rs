@@ -1,17 +1,35 @@
 //! One vCPU of a controlled machine.
 
+use std::collections::BTreeMap;
+
 use super::check::Stored;
-use super::endless::Reads;
-use super::single::ShadowState;
 use super::waiting::ProgressTracker;
 use crate::breakpoints::Breakpoints;
 use crate::error::Result;
-use crate::exit::Exit;
+use crate::exit::{Bytes, Exit};
 use crate::guest_debug::GuestDebug;
 use crate::identity::CpuidEntry;
 use crate::kvm::KvmCpu;
 use crate::registers::{Registers, SystemRegisters};
 use crate::trapped::TableRegisters;
+
+/// The private bytes that an endless loop reads and doesn't write: guest-physical addresses and
+/// contents.
+pub(super) type Reads = BTreeMap<u64, Bytes>;
+
+/// Shadow state: the state of a stepped vCPU that is kept here instead of in the processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ShadowState {
+    /// The previous instruction was an STI that enabled interrupts, or loaded SS: no interrupt is
+    /// taken yet (Intel SDM vol. 3, 6.8.3 and vol. 2, STI).
+    pub(super) interrupt_shadow: bool,
+    /// An NMI is pending.
+    pub(super) nmi_pending: bool,
+    /// An NMI is being served: no other NMI is taken until IRET.
+    pub(super) nmi_masked: bool,
+    /// The offset that the guest has added to its TSC.
+    pub(super) tsc_offset: u64,
+}
 
 /// The state of a vCPU at a scheduling point.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,20 +1,8 @@
 //! The conclusions from the self-tests: which mechanism jitterbug uses for which purpose.
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
 use super::catalogue::SPEED;
 use super::outcome::{Cost, Outcome, Verdict};
-use super::report::Finding;
-
-/// A purpose, and the mechanism chosen for it.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
-pub struct Choice {
-    /// The purpose.
-    pub purpose: &'static str,
-    /// The mechanism.
-    pub mechanism: String,
-}
+use super::report::{Choice, Finding};
 
 /// All choices that follow from these findings.
 pub(super) fn choose(rows: &[Finding]) -> Vec<Choice> {

@@ -41,9 +41,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 pub use crate::kvm::DebugCapabilities;
-pub use choices::Choice;
 pub use outcome::{Cost, Verdict};
-pub use report::{Finding, Platform, Report};
+pub use report::{Choice, Finding, Platform, Report};
 
 use crate::error::{Error, Result};
 use crate::kvm::Host;

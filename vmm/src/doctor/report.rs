@@ -6,8 +6,16 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use super::choices::Choice;
 use super::outcome::{Cost, Verdict};
+
+/// A purpose, and the mechanism chosen for it.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct Choice {
+    /// The purpose.
+    pub purpose: &'static str,
+    /// The mechanism.
+    pub mechanism: String,
+}
 
 /// The result of examining one mechanism.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]

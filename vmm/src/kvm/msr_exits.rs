@@ -6,14 +6,10 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags};
 
-use super::save::msr_list;
+use super::save::{IN_SYSTEM_REGISTERS, msr_list};
 use super::{Host, KvmCpu, Vm, failed};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
-
-/// `IA32_APIC_BASE`, `IA32_EFER`, `IA32_FS_BASE`, `IA32_GS_BASE`: these MSRs are also in
-/// `kvm_sregs`.
-pub(super) const IN_SYSTEM_REGISTERS: [u32; 4] = [0x1b, 0xc000_0080, 0xc000_0100, 0xc000_0101];
 
 /// All MSRs that KVM has (architectural, Hyper-V's, KVM's own, AMD's): first number and count.
 const RANGES: [(u32, u32); 4] =

@@ -22,7 +22,6 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{Cap, SyncReg};
 
-use super::msr_exits::IN_SYSTEM_REGISTERS;
 use super::state::linear_rip;
 use super::vcpu::Unfinished;
 use super::{Host, KvmCpu, failed};
@@ -34,6 +33,10 @@ use crate::exit::{Entry, Exit};
 /// advances by itself. `IA32_TSC_ADJUST` is not included: KVM moves its counter when the guest
 /// writes this register, but only stores the value when the host writes it.
 const CLOCKS: [u32; 4] = [0x10, 0x6e0, 0x4000_0010, 0x4000_0020];
+
+/// `IA32_APIC_BASE`, `IA32_EFER`, `IA32_FS_BASE`, `IA32_GS_BASE`: these MSRs are also in
+/// `kvm_sregs`.
+pub(super) const IN_SYSTEM_REGISTERS: [u32; 4] = [0x1b, 0xc000_0080, 0xc000_0100, 0xc000_0101];
 
 /// The maximum number of exits until an instruction is complete: a `rep` over a page takes fewer.
 const MAX_EXITS: u32 = 5000;

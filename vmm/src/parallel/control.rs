@@ -1,5 +1,6 @@
 //! The state that the vCPU threads and their supervisor share.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -76,7 +77,7 @@ impl Control {
 
     /// Makes the calling thread the one that runs this vCPU and receives its kicks, until the guard
     /// is dropped.
-    pub(super) fn take_seat(&self, vcpu: u32) -> Result<Receiving<'_>> {
+    pub(super) fn take_vcpu(&self, vcpu: u32) -> Result<Receiving<'_>> {
         let slot = self.slot(vcpu);
         let _ = slot.thread.set(std::thread::current());
         slot.kicker.receive()
@@ -244,6 +245,11 @@ impl Control {
     fn track(&self, vcpu: u32) -> std::sync::MutexGuard<'_, Track> {
         self.slot(vcpu).track.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The error of a run whose supervisor fails.
+pub(super) fn broken(source: io::Error) -> Error {
+    Error::System { what: "the run can't be watched", source }
 }
 
 /// The error for a thread that ended without a reason.

@@ -11,7 +11,7 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use nix::errno::Errno;
 use vmm_sys_util::timerfd::TimerFd;
 
-use super::supervisor::broken;
+use super::control::broken;
 use crate::board::Board;
 use crate::error::Result;
 

@@ -131,8 +131,8 @@ mod breakpoints_tests;
 
 #[cfg(test)]
 #[path = "hook_actions_tests.rs"]
-mod intervening_tests;
+mod hook_actions_tests;
 
 #[cfg(test)]
 #[path = "trapping_tests.rs"]
-mod watching_tests;
+mod trapping_tests;

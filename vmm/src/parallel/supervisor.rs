@@ -11,12 +11,12 @@ use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber
 use vmm_sys_util::timerfd::TimerFd;
 
 use super::Options;
-use super::control::Control;
+use super::control::{Control, broken};
 use super::input::Input;
 use super::outcome::End;
 use crate::board::Board;
 use crate::criteria::Criteria;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::interrupts::{Interrupt, Interrupts};
 use crate::watchdog::{Standing, Track, Watch, Watchdog};
 
@@ -55,10 +55,6 @@ pub(super) fn watch(
         manager.run().map_err(|error| broken(io::Error::other(format!("{error:?}"))))?;
     }
     Ok(())
-}
-
-pub(super) fn broken(source: io::Error) -> Error {
-    Error::System { what: "the run can't be watched", source }
 }
 
 fn timer(first: Duration, interval: Option<Duration>) -> Result<TimerFd> {

@@ -135,7 +135,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         // However this thread ends, the run has to end with it.
         let _ended = EndOnDrop(control);
         let _bound = bind(&self.ctx.cpu);
-        let ctx = control.take_seat(self.ctx.id);
+        let ctx = control.take_vcpu(self.ctx.id);
         match ctx.and_then(|_kicks_reach_us| self.run_guest()) {
             Ok(Some(end)) => control.end(end),
             Ok(None) => {}

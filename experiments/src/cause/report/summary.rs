@@ -7,9 +7,8 @@
 
 use super::Pair;
 use super::check::{Shape, Statement};
-use super::text::in_brackets;
 use crate::cause::FailureRate;
-use crate::cause::naming::{Named, NamedStep};
+use crate::cause::naming::{Named, NamedStep, in_brackets};
 use crate::cause::trace::Kind;
 
 /// The most accesses that are told in one sentence.

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::{CurvePoint, Pair, Report, Unordered, summary};
-use crate::cause::naming::Named;
+use crate::cause::naming::{Named, in_brackets};
 use crate::cause::proof::Scope;
 use crate::cause::trace::Kind;
 use crate::cause::{FailureRate, Matters};
@@ -215,11 +215,6 @@ impl Report {
         }
         paragraph(f, 2, &schedule.text)
     }
-}
-
-/// A place behind a name, if it is known.
-pub(super) fn in_brackets(place: &str) -> String {
-    if place.is_empty() { String::new() } else { format!(" ({place})") }
 }
 
 fn short(access: &Named) -> String {

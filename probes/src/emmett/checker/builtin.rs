@@ -5,10 +5,10 @@ use super::super::types::Type;
 use super::Checker;
 use super::expression::Target;
 use super::value::Value;
+use crate::front::vocabulary::{self, Head, Value as Function};
 use crate::ir::{self, Integer, IntegerTarget, Reading, Scan, Space, Statement, Str, StringTarget};
 use crate::source::Span;
 use crate::text::Text;
-use crate::vp::vocabulary::{self, Head, Value as Function};
 
 /// Functions that only Emmett has. They read a figure of an aggregate, or describe the error that
 /// was caught.

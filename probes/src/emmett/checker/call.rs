@@ -6,10 +6,10 @@ use super::value::Value;
 use super::{Checker, Entity, Local};
 use crate::diagnostic::Diagnostic;
 use crate::front::foreign;
+use crate::front::vocabulary::{self, Head};
 use crate::ir::{Argument, FunctionSlot, Integer, Statement, Str, StringTarget};
 use crate::source::Span;
 use crate::suggest::nearest;
-use crate::vp::vocabulary::{self, Head};
 
 impl Checker<'_> {
     pub(super) fn call(

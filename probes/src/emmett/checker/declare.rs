@@ -6,13 +6,13 @@ use super::{Checker, Entity, Signature};
 use crate::aggregate::{Kind, Shape};
 use crate::bag::Bag;
 use crate::diagnostic::Diagnostic;
-use crate::front::foreign;
+use crate::front::{foreign, vocabulary};
 use crate::ir::{
     self, AggregateSlot, BagSlot, FunctionSlot, IntegerSlot, IntegerTarget, StringSlot,
 };
 use crate::source::Span;
 use crate::text::Text;
-use crate::{variable, vp};
+use crate::variable;
 
 /// The most names of one kind. Each vCPU has a copy of each string.
 const MAX_NAMES: usize = 4096;
@@ -316,7 +316,7 @@ impl Checker<'_> {
             self.problems.report(Diagnostic::error(span, problem, "expected another name"));
             return false;
         }
-        if matches!(entity, Entity::Function(_)) && vp::vocabulary::is_reserved(name) {
+        if matches!(entity, Entity::Function(_)) && vocabulary::is_reserved(name) {
             let problem = format!("{name} is a built-in function");
             self.problems.report(Diagnostic::error(span, problem, "expected another name"));
             return false;

@@ -10,8 +10,8 @@ use crate::variable;
 
 use super::super::parser::looks_like_number;
 use super::super::tree::{Node, NodeKind};
-use super::super::vocabulary;
 use super::{Call, Checker, FunctionForm, Slot, Variable, describe};
+use crate::front::vocabulary;
 
 /// The most names of one kind. Each vCPU has a copy of each string.
 const MAX_NAMES: usize = 4096;

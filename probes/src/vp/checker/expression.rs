@@ -6,8 +6,8 @@ use crate::ir::{Expression, Integer, Operator, Scan, Space, Statement, Str};
 use crate::suggest::nearest;
 
 use super::super::tree::{Node, NodeKind};
-use super::super::vocabulary::{self, Head, Value};
 use super::{Call, Checker, Slot};
+use crate::front::vocabulary::{self, Head, Value};
 
 /// What happens to an expression's value.
 #[derive(Clone, Copy, PartialEq, Eq)]

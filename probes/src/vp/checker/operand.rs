@@ -9,9 +9,9 @@ use crate::variable::{self, Builtin};
 
 use super::super::parser::looks_like_number;
 use super::super::tree::Node;
-use super::super::vocabulary;
 use super::expression::Use;
 use super::{Call, Checker, Slot};
+use crate::front::vocabulary;
 
 impl Checker<'_> {
     /// Checks an expression that must be an integer.

@@ -5,9 +5,10 @@ use crate::format::{self, Conversion, Kind, Part};
 use crate::ir::{Expression, Integer, Piece, Statement};
 use crate::source::{Literal, Span};
 
-use super::super::dialect::{Dialect, lost_newline};
+use super::super::dialect::lost_newline;
 use super::super::tree::{Node, NodeKind};
 use super::{Call, Checker};
+use crate::front::Dialect;
 
 impl Checker<'_> {
     pub(super) fn printf(&mut self, call: &Call) -> Option<Integer> {

@@ -7,10 +7,11 @@ use crate::point::{self, Found, NoPoint};
 use crate::source::Span;
 use crate::suggest::nearest;
 
-use super::super::dialect::{Dialect, is_vprobe_misspelt};
+use super::super::dialect::is_vprobe_misspelt;
 use super::super::tree::{Node, NodeKind};
-use super::super::vocabulary::{self, Head, Top};
 use super::{Call, Checker, FunctionForm, describe};
+use crate::front::Dialect;
+use crate::front::vocabulary::{self, Head, Top};
 
 /// The most probes of a script. `VProbes` had 32.
 pub(crate) const MAX_PROBES: usize = 1024;

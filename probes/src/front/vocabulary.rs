@@ -8,7 +8,7 @@ use crate::ir::{Operator, Space};
 
 /// The meaning of the first name in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Head {
+pub(crate) enum Head {
     /// A form that is used outside probes.
     Top(Top),
     /// A form or function that has a value.
@@ -22,7 +22,7 @@ pub enum Head {
 /// Forms that are used outside probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // each is the form of that name
-pub enum Top {
+pub(crate) enum Top {
     Version,
     DefInteger,
     DefString,
@@ -35,7 +35,7 @@ pub enum Top {
 /// Forms, functions and operators inside probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // each is the form of that name
-pub enum Value {
+pub(crate) enum Value {
     SetInt,
     SetStr,
     Cond,
@@ -74,18 +74,18 @@ pub enum Value {
 }
 
 /// The meaning of `name` at the head of a list.
-pub fn head(name: &str) -> Option<Head> {
+pub(crate) fn head(name: &str) -> Option<Head> {
     static HEADS: LazyLock<HashMap<&str, Head>> = LazyLock::new(|| TABLE.iter().copied().collect());
     HEADS.get(name).copied()
 }
 
 /// The supported names that can begin a list inside a probe, for suggestions.
-pub fn values() -> impl Iterator<Item = &'static str> {
+pub(crate) fn values() -> impl Iterator<Item = &'static str> {
     TABLE.iter().filter(|(_, head)| matches!(head, Head::Value(_))).map(|(name, _)| *name)
 }
 
 /// The supported names of forms outside probes, for suggestions.
-pub fn tops() -> impl Iterator<Item = &'static str> {
+pub(crate) fn tops() -> impl Iterator<Item = &'static str> {
     TABLE.iter().filter(|(_, head)| matches!(head, Head::Top(_))).map(|(name, _)| *name)
 }
 
@@ -207,11 +207,11 @@ const ADDED: &[&str] = &[
 ];
 
 /// Whether a script can't define this name.
-pub fn is_reserved(name: &str) -> bool {
+pub(crate) fn is_reserved(name: &str) -> bool {
     !ADDED.contains(&name) && !matches!(head(name), None | Some(Head::Preload))
 }
 
 /// Every name, for the documentation's table.
-pub fn all() -> impl Iterator<Item = (&'static str, Head)> {
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, Head)> {
     TABLE.iter().copied()
 }
