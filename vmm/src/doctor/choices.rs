@@ -19,19 +19,17 @@ pub(super) fn choose(rows: &[Finding]) -> Vec<Choice> {
     let choice = |purpose, mechanism| Choice { purpose, mechanism };
     vec![
         choice(
-            "watching memory",
+            "trapped pages",
             first(&[
-                (holes, "holes: pages without a memslot, each load and store exits"),
-                (all(&["hole-load", "hole-store"]), "holes, for plain loads and stores only"),
-                (all(&["watch-write", "watch-access"]), "four hardware watchpoints"),
+                (holes, "pages without a memslot: each load and store exits"),
+                (all(&["hole-load", "hole-store"]), "the same, for plain loads and stores only"),
             ]),
         ),
         choice(
-            "watching stores alone",
+            "running out loops",
             first(&[
-                (works("read-only-slot"), "read-only memslots"),
-                (holes, "holes; loads are let through"),
-                (works("watch-write"), "four hardware watchpoints"),
+                (works("read-only-slot"), "read-only memslots: each store exits"),
+                (true, "nothing: a loop that counts is a hang by budget"),
             ]),
         ),
         choice(
@@ -77,22 +75,7 @@ pub(super) fn choose(rows: &[Finding]) -> Vec<Choice> {
                 (true, "none: vCPUs don't start"),
             ]),
         ),
-        choice(
-            "replay coordinate",
-            first(&[
-                (works("retired-branches"), "retired branches, then single steps"),
-                (
-                    usable("breakpoint") && works("single-step"),
-                    "exit, then breakpoint hits, then steps",
-                ),
-                (works("single-step"), "exit, then single steps"),
-                (true, "exit only"),
-            ]),
-        ),
-        choice(
-            "snapshot reset",
-            first(&[(works("dirty-log"), "the dirty log's pages"), (true, "a copy of all memory")]),
-        ),
+        choice("snapshot reset", first(&[(works("dirty-log"), "the pages in the dirty log")])),
     ]
 }
 
