@@ -86,7 +86,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The C compiler's scheduler, run in `guests/` so that debug information says `guests/...` whatever the checkout's place.
+/// The C compiler, run in `guests/` so that debug information says `guests/...` whatever the checkout's place.
 struct Compiler {
     program: PathBuf,
     guests: PathBuf,

@@ -1,5 +1,5 @@
-//! The claim: imports go one way. No modules of a crate import each other in a circle, and no crate
-//! imports one above it.
+//! The claim: imports go one way. Modules of a crate don't import each other in a circle, and no
+//! crate imports a crate above it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -61,7 +61,7 @@ fn a_circle_is_found() {
     assert_eq!(found(&modules).as_deref(), Some("a -> b -> c -> a"));
 }
 
-/// The modules of a crate without those for tests, and their text.
+/// The modules of a crate, without modules of tests, and their text.
 fn modules(source: &Path) -> BTreeMap<Module, String> {
     let mut modules = BTreeMap::new();
     let mut folders = vec![source.to_path_buf()];
@@ -104,7 +104,7 @@ fn without_comments_and_tests(text: &str) -> String {
     text[..tests.unwrap_or(text.len())].to_owned()
 }
 
-/// Who imports whom, among modules of the same parent.
+/// For each module, the modules with the same parent that it imports.
 fn imports(modules: &BTreeMap<Module, String>) -> Imports {
     let mut imports = Imports::new();
     for (module, text) in modules {
@@ -120,7 +120,7 @@ fn imports(modules: &BTreeMap<Module, String>) -> Imports {
     imports
 }
 
-/// The module that a path leads to or into.
+/// The module to which a path leads, or which contains its target.
 fn resolve(module: &Module, path: &[String], modules: &BTreeMap<Module, String>) -> Module {
     let mut parts = path.iter().peekable();
     let mut target = if parts.next_if(|part| *part == "crate").is_some() {
@@ -156,7 +156,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     paths
 }
 
-/// Reads a tree of paths such as `a::{b, c::d}`, and returns what comes behind it.
+/// Reads a tree of paths such as `a::{b, c::d}`, and returns the text after it.
 fn read_tree<'a>(text: &'a str, before: &[String], paths: &mut Vec<Vec<String>>) -> &'a str {
     let mut path = before.to_vec();
     let mut rest = text.trim_start();
@@ -170,7 +170,7 @@ fn read_tree<'a>(text: &'a str, before: &[String], paths: &mut Vec<Vec<String>>)
             rest = inside;
             loop {
                 rest = read_tree(rest, &path, paths).trim_start();
-                // Also over `as name` and `*`.
+                // This also skips `as name` and `*`.
                 let end = rest.find([',', '}']).map_or(rest.len(), |end| end + 1);
                 let last = rest[..end].ends_with('}') || end == rest.len();
                 rest = rest[end..].trim_start();
@@ -188,7 +188,7 @@ fn read_tree<'a>(text: &'a str, before: &[String], paths: &mut Vec<Vec<String>>)
     rest
 }
 
-/// A way from a module back to itself.
+/// A path of imports from a module back to itself.
 fn circle(module: &Module, imports: &Imports) -> Option<String> {
     fn walk(
         at: &Module,

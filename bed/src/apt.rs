@@ -1,4 +1,4 @@
-//! Debian's packages, without root and without installing anything.
+//! Gets Debian packages, without root and without installing anything.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::tool;
 /// The package that depends on the current kernel for virtual machines.
 const NEWEST_KERNEL: &str = "linux-image-cloud-amd64";
 
-/// apt, with the machine's own lists of packages or with lists that are ours.
+/// apt, with the host's own package lists or with separate ones.
 #[derive(Debug)]
 pub(crate) struct Apt {
     get: PathBuf,
@@ -18,7 +18,7 @@ pub(crate) struct Apt {
 }
 
 impl Apt {
-    /// With the machine's lists, as they are.
+    /// Uses the host's package lists as they are.
     pub(crate) fn of_the_machine() -> Result<Self> {
         let find = |name: &str| {
             tool::find(name).ok_or_else(|| Error::Missing {
@@ -29,7 +29,7 @@ impl Apt {
         Ok(Self { get: find("apt-get")?, cache: find("apt-cache")?, options: Vec::new() })
     }
 
-    /// With lists of the same sources, made now, in this folder.
+    /// Uses new package lists in this folder, fetched now from the same sources.
     pub(crate) fn with_lists_in(folder: &Path) -> Result<Self> {
         let mut apt = Self::of_the_machine()?;
         for part in ["lists/partial", "cache/archives/partial"] {
@@ -48,7 +48,7 @@ impl Apt {
     }
 
     fn run_get(&self, arguments: &[&str], folder: &Path) -> Result<Vec<u8>> {
-        // Root's apt would otherwise want the folder to be open to its user `_apt`.
+        // When apt runs as root, it otherwise requires that its user `_apt` can access the folder.
         let mut all = vec!["-o".to_owned(), "APT::Sandbox::User=root".to_owned()];
         all.extend(self.options.iter().cloned());
         all.extend(arguments.iter().map(|&argument| argument.to_owned()));
@@ -71,7 +71,7 @@ impl Apt {
         })
     }
 
-    /// Unpacks these packages into a folder. The packages themselves are not kept.
+    /// Unpacks these packages into a folder. The package files themselves are not kept.
     pub(crate) fn unpack(&self, packages: &[&str], folder: &Path) -> Result<()> {
         let debs = folder.join("debs");
         fs::create_dir_all(&debs).at(&debs)?;

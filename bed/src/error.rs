@@ -1,24 +1,24 @@
-//! What can go wrong with the bed.
+//! The errors of the test bed.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The result of everything in this room.
+/// The result of the functions of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Who can do something about an error.
+/// Whether the user or the host is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// The user: a file that can't be carried.
+    /// The user: for example, a file can't be carried in.
     Input,
-    /// The host: it lacks something, or the bed broke.
+    /// The host: it lacks something, or the emulated machine failed.
     Host,
 }
 
-/// An error of the bed; never one of the program in it.
+/// An error of the test bed itself, never of the program in it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Something that the bed is made of can't be had on this machine.
+    /// A part of the test bed is not available on this host.
     #[error("the test bed needs {what}: {remedy}")]
     Missing {
         /// What is missing.
@@ -26,7 +26,7 @@ pub enum Error {
         /// How to get it.
         remedy: String,
     },
-    /// A program that the bed is built with failed.
+    /// A program that prepares the test bed failed.
     #[error("the test bed: `{command}` failed:\n{said}")]
     Tool {
         /// The command line.
@@ -34,7 +34,7 @@ pub enum Error {
         /// The end of its standard error.
         said: String,
     },
-    /// Debian's packages are not as they should be.
+    /// A Debian package doesn't have the expected contents.
     #[error("the test bed: package {package}: {problem}")]
     Package {
         /// The package.
@@ -42,7 +42,7 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// A file that is to be carried in or out, and can't be.
+    /// A file can't be carried in or out.
     #[error("the test bed: {path}: {problem}")]
     File {
         /// The file.
@@ -59,21 +59,21 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The machine ended without telling what its program came to.
+    /// The machine ended without reporting the exit status of its program.
     #[error("the test bed {what}; the end of its console:\n{console}")]
     Broken {
         /// What happened.
         what: String,
-        /// What it showed last.
+        /// The end of its console output.
         console: String,
     },
-    /// The user ended it before the program had started.
+    /// The user interrupted the job before the program had started.
     #[error("the test bed was interrupted while it booted")]
     Interrupted,
 }
 
 impl Error {
-    /// Who can do something about it.
+    /// Whether the user or the host is at fault.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::File { .. } => ErrorClass::Input,
@@ -87,7 +87,7 @@ impl Error {
     }
 }
 
-/// Adds the path to an error of the system.
+/// Adds the path to a system error.
 pub(crate) trait At<T> {
     fn at(self, path: &Path) -> Result<T>;
 }

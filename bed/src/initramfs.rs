@@ -1,6 +1,6 @@
-//! The archive that the kernel unpacks into its root: a cpio file in the format `newc`
-//! (Linux, Documentation/scheduler-api/early-userspace/buffer-format.rst). It is not compressed:
-//! an emulated processor would take longer to unpack it than QEMU to copy it.
+//! The archive that the kernel unpacks into its root: a cpio file in the format `newc` (Linux,
+//! Documentation/driver-api/early-userspace/buffer-format.rst). It is not compressed, because an
+//! emulated processor would take longer to unpack it than QEMU takes to copy it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,11 +13,11 @@ use cpio::newc::{Builder, trailer};
 use crate::error::{At, Error, Result};
 use crate::program;
 
-/// Bits of a file's mode that tell what it is (`stat.h`).
+/// Bits of a file's mode that give its type (`stat.h`).
 const FOLDER: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 
-/// Where the kernel has file systems of its own.
+/// Folders on which the kernel's own file systems are mounted.
 const OF_THE_KERNEL: [&str; 3] = ["/dev", "/proc", "/sys"];
 
 enum Entry {
@@ -26,15 +26,15 @@ enum Entry {
     Text { content: Vec<u8>, mode: u32 },
 }
 
-/// What will be in the archive, by path without the leading `/`. The same content makes the same
-/// archive: entries are sorted and have no times.
+/// The contents of the archive, by path without the leading `/`. The same contents always make the
+/// same archive: entries are sorted and have no times.
 #[derive(Default)]
 pub(crate) struct Initramfs {
     entries: BTreeMap<String, Entry>,
 }
 
 impl Initramfs {
-    /// A folder that everybody may read, and those that it lies in.
+    /// Adds a folder that every user may read, and the folders that contain it.
     pub(crate) fn folder(&mut self, path: &Path) -> Result<()> {
         for folder in path.ancestors() {
             let name = name(folder)?;
@@ -45,13 +45,13 @@ impl Initramfs {
         Ok(())
     }
 
-    /// A folder that everybody may write to.
+    /// Adds a folder that every user may write to.
     pub(crate) fn scratch(&mut self, path: &Path) -> Result<()> {
         self.entries.insert(name(path)?, Entry::Folder { mode: 0o1777 });
         Ok(())
     }
 
-    /// A file with this content.
+    /// Adds a file with this content.
     pub(crate) fn text(
         &mut self,
         path: &Path,
@@ -61,7 +61,7 @@ impl Initramfs {
         self.put(path, Entry::Text { content: content.into(), mode })
     }
 
-    /// A copy of a file, elsewhere.
+    /// Adds a copy of a file, under another path.
     pub(crate) fn copy(&mut self, path: &Path, from: &Path, mode: u32) -> Result<()> {
         self.put(path, Entry::Copy { from: from.to_owned(), mode })
     }
@@ -72,7 +72,7 @@ impl Initramfs {
         Ok(())
     }
 
-    /// A file or a whole folder, at the same place. Programs bring their libraries.
+    /// Adds a file or a whole folder, under the same path. Programs are added with their libraries.
     pub(crate) fn carry(&mut self, path: &Path) -> Result<()> {
         let metadata = fs::metadata(path).at(path)?;
         if OF_THE_KERNEL.iter().any(|folder| path.starts_with(folder)) {

@@ -1,24 +1,26 @@
-//! What is to be done in the bed.
+//! A job: a program to run in the test bed.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A program to run in the bed, and what it needs. All paths are absolute and the same inside.
+/// A program to run in the test bed, and what it needs. All paths are absolute and are the same
+/// inside.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// The program; its libraries go with it.
+    /// The program. Its libraries are carried in with it.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// Environment variables beside PATH and HOME, which the bed sets.
+    /// Environment variables in addition to PATH and HOME, which the test bed sets.
     pub environment: Vec<(OsString, OsString)>,
-    /// The folder that it runs in.
+    /// The folder in which it runs.
     pub folder: PathBuf,
-    /// Files and whole folders to carry in. Programs among them bring their libraries.
+    /// Files and whole folders to carry in. Programs among them are carried in with their
+    /// libraries.
     pub files: Vec<PathBuf>,
     /// A folder whose new and changed files are carried out.
     pub results: Option<PathBuf>,
-    /// How long all of it may take; without it, as long as it likes.
+    /// The maximum time of the whole job; `None` means no limit.
     pub limit: Option<Duration>,
 }

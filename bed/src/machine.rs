@@ -1,4 +1,4 @@
-//! The machine while it runs: has it come up, is it late, what did it say.
+//! The machine while it runs: whether it has booted, whether it is late, and its console output.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -14,14 +14,14 @@ use crate::ports::{self, Tail};
 use crate::{qemu, tool};
 
 const POLL: Duration = Duration::from_millis(10);
-/// It boots in 5 s; a machine with much else to do may take longer.
+/// The machine boots in 5 s; on a busy host it may take longer.
 const BOOT_TIMEOUT: Duration = Duration::from_mins(2);
-/// How long a program may take to end after it was told to.
+/// How long a program may take to end after SIGTERM.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
-/// Lines of the console that are shown of a bed that broke.
+/// How many lines of the console are shown when the machine failed.
 const CONSOLE: usize = 30;
 
-/// QEMU, running. It is gone when this goes.
+/// A running QEMU, which is killed when this is dropped.
 pub(crate) struct Machine {
     qemu: Child,
     console: Tail,
@@ -44,7 +44,7 @@ impl Machine {
         Ok(Self { qemu, console, readers })
     }
 
-    /// Waits for QEMU to come to a socket.
+    /// Waits until QEMU connects to a socket.
     pub(crate) fn accept(&mut self, listener: &UnixListener, start: Instant) -> Result<UnixStream> {
         while self.runs() {
             if let Some(stream) = ports::accept(listener).at(Path::new("a port's socket"))? {
@@ -62,7 +62,7 @@ impl Machine {
         matches!(self.qemu.try_wait(), Ok(None))
     }
 
-    /// Watches the job until the machine has powered off, and returns its exit status.
+    /// Supervises the job until the machine has powered off, and returns its exit status.
     pub(crate) fn watch(
         &mut self,
         control: &UnixStream,
@@ -99,7 +99,7 @@ impl Machine {
         told.ok_or_else(|| self.broken("ended without a status of its program"))
     }
 
-    /// The machine is of no more use; this is what it said.
+    /// Switches the machine off, and returns an error with the end of its console output.
     pub(crate) fn broken(&mut self, what: &str) -> Error {
         self.switch_off();
         let mut console = tool::tail(&self.console.text(), CONSOLE);
@@ -124,7 +124,7 @@ impl Drop for Machine {
     }
 }
 
-/// What has come through the control port.
+/// The lines that have arrived on the control port.
 struct Said {
     lines: Arc<Mutex<Vec<String>>>,
     reader: JoinHandle<()>,
@@ -147,7 +147,7 @@ impl Said {
         !self.lines.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// The program's exit status, when nothing more can come.
+    /// The program's exit status. Call this when no more lines can arrive.
     fn status(self) -> Option<i32> {
         let _ = self.reader.join();
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);

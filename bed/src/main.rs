@@ -1,4 +1,4 @@
-//! Runs any program in the bed: for tests/bed. `jitterbug --bed` needs no help from it.
+//! Runs any program in the test bed, for `tests/bed`. `jitterbug --bed` doesn't need this program.
 
 #![forbid(unsafe_code)]
 
@@ -26,7 +26,7 @@ struct Cli {
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<(OsString, OsString)>,
 
-    /// Give up after this long
+    /// Give up after this time
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     limit: Option<Duration>,
 

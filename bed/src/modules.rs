@@ -1,5 +1,5 @@
-//! The kernel's modules: which are needed, in which order, read from the modules themselves.
-//! (The list `modules.dep` is made when a package is installed, which this one is not.)
+//! Finds the kernel modules that are needed, and their order, from the modules themselves. (The
+//! list `modules.dep` is created when a package is installed, and this one is not.)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{At, Error, Result};
 use crate::tool;
 
-/// What the bed is for, and what its streams lead through.
+/// The modules that the test bed needs: KVM, and virtio for its streams.
 const WANTED: [&str; 3] = ["virtio_pci", "virtio_console", "kvm_amd"];
 
 /// The modules of an unpacked kernel.
@@ -20,7 +20,7 @@ pub(crate) struct Modules<'a> {
 }
 
 impl<'a> Modules<'a> {
-    /// Those in `lib/modules/VERSION`.
+    /// The modules in `lib/modules/VERSION`.
     pub(crate) fn of(package: &'a str, folder: &Path, busybox: &'a Path) -> Result<Self> {
         let mut files = BTreeMap::new();
         collect(&folder.join("kernel"), &mut files)?;
@@ -30,7 +30,7 @@ impl<'a> Modules<'a> {
         Ok(Self { package, busybox, files, built_in })
     }
 
-    /// The contents of all that are needed, in the order in which they can be loaded.
+    /// The contents of all needed modules, in an order in which they can be loaded.
     pub(crate) fn needed(&self) -> Result<Vec<(String, Vec<u8>)>> {
         let mut loaded = Vec::new();
         for module in WANTED {
@@ -79,7 +79,7 @@ fn collect(folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// A module's name: its file may spell `_` as `-`.
+/// A module's name. In the file's name, `_` may be written as `-`.
 fn name(file: &Path) -> Option<String> {
     let (name, _) = file.file_name()?.to_str()?.split_once(".ko")?;
     Some(name.replace('-', "_"))

@@ -20,8 +20,8 @@ fn dependencies_are_read() {
 #[test]
 fn what_is_needed_comes_first_and_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    let schedulers = folder.path().join("kernel/schedulers");
-    fs::create_dir_all(&schedulers).expect("a folder");
+    let drivers = folder.path().join("kernel/drivers");
+    fs::create_dir_all(&drivers).expect("a folder");
     for (name, depends) in [
         ("virtio_pci", "virtio"),
         ("virtio_console", "virtio,virtio_ring"),
@@ -31,15 +31,15 @@ fn what_is_needed_comes_first_and_once() {
         ("virtio", ""),
     ] {
         let content = format!("\0depends={depends}\0");
-        fs::write(schedulers.join(format!("{name}.ko")), content).expect("a file");
+        fs::write(drivers.join(format!("{name}.ko")), content).expect("a file");
     }
-    fs::write(folder.path().join("modules.builtin"), "kernel/schedulers/virtio_ring.ko\n")
+    fs::write(folder.path().join("modules.builtin"), "kernel/drivers/virtio_ring.ko\n")
         .expect("a file");
     let modules = Modules::of("linux", folder.path(), Path::new("/none")).expect("modules");
     let order: Vec<String> =
         modules.needed().expect("all are there").into_iter().map(|(name, _)| name).collect();
     assert_eq!(order, ["virtio", "virtio_pci", "virtio_console", "irqbypass", "kvm", "kvm_amd"]);
-    fs::remove_file(schedulers.join("kvm.ko")).expect("a file");
+    fs::remove_file(drivers.join("kvm.ko")).expect("a file");
     let modules = Modules::of("linux", folder.path(), Path::new("/none")).expect("modules");
     let error = modules.needed().expect_err("one is missing").to_string();
     assert!(error.contains("package linux: has no kvm"), "{error}");

@@ -1,4 +1,4 @@
-//! What goes into the machine for a job.
+//! Packs what the machine needs for a job.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,7 @@ use crate::initramfs::Initramfs;
 use crate::job::Job;
 use crate::parts::Parts;
 
-/// Everything that goes into the machine.
+/// The archive with everything that the machine needs for a job.
 pub(crate) fn pack(parts: &Parts, job: &Job) -> Result<Initramfs> {
     let mut inside = Initramfs::default();
     for folder in ["/bin", "/dev", "/proc", "/sys", "/bed"] {
@@ -27,14 +27,14 @@ pub(crate) fn pack(parts: &Parts, job: &Job) -> Result<Initramfs> {
     }
     inside.text(Path::new("/init"), include_str!("init.sh"), 0o755)?;
     inside.text(Path::new("/bed/job"), script(job), 0o644)?;
-    // Empty if nothing is to be carried out.
+    // The text is empty if no files are carried out.
     let results = job.results.as_deref().unwrap_or(Path::new(""));
     inside.folder(results)?;
     inside.text(Path::new("/bed/results"), results.as_os_str().as_bytes(), 0o644)?;
     Ok(inside)
 }
 
-/// The job, for a shell.
+/// The job as a shell script.
 fn script(job: &Job) -> Vec<u8> {
     let mut script = b"cd ".to_vec();
     script.extend(quoted(job.folder.as_os_str()));
@@ -54,7 +54,7 @@ fn script(job: &Job) -> Vec<u8> {
     script
 }
 
-/// A word that a shell takes as it is.
+/// Quotes a word for a shell.
 fn quoted(word: &OsStr) -> Vec<u8> {
     let mut quoted = vec![b'\''];
     for &byte in word.as_bytes() {

@@ -1,4 +1,4 @@
-//! What the bed is made of: a kernel, its modules, busybox. Fetched once and kept.
+//! The parts of the test bed: a kernel, its modules, and busybox. They are fetched once and kept.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,16 +9,16 @@ use crate::error::{At, Error, Result};
 use crate::modules::Modules;
 use crate::tool;
 
-/// The environment variable that names another folder to keep the parts in.
+/// The environment variable that names another folder for the parts.
 pub const FOLDER_VARIABLE: &str = "JITTERBUG_BED";
 
-/// The name of what is kept; another content needs another name.
+/// The name of the folder of this set of parts. Parts with other contents need another name.
 const KEPT: &str = "parts-1";
 const KERNEL: &str = "vmlinuz";
 const BUSYBOX: &str = "busybox";
 const MODULES: &str = "modules";
 const PACKAGE: &str = "package";
-/// The program of the machine.
+/// The program that emulates the machine.
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
 /// The parts, as files.
@@ -29,8 +29,8 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The parts that are kept, or else fetches them; `tell` hears that it takes a while. QEMU must
-    /// be installed: with all that it needs, it is too much to fetch.
+    /// Returns the kept parts, or else fetches them; `tell` gets a message that this takes a while.
+    /// QEMU must be installed: with its dependencies, it is too large to fetch.
     pub fn get(tell: impl Fn(&str)) -> Result<Self> {
         let qemu = qemu_program()?;
         let kept = folder()?;
@@ -46,22 +46,22 @@ impl Parts {
         Ok(Self { folder, qemu })
     }
 
-    /// QEMU, which is the machine's own.
+    /// The path of QEMU, which is the host's own.
     pub(crate) fn qemu(&self) -> &Path {
         &self.qemu
     }
 
-    /// The kernel's image.
+    /// The path of the kernel's image.
     pub(crate) fn kernel(&self) -> PathBuf {
         self.folder.join(KERNEL)
     }
 
-    /// The program that is everything else.
+    /// The path of busybox, which provides all other programs.
     pub(crate) fn busybox(&self) -> PathBuf {
         self.folder.join(BUSYBOX)
     }
 
-    /// The modules, in the order in which they are to be loaded.
+    /// The paths of the modules, in the order in which they have to be loaded.
     pub(crate) fn modules(&self) -> Result<Vec<PathBuf>> {
         let folder = self.folder.join(MODULES);
         let entries = fs::read_dir(&folder).at(&folder)?;
@@ -78,7 +78,7 @@ impl Parts {
     }
 }
 
-/// Where the parts are kept: [`FOLDER_VARIABLE`], or `jitterbug/bed` in the user's cache.
+/// The folder for the parts: [`FOLDER_VARIABLE`], or `jitterbug/bed` in the user's cache.
 fn folder() -> Result<PathBuf> {
     let absolute = |value: OsString| Some(PathBuf::from(value)).filter(|path| path.is_absolute());
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -94,13 +94,13 @@ fn folder() -> Result<PathBuf> {
     })
 }
 
-/// Fetches the parts. Others may do the same: whoever is first, wins.
+/// Fetches the parts. If other processes do the same at the same time, the first one wins.
 fn fetch(kept: &Path, to: &Path) -> Result<()> {
     let scratch = tempfile::Builder::new().prefix("fetch-").tempdir_in(kept).at(kept)?;
     let scratch = scratch.path();
     let unpacked = scratch.join("unpacked");
     fs::create_dir(&unpacked).at(&unpacked)?;
-    // The machine's lists may be missing, or so old that what they name is gone.
+    // The host's package lists may be missing, or so old that their packages no longer exist.
     let package = unpack(&Apt::of_the_machine()?, &unpacked).or_else(|_| {
         let lists = scratch.join("apt");
         unpack(&Apt::with_lists_in(&lists)?, &unpacked)
@@ -130,14 +130,14 @@ fn fetch(kept: &Path, to: &Path) -> Result<()> {
     }
 }
 
-/// Unpacks the packages and returns the name of the kernel's.
+/// Unpacks the packages and returns the name of the kernel's package.
 fn unpack(apt: &Apt, folder: &Path) -> Result<String> {
     let kernel = apt.kernel()?;
     apt.unpack(&[&kernel, "busybox-static"], folder)?;
     Ok(kernel)
 }
 
-/// The first of these that exists.
+/// The first of these paths that exists.
 fn first<const N: usize>(package: &str, paths: [PathBuf; N]) -> Result<PathBuf> {
     let shown = paths.each_ref().map(|path| path.display().to_string()).join(", ");
     paths.into_iter().find(|path| path.exists()).ok_or_else(|| Error::Package {
@@ -146,7 +146,7 @@ fn first<const N: usize>(package: &str, paths: [PathBuf; N]) -> Result<PathBuf> 
     })
 }
 
-/// Where QEMU is.
+/// Finds QEMU.
 fn qemu_program() -> Result<PathBuf> {
     tool::find(QEMU).ok_or_else(|| Error::Missing {
         what: QEMU.into(),

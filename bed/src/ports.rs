@@ -1,4 +1,4 @@
-//! The streams between the bed and the host: virtio ports inside, sockets outside.
+//! The streams between the test bed and the host: virtio ports inside, sockets outside.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -14,19 +14,19 @@ pub(crate) const INPUT: u32 = 1;
 pub(crate) const OUTPUT: u32 = 2;
 /// The program's standard error.
 pub(crate) const ERRORS: u32 = 3;
-/// Lines: `ready` and `exit STATUS` come out, names of signals go in.
+/// Lines of text: `ready` and `exit STATUS` come out, names of signals go in.
 pub(crate) const CONTROL: u32 = 4;
 /// The files that are carried out, as a cpio archive.
 pub(crate) const RESULTS: u32 = 5;
-/// All ports; `init.sh` has the same numbers.
+/// All ports. `init.sh` uses the same numbers.
 pub(crate) const ALL: [u32; 5] = [INPUT, OUTPUT, ERRORS, CONTROL, RESULTS];
 
-/// The socket of a port.
+/// The path of a port's socket.
 pub(crate) fn socket(folder: &Path, port: u32) -> PathBuf {
     folder.join(format!("port{port}"))
 }
 
-/// Makes the sockets of all ports; nobody waits for them yet.
+/// Creates the sockets of all ports, without waiting for connections.
 pub(crate) fn listen(folder: &Path) -> Result<Vec<UnixListener>> {
     let listen = |port| {
         let path = socket(folder, port);
@@ -37,7 +37,7 @@ pub(crate) fn listen(folder: &Path) -> Result<Vec<UnixListener>> {
     ALL.into_iter().map(listen).collect()
 }
 
-/// The stream behind a socket, if QEMU has come to it.
+/// The connection to a socket, if QEMU has connected.
 pub(crate) fn accept(listener: &UnixListener) -> io::Result<Option<UnixStream>> {
     match listener.accept() {
         Ok((stream, _)) => stream.set_nonblocking(false).map(|()| Some(stream)),
@@ -46,7 +46,8 @@ pub(crate) fn accept(listener: &UnixListener) -> io::Result<Option<UnixStream>> 
     }
 }
 
-/// Copies what comes at once, to the end. A reader who has gone away stops nothing.
+/// Copies everything that arrives, without delay, until the end. A reader that has closed its end
+/// doesn't stop the copying.
 pub(crate) fn pump(mut from: impl Read, mut to: impl Write) {
     let mut buffer = [0; 16 * 1024];
     let mut open = true;
@@ -62,14 +63,14 @@ pub(crate) fn pump(mut from: impl Read, mut to: impl Write) {
     }
 }
 
-/// The end of what was written here.
+/// Keeps the end of what is written to it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tail(Arc<Mutex<VecDeque<u8>>>);
 
 impl Tail {
     const LENGTH: usize = 8192;
 
-    /// What is kept, as text.
+    /// The bytes that are kept, as text.
     pub(crate) fn text(&self) -> String {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(kept.make_contiguous()).into_owned()

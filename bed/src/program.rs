@@ -1,4 +1,4 @@
-//! What a program needs beside itself: its loader and its libraries.
+//! Finds the loader and the libraries that a program needs.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,11 +10,12 @@ use object::read::elf::{ElfFile64, ProgramHeader};
 use crate::error::{At, Error, Result};
 use crate::tool;
 
-/// The loader and the libraries of a program; none if it is linked statically or no ELF program.
+/// The loader and the libraries of a program; empty if it is linked statically or is not an ELF
+/// program.
 pub(crate) fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let bytes = fs::read(program).at(program)?;
     let Some(loader) = loader(&bytes) else { return Ok(Vec::new()) };
-    // The loader itself knows best; glibc's and musl's understand the same option.
+    // The loader itself lists the libraries. glibc's and musl's have the same option.
     let listed = tool::run(&loader, &["--list".as_ref(), program.as_os_str()], Path::new("/"))?;
     let mut files = vec![loader];
     for line in String::from_utf8_lossy(&listed).lines() {
@@ -33,7 +34,7 @@ fn library(line: &str) -> Result<Option<PathBuf>, String> {
         return Err(format!("needs {name}, which isn't found"));
     }
     let path = path.rsplit_once(" (").map_or(path, |(path, _)| path);
-    // The kernel's own library has no path.
+    // The vDSO has no path.
     Ok(path.starts_with('/').then(|| PathBuf::from(path)))
 }
 

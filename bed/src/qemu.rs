@@ -1,4 +1,4 @@
-//! The machine: QEMU without KVM, so that it is the same everywhere.
+//! Starts the machine: QEMU without KVM, so that it is the same on every host.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -11,20 +11,20 @@ use crate::ports;
 
 const MIB: u64 = 1 << 20;
 
-/// Memory beside what is carried in, in MiB: guests of 128 MiB, more than one at a time.
+/// Memory in addition to what is carried in, in MiB: enough for several guests of 128 MiB.
 const MEMORY: u64 = 1024;
 
-/// One processor, which the vCPUs' threads share. With two, kvm's static keys are patched into code
-/// that the other one runs, and QEMU (7.2 at least) may keep the translated breakpoint of a patch
-/// that is over: the kernel then takes that breakpoint for ever.
+/// The vCPU threads share one processor. With two, kvm's static keys are patched into code that the
+/// other processor runs, and QEMU (7.2 at least) may keep the translated breakpoint of a patch that
+/// is finished: the kernel then takes that breakpoint for ever.
 const PROCESSORS: &str = "1";
 
-/// The timer is not checked: on a busy host it comes too late for that.
+/// The kernel must not check the timer: on a busy host its interrupts come too late for the check.
 const KERNEL_OPTIONS: &str = "console=ttyS0 panic=-1 quiet no_timer_check";
 
-/// Starts QEMU. `sockets` is the folder of the ports' sockets; its console comes on standard output.
+/// Starts QEMU. `sockets` is the folder of the ports' sockets. The console is on standard output.
 pub(crate) fn start(parts: &Parts, initramfs: &Path, sockets: &Path) -> Result<Child> {
-    // It is in memory twice: as an archive, and unpacked.
+    // The contents are in memory twice: as an archive, and unpacked.
     let carried = initramfs.metadata().map_or(0, |file| file.len()).div_ceil(MIB) * 2;
     let mut command = Command::new(parts.qemu());
     command.args(["-no-user-config", "-nodefaults", "-no-reboot"]);
@@ -37,13 +37,13 @@ pub(crate) fn start(parts: &Parts, initramfs: &Path, sockets: &Path) -> Result<C
     command.args(["-device", "virtio-serial-pci"]);
     for port in ports::ALL {
         let socket = ports::socket(sockets, port);
-        // QEMU ends a value at a comma; two of them stand for one.
+        // In QEMU's options a comma ends a value; two commas stand for one.
         let path = socket.display().to_string().replace(',', ",,");
         command.arg("-chardev").arg(format!("socket,id=port{port},path={path}"));
         command.arg("-device").arg(format!("virtserialport,chardev=port{port},nr={port}"));
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Ctrl-C is for whoever started the bed, not for QEMU.
+    // Ctrl-C is meant for the process that started the test bed, not for QEMU.
     command.process_group(0);
     command.spawn().map_err(|source: io::Error| Error::Io { path: QEMU.into(), source })
 }

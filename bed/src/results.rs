@@ -1,4 +1,4 @@
-//! Files that come out of the bed.
+//! Unpacks the files that are carried out of the test bed.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -8,11 +8,11 @@ use cpio::newc::Reader;
 
 use crate::error::{At, Error, Result};
 
-/// Unpacks an archive of files into a folder, and returns how many there were.
+/// Unpacks an archive of files into a folder, and returns the number of files.
 pub(crate) fn unpack(archive: &[u8], folder: &Path) -> Result<usize> {
     let mut rest = archive;
     let mut count = 0;
-    // Nothing at all: the program wrote no file.
+    // The archive is empty if the program wrote no file.
     while !rest.is_empty() {
         let mut file = Reader::new(rest).at(folder)?;
         if file.entry().is_trailer() {
@@ -41,7 +41,7 @@ fn truncated(folder: &Path) -> Error {
     Error::File { path: folder.to_owned(), problem }
 }
 
-/// Where a file of the archive belongs: inside the folder, whatever its name.
+/// The path of a file of the archive. It must be inside the folder, whatever name the archive has.
 fn place(name: &str, folder: &Path) -> Result<PathBuf> {
     let path = Path::new(name);
     let inside =

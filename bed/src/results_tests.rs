@@ -37,7 +37,7 @@ fn what_is_cut_short_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let archive = archive(&[("a", &[1; 100])]);
     for length in 1..archive.len() {
-        // The trailer's name and padding are the last bytes: without them there is no end.
+        // The trailer's name and padding are the last bytes: without them the archive has no end.
         if length < 110 + 4 + 100 + 120 {
             unpack(&archive[..length], folder.path()).expect_err("it is cut short");
         }

@@ -1,4 +1,4 @@
-//! A job from the start of the machine to its power-off.
+//! Runs a job, from the start of the machine to its power-off.
 
 use std::io::{self, Write};
 use std::net::Shutdown;
@@ -14,9 +14,10 @@ use crate::pack::pack;
 use crate::parts::Parts;
 use crate::{ports, results};
 
-/// Runs a job and returns the program's exit status (128 + n if signal n ended it). Its output goes
-/// to our own, our input to it. When `stop` says so, the program gets SIGTERM; a second time, or
-/// after a while, the bed is switched off.
+/// Runs a job and returns the program's exit status (128 + n if signal n ended it). The program's
+/// output goes to this process's own output, and this process's input to the program. When `stop`
+/// returns true, the program gets SIGTERM; the second time, or if the program doesn't end within
+/// some time, the machine is switched off.
 pub fn run(parts: &Parts, job: &Job, stop: &mut dyn FnMut() -> bool) -> Result<i32> {
     let scratch = tempfile::Builder::new().prefix("jitterbug-bed-").tempdir();
     let scratch = scratch.at(&std::env::temp_dir())?;
@@ -34,7 +35,8 @@ pub fn run(parts: &Parts, job: &Job, stop: &mut dyn FnMut() -> bool) -> Result<i
     let feed = input.try_clone().at(scratch.path())?;
     thread::spawn(move || {
         ports::pump(io::stdin(), &feed);
-        // Only this half of it: QEMU forgets what is on the way when all of it is closed.
+        // Only the sending half is closed: QEMU discards data in transit when the socket is closed
+        // completely.
         let _ = feed.shutdown(Shutdown::Write);
     });
     let files = Arc::new(Mutex::new(Vec::new()));
@@ -56,7 +58,7 @@ pub fn run(parts: &Parts, job: &Job, stop: &mut dyn FnMut() -> bool) -> Result<i
     Ok(status)
 }
 
-/// Bytes that two threads know.
+/// Bytes that two threads share.
 struct Shared(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Shared {

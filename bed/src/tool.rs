@@ -1,4 +1,4 @@
-//! Other people's programs.
+//! Runs other programs.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -6,16 +6,16 @@ use std::process::{Command, Stdio};
 
 use crate::error::{Error, Result};
 
-/// The lines of a failed program's output that are shown.
+/// How many lines of a failed program's output are shown.
 const LINES: usize = 8;
 
-/// A program on the search path.
+/// Finds a program on the search path.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// Runs a program in a folder and returns its standard output. Its messages are not translated.
+/// Runs a program in a folder, in the C locale, and returns its standard output.
 pub(crate) fn run<S: AsRef<OsStr>>(
     program: &Path,
     arguments: &[S],

@@ -1,10 +1,12 @@
-//! Prints the table of `docs/truth.md`: what `jitterbug` says of each guest whose truth is known.
+//! Prints the table of `docs/truth.md`: the verdict of `jitterbug` on each guest for which the
+//! truth is known.
 //!
 //! ```text
-//! truth PROGRAM [--runs N] [--hunt-only]
+//! truth PROGRAM [--runs N] [--hunt-only] [--only GUEST]
 //! ```
-//! `PROGRAM` is the `jitterbug` to ask. `N` runs of each guest that must not fail (default 10,000).
-//! With `--hunt-only` there is no `run` and no explanation: for slow hosts.
+//! `PROGRAM` is the `jitterbug` to test. `N` is the number of runs of each guest that must not fail
+//! (default 10,000). With `--hunt-only` neither `run` is used nor a failure explained, for slow
+//! hosts. With `--only` one guest is tested.
 
 use std::env;
 use std::fs;
@@ -14,20 +16,21 @@ use std::process::{Command, Stdio};
 use guests::Oracle;
 use serde_json::Value;
 
-/// A guest whose truth is known.
+/// A guest for which the truth is known.
 struct Subject {
     name: String,
-    /// What is given to `jitterbug`: the name, or a file.
+    /// The argument for `jitterbug`: the name, or a file.
     given: String,
     cpus: u32,
     truth: &'static str,
-    /// Runs that must not fail; `None` for a guest with a bug.
+    /// The number of runs, none of which may fail; `None` for a guest with a bug.
     clean: Option<u64>,
     /// Whether a plain run of it ends by itself.
     ends: bool,
 }
 
-/// What the cases are, by name: the truth, and how many runs are made of one without a bug, at most.
+/// The cases: name, truth, the maximum number of runs of a case without a bug, and whether a plain
+/// run ends.
 const CASES: &[(&str, &str, Option<u64>, bool)] = &[
     ("tscloop", "no failure: it gives up after a time", Some(10_000), true),
     ("gives-up", "no failure: it gives up after a number of turns", Some(20), true),
@@ -112,7 +115,7 @@ fn subjects(folder: &std::path::Path, runs: u64) -> Vec<Subject> {
     catalogue.chain(cases).collect()
 }
 
-/// The JSON document that the program prints.
+/// Runs the program and returns its JSON document.
 fn ask(program: &std::path::Path, subject: &Subject, words: &[&str]) -> Value {
     let output = Command::new(program)
         .args(words)
@@ -130,7 +133,8 @@ fn said_by_run(report: &Value) -> String {
     report["boots"][0]["verdict"].as_str().unwrap_or("?").replace('|', "\\|")
 }
 
-/// What a search says, the first sentence of its explanation, and whether that is the truth.
+/// The result of a search, the first sentence of its explanation, and whether they agree with the
+/// truth.
 fn hunted(
     subject: &Subject,
     folder: &std::path::Path,
@@ -161,7 +165,7 @@ fn hunted(
         _ => verdict.starts_with("the guest's failure code"),
     };
     let sentence = report["explanation"]["summary"][0].as_str().unwrap_or("-").replace('|', "\\|");
-    // What fails in any order has no order as its cause, and must be told so.
+    // If a guest fails in any order, no order is the cause, and the explanation must say so.
     let shown = match &report["explanation"]["shown"] {
         _ if hunt_only => true,
         Value::Bool(true) => subject.ends,

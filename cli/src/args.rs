@@ -22,8 +22,8 @@ pub(crate) use criteria::CriteriaArgs;
 pub(crate) use pages::{PageArgs, Pages, ReportArgs};
 pub(crate) use probing::ProbeArgs;
 
-/// Boots a guest on KVM, tells it that it runs on VMware, shakes its vCPUs until a race shows, and
-/// lets VProbes scripts look into every vCPU from outside.
+/// Boots a guest on KVM, presents itself as VMware, delays its vCPUs until a race shows, and lets
+/// VProbes scripts look into every vCPU from outside.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = STATUS_HELP)]
 pub(crate) struct Cli {
@@ -34,19 +34,19 @@ pub(crate) struct Cli {
     #[arg(long, global = true, default_value = vmm::kvm::host::DEFAULT_DEVICE, value_name = "PATH")]
     pub(crate) kvm: PathBuf,
 
-    /// Run all of it in a machine with a real kvm-amd, emulated by QEMU: needs no /dev/kvm, and
-    /// takes its time (docs/bed.md)
+    /// Run the command in a machine with a real kvm-amd, emulated by QEMU: needs no /dev/kvm, and
+    /// is slow (docs/bed.md)
     #[arg(long, global = true)]
     pub(crate) bed: bool,
 
-    /// Log more: once for what is chosen, twice for every injection. With `probes`: when each point fires,
-    /// by what, and an example
+    /// Log more: once for what jitterbug chooses, twice for every injection as well. With `probes`:
+    /// when each point fires, by which means, and an example
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 
 impl Cli {
-    /// How much is logged. `probes -v` asks for a longer list.
+    /// The log level. `probes -v` asks for a longer list instead.
     pub(crate) fn log_level(&self) -> u8 {
         match self.command {
             Command::Probes(_) => self.verbose.saturating_sub(1),
@@ -62,19 +62,19 @@ written, 130 or 143 interrupted by SIGINT or SIGTERM before a failure was found.
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Boots a guest and watches it
+    /// Boots a guest and supervises it
     Run(Box<RunArgs>),
     /// Searches interleavings for one that fails
     Hunt(Box<HuntArgs>),
-    /// Runs a finding again: 0 if it happens as recorded, 1 if not
+    /// Replays a finding: status 0 if the failure happens as recorded, 1 if not
     Replay(ReplayArgs),
-    /// Says what went wrong in a finding: which accesses, in which order, and the proof
+    /// Finds the cause of a finding: which accesses, in which order, and the proof
     Explain(ExplainArgs),
     /// Lists the guests that come with jitterbug
     Guests(ListArgs),
-    /// Lists the probe points, with what each costs here, or measures the engine (--bench)
+    /// Lists the probe points and what each costs on this host, or measures the engine (--bench)
     Probes(PointArgs),
-    /// Tries what this host's KVM can do, and says what jitterbug will use
+    /// Tests what this host's KVM can do, and reports what jitterbug will use
     Doctor(ListArgs),
     /// Prints a shell's completion script for jitterbug
     Completions {
@@ -84,14 +84,14 @@ pub(crate) enum Command {
     },
     /// Writes jitterbug's man pages into a folder
     Man {
-        /// The folder, which must exist. Pages that are there are replaced
+        /// The folder, which must exist. Existing pages are replaced
         #[arg(value_name = "FOLDER")]
         folder: PathBuf,
     },
 }
 
 impl Command {
-    /// Whether the command uses the host's KVM, so that it matters where it runs (`--bed`).
+    /// Whether the command uses the host's KVM, so that `--bed` makes a difference.
     pub(crate) fn needs_a_host(&self) -> bool {
         !matches!(self, Self::Completions { .. } | Self::Man { .. })
     }
@@ -99,11 +99,11 @@ impl Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct PointArgs {
-    /// Only points that this fits, such as 'Guest_*' or GUEST:ENTER:main
+    /// Only points that match, such as 'Guest_*' or GUEST:ENTER:main
     #[arg(value_name = "PATTERN")]
     pub(crate) pattern: Option<String>,
 
-    /// Measure what the engine takes for a firing, operation by operation
+    /// Measure how long the engine takes for a firing, operation by operation
     #[arg(long, conflicts_with = "pattern")]
     pub(crate) bench: bool,
 
@@ -139,17 +139,18 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value = "off", value_name = "SPEC")]
     pub(crate) jitter: JitterSpec,
 
-    /// The seed of everything random; each further run takes the next one
+    /// The seed of all random decisions; each further run takes the next seed
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
 
-    /// Call the guest hung after this long without a sign of life, or `off`: by the processor time that
-    /// the host gave its vCPUs, so not because the host is busy. A guest of yours that sleeps then, with
-    /// interrupts on and none pending, is quiet: no failure [default: 3s; off for guests that run for ever]
+    /// Report a hang after this time without a sign of life, or `off`. For a running vCPU the
+    /// processor time counts that the host gave it, so a busy host causes no hang. A guest from a
+    /// file that sleeps then, with interrupts on and none pending, is quiet, which is not a failure
+    /// [default: 3s; off for guests that run for ever]
     #[arg(long, value_name = "TIME")]
     pub(crate) watchdog: Option<Watchdog>,
 
-    /// End a run after this long; that alone is no failure
+    /// End a run after this time; that alone is not a failure
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) timeout: Option<Duration>,
 
@@ -157,28 +158,28 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) repeat: Option<u64>,
 
-    /// Run until a run fails (with --repeat: at most that often)
+    /// Run until a run fails (with --repeat: at most that number of runs)
     #[arg(long)]
     pub(crate) until_failure: bool,
 
-    /// Look for the first failure again under control, as `hunt` does, and explain it
+    /// Search for the first failure again under control, as `hunt` does, and explain it
     #[arg(long)]
     pub(crate) explain: bool,
 
     #[command(flatten)]
     pub(crate) pages: PageArgs,
 
-    /// Where --explain writes its findings [default: .]
+    /// The folder for the findings of --explain [default: .]
     #[arg(long, value_name = "DIR", value_parser = paths::output_folder())]
     pub(crate) out: Option<PathBuf>,
 
-    /// Print one JSON report on stdout, the guest's console inside it
+    /// Print one JSON report on stdout, with the guest's console inside it
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 impl RunArgs {
-    /// Where --explain writes its findings.
+    /// The folder for the findings of --explain.
     pub(crate) fn out_folder(&self) -> &Path {
         self.out.as_deref().unwrap_or(Path::new("."))
     }
@@ -196,69 +197,69 @@ pub(crate) struct HuntArgs {
     #[command(flatten)]
     pub(crate) criteria: CriteriaArgs,
 
-    /// Who decides what happens next: portfolio (all that vary), random, uniform, pct, round-robin or
+    /// The search strategy: portfolio (all that vary), random, uniform, pct, round-robin or
     /// schedule [default: portfolio; schedule if there is a --schedule]
     #[arg(long, value_name = "S", value_parser = str::parse::<StrategyKind>)]
     pub(crate) strategy: Option<StrategyKind>,
 
-    /// The schedule to follow, such as `0@120>3@44>3!`, or a file with one; a finding will do.
-    /// Behind its end the last vCPU goes on
+    /// The schedule to follow, such as `0@120>3@44>3!`, or a file with one, which may be a finding.
+    /// After its end the last vCPU goes on
     #[arg(long, value_name = "SCHEDULE|@FILE")]
     pub(crate) schedule: Option<String>,
 
-    /// What a vCPU does from one scheduling point to the next: watch (an access to what is shared) or
-    /// instruction (one instruction; no page is watched)
+    /// What a vCPU does between two scheduling points: watch (one access to what vCPUs share) or
+    /// instruction (one instruction; no page is trapped)
     #[arg(long, default_value_t, value_name = "G")]
     pub(crate) granularity: Granularity,
 
-    /// The depth of the bugs to look for (pct)
+    /// The depth of the bugs to search for (pct)
     #[arg(long, default_value_t = 2, value_name = "D", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) depth: u32,
 
-    /// At most so many runs [default: no limit; 1 with round-robin and schedule]
+    /// The maximum number of runs [default: no limit; 1 with round-robin and schedule]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) runs: Option<u64>,
 
-    /// At most so long
+    /// The maximum time of the search
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) time: Option<Duration>,
 
-    /// The seed of everything random
+    /// The seed of all random decisions
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
 
-    /// Make so many runs at a time, each with a machine of its own, or `auto`: one for each CPU. What
-    /// is found doesn't depend on it
+    /// The number of runs made in parallel, each with a machine of its own, or `auto`: one for each
+    /// CPU. The findings don't depend on it
     #[arg(long, default_value = "1", value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: u32,
 
-    /// Cut a run short after so many scheduling points
+    /// Cut a run short after this number of scheduling points
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) budget: u64,
 
-    /// Call it a hang, "by budget", when every vCPU has gone on for so many scheduling points and
-    /// none has changed anything but state of its own [default: 20000, or 100000 with --granularity
-    /// instruction]
+    /// Report a hang, "by budget", when every vCPU has gone on for this number of scheduling points
+    /// and none has changed anything but its own state [default: 20000, or 100000 with
+    /// --granularity instruction]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) hang_budget: Option<u64>,
 
-    /// Go on after a failure, and keep the shortest few findings of each kind
+    /// Continue after a failure, and keep the shortest few findings of each kind
     #[arg(long)]
     pub(crate) keep_going: bool,
 
-    /// Run every schedule twice, and report those that come out differently (status 1)
+    /// Run every schedule twice, and report schedules that come out differently (status 1)
     #[arg(long)]
     pub(crate) verify: bool,
 
-    /// Explain the first failure (with --keep-going, the shortest that is like it): which accesses, in
-    /// which order, and the proof
+    /// Explain the first failure (with --keep-going, the shortest finding of the same kind): which
+    /// accesses, in which order, and the proof
     #[arg(long)]
     pub(crate) explain: bool,
 
     #[command(flatten)]
     pub(crate) pages: ReportArgs,
 
-    /// Where to write findings
+    /// The folder for findings
     #[arg(long, default_value = ".", value_name = "DIR", value_parser = paths::output_folder())]
     pub(crate) out: PathBuf,
 
@@ -277,14 +278,14 @@ pub(crate) struct ReplayArgs {
     #[arg(value_name = "FINDING", value_parser = paths::named_path())]
     pub(crate) finding: PathBuf,
 
-    /// The guest, if it is not where it was; another build of it is followed by symbols
+    /// The guest, if it is not where the finding says; another build is followed by its symbols
     #[arg(long, value_name = "GUEST|FILE")]
     pub(crate) guest: Option<String>,
 
     #[command(flatten)]
     pub(crate) probing: ProbeArgs,
 
-    /// Replay so many times
+    /// The number of replays
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) repeat: u64,
 
@@ -299,7 +300,7 @@ pub(crate) struct ExplainArgs {
     #[arg(value_name = "FINDING", value_parser = paths::named_path())]
     pub(crate) finding: PathBuf,
 
-    /// The guest, if it is not where it was
+    /// The guest, if it is not where the finding says
     #[arg(long, value_name = "GUEST|FILE")]
     pub(crate) guest: Option<String>,
 
@@ -321,11 +322,11 @@ pub(crate) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct MachineArgs {
-    /// How many vCPUs, from 1 to 64 [default: the guest's own, 1 for a file]
+    /// The number of vCPUs, from 1 to 64 [default: the guest's own, 1 for a file]
     #[arg(long, value_name = "N")]
     pub(crate) cpus: Option<CpuCount>,
 
-    /// How much memory
+    /// The size of memory
     #[arg(long, default_value_t, value_name = "SIZE")]
     pub(crate) mem: MemorySize,
 
@@ -333,12 +334,12 @@ pub(crate) struct MachineArgs {
     #[arg(long, default_value_t, value_name = "I")]
     pub(crate) identity: Identity,
 
-    /// More words for the guest's command line
+    /// Additional words for the guest's command line
     #[arg(long, default_value = "", value_name = "S")]
     pub(crate) cmdline: String,
 }
 
-/// How long to wait for a sign of life.
+/// How long to wait for a sign of life of the guest.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Watchdog {
     Off,
@@ -367,7 +368,7 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| HINT)?,
         Err(_) => humantime::parse_duration(text).map_err(|_| HINT)?,
     };
-    // Timers count in 64-bit nanoseconds; a year is for ever.
+    // Timers count in 64-bit nanoseconds; a year is as good as no limit.
     match time {
         Duration::ZERO => Err("must be more than zero".into()),
         time if time > Duration::from_hours(24 * 365) => Err("at most a year".into()),

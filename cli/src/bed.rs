@@ -1,4 +1,4 @@
-//! `--bed`: the same command, in the hardware-like test bed.
+//! `--bed`: runs the same command in the test bed, an emulated machine with a real `kvm-amd`.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -14,10 +14,10 @@ use crate::args::{Cli, Command, Pages};
 use crate::status::Status;
 use crate::{guest, tell, writer};
 
-/// The option that asks for it; it is not passed on.
+/// The option that asks for the test bed; it is not passed on.
 const OPTION: &str = "--bed";
 
-/// Runs this very command in the bed. Its exit status is that of the program inside.
+/// Runs this command in the test bed. The exit status is that of the program inside.
 pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
     let interrupts = Interrupts::take(Second::IsPassedOn, writer::hurry)?;
     let arguments: Vec<OsString> =
@@ -39,7 +39,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
         parts.kernel_package()?
     ));
     let ended = bed::run(&parts, &job, &mut || interrupts.arrived());
-    // Whatever ended this one, the program inside gets SIGTERM.
+    // However this process was ended, the program inside gets SIGTERM.
     let interrupted = interrupts.end().map(Status::interrupted);
     match (ended, interrupted) {
         (Err(error @ bed::Error::Interrupted), Some(interrupted)) => {
@@ -53,8 +53,8 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
     }
 }
 
-/// What the command reads: every argument that names a file, alone or behind `=`, and the guest of
-/// a finding.
+/// The files that the command reads: every argument that names a file, by itself or after `=`, and
+/// the guest of a finding.
 fn files(cli: &Cli, arguments: &[OsString]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for argument in arguments {
@@ -82,12 +82,12 @@ fn files(cli: &Cli, arguments: &[OsString]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Where the command writes files.
+/// The folder in which the command writes files.
 fn results(cli: &Cli) -> Result<Option<PathBuf>> {
     match &cli.command {
         Command::Hunt(args) => folder(&args.out),
         Command::Run(args) if args.explain => folder(args.out_folder()),
-        // The shortest schedule goes there.
+        // The shortest schedule is written beside the finding.
         Command::Explain(args) => Ok(absolute(&args.finding)?.parent().map(Path::to_owned)),
         Command::Run(args) => folder_of(&args.probing.files()),
         Command::Replay(args) => folder_of(&args.probing.files()),
@@ -95,7 +95,8 @@ fn results(cli: &Cli) -> Result<Option<PathBuf>> {
     }
 }
 
-/// Only what is written where the results are comes out again.
+/// Fails if a file is to be written outside the folder of the results: only that folder is copied
+/// out of the test bed.
 fn check_files(cli: &Cli, results: Option<&Path>) -> Result<()> {
     let (pages, mut files) = match &cli.command {
         Command::Hunt(args) => (Some(args.pages.get()), Vec::new()),

@@ -1,4 +1,4 @@
-//! What the boots of one command have come to, in bounded memory.
+//! Collects the results of all boots of one command, in bounded memory.
 
 use probes::engine::Changes;
 use vmm::jitter::Injections;
@@ -7,39 +7,40 @@ use crate::report::RunReport;
 use crate::scripts::ProbeSums;
 use crate::tell;
 
-/// The room for reports of runs that are kept; one that fails may take as much again.
+/// The size of the reports that are kept, in bytes; reports of failures may take the same again.
 const MAX_REPORT_BYTES: usize = 64 << 20;
-/// Failures that are listed at the end.
+/// The maximum number of failures that are listed at the end.
 const MAX_LISTED: usize = 100;
 
 /// Which reports are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
-    /// That of the only run, in full.
+    /// There is only one run: its report is kept in full.
     One,
-    /// Of many: all as long as there is room, and what is of no interest in a long list is left out.
+    /// There are many runs: all reports are kept while there is room, without the details of runs
+    /// that passed.
     All,
-    /// Of many: the first that failed.
+    /// There are many runs: the report of the first failure is kept.
     FirstFailure,
 }
 
-/// All of them.
+/// The results of all boots.
 pub(crate) struct Boots {
     keep: Keep,
-    /// What is kept of them, in their order.
+    /// The reports that are kept, in order.
     pub(crate) reports: Vec<RunReport>,
-    /// Runs that came to their end.
+    /// Runs that reached their end.
     pub(crate) count: u64,
     pub(crate) failed: u64,
-    /// Reports for which there was no room.
+    /// Reports that were not kept, because there was no room.
     pub(crate) left_out: u64,
-    /// How long the guests ran, in seconds.
+    /// How long the guests ran in total, in seconds.
     pub(crate) seconds: f64,
     pub(crate) guest_exits: u64,
     pub(crate) injected: Injections,
     pub(crate) changes: Changes,
     pub(crate) probes: ProbeSums,
-    /// Whether a search under control may find something like one of the failures.
+    /// Whether a search under control could find one of the failures.
     pub(crate) can_be_sought: bool,
     failures: Vec<String>,
     room: usize,
@@ -64,7 +65,7 @@ impl Boots {
         }
     }
 
-    /// Adds one that is over.
+    /// Adds a run that has ended.
     pub(crate) fn add(&mut self, run: RunReport) {
         self.count += 1;
         self.seconds += run.seconds();
@@ -100,7 +101,7 @@ impl Boots {
         }
     }
 
-    /// Sums up a repeated run for the user.
+    /// Prints a summary of a repeated run.
     pub(crate) fn summarise(&self, seconds: f64, interrupted: bool) {
         tell::user(&format!(
             "jitterbug: {}{} of {} runs failed, in {seconds:.1} s",

@@ -1,7 +1,7 @@
 use super::{Boots, Keep, MAX_LISTED};
 use crate::report::RunReport;
 
-/// A run whose console is a MiB long.
+/// A run with a console of one MiB.
 fn run(seed: u64, failed: bool) -> RunReport {
     RunReport::of(seed, failed, "x".repeat(1 << 20))
 }

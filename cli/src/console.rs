@@ -1,4 +1,4 @@
-//! Where a guest's console goes.
+//! Where the guest's console output goes.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use vmm::parallel::Outlet;
 
 use crate::writer::{self, OUTPUT, Stream};
 
-/// Shows a console that was kept.
+/// Shows a console that was captured.
 pub(crate) fn show(on: Stream, text: &str) {
     if on == OUTPUT {
         on.put(text);
@@ -16,7 +16,7 @@ pub(crate) fn show(on: Stream, text: &str) {
     }
 }
 
-/// Where a run prints: to a stream, or nowhere that could fill up.
+/// The stream to which a run prints; `None` if the output is captured, which is never full.
 pub(crate) struct Printing(pub(crate) Option<Stream>);
 
 impl Outlet for Printing {
@@ -29,18 +29,18 @@ impl Outlet for Printing {
     }
 }
 
-/// The guest's console on a standard stream, a line at a time: a UART sends single bytes, and the
-/// writer's thread would be woken for each. A terminal gets every byte at once, so that
-/// prompts show.
+/// Shows the guest's console on a standard stream, line by line: a UART sends single bytes, and
+/// each would wake up the writer's thread. A terminal gets every byte immediately, so that prompts
+/// appear.
 pub(crate) struct Screen {
     stream: Stream,
     line: Vec<u8>,
     at_once: bool,
-    /// The last byte was no newline.
+    /// Whether the last byte was not a newline.
     in_line: bool,
 }
 
-/// The longest line that is kept back.
+/// The longest line that is held back.
 const MAX_LINE: usize = 4096;
 
 impl Screen {
@@ -50,7 +50,8 @@ impl Screen {
         Self { stream, line: Vec::new(), at_once, in_line: false }
     }
 
-    /// Never waits: the device's lock is held. The run waits for room when it is not.
+    /// Never waits, because the caller holds the device's lock. The run waits for room at a point
+    /// where it doesn't hold that lock.
     fn send(&mut self) {
         if !self.line.is_empty() {
             self.stream.offer(std::mem::take(&mut self.line));
@@ -68,7 +69,8 @@ impl Write for Screen {
         Ok(bytes.len())
     }
 
-    // The UART flushes after every byte; what is kept back goes out with its newline, or at the end.
+    // The UART flushes after every byte. A line that is held back is sent with its newline, or at
+    // the end.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -76,7 +78,7 @@ impl Write for Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // What is said of the run goes to the same terminal, and begins a line of its own.
+        // Messages about the run go to the same terminal, and should begin on a new line.
         if self.at_once && self.in_line {
             self.line.push(b'\n');
         }
@@ -84,8 +86,8 @@ impl Drop for Screen {
     }
 }
 
-/// A console that is captured, for reports and for runs that may turn out to be of no interest. Of a long one the
-/// end is kept.
+/// A console that is captured, for reports and for runs that may turn out to be of no interest.
+/// Only the end of a long console is kept.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CapturedConsole(Arc<Mutex<Captured>>);
 
@@ -98,17 +100,18 @@ struct Captured {
 /// What a guest has printed.
 #[derive(Debug, Default)]
 pub(crate) struct ConsoleText {
-    /// The last of it, at least [`MAX_CAPTURED`] if there is as much.
+    /// The end of the output: at least the last [`MAX_CAPTURED`] bytes, if there are that many.
     pub(crate) text: String,
-    /// How many bytes there were before that.
+    /// The number of bytes before that.
     pub(crate) dropped: u64,
 }
 
-/// How much of a captured console is kept, in bytes; up to twice as much, so that little is moved.
+/// How many bytes of a captured console are kept at least. Up to twice as many are kept, so that
+/// bytes are moved rarely.
 const MAX_CAPTURED: usize = 1 << 20;
 
 impl CapturedConsole {
-    /// What the guest has printed.
+    /// What the guest has printed so far.
     pub(crate) fn text(&self) -> ConsoleText {
         let captured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&captured.bytes).into_owned();

@@ -1,4 +1,4 @@
-//! `jitterbug doctor`: what this host's KVM can do.
+//! `jitterbug doctor`: reports what this host's KVM can do.
 
 use anyhow::Result;
 use schemars::JsonSchema;
@@ -11,7 +11,7 @@ use crate::document::{FORMAT, print_json};
 use crate::status::Status;
 use crate::tell;
 
-/// `doctor --json`.
+/// The document of `doctor --json`.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Doctor")]
 pub(crate) struct Document<'a> {

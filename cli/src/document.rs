@@ -1,16 +1,16 @@
-//! Documents for programs (docs/json.md).
+//! JSON documents for programs (docs/json.md).
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::tell;
 
-/// The version of the documents' format: of all of them, as they share their parts.
+/// The version of the documents' format. All documents have the same, because they share parts.
 pub(crate) use experiments::cause::report::FORMAT;
 
 /// Prints a document on standard output.
 pub(crate) fn print_json(document: &impl Serialize) -> Result<()> {
-    // Whole or not at all.
+    // The text is complete before any of it is printed.
     let mut text = serde_json::to_string_pretty(document).context("the report can't be made")?;
     text.push('\n');
     tell::output(&text).context("the report can't be written")

@@ -12,7 +12,7 @@ fn schema<T: JsonSchema>() -> String {
     serde_json::to_string_pretty(&schema).expect("a schema") + "\n"
 }
 
-/// The published schemas are those of the code.
+/// The published schemas are generated from the code, and must be up to date.
 #[test]
 fn the_schemas_are_true() {
     let documents = [

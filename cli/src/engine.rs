@@ -1,4 +1,5 @@
-//! `jitterbug probes --bench`: what the engine takes for each operation, on this machine.
+//! `jitterbug probes --bench`: measures how long the engine takes for each operation on this
+//! machine.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -12,20 +13,20 @@ use crate::document::{FORMAT, print_json};
 use crate::status::Status;
 use crate::tell;
 
-/// For each operation; all of them take a few seconds.
+/// The time for each operation; all of them together take a few seconds.
 const TIME: Duration = Duration::from_millis(200);
 
-/// `probes --bench --json`.
+/// The document of `probes --bench --json`.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Bench")]
 pub(crate) struct Document<'a> {
     /// The version of the documents' format.
     format: u32,
-    /// What was measured.
+    /// The measurements.
     operations: &'a [Measured],
 }
 
-/// Measures and prints.
+/// Measures all operations and prints the results.
 pub(crate) fn bench(json: bool) -> Result<Status> {
     if cfg!(debug_assertions) {
         tell::user(

@@ -1,4 +1,4 @@
-//! `jitterbug explain`: what went wrong in a finding.
+//! `jitterbug explain`: finds the cause of a finding.
 
 use std::fs;
 use std::io::BufWriter;
@@ -21,7 +21,7 @@ use crate::status::{Status, conclude};
 use crate::tell;
 use crate::writer;
 
-/// Explains a finding, and writes down its shortest schedule.
+/// Explains a finding, and writes its shortest schedule to a file.
 pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     args.pages.get().check(true)?;
     let interrupts = Interrupts::take(Second::Ends, writer::hurry)?;
@@ -59,22 +59,23 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     conclude(if report.shown { Status::Clean } else { Status::Failure }, problems)
 }
 
-/// A report, and what could not be written of what was asked for.
+/// A report, and the errors of files that could not be written.
 pub(crate) struct Explained {
     report: Report,
     problems: Vec<anyhow::Error>,
 }
 
-/// A finding's file, and where its shortest schedule goes.
+/// A finding's file, and the file for its shortest schedule.
 pub(crate) struct Files<'a> {
     finding: &'a Path,
     shortest: PathBuf,
-    /// Somebody has said where.
+    /// Whether the user has chosen the folder.
     chosen: bool,
 }
 
 impl<'a> Files<'a> {
-    /// `out`: the folder for the shortest schedule. Without one, it lies beside the finding.
+    /// `out` is the folder for the shortest schedule. Without it, the file is written beside the
+    /// finding.
     pub(crate) fn of(finding: &'a Path, out: Option<&Path>) -> Self {
         let stem = finding.file_stem().unwrap_or_default().to_string_lossy();
         let name = format!("{stem}-shortest.finding");
@@ -85,7 +86,8 @@ impl<'a> Files<'a> {
         Self { finding, shortest, chosen: out.is_some() }
     }
 
-    /// Whether there will be a file. Where nobody has chosen the place, there is a report without it.
+    /// Whether the file can be written. If it can't, that is an error only if the user has chosen
+    /// the folder.
     fn check(&self) -> Result<bool> {
         if self.chosen
             && let Some(folder) = self.shortest.parent()
@@ -107,7 +109,8 @@ impl<'a> Files<'a> {
     }
 }
 
-/// That there is no explanation is told, and is no reason to forget what was found.
+/// If there is no explanation, prints the reason and returns `None`: the command still reports its
+/// findings.
 pub(crate) fn or_told(explained: Result<Explained>) -> Result<Option<Report>> {
     match explained {
         Ok(Explained { report, problems }) => {
@@ -124,8 +127,8 @@ pub(crate) fn or_told(explained: Result<Explained>) -> Result<Option<Report>> {
     }
 }
 
-/// Explains a finding that lies in a file, and writes what is asked for. What can't be written is
-/// no reason to withhold the report.
+/// Explains a finding that is in a file, and writes the files that the user asked for. A file that
+/// can't be written doesn't prevent the report.
 pub(crate) fn of_finding(
     host: &Host,
     guest: &Guest,
@@ -139,11 +142,12 @@ pub(crate) fn of_finding(
     let machine = finding.machine.config(guest.image.clone());
     let machine = machine.with_context(|| files.finding.display().to_string())?;
     let (limits, seed) = (Limits::default(), finding.search.seed);
-    // Also one that has ended the search before this: the promise is that the program ends.
+    // A signal that has already ended the search cancels the explanation, too, so that the program
+    // ends.
     let cancel = &interrupts.cancel();
     let question = Question { host, machine: &machine, finding, symbols, cancel, limits, seed };
     let cause = explain(&question).map_err(|error| match error {
-        // Whose fault it is shows in the error itself.
+        // The error itself says what is at fault.
         CauseError::Machine(error) => anyhow::Error::new(error),
         other => anyhow::Error::new(other).context(files.finding.display().to_string()),
     })?;
@@ -165,7 +169,7 @@ pub(crate) fn of_finding(
     Ok(Explained { report, problems })
 }
 
-/// Writes the files that are asked for.
+/// Writes the files that the user asked for.
 fn write_pages(report: &Report, pages: Pages) -> Vec<Result<()>> {
     let html = pages.html.map(|path| {
         let page = report.to_html().context("the page can't be made")?;
@@ -178,7 +182,7 @@ fn write_pages(report: &Report, pages: Pages) -> Vec<Result<()>> {
     html.into_iter().chain(trace).collect()
 }
 
-/// Shows a report to a person.
+/// Prints a report for a person.
 pub(crate) fn show(report: &Report) -> Result<()> {
     tell::output(&report.to_string()).context("the report can't be written")?;
     for Command { what, command } in &report.commands {

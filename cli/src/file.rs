@@ -1,4 +1,4 @@
-//! Files that an option asks for.
+//! Files that the user names by an option.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ impl Output {
         }
     }
 
-    /// All of it is written.
+    /// Called when everything is written.
     pub(crate) fn keep(self) -> io::Result<()> {
         match self {
             Self::Part(part) => part.keep(),
@@ -30,7 +30,7 @@ impl Output {
     }
 }
 
-/// A file to write at the end.
+/// A file that is written at the end.
 pub(crate) struct OutputFile {
     option: &'static str,
     path: PathBuf,
@@ -41,8 +41,8 @@ impl OutputFile {
         Self { option, path: path.into() }
     }
 
-    /// Refuses what can't be written before the work begins: a wrong name is told then, not an hour
-    /// later. What is there stays until there is something to write.
+    /// Fails before the work begins if the file can't be written, so that a wrong name is not
+    /// reported an hour later. An existing file stays unchanged until there is something to write.
     pub(crate) fn check(option: &'static str, path: &Path) -> Result<Self> {
         let file = Self::new(option, path);
         if path == Path::new("-") {
@@ -57,7 +57,7 @@ impl OutputFile {
         Ok(file)
     }
 
-    /// Writes it, whole or not at all.
+    /// Writes the file, whole or not at all.
     pub(crate) fn write(&self, write: impl FnOnce(File) -> io::Result<()>) -> Result<()> {
         let written = self.begin().and_then(|output| {
             write(output.file()?)?;
@@ -66,9 +66,11 @@ impl OutputFile {
         written.with_context(|| self.unwritable())
     }
 
-    /// Begins to write it. What is there stays until all is written, if that can be.
+    /// Begins to write the file. An existing file stays until everything is written, where that is
+    /// possible.
     pub(crate) fn begin(&self) -> io::Result<Output> {
-        // A device or a pipe has no other name. Nor has a file in a folder where none can be made.
+        // A device or pipe can't be replaced by renaming, nor can a file in a folder where no file
+        // can be created.
         if self.path.exists() && !self.path.is_file() {
             return File::create(&self.path).map(Output::InPlace);
         }
@@ -90,7 +92,7 @@ impl OutputFile {
         format!("{} {}", self.option, self.path.display())
     }
 
-    /// What to say if it can't be written.
+    /// The message if the file can't be written.
     pub(crate) fn unwritable(&self) -> String {
         format!("{}: can't be written", self.name())
     }

@@ -1,4 +1,4 @@
-//! What GUEST|FILE means.
+//! Finds the guest that a GUEST|FILE argument names.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -15,15 +15,15 @@ use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
 use crate::args::{MachineArgs, Watchdog};
 use crate::input;
 
-/// How long to wait for a sign of life, unless told otherwise.
+/// How long to wait for a sign of life, by default.
 const WATCHDOG: std::time::Duration = std::time::Duration::from_secs(3);
 
-/// A guest to run, and what the catalogue knows of it.
+/// A guest to run, and what the catalogue says about it.
 pub(crate) struct Guest {
     pub(crate) image: GuestImage,
     default_cpus: u32,
     endless: bool,
-    /// Whether it may end up idle; those of the catalogue say when they have done their work.
+    /// Whether the guest may end up idle. Guests of the catalogue report when they have finished.
     pub(crate) may_idle: bool,
 }
 
@@ -43,7 +43,7 @@ impl Guest {
         if path.exists() { Self::read(path) } else { bail!(unknown(name)) }
     }
 
-    /// The guest that a finding is about, or `other`, which the user names instead.
+    /// The guest that a finding is about, or `other` if the user names another one.
     pub(crate) fn of_finding(finding: &Finding, file: &Path, other: Option<&str>) -> Result<Self> {
         let Machine { guest: name, guest_hash, .. } = &finding.machine;
         let elsewhere = "the finding's guest (name another place by --guest)";
@@ -66,7 +66,8 @@ impl Guest {
         })
     }
 
-    /// A file. Its name is absolute from here on: what is written down of it holds in other folders.
+    /// Reads a guest from a file. Its name is made absolute, so that findings and commands are
+    /// valid in other folders.
     fn read(path: &Path) -> Result<Self> {
         let bytes =
             input::bytes(path).with_context(|| format!("{}: can't be read", path.display()))?;
@@ -100,8 +101,8 @@ impl Guest {
         })
     }
 
-    /// The watchdog's window: a guest that runs for ever by design has none, unless one is asked
-    /// for.
+    /// The watchdog's window. A guest that by design runs for ever has no watchdog unless the user
+    /// asks for one.
     pub(crate) fn watchdog(&self, asked: Option<Watchdog>) -> Option<std::time::Duration> {
         match asked {
             Some(Watchdog::After(window)) => Some(window),
@@ -110,8 +111,8 @@ impl Guest {
         }
     }
 
-    /// The guest's symbols: its own, or those of another file, or none. A file that was asked for
-    /// must be readable; the image's own symbols are a bonus.
+    /// The guest's symbols: its own, or those of another file, or none. A file that the user names
+    /// must be readable; the image's own symbols are optional.
     pub(crate) fn symbols(&self, asked: Option<&Path>) -> Result<Option<Arc<Symbols>>> {
         let (name, bytes) = match asked {
             Some(path) if path == Path::new("none") => return Ok(None),
@@ -133,8 +134,8 @@ impl Guest {
     }
 }
 
-/// Where the file of a finding's guest may be: where the finding says, from the current folder or from
-/// its own, or beside the finding.
+/// The paths where the file of a finding's guest may be: the recorded path, relative to the current
+/// folder or to the finding's, and beside the finding.
 pub(crate) fn places(finding: &Finding, file: &Path) -> impl Iterator<Item = PathBuf> {
     let guest = PathBuf::from(&finding.machine.guest);
     let folder = file.parent().unwrap_or(Path::new(""));
@@ -143,7 +144,7 @@ pub(crate) fn places(finding: &Finding, file: &Path) -> impl Iterator<Item = Pat
     places.into_iter().flatten().filter(|path| path.is_file())
 }
 
-/// What to say of a name that is neither.
+/// The message for a name that is neither a file nor a guest of the catalogue.
 fn unknown(name: &str) -> String {
     let near = nearest(name, guests::catalogue().iter().map(|guest| guest.name));
     let instead = near.map_or_else(

@@ -28,7 +28,7 @@ pub(crate) use findings::keep;
 #[cfg(test)]
 pub(crate) use summary::Report;
 
-/// Searches, reports, and says what it comes to.
+/// Searches, reports, and returns the exit status.
 pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     args.pages.get().check(args.explain)?;
     if args.explain {
@@ -110,7 +110,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     conclude(status, printed.err().into_iter().collect())
 }
 
-/// Explains the first failure; of several of its kind, the shortest that was kept.
+/// Explains the first failure; if several findings of its kind were kept, the shortest.
 fn explain_first(
     host: &Host,
     guest: &Guest,
@@ -129,7 +129,7 @@ fn explain_first(
     explain::or_told(explained)
 }
 
-/// An error of a vCPU, with the name of the place where it is.
+/// Adds the name of the place to an error of a vCPU.
 fn with_place(error: vmm::Error, symbols: Option<&Symbols>) -> anyhow::Error {
     let rip = match &error {
         vmm::Error::Trapped { rip, .. } | vmm::Error::Step { rip, .. } => *rip,

@@ -1,20 +1,20 @@
-//! Files that are read whole.
+//! Reads files whole.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The longest file that is read, in bytes: more than any kernel with its debugging information has.
+/// The longest file that is read, in bytes: longer than any kernel with its debugging information.
 const MAX_FILE_BYTES: u64 = 2 << 30;
-/// The longest text: a script, a schedule.
+/// The longest text (a script or a schedule) that is read, in bytes.
 const MAX_TEXT: u64 = 64 << 20;
 
-/// A file's bytes. One that has no end, or nearly so, is an error.
+/// Reads a file's bytes. Fails if the file is too long, or has no end.
 pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     up_to(path, MAX_FILE_BYTES)
 }
 
-/// A file's text.
+/// Reads a file's text.
 pub(crate) fn text(path: &Path) -> io::Result<String> {
     let bytes = up_to(path, MAX_TEXT)?;
     String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
@@ -23,7 +23,7 @@ pub(crate) fn text(path: &Path) -> io::Result<String> {
 fn up_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
-    // A pipe is fine; /dev/zero never ends.
+    // A pipe has no length, and /dev/zero no end, so the length is checked after reading, too.
     let too_long = || io::Error::other(format!("it is longer than {} MiB", most >> 20));
     if metadata.len() > most {
         return Err(too_long());

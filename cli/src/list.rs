@@ -1,4 +1,4 @@
-//! `jitterbug guests`: the catalogue.
+//! `jitterbug guests`: lists the guests of the catalogue.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use crate::document::{FORMAT, print_json};
 use crate::status::Status;
 use crate::tell;
 
-/// `guests --json`.
+/// The document of `guests --json`.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Guests")]
 pub(crate) struct Document {
@@ -30,11 +30,11 @@ struct Entry {
     name: &'static str,
     /// What it does.
     summary: &'static str,
-    /// How many vCPUs it has unless told otherwise.
+    /// The default number of vCPUs.
     default_cpus: u32,
-    /// Whether it never ends by itself.
+    /// Whether the guest never ends by itself.
     runs_for_ever: bool,
-    /// What is wrong with it.
+    /// The guest's known bug, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     bug: Option<Bug>,
 }
@@ -42,15 +42,15 @@ struct Entry {
 /// A known bug.
 #[derive(JsonSchema, Serialize)]
 struct Bug {
-    /// What it is.
+    /// What is wrong.
     what: &'static str,
-    /// How many orders have to come true.
+    /// The depth: the number of decisive orders that the failure needs.
     depth: u32,
-    /// How many preemptions that takes.
+    /// The number of preemptions that the failure needs.
     preemptions: u32,
-    /// How it is noticed.
+    /// How the failure shows.
     shows_as: &'static str,
-    /// The guest without it.
+    /// The name of the guest without the bug.
     fixed_twin: &'static str,
 }
 

@@ -42,8 +42,9 @@ use args::{Cli, Command};
 use status::Status;
 
 fn main() -> ExitCode {
-    // A limit on the size of files (RLIMIT_FSIZE) is an error of the write then, and nothing is lost. Before any
-    // thread is started: it fails for no set of signals.
+    // With SIGXFSZ blocked, exceeding the limit on file sizes (RLIMIT_FSIZE) is an error of the
+    // write, and nothing is lost. It is blocked before any thread is started, so that all threads
+    // inherit this. Blocking a single valid signal can't fail.
     let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
     writer::begin();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
@@ -58,7 +59,8 @@ fn main() -> ExitCode {
     status
 }
 
-/// Ends the program with what clap says of the arguments. It doesn't say which one is not UTF-8.
+/// Ends the program with clap's message about the arguments. clap doesn't say which argument isn't
+/// UTF-8, so this does.
 fn refuse(error: &clap::Error) -> ! {
     let is_text = |argument: &OsString| argument.to_str().is_some();
     match std::env::args_os().find(|argument| !is_text(argument)) {
@@ -75,7 +77,7 @@ fn refuse(error: &clap::Error) -> ! {
     }
 }
 
-/// Does what was asked for, on this machine.
+/// Runs the command on this machine.
 fn here(cli: &Cli) -> anyhow::Result<Status> {
     match &cli.command {
         Command::Run(args) => run::run(cli, args),

@@ -30,7 +30,7 @@ pub(crate) fn pages(folder: &Path) -> Result<Status> {
         bail!("man {}: not a folder: create it first", folder.display());
     }
     let mut program = Cli::command().name(NAME);
-    // Passes the options of the program on to the commands.
+    // This passes the program's global options on to the commands.
     program.build();
     let commands: Vec<_> = program.get_subcommands().filter(|it| it.get_name() != "help").collect();
     for command in commands {

@@ -1,4 +1,5 @@
-//! `jitterbug probes`: the probe points, what each costs on this host, and why some can't be had.
+//! `jitterbug probes`: lists the probe points, what each costs on this host, and why some are not
+//! available.
 
 use std::fmt::Write;
 
@@ -14,38 +15,38 @@ use crate::document::{FORMAT, print_json};
 use crate::status::Status;
 use crate::{engine, tell};
 
-/// `probes --json`.
+/// The document of `probes --json`.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Probes")]
 pub(crate) struct Document<'a> {
     /// The version of the documents' format.
     format: u32,
-    /// The points that were asked for.
+    /// The points that match the pattern.
     points: &'a [Entry],
 }
 
-/// One point, for programs.
+/// A probe point.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Point")]
 struct Entry {
     /// Its name in scripts.
     name: String,
-    /// What kind of event it is.
+    /// The kind of event.
     class: &'static str,
-    /// What its arguments are.
+    /// The meaning of its arguments.
     arguments: &'static [&'static str],
     /// When it fires.
     when: &'static str,
-    /// By what.
+    /// The mechanism by which it fires.
     means: &'static str,
-    /// Why `run` doesn't have it.
+    /// Why `run` doesn't have it, if so.
     run: Option<&'static str>,
-    /// Why `replay` doesn't have it.
+    /// Why `replay` doesn't have it, if so.
     replay: Option<&'static str>,
-    /// What it costs here.
+    /// What it costs on this host.
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<String>,
-    /// A script.
+    /// An example of a script.
     #[serde(skip_serializing_if = "Option::is_none")]
     example: Option<String>,
 }
@@ -66,7 +67,7 @@ pub(crate) fn run(cli: &Cli, args: &PointArgs) -> Result<Status> {
     Ok(Status::Clean)
 }
 
-/// What this host has for points.
+/// What this host offers for probe points.
 struct Here {
     run: Mechanisms,
     replay: Mechanisms,
@@ -74,7 +75,7 @@ struct Here {
 }
 
 impl Here {
-    /// Asks the host for what these points need. Without KVM the list is still of use.
+    /// Tests on the host what these points need. Without KVM the list is still useful.
     fn look(cli: &Cli, rows: &[Row]) -> Self {
         let (run, replay) = (Mechanisms::PARALLEL, Mechanisms::CONTROLLED);
         let host = match Host::open(&cli.kvm) {
@@ -94,7 +95,7 @@ impl Here {
         ids.sort_unstable();
         ids.dedup();
         let measured = doctor::try_out(&host, &ids);
-        // Only what is asked for is looked for.
+        // Only mechanisms that these points need are tested.
         let there = |scheduler: Mechanisms| (scheduler - needed) | (scheduler & needed).on(&host);
         Self { run: there(run), replay: there(replay), measured }
     }
@@ -115,7 +116,7 @@ impl Here {
         }
     }
 
-    /// The cost of what works, as the doctor has just measured it.
+    /// The cost of a self-test that works, as the doctor has just measured it.
     fn measured(&self, id: &str) -> Option<Cost> {
         let row = self.measured.iter().find(|row| row.id == id)?;
         row.cost.filter(|_| matches!(row.verdict, Verdict::Works | Verdict::Partly))
@@ -162,7 +163,8 @@ fn class(class: Class) -> &'static str {
     }
 }
 
-/// The table for people: where a point is to be had, what it costs, or why it isn't.
+/// The table for people: where each point is available and what it costs, or why it isn't
+/// available.
 fn table(entries: &[Entry], in_full: bool) -> String {
     let width = entries.iter().map(|entry| entry.name.len()).max().unwrap_or_default();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The live line of a repeated run, and everything else that goes to standard error meanwhile.
+//! The live line of a repeated run, and other output on standard error meanwhile.
 
 use std::io::{self, IsTerminal};
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use crate::tell;
 use crate::writer::ERROR;
 
-/// A line on standard error that says how far a repeated run has got; shown on a terminal only.
+/// A line on standard error with the progress of a repeated run; shown on a terminal only.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -18,12 +18,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// For a single run: no line.
+    /// For a single run, which has no line.
     pub(crate) fn none() -> Self {
         Self { bar: ProgressBar::hidden(), start: Instant::now() }
     }
 
-    /// For so many runs, or for an open number of them.
+    /// For this number of runs, or for an unknown number.
     pub(crate) fn of(runs: Option<u64>) -> Self {
         let bar = match runs {
             Some(runs) => ProgressBar::new(runs),
@@ -41,13 +41,13 @@ impl Progress {
         Self { bar, start: Instant::now() }
     }
 
-    /// Shows this on the live line.
+    /// Shows a text on the live line.
     pub(crate) fn message(&self, text: String) {
         self.bar.set_message(text);
         self.bar.tick();
     }
 
-    /// So many runs are done, and so many of them failed.
+    /// Shows the number of runs that are done, and of failures.
     pub(crate) fn update(&self, runs: u64, failed: u64) {
         let rate = runs as f64 / self.start.elapsed().as_secs_f64().max(1e-3);
         let of = self.bar.length().map(|all| format!(" of {all}")).unwrap_or_default();
@@ -59,24 +59,24 @@ impl Progress {
         self.suspend(|| tell::user(line));
     }
 
-    /// Takes the live line away for as long as something else is printed.
+    /// Removes the live line while something else is printed.
     pub(crate) fn suspend(&self, print: impl FnOnce()) {
         self.bar.suspend(print);
     }
 
-    /// Takes the live line away.
+    /// Removes the live line.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 
-    /// Seconds so far.
+    /// The seconds since the start.
     pub(crate) fn seconds(&self) -> f64 {
         self.start.elapsed().as_secs_f64()
     }
 }
 
-/// The terminal behind standard error. What is drawn on it goes the way of everything that is printed,
-/// and is left out when the terminal takes nothing.
+/// The terminal on standard error. What is drawn goes through the writer's queue like all other
+/// output, and is dropped when the terminal accepts nothing.
 #[derive(Debug)]
 struct Terminal {
     size: Term,
@@ -92,7 +92,7 @@ impl Terminal {
         self.frame.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
     }
 
-    /// Moves the cursor so many times, in the direction that this letter is for.
+    /// Moves the cursor `times` times in the direction of this letter.
     fn move_cursor(&self, times: usize, direction: char) {
         if times > 0 {
             self.draw(&format!("\x1b[{times}{direction}"));

@@ -1,4 +1,4 @@
-//! `jitterbug replay`: runs a finding again.
+//! `jitterbug replay`: replays a finding.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,53 +34,54 @@ use crate::writer;
 pub(crate) struct Report<'a> {
     /// The version of the documents' format.
     format: u32,
-    /// The guest and its machine, as the finding says.
+    /// The guest and its machine, from the finding.
     machine: &'a Machine,
     /// What failed, in words.
     verdict: &'a str,
     /// The finding's file.
     file: &'a Path,
-    /// Whether it happened again: exactly as recorded, or on another build with the same verdict.
+    /// Whether the failure was reproduced: exactly as recorded, or on another build with the same
+    /// verdict.
     reproduced: bool,
-    /// A signal ended it: there might have been more runs.
+    /// Whether a signal ended the program, so that there might have been more runs.
     interrupted: bool,
-    /// The first difference, if not.
+    /// The first difference, if the failure was not reproduced.
     difference: Option<String>,
-    /// How many runs there were.
+    /// The number of runs.
     runs: u64,
-    /// How long they took.
+    /// How long the runs took, in seconds.
     seconds: f64,
-    /// How long they took in the guest's time.
+    /// How long the runs took in virtual time, in seconds.
     virtual_seconds: f64,
-    /// Scheduling points of the recorded run.
+    /// The number of scheduling points of the recorded run.
     points: u64,
-    /// Its hash.
+    /// The hash of the recorded run.
     hash: &'a str,
-    /// Which switches found their place, on another build.
+    /// The switches whose place was reached, on another build.
     #[serde(skip_serializing_if = "Option::is_none")]
     switches: Option<Switches>,
     /// How often each probe fired in the last run; all runs are the same.
     probes: &'a [ProbeCount],
-    /// What scripts did.
+    /// What scripts did to the machine.
     changes: &'a Changes,
-    /// Files that the machine was dumped to.
+    /// Files to which the machine was dumped.
     dumps: &'a [PathBuf],
     /// What scripts printed.
     script_output: &'a [ScriptLine],
-    /// Lines of scripts that are not in the report, for want of room.
+    /// Lines of scripts that are missing from the report, because there was no room.
     script_lines_dropped: u64,
 }
 
 /// The switches of a schedule on another build of its guest.
 #[derive(Default, JsonSchema, Serialize)]
 struct Switches {
-    /// How many found their place.
+    /// The number of switches whose place was reached.
     found: usize,
-    /// What is known of the others.
+    /// The switches whose place was not reached, in words.
     missed: Vec<String>,
 }
 
-/// What the replays came to.
+/// The results of the replays.
 struct Replayed {
     difference: Option<String>,
     status: Status,
@@ -88,7 +89,7 @@ struct Replayed {
     switches: Option<Switches>,
 }
 
-/// Everything that stays the same from one replay to the next.
+/// What stays the same in all replays.
 struct Setting<'a> {
     args: &'a ReplayArgs,
     finding: &'a Finding,
@@ -99,7 +100,7 @@ struct Setting<'a> {
     interrupts: Interrupts,
 }
 
-/// Runs a finding as often as asked, and says whether it happened again.
+/// Replays a finding the given number of times, and reports whether the failure was reproduced.
 pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     let start = Instant::now();
     args.probing.check_output(args.json, false)?;
@@ -134,7 +135,7 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     let replayed =
         if same { setting.same_build(&mut watch)? } else { setting.another_build(&mut watch)? };
     let problems = watch.finish();
-    // A signal that comes when all is done changes nothing.
+    // A signal that arrives after the last replay has no effect.
     let reproduced = replayed.difference.is_none() && replayed.runs > 0;
     let interrupted = matches!(replayed.status, Status::Interrupted | Status::Terminated);
     let mut problems = problems;
@@ -196,7 +197,7 @@ impl Setting<'_> {
         Ok(Replayed { difference: None, status, runs: self.args.repeat, switches: None })
     }
 
-    /// Follows the finding on another image than the one that it is about.
+    /// Follows the finding on another build of its guest.
     fn another_build(&self, watch: &mut Watch) -> Result<Replayed> {
         let Self { finding, recorded, machine, host, .. } = self;
         tell::user(&format!(
@@ -244,7 +245,8 @@ impl Setting<'_> {
         Ok(Replayed { difference: None, status, runs: self.args.repeat, switches })
     }
 
-    /// The user wants an end, after so many replays that all came out as recorded.
+    /// Called when a signal interrupts the replays; the `runs` replays until then reproduced the
+    /// finding.
     fn interrupted(&self, runs: u64, switches: Option<Switches>) -> Replayed {
         let of = self.args.repeat;
         tell::user(&format!(
@@ -266,7 +268,7 @@ impl Setting<'_> {
     }
 }
 
-/// Refuses an image on which the finding can't be followed.
+/// Fails if the finding can't be followed on this image.
 fn check_other_build(guest: &Guest, finding: &Finding, symbols: Option<&Symbols>) -> Result<()> {
     let Some(obstacle) = obstacle(finding, symbols) else { return Ok(()) };
     bail!(
@@ -278,29 +280,29 @@ fn check_other_build(guest: &Guest, finding: &Finding, symbols: Option<&Symbols>
     );
 }
 
-/// How many missed switches are told.
+/// The maximum number of missed switches that are printed.
 const SHOWN: usize = 3;
 
-/// Who looks on, and what they have seen in all replays.
+/// The observers of the replays (scripts and a trace), and what they recorded.
 struct Watch {
     scripts: Option<Scripts>,
     tracing: Option<Tracing>,
-    /// What the trace is called, and how many tracks it has.
+    /// The title of the trace, and its number of tracks.
     title: String,
     vcpus: u32,
     counts: ProbeSums,
-    /// Those of the last replay.
+    /// The counts of the last replay.
     last_counts: Vec<ProbeCount>,
     changes: Changes,
     /// How much virtual time the replays took.
     time: Duration,
     dumps: Vec<PathBuf>,
-    /// What scripts printed, for a report.
+    /// The lines that scripts printed, for a report.
     lines: Option<Arc<Mutex<KeptLines>>>,
 }
 
 impl Watch {
-    /// Makes one replay, and prints what the scripts have to say of it. `None` if it was stopped.
+    /// Makes one replay, and prints what the scripts report. `None` if the replay was cancelled.
     fn run<T>(
         &mut self,
         replay: impl FnOnce(&[&dyn Attach]) -> vmm::Result<(Ending, Duration, Vec<PathBuf>, T)>,
@@ -308,7 +310,7 @@ impl Watch {
         let tracing = self.tracing.as_ref();
         let trace = tracing.and_then(|tracing| tracing.start(&self.title, self.vcpus));
         let probing = match &self.scripts {
-            // A replay has no delays to draw.
+            // The seed is for delays, which a replay doesn't have.
             Some(scripts) => {
                 let (kept, room) = (self.lines.clone(), scripts.line_room());
                 let line = move |line: OutputLine| {
@@ -328,13 +330,14 @@ impl Watch {
             Ok((ending, time, dumps, replayed)) => {
                 (ending.is_failure(), time, dumps, Some(replayed))
             }
-            // What the scripts have seen until then is told.
+            // What the scripts have recorded until then is still reported.
             Err(vmm::Error::Cancelled) => (false, Duration::ZERO, Vec::new(), None),
             Err(error) => return Err(error.into()),
         };
         self.time += time;
         if let (Some(tracing), Some(trace)) = (tracing, &trace) {
-            // They are all the same, until one is not, which is the last.
+            // All replays are the same, except perhaps the last, so it doesn't matter which one is
+            // kept.
             tracing.end(trace, false);
         }
         if let Some(probing) = probing {
@@ -350,7 +353,7 @@ impl Watch {
         Ok(replayed)
     }
 
-    /// All replays are over. What went wrong with what they were to leave behind.
+    /// Called after all replays. Returns the errors of the files that were to be written.
     fn finish(&self) -> Vec<anyhow::Error> {
         let ran = format!("the guest ran for {:.6} s of virtual time", self.time.as_secs_f64());
         self.counts.warn_of_silent_ones(&ran);

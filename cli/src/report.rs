@@ -1,4 +1,4 @@
-//! What a run says at its end: for people on standard error, for programs as JSON.
+//! The report at the end of a run: for people on standard error, for programs as JSON.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use vmm::registers::{Activity, Registers};
 use crate::scripts;
 use crate::trial::{ScriptLine, Setting, Trial};
 
-/// The whole report of `run --json`.
+/// The document of `run --json`.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Run")]
 pub(crate) struct Report<'a> {
@@ -31,45 +31,47 @@ pub(crate) struct Report<'a> {
     /// The jitter, as on the command line.
     #[schemars(with = "String")]
     pub(crate) jitter: &'a JitterSpec,
-    /// How long all of it took.
+    /// How long the command took, in seconds.
     pub(crate) seconds: f64,
-    /// How many runs there were.
+    /// The number of runs.
     pub(crate) runs: u64,
-    /// How many of them failed.
+    /// The number of runs that failed.
     pub(crate) failed: u64,
-    /// A signal ended it: there might have been more runs.
+    /// Whether a signal ended the command, so that there might have been more runs.
     pub(crate) interrupted: bool,
-    /// Each of them, as far as there was room.
+    /// The runs, as far as there was room.
     pub(crate) boots: Vec<RunReport>,
-    /// How many are not in the report, for want of room; those that fail have twice the room.
+    /// The number of runs that are missing, because there was no room; failures have twice as much
+    /// room.
     pub(crate) boots_left_out: u64,
-    /// The command that looks for such a failure under control, if one failed that can be there.
+    /// The command that searches for the failure under control, if there is a failure that can
+    /// occur there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hunt: Option<String>,
-    /// What came of looking for the first failure.
+    /// The result of the search for the first failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reproduction: Option<Reproduction>,
-    /// Why it comes about, if it was found.
+    /// The explanation of that failure, if it was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) explanation: Option<experiments::cause::Report>,
 }
 
-/// What came of looking for a failure.
+/// The result of a search under control for a failure.
 #[derive(JsonSchema, Serialize)]
 pub(crate) struct Reproduction {
-    /// What was looked for.
+    /// The failure that was searched for.
     pub(crate) observed: ObservedFailure,
-    /// How many runs there were.
+    /// The number of runs.
     pub(crate) runs: u64,
-    /// How many came to no end.
+    /// Runs that were cut short.
     pub(crate) cut_short: u64,
-    /// How long it took.
+    /// How long the search took, in seconds.
     pub(crate) seconds: f64,
-    /// The file of the same failure, if it was found.
+    /// The file of a finding of the same failure, if there is one.
     pub(crate) file: Option<PathBuf>,
-    /// Failures that weren't the same.
+    /// Other failures.
     pub(crate) others: Vec<Other>,
-    /// The file of the first of these, if the same wasn't found.
+    /// The file of the first other failure, if the same one wasn't found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) other_file: Option<PathBuf>,
 }
@@ -79,61 +81,62 @@ pub(crate) struct Reproduction {
 #[cfg_attr(test, derive(Default))]
 #[schemars(rename = "Boot")]
 pub(crate) struct RunReport {
-    /// The seed of what was random.
+    /// The seed of the run's random decisions.
     seed: u64,
-    /// How it ended, in a word.
+    /// How the run ended, in one word.
     result: &'static str,
-    /// The same in words.
+    /// How the run ended, in a phrase.
     #[serde(rename = "verdict")]
     description: String,
-    /// Whether that is a failure.
+    /// Whether this is a failure.
     failed: bool,
-    /// How long it took.
+    /// How long the run took, in seconds.
     seconds: f64,
-    /// How often vCPUs left the guest.
+    /// How many times vCPUs exited from the guest.
     guest_exits: u64,
-    /// What jitter did.
+    /// The delays that jitter injected.
     injections: Injections,
-    /// What the guest printed; the end of it, if it is long.
+    /// What the guest printed; if that is long, only the end.
     console: String,
-    /// How many bytes it printed before that.
+    /// The number of bytes that it printed before that.
     console_dropped: u64,
     /// How often each probe fired.
     probes: Vec<probes::session::ProbeCount>,
     /// What scripts did to the guest.
     changes: Changes,
-    /// Files that the machine was dumped to.
+    /// Files to which the machine was dumped.
     dumps: Vec<PathBuf>,
-    /// Files for which there was no time any more.
+    /// Dumps that were not completed before the run ended.
     missed_dumps: Vec<PathBuf>,
     /// What scripts printed.
     script_output: Vec<ScriptLine>,
-    /// Lines of scripts that are not in the report, for want of room.
+    /// Lines of scripts that are missing from the report, because there was no room.
     script_lines_dropped: u64,
-    /// Of a hang.
+    /// For a hang: the time without a sign of life.
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<Window>,
-    /// What became of each vCPU.
+    /// What each vCPU did.
     vcpus: Vec<Vcpu>,
-    /// As a finding says it.
+    /// The verdict in the words of a finding.
     #[serde(skip)]
     #[schemars(skip)]
     verdict: Option<String>,
 }
 
-/// When there was no sign of life.
+/// The time without a sign of life.
 #[derive(Debug, JsonSchema, Serialize)]
 struct Window {
-    /// Seconds from the run's start to the last sign.
+    /// Seconds from the run's start to the last sign of life.
     from_seconds: f64,
-    /// And to the end.
+    /// Seconds from the run's start to the end.
     to_seconds: f64,
     #[serde(skip)]
     length: Duration,
 }
 
 impl Window {
-    /// vCPUs that run are given their time by the processor's clock: what that took, if it took longer.
+    /// For running vCPUs the window is measured in processor time. Says how long it took in real
+    /// time, if that was much longer.
     fn stretched(&self) -> String {
         let seconds = self.to_seconds - self.from_seconds;
         if seconds < 1.5 * self.length.as_secs_f64() {
@@ -143,21 +146,21 @@ impl Window {
     }
 }
 
-/// One vCPU of a run; what it was doing is known unless the run was a success.
+/// One vCPU of a run. What it was doing is known unless the run succeeded.
 #[derive(JsonSchema, Serialize)]
 struct Vcpu {
     #[serde(flatten)]
     report: VcpuReport,
-    /// Who called whom.
+    /// Its stack.
     #[serde(skip_serializing_if = "Option::is_none")]
     stack: Option<Stack>,
-    /// What it was doing.
+    /// What it was doing, such as spinning.
     #[serde(skip_serializing_if = "Option::is_none")]
     spin: Option<Spin>,
 }
 
 impl RunReport {
-    /// Looks at what a run has left.
+    /// Analyses the result of a run.
     pub(crate) fn new(trial: Trial, setting: &Setting) -> Self {
         let symbols = setting.symbols.as_deref();
         let outcome = trial.outcome;
@@ -209,7 +212,7 @@ impl RunReport {
         }
     }
 
-    /// What a person reads about a failed run.
+    /// A description of a failed run for people.
     pub(crate) fn failure(&self) -> String {
         let mut text = match &self.window {
             Some(window) => format!(
@@ -231,12 +234,13 @@ impl RunReport {
         self.failed
     }
 
-    /// Whether a search under control may find something like it.
+    /// Whether a search under control could find such a failure.
     pub(crate) fn can_be_sought(&self) -> bool {
         self.verdict.is_some() && !self.changes.are_faults()
     }
 
-    /// The failure, for whoever looks for it again; `None` if there is nothing like it under control.
+    /// The failure, for a search that reproduces it; `None` if there is no such failure under
+    /// control.
     pub(crate) fn observed(&self, command: &str) -> Option<ObservedFailure> {
         let seen = |vcpu: &Vcpu| {
             let (state, stack) = (vcpu.report.state.as_ref()?, vcpu.stack.as_ref()?);
@@ -251,7 +255,7 @@ impl RunReport {
             command: format!("{command} --seed {}", self.seed),
             verdict: self.verdict.clone()?,
             window: self.window.as_ref().map(|window| format!("{:?}", window.length)),
-            // What the others were doing when one failed is no matter.
+            // For a failure other than a hang, it doesn't matter what the other vCPUs were doing.
             vcpus: if self.window.is_some() {
                 self.vcpus.iter().filter_map(seen).collect()
             } else {
@@ -292,7 +296,7 @@ impl RunReport {
         &self.changes
     }
 
-    /// What there is to say of dumps.
+    /// Messages about dumps.
     pub(crate) fn dumps(&self) -> Vec<String> {
         scripts::dumps(&self.dumps, &self.missed_dumps)
     }
@@ -301,7 +305,7 @@ impl RunReport {
         self.guest_exits
     }
 
-    /// About how many bytes it takes.
+    /// The approximate size of the report in bytes.
     pub(crate) fn size(&self) -> usize {
         let lines = self.script_output.iter().map(ScriptLine::size).sum::<usize>();
         let of_vcpu = |vcpu: &Vcpu| {
@@ -312,7 +316,7 @@ impl RunReport {
         size_of::<Self>() + self.console.len() + self.description.len() + lines + vcpus
     }
 
-    /// Forgets what is of no interest in a long report: the details of a run that didn't fail.
+    /// Removes what is of no interest in a long report: the details of a run that didn't fail.
     pub(crate) fn brief(mut self) -> Self {
         if !self.failed {
             self.vcpus.clear();
@@ -337,7 +341,7 @@ impl Vcpu {
 
 #[cfg(test)]
 impl RunReport {
-    /// One for tests.
+    /// An example for tests.
     pub(crate) fn of(seed: u64, failed: bool, console: String) -> Self {
         Self { seed, failed, console, ..Self::default() }
     }

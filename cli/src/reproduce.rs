@@ -1,4 +1,4 @@
-//! A failure of `run`, looked for again under control and explained.
+//! Searches under control for a failure of `run`, and explains it.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use crate::report::{Reproduction, RunReport};
 use crate::tell;
 use crate::trial::Setting;
 
-/// The command that has the same failures, now and then.
+/// The command that makes such failures in real time, from time to time.
 fn command(args: &RunArgs, setting: &Setting) -> String {
     let mut text = format!("jitterbug run {}", Machine::of(&setting.machine).arguments());
     if !setting.jitter.is_off() {
@@ -34,12 +34,12 @@ fn command(args: &RunArgs, setting: &Setting) -> String {
     text
 }
 
-/// The command that looks for them under control.
+/// The command that searches for such failures under control.
 pub(crate) fn hunt_command(setting: &Setting) -> String {
     format!("jitterbug hunt {} --explain", Machine::of(&setting.machine).arguments())
 }
 
-/// Looks for the first failure again under control, and explains it.
+/// Searches under control for the first failure, and explains it.
 pub(crate) fn explain_failure(
     args: &RunArgs,
     setting: &Setting,
@@ -82,7 +82,7 @@ pub(crate) fn explain_failure(
     Ok((Some(report), explained))
 }
 
-/// Looks for a failure, and says what comes of it.
+/// Searches for a failure, and reports the result.
 fn look(
     args: &RunArgs,
     setting: &Setting,
@@ -100,7 +100,7 @@ fn look(
                 "{} runs, {rate:.0} runs/s, {} other failures",
                 searched.runs, searched.failed
             ));
-            // The signal may have come during the runs, and was taken there.
+            // A signal that arrived during the runs has already been received there.
             if setting.interrupts.end().is_some() { Next::Stop } else { Next::GoOn }
         })?;
     progress.finish();
@@ -144,7 +144,7 @@ fn look(
     Ok((report, Some(finding)))
 }
 
-/// Failures that were others.
+/// Reports other failures.
 fn tell_others(report: &Reproduction) {
     for Other { failure, times, .. } in &report.others {
         let plural = if *times == 1 { "" } else { "s" };

@@ -1,4 +1,4 @@
-//! `jitterbug run`: boots a guest, once or again and again.
+//! `jitterbug run`: boots a guest, once or repeatedly.
 
 use anyhow::{Result, anyhow, bail};
 use experiments::finding::Machine;
@@ -23,13 +23,13 @@ use crate::trial::Setting;
 use crate::writer::{ERROR, OUTPUT};
 use crate::{explain, reproduce, writer};
 
-/// Runs, reports, and says what it comes to.
+/// Runs the guest, reports, and returns the exit status.
 pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     args.pages.get().check(args.explain)?;
     if args.out.is_some() && !args.explain {
         bail!("--out: that is for --explain, which is not there");
     }
-    // Before any thread is started, so that all of them leave the signals to it.
+    // This comes before any thread is started, so that all threads leave these signals to it.
     let interrupts = Interrupts::take(Second::Ends, writer::hurry)?;
     let many = args.until_failure || args.repeat.is_some();
     if args.seed.checked_add(args.repeat.unwrap_or(0)).is_none() {
@@ -60,7 +60,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let progress = if many { Progress::of(args.repeat) } else { Progress::none() };
     let (boots, interrupted) = boot_all(&setting, args, &progress)?;
     progress.finish();
-    // A signal that came when the last run was over has ended nothing.
+    // A signal that arrived after the last run had ended has interrupted nothing.
     let ended_by = setting.interrupts.end().filter(|_| interrupted);
     if many {
         boots.summarise(progress.seconds(), ended_by.is_some());
@@ -120,7 +120,8 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     conclude(status, problems)
 }
 
-/// Boots as often as the arguments say. What came of it, and whether a signal ended the last run.
+/// Boots as often as the arguments say. Returns the results, and whether a signal ended the last
+/// run.
 fn boot_all(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<(Boots, bool)> {
     let many = args.until_failure || args.repeat.is_some();
     let limit = match (args.repeat, args.until_failure) {
@@ -141,13 +142,13 @@ fn boot_all(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<(B
         let failed = run.failed();
         say(setting, args, &run, boots.failed + u64::from(failed), progress);
         if !(many && interrupted) {
-            // A run that was cut short says nothing about the guest.
+            // A run that was interrupted says nothing about the guest.
             boots.add(run);
         }
         if many {
             progress.update(number + 1, boots.failed);
         }
-        // A signal that comes while a run ends is taken by that run, which it hasn't interrupted.
+        // A signal that arrives while a run ends is consumed by that run without interrupting it.
         interrupted |= number + 1 < limit && setting.interrupts.end().is_some();
         if interrupted || failed && args.until_failure {
             break;
@@ -156,15 +157,15 @@ fn boot_all(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<(B
     Ok((boots, interrupted))
 }
 
-/// Tells of one run, when it is over. Of many that fail, the first is told in full: the others are
-/// in the summary and in the JSON report.
+/// Reports one run when it has ended. Of many that fail, only the first is reported in full: the
+/// others are in the summary and in the JSON report.
 fn say(setting: &Setting, args: &RunArgs, run: &RunReport, failed: u64, progress: &Progress) {
     let many = args.until_failure || args.repeat.is_some();
     if run.failed() && failed > 1 {
         progress.print(&format!("jitterbug: seed {}: {}", run.seed(), run.description()));
     } else if run.failed() {
         if many && !args.json {
-            // The console of a run that failed is of interest; those of the others are not.
+            // Only the console of a run that failed is of interest.
             progress.suspend(|| console::show(setting.screen, run.console()));
             if run.console_dropped() > 0 {
                 progress.print(&format!(

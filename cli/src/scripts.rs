@@ -1,4 +1,4 @@
-//! The probe scripts of a command: in one machine after the other.
+//! The probe scripts of a command, which run in each of its machines.
 
 use std::io::{self, BufWriter, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -33,29 +33,29 @@ pub(crate) struct Scripts {
     room: LineRoom,
 }
 
-/// Bytes of script lines that reports may still keep, over all runs.
+/// How many bytes of script lines the reports may still keep, over all runs.
 #[derive(Clone)]
 pub(crate) struct LineRoom(Arc<AtomicUsize>);
 
 impl LineRoom {
     const BYTES: usize = 64 << 20;
 
-    /// Takes room for a line, if there is any left.
+    /// Reserves room for a line, if there is enough.
     pub(crate) fn take(&self, bytes: usize) -> bool {
         self.0.try_update(Relaxed, Relaxed, |left| left.checked_sub(bytes)).is_ok()
     }
 }
 
-/// `--folded`: stacks of all machines, and where they go at the end.
+/// `--folded`: the stacks of all machines, and where they are written at the end.
 struct Folding {
     stacks: Mutex<Folded>,
-    /// Otherwise standard output.
+    /// `None` means standard output.
     file: Option<OutputFile>,
 }
 
 impl Scripts {
-    /// Loads all scripts for a machine, or none: `None` if no script was given. `options` are the
-    /// scheduler's.
+    /// Loads all scripts for a machine; `None` if no script was given. `options` are those of the
+    /// scheduler.
     pub(crate) fn load(
         args: &ProbeArgs,
         symbols: Option<&Arc<Symbols>>,
@@ -98,8 +98,8 @@ impl Scripts {
         Ok(Some(Self { script, symbols, scheduler: options.mechanisms, folding, room }))
     }
 
-    /// Refuses scripts whose points need something of the scheduler that this host lacks. Says so if they
-    /// can be had in single steps only.
+    /// Fails if the scripts have points that need something that this host lacks. Warns if points
+    /// are possible by single steps only.
     pub(crate) fn check(&self, host: &Host) -> Result<()> {
         let needed = self.script.mechanisms();
         let Err(refused) = self.script.check((needed & self.scheduler).on(host)) else {
@@ -116,8 +116,8 @@ impl Scripts {
         Err(error).context(not_run(&refused))
     }
 
-    /// Makes them ready for one machine. `seed` is that of their delays; `line` gets what they print, on
-    /// a thread of its own; the trace gets their firings.
+    /// Starts the scripts for one machine. `seed` is that of their delays. `line` gets what they
+    /// print, on a thread of its own; the trace gets their firings.
     pub(crate) fn start(
         &self,
         seed: u64,
@@ -141,7 +141,7 @@ impl Scripts {
         self.room.clone()
     }
 
-    /// All machines are over: writes what was kept until then.
+    /// Called after all machines have ended: writes what was collected.
     pub(crate) fn finish(&self) -> Result<()> {
         self.folding.as_ref().map_or(Ok(()), Folding::finish)
     }
@@ -185,7 +185,8 @@ fn sources(args: &ProbeArgs) -> Result<Vec<Source>> {
     Ok(sources)
 }
 
-/// Scripts in one machine. The session goes first: its end prints what it has counted.
+/// The scripts in one machine. The session is dropped first, because at its end it prints what it
+/// has counted.
 pub(crate) struct Probing<'a> {
     session: Session,
     output: Output,
@@ -193,13 +194,14 @@ pub(crate) struct Probing<'a> {
 }
 
 impl Probing<'_> {
-    /// What the machine has to call.
+    /// The hook that the machine has to call.
     pub(crate) fn hook(&self) -> &dyn Attach {
         &self.session
     }
 
-    /// The machine has stopped: prints what scripts print at the end, the ring if the guest `failed`,
-    /// and says how often each probe fired, and what they did to the guest.
+    /// Called when the machine has stopped: prints what scripts print at the end, and the ring if
+    /// the guest `failed`. Returns how often each probe fired, and what the scripts did to the
+    /// guest.
     pub(crate) fn finish(self, failed: bool) -> Result<(Vec<ProbeCount>, Changes)> {
         let Self { session, output, folding } = self;
         session.finish();
@@ -217,13 +219,13 @@ impl Probing<'_> {
 }
 
 impl Scripts {
-    /// Says what scripts that may change the guest have done to it, in this many runs.
+    /// Reports what scripts that may change the guest have done to it, in this number of runs.
     pub(crate) fn tell_changes(&self, changes: &Changes, runs: usize) {
         let runs = if runs == 1 { String::new() } else { format!(" in {runs} runs") };
         if !self.script.is_destructive() {
             return;
         }
-        // What was too much to be done is told as well.
+        // This includes actions that were not done because there were too many.
         match changes.to_string().as_str() {
             "" => tell::user(&format!(
                 "jitterbug: --destructive: the scripts have changed nothing{runs}"
@@ -233,7 +235,7 @@ impl Scripts {
     }
 }
 
-/// Says which files the machine was dumped to, and which not.
+/// Reports the files to which the machine was dumped, and dumps that are missing.
 pub(crate) fn dumps(written: &[PathBuf], missed: &[PathBuf]) -> Vec<String> {
     let written = written.iter().map(|path| format!("jitterbug: dumped to {}", path.display()));
     let missed = missed.iter().map(|path| {
@@ -246,7 +248,7 @@ pub(crate) fn dumps(written: &[PathBuf], missed: &[PathBuf]) -> Vec<String> {
     written.chain(missed).collect()
 }
 
-/// Single steps are no error, but who waits wants to know why.
+/// Single steps are not an error, but the user should know why the run is slow.
 fn warn_of_steps(stops: usize, stopping: DebugCapabilities) {
     let slots = stopping.breakpoint_slots();
     if stops <= slots {
@@ -271,7 +273,7 @@ pub(crate) struct ProbeSums {
 }
 
 impl ProbeSums {
-    /// Adds those of a run.
+    /// Adds the counts of a run.
     pub(crate) fn add(&mut self, counts: &[ProbeCount]) {
         self.runs += 1;
         if self.sums.is_empty() {
@@ -281,13 +283,13 @@ impl ProbeSums {
         }
     }
 
-    /// How many runs there were.
+    /// The number of runs.
     pub(crate) fn runs(&self) -> usize {
         self.runs
     }
 
-    /// A probe that never fired in any run may be one that can't: the user is told. `ran` says what there was
-    /// of the guest.
+    /// Warns of probes that never fired in any run, because they may be unable to. `ran` says how
+    /// long the guest ran.
     pub(crate) fn warn_of_silent_ones(&self, ran: &str) {
         for probe in self.sums.iter().filter(|probe| probe.firings == 0) {
             let why = match probe.filtered {

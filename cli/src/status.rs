@@ -7,7 +7,7 @@ use vmm::interrupts::EndSignal;
 
 use crate::tell;
 
-/// What the program comes to. clap itself exits with 2 for wrong usage.
+/// The exit status of the program. clap itself exits with 2 for wrong usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     /// No failure was found.
@@ -16,22 +16,24 @@ pub(crate) enum Status {
     Failure = 1,
     /// Wrong usage or input.
     Input = 2,
-    /// The host can't do it.
+    /// The host lacks something that is needed.
     Host = 3,
-    /// No run came to an end: nothing can be said of the guest.
+    /// No run reached its end: nothing is known about the guest.
     Nothing = 4,
-    /// A finding could not be followed on another build of its guest.
+    /// A finding did not carry over to another build of its guest.
     NotCarried = 5,
-    /// A failure was found, and its file could not be written: it is on standard error.
+    /// A failure was found, and its file could not be written; the finding's text is on standard
+    /// error.
     Lost = 6,
-    /// SIGINT ended it before anything was found, as shells have it: 128 and the signal's number.
+    /// SIGINT ended the program before a failure was found. As in shells, this is 128 plus the
+    /// signal's number.
     Interrupted = 130,
-    /// The same by SIGTERM.
+    /// The same for SIGTERM.
     Terminated = 143,
 }
 
 impl Status {
-    /// Its name in JSON.
+    /// The name of the status in JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Clean => "no failure",
@@ -46,7 +48,7 @@ impl Status {
         }
     }
 
-    /// That of a program which was ended by this signal before anything was found.
+    /// The status of a program that this signal ended before a failure was found.
     pub(crate) fn interrupted(signal: EndSignal) -> Self {
         match signal {
             EndSignal::Interrupt => Self::Interrupted,
@@ -61,7 +63,7 @@ impl From<Status> for ExitCode {
     }
 }
 
-/// The status for an error: the host's if the machine says so, else the user's.
+/// The status for an error: 3 if it is the host's, 2 otherwise.
 pub(crate) fn of(error: &anyhow::Error) -> Status {
     if error
         .downcast_ref::<bed::Error>()
@@ -75,8 +77,8 @@ pub(crate) fn of(error: &anyhow::Error) -> Status {
     }
 }
 
-/// The status of what was done, unless something else went wrong. A failure that was found comes
-/// first: problems are only told then.
+/// The status of the command, unless there was another error. A failure that was found has
+/// priority: other errors are then only printed.
 pub(crate) fn conclude(status: Status, problems: Vec<anyhow::Error>) -> anyhow::Result<Status> {
     let mut problems = problems.into_iter();
     let first = if status == Status::Clean { problems.next() } else { None };

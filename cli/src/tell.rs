@@ -1,20 +1,20 @@
-//! What the program has to say, to people and to programs.
+//! Prints messages for people, and output for programs.
 
 use std::io;
 
 use crate::writer::{ERROR, OUTPUT};
 
-/// A line for the user, on standard error.
+/// Prints a line for the user, on standard error.
 pub(crate) fn user(line: &str) {
     ERROR.put(format!("{line}\n"));
 }
 
-/// Text on standard output, which carries what was asked for. An error, which names it, ends the
-/// program in order.
+/// Prints text on standard output, which is for what the user asked for. An error names standard
+/// output, and ends the program in order.
 pub(crate) fn output(text: &str) -> io::Result<()> {
     OUTPUT.put(text);
     OUTPUT.flush().or_else(|error| {
-        // That nobody has read it in time is told at the program's end.
+        // Output that was not read in time is reported at the program's end.
         if error.kind() == io::ErrorKind::TimedOut {
             return Ok(());
         }

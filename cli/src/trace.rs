@@ -1,4 +1,4 @@
-//! `--trace`: what vCPUs did, in a file that Perfetto opens.
+//! `--trace`: writes what vCPUs did to a file that Perfetto opens.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -11,32 +11,32 @@ use crate::file::{Output, OutputFile};
 use crate::tell;
 use crate::writer::Stream;
 
-/// The trace of a command: of its first run that fails, or else of its last.
+/// The trace of a command: of its first run that fails, or else of its last run.
 pub(crate) struct Tracing {
     file: OutputFile,
     kept: Mutex<Kept>,
-    /// Where the trace goes that has begun.
+    /// The destination of a trace that has begun.
     begun: Mutex<Option<(Stream, Output)>>,
 }
 
-/// What is in the file.
+/// What the file contains.
 enum Kept {
-    /// A run that is of interest only as long as none has failed.
+    /// A run that is replaced by the next one, because none has failed yet.
     Run,
     Failure,
-    /// Less than it should be.
+    /// The trace could not be written completely.
     Broken(anyhow::Error),
 }
 
 impl Tracing {
-    /// Refuses a file that can't be written before anything runs.
+    /// Fails before anything runs if the file can't be written.
     pub(crate) fn check(path: Option<&Path>) -> Result<Option<Self>> {
         let Some(path) = path else { return Ok(None) };
         let file = OutputFile::check("--trace", path)?;
         Ok(Some(Self { file, kept: Mutex::new(Kept::Run), begun: Mutex::default() }))
     }
 
-    /// Begins the trace of a machine, in place of the one before; `None` if that one is kept.
+    /// Begins the trace of a machine, in place of the previous trace; `None` if that one is kept.
     pub(crate) fn start(&self, title: &str, vcpus: u32) -> Option<Trace> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if !matches!(*kept, Kept::Run) {
@@ -60,7 +60,7 @@ impl Tracing {
         }
     }
 
-    /// The machine has stopped.
+    /// Called when the machine has stopped.
     pub(crate) fn end(&self, trace: &Trace, failed: bool) {
         let outcome = self.written(trace);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,7 +97,7 @@ impl Tracing {
         Ok(())
     }
 
-    /// What is wrong with the trace, if anything.
+    /// Fails if there was an error with the trace.
     pub(crate) fn finish(&self) -> Result<()> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *kept, Kept::Run) {

@@ -1,4 +1,4 @@
-//! One boot of a guest: a fresh machine, a seed, and what came of it.
+//! One boot of a guest: a new machine, a seed, and the result.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ use crate::scripts::{LineRoom, Probing, Scripts};
 use crate::trace::Tracing;
 use crate::writer::{self, Stream};
 
-/// Everything that stays the same from one boot to the next.
+/// What stays the same in all boots.
 pub(crate) struct Setting {
     pub(crate) host: Host,
     pub(crate) machine: MachineConfig,
@@ -30,15 +30,15 @@ pub(crate) struct Setting {
     pub(crate) watchdog: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) interrupts: Interrupts,
-    /// The console is kept for the report instead of shown as it comes.
+    /// Whether the console is kept for the report instead of being shown.
     pub(crate) keep_console: bool,
-    /// The scripts' lines are kept for the report as well.
+    /// Whether the scripts' lines are kept for the report as well.
     pub(crate) keep_lines: bool,
-    /// Where a console is shown.
+    /// The stream on which the console is shown.
     pub(crate) screen: Stream,
 }
 
-/// What came of one boot.
+/// The result of one boot.
 pub(crate) struct Trial {
     pub(crate) seed: u64,
     pub(crate) outcome: Outcome,
@@ -49,11 +49,11 @@ pub(crate) struct Trial {
     pub(crate) lines: KeptLines,
 }
 
-/// What scripts printed, as far as there was room for it.
+/// What scripts printed, as far as there was room.
 #[derive(Debug, Default)]
 pub(crate) struct KeptLines {
     pub(crate) lines: Vec<ScriptLine>,
-    /// Lines for which there was none.
+    /// Lines that were not kept, because there was no room.
     pub(crate) dropped: u64,
 }
 
@@ -62,22 +62,22 @@ pub(crate) struct KeptLines {
 pub(crate) struct ScriptLine {
     /// The vCPU that printed it.
     vcpu: u32,
-    /// The line.
+    /// The text.
     text: String,
-    /// The stack in it, by name.
+    /// The stack that the line contains, with names.
     #[serde(skip_serializing_if = "Option::is_none")]
     stack: Option<String>,
 }
 
 impl ScriptLine {
-    /// About how many bytes it takes.
+    /// Its approximate size in bytes.
     pub(crate) fn size(&self) -> usize {
         size_of::<Self>() + self.text.len() + self.stack.as_ref().map_or(0, String::len)
     }
 }
 
 impl Setting {
-    /// Boots once.
+    /// Boots the guest once.
     pub(crate) fn boot(&self, seed: u64, progress: &Progress) -> Result<Trial> {
         writer::relax();
         let printing = Printing((!self.keep_console).then_some(self.screen));
@@ -101,7 +101,8 @@ impl Setting {
         };
 
         let mut hooks: Vec<&dyn Attach> = Vec::new();
-        // First, so that what the others do at an exit is behind its beginning.
+        // The trace is first, so that the actions of the other hooks at an exit come after the
+        // exit's beginning.
         hooks.extend(trace.as_ref().map(|trace| -> &dyn Attach { trace }));
         hooks.extend(probing.as_ref().map(Probing::hook));
         if !self.jitter.is_off() {
@@ -128,7 +129,7 @@ impl Setting {
         Ok(Trial { seed, outcome, injections, console, probes, changes, lines })
     }
 
-    /// Where scripts print to.
+    /// The function that handles the lines that scripts print.
     fn line(
         &self,
         kept: &Arc<Mutex<KeptLines>>,
@@ -146,7 +147,7 @@ impl Setting {
 }
 
 impl KeptLines {
-    /// Keeps a line; a stack belongs to the line before it.
+    /// Keeps a line. A stack is added to the line before it.
     pub(crate) fn put(&mut self, line: &OutputLine, room: &LineRoom) {
         let text = line.text().into_owned();
         if self.dropped > 0 || !room.take(text.len() + size_of::<ScriptLine>()) {

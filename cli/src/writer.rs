@@ -1,12 +1,11 @@
-//! Everything that the program prints, written by one thread.
+//! Writes everything that the program prints, in one thread.
 //!
-//! A reader who stops reading must stop nobody: not a vCPU, not the thread that watches for signals.
-//! So whoever has something to print puts it into a queue, and one thread writes it, in the order in
-//! which it came. It asks each terminal, pipe or file first whether it takes anything, and lets those
-//! that do go before one that doesn't. The queue has a bound for each of them: who prints waits while
-//! too much is waiting, as long as somebody may still read it. Once the end has come from outside (a
-//! signal, the time limit), it waits for [`READER_GRACE`] in all; what hasn't been written then is counted,
-//! told, and dropped.
+//! A reader that stops reading must not stop a vCPU, or the thread that waits for signals. So every
+//! thread puts its output into a queue, and one thread writes it, in order. That thread first polls
+//! each terminal, pipe or file, and writes to those that are ready before those that aren't. The
+//! queue is bounded for each stream: a thread that prints waits while too much is queued. Once a
+//! signal or the time limit has ended the run, readers have [`READER_GRACE`] in total; what hasn't
+//! been written by then is counted, reported, and dropped.
 
 mod queue;
 mod thread;
@@ -19,18 +18,18 @@ use std::time::{Duration, Instant};
 
 use queue::Queue;
 
-/// How many bytes may wait for a stream before those that print wait, too.
+/// How many bytes may be queued for a stream before threads that print to it have to wait.
 const CAPACITY: usize = 64 << 10;
-/// How long readers have to take what is left once the end has come from outside.
+/// How long readers have for the rest of the output after a signal or the time limit.
 const READER_GRACE: Duration = Duration::from_millis(500);
-/// How long they have at the program's end, if that comes later.
+/// How long readers have at the program's end, if that comes later.
 const LAST_BYTES: Duration = Duration::from_millis(150);
-/// How long standard error has after that, for what is still to be told.
+/// How long standard error has after the readers' time, for the last messages.
 const FINAL_FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
-/// How often those that wait look whether there is still a reason to.
+/// How often a waiting thread checks whether it still has a reason to wait.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Where something is printed.
+/// A destination of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stream(usize);
 
@@ -39,20 +38,20 @@ pub(crate) const OUTPUT: Stream = Stream(0);
 /// Standard error.
 pub(crate) const ERROR: Stream = Stream(1);
 
-/// What all threads share.
+/// The state that all threads share.
 struct Shared {
     queue: Mutex<Queue>,
-    /// There is something to write.
+    /// Signalled when there is something to write.
     work: Condvar,
-    /// Something was written, or never will be.
+    /// Signalled when something was written, or has been dropped.
     room: Condvar,
-    /// Without a thread, everything is written by who prints it.
+    /// Without a writer thread, every thread writes its own output.
     has_thread: bool,
 }
 
 static SHARED: LazyLock<Arc<Shared>> = LazyLock::new(Shared::start);
 
-/// Opens the standard streams, before other files take the descriptors that are left.
+/// Duplicates the standard streams before other files can take their descriptors.
 pub(crate) fn begin() {
     LazyLock::force(&SHARED);
 }
@@ -74,7 +73,7 @@ impl Shared {
         if thread::start(&shared).is_ok() {
             return shared;
         }
-        // A user who may have no more threads is told so by others: it must be possible to tell.
+        // A user who may not start more threads still has to get error messages.
         let standard =
             shared.lock().take_files().map(|file| file.and_then(|file| file.try_clone().ok()));
         Arc::new(Self {
@@ -89,7 +88,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts bytes into the queue, whatever waits there already.
+    /// Adds bytes to the queue, even if it is full.
     fn push(&self, mut queue: MutexGuard<Queue>, stream: Stream, bytes: Vec<u8>) {
         queue.push(stream.0, bytes);
         if self.has_thread {
@@ -103,7 +102,7 @@ impl Shared {
         }
     }
 
-    /// Waits until this holds, or there is no reason to wait any more.
+    /// Waits until the condition holds, or until there is no reason to wait any more.
     fn wait(&self, until: impl Fn(&Queue) -> bool) -> MutexGuard<'_, Queue> {
         let mut queue = self.lock();
         while !until(&queue) && !queue.is_late() {
@@ -118,23 +117,23 @@ impl Shared {
 }
 
 impl Stream {
-    /// Another file that the same thread writes.
+    /// Adds another file to which the same thread writes.
     pub(crate) fn to(file: File) -> Self {
         Self(SHARED.lock().add(file))
     }
 
-    /// Prints, and waits before that while too much is waiting.
+    /// Prints. Waits first while too much is queued.
     pub(crate) fn put(self, bytes: impl Into<Vec<u8>>) {
         let queue = SHARED.wait(|queue| !queue.is_full(self.0));
         SHARED.push(queue, self, bytes.into());
     }
 
-    /// Prints and never waits: who prints so asks [`is_full`](Self::is_full) when it can wait.
+    /// Prints without waiting. The caller asks [`is_full`](Self::is_full) where it can wait.
     pub(crate) fn offer(self, bytes: impl Into<Vec<u8>>) {
         SHARED.push(SHARED.lock(), self, bytes.into());
     }
 
-    /// Prints if next to nothing is waiting: for what is of no interest a moment later.
+    /// Prints only if almost nothing is queued: for text that is out of date a moment later.
     pub(crate) fn show(self, bytes: impl Into<Vec<u8>>) {
         const MAX_PENDING_BYTES: usize = 4096;
         let queue = SHARED.lock();
@@ -143,25 +142,25 @@ impl Stream {
         }
     }
 
-    /// Whether who prints should wait.
+    /// Whether a thread that prints should wait.
     pub(crate) fn is_full(self) -> bool {
         SHARED.lock().is_full(self.0)
     }
 
-    /// Waits until it has room.
+    /// Waits until the stream has room.
     pub(crate) fn wait_for_room(self) {
         drop(SHARED.wait(|queue| !queue.is_full(self.0)));
     }
 
-    /// It is done with: waits until all of it is written, and closes the file.
+    /// Waits until everything is written, and closes the file.
     pub(crate) fn close(self) -> io::Result<()> {
         let flushed = self.flush();
         SHARED.lock().close(self.0);
         flushed
     }
 
-    /// Waits until all of it is written. What kept it from that: a reader who has gone away has said
-    /// that it wants no more, and is no error.
+    /// Waits until everything is written. Returns the error that prevented it. A reader that has
+    /// closed its end wants no more output, which is not an error.
     pub(crate) fn flush(self) -> io::Result<()> {
         let queue = SHARED.wait(|queue| queue.waiting(self.0) == 0);
         match (queue.error(self.0), queue.lost(self.0)) {
@@ -175,7 +174,7 @@ impl Stream {
     }
 }
 
-/// What is logged, on standard error: an event at a time.
+/// The log, on standard error, one event at a time.
 pub(crate) struct Log;
 
 impl Write for Log {
@@ -189,7 +188,7 @@ impl Write for Log {
     }
 }
 
-/// For what has to be written behind a lock: it never waits.
+/// For output that is written while a lock is held: it never waits.
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.offer(bytes);
@@ -201,19 +200,21 @@ impl Write for Stream {
     }
 }
 
-/// The end has come from outside: readers have [`READER_GRACE`] from now on, unless it runs already.
+/// Called when a signal or the time limit ends the run: readers have [`READER_GRACE`] from now on,
+/// unless that time has already begun.
 pub(crate) fn hurry() {
     SHARED.lock().hurry(Instant::now() + READER_GRACE);
     SHARED.room.notify_all();
 }
 
-/// Something new begins: nobody has to hurry.
+/// Called when a new run begins: readers have unlimited time again.
 pub(crate) fn relax() {
     SHARED.lock().relax();
 }
 
-/// The program ends: waits until all is written, and tells what was not. What was made after the
-/// deadline, such as a report, has its time as well: its reader may only be waiting for it.
+/// Called at the program's end: waits until everything is written, and reports what was not. Output
+/// from after the deadline, such as a report, still gets some time, because its reader may be
+/// waiting for it.
 pub(crate) fn finish() {
     let is_done = |queue: &Queue| (0..2).all(|stream| queue.waiting(stream) == 0);
     drop(SHARED.wait(is_done));
@@ -229,7 +230,7 @@ pub(crate) fn finish() {
             "jitterbug: standard output: {} bytes were not written: nobody has read them in time";
         ERROR.offer(said.replace("{}", &lost.to_string()) + "\n");
     }
-    // Whoever reads it is told, however late it is.
+    // This message gets its time even if the deadline has passed.
     let end = Instant::now() + FINAL_FLUSH_TIMEOUT;
     drop(SHARED.wait_till(end, |queue| queue.waiting(ERROR.0) == 0));
 }

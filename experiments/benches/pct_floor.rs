@@ -1,12 +1,13 @@
-//! How often PCT finds the bug of each guest, beside what it promises.
+//! Measures how often PCT finds the bug of each guest, and compares it with the guarantee.
 //!
 //! ```text
 //! cargo bench -p jitterbug-experiments --bench pct_floor -- 10000 [GUEST...]
 //! ```
-//! PCT promises at least 1/(n k^(d-1)): n vCPUs, k scheduling points a run, d the depth of the bug.
-//! A line is `ok` when a rate as low as that would give so many hits in less than one of a hundred
-//! such measurements. It is `tight` when the rate can't be told from the promise: some bugs are as
-//! rare as PCT allows. It is `BELOW`, and the exit status 1, when the rate is certainly less.
+//! PCT guarantees a probability of at least 1/(n k^(d-1)) a run: n vCPUs, k scheduling points a
+//! run, d the depth of the bug. A line is `ok` if, at a rate as low as the guarantee, less than one
+//! of a hundred such measurements would have this many hits or more. It is `tight` if the
+//! measurement can't distinguish the rate from the guarantee: some bugs are as rare as PCT allows.
+//! It is `BELOW`, with exit status 1, if the rate is certainly lower.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -21,7 +22,7 @@ use vmm::kvm::host::DEFAULT_DEVICE;
 use vmm::memory::MemorySize;
 use vmm::{CpuCount, Criteria, GuestImage, Host, MachineConfig};
 
-/// How certain a bound is.
+/// The confidence of a bound.
 const CONFIDENCE: f64 = 0.99;
 
 fn main() -> ExitCode {
@@ -64,7 +65,7 @@ fn refuse(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// What was measured of a guest.
+/// The measurement of one guest.
 struct Line {
     n: u32,
     depth: u32,
@@ -98,13 +99,13 @@ fn measure(host: &Host, guest: &Guest, runs: u64) -> vmm::Result<Line> {
 }
 
 impl Line {
-    /// Prints it; true if the rate is less than promised.
+    /// Prints the measurement; true if the rate is lower than the guarantee.
     fn show(&self, name: &str) -> bool {
         let Progress { runs, failed, longest, .. } = self.searched;
         let (n, depth) = (self.n, self.depth);
         let rate = failed as f64 / runs as f64;
         let lower = lower_bound(failed, runs);
-        // What doesn't fail is bounded in the same way.
+        // The number of runs that don't fail is bounded in the same way.
         let upper = 1.0 - lower_bound(runs - failed, runs);
         let floor = 1.0 / (f64::from(n) * (longest as f64).powi(depth as i32 - 1));
         let verdict = match () {
@@ -120,9 +121,9 @@ impl Line {
     }
 }
 
-/// The lowest rate that isn't refuted by so many hits (Clopper and Pearson: "The use of confidence or
-/// fiducial limits illustrated in the case of the binomial", Biometrika 26, 1934): the one for which
-/// that many or more have a probability of `1 - CONFIDENCE`.
+/// The lowest rate that this number of hits doesn't refute (Clopper and Pearson: "The use of
+/// confidence or fiducial limits illustrated in the case of the binomial", Biometrika 26, 1934):
+/// the rate at which this number of hits or more has a probability of `1 - CONFIDENCE`.
 fn lower_bound(hits: u64, runs: u64) -> f64 {
     if hits == 0 {
         return 0.0;
@@ -139,9 +140,10 @@ fn lower_bound(hits: u64, runs: u64) -> f64 {
     low
 }
 
-/// The probability of so many hits or more.
+/// The probability of at least this number of hits.
 fn at_least(hits: u64, runs: u64, rate: f64) -> f64 {
-    // From one term of the binomial distribution to the next, as logarithms: the first is tiny.
+    // Each term of the binomial distribution is computed from the one before, as a logarithm,
+    // because the first is tiny.
     let (yes, no) = (rate.ln(), (-rate).ln_1p());
     let mut term = runs as f64 * no;
     let mut sum = 0.0;

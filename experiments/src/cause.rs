@@ -1,22 +1,23 @@
-//! From a finding to its cause: which accesses, in which order, why everybody then waits, and the
-//! proof that this is it.
+//! Finds the cause of a finding: which accesses, in which order, make the guest fail, what each
+//! vCPU then waits for, and the proof of it.
 //!
-//! 1. The finding's schedule is run again, and the fewest switches are searched that still fail in
-//!    the same way (`minimise.rs`).
-//! 2. Around each switch, two schedules are searched that differ by the order of two adjacent
+//! 1. The finding's schedule is run again, and the schedule with the fewest switches that still
+//!    fails in the same way is searched for (`minimise.rs`).
+//! 2. Around each switch, two schedules are searched for that differ by the order of two adjacent
 //!    accesses, and of which one fails and the other passes (`pairs.rs`).
-//! 3. Each pair is put to the test: with the other order forced and everything else left to chance, 99
-//!    of 100 runs must pass; with all the failing orders forced, 99 of 100 must fail; the order of two
-//!    other accesses must change nothing (`counterfactual.rs`). Forcing the other order of a race and
-//!    looking whether the failure disappears is AITIA's definition of a cause (`EuroSys` 2023).
-//! 4. The schedule is followed up to each of its steps, and left to chance from there: where the share
-//!    of failures jumps, the failure became inevitable (`curve.rs`; the idea is Antithesis').
+//! 3. Each pair is tested (`proof.rs`): with the other order forced and everything else left to
+//!    chance, 99 of 100 runs must pass; with all failing orders forced, 99 of 100 must fail; the
+//!    order of two other accesses must change nothing. Forcing the other order of a race and
+//!    checking whether the failure disappears is AITIA's definition of a cause (`EuroSys` 2023).
+//! 4. The schedule is followed up to each of its steps, and the rest is left to chance: where the
+//!    failure rate jumps, the failure became inevitable (`point_of_no_return.rs`; the idea is from
+//!    Antithesis).
 //!
-//! What is put in order are accesses to what vCPUs share, interrupts that are taken, interrupts being
-//! turned off, and NMIs, INITs and SIPIs (`operation.rs`).
+//! The operations that are put in order are accesses to memory that vCPUs share, the taking of
+//! interrupts, turning interrupts off, and NMIs, INITs and SIPIs (`operation.rs`).
 //!
-//! A pair that fails its test is not named. Besides, accesses that nothing orders are listed, and
-//! whether their order matters (`races.rs`).
+//! A pair that fails its test is not named. In addition, conflicting accesses that nothing orders
+//! are listed, with whether their order matters (`races.rs`).
 
 mod code;
 mod counterfactual;

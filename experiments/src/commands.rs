@@ -1,4 +1,4 @@
-//! Commands for a user to type.
+//! Command lines for the user to type.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use vmm::memory::MemorySize;
 
 use crate::finding::Machine;
 
-/// An argument as a POSIX shell takes it.
+/// An argument, quoted for a POSIX shell.
 pub fn quoted(text: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -35,7 +35,7 @@ impl Machine {
         add("identity", identity, &Identity::default().to_string());
         add("cmdline", command_line, "");
         add("granularity", granularity, Granularity::default().name());
-        // With `=`: a pattern may begin with a hyphen.
+        // With `=`, because a pattern may begin with a hyphen.
         let mut all = |option: &str, values: &mut dyn Iterator<Item = &str>| {
             for value in values {
                 let _ = write!(text, " --{option}={}", quoted(value));

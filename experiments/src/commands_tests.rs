@@ -32,7 +32,7 @@ fn only_what_is_not_the_default_is_said() {
     assert_eq!(machine.arguments(), expected);
 }
 
-/// Without them, the same run may come to something else.
+/// Without these arguments, the same run may end in another way.
 #[test]
 fn what_ends_a_run_is_said() {
     let mut machine = finding::tests::finding().machine;

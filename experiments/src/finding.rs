@@ -1,4 +1,4 @@
-//! A failure as a file: all that one needs to run it again.
+//! A finding: a failure as a file, with all that is needed to replay it.
 
 use std::fmt::Write as _;
 use std::hash::Hasher;
@@ -22,15 +22,15 @@ use crate::waits::Row;
 
 /// The first line of a finding.
 const TITLE: &str = "# jitterbug finding";
-/// The last line of a finding: where it is missing, others may be.
+/// The last line of a finding. If it is missing, the file was truncated.
 const END: &str = "# end of finding";
 const TRUNCATED: &str = "truncated: its last line isn't `# end of finding`";
 /// The version of the format.
 const VERSION: u32 = 3;
-/// The oldest version that can still be read. What version 3 calls `observed` is `sighting` there.
+/// The oldest version that can still be read. In version 2, `observed` was named `sighting`.
 const OLDEST: u32 = 2;
 
-/// A failure, and how to have it again.
+/// A failure, and how to reproduce it.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
@@ -38,18 +38,18 @@ pub struct Finding {
     pub version: u32,
     /// What failed, in words.
     pub verdict: String,
-    /// The decisions.
+    /// The decisions of the run.
     pub schedule: String,
     /// The guest and its machine.
     pub machine: Machine,
-    /// How it was found.
+    /// The search that found it.
     pub search: Search,
-    /// What a replay must come to.
+    /// What a replay must reproduce.
     pub run: Run,
-    /// Who waits for what, at the end.
+    /// What each vCPU waits for at the end of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<Row>,
-    /// The same failure in real time, if it was one that was looked for.
+    /// The failure observed in real time that this finding reproduces, if a search for it was made.
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "sighting")]
     pub observed: Option<ObservedFailure>,
 }
@@ -58,27 +58,27 @@ pub struct Finding {
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
-    /// The guest: a catalogue name or a file.
+    /// The guest: a name of the catalogue, or a file.
     pub guest: String,
-    /// XXH64 of its image, in hex.
+    /// XXH64 of the guest's image, in hex.
     pub guest_hash: String,
     /// Number of vCPUs.
     pub cpus: u32,
-    /// Memory, as on the command line.
+    /// The size of memory, as on the command line.
     pub memory: String,
-    /// The hypervisor that the guest sees.
+    /// The hypervisor whose interface the guest sees.
     pub identity: String,
-    /// The user's part of the command line.
+    /// The user's part of the guest's command line.
     pub command_line: String,
-    /// Where its scheduling points are; if it isn't there, `watch`.
+    /// What a scheduling point is; `watch` if the field is missing.
     #[serde(default = "watch", skip_serializing_if = "is_watch")]
     pub granularity: String,
-    /// What ended a run besides what the guest did to the machine.
+    /// The criteria that end a run, besides what the guest does to the machine.
     #[serde(default, skip_serializing_if = "is_default")]
     pub criteria: Criteria,
 }
 
-/// What a finding means that doesn't say.
+/// The granularity of a finding that names none.
 fn watch() -> String {
     Granularity::Watch.to_string()
 }
@@ -91,35 +91,36 @@ fn is_watch(granularity: &str) -> bool {
     granularity == Granularity::Watch.name()
 }
 
-/// How it was found.
+/// The search that found a failure.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Search {
     /// The strategy.
     pub strategy: String,
-    /// Its seed.
+    /// The seed.
     pub seed: u64,
-    /// Its depth, where it has one.
+    /// The strategy's depth, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u32>,
-    /// The run, from 0.
+    /// The number of the run, from 0.
     pub run: u64,
 }
 
-/// What a replay must come to.
+/// What a replay must reproduce.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
-    /// How many scheduling points each vCPU might go on without any progress of the machine.
+    /// The hang budget: for how many scheduling points each vCPU might go on without any progress
+    /// of the machine.
     pub hang_budget: u64,
-    /// Scheduling points, those of the proof of a hang included.
+    /// The number of scheduling points, including the points of the proof of a hang.
     pub points: u64,
     /// The run's hash at its end, in hex.
     pub hash: String,
     /// The hash at the start of each segment of the schedule, 16 hex digits each.
     pub switches: Vec<String>,
-    /// Where each segment ended, for other builds of the guest ([`SegmentEnd`]). Empty if the run didn't
-    /// repeat itself when it was looked at.
+    /// Where each segment ended, for other builds of the guest ([`SegmentEnd`]). Empty if the run
+    /// wasn't reproduced when it was repeated for this.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<String>,
 }
@@ -127,7 +128,7 @@ pub struct Run {
 /// What is wrong with a finding's file.
 #[derive(Debug, thiserror::Error)]
 pub enum FindingError {
-    /// It can't be read.
+    /// The file can't be read.
     #[error("{path}")]
     File {
         /// The file.
@@ -136,7 +137,7 @@ pub enum FindingError {
         #[source]
         source: io::Error,
     },
-    /// It can't be written.
+    /// The file can't be written.
     #[error("{path}: can't be written")]
     Unwritable {
         /// The file, or its folder.
@@ -145,7 +146,7 @@ pub enum FindingError {
         #[source]
         source: io::Error,
     },
-    /// It is no finding, or a damaged one.
+    /// The file is not a finding, or a damaged one.
     #[error("{path}: {problem}")]
     Content {
         /// The file.
@@ -183,7 +184,7 @@ impl Machine {
         }
     }
 
-    /// The machine, with this image in it.
+    /// The configuration of the machine, with this guest image.
     pub fn config(&self, guest: GuestImage) -> vmm::Result<MachineConfig> {
         Ok(MachineConfig {
             guest,
@@ -197,7 +198,7 @@ impl Machine {
     }
 }
 
-/// What is read first, to tell a newer file from a damaged one.
+/// The version, which is read first, to distinguish a newer file from a damaged one.
 #[derive(Deserialize)]
 struct Version {
     version: u32,
@@ -207,12 +208,12 @@ impl Finding {
     /// The format's version.
     pub const VERSION: u32 = VERSION;
 
-    /// Whether a text begins as findings do.
+    /// Whether a text begins like a finding.
     pub fn begins(text: &str) -> bool {
         text.starts_with(TITLE)
     }
 
-    /// What another failure is compared by.
+    /// The signature by which this failure is compared with others.
     pub fn signature(&self) -> FailureSignature {
         FailureSignature::new(&self.verdict, &self.waits)
     }
@@ -227,7 +228,7 @@ impl Finding {
         let mut text = format!("{TITLE}: run it again by `jitterbug replay FILE`\n");
         match toml::to_string(self) {
             Ok(body) => text.push_str(&body),
-            // All fields are texts, numbers and lists of them: TOML has room for that.
+            // All fields are texts, numbers and lists of them, which TOML can always represent.
             Err(error) => drop(write!(text, "# can't be written: {error}")),
         }
         text.push_str(END);
@@ -235,7 +236,7 @@ impl Finding {
         text
     }
 
-    /// Where the segments of the schedule ended.
+    /// Why each segment of the schedule ended.
     pub fn ends(&self) -> Vec<SegmentEnd> {
         self.run.places.iter().filter_map(|place| place.parse().ok()).collect()
     }
@@ -267,7 +268,7 @@ impl Finding {
         Ok(finding)
     }
 
-    /// What the format alone doesn't say.
+    /// Checks what the format alone doesn't guarantee.
     fn check(&self) -> Result<(), String> {
         let schedule = self.schedule().map_err(|error| format!("schedule: {error}"))?;
         let segments = schedule.segments();
@@ -304,7 +305,7 @@ impl Finding {
             .map_err(|problem| FindingError::Content { path: name, problem })
     }
 
-    /// Writes a file, whole or not at all.
+    /// Writes the file, whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), FindingError> {
         let write = || {
             let part = Part::of(path)?;
@@ -314,8 +315,8 @@ impl Finding {
         write().map_err(|source| FindingError::unwritable(path, source))
     }
 
-    /// Writes a file `STEM.finding`, whole or not at all; if another one has that name,
-    /// `STEM.1.finding`, and so on. Where it is, and whether it was not there before.
+    /// Writes a file `STEM.finding`, whole or not at all; if another file has that name,
+    /// `STEM.1.finding`, and so on. Returns its path, and whether it is new.
     pub fn write_new(&self, folder: &Path, stem: &str) -> Result<(PathBuf, bool), FindingError> {
         let name = |number| match number {
             0 => format!("{stem}.finding"),
@@ -326,12 +327,12 @@ impl Finding {
     }
 }
 
-/// Refuses a folder in which no finding can be written.
+/// Fails if no finding can be written in this folder.
 pub fn check_folder(folder: &Path) -> Result<(), FindingError> {
     part::check_folder(folder).map_err(|source| FindingError::unwritable(folder, source))
 }
 
-/// What is wrong with a file that is no TOML of ours, and in which line.
+/// What is wrong with a file that can't be parsed as a finding, and in which line.
 fn damaged(error: &toml::de::Error, text: &str) -> String {
     if !text.trim_end().ends_with(END) {
         return TRUNCATED.into();

@@ -2,7 +2,7 @@ use vmm::criteria::Place;
 
 use super::*;
 
-/// Any finding.
+/// An example of a finding.
 pub(crate) fn finding() -> Finding {
     Finding {
         version: VERSION,
@@ -117,7 +117,7 @@ fn the_granularity_is_kept() {
     let text = stepped.to_text();
     assert!(text.contains("granularity = \"instruction\""), "{text}");
     assert_eq!(Finding::from_text(&text).unwrap(), stepped);
-    // The usual one needs no line: findings of before there was another are still good.
+    // The default needs no line: findings from before there was a second granularity remain valid.
     assert!(!finding().to_text().contains("granularity"));
 }
 

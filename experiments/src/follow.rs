@@ -1,9 +1,9 @@
-//! A finding followed on another build of its guest.
+//! Follows a finding on another build of its guest.
 //!
-//! Counts of scheduling points mean nothing there. Instead, each segment of the schedule ends when
-//! its vCPU comes to the place where it was preempted, the recorded number of times; or when it can't
-//! go on, if that was the end. A place that is never reached is a miss: the schedule goes on behind
-//! it, and what the run comes to decides.
+//! Counts of scheduling points mean nothing in another build. Instead, each segment of the schedule
+//! ends when its vCPU reaches the place where it was preempted for the recorded number of times, or
+//! when it can't go on, if the recorded segment ended that way. A place that is never reached is a
+//! miss: the schedule continues with the next segment, and the end of the run decides.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,35 +22,35 @@ use crate::segment_end::{SegmentEnd, VisitCounter, is_blocked};
 use crate::strategy::stay;
 use crate::waits::{Names, Row};
 
-/// How much longer than the recorded run this one may get.
+/// How many times as long as the recorded run this run may get.
 const MAX_LENGTH_FACTOR: u64 = 10;
 
-/// What came of a finding on another build.
+/// The result of following a finding on another build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Followed {
-    /// What the run came to.
+    /// How the run ended.
     pub ending: Ending,
-    /// How much virtual time it took.
+    /// How much virtual time the run took.
     pub time: Duration,
-    /// The files that hooks had the machine dumped to.
+    /// The files to which hooks dumped the machine.
     pub dumps: Vec<PathBuf>,
-    /// How it differs from what was recorded; `None` if the verdict is the same, and of a hang the
-    /// function that each vCPU is in.
+    /// The difference from the recorded run; `None` if the verdict is the same and, for a hang,
+    /// each vCPU is in the same function.
     pub difference: Option<String>,
-    /// Switches whose place was found.
+    /// How many switches whose place was reached.
     pub found: usize,
-    /// The others.
+    /// The switches whose place was not reached.
     pub missed: Vec<Miss>,
 }
 
-/// A switch whose place was not found.
+/// A switch whose place was not reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Miss {
-    /// The segment, from 1.
+    /// The segment's number, from 1.
     pub segment: usize,
-    /// What was to happen.
+    /// The choice of the segment.
     pub choice: Choice,
-    /// Where the segment was to end.
+    /// Why the segment should have ended.
     pub end: SegmentEnd,
 }
 
@@ -83,7 +83,8 @@ pub fn obstacle(finding: &Finding, symbols: Option<&Symbols>) -> Option<String> 
     (!missing.is_empty()).then(|| format!("it has no {}", missing.join(", ")))
 }
 
-/// Follows a finding on another build of its guest. Hooks look on as in [`replay`](crate::replay()).
+/// Follows a finding on another build of its guest. Hooks observe the run as in
+/// [`replay`](crate::replay()).
 pub fn follow(
     host: &Host,
     finding: &Finding,
@@ -124,7 +125,7 @@ pub fn follow(
     Ok(Followed { ending, time: machine.now(), dumps, difference, found, missed: follower.missed })
 }
 
-/// Whether vCPUs hang in other functions than those recorded.
+/// The first vCPU that hangs in another function than the recorded one, in words.
 fn rows_differ(recorded: &[Row], now: &[Row]) -> Option<String> {
     recorded.iter().zip(now).find(|(then, now)| !then.waits_like(now)).map(|(then, now)| {
         format!("vCPU {} {}, instead of {}", then.vcpu, now.in_short(), then.in_short())
@@ -135,14 +136,14 @@ struct Follower<'a> {
     switches: usize,
     segments: Vec<(Segment, SegmentEnd)>,
     next: usize,
-    /// Whether the vCPU of the next segment has gone on already.
+    /// Whether the vCPU of the current segment has already made a step.
     started: bool,
     visits: VisitCounter<'a>,
     missed: Vec<Miss>,
 }
 
 impl Follower<'_> {
-    fn end_stretch(&mut self, missed: bool) {
+    fn end_segment(&mut self, missed: bool) {
         if missed {
             let (segment, end) = self.segments[self.next].clone();
             self.missed.push(Miss { segment: self.next + 1, choice: segment.choice, end });
@@ -151,7 +152,7 @@ impl Follower<'_> {
         self.started = false;
     }
 
-    /// Whether the segment that is under way ends here, and how.
+    /// Whether the current segment ends here; if it does, whether its place was missed.
     fn end(&mut self, vcpu: u32, point: &Point) -> Option<bool> {
         let end = &self.segments[self.next].1;
         if is_blocked(vcpu, point) {
@@ -169,7 +170,7 @@ impl Chooser for Follower<'_> {
             let possible = point.enabled.contains(&choice);
             match choice {
                 Choice::Step(vcpu) if self.started => match self.end(vcpu, point) {
-                    Some(missed) => self.end_stretch(missed),
+                    Some(missed) => self.end_segment(missed),
                     None => return choice,
                 },
                 Choice::Step(_) if possible => {
@@ -178,10 +179,10 @@ impl Chooser for Follower<'_> {
                     return choice;
                 }
                 Choice::Interrupt(_) if possible => {
-                    self.end_stretch(false);
+                    self.end_segment(false);
                     return choice;
                 }
-                _ => self.end_stretch(true),
+                _ => self.end_segment(true),
             }
         }
         stay(point)

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Plays points to a follower: the enabled vCPUs, and where the last one stands; who it chooses.
+/// Gives points to a follower: the enabled vCPUs, and where the last one is. Returns its choices.
 fn choices(schedule: &str, ends: &[&str], points: &[(&[u32], u64)]) -> (String, Vec<String>) {
     let schedule: Schedule = schedule.parse().unwrap();
     let ends = ends.iter().map(|end| end.parse().unwrap());
@@ -43,7 +43,7 @@ fn who_was_blocked_goes_on_until_it_is() {
 
 #[test]
 fn what_is_missed_is_told_and_the_rest_goes_on() {
-    // vCPU 0 never comes to 0x8, vCPU 1 can't go on when its turn comes, no interrupt is pending.
+    // vCPU 0 never comes to 0x8, vCPU 1 can't go on at its turn, and no interrupt is pending.
     let points = [(BOTH, 0), (BOTH, 1), (&[1], 2), (&[0], 3), (&[0], 3), (BOTH, 4)];
     let ends = ["0x8 #1", "0x9 #3", "-", "-", "-"];
     let (chosen, missed) = choices("0@3>1@1>0!>1@2>0@1", &ends, &points);

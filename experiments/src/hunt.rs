@@ -1,7 +1,7 @@
-//! Run after run, each another interleaving, until one fails.
+//! Makes run after run, each with another interleaving, until one fails.
 //!
-//! Run n is a function of the seed and n, and what comes of the runs is looked at in the order of
-//! their numbers. So a search finds the same, however many of its runs are made at a time.
+//! Run n is a function of the seed and n, and the results of runs are taken in the order of their
+//! numbers. So a search finds the same failures however many runs are made in parallel.
 
 mod executor;
 mod interleavings;
@@ -28,23 +28,24 @@ pub use search::hunt;
 pub struct Hunt {
     /// The guest and its machine.
     pub machine: MachineConfig,
-    /// Who decides.
+    /// How the next transition is chosen.
     pub strategy: StrategySpec,
-    /// The seed of everything random.
+    /// The seed of all random decisions.
     pub seed: u64,
-    /// The most runs.
+    /// The maximum number of runs.
     pub runs: u64,
-    /// No run begins after this long, and one that has begun is given up a second later.
+    /// No run begins after this time, and a run that is still going one second later is abandoned.
     pub time: Option<Duration>,
-    /// The most scheduling points a run.
+    /// The maximum number of scheduling points of one run.
     pub budget: u64,
-    /// The most scheduling points that each vCPU may go on without any progress of the machine.
+    /// The hang budget: for how many scheduling points each vCPU may go on without any progress of
+    /// the machine.
     pub hang_budget: u64,
-    /// How many runs are made at a time, each by a thread with a machine of its own. At least 1.
+    /// How many runs are made in parallel, each by a thread with a machine of its own. At least 1.
     pub jobs: u32,
-    /// Go on after a failure.
+    /// Whether the search continues after a failure.
     pub keep_going: bool,
-    /// Run every schedule a second time, and compare.
+    /// Whether every schedule is run a second time and the two runs are compared.
     pub verify: bool,
 }
 
@@ -55,70 +56,74 @@ pub struct Progress {
     pub runs: u64,
     /// Runs that failed.
     pub failed: u64,
-    /// Different interleavings; above a million, an estimate.
+    /// Different interleavings. Above a million this is an estimate.
     pub distinct: u64,
-    /// How many runs there have been since one had an interleaving that was new.
+    /// Runs since the last one whose interleaving was new.
     pub repeats: u64,
-    /// Runs that ended quiet: every vCPU sleeps or was stopped, and nobody waits.
+    /// Runs that ended quiet: every vCPU sleeps or was stopped, and no vCPU waits for a change.
     pub quiet: u64,
-    /// Every interleaving that there is has been run.
+    /// Whether every possible interleaving has been run.
     pub exhausted: bool,
-    /// Runs that were cut short: by their budget, or because a vCPU ran away.
+    /// Runs that were cut short: by their budget, or because a vCPU was a runaway.
     pub cut_short: u64,
-    /// Where the vCPU was that ran last in them, and how often; at most [`PLACES`].
+    /// For the runs that were cut short: where the last vCPU to run was, and in how many runs. At
+    /// most [`PLACES`] places are listed separately.
     pub cut_short_at: BTreeMap<String, u64>,
-    /// Scheduling points of all runs.
+    /// Scheduling points in all runs.
     pub points: u64,
-    /// Those at which two or more vCPUs could go on, or one could take an interrupt or not.
+    /// Scheduling points with an alternative: two or more vCPUs could go on, or one vCPU could take
+    /// an interrupt or not.
     pub choices: u64,
-    /// The bytes of memory whose accesses are scheduling points, in whole pages; `None` if each
-    /// instruction is one.
+    /// The bytes of memory in which each access is a scheduling point, in whole pages; `None` if
+    /// each instruction is a scheduling point.
     pub watched: Option<u64>,
-    /// What each method of the strategy has come to.
+    /// The results of each method of the strategy.
     pub methods: BTreeMap<Method, Tally>,
-    /// The most decisions of a run that didn't fail, from where the strategy began to decide.
+    /// The most decisions in a run that didn't fail, counted from where the strategy began to
+    /// decide.
     pub longest: u64,
-    /// Runs that came out differently the second time.
+    /// Runs that came out differently when they were repeated.
     pub diverged: u64,
-    /// The sum of the runs' hashes, in whatever order they were made: two searches that made the
-    /// same runs have the same.
+    /// The sum of the runs' hashes, which doesn't depend on the order of the runs: two searches
+    /// that made the same runs have the same sum.
     pub hashes: u64,
 }
 
-/// How many places of runs that were cut short are told one by one.
+/// How many places of runs that were cut short are listed separately.
 pub const PLACES: usize = 16;
 
-/// What came of the runs of one method.
+/// The results of the runs of one method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Its runs.
+    /// Runs of the method.
     pub runs: u64,
-    /// Those whose interleaving was new.
+    /// Runs whose interleaving was new.
     pub new: u64,
-    /// Those that failed.
+    /// Runs that failed.
     pub failed: u64,
-    /// How many runs it has made since one was new.
+    /// Runs since the last one whose interleaving was new.
     pub repeats: u64,
 }
 
-/// Whether a search goes on.
+/// Whether a search continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// It does.
+    /// It continues.
     GoOn,
-    /// Somebody wants it to stop.
+    /// The caller wants it to stop.
     Stop,
 }
 
-/// What there is to tell.
+/// What a search reports to its caller.
 #[derive(Clone, Copy, Debug)]
 pub enum SearchEvent<'a> {
     /// No run has ended for a while.
     Idle,
-    /// A run like any other.
+    /// A run ended without a failure.
     Passed,
     /// A run failed.
     Failed(&'a Finding),
-    /// This run came out differently the second time: no schedule describes it.
+    /// The run with this number came out differently when it was repeated: no schedule describes
+    /// it.
     Diverged(u64, &'a Divergence),
 }

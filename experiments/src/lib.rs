@@ -1,17 +1,18 @@
-//! Searching for failures among interleavings, and running one again.
+//! Searches the interleavings of a guest for failures, and reproduces and explains what it finds.
 //!
-//! * [`strategy`]: who decides what happens next;
+//! * [`strategy`]: chooses which enabled transition comes next;
 //! * [`schedule`]: the decisions of a run, as a short text;
-//! * [`mod@hunt`]: run after run until one fails;
+//! * [`mod@hunt`]: makes run after run until one fails;
 //! * [`finding`]: a failure as a file;
-//! * [`mod@replay`]: a finding run again, checked at every switch;
-//! * [`mod@follow`]: a finding on another build of its guest;
-//! * [`places`]: where vCPUs stood at the switches;
-//! * [`cause`]: from a finding to what went wrong;
-//! * [`observed`]: a failure in real time, and whether one under control is the same;
-//! * [`mod@reproduce`]: the search for it;
-//! * [`commands`]: what a user can type;
-//! * [`waits`]: who waits for what, by name.
+//! * [`mod@replay`]: replays a finding and compares the run at every switch;
+//! * [`mod@follow`]: follows a finding on another build of its guest;
+//! * [`segment_end`]: where each vCPU was when the schedule switched away from it;
+//! * [`cause`]: finds the cause of a finding and proves it;
+//! * [`observed`]: a failure in real time, and whether a failure under control is the same;
+//! * [`mod@reproduce`]: searches under control for a failure that was observed in real time;
+//! * [`commands`]: command lines for the user to type;
+//! * [`part`]: writes a file whole or not at all;
+//! * [`waits`]: names what each vCPU waits for.
 
 #![forbid(unsafe_code)]
 

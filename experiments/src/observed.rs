@@ -1,9 +1,9 @@
-//! A failure that was seen in real time, and whether one under control is the same.
+//! A failure that was observed in real time, and whether a failure under control is the same.
 //!
-//! Real time and real threads show where everybody stands in the end, and not how they got there; nor
-//! does the same seed bring it back. A search under control does both. What links the two is what
-//! both can see: of a hang, the functions on the stacks of the vCPUs that go round; of another failure,
-//! its verdict. Which vCPU it hits doesn't matter.
+//! A run in real time, with real threads, shows where every vCPU is in the end but not how it got
+//! there, and the same seed doesn't reproduce it. A search under control does both. The two are
+//! compared by what both can see: for a hang, the functions on the stacks of the vCPUs that loop;
+//! for another failure, its verdict. Which vCPU fails doesn't matter.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -23,14 +23,15 @@ const HANG: &str = "hang";
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObservedFailure {
-    /// The command that saw it.
+    /// The command whose run failed.
     pub command: String,
-    /// What failed, in the words of a [`Finding`](crate::Finding)'s verdict; a hang is no more than that.
+    /// What failed, in the words of a [`Finding`](crate::Finding)'s verdict; for a hang, only
+    /// `hang`.
     pub verdict: String,
-    /// Of a hang: for how long there had been no sign of life, such as `3s`.
+    /// For a hang: how long no vCPU had made progress, such as `3s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,
-    /// What the vCPUs were doing that had been started.
+    /// What the started vCPUs were doing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vcpus: Vec<ObservedVcpu>,
 }
@@ -41,11 +42,11 @@ pub struct ObservedFailure {
 pub struct ObservedVcpu {
     /// The vCPU.
     pub vcpu: u32,
-    /// Whether it slept.
+    /// Whether the vCPU slept.
     pub asleep: bool,
-    /// Where it was and what it read there, in words.
+    /// Where the vCPU was and what it read there, in words.
     pub doing: String,
-    /// Its stack, by name where there are symbols.
+    /// Its stack, with names where there are symbols.
     pub stack: String,
 }
 
@@ -53,7 +54,8 @@ pub struct ObservedVcpu {
 type Functions = Vec<String>;
 
 impl ObservedFailure {
-    /// The verdict on a run that ended so; `None` if a search under control has nothing like it.
+    /// The verdict on a run that ended like this; `None` if a search under control has no such
+    /// failure.
     pub fn verdict(end: &End) -> Option<String> {
         match end {
             End::Hang => Some(HANG.into()),
@@ -71,7 +73,8 @@ impl ObservedFailure {
         self.verdict == HANG
     }
 
-    /// What another failure is compared by; `None` if nothing is known of where the vCPUs hang.
+    /// The signature by which it is compared with other failures; `None` if it isn't known where
+    /// the vCPUs hang.
     pub fn signature(&self) -> Option<FailureSignature> {
         if !self.is_hang() {
             return Some(FailureSignature::verdict(&self.verdict));
@@ -85,14 +88,14 @@ impl ObservedFailure {
 /// What two failures have in common if they are the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FailureSignature {
-    /// The stacks of the vCPUs that go round; of those that sleep, if all do.
+    /// The stacks of the vCPUs that loop, or, if all sleep, of the sleeping vCPUs.
     Hang(BTreeSet<Functions>),
-    /// The verdict, without the vCPU that it hit.
+    /// The verdict, without the number of the vCPU.
     Verdict(String),
 }
 
 impl FailureSignature {
-    /// The signature of a failure under control: its verdict, and what its vCPUs wait for.
+    /// The signature of a failure under control, from its verdict and what its vCPUs wait for.
     pub fn new(verdict: &str, waits: &[Row]) -> Self {
         let is_hang =
             [true, false].iter().any(|&proven| verdict == Ending::Hang { proven }.to_string());
@@ -108,7 +111,7 @@ impl FailureSignature {
         Self::Verdict(text.split(" of vCPU").next().unwrap_or_default().into())
     }
 
-    /// Whether there is a name or a caller to tell one stack from another.
+    /// Whether each stack has a name or a caller that distinguishes it from other stacks.
     fn is_known(&self) -> bool {
         match self {
             Self::Hang(stacks) => {
@@ -137,18 +140,20 @@ impl fmt::Display for FailureSignature {
     }
 }
 
-/// The innermost function, where it has no name.
+/// Stands for the innermost function if it has no name.
 const UNKNOWN: &str = "?";
 
-/// The stacks of those that run, or else of those that sleep. Each comes with whether it sleeps.
+/// The stacks of the running vCPUs, or of the sleeping vCPUs if none runs. `all` has, for each
+/// vCPU, whether it sleeps and its stack.
 fn decisive<'a>(all: impl Iterator<Item = (bool, &'a str)>) -> BTreeSet<Functions> {
     let (asleep, running): (Vec<_>, Vec<_>) = all.partition(|(asleep, _)| *asleep);
     let which = if running.is_empty() { asleep } else { running };
     which.into_iter().map(|(_, stack)| functions(stack)).collect()
 }
 
-/// The functions of a stack as it is shown. Return addresses without a name are as good as names; the
-/// innermost address isn't, as a loop has many.
+/// The functions of a stack in its text form. A return address without a name identifies a caller
+/// as well as a name does; the innermost address doesn't identify a function, since a loop has many
+/// addresses.
 fn functions(stack: &str) -> Functions {
     let name = |(number, frame): (usize, &str)| {
         let name = frame.split(['+', ' ']).next().unwrap_or_default();

@@ -37,16 +37,16 @@ fn the_same_functions_are_the_same_hang() {
     ]);
     let waiting = [
         row(0, "change", "wait+0x8 (a.c:7) < start+0x10 (a.c:9)"),
-        // Another vCPU than in real time, and none that sleeps.
+        // Another vCPU than in real time, and no vCPU that sleeps.
         row(1, "loop", "signal+0x7 < ap+0x2"),
         row(2, "sipi", ""),
     ];
     for verdict in ["proven hang", "hang, by budget"] {
         assert_eq!(seen.signature(), Some(finding(verdict, &waiting).signature()));
     }
-    // What is no hang isn't the same, wherever vCPUs are.
+    // A failure that isn't a hang differs, wherever its vCPUs are.
     assert_ne!(seen.signature(), Some(finding("the guest's failure code 1", &waiting).signature()));
-    // Nor is another caller, or one that waits alone.
+    // A hang with another caller differs, and so does one in which only one of the vCPUs waits.
     let mut other = waiting.clone();
     other[0].stack = "wait+0x8 (a.c:7) < stop+0x10 (a.c:19)".into();
     assert_ne!(seen.signature(), Some(finding("proven hang", &other).signature()));
@@ -74,7 +74,7 @@ fn without_names_callers_tell() {
         |stack| Some(finding("proven hang", &[row(0, "change", stack)]).signature());
     assert_eq!(one("0x1000 < 0x2000").signature(), under_control("0x1004 < 0x2000"));
     assert_ne!(one("0x1000 < 0x2000").signature(), under_control("0x1000 < 0x3000"));
-    // One address of a loop says nothing.
+    // One address of a loop distinguishes nothing.
     assert_eq!(one("0x1000").signature(), None);
     assert_eq!(hang(&[]).signature(), None);
 }
@@ -88,7 +88,7 @@ fn other_failures_are_the_same_by_their_verdict() {
     let code = of(&End::Guest { code: 3 });
     assert_eq!(code.signature(), Some(finding("the guest's failure code 3", &[]).signature()));
     assert_ne!(code.signature(), Some(finding("the guest's failure code 33", &[]).signature()));
-    // Whichever vCPU it hits.
+    // The number of the vCPU doesn't matter.
     let fault = of(&End::TripleFault { vcpu: 2 });
     assert_eq!(fault.signature(), Some(finding("triple fault of vCPU 1", &[]).signature()));
     for end in [End::Guest { code: 0 }, End::TimeLimit, End::Interrupted] {

@@ -1,8 +1,9 @@
-//! Files that are there whole, or not at all.
+//! Writes files whole or not at all.
 //!
-//! What is written goes to a file beside the one that is meant, `.jitterbug-*.part`. It takes the other's
-//! name when all of it is on the disk: whoever looks meanwhile, or after a crash, finds what was there
-//! before. A part that doesn't get a name is removed, unless the process is killed.
+//! The content is first written to a temporary file `.jitterbug-*.part` in the same folder, which
+//! is renamed to the final name when all of it is on the disk: a reader meanwhile, or after a
+//! crash, finds the previous file. A temporary file that is not renamed is removed, unless the
+//! process is killed.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// A file that has no name yet.
+/// A file that doesn't have its final name yet.
 #[derive(Debug)]
 pub struct Part {
     file: NamedTempFile,
@@ -19,7 +20,8 @@ pub struct Part {
 }
 
 impl Part {
-    /// Begins a file of this name; a symbolic link stays one. Fails if its folder takes no file.
+    /// Begins a file of this name; a symbolic link remains a link, and its target is replaced.
+    /// Fails if no file can be created in the folder.
     pub fn of(path: &Path) -> io::Result<Self> {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
         let part = Self { file: new_in(folder_of(&path))?, path };
@@ -29,12 +31,12 @@ impl Part {
         Ok(part)
     }
 
-    /// Where to write.
+    /// The file to write to.
     pub fn file(&self) -> &File {
         self.file.as_file()
     }
 
-    /// Gives it its name, in place of what has it.
+    /// Gives the file its name, in place of any file that has that name.
     pub fn keep(self) -> io::Result<()> {
         self.file().sync_all()?;
         self.file.persist(&self.path).map_err(|error| error.error)?;
@@ -42,8 +44,8 @@ impl Part {
     }
 }
 
-/// Writes a file of the first of these names, all in this folder, that no other file has. A file that is there with
-/// the same content will do. Where it is, and whether it was not there before.
+/// Writes a file in this folder under the first of these names that no other file has. If a file of
+/// such a name has the same content, it is used instead. Returns its path, and whether it is new.
 pub(crate) fn write_new(
     content: &[u8],
     folder: &Path,
@@ -67,14 +69,14 @@ pub(crate) fn write_new(
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Fails for a folder that takes no file.
+/// Fails if no file can be created in this folder.
 pub(crate) fn check_folder(folder: &Path) -> io::Result<()> {
     new_in(folder).map(drop)
 }
 
-/// A file that goes by itself if it doesn't get a name.
+/// Creates a temporary file, which is removed unless it gets its final name.
 fn new_in(folder: &Path) -> io::Result<NamedTempFile> {
-    // As files are made: the user's mask takes away what it does.
+    // The usual permissions of a new file; the user's umask is applied to them.
     let permissions = Permissions::from_mode(0o666);
     tempfile::Builder::new()
         .prefix(".jitterbug-")
@@ -83,12 +85,12 @@ fn new_in(folder: &Path) -> io::Result<NamedTempFile> {
         .tempfile_in(folder)
 }
 
-/// The names in this folder are on the disk.
+/// Writes the folder's entries to the disk.
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// The folder of a file, as it can be opened.
+/// The folder of a file, as a path that can be opened.
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

@@ -22,7 +22,7 @@ fn what_was_there_stays_until_all_is_written() {
     part.file().write_all(b"w").unwrap();
     part.keep().unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-    // One that is given up leaves nothing.
+    // A temporary file that is given up leaves nothing behind.
     Part::of(&path).unwrap().file().write_all(b"x").unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "new");
     assert_eq!(names(folder.path()), ["report.html"]);

@@ -1,8 +1,8 @@
-//! A finding run again, checked at every switch.
+//! Replays a finding, and compares the run with the recorded one at every switch.
 //!
-//! Hooks may look on. They see virtual time, and change nothing of the run: the checks are the same
-//! with them. What would change it is memory that they watch beyond what the finding's machine
-//! watches, and that is refused.
+//! Hooks may observe the replay. They see virtual time and don't change the run, so the comparison
+//! is the same with them. A hook that traps memory which the finding's machine doesn't trap would
+//! add scheduling points and so change the run; it is refused.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,11 +24,11 @@ pub struct Recorded {
     pub schedule: Schedule,
     /// The run's hash at each switch of the schedule, 16 hex digits each.
     pub switches: Vec<String>,
-    /// How many points each vCPU might go on without progress.
+    /// The hang budget: for how many scheduling points each vCPU might go on without progress.
     pub hang_budget: u64,
-    /// What the run came to, in words.
+    /// The verdict, in words.
     pub verdict: String,
-    /// Scheduling points.
+    /// The number of scheduling points.
     pub points: u64,
     /// The run's hash at its end.
     pub hash: String,
@@ -50,7 +50,8 @@ impl TryFrom<&Finding> for Recorded {
 }
 
 impl Recorded {
-    /// The same in a finding. `ends` are its places; none if it didn't repeat itself.
+    /// The same, as part of a finding. `ends` are the segment ends; it is empty if the run couldn't
+    /// be repeated.
     pub(crate) fn run(&self, ends: &[SegmentEnd]) -> Run {
         Run {
             hang_budget: self.hang_budget,
@@ -61,7 +62,7 @@ impl Recorded {
         }
     }
 
-    /// How the end of a run differs.
+    /// The difference between the end of a run and the recorded end, if there is one.
     fn differs(&self, machine: &ControlledMachine, ending: &Ending) -> Option<Divergence> {
         let (points, hash) = (machine.points(), format!("{:016x}", machine.hash()));
         let differs = |recorded, happened| Some(Divergence { point: points, recorded, happened });
@@ -79,20 +80,20 @@ impl Recorded {
     }
 }
 
-/// How a replay went.
+/// The result of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
-    /// What the run came to.
+    /// How the run ended.
     pub ending: Ending,
-    /// How much virtual time it took.
+    /// How much virtual time the run took.
     pub time: Duration,
-    /// The files that hooks had the machine dumped to.
+    /// The files to which hooks dumped the machine.
     pub dumps: Vec<PathBuf>,
-    /// Where it differed first from what was recorded; `None` if it is reproduced.
+    /// The first difference from the recorded run; `None` if the run was reproduced exactly.
     pub divergence: Option<Divergence>,
 }
 
-/// The first difference.
+/// The first difference between a run and the recorded one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
     /// The scheduling point at which it was noticed.
@@ -109,9 +110,9 @@ impl fmt::Display for Divergence {
     }
 }
 
-/// Runs what was recorded again, on this machine, which must be the one that it was recorded on. The
-/// hooks look on. Fails also if one of them watches memory that the machine doesn't watch by itself, and
-/// with [`vmm::Error::Cancelled`] if it is cancelled.
+/// Runs what was recorded again, on this machine, which must be the one on which it was recorded.
+/// The hooks observe the run. Also fails if a hook watches memory that the machine doesn't trap by
+/// itself, and with [`vmm::Error::Cancelled`] if the replay is cancelled.
 pub fn replay(
     host: &Host,
     recorded: &Recorded,
@@ -122,7 +123,7 @@ pub fn replay(
     follow(host, recorded, machine, hooks, &mut |_, _, _| (), cancel)
 }
 
-/// A machine in which a finding can run again, at its first instruction, with these hooks.
+/// Makes a machine in which a finding can be replayed, at its first instruction, with these hooks.
 pub(crate) fn boot(
     host: &Host,
     config: &MachineConfig,
@@ -155,7 +156,7 @@ pub(crate) fn boot(
     Ok(machine)
 }
 
-/// The same, and looks where the vCPUs stand at the switches.
+/// Replays without hooks, and also returns why each segment of the schedule ended.
 pub(crate) fn survey(
     host: &Host,
     recorded: &Recorded,
@@ -169,7 +170,7 @@ pub(crate) fn survey(
     Ok((replay, survey.finish()))
 }
 
-/// Called at each point with the choice, and whether it begins a segment.
+/// Called at each scheduling point with the choice and whether it begins a segment.
 type Look<'a> = &'a mut dyn FnMut(&Point, Choice, bool);
 
 fn follow(
@@ -199,7 +200,7 @@ fn follow(
         divergence: None,
         look,
     };
-    // A run that leaves its schedule is stopped by the budget at the latest.
+    // A run that leaves its schedule is stopped by this budget at the latest.
     let budget = recorded.points.saturating_add(1);
     let ending = machine.run(&mut follower, budget)?;
     machine.detach();

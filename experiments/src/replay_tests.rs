@@ -21,7 +21,7 @@ fn machine(granularity: Granularity) -> MachineConfig {
     MachineConfig { granularity, ..config }
 }
 
-/// A run of this machine, one vCPU after the other.
+/// A run of this machine, with the vCPUs in turn.
 fn recorded(machine: &MachineConfig) -> Recorded {
     const HANG_BUDGET: u64 = 20_000;
     let mut recording = Recording::default();
@@ -44,7 +44,7 @@ fn recorded(machine: &MachineConfig) -> Recorded {
     }
 }
 
-/// Counts choices and accesses.
+/// Counts choices, accesses and stops.
 #[derive(Clone, Default)]
 struct Counter {
     watches: Vec<Range<u64>>,

@@ -1,4 +1,5 @@
-//! A failure that was seen in real time, looked for again where every interleaving is a choice.
+//! Searches under control, where every interleaving is a choice, for a failure that was observed in
+//! real time.
 
 use std::num::NonZero;
 use std::thread;
@@ -14,53 +15,54 @@ use crate::hunt::{Hunt, Next, Progress, SearchEvent, hunt};
 use crate::observed::{FailureSignature, ObservedFailure};
 use crate::strategy::StrategySpec;
 
-/// What the search may cost.
+/// The limits of the search.
 const RUNS: u64 = 20_000;
 const TIME: Duration = Duration::from_secs(30);
 const POINTS: u64 = 1_000_000;
-/// If so many runs have no end, and no other has one, more won't have any either.
+/// If this number of runs were cut short and no run came to an end, further runs aren't expected to
+/// end either.
 const ENDLESS: u64 = 8;
 
-/// What came of the search.
+/// The result of the search.
 #[derive(Debug)]
 pub struct Reproduction {
-    /// The same failure.
+    /// A finding of the same failure.
     pub found: Option<Finding>,
     /// How many runs were made.
     pub runs: u64,
-    /// How many of them were cut short, because they had no end.
+    /// How many runs were cut short because they came to no end.
     pub cut_short: u64,
     /// How long it took.
     pub time: Duration,
-    /// Failures that weren't the same.
+    /// Failures that weren't the same, by signature.
     pub others: Vec<Other>,
-    /// What ended it, if it wasn't over.
+    /// What stopped the search early, if something did.
     pub stopped: Option<Stopped>,
 }
 
 /// Why a search was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// Somebody wanted it.
+    /// The caller asked for it.
     Asked,
     /// No run came to an end.
     Endless,
 }
 
-/// Failures that weren't the one that was looked for, and are alike.
+/// Failures other than the one searched for, which have the same signature.
 #[derive(Debug, JsonSchema, Serialize)]
 pub struct Other {
     /// What failed, in words.
     pub failure: String,
-    /// How often.
+    /// How many times it occurred.
     pub times: u64,
-    /// The first.
+    /// The first such finding.
     #[serde(skip)]
     #[schemars(skip)]
     pub first: Finding,
 }
 
-/// The search for a failure of this machine.
+/// The parameters of the search for a failure of this machine.
 pub fn search(machine: &MachineConfig, seed: u64) -> Hunt {
     Hunt {
         machine: machine.clone(),
@@ -76,7 +78,7 @@ pub fn search(machine: &MachineConfig, seed: u64) -> Hunt {
     }
 }
 
-/// Searches until a run fails in the same way. `tell` is called now and then.
+/// Searches until a run fails in the same way. `tell` is called at intervals.
 pub fn reproduce(
     host: &Host,
     search: &Hunt,

@@ -2,7 +2,7 @@ use super::*;
 use crate::cause::testing::{found, host};
 use crate::observed::ObservedVcpu;
 
-/// A hang in real time with one vCPU that goes round here.
+/// A hang in real time with one looping vCPU for each stack.
 fn observed(stacks: &[&str]) -> ObservedFailure {
     let seen = |(vcpu, stack): (usize, &&str)| ObservedVcpu {
         vcpu: vcpu as u32,
@@ -18,7 +18,7 @@ fn observed(stacks: &[&str]) -> ObservedFailure {
     }
 }
 
-/// The search for it in `abba`.
+/// Searches for it in `abba`.
 fn search_for(seen: &ObservedFailure, runs: u64, next: Next) -> Reproduction {
     let host = host();
     let (machine, _) = found(&host, "abba");
@@ -30,7 +30,7 @@ fn search_for(seen: &ObservedFailure, runs: u64, next: Next) -> Reproduction {
 
 #[test]
 fn the_same_hang_is_linked_and_ends_the_search() {
-    // Who holds which lock is no matter, and where in the loop it was seen isn't either.
+    // Which vCPU holds which lock doesn't matter, nor where in the loop it was observed.
     let host = host();
     let (_, finding) = found(&host, "abba");
     let stacks: Vec<&str> = finding.waits.iter().map(|row| row.stack.as_str()).collect();

@@ -1,4 +1,4 @@
-//! The decisions of a run, as a text short enough to paste into a chat.
+//! The decisions of a run, as a text that is short enough to paste into a message.
 //!
 //! ```text
 //! 0@120>3@44>3!>0@9
@@ -11,15 +11,15 @@ use std::str::FromStr;
 
 use vmm::controlled::Choice;
 
-/// The longest schedule that is read: more is no schedule that anything here has made.
+/// The longest schedule that is accepted. No search makes a longer one.
 const MAX_POINTS: u64 = 100_000_000;
 
-/// A segment of a schedule: the same choice, so many times.
+/// A segment of a schedule: the same choice, this many times in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// What was chosen.
     pub choice: Choice,
-    /// How often in a row; always 1 for an interrupt.
+    /// How many times in a row; always 1 for an interrupt.
     pub points: u64,
 }
 
@@ -29,7 +29,7 @@ pub struct Schedule {
     segments: Vec<Segment>,
 }
 
-/// A text that is no schedule.
+/// A text that is not a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{part}` is not like 0@120 or 3!: {problem}")]
 pub struct ScheduleError {
@@ -53,7 +53,7 @@ impl Schedule {
         &self.segments
     }
 
-    /// How many decisions it holds.
+    /// The number of decisions.
     pub fn points(&self) -> u64 {
         self.segments.iter().map(|segment| segment.points).sum()
     }

@@ -1,10 +1,10 @@
-//! Where vCPUs stood at the switches of a schedule, so that another build of the guest can be
-//! switched there, too.
+//! Where vCPUs were at the switches of a schedule, so that another build of the guest can be
+//! switched at the same places.
 //!
-//! Addresses and counts change with every build; functions and what they do hardly. So a switch is
-//! named by the function and offset of the access that the vCPU stood before, and by the how-many-th
-//! time it came there. It is counted from the start of the segment, not of the run: a change
-//! somewhere earlier then has no effect on the switches behind it.
+//! Addresses and counts change with every build; functions and what they do hardly change. So a
+//! switch is named by the function and offset of the access before which the vCPU was stopped, and
+//! by how many times it had reached that access. This is counted from the start of the segment, not
+//! of the run: a change earlier in the run then has no effect on later switches.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,19 +18,19 @@ use vmm::controlled::{Choice, Point};
 pub enum SegmentEnd {
     /// The vCPU was preempted.
     Place {
-        /// `function+0xoffset`, or an address that no function has.
+        /// `function+0xoffset`, or the address if no function contains it.
         at: String,
-        /// The how-many-th time it came there in this segment, from 1.
+        /// How many times the vCPU had come there in this segment, from 1.
         hit: u64,
     },
-    /// It couldn't go on: it waited, or slept.
+    /// The vCPU couldn't go on: it waited or slept.
     Blocked,
-    /// It was one decision, the delivery of an interrupt; or the run was over.
+    /// The segment was a single decision, the delivery of an interrupt; or the run was over.
     Itself,
 }
 
 impl SegmentEnd {
-    /// The function that it names.
+    /// The function that the place names.
     pub fn function(&self) -> Option<&str> {
         match self {
             Self::Place { at, .. } => Some(at.split_once('+')?.0),
@@ -67,7 +67,7 @@ impl FromStr for SegmentEnd {
     }
 }
 
-/// How often a vCPU has come to which places in a segment.
+/// Counts how often a vCPU has come to each place in a segment.
 #[derive(Debug)]
 pub(crate) struct VisitCounter<'a> {
     symbols: Option<&'a Symbols>,
@@ -80,18 +80,18 @@ impl<'a> VisitCounter<'a> {
         Self { symbols, counts: HashMap::new(), here: 0 }
     }
 
-    /// A segment begins.
+    /// Begins a segment.
     pub(crate) fn begin(&mut self) {
         self.counts.clear();
     }
 
-    /// The vCPU of the segment has done an access and stands before its next one.
+    /// The vCPU of the segment has made an access and is stopped before its next one.
     pub(crate) fn arrive(&mut self, rip: u64) {
         self.here = rip;
         *self.counts.entry(rip).or_default() += 1;
     }
 
-    /// Where it stands.
+    /// The place where the vCPU is.
     pub(crate) fn here(&self) -> SegmentEnd {
         let at = match self.symbols.and_then(|symbols| symbols.function(self.here)) {
             Some((function, offset)) => format!("{function}+{offset:#x}"),
@@ -101,13 +101,13 @@ impl<'a> VisitCounter<'a> {
     }
 }
 
-/// Whether the vCPU of a segment has come to an end by itself. When all vCPUs wait, a proof of a hang
-/// is tried, and others may have gone on since.
+/// Whether the segment ended because its vCPU couldn't go on. When all vCPUs wait, a proof of a
+/// hang is attempted, and another vCPU may have run since.
 pub(crate) fn is_blocked(vcpu: u32, point: &Point) -> bool {
     point.last != Some(vcpu) || !point.enabled.contains(&Choice::Step(vcpu))
 }
 
-/// Looks where vCPUs stand at the switches while a schedule is followed.
+/// Records where vCPUs are at the switches while a schedule is followed.
 #[derive(Debug)]
 pub(crate) struct SegmentProfiler<'a> {
     visits: VisitCounter<'a>,
@@ -120,7 +120,7 @@ impl<'a> SegmentProfiler<'a> {
         Self { visits: VisitCounter::new(symbols), current: None, ends: Vec::new() }
     }
 
-    /// This is chosen now, and begins a segment or not.
+    /// Records the choice at this point, and whether it begins a segment.
     pub(crate) fn look(&mut self, point: &Point, choice: Choice, begins: bool) {
         if let Some(Choice::Step(vcpu)) = self.current {
             let blocked = is_blocked(vcpu, point);
@@ -139,7 +139,7 @@ impl<'a> SegmentProfiler<'a> {
         self.current = Some(choice);
     }
 
-    /// The run is over: why each segment ended.
+    /// Called when the run is over. Returns why each segment ended.
     pub(crate) fn finish(mut self) -> Vec<SegmentEnd> {
         if self.current.is_some() {
             self.ends.push(SegmentEnd::Itself);

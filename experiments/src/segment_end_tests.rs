@@ -23,10 +23,10 @@ fn a_survey_counts_within_a_stretch() {
     look(None, 0, &[zero], zero, true);
     look(Some(0), 0x10, &both, zero, false);
     look(Some(0), 0x20, &both, zero, false);
-    look(Some(0), 0x10, &both, one, true); // vCPU 0 stands at 0x10 for the second time
+    look(Some(0), 0x10, &both, one, true); // vCPU 0 is at 0x10 for the second time
     look(Some(1), 0x10, &both, one, false);
     look(Some(1), 0x30, &[zero], zero, true); // vCPU 1 waits
-    look(Some(0), 0x10, &both, Choice::Interrupt(1), true); // counted anew
+    look(Some(0), 0x10, &both, Choice::Interrupt(1), true); // counted from 1 again
     look(Some(1), 0x40, &both, one, true);
     let ends: Vec<_> = survey.finish().iter().map(SegmentEnd::to_string).collect();
     assert_eq!(ends, ["0x10 #2", "blocked", "0x10 #1", "-", "-"]);

@@ -1,4 +1,4 @@
-//! Who decides what happens next.
+//! Strategies: they choose which enabled transition comes next.
 
 mod lesson;
 mod mixed;
@@ -23,28 +23,28 @@ pub(crate) use simple::stay;
 pub use simple::{Fixed, Random, RoundRobin};
 pub use uniform::Uniform;
 
-/// Decides the runs of a search, one after the other.
+/// Makes the decisions of the runs of a search, one run after the other.
 pub trait Strategy: Chooser {
-    /// A new run begins. What a strategy learns from runs, it learns from the rounds before: so a run
-    /// doesn't depend on which run was quicker.
+    /// Begins a new run. A strategy learns only from the rounds before, through the lesson, so a
+    /// run doesn't depend on which other runs ended earlier.
     fn begin(&mut self, run: u64, lesson: &Lesson);
 }
 
 /// A strategy's name on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StrategyKind {
-    /// Each vCPU in turn: one schedule, to see that a guest works at all.
+    /// Each vCPU in turn: one schedule, which shows that the guest works at all.
     RoundRobin,
-    /// All of the following, which share the runs by what still finds new interleavings.
+    /// All of the following methods; a method that still finds new interleavings gets more runs.
     #[default]
     Portfolio,
-    /// Any of what is possible, with the same probability.
+    /// Each enabled transition with the same probability.
     Random,
     /// Every interleaving with about the same probability (URW, ASPLOS 2025).
     Uniform,
     /// Random priorities with a few points at which they change (PCT, ASPLOS 2010).
     Pct,
-    /// A schedule that somebody has written down.
+    /// A schedule that the user gives.
     Schedule,
 }
 
@@ -65,7 +65,7 @@ impl StrategyKind {
     }
 }
 
-/// A strategy and what it needs to know.
+/// A strategy and its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StrategySpec {
     /// [`StrategyKind::RoundRobin`].
@@ -78,7 +78,7 @@ pub enum StrategySpec {
     Uniform,
     /// [`StrategyKind::Pct`].
     Pct {
-        /// The depth of the bugs to look for, at least 1.
+        /// The depth of the bugs that it searches for, at least 1.
         depth: u32,
     },
     /// [`StrategyKind::Schedule`].
@@ -86,7 +86,7 @@ pub enum StrategySpec {
 }
 
 impl StrategySpec {
-    /// Which one it is.
+    /// The strategy's kind.
     pub fn kind(&self) -> StrategyKind {
         match self {
             Self::RoundRobin => StrategyKind::RoundRobin,
@@ -98,7 +98,7 @@ impl StrategySpec {
         }
     }
 
-    /// The depth that it looks for, if it has one.
+    /// The depth of the bugs that it searches for; `None` if the strategy has no depth.
     pub fn depth(&self) -> Option<u32> {
         match self {
             Self::Pct { depth } => Some(*depth),
@@ -106,7 +106,7 @@ impl StrategySpec {
         }
     }
 
-    /// Whether it has more than one schedule.
+    /// Whether the strategy has more than one schedule.
     pub fn varies(&self) -> bool {
         !matches!(self, Self::RoundRobin | Self::Schedule(_))
     }
@@ -140,7 +140,7 @@ impl FromStr for StrategyKind {
     }
 }
 
-/// The random stream of one run: runs don't depend on each other, so any of them can be had again.
+/// The random stream of one run. Each run has its own, so any run can be reproduced alone.
 fn stream(seed: u64, run: u64) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     generator.set_stream(run);

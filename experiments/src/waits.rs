@@ -1,4 +1,4 @@
-//! Who waits for what, by name.
+//! Names what each vCPU waits for.
 
 use std::fmt;
 
@@ -12,34 +12,34 @@ use vmm::controlled::{Attention, Awaited, Store, Waiter, Waits};
 use vmm::exit::little;
 use vmm::memory::Memory;
 
-/// One vCPU's line of the table.
+/// One vCPU's row of the table.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Row {
     /// The vCPU.
     pub vcpu: u32,
-    /// What it waits for: `change`, `interrupt`, `sipi`, or `nothing`; `loop` if it goes round and
-    /// changes only state of its own, `time` if it reads a clock again and again, `endless` if
-    /// it goes round a loop that reads nothing.
+    /// What it waits for: `change` (of a value), `interrupt`, `sipi`, or `nothing`; `loop` if it
+    /// loops and changes only its own state, `time` if it reads a clock again and again, `endless`
+    /// if it is in a loop that reads nothing.
     pub waits_for: String,
-    /// How it stands to interrupts, where that matters: `interrupts off, vector 35 pending`, `in NMI`,
+    /// Its interrupt state, where that matters: `interrupts off, vector 35 pending`, `in NMI`,
     /// `idle and interruptible`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub interrupts: String,
-    /// Its stack, by name where there are symbols; empty for a vCPU that was never started.
+    /// Its stack, with names where there are symbols; empty for a vCPU that was never started.
     pub stack: String,
-    /// The values that it waits to see changed, or that its loop reads.
+    /// The values whose change it waits for, or that its loop reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<Value>,
 }
 
-/// A value that a vCPU waits to see changed.
+/// A value whose change a vCPU waits for, or that its loop reads.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Value {
     /// The variable, or the guest-physical address.
     pub variable: String,
-    /// What it reads there.
+    /// The value that the vCPU reads there.
     pub value: String,
-    /// Who wrote it last in this run, where, and at which scheduling point.
+    /// Which vCPU wrote it last in this run, where, and at which scheduling point.
     pub last_writer: String,
 }
 
@@ -60,7 +60,7 @@ impl fmt::Display for Row {
         if !self.interrupts.is_empty() {
             write!(f, ", {}", self.interrupts)?;
         } else if self.waits_for == "interrupt" {
-            // A finding of an earlier version doesn't say more.
+            // A finding of an earlier version has no interrupt state.
             f.write_str(", and no interrupt is on its way")?;
         }
         for (number, value) in self.values.iter().enumerate() {
@@ -87,12 +87,12 @@ impl Row {
         self.stack.split(['+', ' ']).next().unwrap_or_default()
     }
 
-    /// Whether another vCPU waits for the same kind of thing in the same function.
+    /// Whether another vCPU waits for the same kind of event in the same function.
     pub fn waits_like(&self, other: &Self) -> bool {
         self.waits_for == other.waits_for && self.function() == other.function()
     }
 
-    /// What it does, in few words.
+    /// What the vCPU does, in a few words.
     pub fn in_short(&self) -> String {
         let what = match self.waits_for.as_str() {
             "sipi" => return "is not started".into(),
@@ -107,17 +107,17 @@ impl Row {
     }
 }
 
-/// Gives names to what a run's waiters are and wait for.
+/// Names the functions and variables of waiting vCPUs.
 #[derive(Clone, Copy)]
 pub struct Names<'a> {
     /// The guest's symbols, if it has any.
     pub symbols: Option<&'a Symbols>,
-    /// The guest's image, which says where linear addresses are in guest-physical memory.
+    /// The guest's image, which maps guest-physical memory to linear addresses.
     pub image: &'a [u8],
 }
 
 impl Names<'_> {
-    /// The table.
+    /// The rows of these vCPUs.
     pub fn table(&self, waiters: &[Waiter], memory: &Memory) -> Vec<Row> {
         waiters.iter().map(|waiter| self.row(waiter, memory)).collect()
     }
@@ -157,7 +157,8 @@ impl Names<'_> {
     }
 
     fn writer(&self, store: &Store) -> String {
-        // Behind a plain store, so one byte back is inside it, as with return addresses.
+        // `rip` is after a plain store, so one byte before it lies inside the store's instruction,
+        // as with return addresses.
         let inside = store.rip.wrapping_sub(1);
         let symbols = self.symbols;
         let function = symbols
@@ -177,7 +178,7 @@ impl Names<'_> {
         )
     }
 
-    /// The variable at a guest-physical address.
+    /// The name of the variable at a guest-physical address.
     pub fn variable(&self, physical: u64) -> String {
         let named = linear(self.image, physical).and_then(|address| {
             let (name, offset) = self.symbols?.data(address)?;
@@ -191,7 +192,8 @@ fn number(bytes: &[u8]) -> String {
     format!("{:#x}", little(bytes))
 }
 
-/// The linear address at which an image was linked that is loaded at a guest-physical one.
+/// The linear address at which an image was linked, for the guest-physical address at which it is
+/// loaded.
 pub(crate) fn linear(image: &[u8], physical: u64) -> Option<u64> {
     let header = FileHeader64::<LE>::parse(image).ok()?;
     let segments = header.program_headers(LE, image).ok()?;
@@ -201,8 +203,8 @@ pub(crate) fn linear(image: &[u8], physical: u64) -> Option<u64> {
     })
 }
 
-/// How a vCPU stands to interrupts, where that says why it doesn't get on. One that is masked is not on
-/// its way.
+/// The interrupt state of a vCPU, where it explains why the vCPU makes no progress. An interrupt
+/// that is masked does not count as on its way.
 fn interrupts(waiter: &Waiter) -> String {
     let Attention { on, pending, in_nmi } = waiter.attention;
     let mut told = Vec::new();

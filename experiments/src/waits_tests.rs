@@ -17,7 +17,7 @@ fn told(waits: Waits, on: bool, pending: Option<u8>, in_nmi: bool) -> String {
     row.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// A masked interrupt is not on its way, and who sleeps with interrupts on is not stuck.
+/// A masked interrupt is not on its way, and a vCPU that sleeps with interrupts on is not stuck.
 #[test]
 fn it_is_told_why_an_interrupt_does_not_come() {
     let waits = || Waits::ForChange(Vec::new());
@@ -38,7 +38,7 @@ fn it_is_told_why_an_interrupt_does_not_come() {
     );
 }
 
-/// A finding of an earlier version has no such words.
+/// A finding of an earlier version has no interrupt state.
 #[test]
 fn an_old_row_is_read_as_it_was() {
     let old = "vcpu = 1\nwaits_for = \"interrupt\"\nstack = \"halt+0x1\"\n";

@@ -1,16 +1,16 @@
-//! Guests that users reported, or that a verdict was once wrong about: what tests run. The program
-//! doesn't list them.
+//! Guests that users reported, or about which a verdict was once wrong. Only tests run them; the
+//! program doesn't list them.
 
 use crate::catalogue::image;
 
-/// A guest that belongs to no catalogue.
+/// A guest that is not in the catalogue.
 #[derive(Debug)]
 pub struct Case {
     /// The name of its file in `guests/cases`, without the ending.
     pub name: &'static str,
-    /// The ELF image, page-aligned, so that it may be parsed where it lies.
+    /// The ELF image, page-aligned, so that it can be parsed in place.
     pub image: &'static [u8],
-    /// How many vCPUs it is about.
+    /// The number of vCPUs that it is meant for.
     pub cpus: u32,
 }
 
@@ -19,7 +19,7 @@ pub fn cases() -> &'static [Case] {
     CASES
 }
 
-/// The case of that name.
+/// The case with this name.
 pub fn case(name: &str) -> Option<&'static Case> {
     CASES.iter().find(|case| case.name == name)
 }

@@ -1,4 +1,5 @@
-//! Which guests there are: the runtime's own, the flagship, then the classical set.
+//! The list of guests: those for the runtime itself, the main example (`tsc-sync`), and classical
+//! bugs.
 
 use crate::{Access, AccessKind, Bug, Guest, Oracle, Pair};
 
@@ -10,7 +11,7 @@ pub fn catalogue() -> &'static [Guest] {
 #[repr(C, align(4096))]
 pub(crate) struct PageAligned<Bytes: ?Sized>(pub(crate) Bytes);
 
-/// The image that `build.rs` linked under that name.
+/// The image that `build.rs` linked under this name.
 macro_rules! image {
     ($name:expr) => {{
         static IMAGE: &$crate::catalogue::PageAligned<[u8]> = &$crate::catalogue::PageAligned(

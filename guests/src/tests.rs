@@ -1,4 +1,4 @@
-//! What the rest of jitterbug takes for granted about an image.
+//! Checks what the other crates assume about the images.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use super::{AccessKind, Guest, MAX_CPUS, catalogue, find};
 const PAGE: u64 = 0x1000;
 const XEN_ELFNOTE_PHYS32_ENTRY: NoteType = NoteType(18);
 
-/// Functions that a stack shall show, and the variables that vCPUs race for; a guest that stands on `race.h` has that one's, too.
+/// For each guest, functions that a stack should show and the variables that vCPUs share. A guest
+/// that uses `race.h` also has the functions and variables of `race.h`.
 const EXPECTED: &[(&str, &[&str], &[&str])] = &[
     ("hello", &["boot", "main", "idle"], &["up"]),
     ("spin", &["boot", "main", "spin_outer", "spin_middle", "spin_inner"], &["up"]),
@@ -63,15 +64,16 @@ const EXPECTED: &[(&str, &[&str], &[&str])] = &[
     ),
 ];
 
-/// The variables of `race.h`, and its functions.
+/// The variables and the functions of `race.h`.
 const RACE_SHARED: &[&str] = &["race_finished", "race_open", "race_ready"];
 const RACE_FUNCTIONS: &[&str] = &["boot", "main", "race_ap", "work"];
 
-/// What is neither shared nor in a CPU's own page: it is the runtime's, written before there are other CPUs or for the console.
+/// Variables that are neither shared nor in a CPU's own page: they belong to the runtime, and are
+/// written before there are other CPUs or are for the console.
 const PRIVATE: &[&str] =
     &["fifo_enabled", "handlers", "nmi_handler", "planted", "race_part", "room"];
 
-/// [`EXPECTED`] of each guest, its fixed twin included.
+/// [`EXPECTED`] for each guest and its fixed twin.
 fn expected() -> Vec<(&'static Guest, Vec<&'static str>, Vec<&'static str>)> {
     let mut all = Vec::new();
     for (name, functions, variables) in EXPECTED {
@@ -127,13 +129,13 @@ fn parse(guest: &Guest) -> ElfFile64<'static> {
     ElfFile64::parse(guest.image).unwrap_or_else(|e| panic!("{}: {e}", guest.name))
 }
 
-/// Name and address of each allocated section.
+/// The name and address of each allocated section.
 fn layout(elf: &ElfFile64) -> BTreeMap<String, u64> {
     let loaded = |s: &_| matches!(ObjectSection::flags(s), SectionFlags::Elf { sh_flags, .. } if sh_flags & SHF_ALLOC == SHF_ALLOC);
     elf.sections().filter(loaded).map(|s| (s.name().unwrap().to_owned(), s.address())).collect()
 }
 
-/// Name and address of each variable in `.shared`.
+/// The name and address of each variable in `.shared`.
 fn shared(elf: &ElfFile64) -> BTreeMap<String, u64> {
     let section = elf.section_by_name(".shared").expect(".shared").index();
     elf.symbols()
@@ -188,7 +190,7 @@ fn the_accesses_that_decide_are_in_the_image() {
 fn a_race_is_for_shared_variables_alone() {
     for guest in catalogue().iter().filter(|guest| guest.name != "hello") {
         if guest.name.starts_with("tsc-sync") {
-            continue; // has much that is written before there are other CPUs
+            continue; // much of it is written before there are other CPUs
         }
         let elf = parse(guest);
         for section in [".data", ".bss"] {
@@ -276,7 +278,7 @@ fn functions_have_a_size_and_a_frame() {
             assert_ne!(symbol.size(), 0, "{name}: {function}");
             let text = elf.section_by_name(".text").unwrap();
             let code = text.data_range(symbol.address(), 4).unwrap().unwrap();
-            // boot makes its frame, the last one, by hand.
+            // `boot` sets up its frame, the outermost one, by hand.
             assert!(code == prologue || function == "boot", "{name}: {function}: {code:x?}");
         }
     }
@@ -299,7 +301,8 @@ fn instructions(elf: &ElfFile64) -> Vec<(String, Instruction)> {
     all
 }
 
-/// What KVM's instruction emulator can do in ring 0, where a host has nothing better.
+/// The guests use only instructions that KVM's emulator can execute in ring 0, for hosts that have
+/// nothing better.
 #[test]
 fn code_keeps_to_plain_instructions() {
     use CpuidFeature as F;
@@ -320,24 +323,24 @@ fn code_keeps_to_plain_instructions() {
     for guest in catalogue() {
         for (function, instruction) in instructions(&parse(guest)) {
             let known = instruction.cpuid_features().iter().all(|feature| plain.contains(feature));
-            // Padding between the stubs is int3, and is never run.
+            // The padding between the stubs is int3, which is never executed.
             let trap = matches!(instruction.mnemonic(), Mnemonic::Int | Mnemonic::INVALID);
             assert!(known && !trap, "{}: {function}: {instruction}", guest.name);
         }
     }
 }
 
-/// A race is decided by its schedule alone.
+/// A race depends on the schedule alone.
 #[test]
 fn a_race_asks_nothing_that_a_host_answers() {
     for guest in catalogue() {
-        // They ask what machine they are on.
+        // These guests ask what machine they run on.
         if guest.name == "hello" || guest.name.starts_with("tsc-sync") {
             continue;
         }
         for (function, instruction) in instructions(&parse(guest)) {
             let asks = matches!(instruction.mnemonic(), Mnemonic::Cpuid | Mnemonic::Rdtsc);
-            // A CPU asks who it is when it starts.
+            // A CPU asks for its own id when it starts.
             assert!(!asks || function == "ap_boot", "{}: {function}: {instruction}", guest.name);
         }
     }
@@ -379,7 +382,7 @@ fn private_areas_cost_no_room_in_the_file() {
             assert_eq!(section.kind(), SectionKind::UninitializedData, "{}", guest.name);
             assert_eq!(section.address() % PAGE, 0, "{}", guest.name);
         }
-        // A page for each.
+        // There is one page for each CPU.
         assert_eq!(elf.section_by_name(".percpu").unwrap().size(), u64::from(MAX_CPUS) * PAGE);
     }
 }

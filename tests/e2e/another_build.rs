@@ -1,5 +1,5 @@
-//! The claim: a finding is followed on another build of its guest by symbol, offset and hit count, and
-//! is reproduced only if the same failure comes of it; on a build without the bug it is not.
+//! The claim: a finding is followed on another build of its guest by symbol, offset and hit count.
+//! It is reproduced only if the same failure results; on a build without the bug it is not.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ tests! {
     Kvm: another_guest_is_refused, an_image_without_symbols_is_refused;
 }
 
-/// Guests, and how to find their bugs.
+/// Guests, each with the options to find its bug.
 const BUGS: &[(&str, &str)] = &[
     ("abba", ""),
     ("lost-wakeup", ""),
@@ -22,14 +22,15 @@ const BUGS: &[(&str, &str)] = &[
     ("irq-mainline", ""),
 ];
 
-/// Another build: its functions lie elsewhere, and it makes more accesses before the race begins.
+/// Another build: its functions are at other addresses, and it makes more accesses before the race
+/// begins.
 fn moved_and_busier(folder: &Folder, name: &str) -> PathBuf {
     let before = "#include \"rt.h\"\n\nvoid __real_mark(void);\nvoid __wrap_mark(void);\n\n\
         void __wrap_mark(void)\n{\n\tprintf(\"another build\\n\");\n\t__real_mark();\n}\n";
     guest(folder, name, before, &["-Wl,--wrap=mark"])
 }
 
-/// Finds the bug of a guest of the catalogue; the finding's file, and its verdict.
+/// Finds the bug of a guest of the catalogue. Returns the finding's file and its verdict.
 fn find(folder: &Folder, name: &str, options: &str) -> (PathBuf, String) {
     let hunt = jitterbug(&format!("hunt {name} --runs 3000 {options} --json --out"));
     let report = hunt.arg(&**folder).ends_with(1).json();
@@ -52,7 +53,7 @@ fn a_finding_survives_a_rebuild() {
             "is another build: following by symbol+offset and hit counts",
             &format!("reproduced 2 times (same verdict, on another build): {verdict}"),
         ]);
-        // Not by chance: the switches were where they were.
+        // The failure is not reproduced by chance: the switches found their places.
         let line = followed.stderr.lines().last().unwrap_or_default();
         let numbers: Vec<usize> =
             line.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();
@@ -67,7 +68,7 @@ fn a_repair_is_no_reproduction() {
         let build = Folder::new();
         let (finding, _) = find(&folder, name, options);
         let repaired = guest(&build, name, "", &["-DFIXED"]);
-        // Where the repair is, a switch finds no place: that was another run.
+        // A switch finds no place where the bug is repaired, so another run was made.
         follow(&finding, repaired, 5).says(&["is another build", "replay 1: not carried over: "]);
     }
 }

@@ -9,7 +9,7 @@ tests! {
         one_bad_script_of_two, not_text, deep_nesting, an_empty_script;
 }
 
-/// The script, the place, and what must be said.
+/// A script, the place of its mistake, and what the message must contain.
 const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("(vprobe VMM1Hz (foo))", "1:17", &["foo"]),
     (r#"(vprobe VMM1Hz (prinf "x\n"))"#, "1:17", &["prinf", "did you mean printf"]),
@@ -39,7 +39,7 @@ fn each_mistake_is_shown_where_it_is() {
     for (script, place, texts) in MISTAKES {
         let run = jitterbug("run hello").probe(script).ends_with(2).shows("").says(texts);
         let run = run.says(&["the script is not run", "Error: ", &format!("[ -e #1:{place}")]);
-        // ariadne's carets: a line below the script's with marks only.
+        // ariadne's carets are a line below the script's line, with marks only.
         let marked = run.stderr.lines().any(|line| {
             let marks = line.trim_start_matches([' ', '|']);
             !marks.is_empty() && marks.chars().all(|c| "^|`-.,' ".contains(c))

@@ -1,5 +1,6 @@
-//! The claim: with `--bed` the same command runs in a machine with a real kvm-amd: files go in and
-//! come out, streams and the exit status pass through, and what is missing is told by name.
+//! The claim: with `--bed` the same command runs in a machine with a real kvm-amd: files are
+//! carried in and out, streams and the exit status pass through, and what is missing is reported by
+//! name.
 
 use std::fs;
 
@@ -15,7 +16,7 @@ tests! {
     Nothing: without_qemu, without_apt;
 }
 
-/// It boots in 5 s if nobody else wants the processor.
+/// The machine boots in 5 s if no other process needs the processor.
 fn in_bed(arguments: &str) -> Invocation {
     jitterbug(arguments).arg("--bed").within(100)
 }
@@ -39,7 +40,7 @@ fn a_file_and_its_input() {
         .says(&["load 0\n"]);
 }
 
-/// Both ways: found there, it happens here, and the other way round.
+/// A finding of the test bed is reproduced on this host, if it has KVM, and in the test bed.
 fn a_finding_comes_out_and_replays() {
     let folder = Folder::new();
     let report =
@@ -64,7 +65,7 @@ fn an_interrupt_ends_it_in_order() {
     running.ends_with(130).says(&["interrupted"]);
 }
 
-/// `--bed` where the search path leads to this folder alone.
+/// `--bed` with a search path that consists of this folder alone.
 fn with_path(path: &Folder, kept: &Folder) -> Invocation {
     let mut command = std::process::Command::new(crate::harness::PROGRAM);
     command.args(["run", "hello", "--bed"]).env("PATH", &**path).env("JITTERBUG_BED", &**kept);

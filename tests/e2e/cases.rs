@@ -1,5 +1,5 @@
-//! The claim: each case that a user reported, or that a verdict was once wrong about, gets its true
-//! verdict from `hunt`.
+//! The claim: `hunt` gives the true verdict on each case that a user reported, or about which a
+//! verdict was once wrong.
 
 use crate::harness::jitterbug;
 use crate::scratch::{Folder, ScratchFile};
@@ -47,7 +47,7 @@ fn a_kernel_that_idles_is_quiet() {
         .ends_with(0)
         .shows("")
         .says(&["0 failed, 0 cut short"]);
-    // Its user may ask for more.
+    // The user may require more than that the guest idles.
     let out = Folder::new();
     jitterbug("hunt --cpus 2 --runs 10 --ok never --out")
         .arg(&*out)
@@ -72,7 +72,8 @@ fn what_cr8_masks_does_not_come() {
         .says(&["0 failed, 0 cut short, 0 not repeatable"]);
 }
 
-/// A hang that is rare by chance: it takes four orders, whether they are called the cause or told besides.
+/// A hang that is rare by chance: it takes four orders, whether the report names them in the cause
+/// or as further orders.
 fn all_that_it_takes_is_told() {
     let (out, image) = (Folder::new(), image("ring"));
     let report = jitterbug("hunt --cpus 4 --seed 1 --explain --json --out")
@@ -120,8 +121,8 @@ fn a_lock_that_is_never_given_back_hangs() {
     assert!(owner["stack"].as_str().unwrap().contains("ap+"), "{owner}");
 }
 
-/// The sentences of the explanation of the first failure that each of some searches finds.
-fn stories(case: &str, seeds: std::ops::RangeInclusive<u64>) -> Vec<String> {
+/// The first sentence of the explanation of the first failure, for each of these seeds.
+fn summaries(case: &str, seeds: std::ops::RangeInclusive<u64>) -> Vec<String> {
     let (image, cpus) = (image(case), guests::case(case).unwrap().cpus);
     let summary = |seed: u64| {
         let out = Folder::new();
@@ -140,9 +141,9 @@ fn stories(case: &str, seeds: std::ops::RangeInclusive<u64>) -> Vec<String> {
     seeds.map(summary).collect()
 }
 
-/// The handler runs twice: what it does the first time must not be taken for the vCPU's own program.
+/// The handler runs twice: its first run must not be taken for the vCPU's own program.
 fn what_a_handler_loses_is_explained() {
-    for summary in stories("lost-ipi", 1..=3) {
+    for summary in summaries("lost-ipi", 1..=3) {
         assert_eq!(
             summary,
             "vCPU 1's update of `mailbox` in `call_remote` (lost-ipi.c:15) fell between vCPU 2's handler's \
@@ -152,7 +153,7 @@ fn what_a_handler_loses_is_explained() {
 }
 
 fn what_overlaps_is_told_as_a_whole() {
-    for summary in stories("overlap", 1..=3) {
+    for summary in summaries("overlap", 1..=3) {
         let whole = summary
             .contains("'s two updates of `owners` in `critical` (overlap.c:3) fell between")
             || summary.starts_with("What vCPU 0 and vCPU 1 do to `owners` overlaps: ");
@@ -160,9 +161,10 @@ fn what_overlaps_is_told_as_a_whole() {
     }
 }
 
-/// Its shortest failing schedule has no switch; one that passes is looked for, and ends quiet.
+/// The shortest failing schedule has no switch. So a schedule that passes is searched for, and its
+/// run ends quiet.
 fn a_cause_is_named_where_good_runs_idle() {
-    for summary in stories("priv", 1..=2) {
+    for summary in summaries("priv", 1..=2) {
         assert!(
             summary.contains("'s read of `c` in `inc` (priv.c:4) came before vCPU"),
             "{summary}"

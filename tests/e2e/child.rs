@@ -1,18 +1,20 @@
-//! What `/proc` and the kernel know of a child that nobody has waited for. The soak test asks the same.
+//! What `/proc` and the kernel know of a child process that has not been waited for. The soak test
+//! uses this module, too.
 
 use std::fs;
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-/// Whether it has ended. Until somebody waits for it, `/proc` knows what it used.
+/// Whether the process has ended. Until it is waited for, `/proc` has the resources that it used.
 pub(crate) fn has_ended(pid: u32) -> bool {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     !matches!(waitid(Id::Pid(Pid::from_raw(pid as i32)), flags), Ok(WaitStatus::StillAlive))
 }
 
-/// Whether the kernel has a thread of it in a wait that not even SIGKILL ends: state D. When memory is given to a VM
-/// and when a VM goes away, KVM waits so for its readers (`synchronize_srcu`), on a busy host for 20 s and more.
+/// Whether the kernel has a thread of the process in state D, a wait that not even SIGKILL ends.
+/// When a VM gets memory and when it is destroyed, KVM waits like this for its readers
+/// (`synchronize_srcu`), on a busy host for 20 s and more.
 pub(crate) fn is_held(pid: u32) -> bool {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     tasks.into_iter().any(|task| {

@@ -1,4 +1,4 @@
-//! Guests built anew, other than they come with the program.
+//! Builds guests in other ways than they come with the program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,18 @@ use flags::{FLAGS, LINK_FLAGS};
 
 const COMPILER: &str = "gcc";
 
-/// Why nothing can be compiled here, or `None`.
+/// Why no guest can be compiled here; `None` if it is possible.
 pub(crate) fn no_compiler() -> Option<String> {
     let version = Command::new(COMPILER).arg("--version").output();
     let works = version.is_ok_and(|output| output.status.success());
     (!works).then(|| format!("no {COMPILER}"))
 }
 
-/// Another build of a guest of one file: with this code before its own, and with these flags.
+/// Another build of a guest that has one source file: with this code before its own, and with these
+/// flags.
 pub(crate) fn guest(folder: &Folder, name: &str, before: &str, flags: &[&str]) -> PathBuf {
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests");
-    // First in the image: it moves all that comes behind.
+    // This file is first in the image, so it moves everything after it.
     let first = folder.file("first.c", before);
     let script = folder.join("link.lds");
     let image = folder.join(format!("{name}.elf"));

@@ -1,5 +1,5 @@
-//! The claim: standard input reaches the guest's console from whatever it is, nothing is lost, and no
-//! input or reader that goes away makes the program break or spin.
+//! The claim: standard input reaches the guest's console from any kind of file, nothing is lost,
+//! and no input or reader that is closed makes the program fail or spin.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -22,7 +22,7 @@ fn echo(bytes: usize) -> Invocation {
     jitterbug("run --timeout 60s").image(&image::echo(bytes as u32)).within(90)
 }
 
-/// What is said behind it begins a line of its own.
+/// A message after the guest's output begins on a new line.
 fn a_line_without_an_end_on_a_terminal() {
     let guest = image::print_and_halt("up\nand no end").file();
     let mut screen = Screen::new();
@@ -78,7 +78,7 @@ fn an_end_of_input_is_no_work() {
     idles(sleeper().stdin(File::open(&*empty).expect("the file")));
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
-    // The wrong end: it can't be read at all.
+    // This is the writing end, which can't be read at all.
     idles(sleeper().stdin(Stdio::from(writer)));
 }
 
@@ -88,7 +88,7 @@ fn a_reader_who_goes_away() {
         drop(reader);
         jitterbug(arguments).stdout(Stdio::from(writer)).ends_with(0);
     }
-    // In the middle of it: the guest goes on.
+    // The reader closes the pipe during the run, and the guest goes on.
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
     let running = jitterbug("run")
         .image(&image::heartbeat())
@@ -119,7 +119,7 @@ fn no_stderr() {
     }
 }
 
-/// Bytes that are no UTF-8 come out as they are; in JSON they can't, and become U+FFFD.
+/// Bytes that are not UTF-8 are printed unchanged; in JSON they are replaced by U+FFFD.
 fn binary_output() {
     let guest = image::print_and_exit(b"\xff\xc3\x28\n", 0);
     let run = jitterbug("run --json").image(&guest).ends_with(0);

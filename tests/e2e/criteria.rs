@@ -1,5 +1,5 @@
-//! The claim: what a run comes to can be said by its user: `--ok` and `--fail` by what the guest
-//! prints, `--ok-at` and `--fail-at` by where its vCPUs come to.
+//! The claim: the user can say when a run has succeeded or failed: `--ok` and `--fail` by what the
+//! guest prints, `--ok-at` and `--fail-at` by the place that a vCPU reaches.
 
 use crate::harness::jitterbug;
 use crate::image;
@@ -11,7 +11,8 @@ tests! {
     Nothing: what_can_not_be_looked_for_is_refused;
 }
 
-/// Prints its lines and then sleeps without interrupts: without a criterion that is a hang.
+/// A guest that prints these lines and then sleeps without interrupts: without a criterion this is
+/// a hang.
 fn prints(text: &str) -> ScratchFile {
     image::print_and_halt(text).file()
 }
@@ -30,7 +31,7 @@ fn the_console_says_how_it_is() {
     assert_eq!((&report["boots"][0]["result"], &report["failed"]), (&"fail".into(), &1.into()));
 }
 
-/// The guest calls it a success, its user doesn't.
+/// The guest reports success, but the user's criterion has not been met.
 fn a_success_that_is_not_the_users() {
     let said = "failure: the guest ended the run before anything that --ok or --ok-at names";
     jitterbug("run hello --ok nothing").ends_with(1).says(&[said]);
@@ -55,7 +56,7 @@ fn a_function_is_reached() {
     jitterbug("run spin --ok-at spin_outer --fail-at spin_inner")
         .ends_with(0)
         .says(&["success: a vCPU has come to spin_outer"]);
-    // The first instruction of the tiny guest.
+    // The first instruction of the small guest.
     let guest = prints("");
     let run = jitterbug("run --ok-at 0x100000").arg(&*guest).ends_with(0);
     run.says(&["success: a vCPU has come to 0x100000"]);
@@ -65,7 +66,7 @@ fn what_never_came_is_a_failure() {
     let guest = prints("boot\n");
     let run = jitterbug("run --ok login --timeout 300ms --watchdog off").arg(&*guest).ends_with(1);
     run.says(&["failure: time limit reached, and no criterion of success was met"]);
-    // The search that is proposed looks for the same.
+    // The proposed search has the same criterion.
     let report = jitterbug("run --ok login --watchdog 1s --json").arg(&*guest).ends_with(1).json();
     let hunt = report["hunt"].as_str().unwrap();
     assert!(hunt.contains(" --ok=login "), "{hunt}");

@@ -1,6 +1,6 @@
-//! The claim: with `--destructive`, scripts delay vCPUs, send NMIs, set registers, write memory, dump,
-//! suspend and end the run, and each use is told; without it they are refused, and so they are in a
-//! replay, which would be another run.
+//! The claim: with `--destructive`, scripts delay vCPUs, send NMIs, set registers, write memory,
+//! dump, suspend and end the run, and each use is reported. Without it such scripts are refused.
+//! They are also refused in a replay, which would become another run.
 
 use nix::sys::signal::Signal;
 
@@ -60,7 +60,8 @@ fn delays_are_counted() {
     assert_ne!(first, delayed(2));
 }
 
-/// The second begins anew when the guest is kept from running for long: there are delays enough.
+/// The second begins again if the host doesn't run the guest for a long time, so the script asks
+/// for enough delays.
 fn a_share_of_each_second_is_the_most() {
     let run = jitterbug("run hello --destructive --json")
         .probe("Out /VCPUID == 0 && n < 20/ { n++; delayus(200000); }")
@@ -79,7 +80,7 @@ fn what_changed_nothing_is_said_so() {
         .says(&["--destructive: the scripts have changed nothing"]);
 }
 
-/// The guest's own counter, which it never looks at.
+/// The variable is the guest's own counter, which the guest doesn't read.
 fn memory_is_written() {
     jitterbug("run hello --cpus 1 --destructive")
         .probe(
@@ -90,7 +91,7 @@ fn memory_is_written() {
         .says(&["up 0x12345, phys 0x6789", "jitterbug: by scripts: poke 2"]);
 }
 
-/// `spin` never ends by itself. Before its first line it may be anywhere.
+/// `spin` never ends by itself. Before its first line is printed, it may be anywhere.
 fn the_guest_is_led_elsewhere() {
     for (code, status) in [(0, 0), (7, 1)] {
         jitterbug("run spin --cpus 1 --destructive")
@@ -105,7 +106,7 @@ fn the_guest_is_led_elsewhere() {
 /// The end of the guest's first line, which it prints when all vCPUs are up.
 const UP: &str = "Out /ARG3 == 10/ { up = 1; }";
 
-/// Guests of the catalogue take an NMI for a failure.
+/// Guests of the catalogue treat an NMI as a failure.
 fn an_nmi_arrives() {
     for target in ["", "1"] {
         let run = jitterbug("run spin --cpus 2 --destructive")
@@ -118,7 +119,7 @@ fn an_nmi_arrives() {
     }
 }
 
-/// The tick comes wherever the guest is, in the middle of a line perhaps.
+/// The tick comes wherever the guest is, perhaps while it prints a line.
 fn a_script_is_an_oracle() {
     let script = |options: &str, code: &str| {
         jitterbug(&format!("run spin --cpus 2 --destructive {options}"))
@@ -132,7 +133,7 @@ fn a_script_is_an_oracle() {
         .says(&["a script stopped the run with failure code 5", "1 of 1 runs failed"]);
 }
 
-/// Ticks go on while the guest's heart stands still, for longer than the watchdog waits.
+/// Ticks continue while the guest is suspended, for longer than the watchdog's window.
 fn a_suspended_run_goes_on_by_a_signal() {
     let running = jitterbug("run --watchdog 1s --destructive")
         .image(&image::heartbeat())
@@ -202,8 +203,8 @@ fn a_replay_is_dumped_and_not_changed() {
     assert_eq!(magic(folder.join("core.1")), b"\x7fELF");
 }
 
-/// Both vCPUs' stacks by name, and a variable of the guest. When each is where it spins, the second
-/// says so to the first by a byte that the guest doesn't use.
+/// Checks both vCPUs' stacks with names, and a variable of the guest. When each vCPU is where it
+/// spins, the second one tells the first by a byte that the guest doesn't use.
 fn gdb_reads_a_dump() {
     const SPINS: &str = "RIP >= &spin_inner && RIP < &spin_inner + 32";
     let folder = Folder::new();

@@ -1,6 +1,6 @@
-//! The claim: whatever `docs/probes.md` says *runs* does so on a real guest: each form, function,
-//! operator, word and variable of its tables. Points have their tests in `points.rs` and
-//! `point_list.rs`, what changes the guest in `destructive.rs`.
+//! The claim: everything that `docs/probes.md` marks as *runs* works on a real guest: each form,
+//! function, operator, word and variable of its tables. Points are tested in `points.rs` and
+//! `point_list.rs`, functions that change the guest in `destructive.rs`.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ tests! {
     KvmAndCompiler: what_the_code_says;
 }
 
-/// Behind each `;;` is what the line before prints.
+/// After each `;;` is the expected output of the line before.
 const VP: &str = r#"
 (version 1.0) (definteger n 5) (definteger m) (defstring s "x") (defstring t) (defaggr a 1 1) (defbag b 1)
 (defun twice (x) (* 2 x))
@@ -140,7 +140,7 @@ VMMUnload /VCPUID == 0/ { printf("guest16 %d\n", sizeof(int)); }
 ;; guest16 2
 "#;
 
-/// Runs a script with `hello` on three vCPUs, and looks for every line behind `;;`.
+/// Runs a script with `hello` on three vCPUs, and searches its output for every line after `;;`.
 fn check(language: &str, text: &str) -> Finished {
     let (expected, code): (Vec<&str>, Vec<&str>) =
         text.lines().partition(|line| line.starts_with(";; "));
@@ -161,7 +161,7 @@ fn forms_and_functions_of_vp() {
     for never in ["exit behind", "assert behind"] {
         assert!(!run.stderr.contains(never), "{run}");
     }
-    // Emptied after it was printed: nothing of it at the end.
+    // The aggregate was emptied after it was printed, so it is not printed again at the end.
     assert_eq!(run.stderr.matches("aggr: a (").count(), 1, "{run}");
 }
 
@@ -174,12 +174,13 @@ fn docs() -> String {
     fs::read_to_string(path).expect("docs/probes.md")
 }
 
-/// The rows of the table below a heading: the names in the first cell, what the last one says.
+/// The rows of the table below a heading: the names in the first cell, and the text of the last
+/// cell.
 fn rows(docs: &str, heading: &str) -> Vec<(Vec<String>, String)> {
     let table = docs.lines().skip_while(|line| *line != heading).skip(1);
     let table = table.skip_while(|line| !line.starts_with('|')).skip(2);
     let row = |line: &str| {
-        // A bar in a cell.
+        // A bar inside a cell is written as `\|`.
         let line = line.replace("\\|", "\u{1}");
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let words = cells[0].split_ascii_whitespace().map(|word| word.trim_matches('`'));
@@ -231,7 +232,7 @@ fn every_variable() {
     }
 }
 
-/// What is unloaded fires no more, but at the end.
+/// A script that is unloaded fires no more, except at the end.
 fn a_script_is_unloaded() {
     let code = r#"(definteger n) (vprobe Out (setint n (+ n 1)) (printf "out %d\n" n) (unload))
                   (vprobe VMMUnload (printf "end %d\n" n))"#;
@@ -240,7 +241,7 @@ fn a_script_is_unloaded() {
     assert!(run.stderr.contains("end 1\n"), "{run}");
 }
 
-/// Offsets that a script reads out of the guest's code, instead of being told them.
+/// A script finds offsets in the guest's code, instead of getting them from the user.
 fn what_the_code_says() {
     let before = r#"
 __asm__(".globl pid_of\npid_of:\n\tmov 0x2e8(%rdi),%rax\n\tret\n"
@@ -256,7 +257,7 @@ __asm__(".globl pid_of\npid_of:\n\tmov 0x2e8(%rdi),%rax\n\tret\n"
     run.start().ends_with_any(&[0, 1]).1.says(&["offsets 2e8 188 5c0"]);
 }
 
-/// The tables, and the tests that go over them.
+/// Each name of the tables is used by a test.
 fn nothing_that_runs_is_left_out() {
     let docs = docs();
     let here = include_str!("documented.rs");

@@ -1,4 +1,5 @@
-//! The claim: whatever ends a run is told in one clear message, within seconds, with the right status.
+//! The claim: whatever ends a run is reported in one clear message, within seconds, with the right
+//! status.
 
 use crate::harness::jitterbug;
 use crate::image;
@@ -18,7 +19,7 @@ fn the_time_limit_is_no_failure() {
 }
 
 fn a_time_limit_that_is_short() {
-    // A guest that prints may be in the middle of a line then.
+    // A guest that prints may then be in the middle of a line.
     jitterbug("run --timeout 1ms --watchdog off")
         .image(&image::halt())
         .within(10)

@@ -1,5 +1,6 @@
-//! The claims: `explain` says of every bug of the catalogue which accesses decide, proves it, and
-//! finds a schedule that is short; a fixed twin has nothing to explain; what it writes can be used.
+//! The claims: for every bug of the catalogue, `explain` says which accesses decide, proves it, and
+//! finds a short schedule; a fixed twin has nothing to explain; the files that it writes can be
+//! used.
 
 use std::fs;
 use std::path::Path;
@@ -22,9 +23,10 @@ tests! {
     Nothing: what_is_no_finding_is_refused;
 }
 
-/// A guest's failure: its finding's file.
+/// Finds a failure of a guest, and returns the finding's file.
 pub(crate) fn finding(folder: &Folder, guest: &str) -> String {
-    // A long prefix before the bug: a random walk hardly ever gets through it (PCT, figure 5).
+    // There is a long prefix before the bug, which a random walk hardly ever gets through (PCT,
+    // figure 5).
     let strategy = if guest == "pct-5" { "pct --depth 1" } else { "random" };
     let command = format!("hunt {guest} --strategy {strategy} --runs 5000 --json --out");
     let report = jitterbug(&command).arg(&**folder).within(300).ends_with(1).json();
@@ -64,12 +66,12 @@ fn the_flagship_is_explained() {
     assert!(fs::read_to_string(html).unwrap().contains("determine_platform"));
 }
 
-/// Whether a pair of the report is one of the catalogue's.
+/// Whether a pair of the report is one of the pairs in the catalogue.
 fn is_known(pair: &Value, bug: &Bug) -> bool {
     bug.has_pair(|side, field| pair[side][field].as_str().unwrap_or_default())
 }
 
-/// The table of docs/performance.md.
+/// Prints the table of docs/performance.md.
 fn every_bug_is_explained() {
     let folder = Folder::new();
     let bugs: Vec<_> =
@@ -133,17 +135,17 @@ fn what_it_writes_can_be_used() {
     let cause = jitterbug("explain --json").arg(&file).ends_with(0).json();
     let shortest = file.replace(".finding", "-shortest.finding");
     jitterbug("replay --repeat 3").arg(&shortest).ends_with(0).says(&["reproduced 3 times"]);
-    // One order apart, and it passes.
+    // The schedule that differs by one order passes.
     let passes = cause["apart"]["passing_schedule"].as_str().unwrap();
     let again = folder.join("again");
     jitterbug("hunt lost-update --schedule").arg(passes).arg("--out").arg(&again).ends_with(0);
     let fails = cause["schedule"]["text"].as_str().unwrap();
     jitterbug("hunt lost-update --schedule").arg(fails).arg("--out").arg(&again).ends_with(1);
-    // What is the shortest already stays what it is.
+    // The shortest schedule stays the same when it is explained again.
     let again = jitterbug("explain --json").arg(&shortest).ends_with(0).json();
     assert_eq!(again["schedule"]["text"], cause["schedule"]["text"]);
 
-    // Another place for the file, and no place: the report comes all the same.
+    // The report is printed wherever the file is written, and even if it can't be written.
     let elsewhere = folder.join("a/b");
     jitterbug("explain").arg(&file).arg("--out").arg(&elsewhere).ends_with(0);
     let name = Path::new(&shortest).file_name().unwrap();
@@ -156,10 +158,10 @@ fn what_it_writes_can_be_used() {
     assert!(page.stdout.contains("fell between"), "{page}");
     fs::remove_dir(&shortest).unwrap();
 
-    // The page for the terminal keeps to 100 columns.
+    // The text for the terminal is at most 100 columns wide.
     let page = jitterbug("explain").arg(&file).ends_with(0);
     assert!(page.stdout.contains("fell between"), "{page}");
-    // Without symbols, addresses stand for names, and nothing for files.
+    // Without symbols there are addresses in place of names, and no file names.
     let nameless = jitterbug("explain --symbols none").arg(&file).ends_with(0);
     assert!(nameless.stdout.contains("gpa 0x"), "{nameless}");
     assert!(!nameless.stdout.contains("()"), "{nameless}");
@@ -188,7 +190,7 @@ fn bad_requests_are_refused() {
         .ends_with(2)
         .says(&["--html /nonexistent/page.html", "No such file"]);
     jitterbug("explain --guest hello").arg(&file).ends_with(2).says(&["not the image"]);
-    // Before the work begins.
+    // The error is reported before the work begins.
     let refused = |option: &str, problem: &str| {
         jitterbug(&format!("hunt abba --explain {option} /nonexistent/x --out"))
             .arg(&*folder)
@@ -224,7 +226,7 @@ fn ctrl_c_ends_it() {
     running.ends_with(130).shows("").says(&["interrupted before anything could be shown"]);
 }
 
-/// The signal that ends a search ends the explanation behind it, too.
+/// A signal that ends a search also ends the explanation that follows it.
 fn ctrl_c_leaves_out_what_follows_a_search() {
     let folder = Folder::new();
     let running = jitterbug("hunt lost-update --keep-going --explain --out").arg(&*folder).start();
@@ -237,7 +239,7 @@ fn ctrl_c_leaves_out_what_follows_a_search() {
     ]);
 }
 
-/// A hang by budget has a cause as well, and it is found with fewer points than the budget allows.
+/// A hang by budget is explained as well, with fewer points than the budget allows.
 fn a_hang_by_budget_is_looked_at() {
     let folder = Folder::new();
     let image = count_and_wait(Counter::Stack, i32::MAX as u32).file();
@@ -245,12 +247,13 @@ fn a_hang_by_budget_is_looked_at() {
     let report = report.ends_with(1).json();
     let file = report["findings"][0]["file"].as_str().unwrap();
     let cause = jitterbug("explain --json").arg(file).ends_with(1).json();
-    // Whatever the order is, it waits for ever: that is no matter of order.
+    // The guest waits for ever in any order, so no order is the cause.
     assert_eq!((&cause["shown"], &cause["verdict"]), (&false.into(), &"hang, by budget".into()));
     assert_eq!(cause["schedule"]["switches"].as_array().map(Vec::len), Some(0), "{cause:#}");
 }
 
-/// Where nobody has to interfere, there is no switch to move: it takes one that helps.
+/// The guest fails without a switch, so there is no switch to move; a switch with which it passes
+/// is searched for.
 fn what_fails_by_itself_is_turned_round() {
     let (folder, image) = (Folder::new(), start_and_look().file());
     let report = jitterbug("hunt --cpus 2 --runs 100 --explain --json").arg(&*image);
@@ -266,8 +269,8 @@ fn what_fails_by_itself_is_turned_round() {
     assert!(reversed <= 1 && share(&cause["forced"]) >= 99 && chance < 100, "{cause:#}");
 }
 
-/// Real time and real threads show where everybody hangs; a search under control that comes to the
-/// same stacks shows how they got there, and both are on one page.
+/// A run in real time shows where all vCPUs hang. A search under control that ends with the same
+/// stacks shows how they got there, and both are on one page.
 fn a_hang_of_run_is_found_again() {
     let (folder, page) = (Folder::new(), Folder::new());
     let page = page.join("page.html");
@@ -284,10 +287,11 @@ fn a_hang_of_run_is_found_again() {
     let hang = json["boots"].as_array().and_then(|runs| runs.last()).expect("a run");
     let seconds = |name: &str| hang["window"][name].as_f64().expect("seconds");
     let window = seconds("to_seconds") - seconds("from_seconds");
-    // As long as the watchdog's window in processor time, and longer on a busy host.
+    // The window is as long as the watchdog's in processor time, and longer in real time on a busy
+    // host.
     assert!(window > 3.0 - 1e-6, "{window} s");
 
-    // The cause, and what was seen before it was looked for.
+    // The report has the cause, and the failure that was observed before the search for it.
     let cause = &json["explanation"];
     assert_eq!(cause["shown"], true, "{cause:#}");
     assert!(cause["summary"][0].as_str().unwrap().contains("platform_type"), "{cause:#}");
@@ -306,17 +310,17 @@ fn a_hang_of_run_is_found_again() {
     assert!(fs::read_to_string(page).unwrap().contains("The same in real time"));
 }
 
-/// What isn't found under control is not linked to anything, and that is said.
+/// A failure that isn't found under control is not linked to a finding, and the report says so.
 fn what_run_saw_may_not_be_found() {
     let folder = Folder::new();
     let file = |report: &Value| report["reproduction"]["file"].as_str().map(str::to_owned);
-    // Nothing is shared: under control, no run comes to an end.
+    // The vCPUs share nothing, so no run under control comes to an end.
     let report = jitterbug("run spin --watchdog 1s --explain --json --out").arg(&*folder);
     let report = report.within(300).ends_with(1).says(&["not found: ", "no run came to an end"]);
     let json = report.json();
     assert!(file(&json).is_none() && json["explanation"].is_null(), "{report}");
     assert_eq!(fs::read_dir(&*folder).unwrap().count(), 0, "a file");
-    // It hangs whatever the order is: found, and no matter of order.
+    // The guest hangs in any order: the failure is found, and no order is its cause.
     let report =
         jitterbug("run hello --cpus 2 --cmdline cpus=3 --watchdog 1s --explain --json --out");
     let report = report.arg(&*folder).ends_with(1).says(&["the same stacks under control"]);
@@ -327,7 +331,7 @@ fn what_run_saw_may_not_be_found() {
     jitterbug("run hello --explain").ends_with(0).says(&["nothing to explain"]);
     jitterbug("run hello --out .").ends_with(2).says(&["--out: that is for --explain"]);
     jitterbug("run hello --html page.html").ends_with(2).says(&["--html: that is for --explain"]);
-    // Without names or callers, one hang is like another.
+    // Without names or callers, hangs can't be distinguished.
     let image = count_and_wait(Counter::Stack, i32::MAX as u32);
     jitterbug("run --watchdog 500ms --explain").image(&image).ends_with(1).says(&["--symbols"]);
 }

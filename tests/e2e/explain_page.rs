@@ -1,5 +1,6 @@
-//! The claims: the page of `explain --html` needs nothing but itself, and shows what the report says
-//! in a real browser, at two widths, in light and in dark. The screenshots stay in the target folder.
+//! The claims: the page of `explain --html` needs no other file, and shows the contents of the
+//! report in a real browser, at two widths, in light and in dark mode. The screenshots remain in
+//! the target folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ tests! {
     QuickKvm: the_page_needs_nothing_else;
 }
 
-/// A guest's page, and the source of the guests beside it.
+/// The page of a guest's failure, with the guests' sources.
 fn page(folder: &Folder, guest: &str) -> PathBuf {
     let (file, page) = (finding(folder, guest), folder.join("page.html"));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -23,12 +24,12 @@ fn page(folder: &Folder, guest: &str) -> PathBuf {
     page
 }
 
-/// What the browser says when it has run the page.
+/// The page's contents after the browser has run its scripts.
 fn browse(page: &Path, options: &[&str]) -> String {
     let profile = Folder::new();
     let output = Command::new(CHROMIUM)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])
-        // Whatever it would load fails.
+        // Any request to the network fails.
         .args(["--proxy-server=127.0.0.1:9", "--no-first-run"])
         .arg(format!("--user-data-dir={}", profile.display()))
         .args(options)
@@ -41,7 +42,7 @@ fn browse(page: &Path, options: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// How often a text is in another.
+/// How many times a text is contained in another.
 fn count(text: &str, what: &str) -> usize {
     text.matches(what).count()
 }
@@ -53,14 +54,14 @@ fn the_page_shows_it_all() {
         dom.contains("data-ready=\"yes\"") && dom.contains("data-shown=\"yes\""),
         "no page: {dom}"
     );
-    // Two pairs, four accesses, an arrow for each pair.
+    // There are two pairs, four accesses, and an arrow for each pair.
     assert_eq!(count(&dom, "class=\"access\""), 4);
     assert_eq!(count(&dom, "class=\"arrow\""), 2);
     assert_eq!(count(&dom, "class=\"badge\""), 4);
     assert!(count(&dom, "class=\"step\"") >= 8, "hardly a step in the lanes");
     assert_eq!(count(&dom, "class=\"switch preempts\""), 2, "the key's and the schedule's");
     assert_eq!(count(&dom, "class=\"curve\""), 1);
-    // The source line, the graph, both schedules, the commands.
+    // The page has the source line, the graph, both schedules and the commands.
     assert!(dom.contains("spin_lock(&amp;lock_b);"), "no source");
     assert!(dom.contains("waits for") && dom.contains("is 0x1"), "no graph");
     assert_eq!(count(&dom, "class=\"side\""), 2);
@@ -93,7 +94,7 @@ fn the_page_fits_two_widths() {
         assert!(png.len() > 60_000, "{name}: {} bytes", png.len());
         eprintln!("{name}: {}", shot.display());
     }
-    // Nothing but what scrolls by itself is wider than the window.
+    // Only elements that scroll by themselves may be wider than the window.
     let probe = "<script>document.title = document.documentElement.scrollWidth <= innerWidth ? 'fits' : 'too wide'</script></body>";
     let probed = folder.file("probed.html", text.replacen("</body>", probe, 1));
     for width in [1280, 500] {
@@ -102,7 +103,7 @@ fn the_page_fits_two_widths() {
     }
 }
 
-/// The page with a script behind its own, and the title that it gives it.
+/// Adds a script after the page's own scripts, and returns the title that it sets.
 fn ask(folder: &Folder, page: &Path, script: &str, width: u32) -> String {
     let text = fs::read_to_string(page).unwrap();
     let script = format!("<script>document.title = {script}</script></body>");
@@ -112,14 +113,16 @@ fn ask(folder: &Folder, page: &Path, script: &str, width: u32) -> String {
     title.expect("a title").to_owned()
 }
 
-/// What moves: the box at a step, the numbered accesses in sight, zoom; and what is told once.
+/// Tests what reacts to the user (the box at a step, the visibility of the numbered accesses,
+/// zoom), and what is shown once.
 fn the_page_answers() {
     let folder = Folder::new();
     let page = page(&folder, "lost-update");
     let dom = browse(&page, &["--dump-dom"]);
-    // The console is a row of ports, which is told once in the lanes and once in the schedules.
+    // The console is a row of port accesses, which is shown once in the lanes and once in the
+    // schedules.
     assert!(count(&dom, "more port accesses") >= 2, "each port by itself");
-    // It was looked for at once, and not seen in real time before.
+    // The failure was searched for directly, without one in real time before.
     let hidden = "at('observed-section').hidden + ' ' + at('sides-section').hidden";
     assert_eq!(ask(&folder, &page, hidden, 1280), "true false");
     let hover = r#"(() => {
@@ -133,7 +136,8 @@ fn the_page_answers() {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(told.ends_with("| selected"), "{told}");
-    // However narrow the window is, the first numbered access and the names of lanes are in it.
+    // However narrow the window is, the first numbered access and the names of the lanes are
+    // visible.
     let sight = r#"(() => {
         zoom(3);
         reveal();
@@ -154,7 +158,7 @@ fn the_page_needs_nothing_else() {
     for outside in ["<link", "src=", "@import", "url(http", "fetch(", "https://"] {
         assert!(!text.contains(outside), "{outside} in the page");
     }
-    // Without scripts it is the page for the terminal.
+    // Without scripts the page shows the text for the terminal.
     assert!(text.contains("<noscript><pre>lost-wakeup, 2 vCPUs: proven hang"), "no text");
     assert!(!text.contains("{{"), "a part of the page is missing");
 }

@@ -1,5 +1,5 @@
-//! The claim: `--folded` gives stacks as flame-graph tools read them, of all runs together, and where
-//! there is nothing to give, or nowhere to put it, it says so.
+//! The claim: `--folded` prints stacks in the form that flame-graph tools read, over all runs
+//! together. If there are no stacks, or they can't be written, it says so.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,8 +18,8 @@ tests! {
 
 const HOT: &str = "VMM:PROFILE:2msec { hot[gueststack()]++; }";
 
-/// Folded stacks, as their readers take them: frames by semicolons, a blank, a number. None is there
-/// twice.
+/// Reads folded stacks in their format: frames separated by semicolons, a space, a number. Each
+/// stack occurs once.
 fn read(text: &str) -> BTreeMap<Vec<&str>, u64> {
     let mut stacks = BTreeMap::new();
     for line in text.lines() {
@@ -50,7 +50,7 @@ fn standard_output_is_for_the_stacks() {
 fn a_file_gets_those_of_all_runs() {
     let folder = Folder::new();
     let file = folder.join("spin.folded");
-    // With the report on standard output, too.
+    // This also works with the report on standard output.
     let run = jitterbug("run hello --cpus 2 --repeat 3 --json")
         .arg(format!("--folded={}", file.display()))
         .probe("VMMUnload { ends[VCPUID, gueststack()]++; other[\"a;b\", gueststack()]++; }")
@@ -58,7 +58,7 @@ fn a_file_gets_those_of_all_runs() {
     assert_eq!(run.json()["boots"].as_array().map(Vec::len), Some(3), "{run}");
     let text = fs::read_to_string(&file).expect("the file");
     let stacks = read(&text);
-    // Two aggregates: which one it is comes first, and then the other keys.
+    // There are two aggregates: the aggregate's name comes first, and then the other keys.
     for begin in [&["ends", "0x0"][..], &["ends", "0x1"], &["other", "a:b"]] {
         let of = stacks.iter().filter(|(frames, _)| frames.starts_with(begin));
         let count: u64 = of.map(|(_, count)| count).sum();
@@ -90,7 +90,7 @@ fn what_was_not_counted_is_an_error() {
         .ends_with(2)
         .shows("")
         .says(&["--folded: no stack was counted", "VMM1Hz never fired"]);
-    // A failure that was found comes first.
+    // A failure that was found has priority.
     jitterbug("run --folded")
         .image(&image::exit(3))
         .probe("VMM1Hz { hot[gueststack()]++; }")

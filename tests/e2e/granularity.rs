@@ -1,6 +1,6 @@
-//! The claims: with `--granularity instruction` a bug is found, and replays, in memory that is not
-//! watched; what a guest asks of time comes out the same each time; and what a watched page can't be
-//! used for is named, with the way out.
+//! The claims: with `--granularity instruction` a bug is found and replays in memory that is not
+//! trapped; what a guest reads of time is the same each time; and an access that a trapped page
+//! doesn't support is reported, with an alternative.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,13 +20,13 @@ tests! {
     Nothing: a_bad_granularity_is_refused;
 }
 
-/// Hunts and returns the report; findings go to `folder`.
+/// Hunts and returns the report; findings are written to `folder`.
 fn hunt(folder: &Folder, arguments: &str, status: i32) -> Value {
     jitterbug(&format!("hunt {arguments} --json --out")).arg(&**folder).ends_with(status).json()
 }
 
-/// A guest whose `.shared` has another name: nothing tells that its vCPUs share what is there, and
-/// what is watched instead holds none of it.
+/// A guest whose section `.shared` has another name: nothing shows that its vCPUs share what is in
+/// it, and the memory that is trapped instead contains none of it.
 fn hidden(folder: &Folder, name: &str) -> PathBuf {
     const NAME: &[u8] = b"\0.shared\0";
     let mut image = image::guest(name).to_vec();
@@ -45,8 +45,8 @@ fn a_bug_in_private_memory_is_found() {
 
     let watching = hunt(&folder, &format!("{guest} {options} --runs 3"), 0);
     assert!(watching["machine"]["granularity"].is_null(), "{watching:#}");
-    // Who waits in memory that is not watched is out of the run until it changes; nothing is lost there.
-    // So nothing can happen but one interleaving.
+    // A vCPU that waits in memory that is not trapped is taken out of the run until that memory
+    // changes, so nothing is lost. Only one interleaving is possible.
     assert_eq!((&watching["exhausted"], &watching["cut_short"]), (&true.into(), &0.into()));
     assert_eq!(watching["failed"], 0);
 
@@ -58,13 +58,13 @@ fn a_bug_in_private_memory_is_found() {
     let file = found["file"].as_str().expect("a file");
     jitterbug("replay --repeat 5").arg(file).ends_with(0).says(&["reproduced 5 times"]);
 
-    // With other scheduling points the schedule means nothing.
+    // With other scheduling points the schedule means something else.
     let text = fs::read_to_string(file).expect("the finding");
     fs::write(file, text.replace("granularity = \"instruction\"\n", "")).expect("a file");
     jitterbug("replay").arg(file).ends_with(1).says(&["not reproduced"]);
 }
 
-/// Without VMware's port, tsc-sync compares TSCs: `hunt` notices that, if they are the host's.
+/// Without VMware's port, tsc-sync compares TSCs. If they were the host's, `hunt` would notice it.
 fn the_time_is_a_function_of_the_schedule() {
     jitterbug("hunt tsc-sync --cpus 2 --identity none --runs 3 --verify --granularity instruction")
         .within(120)
@@ -91,7 +91,7 @@ fn an_image_without_sections_is_stepped() {
 }
 
 fn misuse_of_a_watched_page_is_named() {
-    // The last one is noticed when the vCPU next exits; the others, where they are.
+    // The last misuse is noticed when the vCPU next exits; the others are noticed where they are.
     let here = "in __wrap_mark+0x";
     let misuses = [
         (r#"asm volatile("movq %0, %%rcx" : : "m"(page[4092]) : "rcx");"#, here, "8 bytes at 0x"),
@@ -125,7 +125,7 @@ fn every_step_comes_out_the_same_twice() {
         for strategy in ["random", "pct"] {
             let options = "--granularity instruction --runs 40 --keep-going --verify --seed 3";
             let arguments = format!("{guest} --strategy {strategy} {options} --json --out");
-            // Whether one of so few fails is the seed's affair.
+            // Whether one of these few runs fails depends on the seed.
             let hunt = jitterbug(&format!("hunt {arguments}")).arg(&*folder).within(120).start();
             let (_, ended) = hunt.ends_with_any(&[0, 1]);
             let report = ended.json();

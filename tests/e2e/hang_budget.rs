@@ -1,6 +1,6 @@
-//! The claim: a loop that counts is never called a proven hang. Where nobody makes progress for as
-//! long as the hang budget allows, it is a hang "by budget", which replays; where the count ends the
-//! loop, before that or at the guest's own speed behind it, it is none.
+//! The claim: a loop that counts is never called a proven hang. If no vCPU makes progress for as
+//! long as the hang budget allows, the verdict is a hang "by budget", which replays. If the count
+//! ends the loop, before that or afterwards at the guest's own speed, there is no hang.
 
 use serde_json::Value;
 
@@ -51,10 +51,10 @@ fn a_loop_that_ends_is_no_hang() {
         let hunt = |budget| jitterbug(&format!("hunt --runs 2 --hang-budget {budget}")).arg(&*file);
         for enough in [3100, 10_000] {
             let report = report(hunt(enough), &folder, 0);
-            // One vCPU has one way to go.
+            // One vCPU has only one interleaving.
             assert_eq!((&report["exhausted"], &report["cut_short"]), (&true.into(), &0.into()));
         }
-        // Behind the budget the loop goes on at the guest's own speed.
+        // After the budget the loop goes on at the guest's own speed.
         for too_little in [1, 500, 2000, 2900] {
             let report = report(hunt(too_little), &folder, 0);
             assert_eq!((&report["exhausted"], &report["cut_short"]), (&true.into(), &0.into()));
@@ -62,7 +62,7 @@ fn a_loop_that_ends_is_no_hang() {
     }
 }
 
-/// vCPU 1 counts on its stack and looks as if it waited; vCPU 0 counts in a register and never does.
+/// vCPU 1 counts on its stack and seems to wait; vCPU 0 counts in a register and never waits.
 fn who_seems_to_wait_is_outlasted_too() {
     let folder = Folder::new();
     let file = count_and_wait_for_ap(3000).file();
@@ -77,7 +77,7 @@ fn who_seems_to_wait_is_outlasted_too() {
 fn ctrl_c_reaches_a_long_run() {
     let file = count_and_wait(Counter::Register, FOREVER).file();
     let running = jitterbug("hunt --hang-budget 90000000 --budget 100000000").arg(&*file).start();
-    // Whatever comes before the run takes a fraction of that.
+    // What comes before the run takes only a fraction of that time.
     running.works_for(std::time::Duration::from_secs(1));
     running.signal(nix::sys::signal::Signal::SIGINT);
     running.ends_with(130).shows("").says(&["interrupted: 0 runs"]);

@@ -1,5 +1,5 @@
-//! Runs the program: with a hard time limit, with its output kept, and with the checks that hold
-//! for every invocation.
+//! Runs the program with a hard time limit, keeps its output, and makes the checks that every
+//! invocation must pass.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -23,12 +23,12 @@ use crate::scratch::ScratchFile;
 /// The program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_jitterbug");
 
-/// How long an invocation may take, unless it says otherwise.
+/// The default time limit of an invocation.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
-/// What is added while the kernel holds a process.
+/// The additional time while the kernel holds a process.
 const HELD: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(2);
-/// By these words a run says that something other than the guest ended it.
+/// Messages which say that something other than the guest ended a run.
 const CUTS: &[&str] = &[
     "time limit reached",
     "interrupted",
@@ -37,7 +37,7 @@ const CUTS: &[&str] = &[
     "failure: the console has",
 ];
 
-/// A test of the list.
+/// A test in the list.
 #[derive(Debug)]
 pub(crate) struct Test {
     pub(crate) name: &'static str,
@@ -46,7 +46,7 @@ pub(crate) struct Test {
 }
 
 impl Test {
-    /// The test's name, without that of this program.
+    /// The test's name, without the name of this program.
     pub(crate) fn name(&self) -> &'static str {
         self.name.trim_start_matches("e2e::")
     }
@@ -63,14 +63,14 @@ macro_rules! tests {
     };
 }
 
-/// An invocation in the making; `arguments` are separated by blanks.
+/// Prepares an invocation; `arguments` are separated by spaces.
 pub(crate) fn jitterbug(arguments: &str) -> Invocation {
     let mut command = Command::new(PROGRAM);
     command.args(arguments.split_ascii_whitespace());
     Invocation::new(command)
 }
 
-/// The program under a shell's limits: `limits` is shell code that runs before it.
+/// Prepares an invocation under a shell's limits: `limits` is shell code that runs before it.
 pub(crate) fn limited(limits: &str, arguments: &str) -> Invocation {
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("{limits}; exec \"$0\" \"$@\"")).arg(PROGRAM);
@@ -78,7 +78,7 @@ pub(crate) fn limited(limits: &str, arguments: &str) -> Invocation {
     Invocation::new(command)
 }
 
-/// An invocation in the making.
+/// An invocation that is being prepared.
 pub(crate) struct Invocation {
     command: Command,
     input: Option<Vec<u8>>,
@@ -87,7 +87,7 @@ pub(crate) struct Invocation {
 }
 
 impl Invocation {
-    /// Any command that runs the program. Its input is empty.
+    /// An invocation of any command that runs the program. Its input is empty.
     pub(crate) fn new(mut command: Command) -> Self {
         command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -99,7 +99,7 @@ impl Invocation {
         self
     }
 
-    /// The guest, as a file that lives as long as the program does.
+    /// Adds the guest as an argument: a file that exists as long as the invocation.
     pub(crate) fn image(mut self, image: &Image) -> Self {
         let file = image.file();
         self.command.arg(&*file);
@@ -107,12 +107,12 @@ impl Invocation {
         self
     }
 
-    /// VP code to run.
+    /// Adds a script to run.
     pub(crate) fn probe(self, code: &str) -> Self {
         self.arg("-e").arg(code)
     }
 
-    /// What comes through a pipe on standard input, before its end.
+    /// Sends bytes through a pipe to standard input, and then closes it.
     pub(crate) fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Some(bytes.into());
         self.stdin(Stdio::piped())
@@ -128,13 +128,13 @@ impl Invocation {
         self
     }
 
-    /// Standard error goes there, and is not checked.
+    /// Redirects standard error, which is then not checked.
     pub(crate) fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         self.command.stderr(stderr);
         self
     }
 
-    /// Another time limit.
+    /// Sets another time limit.
     pub(crate) fn within(mut self, seconds: u64) -> Self {
         self.limit = Duration::from_secs(seconds);
         self
@@ -144,7 +144,7 @@ impl Invocation {
         let shown = format!("{:?}", self.command);
         let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
         if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), self.input) {
-            // A program that ends without reading it all breaks the pipe.
+            // If the program ends without reading all input, the pipe breaks.
             thread::spawn(move || drop(pipe.write_all(&bytes)));
         }
         Running {
@@ -159,7 +159,8 @@ impl Invocation {
         }
     }
 
-    /// Runs until it has reported this so many times, and ends it in order then.
+    /// Runs until the program has reported this text this number of times, and then ends it by
+    /// SIGINT.
     pub(crate) fn until_it_reports(self, text: &str, times: usize) -> Finished {
         let running = self.start();
         running.reports_often(text, times);
@@ -172,7 +173,8 @@ impl Invocation {
         self.start().ends_with(status)
     }
 
-    /// Runs to the end; -1 stands for a death by signal or by the time limit.
+    /// Runs to the end and returns the status; -1 stands for a death by signal or by the time
+    /// limit.
     pub(crate) fn any_status(self) -> i32 {
         self.start().wait().and_then(|status| status.code()).unwrap_or(-1)
     }
@@ -210,7 +212,7 @@ fn collect(mut pipe: impl Read, kept: &Mutex<Vec<u8>>) {
     }
 }
 
-/// The program, running. It is killed when this goes.
+/// The running program, which is killed when this is dropped.
 pub(crate) struct Running {
     child: Child,
     shown: String,
@@ -218,38 +220,38 @@ pub(crate) struct Running {
     stderr: Stream,
     start: Instant,
     limit: Duration,
-    /// The processor time that it had, once it has ended.
+    /// The processor time that it used, once it has ended.
     used: Option<Duration>,
     _guest: Option<ScratchFile>,
 }
 
 impl Running {
-    /// Waits until its standard output has this text in it.
+    /// Waits until this text is on its standard output.
     pub(crate) fn prints(&self, text: &str) {
         self.wait_until(&format!("`{text}`"), || self.stdout.text().contains(text));
     }
 
-    /// Waits until its standard error has this text in it.
+    /// Waits until this text is on its standard error.
     pub(crate) fn reports(&self, text: &str) {
         self.reports_often(text, 1);
     }
 
-    /// Waits until its standard error has this text in it so many times.
+    /// Waits until this text is on its standard error this number of times.
     pub(crate) fn reports_often(&self, text: &str, times: usize) {
         self.wait_until(&format!("`{text}` {times} times"), || self.reported(text) >= times);
     }
 
-    /// Waits until this holds of its standard error.
+    /// Waits until this condition holds for its standard error.
     pub(crate) fn reports_that(&self, what: &str, holds: impl Fn(&str) -> bool) {
         self.wait_until(what, || holds(&self.stderr.text()));
     }
 
-    /// How often its standard error has this text in it by now.
+    /// How many times this text is on its standard error so far.
     pub(crate) fn reported(&self, text: &str) -> usize {
         self.stderr.text().matches(text).count()
     }
 
-    /// Waits until it has had so much processor time: it is in the middle of its work then.
+    /// Waits until it has used this much processor time, so that it is in the middle of its work.
     pub(crate) fn works_for(&self, time: Duration) {
         self.wait_until(&format!("{time:?} of work"), || self.processor_time() >= time);
     }
@@ -265,7 +267,7 @@ impl Running {
         signal::kill(Pid::from_raw(self.child.id() as i32), signal).expect("it still runs");
     }
 
-    /// The processor time that it has had so far, or in all if it has just ended.
+    /// The processor time that it has used so far, or in total if it has just ended.
     fn processor_time(&self) -> Duration {
         const TICKS: u64 = 100; // USER_HZ, the same on every x86 Linux
         let path = format!("/proc/{}/stat", self.child.id());
@@ -277,7 +279,8 @@ impl Running {
         Duration::from_millis((ticks(11) + ticks(12)) * 1000 / TICKS)
     }
 
-    /// Whether the time limit has passed. A slow host is asked for only then: it takes a while.
+    /// Whether the time limit has passed. Whether the host is slow is checked only then, because
+    /// that takes a while.
     fn is_late(&self) -> bool {
         let elapsed = self.start.elapsed();
         if elapsed < self.limit || elapsed < self.limit * needs::patience() {
@@ -286,7 +289,7 @@ impl Running {
         elapsed >= self.limit * needs::patience() + HELD || !child::is_held(self.child.id())
     }
 
-    /// Waits for the end, `None` if it didn't come in time.
+    /// Waits for the end; `None` if it didn't come in time.
     fn wait(&mut self) -> Option<ExitStatus> {
         while !self.is_late() {
             if self.used.is_none() && child::has_ended(self.child.id()) {
@@ -309,13 +312,13 @@ impl Running {
         self.ends_with_any(&[expected]).1
     }
 
-    /// Waits for the end with this status, when nobody has read what it said.
+    /// Waits for the end with this status, if its output was not read.
     pub(crate) fn ends_without_a_word(mut self, expected: i32) {
         let Some(status) = self.wait() else { panic!("not over after {:?}: {self}", self.limit) };
         assert_eq!(status.code(), Some(expected), "{self}");
     }
 
-    /// Waits for the end with one of these statuses, and checks what holds for every invocation.
+    /// Waits for the end with one of these statuses, and makes the checks for every invocation.
     pub(crate) fn ends_with_any(mut self, expected: &[i32]) -> (i32, Finished) {
         let Some(status) = self.wait() else { panic!("not over after {:?}: {self}", self.limit) };
         let code = status.code().unwrap_or(-1);
@@ -324,7 +327,7 @@ impl Running {
         for sign in ["panicked", "RUST_BACKTRACE", "bug in jitterbug"] {
             assert!(!stderr.contains(sign), "a bug shows: {self}");
         }
-        // What ends a run from outside may come in the middle of a line of the guest's.
+        // If a run is ended from outside, the guest may be in the middle of a line.
         let cut = CUTS.iter().any(|cut| stderr.contains(cut));
         let whole = |text: &str| text.is_empty() || text.ends_with('\n');
         assert!(cut || whole(&stdout), "stdout is half-written: {self}");
@@ -349,17 +352,17 @@ impl fmt::Display for Running {
     }
 }
 
-/// An invocation that is over.
+/// An invocation that has ended.
 pub(crate) struct Finished {
     shown: String,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-    /// What it had of the processor in all.
+    /// The processor time that it used in total.
     pub(crate) processor_time: Duration,
 }
 
 impl Finished {
-    /// All of this must be on standard error.
+    /// Requires that all of these texts are on standard error.
     pub(crate) fn says(self, texts: &[&str]) -> Self {
         for text in texts {
             assert!(self.stderr.contains(text), "doesn't say `{text}`: {self}");
@@ -367,13 +370,13 @@ impl Finished {
         self
     }
 
-    /// Exactly this must be on standard output.
+    /// Requires that standard output is exactly this text.
     pub(crate) fn shows(self, stdout: &str) -> Self {
         assert_eq!(self.stdout, stdout, "{self}");
         self
     }
 
-    /// Its standard output, which must be one JSON document that keeps to its schema.
+    /// Its standard output, which must be one JSON document that conforms to its schema.
     pub(crate) fn json(&self) -> Value {
         let document = serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("stdout is no JSON: {error}: {self}"));
@@ -381,7 +384,7 @@ impl Finished {
         document
     }
 
-    /// How long the run took by its own account.
+    /// How long the run took, according to its own message.
     pub(crate) fn seconds(&self) -> f64 {
         let said = self.stderr.lines().find_map(|line| {
             let (_, figures) = line.strip_prefix("jitterbug: ")?.rsplit_once(" (")?;
@@ -390,7 +393,8 @@ impl Finished {
         said.unwrap_or_else(|| panic!("it doesn't say how long it took: {self}"))
     }
 
-    /// The lines that scripts printed, or whatever else is between `before` and the line's end.
+    /// The lines that scripts printed, or in general the rest of each line that begins with
+    /// `before`.
     pub(crate) fn lines_with<'a>(&'a self, before: &'a str) -> impl Iterator<Item = &'a str> {
         self.stderr.lines().filter_map(move |line| line.strip_prefix(before))
     }

@@ -1,5 +1,5 @@
-//! The claim: a guest boots with 1 to 64 vCPUs under each identity, its console is all that is on
-//! standard output, and no vCPU is ever lost on the way up.
+//! The claim: a guest boots with 1 to 64 vCPUs under each identity, standard output has its console
+//! and nothing else, and no vCPU is ever lost while they start.
 
 use crate::harness::jitterbug;
 
@@ -37,7 +37,7 @@ fn identities() {
     hello("--identity none", 1, "none");
 }
 
-/// KVM has been seen to drop the INIT or the SIPI of the last vCPU.
+/// KVM has been observed to lose the INIT or the SIPI of the last vCPU.
 fn six_vcpus_fifty_times() {
     jitterbug("run hello --cpus 6 --repeat 50")
         .within(60)
@@ -46,7 +46,7 @@ fn six_vcpus_fifty_times() {
         .says(&["jitterbug: 0 of 50 runs failed"]);
 }
 
-/// 5 GiB lie on both sides of the devices' addresses.
+/// 5 GiB are on both sides of the devices' addresses.
 fn any_amount_of_memory() {
     for size in ["8M", "65536K", "3G", "5G"] {
         hello(&format!("--mem {size}"), 1, "VMwareVMware");

@@ -1,4 +1,4 @@
-//! The claim: what the host lacks is told by name with the way out, and the status is 3.
+//! The claim: if the host lacks something, the message names it and the remedy. The status is 3.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -39,7 +39,7 @@ fn a_device_that_is_not_kvm() {
 
 const NOBODY: u32 = 65534;
 
-/// A folder with a copy of the program that everybody can run.
+/// A folder with a copy of the program that every user can run.
 fn program_for_everybody() -> Folder {
     let folder = Folder::new();
     let program = folder.join("jitterbug");
@@ -89,7 +89,7 @@ fn no_thread_left_for_kvm() {
     with_threads(2, &["--cpus", "1"]);
 }
 
-/// What scripts print is written by a thread of its own.
+/// A separate thread writes what scripts print.
 fn no_thread_left_for_scripts() {
     with_threads(1, &["-e", r#"(vprobe VMMLoad (printf "x\n"))"#]);
 }

@@ -1,6 +1,6 @@
-//! The claims: `hunt` finds every bug of the catalogue, proves hangs at once and names who waits for
-//! what; `replay` reproduces a finding exactly and refuses what is none; a fixed twin stays clean;
-//! what no schedule describes is reported.
+//! The claims: `hunt` finds every bug of the catalogue, proves hangs at once, and names what each
+//! vCPU waits for; `replay` reproduces a finding exactly and refuses files that are not findings; a
+//! fixed twin has no failures; a run that no schedule describes is reported.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ tests! {
     Nothing: what_is_no_finding_is_refused, a_bad_search_is_refused;
 }
 
-/// Hunts and returns the report; findings go to `folder`.
+/// Hunts and returns the report; findings are written to `folder`.
 fn hunt(folder: &Folder, arguments: &str, status: i32) -> Value {
     jitterbug(&format!("hunt {arguments} --json --out")).arg(&**folder).ends_with(status).json()
 }
@@ -74,7 +74,8 @@ fn every_bug_is_found() {
     assert!(found >= 17, "only {found} guests have a bug");
 }
 
-/// Also those that want one vCPU stopped twice, or two in the right order.
+/// This includes bugs that need one vCPU preempted twice, or two vCPUs preempted in the right
+/// order.
 fn pct_finds_every_bug_at_its_depth() {
     let folder = Folder::new();
     let mut found = 0;
@@ -108,7 +109,7 @@ fn every_schedule_comes_out_the_same_twice() {
     }
 }
 
-/// Code that the guest makes at run time reads the host's time, which gets into shared memory.
+/// Code that the guest makes at run time reads the host's time, which it writes to shared memory.
 fn the_hosts_tsc_is_noticed() {
     jitterbug("hunt --cpus 2 --runs 3 --verify")
         .arg(&*cases::image("made-code"))
@@ -160,7 +161,7 @@ fn a_schedule_is_followed() {
         assert_eq!(finding["schedule"], schedule);
         assert_eq!(finding["run"]["hash"], found["finding"]["run"]["hash"]);
     }
-    // Behind its end the last vCPU goes on, as on a plain run.
+    // After its end the last vCPU goes on, as in a plain run.
     assert_eq!(hunt(&folder, "abba --schedule 0@3", 0)["runs"], 1);
     assert_eq!(hunt(&folder, "abba --strategy round-robin", 1)["runs"], 1);
 }
@@ -209,7 +210,7 @@ fn what_is_found_does_not_depend_on_the_jobs() {
     assert!(all["failed"].as_u64() > Some(10), "{all:#}");
 }
 
-/// Each thread's alarm reaches the vCPU that this thread runs.
+/// Each thread's alarm timer kicks the vCPU that this thread runs.
 fn each_machine_has_its_own_timer() {
     let said = jitterbug("hunt spin --runs 3 --jobs 3").ends_with(4).shows("");
     said.says(&["3 runs (", "3 cut short"]);
@@ -258,7 +259,7 @@ fn damaged_findings_are_refused() {
     jitterbug("replay").arg(file).ends_with(2).shows("").says(&[file, "not a text"]);
 }
 
-/// What can't be told from a sound file is noticed when it is run.
+/// A wrong finding whose file is not damaged is noticed when it is run.
 fn a_finding_of_another_run_is_not_reproduced() {
     let folder = Folder::new();
     let report = hunt(&folder, "abba --runs 500", 1);
@@ -302,7 +303,7 @@ fn the_live_line() {
     let running = jitterbug("hunt abba-fixed --jobs 2").stderr(screen.tty()).start();
     let shown = screen.wait_for("50 runs");
     running.signal(Signal::SIGINT);
-    // What it still shows must go somewhere.
+    // Its further output must be read.
     screen.rest();
     running.ends_with(130).shows("");
     let line = shown.split(['\r', '\n']).rfind(|line| line.contains("0 runs")).unwrap_or_default();
@@ -340,7 +341,7 @@ fn the_shortest_of_a_kind_are_kept() {
     }
 }
 
-/// The same run of another machine, and the same once more.
+/// A run of another machine with the same name, and then the same once more.
 fn nothing_is_overwritten() {
     let folder = Folder::new();
     let first = hunt(&folder, "abba --runs 500", 1);
@@ -358,7 +359,8 @@ fn nothing_is_overwritten() {
     assert_eq!(fs::read_dir(&*folder).unwrap().count(), 3);
 }
 
-/// A disk that has no room for it: its text is on the terminal, and replays from there.
+/// The disk has no room for the file: the finding's text is on the terminal, and can be replayed
+/// from there.
 fn a_finding_is_not_lost() {
     let folder = Folder::new();
     let no_room = "ulimit -f 0";

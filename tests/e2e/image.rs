@@ -1,4 +1,4 @@
-//! Tiny guests: ELF64 images with a PVH note, made from a few instructions.
+//! Small guests: ELF64 images with a PVH note, made of a few instructions.
 
 use iced_x86::IcedError;
 use iced_x86::code_asm::registers::gpr16::{ax, bp, dx, sp};
@@ -12,9 +12,9 @@ use object::{Object, ObjectSegment};
 
 use crate::scratch::ScratchFile;
 
-/// Where the code lies, and where it starts.
+/// The address of the code, which is also its entry.
 const ADDRESS: u32 = 0x10_0000;
-/// A page that the guest shares, if it does, and the end of its stack behind it.
+/// A page that the guest's vCPUs share, if they do, and the end of the stack after it.
 const SHARED: u32 = 0x10_2000;
 const STACK: u32 = 0x10_4000;
 /// The highest segment of real mode reaches that page.
@@ -34,7 +34,7 @@ pub(crate) struct Image {
     pub(crate) machine: u8,
     pub(crate) has_note: bool,
     pub(crate) address: u64,
-    /// The segment's size in memory, if it is to be larger than its code.
+    /// The segment's size in memory, if it is larger than its code.
     pub(crate) size: u64,
     /// Whether it has a section `.shared`.
     pub(crate) shares: bool,
@@ -58,13 +58,13 @@ impl Image {
         }
     }
 
-    /// The same with a page that is shared, and a stack.
+    /// The same image with a shared page and a stack.
     fn sharing(mut self) -> Self {
         (self.shares, self.size) = (true, (STACK - ADDRESS).into());
         self
     }
 
-    /// The ELF file.
+    /// The contents of the ELF file.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         const LOAD: u32 = 1;
         const NOTE: u32 = 4;
@@ -97,13 +97,13 @@ impl Image {
         file
     }
 
-    /// The ELF file in a folder of its own.
+    /// The ELF file, in a folder of its own.
     pub(crate) fn file(&self) -> ScratchFile {
         ScratchFile::new("tiny.elf", self.bytes())
     }
 }
 
-/// A section header for the shared page, and the others that it takes.
+/// Adds a section header for the shared page, and the headers that this requires.
 fn add_sections(file: &mut Vec<u8>) {
     const NAMES: &[u8] = b"\0.shared\0.names\0";
     const NOTHING: u64 = 8; // SHT_NOBITS
@@ -132,7 +132,8 @@ pub(crate) enum Counter {
     Register,
 }
 
-/// Waits for a shared flag that nobody sets, and counts; ends well after so many rounds.
+/// Waits for a shared flag that is never set, and counts; ends the run as a success after this
+/// number of rounds.
 pub(crate) fn count_and_wait(counter: Counter, rounds: u32) -> Image {
     let image = Image::new(|a| {
         let mut again = a.create_label();
@@ -181,7 +182,7 @@ pub(crate) fn print_and_halt(text: impl AsRef<[u8]>) -> Image {
     })
 }
 
-/// Prints itself and so many bytes behind it, a page at a time, and a newline.
+/// Prints its own code and this number of bytes after it, and a newline.
 pub(crate) fn print_much(bytes: u32) -> Image {
     Image::new(|a| {
         a.mov(esi, ADDRESS)?;
@@ -198,7 +199,7 @@ pub(crate) fn halt() -> Image {
     Image::new(sleep)
 }
 
-/// Idles: sleeps, and takes interrupts; where input interrupts, if it `reads`.
+/// Idles: sleeps with interrupts on. If it `reads`, input causes an interrupt.
 pub(crate) fn idle(reads: bool) -> Image {
     Image::new(|a| {
         let mut forever = a.create_label();
@@ -212,7 +213,7 @@ pub(crate) fn idle(reads: bool) -> Image {
     })
 }
 
-/// Counts so far, and ends the run with 0.
+/// Counts to this number, and ends the run with 0.
 pub(crate) fn count(rounds: u32) -> Image {
     Image::new(|a| {
         let mut again = a.create_label();
@@ -224,7 +225,7 @@ pub(crate) fn count(rounds: u32) -> Image {
     })
 }
 
-/// Echoes so many bytes of its console, then ends the run with 0.
+/// Echoes this number of bytes of its console, and then ends the run with 0.
 pub(crate) fn echo(bytes: u32) -> Image {
     Image::new(|a| {
         let mut next = a.create_label();
@@ -266,10 +267,10 @@ pub(crate) fn heartbeat() -> Image {
     })
 }
 
-/// Faults without a handler for the fault, nor for that one.
+/// Causes a fault without a handler for it, or for the fault that results.
 pub(crate) fn triple_fault() -> Image {
     Image::new(|a| {
-        // A table of no length.
+        // The table has no length.
         a.mov(esp, ADDRESS + 0x1000)?;
         a.push(0)?;
         a.push(0)?;
@@ -278,9 +279,9 @@ pub(crate) fn triple_fault() -> Image {
     })
 }
 
-/// Starts vCPU 1, which faults as [`triple_fault`] does.
+/// Starts vCPU 1, which faults as in [`triple_fault`].
 pub(crate) fn triple_fault_on_ap() -> Image {
-    /// From real mode at 0800:0000 into protected mode, where neither table has an entry:
+    /// Goes from real mode at 0800:0000 into protected mode, where neither table has an entry:
     /// `lidt %cs:24; mov %cr0,%eax; or $1,%al; mov %eax,%cr0; mov $-8,%ax; mov %ax,%ds`.
     const AP: &[u8] =
         b"\x2e\x0f\x01\x1e\x18\x00\x0f\x20\xc0\x0c\x01\x0f\x22\xc0\xb8\xf8\xff\x8e\xd8\
@@ -291,7 +292,8 @@ pub(crate) fn triple_fault_on_ap() -> Image {
     })
 }
 
-/// Starts vCPU 1, which sets a shared flag, and doesn't wait for it: code 1 if it isn't set.
+/// Starts vCPU 1, which sets a shared flag, and doesn't wait for it. Ends with code 1 if the flag
+/// isn't set.
 pub(crate) fn start_and_look() -> Image {
     let mut ap = CodeAssembler::new(16).expect("16-bit code");
     let mut setting = || {
@@ -314,8 +316,8 @@ pub(crate) fn start_and_look() -> Image {
     image.sharing()
 }
 
-/// Two vCPUs that count. vCPU 1 waits for what never comes and gives up after so many rounds; vCPU 0
-/// waits for that, and ends well.
+/// Two vCPUs that count. vCPU 1 waits for a flag that is never set, and gives up after this number
+/// of rounds; vCPU 0 waits for that, and ends the run as a success.
 pub(crate) fn count_and_wait_for_ap(rounds: u32) -> Image {
     let mut ap = CodeAssembler::new(16).expect("16-bit code");
     let mut counting = || {
@@ -385,7 +387,7 @@ pub(crate) fn guest(name: &str) -> &'static [u8] {
     guests::find(name).expect("a guest of the catalogue").image
 }
 
-/// The length of a kernel's file up to where what is loaded ends.
+/// The length of a kernel's file up to the end of what is loaded.
 pub(crate) fn loaded_end(elf: &[u8]) -> usize {
     let file: ElfFile64 = ElfFile64::parse(elf).expect("an ELF file");
     let ranges = file.segments().map(|segment| segment.file_range());

@@ -1,4 +1,4 @@
-//! The claim: a file that can't be booted is refused with what is wrong with it and what would be
+//! The claim: a file that can't be booted is refused, with what is wrong with it and what would be
 //! right, before anything runs.
 
 use crate::harness::{Finished, jitterbug};
@@ -27,7 +27,8 @@ fn a_bzimage() {
     refused(&ScratchFile::new("vmlinuz", file)).says(&["this is a bzImage", "extract-vmlinux"]);
 }
 
-/// It has a segment of no size at 0, which needs no memory, and faults as it means to.
+/// The image has a segment of size 0 at address 0, which needs no memory, and then faults as
+/// intended.
 fn an_empty_segment() {
     let image = include_bytes!("../../vmm/testdata/empty-segment-at-0.elf");
     jitterbug("run")
@@ -91,7 +92,7 @@ fn larger_than_memory() {
     refused(&Image { address: u64::MAX - 8, ..image::exit(0) }.file()).says(&["0xfff"]);
 }
 
-/// Who does what the message says, succeeds.
+/// Following the advice of the message works.
 fn the_advised_memory_is_enough() {
     let run = jitterbug("run hello --mem 2M").ends_with(2).shows("").says(&["larger than memory"]);
     let advice = run.stderr.split_once("--mem ").map(|(_, rest)| rest);
@@ -99,7 +100,7 @@ fn the_advised_memory_is_enough() {
     jitterbug("run hello --mem").arg(size).ends_with(0);
 }
 
-/// Refused, run, or failed: always in order.
+/// A damaged image is refused, runs, or fails, but always in order.
 fn damaged_bytes_never_break_the_program() {
     let whole = image::exit(0).bytes();
     for (at, value) in (4..image::HEADERS).flat_map(|at| [(at, 0x7f), (at, 0xff)]).step_by(3) {

@@ -1,5 +1,5 @@
-//! The claim: every injection is counted and shown; the same seed draws the same; a setting that
-//! injected nothing is an error that says so.
+//! The claim: every injection is counted and shown; the same seed draws the same delays; a setting
+//! that injected nothing is an error that says so.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ tests! {
 
 const HOLDS: &str = "hold:at=io,p=0.5,for=100us..1ms";
 
-/// Holds, and the microseconds asked for, of each run.
+/// For each run, the number of holds and the requested microseconds.
 fn draws(arguments: &str) -> Vec<(u64, u64)> {
     let run = jitterbug(&format!("run hello --jitter {HOLDS} --json {arguments}")).ends_with(0);
     let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("{run}"));
@@ -76,7 +76,7 @@ fn a_failure_outweighs_idle_jitter() {
         .says(&["failure code 3", "nothing was injected"]);
 }
 
-/// Whatever is injected, the guest gets on, and the end comes when it is due.
+/// Whatever is injected, the guest makes progress, and the run ends in time.
 fn the_hardest_settings_let_a_run_end() {
     for setting in [
         "pause:every=10us..10us,for=1us..1us",
@@ -89,19 +89,19 @@ fn the_hardest_settings_let_a_run_end() {
             .ends_with(0)
             .says(&["time limit reached"]);
     }
-    // No vCPU could ever get on with this one.
+    // With this setting no vCPU could ever make progress.
     jitterbug("run hello --jitter pause:every=1us..1us,for=1us..1us").ends_with(2).shows("");
 }
 
 fn a_long_hold_ends_with_the_run() {
     let held = "--jitter hold:p=1,for=60s..60s";
-    // It is held from its first exit on, whenever that comes.
+    // The vCPU is held from its first exit on, whenever that happens.
     let mut limits = [1, 4, 16].into_iter().map(|seconds| {
         let run = jitterbug(&format!("run hello --timeout {seconds}s {held}")).within(30);
         run.start().ends_with_any(&[0, 2])
     });
     let (_, run) = limits.find(|(status, _)| *status == 0).expect("it comes to an exit in 16 s");
-    run.says(&["time limit reached", " 1 holds, "]); // the others haven't been started
+    run.says(&["time limit reached", " 1 holds, "]); // the other vCPUs haven't been started
     let running = jitterbug(&format!("run hello -vv {held}")).within(20).start();
     running.reports("injected vcpu=");
     running.signal(nix::sys::signal::Signal::SIGTERM);

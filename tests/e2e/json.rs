@@ -1,5 +1,5 @@
 //! The claim: with `--json` one document is on standard output and nothing else, however the run
-//! ends; the console is in it.
+//! ends. It contains the console.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! The claim: `guests` lists the catalogue; `doctor` tries what this host's KVM can do, and soon
-//! says it. Both for people and for programs.
+//! The claim: `guests` lists the catalogue; `doctor` tests what this host's KVM can do, and quickly
+//! reports it; both for people and for programs.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -13,7 +13,7 @@ tests! {
     Kvm: the_doctor, the_doctor_as_json;
 }
 
-/// The guests that this program must have, whatever else it has.
+/// Guests that this program must have.
 const GUESTS: [&str; 4] = ["hello", "spin", "tsc-sync", "tsc-sync-fixed"];
 
 fn the_catalogue() {
@@ -64,6 +64,6 @@ fn the_doctor_as_json() {
     for row in rows {
         assert!(row["verdict"].is_string() && row["name"].is_string(), "{row}");
     }
-    // Nothing else than a missing device keeps it from its work.
+    // Only a missing device prevents it from working.
     limited("ulimit -n 30", "doctor --json").within(15).start().ends_with_any(&[0, 3]);
 }

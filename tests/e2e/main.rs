@@ -1,8 +1,9 @@
 //! End-to-end tests: the `jitterbug` program against the host's own KVM, with nothing in between.
 //!
-//! What this host can't do is ignored, and `what_is_ignored_here` says by name why. The
-//! tests in `race` measure rates, so each of them runs alone: under `cargo test` by a lock here,
-//! under `cargo nextest` by the group in `.config/nextest.toml`.
+//! Tests that this host can't do are ignored, and `what_is_ignored_here` gives each of them with
+//! the reason. The tests in `race` measure rates, so each of them runs alone: under `cargo test`
+//! because of a lock in this file, under `cargo nextest` because of the group in
+//! `.config/nextest.toml`.
 
 #[macro_use]
 mod harness;
@@ -110,7 +111,7 @@ const TESTS: &[&[Test]] = &[
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    // libtest-mimic prints the message, but not the place.
+    // libtest-mimic prints the message of a panic, but not its place.
     std::panic::set_hook(Box::new(|panic| {
         if let Some(place) = panic.location() {
             eprintln!("test failed at {place}");
@@ -128,14 +129,15 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Every so many tests from one on: the test bed has one processor, so there are two of them.
+/// One part of all tests: every `of`-th test, from number `number` on. The test bed has one
+/// processor, so two of them run, a part each.
 struct Part {
     number: usize,
     of: usize,
 }
 
 impl Part {
-    /// `JITTERBUG_E2E_PART=1/2`, or all of them.
+    /// Reads `JITTERBUG_E2E_PART`, such as `1/2`. Without it the part is all tests.
     fn of_the_environment() -> Self {
         const NAME: &str = "JITTERBUG_E2E_PART";
         let Ok(text) = env::var(NAME) else { return Self { number: 1, of: 1 } };
@@ -157,12 +159,12 @@ fn trial(test: &'static Test, arguments: &Arguments) -> Trial {
         run(name.starts_with("race::"), test.run);
         Ok(())
     });
-    // `cargo nextest` starts this program for each test: what the others need is not asked then.
+    // `cargo nextest` starts this program for each test. What other tests need is then not checked.
     let other = arguments.exact && arguments.filter.as_deref() != Some(name);
     trial.with_ignored_flag(!other && test.needs.unmet().is_some())
 }
 
-/// Says which tests this host can't do, and why.
+/// Prints which tests this host can't do, and why.
 fn what_is_ignored_here() {
     for test in TESTS.iter().copied().flatten() {
         if let Some(reason) = test.needs.unmet() {
@@ -171,7 +173,7 @@ fn what_is_ignored_here() {
     }
 }
 
-/// Runs a test: alone, or beside others that aren't to be alone either.
+/// Runs a test: alone, or beside others that needn't run alone either.
 fn run(alone: bool, test: fn()) {
     static PLACE: RwLock<()> = RwLock::new(());
     if alone {

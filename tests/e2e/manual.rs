@@ -1,4 +1,5 @@
-//! The claim: `completions` prints a script for each shell, and `man` writes a page for each command.
+//! The claim: `completions` prints a script for each shell, and `man` writes a page for each
+//! command.
 
 use std::fs;
 use std::process::Command;

@@ -14,40 +14,40 @@ use crate::image;
 
 const DEVICE: &str = "/dev/kvm";
 
-/// The browser that pages are looked at with.
+/// The browser for the tests of HTML pages.
 pub(crate) const CHROMIUM: &str = "chromium";
 
 /// A need of a test.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Needs {
-    /// Nothing beyond Linux.
+    /// Nothing except Linux.
     Nothing,
-    /// The shell whose completions are tried.
+    /// The shell whose completions are tested.
     Bash,
-    /// A KVM device that can be used.
+    /// A usable KVM device.
     Kvm,
     /// A KVM device, and a compiler that builds guests.
     KvmAndCompiler,
     /// A KVM device, and a browser that needs no screen.
     KvmAndChromium,
-    /// A KVM device, and a debugger that reads cores.
+    /// A KVM device, and a debugger that reads core files.
     KvmAndGdb,
-    /// A KVM whose exits are quick, for a great many of them or for times that are compared.
+    /// A KVM whose exits are quick, for a very large number of exits, or to compare times.
     QuickKvm,
-    /// A KVM with execution breakpoints that fire: single steps miss most of what runs in handlers.
+    /// A KVM with execution breakpoints that fire. Single steps miss most of the code in handlers.
     KvmWithBreakpoints,
     /// A KVM that can't emulate SSE in ring 0.
     KvmWithoutSse,
     /// A KVM device that only some users may use, and the right to become another user.
     OtherUser,
-    /// That, and programs to limit what that user may have.
+    /// The same, and programs that limit the user's resources.
     LimitedUser,
-    /// What the test bed is made with.
+    /// The programs and packages of the test bed.
     Bed,
 }
 
 impl Needs {
-    /// What is missing, or `None`.
+    /// What is missing; `None` if nothing is.
     pub(crate) fn unmet(self) -> Option<String> {
         static SSE: LazyLock<Option<String>> = LazyLock::new(sse_works);
         match self {
@@ -69,11 +69,11 @@ impl Needs {
     }
 }
 
-/// Hardware takes 1 to 3 us for an exit, nested KVM without VMX or SVM 8 to 14, and KVM under an
-/// emulator 40 to 140.
+/// An exit takes 1 to 3 us on hardware, 8 to 14 us under nested KVM without VMX or SVM, and 40 to
+/// 140 us under an emulator.
 const SLOW_EXIT: f64 = 20_000.0;
 
-/// What the doctor says of this host.
+/// The doctor's report on this host.
 static DOCTOR: LazyLock<Value> =
     LazyLock::new(|| jitterbug("doctor --json").within(300).ends_with(0).json());
 
@@ -85,7 +85,7 @@ static NO_BREAKPOINTS: LazyLock<Option<String>> = LazyLock::new(|| {
         .then(|| format!("execution breakpoints: {verdict}"))
 });
 
-/// How much longer than on a quick host everything may take.
+/// The factor by which everything may take longer than on a quick host.
 pub(crate) fn patience() -> u32 {
     if SLOW.is_some() { 8 } else { 1 }
 }
@@ -96,7 +96,7 @@ fn diagnosis(id: &str) -> &'static Value {
     rows.iter().find(|row| row["id"] == id).unwrap_or_else(|| panic!("no row {id}"))
 }
 
-/// Asks the doctor what a port access costs.
+/// Reads what a port access costs, according to the doctor.
 fn slow_exits() -> Option<String> {
     let port = diagnosis("port-exit");
     let cost = port["cost"].as_f64().expect("its cost in nanoseconds");

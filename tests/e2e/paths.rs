@@ -1,5 +1,5 @@
-//! The claim: a finding is found again from everywhere, a name that can't be written down is refused by
-//! name, and `-` is never the name of a file.
+//! The claim: a finding is found from any folder, a name that can't be written into a report is
+//! refused by name, and `-` is never the name of a file.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,5 +1,6 @@
-//! The claim: `probes` lists each probe point with its arguments, what it costs on this host, and for
-//! those that can't be had the reason, as the loader says it; `probes --bench` measures the engine.
+//! The claim: `probes` lists each probe point with its arguments and its cost on this host. For a
+//! point that is not available it gives the same reason as the loader. `probes --bench` measures
+//! the engine.
 
 use crate::harness::jitterbug;
 
@@ -13,7 +14,7 @@ tests! {
 fn each_point_is_there_with_its_cost() {
     let run = jitterbug("probes").ends_with(0);
     for (point, what) in [
-        // A host that is too busy to measure a kick names no cost.
+        // A host that is too busy to measure a kick reports no cost.
         ("VMM1Hz", "a kick a tick"),
         ("In", "free: the guest exits anyway, about "),
         ("MMIO_Write", "free: the guest exits anyway, about "),
@@ -28,7 +29,7 @@ fn each_point_is_there_with_its_cost() {
     assert_eq!(run.stderr, "", "{run}");
 }
 
-/// The list and the loader agree, for all points that `run` doesn't have.
+/// The list and the loader agree about all points that `run` doesn't have.
 fn a_reason_is_that_of_the_loader() {
     let list = jitterbug("probes Guest_* --json").ends_with(0).json();
     let mut refused = 0;
@@ -44,8 +45,8 @@ fn a_reason_is_that_of_the_loader() {
     assert!(refused >= 20, "{refused}");
 }
 
-/// All at once, on the guest whose names are in them. (Where exits are slow, the ticks and single steps of
-/// all of them leave it no time to get far.)
+/// Runs all examples at once, on the guest that has the names in them. (Where exits are slow, the
+/// ticks and single steps of all of them leave the guest little time.)
 fn each_example_runs() {
     let list = jitterbug("probes --json").ends_with(0).json();
     let mut run = jitterbug("run tsc-sync-fixed --cpus 2 --watchdog off --timeout 5s").within(60);
@@ -84,7 +85,7 @@ fn without_kvm_the_list_is_still_there() {
     run.says(&["/no/such/device", "what points cost here is not known"]);
 }
 
-/// Whether the goals are kept depends on how this program was built.
+/// Whether the goals are met depends on how this program was built.
 fn the_engine_is_measured() {
     let run = jitterbug("probes --bench").ends_with(0);
     for row in ["empty ", "an aggregate, string key ", "a stack of 8 frames ", "printf"] {

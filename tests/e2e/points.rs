@@ -1,7 +1,7 @@
-//! The claim: probes fire at the guest's own functions, wherever it goes: at their beginnings with
-//! the arguments of the call, at their returns with the result, inside, and step by step; and at
-//! each load and store of its variables, with the value; at its model-specific registers; and in a
-//! replay at interrupts, local APICs and choices.
+//! The claim: probes fire at the guest's own functions: at their beginnings with the arguments of
+//! the call, at their returns with the result, inside, and at each step; at each load and store of
+//! the guest's variables, with the value; at its model-specific registers; and in a replay at
+//! interrupts, local APICs and choices.
 
 use crate::compile;
 use crate::harness::{Finished, jitterbug};
@@ -18,7 +18,7 @@ tests! {
         a_replay_shows_functions_and_data, each_point_of_a_replay;
 }
 
-/// The figure behind `name[key] == what`.
+/// The number after `name[key] == what`.
 fn figure(run: &Finished, line: &str) -> u64 {
     let mut found = run.lines_with(line);
     let figure = found.next().and_then(|figure| figure.split(' ').next()?.parse().ok());
@@ -55,7 +55,7 @@ fn functions_on_every_vcpu() {
     assert_eq!(named, 2, "{run}");
 }
 
-/// Whatever goes to the console goes through `print(text, length)`.
+/// All console output goes through `print(text, length)`.
 fn calls_and_returns_with_their_arguments() {
     let run = jitterbug("run hello --cpus 1")
         .probe(
@@ -79,11 +79,11 @@ fn a_function_step_by_step() {
               (vprobe GUEST:STEP:print (setstr s (symname RIP)) (aggr at () (s) (count)))",
         )
         .ends_with(0);
-    // Called for `%u`, for `%s`, for what is between, and for the number's digits.
+    // It is called for `%u`, for `%s`, for the text in between, and for the number's digits.
     assert!(figure(&run, r#"  at["print"] == count "#) >= 4, "{run}");
     let inside: Vec<&str> = run.lines_with(r#"  at["print+"#).collect();
     assert!(inside.len() > 20, "{} places: {run}", inside.len());
-    // Its loop writes a character each time round.
+    // Its loop writes one character in each iteration.
     let rounds = inside.iter().filter_map(|place| place.rsplit(' ').next()?.parse::<usize>().ok());
     assert_eq!(rounds.max(), Some(run.stdout.len()), "{run}");
     assert_eq!(run.lines_with("  at[").count(), inside.len() + 1, "elsewhere: {run}");
@@ -96,7 +96,7 @@ fn a_function_that_is_never_called() {
         .says(&["warning: -e #1:1: GUEST:ENTER:trap never fired"]);
 }
 
-/// Five are more than any host has breakpoints for, and are seen all the same.
+/// Five addresses are more than any host has breakpoints for, but all of them fire.
 fn more_addresses_than_breakpoints() {
     let run = jitterbug("run hello --cpus 1")
         .probe(
@@ -122,7 +122,7 @@ fn data_that_can_not_be_watched() {
     }
 }
 
-/// Each of two vCPUs adds one, by a locked instruction; then vCPU 0 looks.
+/// Each of two vCPUs adds one by a locked instruction; then vCPU 0 reads the sum.
 fn a_variable_s_loads_and_stores() {
     let run = jitterbug("run lost-update-fixed")
         .probe(
@@ -130,7 +130,7 @@ fn a_variable_s_loads_and_stores() {
                (vprobe GUEST:WRITE:counter (printf "write %d after %d\n" ARG2 ARG3))"#,
         )
         .ends_with(0);
-    // What two vCPUs do at the same time may be told in any order.
+    // Accesses of two vCPUs at the same time may be printed in any order.
     let sorted = |what| {
         let mut lines: Vec<&str> = run.lines_with(what).collect();
         lines.sort_unstable();
@@ -140,7 +140,7 @@ fn a_variable_s_loads_and_stores() {
     assert_eq!(sorted("write "), ["1 after 0", "2 after 1"], "{run}");
 }
 
-/// Each vCPU writes its number plus one into the array of owners, where its ticket says.
+/// Each vCPU writes its number plus one to the element of `owners` that its ticket gives.
 fn each_part_of_an_array() {
     let run = jitterbug("run ticket-lock-fixed")
         .probe(
@@ -161,8 +161,8 @@ fn what_is_watched_is_no_device() {
         .says(&["MMIO_Write never fired"]);
 }
 
-/// `hello` waits for a third vCPU that isn't there: each look at the variable leaves the guest, and
-/// is no sign of life. Nor is it an exit at which jitter holds.
+/// `hello` waits for a third vCPU, which doesn't exist. Each read of the variable exits, but does
+/// not count as a sign of life, nor as an exit at which jitter holds.
 fn who_spins_on_what_is_watched_hangs() {
     let jitter = "--jitter hold:at=mmio,p=1,for=1ms";
     let run = jitterbug(&format!("run hello --cpus 2 --cmdline cpus=3 --watchdog 1s {jitter}"))
@@ -185,7 +185,7 @@ fn registers_of_each_vcpu() {
     for register in ["0x277", "0xc0000081", "0xc0000082", "0xc0000084", "0x174", "0xc0000102"] {
         assert_eq!(figure(&run, &format!("  writes[{register}] == count ")), 2, "{run}");
     }
-    // On the way to long mode, and by each AP once more.
+    // It is written when long mode is entered, and once more by each AP.
     assert!(figure(&run, "  writes[0xc0000080] == count ") >= 3, "{run}");
     for vcpu in 1..3 {
         let of = format!("{vcpu} ");
@@ -221,7 +221,7 @@ fn what_only_a_replay_shows() {
     assert!(matches!(inside[..], [place] if place.starts_with("queue")), "{run}");
 }
 
-/// The addition that is lost: both loads see 0, and the run stays what it was.
+/// An addition is lost: both loads read 0, and the script doesn't change the run.
 fn a_replay_shows_functions_and_data() {
     let folder = Folder::new();
     let finding = find(&folder, "lost-update");
@@ -240,7 +240,7 @@ fn a_replay_shows_functions_and_data() {
     }
 }
 
-/// A hang with everything in it: APs that are started, an IPI, an interrupt, vCPUs that sleep.
+/// A hang with all kinds of events: APs that are started, an IPI, an interrupt, vCPUs that sleep.
 fn each_point_of_a_replay() {
     let folder = Folder::new();
     let finding = find(&folder, "lost-wakeup");

@@ -1,5 +1,5 @@
 //! The claim: probes fire on every started vCPU, whether it runs, spins or is halted; each vCPU has
-//! variables of its own; stacks are right.
+//! its own variables; stacks are right.
 
 use nix::sys::signal::Signal;
 
@@ -14,7 +14,7 @@ tests! {
         two_scripts_at_once, a_probe_that_never_fired, a_division_by_zero_is_told;
 }
 
-/// How often each vCPU printed `CPU <number>`.
+/// How many times each vCPU printed `CPU <number>`.
 fn counts(run: &Finished, vcpus: usize) -> Vec<usize> {
     let mut counts = vec![0; vcpus];
     for line in run.lines_with("CPU ") {
@@ -23,8 +23,8 @@ fn counts(run: &Finished, vcpus: usize) -> Vec<usize> {
     counts
 }
 
-/// Runs until each of so many vCPUs has printed `CPU <number>` so often; how often each did. That was no
-/// more than so many times a second.
+/// Runs until each of `vcpus` vCPUs has printed `CPU <number>` `times` times, and checks that this
+/// was at most `hertz` times a second.
 fn ticks(invocation: Invocation, vcpus: usize, times: usize, hertz: f64) -> Finished {
     let running = invocation.probe(&tick(hertz)).start();
     for vcpu in 0..vcpus {
@@ -46,17 +46,17 @@ fn spinning_vcpus() {
     ticks(jitterbug("run spin --cpus 3"), 3, 10, 10.0).shows("spin: 3 vCPUs up\n");
 }
 
-/// Without interrupts, nothing inside the machine would ever wake it.
+/// Without interrupts, no event inside the machine would ever wake the vCPU.
 fn halted_vcpus() {
     ticks(jitterbug("run --watchdog off").image(&image::halt()), 1, 10, 10.0);
 }
 
-/// `hello` is told of a third vCPU that isn't there, and waits for it while vCPU 1 sleeps.
+/// `hello` expects a third vCPU, which doesn't exist, and waits for it while vCPU 1 sleeps.
 fn halted_aps() {
     ticks(jitterbug("run hello --cpus 2 --cmdline cpus=3 --watchdog off"), 2, 10, 10.0);
 }
 
-/// The names below the last stack that a vCPU has printed, if they have come.
+/// The names below the last stack that a vCPU has printed, if they have been printed.
 fn last_names(stderr: &str, vcpu: usize) -> Option<&str> {
     let line = format!("{vcpu} GUEST_0x");
     let last = stderr.lines().rev().skip_while(|l| !l.starts_with(&line)).count();
@@ -67,7 +67,7 @@ fn stacks_by_name() {
     let running = jitterbug("run spin --cpus 3")
         .probe(r#"(defstring s) (vprobe VMM10Hz (gueststack s) (printf "%d %s\n" VCPUID s))"#)
         .start();
-    // Where a vCPU spins it stays.
+    // A vCPU that spins stays where it is.
     let spins = |stderr: &str, vcpu| {
         last_names(stderr, vcpu).is_some_and(|names| names.starts_with("spin_inner+0x"))
     };
@@ -134,7 +134,7 @@ fn one_hertz_is_one_hertz() {
     ticks(jitterbug("run spin --cpus 2"), 2, 3, 1.0);
 }
 
-/// Ticks may be late, and are at their own times again after that.
+/// Ticks may be late; later ones are again at their proper times.
 fn the_counter_counts_as_often_as_it_says() {
     let run = jitterbug("run spin --cpus 1")
         .probe(
@@ -151,7 +151,7 @@ fn the_counter_counts_as_often_as_it_says() {
     assert!((last as f64) < run.seconds() * 1000.0 * 1.1, "{times:?}: {run}");
 }
 
-/// The tiny guest starts no AP.
+/// The small guest starts no AP.
 fn not_before_the_start() {
     let run = jitterbug("run --cpus 4 --watchdog off").image(&image::halt());
     let counts = counts(&ticks(run, 1, 10, 10.0), 4);

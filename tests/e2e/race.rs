@@ -1,5 +1,5 @@
-//! The claim of claims: boot jitter makes `tsc-sync` hang often, no jitter hardly ever, and the
-//! fixed twin never hangs. The rates are printed. These tests run alone.
+//! The main claim: boot jitter makes `tsc-sync` hang often, without jitter it hardly ever hangs,
+//! and the fixed twin never hangs. The rates are printed. These tests run alone.
 
 use serde_json::Value;
 
@@ -9,14 +9,14 @@ tests! {
     QuickKvm: boot_jitter_provokes_the_hang, the_fixed_twin_never_hangs;
 }
 
-/// Failed runs of all runs.
+/// The number of failed runs, and of all runs.
 struct Rate {
     failed: usize,
     runs: usize,
 }
 
 impl Rate {
-    /// Boots six vCPUs so many times.
+    /// Boots six vCPUs this number of times.
     fn of(guest: &str, jitter: &str, runs: usize, status: &[i32]) -> Self {
         let arguments =
             format!("run {guest} --cpus 6 --jitter {jitter} --repeat {runs} --watchdog 1s --json");
@@ -44,7 +44,7 @@ fn boot_jitter_provokes_the_hang() {
     let shaken = Rate::of("tsc-sync", "boot", 20, &[1]);
     assert!(shaken.failed >= 5, "too seldom: {} of {}", shaken.failed, shaken.runs);
     let left_alone = Rate::of("tsc-sync", "off", 100, &[0, 1]);
-    // With one more than have failed, so that it says something of none, too.
+    // One is added to the number of failures, so that the comparison is also valid without any.
     assert!(
         shaken.failed * left_alone.runs >= 5 * (left_alone.failed + 1) * shaken.runs,
         "{} of {} is not five times as often as {} of {}",

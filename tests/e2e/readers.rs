@@ -1,6 +1,6 @@
-//! The claim: a reader who stops reading stops nobody. Whatever nobody reads, the console, scripts'
-//! lines, a report or a trace, a signal and the time limit end the run, what was not written is
-//! counted and told, and a slow reader loses nothing.
+//! The claim: a reader that stops reading stops no other part of the program. If the console,
+//! scripts' lines, a report or a trace is not read, a signal and the time limit still end the run,
+//! and what was not written is counted and reported. A slow reader loses nothing.
 
 use std::io::{PipeReader, Read, Write, pipe};
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use crate::image;
 use crate::scratch::Folder;
 
 tests! {
-    // A guest fills the pipes byte by byte: minutes where an exit takes long.
+    // A guest fills the pipes byte by byte, which takes minutes where an exit takes long.
     QuickKvm: signals_end_a_run_that_nobody_reads, so_does_the_time_limit, a_signal_behind_the_runs_end,
         scripts_that_nobody_reads,
         a_report_that_nobody_reads, a_trace_that_nobody_reads, a_slow_reader_loses_nothing;
@@ -24,14 +24,14 @@ fn chatty(folder: &Folder) -> Invocation {
     jitterbug("run --cpus 1").arg(guest)
 }
 
-/// Nobody reads the other end of that, which stays open for as long as this lives.
+/// A stream that is not read; its other end stays open as long as the returned reader lives.
 fn unread() -> (Stdio, PipeReader) {
     let (reader, writer) = pipe().expect("a pipe");
     (writer.into(), reader)
 }
 
-/// Says on standard error when nothing is printed any more: ticks go on while the guest waits for its
-/// reader.
+/// Prints a message on standard error when the guest prints no more: ticks continue while the guest
+/// waits for its reader.
 const STUCK: &str = r#"Out { printed++; }
     VMM10Hz /printed && printed == before && !said/ { said = 1; printf("it is stuck\n"); }
     VMM10Hz { before = printed; }"#;
@@ -65,7 +65,7 @@ fn so_does_the_time_limit() {
         let limit = format!("--timeout={seconds}s");
         chatty(&folder).arg(limit).probe(STUCK).stdout(stdout).within(60).ends_with(0)
     });
-    // It has printed too much by then.
+    // By then it has printed more than the pipe takes.
     let stuck =
         limits.find(|run| run.stderr.contains("it is stuck")).expect("it prints fast enough");
     lost(stuck.says(&["time limit reached"]));
@@ -83,7 +83,7 @@ fn a_signal_behind_the_runs_end() {
     filled.read_exact(&mut vec![0; 65_536]).expect("what was there before");
 }
 
-/// All of standard error is theirs.
+/// Standard error is used by the scripts alone.
 fn scripts_that_nobody_reads() {
     let (stderr, mut reader) = unread();
     let running = jitterbug("run spin --cpus 2")
@@ -91,7 +91,7 @@ fn scripts_that_nobody_reads() {
         .stderr(stderr)
         .start();
     running.prints("spin: 2 vCPUs up\n");
-    // The first page; what the pipe has room for comes behind it.
+    // This is the first page; the rest of the pipe's contents comes after it.
     reader.read_exact(&mut [0; 4096]).expect("lines");
     running.signal(Signal::SIGINT);
     running.ends_without_a_word(130);
@@ -111,10 +111,10 @@ fn a_trace_that_nobody_reads() {
     let fifo = folder.join("trace");
     let made = Command::new("mkfifo").arg(&fifo).status().expect("mkfifo");
     assert!(made.success());
-    // So that it can be opened for writing.
+    // Opened for reading, so that it can be opened for writing.
     let _reader = std::fs::File::options().read(true).write(true).open(&fifo).expect("a fifo");
     let running = chatty(&folder).arg("--trace").arg(&fifo).start();
-    // What happened until then doesn't go into a pipe; soon the guest waits.
+    // The trace up to this point doesn't fit into a pipe, so the guest soon waits.
     running.prints("line 5 ");
     running.signal(Signal::SIGINT);
     let run = running.ends_with(130);

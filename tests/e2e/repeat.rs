@@ -1,5 +1,5 @@
-//! The claim: `--repeat` and `--until-failure` boot afresh with the next seed each time, count the
-//! failures, name their seeds, and keep the consoles of successful runs to themselves.
+//! The claim: `--repeat` and `--until-failure` boot again each time with the next seed, count the
+//! failures, name their seeds, and don't show the consoles of successful runs.
 
 use crate::harness::jitterbug;
 use crate::image;

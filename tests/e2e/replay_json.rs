@@ -1,5 +1,5 @@
-//! The claim: `replay --json` prints one document that says whether the finding happened again, on its own
-//! build and on another, and what scripts saw.
+//! The claim: `replay --json` prints one document that says whether the finding was reproduced, on
+//! its own build and on another one, and what scripts recorded.
 
 use serde_json::Value;
 
@@ -43,11 +43,11 @@ fn not_reproduced() {
     assert_eq!(report["reproduced"], false, "{run}");
     assert!(report["difference"].as_str().is_some_and(|text| !text.is_empty()), "{run}");
     assert!(report["switches"]["found"].as_u64().is_some(), "{run}");
-    // Nothing is printed when nothing could be done.
+    // Nothing is printed if the finding can't be replayed.
     jitterbug("replay --json --guest hello").arg(&file).ends_with(2).shows("");
 }
 
-/// What a machine is called, and what it came to.
+/// The documents use the same names for a machine and for a verdict.
 fn the_same_names_everywhere() {
     let folder = Folder::new();
     let guest = folder.file("guest.elf", image::start_and_look().bytes());

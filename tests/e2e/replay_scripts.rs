@@ -1,5 +1,5 @@
-//! The claim: scripts look into a finding's run as well. Time is virtual for them, they print the same
-//! in each replay, and the run stays the one that was recorded.
+//! The claim: scripts work in a finding's run as well. They have virtual time, they print the same
+//! in each replay, and the run stays the recorded one.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ tests! {
     KvmAndCompiler: another_build_is_looked_into_as_well;
 }
 
-/// A finding; which one is a matter of chance.
+/// Finds a failure; which one depends on chance.
 pub(crate) fn find(folder: &Folder, guest: &str) -> PathBuf {
     let seed = std::process::id();
     let hunt = jitterbug(&format!("hunt {guest} --seed {seed} --runs 3000 --json --out"));
@@ -22,13 +22,13 @@ pub(crate) fn find(folder: &Folder, guest: &str) -> PathBuf {
     report["findings"][0]["file"].as_str().expect("a finding").into()
 }
 
-/// The finding goes first: the last option may want a value.
+/// The finding comes first, because the last option may need a value.
 pub(crate) fn replay(finding: &Path, options: &str) -> Invocation {
     let words = options.split_ascii_whitespace();
     words.fold(jitterbug("replay").arg(finding), Invocation::arg)
 }
 
-/// Prints whatever a script can see of time, of registers, of memory and of the order of things.
+/// Prints everything that a script can read: time, registers, memory, and the order of events.
 const CURIOUS: &str = r#"
 aggr exits[1][1];
 VMM:TIMER:50usec { printf("%d ticks: %s, TSC %d %d, %d\n", VCPUID, gueststack(), TSC, readmsr(0x10), getsystemtime()); }
@@ -41,7 +41,7 @@ GUEST:EXIT:*print* { printf("%d back, %d, %x\n", VCPUID, RAX, RSP); }
 VMMUnload { printf("%d ends\n", VCPUID); }
 "#;
 
-/// What the scripts printed in each of these replays: all but what the program says of the replays.
+/// What the scripts printed in these replays, without the program's own messages.
 fn printed(replay: &Finished) -> String {
     let lines = replay.stderr.lines().filter(|line| !line.starts_with("jitterbug: "));
     lines.flat_map(|line| [line, "\n"]).collect()
@@ -70,7 +70,7 @@ fn every_replay_prints_the_same() {
     }
 }
 
-/// A point takes a microsecond, and the machine's clock starts in 2026.
+/// A scheduling point takes a microsecond, and the machine's clock starts in 2026.
 fn timers_tick_in_virtual_time() {
     let folder = Folder::new();
     let finding = find(&folder, "tsc-sync");
@@ -119,7 +119,7 @@ fn what_the_host_knows_is_refused() {
     }
 }
 
-/// Each processor asks what platform it is on, and stores 0 first.
+/// Each CPU detects the platform, and first stores 0.
 fn shared_memory_is_watched_and_no_other() {
     let folder = Folder::new();
     let finding = find(&folder, "tsc-sync --cpus 4");

@@ -1,4 +1,4 @@
-//! The documents that the program prints, against their published schemas (docs/schema).
+//! Checks the documents that the program prints against their published schemas (docs/schema).
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -18,10 +18,10 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("doctor", include_str!("../../docs/schema/doctor.json")),
 ];
 
-/// The largest integer up to which a `double` has all.
+/// The largest integer up to which a `double` represents every integer.
 const LARGEST: u64 = 1 << 53;
 
-/// Checks what a command printed; `command` has its words in double quotes.
+/// Checks the output of a command; `command` has its words in double quotes.
 pub(crate) fn check(command: &str, document: &Value) {
     static VALIDATORS: LazyLock<BTreeMap<&str, Validator>> = LazyLock::new(|| {
         let validator = |text| {
@@ -42,7 +42,7 @@ pub(crate) fn check(command: &str, document: &Value) {
     check_numbers(document, "");
 }
 
-/// No number that a program would round, but for what the user gave.
+/// Fails for a number that a program would round, except for numbers that the user gave.
 fn check_numbers(value: &Value, name: &str) {
     match value {
         Value::Number(number) => {

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A folder that everybody can read; it goes when this goes.
+/// A folder that every user can read, which is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Folder(PathBuf);
 
@@ -21,7 +21,7 @@ impl Folder {
         Self(path)
     }
 
-    /// Puts a file into it.
+    /// Creates a file in the folder.
     pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.join(name);
         fs::write(&path, content).expect("a file for this test");

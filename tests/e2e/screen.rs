@@ -1,4 +1,4 @@
-//! A terminal that a program writes to.
+//! A terminal to which a program writes.
 
 use std::fs;
 use std::io::Read;
@@ -21,12 +21,12 @@ impl Screen {
         Self { master: terminal.master.into(), slave, shown: Vec::new() }
     }
 
-    /// For the program, which alone has it open then.
+    /// The program's end of the terminal, which only the program then has open.
     pub(crate) fn tty(&mut self) -> OwnedFd {
         self.slave.take().expect("one program")
     }
 
-    /// Reads until this is shown; all that was.
+    /// Reads until this text is shown. Returns everything that has been shown.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
         let mut buffer = [0; 4096];
         while !String::from_utf8_lossy(&self.shown).contains(text) {
@@ -37,11 +37,11 @@ impl Screen {
         String::from_utf8_lossy(&self.shown).into_owned()
     }
 
-    /// Reads what is still shown, to the end.
+    /// Reads everything that is still shown, to the end.
     pub(crate) fn rest(mut self) -> JoinHandle<String> {
         thread::spawn(move || {
             let mut rest = Vec::new();
-            // A terminal that nobody has open any more is an error to who reads.
+            // When no process has the terminal open any more, reading it is an error.
             let _ = self.master.read_to_end(&mut rest);
             String::from_utf8_lossy(&rest).into_owned()
         })

@@ -1,5 +1,5 @@
-//! The claim: the script of 2012, byte for byte, tells where each vCPU of a hung guest stands, once
-//! a second, as it did then.
+//! The claim: the script of 2012, byte for byte, prints once a second where each vCPU of a hung
+//! guest is, as it did then.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../probes/scripts/one-g
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
 
-/// As it stands in the issue.
+/// The script as it is in the issue.
 const SCRIPT: &str = r#"(defstring stack)
 (VProbe VMM1Hz
    (gueststack stack)
@@ -39,12 +39,12 @@ fn strict_vp_refuses_it() {
     ]);
 }
 
-/// One vCPU's lines.
+/// The lines of one vCPU.
 #[derive(Default)]
 struct Stacks {
-    /// Innermost first, as addresses.
+    /// The stacks as addresses, innermost first.
     addresses: Vec<Vec<u64>>,
-    /// The line below each.
+    /// The line below each stack.
     names: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ fn it_shows_the_hang() {
     let waiting: Vec<u32> = (0..6).filter(|&vcpu| is_waiting_for_sipi(&run, vcpu)).collect();
     let started: Vec<u32> = (0..6).filter(|vcpu| !waiting.contains(vcpu)).collect();
     assert!(started.len() >= 2, "{run}");
-    // One stack for each vCPU that was started, and none for the others.
+    // There is one stack for each vCPU that was started, and none for the others.
     assert_eq!(stacks.keys().copied().collect::<Vec<_>>(), started, "{run}");
 
     let seconds = seconds_of_the_failed_run(&run);
@@ -86,7 +86,7 @@ fn it_shows_the_hang() {
     assert_ne!(stuck, [0], "{run}");
 }
 
-/// Reads the script's lines, each of which must be whole and followed by the same stack by name.
+/// Reads the script's lines. Each must be complete and be followed by the same stack with names.
 fn stacks(run: &Finished) -> BTreeMap<u32, Stacks> {
     let mut stacks = BTreeMap::<u32, Stacks>::new();
     // The warning, which quotes the script, comes first.
@@ -105,7 +105,7 @@ fn stacks(run: &Finished) -> BTreeMap<u32, Stacks> {
     stacks
 }
 
-/// `CPUD: N Stack: GUEST_0x…(_0x…)*`, and nothing else.
+/// Reads a line `CPUD: N Stack: GUEST_0x…(_0x…)*`, and nothing else.
 fn script_line(line: &str) -> Option<(u32, Vec<u64>)> {
     let (vcpu, stack) = line.strip_prefix("CPUD: ")?.split_once(" Stack: GUEST_")?;
     let addresses: Option<Vec<u64>> = stack
@@ -115,12 +115,12 @@ fn script_line(line: &str) -> Option<(u32, Vec<u64>)> {
     Some((vcpu.parse().ok()?, addresses?))
 }
 
-/// The names must be those of the image's symbol table.
+/// Checks that the names are those of the image's symbol table.
 fn agree(addresses: &[u64], names: &str) {
     let names: Vec<&str> = names.split(" < ").collect();
     assert_eq!(addresses.len(), names.len(), "{names:?}");
     for (number, (&address, name)) in addresses.iter().zip(names).enumerate() {
-        // A return address may lie behind the function's last instruction.
+        // A return address may be after the function's last instruction.
         let inside = if number == 0 { address } else { address - 1 };
         let function = function_at("tsc-sync", inside).expect("code");
         assert!(name.starts_with(&format!("{function}+0x")), "{address:#x} is {function}: {name}");

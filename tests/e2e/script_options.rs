@@ -1,5 +1,5 @@
-//! The claim: scripts take values from the command line, their lines can have times, and a failure that a
-//! script has made is not passed off as the guest's own.
+//! The claim: scripts take values from the command line, their lines can have times, and a failure
+//! that a script has caused is not reported as the guest's own.
 
 use crate::harness::jitterbug;
 use crate::image;
@@ -10,7 +10,7 @@ tests! {
         what_no_script_has_is_refused, a_fault_that_a_script_injected, time_is_virtual_in_a_replay;
 }
 
-/// As VMware's cookbook has it.
+/// The example is from VMware's cookbook.
 fn an_aggregate_without_keys() {
     let script = "aggr nulla[0][0];\nOut { nulla++; }\nVMMUnload { logaggr(nulla); }\n";
     let script = ScratchFile::new("keyless.emt", script);
@@ -20,7 +20,7 @@ fn an_aggregate_without_keys() {
 
 fn a_shipped_script_for_another_variable() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../probes/scripts/writes.emt");
-    // The script's own variable is one of another guest.
+    // The script's own variable belongs to another guest.
     let run = jitterbug("run lost-update --timeout 5s --probe").arg(script);
     run.ends_with(2).says(&["platform_type"]);
     let run = jitterbug("run lost-update --timeout 5s --probe").arg(script);
@@ -58,7 +58,7 @@ fn a_fault_that_a_script_injected() {
     assert!(!run.stderr.contains("jitterbug hunt"), "{run}");
     let run = jitterbug("run hello --cpus 1 --destructive --explain").probe(code).ends_with(1);
     run.says(&["--explain: a script changed the guest in this run (setreg "]);
-    // The same failure of a guest by itself is worth a search.
+    // For the same failure without a script, a search is proposed.
     jitterbug("run").image(&image::triple_fault()).ends_with(1).says(&["jitterbug hunt "]);
 }
 

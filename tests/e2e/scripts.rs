@@ -1,5 +1,5 @@
-//! The claim: scripts count, measure and look into a real guest: exits, aggregates that are printed
-//! at the end, guest memory, the ring of last lines.
+//! The claim: scripts count, measure and read a real guest: exits, aggregates that are printed at
+//! the end, guest memory, the ring of last lines.
 
 use nix::sys::signal::Signal;
 
@@ -25,7 +25,7 @@ fn port_writes_are_counted() {
     let lines: Vec<&str> = run.stderr.lines().collect();
     let header = "aggr: ports (1 integer key) (0 string keys)";
     let at = lines.iter().position(|line| *line == header).unwrap_or_else(|| panic!("{run}"));
-    // The guest sets the port up too.
+    // The guest also writes to the port to set it up.
     let count = lines[at..].iter().find_map(|line| line.strip_prefix("  ports[0x3f8] == count "));
     let count: usize =
         count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{run}"));
@@ -56,7 +56,7 @@ fn aggregates_are_the_same_in_both_languages() {
     }
 }
 
-/// Stacks as they are, ten times a second.
+/// Prints stacks ten times a second.
 const STACKS: &str = r#"(defstring s) (vprobe VMM10Hz (gueststack s) (printf "%s\n" s))"#;
 
 fn stacks_are_keys() {
@@ -64,7 +64,7 @@ fn stacks_are_keys() {
         .probe("(defaggr hot 0 1) (vprobe VMM:PROFILE:10msec (aggr hot () ((gueststack)) (count)))")
         .probe(STACKS)
         .start();
-    // Where a vCPU spins it stays.
+    // A vCPU that spins stays where it is.
     for caller in [" < main+", " < ap_main+"] {
         running.reports_that(caller, |stderr| stderr.matches(caller).count() > 3);
     }
@@ -85,7 +85,7 @@ fn a_budget_ends_a_firing_and_not_the_guest() {
         .says(&["it called too deep", "unloaded"]);
 }
 
-/// The reported value is that of the guest's variable.
+/// The printed value is that of the guest's variable.
 fn guest_memory_by_symbol() {
     jitterbug("run hello --cpus 3")
         .probe(r#"(vprobe VMMUnload (printf "up %d\n" (getguest "up")))"#)

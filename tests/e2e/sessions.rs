@@ -1,7 +1,8 @@
 //! The claim: the sessions in the documents are what a user sees. Each fenced block of the kind
 //! `console` is run, command by command, in a folder per document, and its output is compared.
 //!
-//! In a document, a line `...` stands for any number of lines, and `...` within a line for any text.
+//! In a document, a line `...` stands for any number of lines, and `...` within a line for any
+//! text.
 
 use std::env;
 use std::fs;
@@ -128,7 +129,7 @@ fn sessions(text: &str) -> Vec<Step> {
     steps
 }
 
-/// Whether lines are what a document shows.
+/// Whether the lines agree with those of a document.
 fn matches(expected: &[&str], actual: &[&str]) -> bool {
     match expected {
         [] => actual.is_empty(),

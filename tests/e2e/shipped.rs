@@ -1,4 +1,5 @@
-//! The claim: each script in `probes/scripts/` says in its header what it shows and how it is run, and shows it.
+//! The claim: the header of each script in `probes/scripts/` says what the script shows and how it
+//! is run, and the script shows that.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ tests! {
     KvmAndCompiler: console, lock_times;
 }
 
-/// The scripts that the tests below run, and that of 2012, which has tests of its own.
+/// The scripts that the tests below run, and the script of 2012, which has its own tests.
 const TESTED: &[&str] = &[
     "ap-boot.emt",
     "console.emt",
@@ -33,7 +34,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../probes/scripts")
 }
 
-/// Says of each vCPU when it has had fifty ticks, however long that takes.
+/// Reports for each vCPU when it has had fifty ticks, however long that takes.
 pub(crate) const TICKS: &str = r#"
 perthread int ticks;
 VMM:PROFILE:10msec { ticks++; if (ticks == 50) printf("%d has had its ticks\n", VCPUID); }"#;
@@ -50,7 +51,7 @@ fn each_has_a_header_and_a_test() {
         .collect();
     names.sort();
     assert_eq!(names, TESTED);
-    // That of 2012 is kept as it was.
+    // The script of 2012 is kept unchanged.
     for name in names.iter().filter(|name| *name != "one-good-probe.vp") {
         let text = fs::read_to_string(folder().join(name)).expect("a script");
         let header = text.split("*/").next().expect("a header");
@@ -59,7 +60,7 @@ fn each_has_a_header_and_a_test() {
     }
 }
 
-/// The number behind the first line that begins like this.
+/// The number after the first line that begins like this.
 fn figure(run: &Finished, line: &str) -> u64 {
     let rest = run.lines_with(line).next().unwrap_or_else(|| panic!("no `{line}`: {run}"));
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
@@ -85,7 +86,7 @@ fn spins() {
     }
 }
 
-/// The steps of each AP are there, in their order, and later and later.
+/// The steps of each AP are present and in order, with increasing times.
 fn boots(run: &Finished, vcpus: std::ops::Range<u32>) {
     for vcpu in vcpus {
         assert_eq!(
@@ -109,7 +110,7 @@ fn ap_boot() {
     boots(&run.ends_with(0), 1..3);
 }
 
-/// The last vCPU that was started hangs on its way.
+/// The last vCPU that was started hangs while it starts.
 fn ap_boot_in_a_replay() {
     let folder = Folder::new();
     let finding = find(&folder, "tsc-sync");
@@ -119,7 +120,7 @@ fn ap_boot_in_a_replay() {
     boots(&run, 1..started);
 }
 
-/// `platform_type` is set to nothing and then to what was found, by each vCPU.
+/// Each vCPU sets `platform_type` to nothing, and then to what it has detected.
 fn writes() {
     let fixed = jitterbug("run tsc-sync --cpus 2 --watchdog off --timeout 20s");
     let run = with(fixed, "writes.emt").ends_with(0);
@@ -148,7 +149,7 @@ fn ipi_points() {
     }
 }
 
-/// Logs to memory, and gets stuck before anything of it is on the console.
+/// The guest logs to memory, and gets stuck before any of it is on the console.
 fn console() {
     let folder = Folder::new();
     let before = r#"#include "rt.h"
@@ -206,7 +207,7 @@ void __wrap_mark(void)
             let line = line.unwrap_or_else(|| panic!("{what} {name}: {run}"));
             assert!(line.contains(&format!(" count {times} ")), "{line}: {run}");
         }
-        // The least of each: what else runs on the host makes any of them longer.
+        // The minimum of each is compared, because other work on the host makes times longer.
         let least = |what: &str| -> u64 {
             let of = format!("  {what}[\"{name}\"] == ");
             let line = run.lines_with(&of).next().and_then(|line| line.split(" min ").nth(1));

@@ -1,5 +1,5 @@
-//! The claim: Ctrl-C and `kill` end a run in order: the status says so, the last probes fire, a report
-//! comes.
+//! The claim: Ctrl-C and `kill` end a run in order: the status says so, the last probes fire, and a
+//! report is printed.
 
 use nix::sys::signal::Signal;
 
@@ -29,7 +29,7 @@ fn sigterm() {
     ends_in_order(Signal::SIGTERM, 143);
 }
 
-/// The run that was cut short doesn't count.
+/// The run that was interrupted doesn't count.
 fn while_repeating() {
     let running =
         jitterbug("run hello --until-failure").probe(r#"VMMLoad { printf("boots\n"); }"#).start();
@@ -38,7 +38,7 @@ fn while_repeating() {
     running.ends_with(130).shows("").says(&["jitterbug: interrupted: 0 of ", " runs failed"]);
 }
 
-/// Runs this short are ending most of the time.
+/// Such short runs are in the process of ending most of the time.
 fn while_a_run_ends() {
     for boots in 1..=24 {
         let running = jitterbug("run --repeat 1000000 --watchdog off")

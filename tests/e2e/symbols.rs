@@ -1,4 +1,4 @@
-//! The claim: stacks are also shown by name, from the guest's own symbols, from those of another
+//! The claim: stacks are also shown with names, from the guest's own symbols, from those of another
 //! file, or not at all.
 
 use object::read::elf::ElfFile64;
@@ -29,7 +29,7 @@ fn spin() -> Invocation {
     jitterbug("run spin --cpus 1").probe(STACKS)
 }
 
-/// What stands below the last stack.
+/// The line below the last stack.
 fn names_in(run: &Finished) -> &str {
     assert!(run.lines_with("S GUEST_0xfffffffffb8").count() >= 3, "{run}");
     run.lines_with("    ").last().unwrap_or_else(|| panic!("no names: {run}"))
@@ -85,7 +85,7 @@ fn a_bad_file_is_refused() {
     }
 }
 
-/// Whatever is cut off behind what is loaded, the guest boots, and at worst has no names.
+/// Wherever the file is truncated after the loaded part, the guest boots; at worst it has no names.
 fn damaged_debug_data_is_survived() {
     let whole = image::guest("hello");
     let loaded = image::loaded_end(whole);

@@ -1,5 +1,6 @@
-//! The claim: `--trace` writes what vCPUs did as Perfetto reads it: a track for each, on which states
-//! don't overlap, with every exit, firing and scheduling point; a replay's is the same each time.
+//! The claim: `--trace` writes what vCPUs did in a form that Perfetto reads: a track for each vCPU,
+//! on which states don't overlap, with every exit, firing and scheduling point. The trace of a
+//! replay is the same each time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,10 +21,10 @@ tests! {
     Nothing: a_bad_place_is_refused_at_once;
 }
 
-/// A trace, after checks that hold for all.
+/// A trace that has passed the checks for all traces.
 struct Trace {
     title: String,
-    /// By their names.
+    /// The tracks by their names.
     tracks: BTreeMap<String, Vec<Value>>,
 }
 
@@ -57,7 +58,7 @@ impl Trace {
         self.tracks.values().flatten()
     }
 
-    /// How often this happened, and how long it took in all, in microseconds.
+    /// How many times this happened, and how long it took in total, in microseconds.
     fn total(&self, key: &str, value: &str) -> (usize, f64) {
         let of: Vec<_> = self.events().filter(|event| event[key] == value).collect();
         (of.len(), of.iter().map(|event| time(event, "dur")).sum())
@@ -68,7 +69,7 @@ fn time(event: &Value, key: &str) -> f64 {
     event[key].as_f64().unwrap_or_default()
 }
 
-/// States follow each other, and nothing has a negative time.
+/// Checks that states follow each other, and that no time is negative.
 fn check(track: &[Value]) {
     const ROUNDING: f64 = 0.002;
     let mut end = 0.0;
@@ -89,7 +90,7 @@ fn tracing(invocation: Invocation, file: &Path) -> Invocation {
     invocation.arg("--trace").arg(file)
 }
 
-/// How often a probe has fired, by what the script says at the end.
+/// How many times a probe has fired, according to the script's output at the end.
 fn firings(run: &Finished, name: &str) -> usize {
     let before = format!("aggr: {name} ");
     assert!(run.stderr.contains(&before), "{run}");
@@ -120,7 +121,7 @@ fn a_replays_trace_has_every_point() {
     let said = format!(" {} points, ", points.len());
     assert!(replayed.stderr.contains(&said), "{said}: {replayed}");
     assert!((1..).zip(&points).all(|(number, point)| number == *point), "{points:?}");
-    // A point takes a microsecond, in which one vCPU runs.
+    // A scheduling point takes a microsecond, in which one vCPU runs.
     let (_, running) = trace.total("name", "running");
     assert!((running - points.len() as f64).abs() < 0.5, "{running} us, {} points", points.len());
     assert!(trace.total("name", "waits for SIPI").1 > 10.0);
@@ -198,7 +199,8 @@ fn a_bad_place_is_refused_at_once() {
     }
 }
 
-/// A trace is written while the run goes on: whoever is killed meanwhile leaves what was there before.
+/// A trace is written during the run: if the process is killed meanwhile, the previous file
+/// remains.
 fn an_earlier_trace_stays_until_the_next_is_whole() {
     let folder = Folder::new();
     let path = folder.join("trace.json");

@@ -1,5 +1,5 @@
-//! The claim: a wrong option is refused with its name, its value and what would be right; the status
-//! is 2, and nothing runs.
+//! The claim: a wrong option is refused with its name, its value and what would be right; the
+//! status is 2, and nothing runs.
 
 use std::process::Stdio;
 
@@ -55,7 +55,7 @@ fn help_and_version() {
     }
     assert!(jitterbug("run --help").ends_with(0).stdout.contains("--until-failure"));
     assert!(jitterbug("--version").ends_with(0).stdout.starts_with("jitterbug "));
-    // Somebody who has read enough closes the pipe.
+    // A reader that has read enough closes the pipe.
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     jitterbug("--help").stdout(Stdio::from(writer)).start().ends_with_any(&[0, 1, 2]);

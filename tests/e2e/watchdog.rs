@@ -1,5 +1,6 @@
-//! The claim: a hang is found, and what each vCPU does is told: registers, stack, instruction, source
-//! line, and the variable it waits for. A guest that lives is left alone.
+//! The claim: a hang is found, and the report says what each vCPU does: registers, stack,
+//! instruction, source line, and the variable it waits for. A guest that makes progress is not
+//! disturbed.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -22,8 +23,8 @@ tests! {
     QuickKvm: a_starved_guest_is_not_stuck;
 }
 
-/// The hang of `tsc-sync`, as JSON. On a slow host, the guest's search for Xen by 256 CPUIDs stands
-/// still for a second of its own processor time: that is less than the watchdog gives it.
+/// The hang of `tsc-sync`, as JSON. On a slow host, the guest's search for Xen by 256 CPUIDs makes
+/// no progress for a second of its own processor time, which is less than the watchdog's window.
 fn it_says_what_each_vcpu_waits_for() {
     let run =
         jitterbug("run tsc-sync --jitter boot --until-failure --json").within(120).ends_with(1);
@@ -58,8 +59,8 @@ fn it_says_what_each_vcpu_waits_for() {
     assert_eq!((vcpus[0]["state"]["activity"].as_str(), stuck), (Some("running"), 1), "{run}");
 }
 
-/// Innermost first the stack has these functions; the loop reads this variable; the source line, or
-/// the one before, has this in it.
+/// The stack has these functions, innermost first; the loop reads this variable; the source line,
+/// or the one before, contains this text.
 fn spins(vcpu: &Value, functions: &[&str], variable: &str, source: &str) {
     let at = &vcpu["spin"]["at"];
     for (frame, function) in functions.iter().enumerate() {
@@ -82,7 +83,7 @@ fn spins(vcpu: &Value, functions: &[&str], variable: &str, source: &str) {
     assert!(near.iter().any(|line| line.contains(source)), "{path}:{line}: {near:?}");
 }
 
-/// `hello` is told of a third vCPU that isn't there: CPU 0 waits for it, vCPU 1 sleeps.
+/// `hello` expects a third vCPU, which doesn't exist: CPU 0 waits for it, vCPU 1 sleeps.
 fn the_report_is_complete_as_text() {
     jitterbug("run hello --cpus 2 --cmdline cpus=3 --watchdog 1s").ends_with(1).shows("").says(&[
         "hang: for 1s",
@@ -121,7 +122,8 @@ fn a_guest_that_idles_is_quiet() {
     run.says(&[said]);
 }
 
-/// One that is expected to come to something, or of the catalogue: a wake-up was lost.
+/// For a guest with a criterion of success, and for a guest of the catalogue, idling is a hang: a
+/// wake-up was lost.
 fn who_may_not_idle_hangs() {
     let expected = jitterbug("run --watchdog 500ms --ok up").image(&image::idle(false));
     expected.ends_with(1).says(&["hang: for 500ms", "vCPU 0: halted"]);
@@ -139,12 +141,13 @@ fn who_waits_for_input_is_waited_for() {
         .stdin(Stdio::from(reader))
         .start();
     running.reports("it sleeps\n");
-    // Nothing can come any more.
+    // No more input is possible.
     drop(writer);
     running.ends_with(0).says(&["quiet: "]);
 }
 
-/// It counts for half of what the watchdog gives it, beside others who want the same processor.
+/// The guest counts for half of the watchdog's window, while other processes compete for the same
+/// processor.
 fn a_starved_guest_is_not_stuck() {
     const WINDOW: f64 = 1.0;
     let figure = |rounds: u32, what: &str| {
@@ -161,7 +164,8 @@ fn a_starved_guest_is_not_stuck() {
     assert!(seconds > WINDOW, "nobody was in its way: {seconds} s");
 }
 
-/// Processes that want all of a processor, the one to which they and what this thread starts are bound.
+/// Processes that use all of one processor, to which they and the processes that this thread starts
+/// are bound.
 struct Busy {
     processes: Vec<Child>,
     before: CpuSet,
@@ -190,7 +194,7 @@ impl Drop for Busy {
     }
 }
 
-/// Longer than the watchdog of other guests waits.
+/// The test lasts longer than the default watchdog's window.
 fn a_guest_that_spins_by_design_is_none() {
     let running = jitterbug("run spin")
         .probe(r#"VMM1Hz /VCPUID == 0 && ++seconds == 5/ { printf("5 s\n"); }"#)
@@ -211,7 +215,7 @@ fn a_guest_that_spins_by_design_is_one_if_asked() {
     ]);
 }
 
-/// It prints every 50 ms and stays within a few instructions in between.
+/// The guest prints every 50 ms and stays within a few instructions in between.
 fn a_sign_of_life_is_enough() {
     jitterbug("run --watchdog 1s --destructive")
         .image(&image::heartbeat())

@@ -5,7 +5,7 @@
 //! shows its state on its console, or reaches certain functions: its user knows them and gives them
 //! by `--ok`, `--fail`, `--ok-at` and `--fail-at`. Both schedulers take these criteria from the
 //! machine's configuration: the console is searched as its bytes are printed ([`ConsoleMatcher`]),
-//! and instructions are found by breakpoints ([`AtPlaces`]). The first criterion that is met ends
+//! and instructions are found by breakpoints (`at_places.rs`). The first criterion that is met ends
 //! the run.
 
 mod matcher;

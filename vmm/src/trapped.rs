@@ -3,7 +3,7 @@
 //! KVM's emulator performs such an access. It splits an access that crosses a page or is longer
 //! than 8 bytes, and it can't fetch code or read page tables or descriptors from such a page. KVM
 //! itself only reports a failure (an internal error), shuts the guest down, or retries for ever.
-//! Ranges that are known to be unsuitable are refused beforehand ([`watch`]); what becomes known
+//! Ranges that are known to be unsuitable are refused beforehand (`refuse.rs`); what becomes known
 //! only when the guest runs is explained here.
 
 mod refuse;

@@ -1,16 +1,16 @@
-//! How long plain `hunt NAME` takes for each bug of the catalogue.
+//! Measures how long plain `hunt NAME` takes for each bug of the catalogue.
 
 use std::time::{Duration, Instant};
 
 use crate::spawned::{FOUND, Scratch, count, jitterbug, report};
 use crate::{Failure, Figures};
 
-/// The median of the seeds shall be no longer, and none of them.
+/// The maximum median over the seeds, and the maximum for any seed.
 const GOALS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// A search that takes longer has failed.
 const GIVE_UP: &str = "60s";
 
-/// So many seeds for each guest that has a bug.
+/// Uses this number of seeds for each guest that has a bug.
 pub(crate) fn measure(seeds: u64) -> Result<Figures, Failure> {
     let scratch = Scratch::new()?;
     let mut figures = Figures::default();

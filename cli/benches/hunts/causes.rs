@@ -1,4 +1,5 @@
-//! How often `hunt NAME --explain` names what the catalogue knows, and how long that takes.
+//! Measures how often `hunt NAME --explain` names a pair that the catalogue knows, and how long it
+//! takes.
 
 use std::time::Instant;
 
@@ -8,10 +9,10 @@ use serde_json::Value;
 use crate::spawned::{FOUND, Scratch, jitterbug, report};
 use crate::{Failure, Figures};
 
-/// Of so many explanations of a guest's failure, ten, so many shall name one of its pairs.
+/// How many of ten explanations of a guest's failure should name one of its pairs.
 const GOAL: u64 = 9;
 
-/// So many seeds for each guest that has a bug.
+/// Uses this number of seeds for each guest that has a bug.
 pub(crate) fn measure(seeds: u64) -> Result<Figures, Failure> {
     let scratch = Scratch::new()?;
     let mut figures = Figures::default();

@@ -1,11 +1,13 @@
-//! The counts that jitterbug promises of hunts and replays, and how long they take.
+//! Checks the numbers of runs and replays that jitterbug promises to get right, and measures how
+//! long they take.
 //!
 //! ```text
 //! cargo bench --bench hunts -- all
 //! cargo bench --bench hunts -- twice=1000 replays
 //! ```
-//! Each takes minutes, so without a name nothing is measured. `=N` asks for another count than the
-//! promised one. The exit status is 1 when something happened that must not.
+//! Each measurement takes minutes, so nothing is measured unless a name is given. `=N` asks for
+//! another count than the promised one. The exit status is 1 if something happened that must not
+//! happen.
 
 mod catalogue;
 mod causes;
@@ -22,14 +24,14 @@ use std::time::Instant;
 use vmm::Host;
 use vmm::kvm::host::DEFAULT_DEVICE;
 
-/// Whatever went wrong.
+/// Any error.
 type Failure = Box<dyn Error>;
 
-/// What there is to measure.
+/// A measurement.
 struct Measurement {
     name: &'static str,
     what: &'static str,
-    /// How often it is promised.
+    /// The promised count.
     count: u64,
     measure: fn(&Host, u64) -> Result<Figures, Failure>,
 }
@@ -85,11 +87,11 @@ const ALL: [Measurement; 8] = [
     },
 ];
 
-/// What came of a measurement.
+/// The results of a measurement.
 #[derive(Debug, Default)]
 struct Figures {
     lines: Vec<String>,
-    /// What must not have happened.
+    /// What happened but must not happen.
     broken: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! How much memory long searches and many boots take.
+//! Measures how much memory long searches and many boots take.
 
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
@@ -10,19 +10,19 @@ use serde_json::Value;
 use crate::spawned::{Scratch, count, program};
 use crate::{Failure, Figures};
 
-/// A guest without a bug, and with more interleavings than anybody can run.
+/// A guest without a bug, and with more interleavings than a search can ever run.
 const GUEST: &str = "lock-cycle-fixed";
-/// What may be added between the first tenth of the time and the end: the hashes of the interleavings
-/// that were seen and the tree of decisions have bounds (docs/hunt.md).
+/// The maximum growth between the first tenth of the time and the end: the hashes of interleavings
+/// and the tree of decisions are bounded (docs/hunt.md).
 const MAY_GROW_KIB: u64 = 40 * 1024;
-/// What many boots may add: nothing is kept of them but sums.
+/// The maximum growth over many boots, of which only sums are kept.
 const BOOTS_MAY_GROW_KIB: u64 = 4 * 1024;
-/// So many runs of a search take about as long as a boot.
+/// This number of runs of a search takes about as long as a boot.
 const RUNS_OF_A_BOOT: u64 = 10;
-/// Between two looks.
+/// The interval between two samples.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A search of so many runs, and a tenth as many boots.
+/// Makes a search of this number of runs, and a tenth as many boots.
 pub(crate) fn measure(runs: u64) -> Result<Figures, Failure> {
     let scratch = Scratch::new()?;
     let mut figures = Figures::default();
@@ -52,7 +52,7 @@ pub(crate) fn measure(runs: u64) -> Result<Figures, Failure> {
     Ok(figures)
 }
 
-/// What a process had in memory, in KiB, each [`SAMPLE_INTERVAL`].
+/// The resident memory of a process in KiB, at each [`SAMPLE_INTERVAL`].
 struct Resident(Vec<u64>);
 
 impl Resident {
@@ -61,7 +61,7 @@ impl Resident {
         let mut child = command.spawn()?;
         let mut resident = Vec::new();
         while child.try_wait()?.is_none() {
-            // The process may have ended since.
+            // The process may have ended since the check.
             if let Ok(status) = fs::read_to_string(format!("/proc/{}/status", child.id())) {
                 resident.extend(kib(&status, "VmRSS:"));
             }

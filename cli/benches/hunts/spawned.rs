@@ -1,4 +1,4 @@
-//! The program itself, started as users start it.
+//! Measures the program itself, started as users start it.
 
 use std::env;
 use std::fs;
@@ -10,18 +10,18 @@ use serde_json::Value;
 
 use crate::{Failure, Figures};
 
-/// The vCPUs of the machine in the story.
+/// The number of vCPUs of the machine in the bug report (illumos #1687).
 const CPUS: &str = "6";
-/// The median time to the first proven hang shall be no longer.
+/// The maximum median time to the first proven hang.
 const GOAL: Duration = Duration::from_secs(1);
-/// Runs after which a search has failed to find it.
+/// A search that has not found the hang after this number of runs has failed.
 const GIVE_UP: u64 = 5_000;
 
-/// What the program's exit status says.
+/// The program's exit statuses.
 pub(crate) const CLEAN: i32 = 0;
 pub(crate) const FOUND: i32 = 1;
 
-/// A directory of our own, removed in the end.
+/// A temporary directory, removed at the end.
 pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
@@ -34,12 +34,12 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // It is in the directory for temporary files: no harm if it stays.
+        // It is in the directory for temporary files, so it does no harm if it stays.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// One search for each of so many seeds.
+/// Makes one search for each of this number of seeds.
 pub(crate) fn first_hang(seeds: u64) -> Result<Figures, Failure> {
     let scratch = Scratch::new()?;
     let mut figures = Figures::default();
@@ -64,8 +64,8 @@ pub(crate) fn first_hang(seeds: u64) -> Result<Figures, Failure> {
     Ok(figures)
 }
 
-/// Searches until the first proven hang. The report, and the time from before the start of the
-/// process until it is gone.
+/// Searches until the first proven hang. Returns the report, and the time from before the start of
+/// the process until it has ended.
 fn search(out: &Path, seed: u64) -> Result<(Value, Duration), Failure> {
     let (seed, runs) = (seed.to_string(), GIVE_UP.to_string());
     let start = Instant::now();
@@ -80,7 +80,7 @@ fn search(out: &Path, seed: u64) -> Result<(Value, Duration), Failure> {
     Ok((report, time))
 }
 
-/// So many runs of the guest without the bug.
+/// Makes this number of runs of the guest without the bug.
 pub(crate) fn fixed(wanted: u64) -> Result<Figures, Failure> {
     let scratch = Scratch::new()?;
     let runs = wanted.to_string();
@@ -111,7 +111,7 @@ pub(crate) fn fixed(wanted: u64) -> Result<Figures, Failure> {
     Ok(figures)
 }
 
-/// So many replays of one finding.
+/// Makes this number of replays of one finding.
 pub(crate) fn replays(times: u64) -> Result<Figures, Failure> {
     let scratch = Scratch::new()?;
     let (found, _) = search(&scratch.0, 1)?;
@@ -142,9 +142,9 @@ pub(crate) fn jitterbug(out: &Path, arguments: &[&str]) -> Result<Output, Failur
     Ok(command.stdout(Stdio::piped()).output()?)
 }
 
-/// The report of a search that ended with this status.
+/// The report of a search that should have ended with this status.
 pub(crate) fn report(output: &Output, status: i32) -> Result<Value, Failure> {
-    // A failure where none may be is in the report, too.
+    // An unexpected failure is in the report, too.
     if output.status.code() != Some(status) && output.stdout.is_empty() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(format!("the program ended with {}: {said}", output.status).into());

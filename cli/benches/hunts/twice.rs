@@ -1,5 +1,6 @@
-//! Every schedule a second time: a run from a snapshot, and its choices again on a new machine, from
-//! the first instruction. Both must come to the same, with the same hash at every switch.
+//! Runs every schedule twice: from a snapshot, and then with the same choices on a new machine,
+//! from the first instruction. Both runs must have the same result, and the same hash at every
+//! switch.
 
 use std::thread;
 use std::time::Instant;
@@ -12,10 +13,10 @@ use vmm::{CpuCount, GuestImage, Host, MachineConfig};
 
 use crate::{Failure, Figures};
 
-/// Scheduling points; no guest here takes as many in a run that ends.
+/// The maximum number of scheduling points; no guest here takes as many in a run that ends.
 const BUDGET: u64 = 1_000_000;
 
-/// So many schedules, the same number of each guest that ends.
+/// Makes this number of schedules in total, the same number for each guest that ends.
 pub(crate) fn measure(host: &Host, schedules: u64) -> Result<Figures, Failure> {
     let guests: Vec<_> = guests::catalogue().iter().filter(|guest| !guest.endless).collect();
     let each = schedules.div_ceil(guests.len() as u64);
@@ -42,7 +43,7 @@ pub(crate) fn measure(host: &Host, schedules: u64) -> Result<Figures, Failure> {
             "{:<18} {:>7} {:>8} {:>7} {:>9} {:>9} {seconds:>7.1}",
             guest.name, made.runs, made.distinct, made.failed, made.cut_short, made.diverged
         );
-        // It takes long: who waits sees how far it is.
+        // The measurement takes long, so its progress is printed.
         eprintln!("{line}");
         figures.lines.push(line);
         runs += made.runs;
@@ -54,7 +55,7 @@ pub(crate) fn measure(host: &Host, schedules: u64) -> Result<Figures, Failure> {
     figures.lines.push(format!("{runs} schedules, {points} scheduling points"));
     figures.zero(different, "different the second time");
     figures.zero(unfounded, "failed without a bug");
-    // What is cut short has no end that could be compared.
+    // A run that is cut short has no end that could be compared.
     figures.zero(cut_short, "cut short");
     Ok(figures)
 }

@@ -1,4 +1,4 @@
-//! What hunts cost beside those of another build of the program.
+//! Compares the cost of hunts with that of another build of the program.
 
 use std::env;
 use std::path::Path;
@@ -11,16 +11,17 @@ use nix::sys::time::TimeValLike;
 use crate::spawned::{CLEAN, FOUND, Scratch, program};
 use crate::{Failure, Figures};
 
-/// The other build: a path.
+/// The environment variable with the path of the other build.
 const OTHER: &str = "JITTERBUG_OTHER";
-/// Searches of each guest and build, in turns.
+/// The number of searches of each guest and build, in turns.
 const ROUNDS: usize = 5;
 /// The exit status of a build that doesn't know the guest.
 const UNKNOWN: i32 = 2;
-/// A search may take so much more processor time than the other build's, as the median of all guests.
+/// The maximum ratio of the processor time of a search to that of the other build, as the median
+/// over all guests.
 const GOAL: f64 = 1.05;
 
-/// Searches of so many runs of each guest that has no bug, or hangs.
+/// Makes searches of this number of runs, of each guest that has no bug or that hangs.
 pub(crate) fn measure(runs: u64) -> Result<Figures, Failure> {
     let mut figures = Figures::default();
     let Some(other) = env::var_os(OTHER) else {
@@ -56,7 +57,8 @@ pub(crate) fn measure(runs: u64) -> Result<Figures, Failure> {
         figures
             .lines
             .push(format!("| `{}`{what} | {ours:.3} s | {theirs:.3} s | {ratio:.2} |", guest.name));
-        // What another build does about hangs, and about their files, is another matter.
+        // Guests that hang don't count, because builds may differ in how they handle hangs and
+        // their files.
         if !hangs {
             ratios.push(ratio);
         }
@@ -74,7 +76,7 @@ pub(crate) fn measure(runs: u64) -> Result<Figures, Failure> {
     Ok(figures)
 }
 
-/// The processor time of a search, in seconds, and its exit status.
+/// Returns the processor time of a search in seconds, and its exit status.
 fn search(
     mut program: Command,
     guest: &str,

@@ -1,8 +1,8 @@
-//! Measuring things beside each other.
+//! Measures things in comparison with each other.
 //!
-//! The speed of a machine drifts, most of all of one that is itself a guest. So whatever is
-//! compared is measured in turns, a little at a time, and a ratio is the median of the ratios
-//! within each round. Criterion gets the same rounds and does its own statistics on them.
+//! The speed of a machine drifts, especially if the machine is itself a guest. So the things to
+//! compare are measured in turns, a little at a time, and a ratio is the median of the ratios
+//! within each round. Criterion gets the same rounds and computes its own statistics.
 
 use std::time::Duration;
 
@@ -16,27 +16,28 @@ use crate::Failure;
 /// One of the things that are compared.
 pub(crate) struct Contestant<'a> {
     pub(crate) name: &'static str,
-    /// The first contestant shall take at most so many times this one's time.
+    /// The first contestant should take at most this many times as long as this one.
     pub(crate) goal: Option<f64>,
-    /// Does one turn and says how long that took.
+    /// Does one turn and returns how long it took.
     pub(crate) turn: Box<dyn FnMut() -> Result<Duration, Failure> + 'a>,
 }
 
 /// How to measure.
 pub(crate) struct Plan {
     pub(crate) name: &'static str,
-    /// What is measured happens this often in one turn.
+    /// How many times one turn does what is measured.
     pub(crate) times: u64,
     pub(crate) samples: usize,
     pub(crate) warm_up: Duration,
     pub(crate) measurement: Duration,
-    /// The first so many contestants are reported by Criterion as well.
+    /// How many of the first contestants are reported by Criterion as well.
     pub(crate) judged: usize,
-    /// The first contestant shall do it at least so many times a second.
+    /// The first contestant should do what is measured at least this number of times per second.
     pub(crate) rate: Option<f64>,
 }
 
-/// What was measured, in seconds a time; a line for each contestant, a column for each round.
+/// The measured times in seconds, for one repetition: a line for each contestant, a column for each
+/// round.
 pub(crate) struct Rounds {
     pub(crate) name: &'static str,
     pub(crate) names: Vec<&'static str>,
@@ -46,7 +47,7 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    /// Gives everybody a turn, and says how long that of `judged` took.
+    /// Gives each contestant a turn, and returns how long the turn of `judged` took.
     fn run(
         &mut self,
         contestants: &mut [Contestant],
@@ -66,14 +67,14 @@ impl Rounds {
         median(self.times.get(contestant)?.clone())
     }
 
-    /// The median of the first contestant's time in terms of another one's.
+    /// The median of the ratios of the first contestant's time to another one's.
     pub(crate) fn ratio(&self, floor: usize) -> Option<f64> {
         let (ours, floor) = (self.times.first()?, self.times.get(floor)?);
         median(ours.iter().zip(floor).map(|(ours, floor)| ours / floor).collect())
     }
 }
 
-/// Measures all of them, in rounds.
+/// Measures all contestants, in rounds.
 pub(crate) fn hold(criterion: &mut Criterion, plan: &Plan, mut them: Vec<Contestant>) -> Rounds {
     let mut rounds = Rounds {
         name: plan.name,
@@ -90,7 +91,8 @@ pub(crate) fn hold(criterion: &mut Criterion, plan: &Plan, mut them: Vec<Contest
             bencher.iter_custom(|turns| {
                 let mut total = Duration::ZERO;
                 for _ in 0..turns {
-                    // Criterion can't be told that something failed: the rest is not measured.
+                    // Criterion has no way to report a failure, so after one the rest is not
+                    // measured.
                     total += match failure {
                         None => rounds.run(&mut them, plan, judged).unwrap_or_else(|error| {
                             failure = Some(error);
@@ -125,8 +127,8 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// The processor time that the calling thread takes, or the process. What never waits takes as much of
-/// that as time passes on an idle machine, and on a busy one hardly more.
+/// The processor time of the calling thread, or of the process. For code that never waits it equals
+/// the elapsed time on an idle machine, and is hardly longer on a busy one.
 pub(crate) struct Busy {
     clock: ClockId,
     start: Duration,

@@ -1,4 +1,4 @@
-//! A guest's port write, from the guest to its device and back.
+//! Measures a guest's port write, from the guest to the device and back.
 
 use std::path::Path;
 use std::time::Duration;
@@ -45,7 +45,8 @@ pub(crate) fn measure(criterion: &mut Criterion, host: &Host, device: &Path) -> 
     hold(criterion, &PLAN, contestants)
 }
 
-/// What a run with many exits takes longer than one with few: the start and the end cancel out.
+/// The difference between a run with many exits and a run with few: the start and the end cancel
+/// out.
 pub(crate) fn slope(
     mut run: impl FnMut(u64) -> Result<Duration, Failure>,
 ) -> Result<Duration, Failure> {

@@ -1,10 +1,10 @@
-//! One firing of a probe on a timer, beside the bare kick that it needs.
+//! Measures one firing of a probe on a timer, in comparison with the bare kick that it needs.
 //!
-//! Two vCPUs run the guest `spin`. A hook asks for its next tick a fixed time after it has done
-//! its work; what the time between two ticks is longer than that is the cost of one: the signal,
-//! the way out of the guest, the work, the way back to the timer. (The way back into the guest
-//! falls into the fixed time.) The script's own session does the work, but on a clock that is
-//! moved on to its next tick, so that `VMM1Hz` fires at every kick.
+//! Two vCPUs run the guest `spin`. A hook asks for its next tick a fixed time after the end of its
+//! work. The time between two ticks beyond that fixed time is the cost of a tick: the signal, the
+//! exit from the guest, the work, and setting the timer again. (The entry into the guest falls into
+//! the fixed time.) The script's own session does the work, but with a clock that is advanced to
+//! its next tick, so that `VMM1Hz` fires at every kick.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,12 +28,13 @@ const PLAN: Plan = Plan {
     rate: None,
 };
 
-/// From the end of a tick's work to the next tick: long enough to be in the guest by then.
+/// The time from the end of a tick's work to the next tick: long enough that the vCPU is in the
+/// guest by then.
 const TICK_PAUSE: Duration = Duration::from_micros(300);
-/// How long a turn runs.
+/// How long a turn lasts.
 const TURN_TIME: Duration = Duration::from_millis(120);
 const VCPUS: u32 = 2;
-/// Fewer ticks in a turn mean that something else was measured.
+/// If a turn has fewer ticks, something else was measured.
 const TICKS_AT_LEAST: usize = 50;
 
 const EMPTY: &str = "(definteger n)\n(VProbe VMM1Hz (setint n VCPUID))\n";
@@ -77,7 +78,7 @@ pub(crate) fn measure(criterion: &mut Criterion, host: &Host) -> Result<Rounds, 
     Ok(hold(criterion, &PLAN, contestants))
 }
 
-/// What is done at a tick.
+/// The work at a tick.
 trait Work: Send {
     fn start(&mut self, _: &mut Context) {}
     fn work(&mut self, context: &mut Context);
@@ -106,7 +107,7 @@ impl Work for ReadSystemRegisters {
     }
 }
 
-/// A session's hook, for which time passes only when it is wanted.
+/// A session's hook with a clock that advances only on request.
 struct Fire(Box<dyn Hook>);
 
 impl Work for Fire {
@@ -136,15 +137,15 @@ impl Work for Fire {
     }
 }
 
-/// What each tick took beyond the pause before it.
+/// The time that each tick took beyond the pause before it.
 type Taken = Vec<Duration>;
 
-/// Does its work again and again.
+/// Does its work at each tick.
 struct Ticker {
     work: Box<dyn Work>,
     /// When the next tick is due, as time since the machine started.
     due: Duration,
-    /// When the last one's work was done.
+    /// When the work of the last tick was done.
     done: Option<Instant>,
     taken: Taken,
     total: Arc<Mutex<Taken>>,
@@ -167,7 +168,8 @@ impl Hook for Ticker {
         let begun = Instant::now();
         self.work.work(context);
         let done = Instant::now();
-        // The first ticks of a vCPU are the guest's way up, with all its page faults.
+        // A vCPU's first ticks are left out, because the guest is still starting, with all its page
+        // faults.
         if let Some(last) = self.done.filter(|_| context.now > TURN_TIME / 4) {
             self.taken.push(done.duration_since(last).saturating_sub(TICK_PAUSE));
         }
@@ -217,7 +219,7 @@ fn turn(host: &Host, work: &(dyn Fn() -> Box<dyn Work> + Sync)) -> Result<Durati
     spin(host, &|_, _| work())
 }
 
-/// Runs the guest for a while; what one tick took, on all vCPUs.
+/// Runs the guest for a turn, and returns the cost of one tick, over all vCPUs.
 fn spin(
     host: &Host,
     work: &(dyn Fn(u32, u32) -> Box<dyn Work> + Sync),
@@ -230,7 +232,7 @@ fn spin(
     let options = Options { timeout: Some(TURN_TIME), ..Default::default() };
     let outcome = parallel::run(machine, &[&tickers], options)?;
     let mut taken = tickers.total.lock().unwrap_or_else(PoisonError::into_inner);
-    // The median: a tick that had to wait for a core says nothing about its cost.
+    // This is the median, because a tick that had to wait for a core says nothing about its cost.
     taken.sort_unstable();
     match outcome.end {
         End::TimeLimit if taken.len() >= TICKS_AT_LEAST => Ok(taken[taken.len() / 2]),

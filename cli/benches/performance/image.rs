@@ -1,4 +1,5 @@
-//! The guests of the benchmarks: a small one made here, and what the floor needs of a real one.
+//! The guests of the benchmarks: small ones made here, and the parts of a real image that the floor
+//! needs.
 
 use std::io;
 
@@ -6,23 +7,23 @@ use object::LittleEndian as LE;
 use object::elf::{FileHeader64, PT_LOAD, PT_NOTE, SHT_NOBITS, SHT_NULL, SHT_STRTAB};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
-/// A write here ends a run.
+/// A write to this port ends a run.
 pub(crate) const END_PORT: u16 = 0xf4;
-/// A write here marks the place where a search takes its snapshot.
+/// A write to this port marks the place where a search takes its snapshot.
 pub(crate) const MARK_PORT: u16 = 0xf5;
-/// Nobody listens here.
+/// No device has this port.
 const IDLE_PORT: u8 = 0x80;
 
 /// Bytes in a page.
 pub(crate) const PAGE: u64 = 4096;
-/// Where images are linked.
+/// The address at which images are linked.
 pub(crate) const BASE: u64 = 0x10_0000;
-/// The page that is watched in an image with one, and where its private pages begin.
+/// The address of the trapped page of an image that has one, and of the image's private pages.
 pub(crate) const SHARED: u64 = 0x20_0000;
 pub(crate) const PRIVATE: u64 = 0x30_0000;
-/// The end of what such an image covers.
+/// The end of the memory of such an image.
 pub(crate) const END: u64 = 0x40_0000;
-/// Where the floor puts what a PVH guest reads at its start: nothing, and its command line.
+/// Where the floor puts what a PVH guest reads at its start: the start info and the command line.
 const START_INFO: u64 = 0x6000;
 const COMMAND_LINE: u64 = 0x2_0000;
 
@@ -68,7 +69,7 @@ impl Program {
     }
 }
 
-/// Xen's `hvm_start_info`: a command line and nothing else.
+/// Xen's `hvm_start_info`, with nothing but a command line.
 fn start_info() -> Vec<u8> {
     const MAGIC: u32 = 0x336e_c578;
     let mut info = [0; 56];
@@ -77,17 +78,17 @@ fn start_info() -> Vec<u8> {
     info.to_vec()
 }
 
-/// How many exits the loop has in a row, so that what is measured is these, not the loop.
+/// How many exits follow each other in the loop, so that the exits are measured and not the loop.
 const UNROLLED: u64 = 16;
 
-/// 32-bit code that writes to a port at least this often, then ends the run. Returns the code and
-/// how many exits it makes.
+/// 32-bit code that writes to a port at least this number of times, and then ends the run. Returns
+/// the code and the number of its exits.
 pub(crate) fn port_writes(times: u64) -> (Vec<u8>, u64) {
     let (code, done) = repeat(&[0xe6, IDLE_PORT], UNROLLED, times); // out IDLE_PORT, al
     (code, done + 1)
 }
 
-/// The same with stores to the page at [`SHARED`]. Returns how many there are.
+/// The same with stores to the page at [`SHARED`]. Returns the code and the number of stores.
 pub(crate) fn stores(times: u64) -> (Vec<u8>, u64) {
     let mut store = vec![0xa3]; // mov [SHARED], eax
     store.extend((SHARED as u32).to_le_bytes());
@@ -99,11 +100,11 @@ pub(crate) fn nops(times: u64) -> (Vec<u8>, u64) {
     repeat(&[0x90], 1, times)
 }
 
-/// Where [`repeat`] puts the first instruction.
+/// The address at which [`repeat`] puts the first instruction.
 pub(crate) const LANDMARK: u64 = BASE + 5;
 
-/// 32-bit code that does an instruction at least so often, `unrolled` times in a row, then ends the
-/// run. Returns how often.
+/// 32-bit code that executes an instruction at least this number of times, `unrolled` times in each
+/// iteration of a loop, and then ends the run. Returns the code and the exact number.
 fn repeat(instruction: &[u8], unrolled: u64, times: u64) -> (Vec<u8>, u64) {
     let rounds = times.div_ceil(unrolled).clamp(1, u64::from(u32::MAX));
     let mut code = vec![0xb9]; // mov ecx, rounds
@@ -134,13 +135,13 @@ pub(crate) fn elf(code: &[u8]) -> Vec<u8> {
     file(code, BASE + code.len() as u64, &[])
 }
 
-/// The same with memory up to [`END`], of which the page at [`SHARED`] is the section `.shared`.
+/// The same with memory up to [`END`]. The page at [`SHARED`] is the section `.shared`.
 pub(crate) fn elf_with_shared(code: &[u8]) -> Vec<u8> {
     file(code, END, b"\0.shared\0.shstrtab\0")
 }
 
-/// An ELF64 file that takes the memory from [`BASE`] to `end`. Its sections have these names;
-/// without names it has none.
+/// An ELF64 file that occupies the memory from [`BASE`] to `end`. Its sections have these names;
+/// without names it has no sections.
 fn file(code: &[u8], end: u64, names: &[u8]) -> Vec<u8> {
     const HEADERS: u64 = 64 + 2 * 56;
     const NOTE: u64 = 20;
@@ -159,7 +160,7 @@ fn file(code: &[u8], end: u64, names: &[u8]) -> Vec<u8> {
     long(&mut file, 64); // program headers
     long(&mut file, sections_at);
     word(&mut file, 0);
-    // The last section holds the names.
+    // The last section contains the names.
     for value in [64, 56, 2, 64, sections, u16::saturating_sub(sections, 1)] {
         half(&mut file, value);
     }

@@ -1,4 +1,4 @@
-//! What jitterbug costs, beside the least that it could cost.
+//! Measures the cost of jitterbug, in comparison with the minimum that is possible.
 //!
 //! `cargo bench --bench performance`; `docs/performance.md` says what the figures mean.
 
@@ -21,7 +21,7 @@ use criterion::Criterion;
 use vmm::Host;
 use vmm::kvm::host::DEFAULT_DEVICE;
 
-/// Whatever went wrong.
+/// Any error.
 type Failure = Box<dyn Error>;
 
 fn main() -> Result<(), Failure> {

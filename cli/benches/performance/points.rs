@@ -1,7 +1,8 @@
-//! One scheduling point of the controlled scheduler, beside the exit that it can't be had without.
+//! Measures one scheduling point of the controlled scheduler, in comparison with the exit that it
+//! can't do without.
 //!
-//! The guest does nothing but access its watched page. The floor runs the same instructions without
-//! an irqchip, with a hole where that page is, and looks at the exit's reason only.
+//! The guest only accesses its trapped page. The floor runs the same instructions without an
+//! irqchip, with a hole in memory where that page is, and looks at the exit's reason only.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,10 +21,11 @@ use crate::contest::{Busy, Contestant, Plan, Rounds, hold};
 use crate::image::{self, BASE, END_PORT, PAGE, Program, SHARED};
 use crate::raw::bare::{Bare, Stores};
 
-/// Points in a turn.
+/// Scheduling points in a turn.
 const TIMES: u64 = 1_024;
 const BASELINE_POINTS: u64 = 32;
-/// How many accesses the loop has in a row, so that what is measured is points, not the loop.
+/// How many accesses follow each other in the loop, so that the points are measured and not the
+/// loop.
 const UNROLLED: u64 = 16;
 
 const PLAN: Plan = Plan {
@@ -36,12 +38,12 @@ const PLAN: Plan = Plan {
     rate: None,
 };
 
-/// What the guest does.
+/// The access that the guest makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     Load,
     Store,
-    /// A locked read-modify-write: two exits, one point.
+    /// A locked read-modify-write: two exits, one scheduling point.
     Locked,
     /// Loads and stores, by two vCPUs in turn.
     Alternating,
@@ -82,7 +84,8 @@ pub(crate) fn measure(criterion: &mut Criterion, host: &Host, device: &Path) -> 
     contests.map(contest).into()
 }
 
-/// What a run with many points takes longer than one with few: the start and the end cancel out.
+/// The difference between a run with many points and a run with few: the start and the end cancel
+/// out.
 fn slope(mut run: impl FnMut(u64) -> Result<Measured, Failure>) -> Result<Duration, Failure> {
     let (few, many) = (run(BASELINE_POINTS)?, run(BASELINE_POINTS + TIMES)?);
     match many.count - few.count {
@@ -91,7 +94,7 @@ fn slope(mut run: impl FnMut(u64) -> Result<Measured, Failure>) -> Result<Durati
     }
 }
 
-/// A run: how long it took, and how many points it had.
+/// How long a run took, and how many points it had.
 struct Measured {
     time: Duration,
     count: u64,
@@ -103,7 +106,7 @@ fn by_jitterbug(host: &Host, access: Access, times: u64) -> Result<Measured, Fai
         GuestImage { name: "accesses".into(), bytes: image::elf_with_shared(&guest.code).into() };
     let config = MachineConfig::new(image, CpuCount::new(access.vcpus() as u32)?);
     let mut machine = ControlledMachine::new(host, &config, Box::new(std::io::sink()))?;
-    // Whose turn it is, if it can go on; nobody's choice is simpler.
+    // The other vCPU if it can go on, which is the simplest possible choice.
     let mut in_turn = |point: &Point| {
         let another = point.enabled.iter().find(|choice| Some(choice.vcpu()) != point.last);
         *another.unwrap_or(&point.enabled[0])
@@ -125,19 +128,19 @@ fn by_ioctl(device: &Path, access: Access, times: u64) -> Result<Measured, Failu
     Ok(Measured { time, count: accesses / access.exits() })
 }
 
-/// A guest that accesses its watched page.
+/// A guest that accesses its trapped page.
 struct Guest {
     code: Vec<u8>,
-    /// Where each vCPU's loop begins.
+    /// The address of each vCPU's loop.
     loops: [u64; 2],
 }
 
-/// Where the second vCPU's loop, which never ends, is.
+/// The address of the second vCPU's loop, which never ends.
 const SECOND: u64 = BASE + PAGE;
 
 impl Guest {
-    /// All vCPUs together do so many accesses, a multiple of 2 times [`UNROLLED`], until the
-    /// first one ends the run.
+    /// All vCPUs together make `times` accesses, a multiple of 2 times [`UNROLLED`], before the
+    /// first vCPU ends the run.
     fn new(access: Access, times: u64) -> Result<Self, IcedError> {
         let mut code = if access == Access::Alternating { start_second()? } else { Vec::new() };
         let first = BASE + code.len() as u64;
@@ -155,7 +158,7 @@ impl Guest {
     }
 }
 
-/// So many rounds of the loop. Each store changes the value, so that it counts as one.
+/// This number of rounds of the loop. Each store changes the value, so that it counts as a change.
 fn accesses(a: &mut CodeAssembler, access: Access, rounds: u32) -> Result<(), IcedError> {
     let shared = dword_ptr(SHARED);
     a.mov(ecx, rounds)?;
@@ -174,15 +177,15 @@ fn accesses(a: &mut CodeAssembler, access: Access, rounds: u32) -> Result<(), Ic
     a.jnz(reproduce)
 }
 
-/// Where the second vCPU starts, and where it finds the table of segments.
+/// The address at which the second vCPU starts, and that of its segment table.
 const START: u32 = 0x8000;
 const TABLE: u32 = START + 0x100;
 /// PVH's flat segments.
 const CODE_SEGMENT: u16 = 8;
 const DATA_SEGMENT: u32 = 16;
 
-/// Starts the second vCPU: INIT and SIPI (Intel SDM vol. 3, 12.4.4), and at the SIPI's page what
-/// leads from real mode to 32-bit protected mode, with the first vCPU's segments.
+/// Starts the second vCPU by INIT and SIPI (Intel SDM vol. 3, 12.4.4). The code at the SIPI's page
+/// switches from real mode to 32-bit protected mode, with the first vCPU's segments.
 fn start_second() -> Result<Vec<u8>, IcedError> {
     const COMMAND_LOW: u32 = 0xfee0_0300;
     const COMMAND_HIGH: u32 = 0xfee0_0310;

@@ -1,4 +1,4 @@
-//! The floor: KVM by plain `ioctl` and nothing around it, as a C program of one page would do it.
+//! The floor: KVM by plain `ioctl` calls and nothing else, as a C program of one page would use it.
 
 pub(crate) mod bare;
 mod hidden;
@@ -34,13 +34,13 @@ const KVM_GET_SREGS: u64 = 0x8138_ae83;
 const KVM_SET_SREGS: u64 = 0x4138_ae84;
 const KVM_SET_CPUID2: u64 = 0x4008_ae90;
 
-/// As much as jitterbug gives a guest by default.
+/// The memory that jitterbug gives a guest by default, in bytes.
 const MEMORY: usize = 128 << 20;
-/// COM1's line status register, and what it says when it can take a byte.
+/// COM1's line status register, and its value when it can take a byte.
 const LINE_STATUS: u16 = 0x3fd;
 const TRANSMITTER_EMPTY: u8 = 0x60;
 
-/// What `kvm_run.kvm_valid_regs` asks KVM to copy at every exit.
+/// What KVM copies to the run page at every exit (`kvm_run.kvm_valid_regs`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Synced {
     Nothing = 0,
@@ -51,13 +51,13 @@ pub(crate) enum Synced {
 /// One vCPU with KVM's irqchip, at a program's first instruction.
 pub(crate) struct Raw {
     vcpu: Vcpu,
-    // Closed before the memory goes.
+    // These are closed before the memory is unmapped.
     _vm: File,
     _memory: Mapping,
 }
 
 impl Raw {
-    /// Opens the device and makes everything, in 32-bit protected mode as PVH has it.
+    /// Opens the device and makes the machine, in 32-bit protected mode as PVH requires.
     pub(crate) fn new(device: &Path, program: &Program, cpuid: bool) -> io::Result<Self> {
         let kvm = open(device)?;
         let vm = made(call(&kvm, KVM_CREATE_VM, 0)?);
@@ -74,12 +74,12 @@ impl Raw {
         Ok(Self { vcpu, _vm: vm, _memory: memory })
     }
 
-    /// The loop itself: runs to the write to the end port, looking at the exit's reason and port
-    /// and at nothing else. The time that it took.
+    /// The loop itself: runs until the write to the end port, and looks only at the exit's reason
+    /// and port. Returns how long that took.
     pub(crate) fn run_to_end(&mut self, synced: Synced) -> io::Result<Duration> {
         let vcpu = self.vcpu.file.as_raw_fd();
         let run = self.vcpu.page();
-        // SAFETY: it is the whole mapped kvm_run, and KVM writes to it during `KVM_RUN` only.
+        // SAFETY: this is the whole mapped kvm_run, and KVM writes to it during `KVM_RUN` only.
         unsafe { (*run).kvm_valid_regs = synced as u64 };
         let start = Instant::now();
         loop {
@@ -120,7 +120,8 @@ impl Vcpu {
         Ok(Self { file, page })
     }
 
-    /// In 32-bit protected mode, as PVH has it, with the address of its start info.
+    /// Puts the vCPU into 32-bit protected mode, as PVH requires, with the address of its start
+    /// info.
     fn begin(&self, entry: u64, start_info: u64) -> io::Result<()> {
         let mut sregs = kvm_sregs::default();
         call(&self.file, KVM_GET_SREGS, &raw mut sregs as u64)?;
@@ -142,7 +143,7 @@ fn open(device: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(device)
 }
 
-/// Memory with a program in it.
+/// Memory that contains a program.
 fn load(program: &Program) -> io::Result<Mapping> {
     let memory = Mapping::new(None, MEMORY)?;
     for (address, bytes) in program.segments() {
@@ -151,7 +152,7 @@ fn load(program: &Program) -> io::Result<Mapping> {
     Ok(memory)
 }
 
-/// Shows this range of the memory to the guest, at the same addresses.
+/// Maps this range of the memory into the guest, at the same addresses.
 fn map(vm: &File, memory: &Mapping, slot: u32, range: Range<u64>, flags: u32) -> io::Result<()> {
     let region = kvm_userspace_memory_region {
         slot,
@@ -164,7 +165,7 @@ fn map(vm: &File, memory: &Mapping, slot: u32, range: Range<u64>, flags: u32) ->
     Ok(())
 }
 
-/// `ioctl`, with its error.
+/// `ioctl`, with the error of a failed call.
 fn call(file: &File, request: u64, argument: u64) -> io::Result<i32> {
     // SAFETY: every caller passes the argument that this request takes: a number, or the address
     // of a live structure of the request's own type.
@@ -172,9 +173,9 @@ fn call(file: &File, request: u64, argument: u64) -> io::Result<i32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// A file descriptor that KVM has just made.
+/// The file of a descriptor that KVM has just returned.
 fn made(fd: i32) -> File {
-    // SAFETY: KVM_CREATE_VM and KVM_CREATE_VCPU return a descriptor that nobody else has.
+    // SAFETY: KVM_CREATE_VM and KVM_CREATE_VCPU return a new descriptor that nothing else owns.
     unsafe { File::from_raw_fd(fd) }
 }
 

@@ -1,4 +1,4 @@
-//! The table at the end.
+//! Prints the table at the end.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::contest::Rounds;
 
-/// What kind of host the figures are from: they mean nothing without it.
+/// Prints the kind of host on which the figures were measured: they mean nothing without it.
 pub(crate) fn print_host() {
     let modules = ["kvm_intel", "kvm_amd", "kvm_pvm"];
     let module = modules.iter().find(|name| Path::new("/sys/module").join(name).exists());
@@ -19,7 +19,7 @@ pub(crate) fn print_host() {
     );
 }
 
-/// Prints each contestant's median time, and the first one's in terms of every other.
+/// Prints each contestant's median time, and the ratio of the first one's time to it.
 pub(crate) fn print(rounds: &Rounds) {
     let (Some(line), Some(first)) = (rounds.times.first(), rounds.names.first()) else { return };
     if line.is_empty() {
@@ -44,7 +44,8 @@ pub(crate) fn print(rounds: &Rounds) {
     }
 }
 
-/// How often a second something happens that takes so many microseconds, where that is a goal.
+/// The rate per second of something that takes this number of microseconds, if there is a goal for
+/// it.
 fn rate(goal: Option<f64>, time: f64) -> String {
     let rate = 1e6 / time;
     match goal {

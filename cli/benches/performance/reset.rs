@@ -1,7 +1,8 @@
-//! A guest that is run from a snapshot again and again, beside the least loop that does so.
+//! Measures a guest that is run from a snapshot again and again, in comparison with the minimal
+//! loop that does so.
 //!
-//! From its snapshot the guest stores to a few pages and ends the run: one stop. It also reads one
-//! of those pages first, and reports what it finds: a page that was not put back ends the benchmark.
+//! From its snapshot the guest stores to a few pages and ends the run. Before that it reads one of
+//! these pages, and reports the value: a page that was not restored ends the benchmark.
 
 use std::path::Path;
 use std::time::Duration;
@@ -31,7 +32,7 @@ const PLAN: Plan = Plan {
     rate: None,
 };
 
-/// What is asked of a run that writes to at most four pages.
+/// The goals for a run that writes to at most four pages.
 const GOAL: f64 = 1.25;
 const RATE: f64 = 10_000.0;
 
@@ -70,15 +71,15 @@ pub(crate) fn measure(
         .collect()
 }
 
-/// A machine of ours, and the place that it is run from.
+/// A controlled machine, and the snapshot from which it is run.
 struct Controlled {
     machine: ControlledMachine,
     snapshot: Snapshot,
-    /// The hash of the first run: every run is the same.
+    /// The hash of the first run, which all runs must have.
     hash: Option<u64>,
 }
 
-/// The only choice there is, with one vCPU and no interrupt.
+/// The only choice, with one vCPU and no interrupt.
 fn only(point: &Point) -> vmm::controlled::Choice {
     point.enabled[0]
 }
@@ -119,8 +120,8 @@ fn by_ioctl(raw: &mut Resetter, pages: u64) -> Result<Duration, Failure> {
     }
 }
 
-/// A guest that, behind its mark, stores to so many pages: the watched one first, where the
-/// snapshot is taken. Ends the run with what the last page held before.
+/// A guest that, after its mark, stores to this number of pages; the first of them is the trapped
+/// page, where the snapshot is taken. It ends the run with the previous value of the last page.
 fn code(pages: u64) -> Result<Vec<u8>, IcedError> {
     let private = |number: u64| dword_ptr(PRIVATE + number * PAGE);
     let mut a = CodeAssembler::new(32)?;

@@ -1,7 +1,8 @@
-//! A port write at which a script's probe fires, beside the same without a script; and what it costs
-//! to have a probe at an instruction, or at a store, where there would be no exit at all.
+//! Measures a port write at which a script's probe fires, in comparison with the same port write
+//! without a script, and the cost of a probe at an instruction or at a store, which otherwise would
+//! not exit at all.
 //!
-//! Measured in the processor time of the whole process, whose vCPU waits for nothing.
+//! The measured value is the processor time of the whole process, whose vCPU never waits.
 
 use std::time::Duration;
 
@@ -27,14 +28,15 @@ const PLAN: Plan = Plan {
     rate: None,
 };
 
-/// No script at all.
+/// No script.
 const NONE: &str = "";
 const AGGREGATE: &str = "(defaggr ports 1 0) (vprobe Out (aggr ports (ARG0) () (count)))";
 const ASSIGNMENT: &str = "(definteger n) (vprobe Out (setint n (+ n 1)))";
 const PREDICATE: &str = "(vprobe Out / (== ARG0 0x3f8) / 0)";
 const STACK: &str = "(defaggr hot 0 1) (vprobe Out (aggr hot () ((gueststack)) (count)))";
 
-/// Code that makes a probe fire at least so often, and how often.
+/// Makes code that makes a probe fire at least this number of times; returns the code and the exact
+/// number.
 type Make = fn(u64) -> (Vec<u8>, u64);
 
 pub(crate) fn measure(criterion: &mut Criterion, host: &Host) -> Rounds {

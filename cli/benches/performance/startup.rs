@@ -1,8 +1,8 @@
-//! `jitterbug run hello` from start to finish, beside the least that a process with a virtual
-//! machine can be, and beside QEMU.
+//! Measures `jitterbug run hello` from start to finish, in comparison with a minimal process with a
+//! virtual machine, and with QEMU.
 //!
-//! The floors are this very program, started again with an environment variable: a process of its
-//! own, in Rust as jitterbug is, that does the system calls that can't be done without.
+//! The floors are this program itself, started with an environment variable: a separate process, in
+//! Rust as jitterbug is, that makes only the necessary system calls.
 
 use std::env;
 use std::io::{self, Read};
@@ -30,24 +30,25 @@ const PLAN: Plan = Plan {
 };
 
 const QEMU: &str = "qemu-system-x86_64";
-/// What isa-debug-exit makes of the guest's success.
+/// The exit status that isa-debug-exit makes of the guest's success.
 const QEMU_SUCCESS: i32 = 1;
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// Pauses before runs: steps that fall everywhere between the host's timer ticks.
+/// The pauses before runs increase by this step, so that runs start at all phases of the host's
+/// timer tick.
 const STEP: Duration = Duration::from_micros(2_470);
 const WRAP: Duration = Duration::from_millis(8);
 
-/// What the guest says.
+/// The guest's output.
 const GREETING: &str = "hello: 1 vCPUs up";
 
-/// Says which floor a process is, and on which device.
+/// Names the floor that a process is, and its device.
 const FLOOR: &str = "JITTERBUG_BENCH_FLOOR";
 const DEVICE: &str = "JITTERBUG_BENCH_DEVICE";
 const ONE_EXIT: &str = "one exit";
 const HELLO: &str = "hello";
 
-/// The image, as a file for QEMU; removed in the end.
+/// The image as a file for QEMU, which is removed at the end.
 struct ImageFile(PathBuf);
 
 impl ImageFile {
@@ -61,7 +62,7 @@ impl ImageFile {
 
 impl Drop for ImageFile {
     fn drop(&mut self) {
-        // It is in the directory for temporary files: no harm if it stays.
+        // It is in the directory for temporary files, so it does no harm if it stays.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -96,8 +97,8 @@ fn contestant<'a>(
 ) -> Contestant<'a> {
     let mut pause = Duration::ZERO;
     let turn = move || {
-        // KVM waits for grace periods, which end with a tick. The end of one run must not be what
-        // the next one's start is in step with.
+        // KVM waits for grace periods, which end with a timer tick. The start of a run must not be
+        // in phase with the end of the previous one.
         pause =
             (pause + STEP).saturating_sub(if pause + STEP < WRAP { Duration::ZERO } else { WRAP });
         thread::sleep(pause);
@@ -106,7 +107,7 @@ fn contestant<'a>(
     Contestant { name, goal, turn: Box::new(turn) }
 }
 
-/// Runs a process; the time from before its start until it is gone.
+/// Runs a process, and returns the time from before its start until it has ended.
 fn run(command: &mut Command, status: i32, says: &str) -> Result<Duration, Failure> {
     let start = Instant::now();
     let mut child = command
@@ -157,7 +158,7 @@ fn floor(which: &str, device: &Path) -> Command {
     command
 }
 
-/// Is a floor, if this process was started as one.
+/// Runs a floor, if this process was started as one.
 pub(crate) fn be_floor() -> Option<Result<(), Failure>> {
     let which = env::var(FLOOR).ok()?;
     let device = PathBuf::from(env::var_os(DEVICE)?);

@@ -1,8 +1,8 @@
-//! Whole runs of a search, from the way back to the snapshot to the verdict, beside the least loop that
-//! enters the same vCPUs of the same machine in the same order.
+//! Measures whole runs of a search, from going back to the snapshot to the verdict, in comparison
+//! with the minimal loop that enters the same vCPUs of the same machine in the same order.
 //!
-//! The runs are those that `hunt` would make: its strategies decide. A hang is proven in them as in any
-//! search; the rounds of its proof are part of the loop's runs, too.
+//! The runs are those that `hunt` would make, with its strategies. A hang is proven in them as in
+//! any search; the rounds of the proof are part of the loop's runs, too.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -18,15 +18,15 @@ use crate::contest::{Busy, Contestant, Plan, Rounds, hold};
 use crate::image::PAGE;
 use crate::raw::retrace::{Recorder, Registers, Retrace};
 
-/// What is asked of a run.
+/// The maximum ratio of the time of a run to that of the loop.
 const GOAL: f64 = 1.25;
-/// How often a run is made anew because something kicked it while the tape ran.
+/// How many times a run is repeated if it was kicked while it was recorded.
 const ATTEMPTS: u32 = 1000;
-/// A run that takes so many scheduling points has gone wrong.
+/// A run that takes this number of scheduling points has gone wrong.
 const BUDGET: u64 = 1_000_000;
 
 pub(crate) fn measure(criterion: &mut Criterion, host: &Host) -> Result<Vec<Rounds>, Failure> {
-    // As many runs as take some tenths of a second.
+    // Each number of runs takes some tenths of a second.
     let contests = [
         ("run of hunt: lost-update", "lost-update", 200),
         ("run of hunt: ticket-lock", "ticket-lock", 200),
@@ -82,7 +82,7 @@ fn contest(
     Ok(hold(criterion, &plan, contestants))
 }
 
-/// A machine at the place that its runs begin at, and what they come to.
+/// A machine in the state in which its runs begin, and the expected results of the runs.
 struct Search {
     machine: ControlledMachine,
     snapshot: Snapshot,
@@ -91,7 +91,7 @@ struct Search {
     runs: Vec<Made>,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, PartialEq, Eq)]
 struct Made {
     ending: Ending,
@@ -100,7 +100,7 @@ struct Made {
 }
 
 impl Search {
-    /// Makes the runs once, and writes down what they ask of KVM.
+    /// Makes the runs once, and records their requests to KVM.
     fn record(host: &Host, guest: &str, runs: u64) -> Result<(Self, Retrace), Failure> {
         let guest = guests::find(guest).ok_or("no such guest")?;
         let image = GuestImage { name: guest.name.into(), bytes: guest.image.into() };
@@ -132,8 +132,8 @@ impl Search {
         Ok((search, recorder.finish()))
     }
 
-    /// Makes a run behind the one that comes before it in each turn: which vCPUs are put back depends on
-    /// which have run.
+    /// Makes a run directly after the one that precedes it in each turn, because which vCPUs are
+    /// restored depends on which have run.
     fn make_recorded(
         &mut self,
         run: u64,
@@ -170,7 +170,7 @@ impl Search {
     }
 }
 
-/// A machine at its guest's mark, or at its first instruction if it has none: as in a search.
+/// A machine at its guest's mark, as in a search. Fails if the guest has no mark.
 fn start(host: &Host, config: &MachineConfig) -> Result<(ControlledMachine, Snapshot), Failure> {
     let boot = || ControlledMachine::new(host, config, Box::new(std::io::sink()));
     let mut machine = boot()?;

@@ -1,4 +1,4 @@
-//! What must hold after each process.
+//! The checks after each process.
 
 use std::collections::HashSet;
 use std::fs;
@@ -14,16 +14,17 @@ use crate::process::Ending;
 use crate::rest::{Kept, Long, is_finding};
 use crate::status;
 
-/// What the program promises: from a signal to its end.
+/// The promised maximum time from a signal to the end of the program.
 pub(crate) const PROMISED: Duration = Duration::from_secs(1);
-/// What a busy host may add; if `kill -9`, which needs nothing of the program, took longer, so much.
+/// The additional time that is allowed on a busy host. If the end after `kill -9`, for which the
+/// program does nothing, took longer, that time is allowed.
 pub(crate) const SLACK: Duration = Duration::from_secs(1);
-/// What findings are called before they are whole.
+/// The beginning and the end of the names of findings that are not yet complete.
 const PART: (&str, &str) = (".jitterbug-", ".part");
 /// How many findings of a place are replayed.
 const REPLAYED: usize = 2;
 
-/// How it ended.
+/// Checks how the process ended.
 pub(crate) fn ending(drawn: &Drawn, ending: &Ending, place: &Place) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(threads) = &ending.stuck {
@@ -33,7 +34,7 @@ pub(crate) fn ending(drawn: &Drawn, ending: &Ending, place: &Place) -> Vec<Strin
     problems
 }
 
-/// What it said.
+/// Checks the output of the process.
 pub(crate) fn what_was_said(
     drawn: &Drawn,
     ending: &Ending,
@@ -55,17 +56,17 @@ pub(crate) fn what_was_said(
             problems.push(format!("{}: it is named, and is not there", file.display()));
         }
     }
-    // A process that was killed may have been in the middle of it.
+    // A process that was killed may have been printing the finding.
     if stderr.contains(": the finding follows") && !ending.died() {
         problems.extend(told_finding(stderr, kept).err());
     }
     problems
 }
 
-/// The document of `--json` is whole, and names files that are there.
+/// Checks that the document of `--json` is complete, and that the files that it names exist.
 fn document(drawn: &Drawn, stdout: &str, ending: &Ending, place: &Place) -> Vec<String> {
     if stdout.is_empty() {
-        // It was refused, or had nothing to say.
+        // The command was refused, or had nothing to print.
         let refused = place.is_bad() || ending.status.code() == Some(2);
         let stopped =
             drawn.kind == Kind::Explain && matches!(ending.status.code(), Some(130 | 143));
@@ -83,13 +84,13 @@ fn document(drawn: &Drawn, stdout: &str, ending: &Ending, place: &Place) -> Vec<
         .collect()
 }
 
-/// The findings that a search names.
+/// The files of findings that a search names.
 fn named(stderr: &str) -> Vec<PathBuf> {
     let lines = stderr.lines().filter_map(|line| line.split_once(": jitterbug replay "));
     lines.map(|(_, file)| PathBuf::from(file)).filter(|file| is_finding(file)).collect()
 }
 
-/// A finding that could not be written is told whole, and happens again.
+/// Checks that a finding that could not be written was printed completely, and is reproduced.
 fn told_finding(stderr: &str, kept: &Kept) -> Result<(), String> {
     let (_, text) = stderr.split_once(": the finding follows\n").unwrap_or_default();
     let lines = text.lines().take_while(|line| !line.starts_with("jitterbug: "));
@@ -100,17 +101,17 @@ fn told_finding(stderr: &str, kept: &Kept) -> Result<(), String> {
     kept.replays(&file).map_err(|error| format!("the finding that it told: replay: {error}"))
 }
 
-/// What is in a place.
+/// What processes have left in a place.
 #[derive(Default)]
 pub(crate) struct Left {
     pub(crate) findings: usize,
     pub(crate) replayed: usize,
-    /// Files that never got a name.
+    /// Temporary files that were never renamed.
     pub(crate) parts: usize,
     pub(crate) problems: Vec<String>,
 }
 
-/// Every finding is whole, and nothing else is left.
+/// Checks that every finding is complete, and that nothing else is left.
 pub(crate) fn files(place: &Place, died: bool, kept: &Kept, random: &mut Random) -> Left {
     let mut left = Left::default();
     let mut findings = Vec::new();
@@ -143,7 +144,8 @@ fn name(file: &Path) -> String {
     file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Processes that are left of those that have ended: of their groups, or our children.
+/// Processes that remain after the others have ended: members of their groups, or children of this
+/// process.
 pub(crate) fn orphans(endings: &[Ending], long: &Long) -> Vec<String> {
     let groups: HashSet<u32> = endings.iter().map(|ending| ending.pid).collect();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -153,7 +155,7 @@ pub(crate) fn orphans(endings: &[Ending], long: &Long) -> Vec<String> {
             continue;
         };
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // Behind the name in parentheses: state, parent, group.
+        // After the name in parentheses come state, parent and group.
         let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(1);
         let mut number = || fields.next().and_then(|field| field.parse::<u32>().ok());
         let (parent, group) = (number(), number());

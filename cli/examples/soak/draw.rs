@@ -1,4 +1,4 @@
-//! What is done next, drawn from the seed.
+//! Draws the next command, and what is done to it, from the seed.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::place::{Place, PlaceKind};
 use crate::rest::Kept;
 
-/// Guests with a bug whose runs end by themselves within a second or so.
+/// Guests with a bug whose runs end by themselves within about a second.
 const BUGGY: &[&str] = &[
     "lost-update",
     "ticket-lock",
@@ -26,7 +26,7 @@ const BUGGY: &[&str] = &[
 /// Guests whose runs succeed.
 const SOUND: &[&str] =
     &["tsc-sync-fixed", "lost-update-fixed", "ticket-lock-fixed", "seqlock-fixed", "hello"];
-/// Scripts for `run`, and guests whose functions they name.
+/// Scripts for `run`, each with a guest that has the functions that it names.
 const SCRIPTS: &[(&str, &str)] = &[
     ("spins.emt", "spin"),
     ("one-good-probe.vp", "spin"),
@@ -38,7 +38,7 @@ const SCRIPTS: &[(&str, &str)] = &[
 /// Scripts for any replay.
 const REPLAYED: &[&str] = &["exits.emt", "ipi-points.emt", "spins.emt"];
 
-/// What a command does.
+/// The kind of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Hunt,
@@ -49,39 +49,39 @@ pub(crate) enum Kind {
     Explain,
 }
 
-/// What is done to it.
+/// What is done to the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
-    /// Nothing: it ends by itself.
+    /// Nothing: the process ends by itself.
     Nothing,
     Kill,
     Interrupt,
     Terminate,
-    /// SIGINT, and another one after this time.
+    /// SIGINT, and a second SIGINT after this time.
     Twice(Duration),
 }
 
-/// When.
+/// When it is done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Moment {
     After(Duration),
-    /// So long after there is a file in the place that was not there before.
+    /// This time after a new file appears in the place.
     Written(Duration),
 }
 
-/// What becomes of a standard stream.
+/// What the reader of a standard stream does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reader {
     Reads,
-    /// It has gone away.
+    /// It has closed the stream from the start.
     Gone,
-    /// It goes away later.
+    /// It closes the stream after this time.
     Goes(Duration),
-    /// It reads nothing; so many bytes wait for it already.
+    /// It reads nothing, and this number of bytes is already in the pipe.
     Stalls(usize),
 }
 
-/// A command, and what is done to it.
+/// A command, and what is done to its process.
 #[derive(Debug)]
 pub(crate) struct Drawn {
     pub(crate) kind: Kind,
@@ -93,7 +93,7 @@ pub(crate) struct Drawn {
     pub(crate) json: bool,
 }
 
-/// Where everything random comes from.
+/// The source of all random choices.
 pub(crate) struct Random(ChaCha8Rng);
 
 impl Random {
@@ -113,7 +113,7 @@ impl Random {
         all[self.below(all.len() as u64) as usize]
     }
 
-    /// From 2 ms to 4 s, each power of ten as likely as the next.
+    /// From 2 ms to 4 s, with a uniform logarithm.
     fn moment(&mut self) -> Duration {
         Duration::from_secs_f64(10f64.powf(self.0.random_range(-2.7..0.6)))
     }
@@ -148,7 +148,7 @@ impl Random {
         }
     }
 
-    /// A command for this place.
+    /// Draws a command for this place.
     pub(crate) fn draw(
         &mut self,
         place: &Place,
@@ -164,7 +164,7 @@ impl Random {
             14..16 => Kind::Chatty,
             16..18 if !kept.is_empty() => Kind::Replay,
             18.. if !kept.is_empty() => Kind::Explain,
-            // 0 to 7, and whatever needs a finding while there is none.
+            // 0 to 7, and commands that need a finding while there is none.
             _ => Kind::Hunt,
         };
         let json = kind != Kind::Chatty && self.one_in(3);
@@ -189,7 +189,7 @@ impl Random {
         if json {
             words.add("--json");
         }
-        // Whoever waits for a reader waits until a signal comes.
+        // A process that waits for a reader waits until a signal ends it.
         let (stdout, stderr) = (self.reader(!ends), self.reader(!ends));
         let moment = match self.below(4) {
             0 if kind == Kind::Hunt => {
@@ -211,7 +211,7 @@ impl Random {
         if !self.one_in(4) {
             words.add("--keep-going");
         }
-        // Instructions can't be explained.
+        // A finding with granularity `instruction` can't be explained.
         let explains = !ends && self.one_in(6);
         if !explains && self.one_in(8) {
             words.add("--granularity instruction --strategy pct");
@@ -229,7 +229,7 @@ impl Random {
     }
 
     fn jitter(&mut self, words: &mut Words, ends: bool) {
-        // Runs of a guest that hangs take as long as its watchdog.
+        // A run of a guest that hangs takes as long as its watchdog.
         let guest = if ends { "lost-update" } else { self.one_of(BUGGY) };
         let sound = self.one_in(2);
         words.add("run").add(if sound { self.one_of(SOUND) } else { guest }).add("--jitter boot");
@@ -269,18 +269,18 @@ impl Random {
     }
 }
 
-/// Arguments in the making.
+/// Arguments that are being collected.
 #[derive(Default)]
 struct Words(Vec<OsString>);
 
 impl Words {
-    /// Those that blanks separate.
+    /// Adds words that are separated by spaces.
     fn add(&mut self, words: &str) -> &mut Self {
         self.0.extend(words.split_ascii_whitespace().map(OsString::from));
         self
     }
 
-    /// One, whatever is in it.
+    /// Adds one word, whatever characters it contains.
     fn path(&mut self, path: &Path) -> &mut Self {
         self.0.push(path.into());
         self

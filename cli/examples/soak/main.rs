@@ -1,11 +1,13 @@
-//! The soak test (`docs/reliability.md`): uses `jitterbug` for a long time in all its ways, ends it at
-//! random moments in bad places, and checks after each that nothing is lost.
+//! The soak test (`docs/reliability.md`): uses `jitterbug` for a long time with all kinds of
+//! commands, ends it at random moments and in places with faults, and checks each time that nothing
+//! is lost.
 //!
 //! ```text
 //! soak PROGRAM [--minutes N] [--seed N] [--scripts FOLDER]
 //! ```
-//! `PROGRAM` is the `jitterbug` to use, for `N` minutes (default 60). What is drawn is a function of the
-//! seed, which is printed. Ends with 1 if anything was wrong; each problem is one line.
+//! `PROGRAM` is the `jitterbug` to test, for `N` minutes (default 60). The random choices are a
+//! function of the seed, which is printed. The exit status is 1 if there was any problem; each
+//! problem is one line.
 
 mod checks;
 #[path = "../../../tests/e2e/child.rs"]
@@ -29,7 +31,7 @@ use process::{Ending, Process};
 use rest::{Kept, Long};
 use tally::Tally;
 
-/// How often it says how far it is.
+/// The interval at which progress is printed.
 const NEWS: Duration = Duration::from_mins(1);
 
 fn main() -> ExitCode {
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
     };
     let root = env::temp_dir().join(format!("jitterbug-soak-{}", std::process::id()));
     fs::create_dir_all(&root).expect("a folder for this test");
-    // Whoever loses its parent becomes a child of this program, and is seen.
+    // A process that loses its parent becomes a child of this program, and is noticed.
     nix::sys::prctl::set_child_subreaper(true).expect("any process may be that");
     println!("seed {}, {} minutes, {}", setting.seed, setting.minutes, root.display());
     let tally = soak(&setting, &root);
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!tally.problems().is_empty()))
 }
 
-/// What was asked for.
+/// The arguments.
 struct Setting {
     program: PathBuf,
     minutes: f64,
@@ -90,7 +92,7 @@ fn soak(setting: &Setting, root: &Path) -> Tally {
         number += 1;
         let folder = root.join(number.to_string());
         let place = Place::make(&folder, random.place(tally.mounts));
-        // Now and then two of them write to the same place.
+        // Sometimes two processes write to the same place.
         let together = if random.one_in(6) { 2 } else { 1 };
         let drawn: Vec<_> =
             (0..together).map(|_| random.draw(&place, &kept, &setting.scripts, root)).collect();

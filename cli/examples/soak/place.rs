@@ -1,4 +1,4 @@
-//! Where output goes: folders in which something is wrong.
+//! The folders that output goes to. Some of them have a fault.
 
 use std::fs;
 use std::io::Write;
@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// What is wrong with a place.
+/// The fault of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PlaceKind {
     Sound,
-    /// A disk with room for so many small files.
+    /// A disk with room for this number of small files.
     Full(u64),
-    /// A disk that gets full after this time.
+    /// A disk that becomes full after this time.
     FillsUp(Duration),
     ReadOnly,
-    /// Files are `/dev/full`.
+    /// The output files are `/dev/full`.
     DevFull,
 }
 
-/// The size of the smallest file on such a disk.
+/// The size of the smallest file on such a disk, in bytes.
 const PAGE: u64 = 4096;
-/// The size of such a disk.
+/// The size of such a disk, in bytes.
 const DISK: u64 = 16 * PAGE;
 
 /// A folder for output.
@@ -29,7 +29,7 @@ const DISK: u64 = 16 * PAGE;
 pub(crate) struct Place {
     pub(crate) kind: PlaceKind,
     pub(crate) folder: PathBuf,
-    /// Whether it is a disk of its own.
+    /// Whether it is a mounted disk.
     mounted: bool,
 }
 
@@ -48,13 +48,13 @@ impl Place {
         };
         let mut folder = folder.to_path_buf();
         if kind == PlaceKind::ReadOnly && !mounted {
-            // A place where nobody can make a file, root neither.
+            // In this folder no user can create a file, not even root.
             folder = PathBuf::from("/proc/sys");
         }
         Self { kind, folder, mounted }
     }
 
-    /// Where a file of this name goes.
+    /// The path for a file of this name.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         match self.kind {
             PlaceKind::DevFull => "/dev/full".into(),
@@ -67,7 +67,7 @@ impl Place {
         self.kind != PlaceKind::Sound
     }
 
-    /// What is wrong with it, for the table.
+    /// The fault, for the table.
     pub(crate) fn name(&self) -> &'static str {
         match self.kind {
             PlaceKind::Sound => "",
@@ -78,7 +78,7 @@ impl Place {
         }
     }
 
-    /// After this time it gets full.
+    /// The time after which the disk becomes full.
     pub(crate) fn fills_after(&self) -> Option<Duration> {
         match self.kind {
             PlaceKind::FillsUp(after) => Some(after),
@@ -90,7 +90,7 @@ impl Place {
         fill(&self.folder, DISK);
     }
 
-    /// The names of the files in it.
+    /// The paths of the files in the folder.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         if self.folder.starts_with("/proc") {
             return Vec::new();
@@ -100,7 +100,7 @@ impl Place {
         paths.filter(|path| path.file_name().is_some_and(|name| name != FILLER)).collect()
     }
 
-    /// Makes room for what the checks write.
+    /// Frees space on the disk for the checks.
     pub(crate) fn open_up(&self) {
         let _ = fs::remove_file(self.folder.join(FILLER));
     }
@@ -116,12 +116,12 @@ impl Place {
     }
 }
 
-/// Takes up room.
+/// The name of the file that fills the disk.
 const FILLER: &str = "filler";
 
 fn fill(folder: &Path, bytes: u64) {
     let Ok(mut file) = fs::File::create(folder.join(FILLER)) else { return };
-    // It ends when there is no room any more.
+    // Writing ends when the disk is full.
     for _ in 0..bytes / PAGE {
         if file.write_all(&[b'x'; PAGE as usize]).is_err() {
             return;

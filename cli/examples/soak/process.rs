@@ -1,4 +1,4 @@
-//! Processes that run, what is done to them, and how they end.
+//! The processes of the test: what is done to them, and how they end.
 
 use std::fs;
 use std::io::{PipeReader, Read, Write, pipe};
@@ -16,17 +16,18 @@ use crate::draw::{Drawn, Event, Moment, Reader};
 use crate::place::Place;
 use crate::rest::Long;
 
-/// How often everything is looked at.
+/// The interval at which everything is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
-/// How often memory is looked at.
+/// The interval at which memory is sampled.
 const MEMORY: Duration = Duration::from_millis(10);
-/// How often a process that was sent a signal is asked whether the kernel holds it.
+/// The interval at which a process that was sent a signal is checked for being held by the kernel.
 const HELD: Duration = Duration::from_millis(50);
-/// How long a process may take that nobody ends: a busy host is slow.
+/// How long a process may take that gets no signal: a busy host is slow.
 const PROCESS_TIMEOUT: Duration = Duration::from_mins(3);
-/// How long one is waited for after a signal. It is late long before that.
+/// How long the test waits for a process after a signal. The process counts as late long before
+/// that.
 const LIMIT_AFTER: Duration = Duration::from_secs(20);
-/// The signal comes then if the file that it waits for doesn't.
+/// If the file that a signal waits for is not created, the signal is sent after this time.
 const UNWRITTEN: Duration = Duration::from_secs(4);
 
 /// A signal that was sent.
@@ -34,7 +35,7 @@ const UNWRITTEN: Duration = Duration::from_secs(4);
 pub(crate) struct Sent {
     pub(crate) signal: Signal,
     pub(crate) at: Instant,
-    /// Whether the program had taken it over.
+    /// Whether the program had already installed its own handling of the signal.
     pub(crate) caught: bool,
 }
 
@@ -47,22 +48,24 @@ pub(crate) struct Ending {
     pub(crate) stderr: Option<String>,
     pub(crate) sent: Vec<Sent>,
     pub(crate) end: Instant,
-    /// For how long after the first signal a thread could not end, whatever the signal: see [`is_held`].
+    /// For how long after the first signal a thread could not end, whatever the signal: see
+    /// [`is_held`].
     pub(crate) held: Duration,
-    /// Where its threads were when it was killed because it had not ended in time.
+    /// The state of its threads when it was killed because it had not ended in time.
     pub(crate) stuck: Option<String>,
-    /// The most memory that it had, in KiB, as seen up to [`MEMORY`] before its end.
+    /// Its peak memory in KiB, sampled until at most [`MEMORY`] before its end.
     pub(crate) peak: u64,
 }
 
 impl Ending {
-    /// From the first signal to the end, without the time in which the kernel held it.
+    /// The time from the first signal to the end, without the time for which the kernel held the
+    /// process.
     pub(crate) fn after_signal(&self) -> Option<Duration> {
         let time = self.end.saturating_duration_since(self.sent.first()?.at);
         Some(time.saturating_sub(self.held))
     }
 
-    /// Whether a signal killed it: nothing could be tidied up.
+    /// Whether a signal killed it, so that it could not clean up.
     pub(crate) fn died(&self) -> bool {
         self.status.signal().is_some()
     }
@@ -72,7 +75,7 @@ impl Ending {
     }
 }
 
-/// A process that runs.
+/// A running process.
 pub(crate) struct Process<'a> {
     child: Child,
     drawn: &'a Drawn,
@@ -89,10 +92,10 @@ pub(crate) struct Process<'a> {
     looked: Instant,
 }
 
-/// The other end of a standard stream.
+/// The reading end of a standard stream.
 enum Output {
     Read(Arc<Mutex<Vec<u8>>>, JoinHandle<()>),
-    /// It is open, and goes away after this time, if ever.
+    /// The stream is open and not read. It is closed after this time, if a time is given.
     Open(#[expect(dead_code, reason = "open is all it is")] PipeReader, Option<Duration>),
     Closed,
 }
@@ -129,7 +132,8 @@ impl Output {
         }
     }
 
-    /// All that was read, if somebody read it. Whoever still has it open is no longer waited for.
+    /// The text that was read; `None` if the stream was not read. Doesn't wait any longer for a
+    /// process that still has the stream open.
     fn text(self) -> Option<String> {
         let Self::Read(bytes, thread) = self else { return None };
         let start = Instant::now();
@@ -169,7 +173,7 @@ impl<'a> Process<'a> {
     fn signal(&mut self, signal: Signal) {
         let caught = is_caught(self.child.id(), signal);
         let at = Instant::now();
-        // It has not been waited for: it is there, if only as a zombie.
+        // The process has not been waited for, so it still exists, if only as a zombie.
         kill(Pid::from_raw(self.child.id() as i32), signal).expect("it is our child");
         self.sent.push(Sent { signal, at, caught });
     }
@@ -191,7 +195,8 @@ impl<'a> Process<'a> {
         }
         self.send(place, since);
         if !self.sent.is_empty() && self.asked.elapsed() >= HELD {
-            // The first time, it has been for as long as nobody asked.
+            // The first time, the process counts as held since the signal, because no earlier check
+            // was made.
             let time = self.asked.max(self.sent[0].at).elapsed();
             self.asked = Instant::now();
             if is_held(self.child.id()) {
@@ -248,7 +253,7 @@ impl<'a> Process<'a> {
     }
 }
 
-/// Runs all of them to their ends.
+/// Runs all processes to their ends.
 pub(crate) fn run(mut processes: Vec<Process>, place: &Place, long: &mut Long) -> Vec<Ending> {
     let start = Instant::now();
     let mut filled = false;
@@ -266,14 +271,14 @@ pub(crate) fn run(mut processes: Vec<Process>, place: &Place, long: &mut Long) -
     processes.into_iter().map(Process::ending).collect()
 }
 
-/// A line of `/proc/PID/status` that is a number of KiB.
+/// A value in KiB from `/proc/PID/status`.
 pub(crate) fn memory(pid: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Each thread of a process: its name, its state, the system call that it is in, and where in the kernel.
+/// For each thread of a process: its name, its state, its system call, and its stack in the kernel.
 fn threads(pid: u32) -> String {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let threads = tasks.map(|task| {
@@ -285,15 +290,16 @@ fn threads(pid: u32) -> String {
         format!("{}: {state}; system call {}; {stack}", name.trim(), call.trim())
     });
     let kernel = threads.collect::<Vec<_>>().join(" | ");
-    // The program's own stacks, where a debugger is installed.
+    // The program's own stacks, if a debugger is installed.
     let mut debugger = Command::new("gdb");
     debugger.args(["-batch", "-p", &pid.to_string(), "-ex", "thread apply all backtrace"]);
     let own = debugger.stdin(Stdio::null()).output().map(|output| output.stdout);
     format!("{kernel}\n{}", String::from_utf8_lossy(&own.unwrap_or_default()))
 }
 
-/// Whether a process waits for this signal itself: its first thread has it blocked then. While it
-/// starts its writer, all signals are blocked for a moment, which is another matter.
+/// Whether the process handles this signal itself: its first thread then has the signal blocked.
+/// While the process starts its writer thread, all signals are blocked for a moment; that doesn't
+/// count.
 fn is_caught(pid: u32, signal: Signal) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));

@@ -1,4 +1,4 @@
-//! What lasts: findings that are kept for later, and one long search.
+//! What lasts during the whole test: findings that are kept for later, and one long search.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::place::Place;
 use crate::process::memory;
 use crate::status::Summary;
 
-/// How many findings are kept.
+/// The maximum number of findings that are kept.
 const MAX_KEPT_FINDINGS: usize = 40;
 
 /// Findings of earlier searches.
@@ -39,19 +39,20 @@ impl Kept {
         self.files.is_empty()
     }
 
-    /// One of them; there must be one.
+    /// A random finding; there must be at least one.
     pub(crate) fn one(&self, random: &mut Random) -> &Path {
         &self.files[random.below(self.files.len() as u64) as usize]
     }
 
-    /// Keeps one of a place; if there are many, another one goes.
+    /// Keeps a finding of a place; if there are too many, another one is removed.
     pub(crate) fn take(&mut self, place: &Place, random: &mut Random) {
         let files: Vec<_> = place.files().into_iter().filter(|file| is_finding(file)).collect();
         if files.is_empty() {
             return;
         }
         let file = &files[random.below(files.len() as u64) as usize];
-        // One that is damaged has been told of; one made of instructions can't be explained.
+        // A damaged finding has been reported already; a finding with granularity `instruction`
+        // can't be explained.
         if Finding::read(file).map_or(true, |finding| finding.machine.granularity != "watch") {
             return;
         }
@@ -65,7 +66,7 @@ impl Kept {
         self.files.push(copy);
     }
 
-    /// Whether a finding happens again. Nothing is done to this one.
+    /// Whether a finding is reproduced. This process gets no signal.
     pub(crate) fn replays(&self, file: &Path) -> Result<(), String> {
         let mut command = Command::new(&self.program);
         command.arg("replay").arg(file).stdin(Stdio::null());
@@ -81,21 +82,21 @@ pub(crate) fn is_finding(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "finding")
 }
 
-/// How often the long search's memory is looked at.
+/// The interval at which the long search's memory is sampled.
 const MEMORY_SAMPLE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A search that goes on all the time, of a guest that never fails.
+/// A search that runs during the whole test, of a guest that never fails.
 pub(crate) struct Long {
     child: Child,
     start: Instant,
     log: PathBuf,
-    /// KiB, each [`MEMORY_SAMPLE_INTERVAL`].
+    /// The resident memory in KiB, at each [`MEMORY_SAMPLE_INTERVAL`].
     samples: Vec<u64>,
     next: Instant,
     ended: bool,
 }
 
-/// What came of it.
+/// The result of the long search.
 #[derive(Default)]
 pub(crate) struct LongResult {
     pub(crate) samples: Vec<u64>,
@@ -106,7 +107,7 @@ pub(crate) struct LongResult {
 }
 
 impl Long {
-    /// At most somewhat longer than `time`, should nobody end it.
+    /// Starts the search. If it is not ended before, it ends by itself ten minutes after `time`.
     pub(crate) fn start(program: &Path, root: &Path, time: Duration) -> Self {
         let log = root.join("long.log");
         let file = fs::File::create(&log).expect("a file for what it says");
@@ -139,7 +140,7 @@ impl Long {
         self.samples.extend(memory(self.pid(), "VmRSS:"));
     }
 
-    /// Ends it by SIGINT.
+    /// Ends the search by SIGINT.
     pub(crate) fn end(mut self) -> LongResult {
         let mut problems = Vec::new();
         if has_ended(self.pid()) {

@@ -1,4 +1,4 @@
-//! Which exit status is the right one, by docs/reference.md and what the program said.
+//! Determines which exit status is right, from docs/reference.md and from the program's output.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
@@ -9,10 +9,11 @@ use crate::draw::{Drawn, Event, Kind};
 use crate::place::Place;
 use crate::process::Ending;
 
-/// A second signal so soon after the first counts as the same (`vmm/src/interrupts.rs`).
+/// A second signal within this time after the first counts as the same one
+/// (`vmm/src/interrupts.rs`).
 const SAME_SIGNAL_WINDOW: Duration = Duration::from_millis(200);
 
-/// What is wrong with how it ended, if anything.
+/// What is wrong with how the process ended, if anything.
 pub(crate) fn wrong(drawn: &Drawn, ending: &Ending, place: &Place) -> Option<String> {
     if let Some(signal) = ending.status.signal() {
         let signal = Signal::try_from(signal).ok();
@@ -31,10 +32,11 @@ pub(crate) fn wrong(drawn: &Drawn, ending: &Ending, place: &Place) -> Option<Str
     (!right.contains(&code)).then(|| format!("status {code} instead of {right:?}"))
 }
 
-/// Whether the signal's own effect was due: before the program takes signals over, and at the second one.
+/// Whether the signal's default action was due: before the program handles signals, and at the
+/// second signal.
 fn may_die(ending: &Ending, signal: Signal) -> bool {
     let second = match ending.sent.as_slice() {
-        // The program may have heard of them a little later or earlier than they were sent.
+        // The program may have received the signals slightly later or earlier than they were sent.
         [first, second] => second.at - first.at > SAME_SIGNAL_WINDOW / 2,
         _ => false,
     };
@@ -48,7 +50,7 @@ fn interrupted(ending: &Ending) -> Vec<i32> {
     signals.filter(|status| matches!(status, 130 | 143)).collect()
 }
 
-/// When nobody has read what it said: all that may be.
+/// All statuses that are possible if standard error was not read.
 fn untold(drawn: &Drawn, ending: &Ending, place: &Place) -> Vec<i32> {
     let mut right = vec![0, 1];
     right.extend(interrupted(ending));
@@ -59,13 +61,13 @@ fn untold(drawn: &Drawn, ending: &Ending, place: &Place) -> Vec<i32> {
         right.extend([2, 6]);
     }
     if matches!(drawn.kind, Kind::Jitter | Kind::Script | Kind::Chatty) {
-        // Nothing was injected, or a busy host had no time to write all of a trace.
+        // Nothing was injected, or a busy host had no time to write the whole trace.
         right.push(2);
     }
     right
 }
 
-/// By what it said.
+/// The right statuses, from the text on standard error.
 fn told(drawn: &Drawn, ending: &Ending, stderr: &str, place: &Place) -> Vec<i32> {
     let refused = place.is_bad()
         && ["can't be written", "can't be made", "No space left", "Read-only"]
@@ -85,7 +87,7 @@ fn told(drawn: &Drawn, ending: &Ending, stderr: &str, place: &Place) -> Vec<i32>
             if stderr.contains("interrupted before anything could be shown") {
                 interrupted(ending)
             } else if stderr.contains("no cause could be shown") {
-                // Only less time than it needs is a reason.
+                // The only valid reason is that the process was ended early.
                 if drawn.event == Event::Nothing { vec![] } else { vec![1] }
             } else if refused {
                 vec![0, 2]
@@ -128,6 +130,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    /// Reads a line such as
     /// `jitterbug: interrupted: 46 runs (42 distinct) in 2.0 s, 7 failed, 0 cut short`.
     pub(crate) fn of(stderr: &str) -> Option<Self> {
         let line = stderr.lines().rfind(|line| line.contains(" distinct) in "))?;

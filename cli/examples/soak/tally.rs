@@ -1,4 +1,4 @@
-//! The table at the end.
+//! Counts the results, and prints the table at the end.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,32 +13,33 @@ use crate::draw::{Drawn, Kind, Reader};
 use crate::process::Ending;
 use crate::rest::LongResult;
 
-/// Memory that grows by no more than this is flat: by a quarter, and by so many KiB, since processes
+/// Memory growth up to this factor, or up to this number of KiB, counts as flat, because processes
 /// that are ended at random moments differ.
 const GROWTH: (f64, u64) = (1.25, 4096);
-/// Fewer samples than this say nothing of memory.
+/// The minimum number of samples for a statement about memory.
 const SAMPLES: usize = 20;
 
-/// What there was of one kind of command.
+/// The results of one kind of command.
 #[derive(Default)]
 struct OfKind {
     by_itself: u64,
     kills: u64,
     interrupts: u64,
     terminations: u64,
-    /// From SIGINT or SIGTERM to the end.
+    /// Times from SIGINT or SIGTERM to the end.
     ends: Vec<Duration>,
-    /// From SIGKILL to the end.
+    /// Times from SIGKILL to the end.
     deaths: Vec<Duration>,
     peaks: Vec<u64>,
 }
 
-/// Everything that is counted.
+/// All results.
 pub(crate) struct Tally {
     /// Whether disks can be mounted.
     pub(crate) mounts: bool,
     kinds: BTreeMap<Kind, OfKind>,
-    /// Bad places and readers: how many, and how many of those with a signal.
+    /// For each fault of a place or a reader: the number of processes, and how many of them got a
+    /// signal.
     bad: BTreeMap<String, (u64, u64)>,
     statuses: BTreeMap<String, u64>,
     second_signals: u64,
@@ -47,9 +48,9 @@ pub(crate) struct Tally {
     parts: usize,
     told: u64,
     orphans: usize,
-    /// How long the kernel held those that it did.
+    /// For how long the kernel held processes, for each process that it held.
     held: Vec<Duration>,
-    /// Those that may be late, with the time that they took.
+    /// Processes that may be late, with the times that they took.
     slow: Vec<(Duration, String)>,
     long: LongResult,
     problems: Vec<String>,
@@ -93,7 +94,7 @@ impl Tally {
         self.problems.push(problem);
     }
 
-    /// A process has ended.
+    /// Adds a process that has ended.
     pub(crate) fn add(
         &mut self,
         drawn: &Drawn,
@@ -162,7 +163,7 @@ impl Tally {
         }
     }
 
-    /// The files of a place have been looked at.
+    /// Adds the results of checking the files of a place.
     pub(crate) fn files(&mut self, left: &Left, drawn: &[Drawn], number: u64) {
         self.findings += left.findings;
         self.replayed += left.replayed;
@@ -179,7 +180,7 @@ impl Tally {
         }
     }
 
-    /// The end: what is known only then.
+    /// Evaluates what is known only at the end of the test.
     pub(crate) fn end(&mut self, long: LongResult) {
         let mut problems = long.problems.clone();
         let deaths = self.kinds.values().flat_map(|kind| &kind.deaths).max();
@@ -205,7 +206,7 @@ impl Tally {
     }
 }
 
-/// A problem.
+/// A line that describes a problem.
 fn line(number: u64, commands: &[OsString], what: &str) -> String {
     let words: Vec<_> = commands.iter().map(|word| word.to_string_lossy()).collect();
     format!("{number}: {}: jitterbug {}", what.replace('\n', "; "), words.join(" "))
@@ -215,21 +216,22 @@ fn grows(first: u64, last: u64) -> bool {
     last > first + GROWTH.1 && last as f64 > first as f64 * GROWTH.0
 }
 
-/// The median; 0 of nothing.
+/// The median; the default value if there are no values.
 fn median<T: Copy + Ord + Default>(all: &[T]) -> T {
     let mut sorted = all.to_vec();
     sorted.sort_unstable();
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
-/// The medians of the first tenth and of the last.
+/// The median of the first tenth and that of the last tenth.
 fn tenths(all: &[u64]) -> (u64, u64) {
     let tenth = all.len().div_ceil(10);
     (median(&all[..tenth]), median(&all[all.len() - tenth..]))
 }
 
 impl LongResult {
-    /// The memory around the beginning, each quarter and the end, in KiB.
+    /// The memory in KiB at the beginning, at the end of each of the first three quarters, and at
+    /// the end.
     fn quarters(&self) -> Vec<u64> {
         let last = self.samples.len().saturating_sub(1);
         let at = |quarter: usize| self.samples.get(last * quarter / 4).copied();

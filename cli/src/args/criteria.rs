@@ -1,4 +1,4 @@
-//! What ends a run as a success or a failure, besides what the guest does to the machine.
+//! The criteria by which a run succeeds or fails, besides what the guest does to the machine.
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
@@ -8,26 +8,27 @@ use vmm::criteria::{Pattern, Place};
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CriteriaArgs {
-    /// Success: the guest's console has this in a line. `*` stands for anything, `?` for one byte, `\`
-    /// before a character for itself (may be given more than once; so may the others)
+    /// Success: a line of the guest's console contains this. `*` stands for anything, `?` for one
+    /// byte, `\` before a character for the character itself (may be given more than once; so may
+    /// the other three)
     #[arg(long, value_name = "PATTERN")]
     ok: Vec<Pattern>,
 
-    /// Failure: the guest's console has this in a line, such as 'BUG: * lockup'
+    /// Failure: a line of the guest's console contains this, such as 'BUG: * lockup'
     #[arg(long, value_name = "PATTERN")]
     fail: Vec<Pattern>,
 
-    /// Success: a vCPU comes to this function, symbol+offset or address
+    /// Success: a vCPU reaches this function, symbol+offset or address
     #[arg(long, value_name = "SYMBOL")]
     ok_at: Vec<String>,
 
-    /// Failure: a vCPU comes to this function, symbol+offset or address, such as panic
+    /// Failure: a vCPU reaches this function, symbol+offset or address, such as panic
     #[arg(long, value_name = "SYMBOL")]
     fail_at: Vec<String>,
 }
 
 impl CriteriaArgs {
-    /// The criteria, for a guest with these symbols. `may_idle`: see there.
+    /// The criteria, for a guest with these symbols. `may_idle` is [`Criteria::may_idle`].
     pub(crate) fn criteria(&self, symbols: Option<&Symbols>, may_idle: bool) -> Result<Criteria> {
         let places = |option: &str, given: &[String]| {
             let place = |symbol: &String| {

@@ -1,4 +1,4 @@
-//! What an explanation leaves behind.
+//! The files that an explanation is written to.
 
 use std::path::{Path, PathBuf};
 
@@ -6,19 +6,19 @@ use clap::Args;
 
 use crate::file::OutputFile;
 
-/// Where an explanation goes besides.
+/// Options for the files that an explanation is written to.
 #[derive(Debug, Args)]
 pub(crate) struct PageArgs {
-    /// Write the explanation as a page of HTML, which needs no other file
+    /// Write the explanation as an HTML page, which needs no other file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
-    /// Look for the guest's source here, too [default: only in the current folder]
+    /// Search for the guest's source in this folder, too [default: only in the current folder]
     #[arg(long, value_name = "DIR")]
     source: Vec<PathBuf>,
 }
 
-/// The same where no other trace can be meant.
+/// The same, with `--trace`; for commands that have no other trace.
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
     #[command(flatten)]
@@ -41,7 +41,7 @@ impl ReportArgs {
     }
 }
 
-/// All of that.
+/// The files that an explanation is written to, and where to search for source.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pages<'a> {
     pub(crate) html: Option<&'a Path>,
@@ -50,8 +50,8 @@ pub(crate) struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// What can't be written or found is refused before the work begins. None of these does anything
-    /// if nothing is explained.
+    /// Fails before the work begins if a file can't be written or a folder is missing, or if one of
+    /// these options is given and nothing is explained.
     pub(crate) fn check(self, explains: bool) -> anyhow::Result<()> {
         if let (Some(option), false) = (self.given(), explains) {
             anyhow::bail!("{option}: that is for --explain, which is not there");
@@ -67,7 +67,7 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// Files that are written.
+    /// The files that are written.
     pub(crate) fn files(self) -> impl Iterator<Item = &'a Path> {
         self.html.into_iter().chain(self.trace)
     }

@@ -1,16 +1,16 @@
-//! Paths that findings, reports and commands name.
+//! Paths that are written into findings, reports and commands.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-/// A path that is written down. All of what is written is UTF-8, so this has to be.
+/// A path that is written into such a text. These are UTF-8, so the path must be UTF-8, too.
 pub(super) fn named_path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(utf8)
 }
 
-/// The same for a folder that is written to.
+/// The same for a folder that files are written to.
 pub(super) fn output_folder() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(|name| {
         if name == "-" {

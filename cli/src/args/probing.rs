@@ -1,4 +1,4 @@
-//! Scripts, and what they leave behind.
+//! The scripts of a command, and the options for their output.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,8 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub(crate) struct ProbeArgs {
-    /// A script to run on every vCPU, in VP (`.vp`) or Emmett (`.emt`) (may be given more than once)
+    /// A script to run on every vCPU, in VP (`.vp`) or Emmett (`.emt`) (may be given more than
+    /// once)
     #[arg(long, value_name = "FILE")]
     pub(crate) probe: Vec<PathBuf>,
 
@@ -15,47 +16,47 @@ pub(crate) struct ProbeArgs {
     #[arg(short = 'e', value_name = "CODE")]
     pub(crate) code: Vec<String>,
 
-    /// Give a macro, a constant or a variable that the scripts define another value (may be given more
-    /// than once)
+    /// Give another value to a macro, constant or variable that the scripts define (may be given
+    /// more than once)
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
 
-    /// Put the time and the vCPU in front of each line that scripts print: seconds since the run's
-    /// start, virtual ones in a replay
+    /// Put the time and the vCPU before each line that scripts print: seconds since the run's
+    /// start, in virtual time in a replay
     #[arg(long)]
     pub(crate) timestamps: bool,
 
-    /// Keep the last so many lines of each vCPU, and print them only if the guest hangs or dies
+    /// Keep the last LINES lines of each vCPU, and print them only if the run fails
     #[arg(long, value_name = "LINES", value_parser = lines)]
     pub(crate) ring: Option<usize>,
 
-    /// Print aggregates whose key is a stack as folded stacks, which flame-graph tools read, all runs
-    /// together, on standard output (the guest's console then goes to standard error) or into FILE
+    /// Print aggregates whose key is a stack as folded stacks for flame-graph tools, over all runs,
+    /// on standard output (the guest's console then goes to standard error) or into FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub(crate) folded: Option<PathBuf>,
 
-    /// Let scripts change what the guest does, and write dumps: delayus, injectnmi, setreg, poke,
-    /// pokephys, stopvm, suspendvm, dump (docs/probes.md; a replay only dumps)
+    /// Allow scripts to change what the guest does, and to write dumps: delayus, injectnmi, setreg,
+    /// poke, pokephys, stopvm, suspendvm, dump (docs/probes.md; in a replay only dump)
     #[arg(long)]
     pub(crate) destructive: bool,
 
-    /// Write what vCPUs did, and the probes' firings, as a trace that Perfetto opens: of the first run
-    /// that fails, or of the last
+    /// Write what vCPUs did, and the firings of probes, as a trace that Perfetto opens: of the
+    /// first run that fails, or else of the last run
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
 
-    /// Take VP as its manual has it: no `VProbe` for `vprobe`, no repair of a lost backslash
+    /// Read VP strictly as in its manual: no `VProbe` for `vprobe`, no repair of a lost backslash
     #[arg(long)]
     pub(crate) strict_vp: bool,
 
-    /// An ELF file with the guest's symbols, a listing of them (System.map, kallsyms, or what the
-    /// Windows debugger prints for `x`), or `none` [default: the guest's image]
+    /// An ELF file with the guest's symbols, a list of symbols (System.map, kallsyms, or the output
+    /// of `x` in the Windows debugger), or `none` [default: the guest's image]
     #[arg(long, value_name = "FILE")]
     pub(crate) symbols: Option<PathBuf>,
 }
 
 impl ProbeArgs {
-    /// Refuses folded stacks on a standard output that is for something else.
+    /// Fails if folded stacks would go to a standard output that has another use.
     pub(crate) fn check_output(&self, json: bool, explains: bool) -> anyhow::Result<()> {
         let taken = [(json, "the report of --json"), (explains, "the explanation")];
         match taken.into_iter().find(|(taken, _)| *taken && self.take_output()) {
@@ -66,18 +67,18 @@ impl ProbeArgs {
         }
     }
 
-    /// Whether standard output is for folded stacks.
+    /// Whether folded stacks go to standard output.
     pub(crate) fn take_output(&self) -> bool {
         self.folded.as_deref().is_some_and(|path| path == Path::new("-"))
     }
 
-    /// Files that are written.
+    /// The files that are written.
     pub(crate) fn files(&self) -> Vec<&Path> {
         let folded = self.folded.as_deref().filter(|_| !self.take_output());
         folded.into_iter().chain(self.trace.as_deref()).collect()
     }
 
-    /// The first option that was given and means something for scripts only.
+    /// The first option that was given and has a meaning for scripts only.
     pub(crate) fn useless_without_a_script(&self) -> Option<&'static str> {
         let options = [
             ("--set", !self.set.is_empty()),

@@ -1,4 +1,4 @@
-//! What the arguments of `hunt` ask for.
+//! Interprets the arguments of `hunt`.
 
 use std::path::Path;
 
@@ -8,7 +8,8 @@ use experiments::{Finding, Schedule, StrategyKind, StrategySpec};
 use crate::args::HuntArgs;
 use crate::input;
 
-/// The hang budget: one that is asked for must be able to do something.
+/// The hang budget. One that the user gives must be smaller than the budget, or it would have no
+/// effect.
 pub(super) fn hang_budget(args: &HuntArgs) -> Result<u64> {
     match args.hang_budget {
         Some(points) if points >= args.budget => {
@@ -42,7 +43,7 @@ pub(super) fn strategy(args: &HuntArgs) -> Result<StrategySpec> {
     })
 }
 
-/// The schedule that `--schedule` gives, in itself or by a file.
+/// The schedule of `--schedule`, given as text or in a file.
 fn schedule(given: &str) -> Result<Schedule> {
     let schedule: Schedule = match given.strip_prefix('@') {
         None => given.parse().context("--schedule")?,

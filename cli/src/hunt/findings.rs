@@ -1,7 +1,7 @@
 //! The failures of a search and their files.
 //!
-//! Failures are grouped by what they are, and the shortest few of each group are kept. One that can't
-//! be written is not lost: its text goes to standard error.
+//! Failures are grouped by their signature, and the shortest few of each group are kept. A finding
+//! whose file can't be written is not lost: its text is printed on standard error.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -18,29 +18,30 @@ use crate::guest::Guest;
 use crate::progress::Progress;
 use crate::tell;
 
-/// How many findings of a group are kept.
+/// The number of findings of a group that are kept.
 const KEPT_PER_GROUP: usize = 3;
-/// A schedule of so many characters is not printed if it is in a file: more than a screen.
+/// A schedule of this number of characters or more, which fills a screen, is not printed if it is
+/// in a file.
 const MAX_PRINTED_SCHEDULE: usize = 2000;
 
 /// A failure and the file that it was written to.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Found {
-    /// `None` if it could not be written.
+    /// `None` if the file could not be written.
     file: Option<PathBuf>,
     after_seconds: f64,
     finding: Finding,
-    /// It was not there before.
+    /// Whether this search has created the file.
     #[serde(skip)]
     is_ours: bool,
 }
 
-/// Failures that are alike.
+/// Failures with the same signature.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Group {
     failure: String,
     times: u64,
-    /// The shortest.
+    /// The shortest findings.
     files: Vec<PathBuf>,
     #[serde(skip)]
     signature: FailureSignature,
@@ -52,7 +53,8 @@ pub(super) struct Group {
 pub(super) struct Findings<'a> {
     folder: &'a Path,
     guest: &'a Guest,
-    /// There may be more: which files stay shows at the end.
+    /// Whether there may be more failures. The files are then listed at the end, because some may
+    /// be replaced.
     many: bool,
     start: Instant,
     groups: Vec<Group>,
@@ -60,7 +62,7 @@ pub(super) struct Findings<'a> {
 }
 
 impl<'a> Findings<'a> {
-    /// Refuses a folder in which nothing can be written before the work begins.
+    /// Fails before the work begins if no file can be written in the folder.
     pub(super) fn check(folder: &'a Path, guest: &'a Guest, many: bool) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("--out {}: can't be made", folder.display()))?;
@@ -68,7 +70,7 @@ impl<'a> Findings<'a> {
         Ok(Self { folder, guest, many, start: Instant::now(), groups: Vec::new(), lost: false })
     }
 
-    /// Whether one could not be written.
+    /// Whether a finding could not be written.
     pub(super) fn is_lost(&self) -> bool {
         self.lost
     }
@@ -85,13 +87,13 @@ impl<'a> Findings<'a> {
         kept
     }
 
-    /// What to explain: of the failures that are like the first, the shortest.
+    /// The finding to explain: the shortest one with the signature of the first failure.
     pub(super) fn first(&self) -> Option<(&Finding, &Path)> {
         let found = self.groups.first()?.kept.first()?;
         Some((&found.finding, found.file.as_deref()?))
     }
 
-    /// A run failed.
+    /// Adds a failure.
     pub(super) fn add(&mut self, progress: &Progress, finding: &Finding, searched: &Searched) {
         if self.lost {
             return;
@@ -134,13 +136,14 @@ impl<'a> Findings<'a> {
         if group.kept.len() > KEPT_PER_GROUP
             && let Some(Found { file: Some(file), is_ours: true, .. }) = group.kept.pop()
         {
-            // A longer one of its kind: whether it goes or stays makes no difference.
+            // It was a longer finding of the same kind: whether it can be removed makes no
+            // difference.
             let _ = std::fs::remove_file(file);
         }
         group.files = group.kept.iter().filter_map(|found| found.file.clone()).collect();
     }
 
-    /// What there is to say of several failures, line by line.
+    /// Lines that summarise several failures.
     pub(super) fn lines(&self) -> Vec<String> {
         if !self.many {
             return Vec::new();
@@ -156,13 +159,13 @@ impl<'a> Findings<'a> {
     }
 }
 
-/// How long a finding's schedule is: its segments, then its points.
+/// The length of a finding's schedule: its segments, then its points.
 fn length(finding: &Finding) -> (usize, u64) {
     (finding.run.switches.len(), finding.run.points)
 }
 
-/// Writes a finding to a file of its own, `GUEST-SEED-RUN.finding`; if another one has that name, to
-/// `GUEST-SEED-RUN.1.finding`, and so on. Where it is, and whether it wasn't there before.
+/// Writes a finding to a file `GUEST-SEED-RUN.finding`; if another file has that name, to
+/// `GUEST-SEED-RUN.1.finding`, and so on. Returns its path, and whether it is new.
 pub(crate) fn keep(
     folder: &Path,
     guest: &Guest,
@@ -201,12 +204,12 @@ fn show(
     }
 }
 
-/// A path as a shell takes it.
+/// A path, quoted for a shell.
 fn quoted(path: &Path) -> String {
     commands::quoted(&path.display().to_string()).into_owned()
 }
 
-/// Tells of several failures.
+/// Prints the summary of several failures.
 pub(super) fn tell(found: &Findings) {
     found.lines().iter().for_each(|line| tell::user(line));
 }

@@ -1,4 +1,4 @@
-//! What a search comes to, in sentences and as JSON.
+//! The result of a search, as sentences and as JSON.
 
 use experiments::finding::Machine;
 use experiments::hunt::Progress as Searched;
@@ -13,12 +13,13 @@ use crate::document::FORMAT;
 use crate::status::Status;
 use crate::tell;
 
-/// What no search here finds.
+/// What no search can find.
 const OUT_OF_REACH: &str =
     "stores are never delayed: bugs that need x86-TSO's store buffers are out of reach";
-/// So many runs in a row without a new interleaving are told, then twice as many, and so on.
+/// A number of consecutive runs without a new interleaving that is reported, then twice that
+/// number, and so on.
 const REPETITIONS: u64 = 1000;
-/// How many places of runs that were cut short are told.
+/// How many places of runs that were cut short are printed.
 const SHOWN: usize = 3;
 
 /// The report of `hunt --json`.
@@ -26,7 +27,7 @@ const SHOWN: usize = 3;
 #[schemars(rename = "Hunt")]
 pub(crate) struct Report<'a> {
     format: u32,
-    /// The exit status, and its name.
+    /// The exit status; `outcome` is its name.
     status: u8,
     outcome: &'static str,
     interrupted: bool,
@@ -37,39 +38,39 @@ pub(crate) struct Report<'a> {
     seconds: f64,
     runs: u64,
     distinct: u64,
-    /// Every interleaving was run.
+    /// Whether every possible interleaving was run.
     exhausted: bool,
-    /// How many runs there were since the last new interleaving.
+    /// Runs since the last new interleaving.
     repeats: u64,
     failed: u64,
     cut_short: u64,
-    /// How many ended quiet: every vCPU sleeps or was stopped, and none waits.
+    /// Runs that ended quiet: every vCPU sleeps or was stopped, and none waits.
     quiet: u64,
     cut_short_at: Vec<Place<'a>>,
     diverged: u64,
     points: u64,
-    /// Points at which two or more could go on.
+    /// Scheduling points at which there was more than one choice.
     choices: u64,
-    /// Bytes of memory whose accesses were scheduling points.
+    /// Bytes of memory in which each access was a scheduling point.
     watched_bytes: Option<u64>,
     out_of_reach: [&'static str; 1],
     methods: Vec<MethodTally>,
     hashes: String,
     groups: &'a [Group],
     findings: Vec<&'a Found>,
-    /// Of the first finding.
+    /// The explanation of the first finding.
     #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<cause::Report>,
 }
 
-/// Where runs were cut short.
+/// A place where runs were cut short.
 #[derive(JsonSchema, Serialize)]
 struct Place<'a> {
     place: &'a str,
     runs: u64,
 }
 
-/// What a method of the strategy came to.
+/// The results of a method of the strategy.
 #[derive(JsonSchema, Serialize)]
 struct MethodTally {
     method: String,
@@ -79,7 +80,7 @@ struct MethodTally {
     repeats: u64,
 }
 
-/// Tells of runs that only repeat others.
+/// Reports when runs only repeat earlier interleavings.
 pub(super) struct Repetitions {
     next: u64,
 }
@@ -91,12 +92,12 @@ impl Default for Repetitions {
 }
 
 impl Repetitions {
-    /// What there is to say now, if anything.
+    /// The line to print now, if any.
     pub(super) fn tell(&mut self, searched: &Searched, args: &HuntArgs) -> Option<String> {
         if searched.repeats == 0 {
             self.next = REPETITIONS;
         }
-        // Where half of the runs found something new, that is about to end.
+        // While repetitions are less than half of all runs, it is too early for this message.
         if searched.repeats < self.next || searched.repeats < searched.runs / 2 {
             return None;
         }
@@ -113,7 +114,7 @@ impl Repetitions {
     }
 }
 
-/// A search that is over.
+/// The result of a search that has ended.
 pub(super) struct Summary<'a> {
     pub(super) searched: &'a Searched,
     pub(super) setting: &'a Hunt,
@@ -123,7 +124,7 @@ pub(super) struct Summary<'a> {
 }
 
 impl Summary<'_> {
-    /// Tells a person; in full if that is asked for.
+    /// Prints the result for a person, with more details if `in_full`.
     pub(super) fn tell(&self, found: &Findings, in_full: bool) {
         let searched = self.searched;
         if searched.runs == 0 && !self.interrupted {
@@ -161,7 +162,7 @@ impl Summary<'_> {
         ));
     }
 
-    /// What the runs of a search without a failure looked at.
+    /// Prints what the runs of a search without a failure have covered.
     fn looked_at(&self) {
         let searched = self.searched;
         let watched = match (searched.watched, self.setting.machine.granularity) {
@@ -194,7 +195,7 @@ impl Summary<'_> {
         }
     }
 
-    /// Where runs were cut short, the most frequent places first.
+    /// Prints where runs were cut short, the most frequent places first.
     fn cut_short(&self) {
         let mut places: Vec<_> = self.searched.cut_short_at.iter().collect();
         places.sort_by_key(|(_, runs)| std::cmp::Reverse(**runs));
@@ -212,7 +213,7 @@ impl Summary<'_> {
         }
     }
 
-    /// Tells a program.
+    /// The result for a program.
     pub(super) fn report<'b>(
         &'b self,
         found: &'b Findings,

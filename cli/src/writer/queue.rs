@@ -1,4 +1,4 @@
-//! What waits to be written.
+//! The queue of output that waits to be written.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -8,34 +8,34 @@ use std::time::Instant;
 
 use super::CAPACITY;
 
-/// A pipe that takes anything takes so much at once without making its writer wait (`PIPE_BUF`).
+/// A pipe that is ready accepts this number of bytes without blocking the writer (`PIPE_BUF`).
 const PIECE: usize = 4096;
 
-/// Standard output and standard error are always there.
+/// The number of standard streams: standard output and standard error.
 const STANDARD: usize = 2;
 
-/// What waits to be written, for all streams, in the order in which it came.
+/// What waits to be written, for all streams, in order.
 pub(super) struct Queue {
     entries: VecDeque<Entry>,
     streams: Vec<Target>,
-    /// When nobody waits any more.
+    /// The time after which threads don't wait any more.
     hurry: Option<Instant>,
 }
 
 struct Entry {
     stream: usize,
     bytes: Vec<u8>,
-    /// So many of them are written.
+    /// The number of bytes already written.
     done: usize,
 }
 
 struct Target {
-    /// `None` if there is no such stream, or nobody reads it.
+    /// `None` if there is no such stream, or its reader has closed it.
     file: Option<Arc<File>>,
-    /// Bytes in the queue, and those that are being written.
+    /// Bytes in the queue, including those that are being written.
     waiting: usize,
     error: Option<io::Error>,
-    /// Bytes that were not written, or nobody knows.
+    /// Bytes that were not written because of an error or a deadline.
     lost: u64,
 }
 
@@ -53,25 +53,25 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Writes some of it.
+    /// Writes part of the piece.
     pub(super) fn write(&mut self) -> io::Result<usize> {
         (&*self.file).write(&self.bytes)
     }
 }
 
 impl Queue {
-    /// For these streams.
+    /// A queue for these streams.
     pub(super) fn new(files: [Option<File>; STANDARD]) -> Self {
         let streams = files.into_iter().map(Target::new).collect();
         Self { entries: VecDeque::new(), streams, hurry: None }
     }
 
-    /// The files of the first streams; nothing is written to them from now on.
+    /// The files of the standard streams, to which the queue then writes nothing more.
     pub(super) fn take_files(&mut self) -> [Option<Arc<File>>; STANDARD] {
         [0, 1].map(|stream| self.streams[stream].file.take())
     }
 
-    /// One more stream; its number.
+    /// Adds a stream and returns its number.
     pub(super) fn add(&mut self, file: File) -> usize {
         let target = Target::new(Some(file));
         let closed = self.streams.iter().skip(STANDARD).position(|target| target.file.is_none());
@@ -97,7 +97,7 @@ impl Queue {
         self.entries.push_back(Entry { stream, bytes, done: 0 });
     }
 
-    /// The files that something waits for, by the numbers of their streams.
+    /// The files for which output is queued, with the numbers of their streams.
     pub(super) fn wanted(&self) -> Vec<(usize, Arc<File>)> {
         let wanted = self.streams.iter().enumerate().filter(|(_, target)| target.waiting > 0);
         wanted.filter_map(|(stream, target)| Some((stream, target.file.clone()?))).collect()
@@ -124,7 +124,7 @@ impl Queue {
         Some(Chunk { stream, file, bytes })
     }
 
-    /// What came of writing a piece.
+    /// Handles the result of writing a piece.
     pub(super) fn written(&mut self, mut chunk: Chunk, result: io::Result<usize>) {
         let target = &mut self.streams[chunk.stream];
         let length = match result {
@@ -143,7 +143,8 @@ impl Queue {
         };
         target.waiting -= length;
         if length < chunk.bytes.len() {
-            // Nobody else takes anything out, so what was before it is still for streams that wait.
+            // Only this thread takes entries out, so earlier entries in the queue are for streams
+            // that aren't ready.
             let at = self.entries.iter().position(|entry| entry.stream == chunk.stream);
             let bytes = chunk.bytes.split_off(length);
             let rest = Entry { stream: chunk.stream, bytes, done: 0 };
@@ -155,33 +156,33 @@ impl Queue {
         self.entries.is_empty()
     }
 
-    /// How many bytes wait for a stream.
+    /// The number of bytes that wait for a stream.
     pub(super) fn waiting(&self, stream: usize) -> usize {
         self.streams[stream].waiting
     }
 
-    /// Whether a stream has too much that waits for it.
+    /// Whether too much waits for a stream.
     pub(super) fn is_full(&self, stream: usize) -> bool {
         self.waiting(stream) >= CAPACITY && !self.is_late()
     }
 
-    /// What kept a stream from being written.
+    /// The error that prevented output to a stream.
     pub(super) fn error(&self, stream: usize) -> Option<io::Error> {
         let error = self.streams[stream].error.as_ref()?;
-        // An error can't be copied; its number has all that there is to say.
+        // An `io::Error` can't be copied; its error number says the same.
         Some(match error.raw_os_error() {
             Some(number) => io::Error::from_raw_os_error(number),
             None => io::Error::new(error.kind(), error.to_string()),
         })
     }
 
-    /// Bytes of a stream that were not written, and won't be if this is the end.
+    /// Bytes of a stream that were not written, including bytes that still wait.
     pub(super) fn lost(&self, stream: usize) -> u64 {
         let target = &self.streams[stream];
         target.lost + target.waiting as u64
     }
 
-    /// Nothing more is written to a stream. Its number is another's then.
+    /// Closes a stream. Its number may then be used for another one.
     pub(super) fn close(&mut self, stream: usize) {
         self.entries.retain(|entry| entry.stream != stream);
         self.streams[stream] = Target::new(None);
@@ -195,13 +196,13 @@ impl Queue {
         self.hurry = None;
     }
 
-    /// Whether nobody waits any more.
+    /// Whether the time after which threads don't wait has passed.
     pub(super) fn is_late(&self) -> bool {
         self.hurry.is_some_and(|until| Instant::now() >= until)
     }
 }
 
-/// An error that says nothing of the next try.
+/// An error after which the write can be tried again.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }

@@ -7,7 +7,7 @@ use super::*;
 const OUT: usize = 0;
 const ERR: usize = 1;
 
-/// A queue over two pipes, and their other ends.
+/// A queue with two pipes, and the pipes' other ends.
 fn queue() -> (Queue, [PipeReader; 2]) {
     let (out, to_out) = pipe().unwrap();
     let (err, to_err) = pipe().unwrap();
@@ -15,7 +15,7 @@ fn queue() -> (Queue, [PipeReader; 2]) {
     (Queue::new([file(to_out), file(to_err)]), [out, err])
 }
 
-/// Writes what it takes; at most this much of each piece.
+/// Writes a piece, at most `most` bytes of it.
 fn write(queue: &mut Queue, ready: impl Fn(usize) -> bool, most: usize) -> Option<usize> {
     let mut chunk = queue.take(ready)?;
     let (stream, most) = (chunk.stream, most.min(chunk.bytes.len()));
@@ -53,7 +53,7 @@ fn who_takes_nothing_is_passed_by_and_loses_nothing() {
     assert_eq!(write(&mut queue, |stream| stream == ERR, 4096), Some(ERR));
     assert_eq!(write(&mut queue, |stream| stream == ERR, 4096), None);
     assert_eq!((queue.waiting(OUT), read(&mut err, 5)), (10, "told ".into()));
-    // A piece at a time.
+    // Writes in small pieces.
     while write(&mut queue, |_| true, 3).is_some() {}
     assert_eq!((queue.waiting(OUT), read(&mut out, 10)), (0, "kept back ".into()));
 }
@@ -92,7 +92,7 @@ fn an_error_is_kept_and_what_it_cost_is_counted() {
     while write(&mut queue, |_| true, 4096).is_some() {}
     let error = queue.error(OUT).unwrap();
     assert_eq!((error.raw_os_error(), queue.lost(OUT)), (Some(28), 9));
-    // What never was is no trouble.
+    // Output to a stream that never existed is not an error.
     queue.push(ERR, "anything".into());
     assert!(queue.is_empty());
 }

@@ -1,4 +1,4 @@
-//! The thread that writes.
+//! The thread that writes all output.
 
 use std::fs::File;
 use std::io;
@@ -11,13 +11,16 @@ use nix::sys::signal::SigSet;
 
 use super::Shared;
 
-/// How long it waits for a stream that takes nothing, before it looks for what has come for others.
+/// How long the thread waits for a stream that isn't ready before it checks for output to other
+/// streams.
 const POLL_TIMEOUT_MS: u8 = 20; // milliseconds
 
-/// Starts it. It never ends: the program's end ends it, in the middle of a write perhaps.
+/// Starts the thread. It never ends by itself; the end of the process ends it, perhaps during a
+/// write.
 pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
     let shared = shared.clone();
-    // A new thread has the signals of the one that starts it: this one takes none.
+    // A new thread inherits the signal mask of the thread that starts it. The writer must receive
+    // no signals.
     let before = SigSet::thread_get_mask()?;
     SigSet::all().thread_block()?;
     let started = Builder::new().name("writer".into()).spawn(move || run(&shared));
@@ -43,11 +46,11 @@ fn run(shared: &Shared) {
     }
 }
 
-/// The streams of these that take something, or say what is wrong.
+/// The streams that are ready, or have an error.
 fn ready(wanted: &[(usize, Arc<File>)]) -> Vec<usize> {
     let mut files: Vec<_> =
         wanted.iter().map(|(_, file)| PollFd::new(file.as_fd(), PollFlags::POLLOUT)).collect();
-    // An error of the call itself would be one of each write as well, which is where it is told.
+    // If the call itself fails, every write is tried, and reports the error.
     let all = poll(&mut files, PollTimeout::from(POLL_TIMEOUT_MS)).is_err();
     let is_ready = |file: &PollFd| all || file.any() == Some(true);
     let of_ready = wanted.iter().zip(&files).filter(|(_, file)| is_ready(file));

@@ -1,4 +1,4 @@
-//! The instruction of an access, from the guest's image.
+//! Finds the instruction of an access in the guest's image.
 
 use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Instruction, Mnemonic};
 use object::LittleEndian as LE;
@@ -8,18 +8,19 @@ use probes::Symbols;
 
 use super::trace::{Access, Kind};
 
-/// The largest part of a function that is looked through, in bytes.
+/// The largest part of a function that is decoded, in bytes.
 const FUNCTION: u64 = 4096;
 
-/// Where the instruction of an access begins, and its text. An exit for a store may have RIP behind
-/// it: code can't be read backwards, so it is read from the start of its function.
+/// The address and the text of an access's instruction. At an exit for a store, RIP may be after
+/// the instruction. Code can't be decoded backwards, so it is decoded from the start of its
+/// function.
 pub(super) fn instruction(
     access: &Access,
     image: &[u8],
     symbols: Option<&Symbols>,
 ) -> (u64, Option<String>) {
     let behind = access.kind == Kind::Write;
-    // One byte back is inside it.
+    // One byte before RIP is inside the instruction.
     let inside = access.rip.wrapping_sub(u64::from(behind));
     let start = match symbols.and_then(|symbols| symbols.function(inside)) {
         Some((_, offset)) => inside.wrapping_sub(offset),
@@ -41,7 +42,7 @@ pub(super) fn instruction(
     (inside, None)
 }
 
-/// The CLI behind an instruction, in the same function, if there is exactly one.
+/// The CLI after an instruction, in the same function, if there is exactly one.
 pub(super) fn interrupts_off(
     from: u64,
     image: &[u8],
@@ -69,7 +70,7 @@ fn text(instruction: &Instruction) -> String {
     text
 }
 
-/// Up to so many bytes of the image at a linear address.
+/// At most `length` bytes of the image at a linear address.
 fn bytes(image: &[u8], address: u64, length: u64) -> Option<&[u8]> {
     let header = FileHeader64::<LE>::parse(image).ok()?;
     let segments = header.program_headers(LE, image).ok()?;

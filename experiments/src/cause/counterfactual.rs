@@ -1,4 +1,4 @@
-//! What is forced in runs at random, and what share of them fails.
+//! The orders that are forced in runs at random, and the failure rates of such runs.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,21 +8,21 @@ use super::force::{Order, Region};
 use super::operation::{Operation, operations};
 use super::pairs::Critical;
 
-/// What came of runs at random.
+/// The results of runs at random.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct FailureRate {
-    /// How many.
+    /// The number of runs.
     pub runs: u32,
-    /// How many came to the failure.
+    /// Runs that ended in the failure that is explained.
     pub failed: u32,
-    /// How many failed otherwise.
+    /// Runs that ended in another failure.
     pub otherwise: u32,
-    /// In how many the orders could not be kept.
+    /// Runs in which the forced orders could not be kept.
     pub unforced: u32,
 }
 
 impl FailureRate {
-    /// Both.
+    /// The sum of both.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
             runs: self.runs + other.runs,
@@ -32,19 +32,19 @@ impl FailureRate {
         }
     }
 
-    /// Not more than one of a hundred failed in any way.
+    /// Whether at most one run in a hundred failed in any way.
     pub fn passes(self) -> bool {
         self.runs > 0 && (self.failed + self.otherwise) * 100 <= self.runs
     }
 
-    /// Not more than one of a hundred did anything else.
+    /// Whether at most one run in a hundred did anything but fail in the same way.
     pub fn fails(self) -> bool {
         self.runs > 0 && (self.runs - self.failed) * 100 <= self.runs
     }
 }
 
-/// The other order, wherever the same two places of the program meet: the accesses as they come in
-/// the run that passes.
+/// The other order of a pair, wherever the same two places of the program meet: for each such
+/// meeting, the order of the two accesses in the run that passes.
 pub(super) fn passing(pair: &Critical) -> Vec<Order> {
     let all: Vec<Operation> =
         operations(&pair.passes).into_iter().map(|(_, operation)| operation).collect();
@@ -61,8 +61,10 @@ pub(super) fn passing(pair: &Critical) -> Vec<Order> {
     orders
 }
 
-/// The segments of the failing run in which a pair is one half of what gets in between: what the
-/// first one's flow does there next, behind the second, or the second one's did last, before the first.
+/// The regions of the failing run that a pair describes only half of. Either the pair's second
+/// access comes between its first and what the same flow of control does there next, or its first
+/// access comes between what the second's flow did there last and the second. Each region comes
+/// with the order that is the missing half.
 pub(super) fn segments(pair: &Critical, minimal: &Run) -> Vec<(Region, Operation, Operation)> {
     let all: Vec<Operation> =
         operations(minimal).into_iter().map(|(_, operation)| operation).collect();
@@ -96,13 +98,13 @@ pub(super) fn segments(pair: &Critical, minimal: &Run) -> Vec<(Region, Operation
     found
 }
 
-/// How many steps the two runs of a pair have in common.
+/// The number of steps that the two runs of a pair have in common.
 pub(super) fn common(pair: &Critical) -> usize {
     let both = pair.fails.steps.iter().zip(&pair.passes.steps);
     both.take_while(|(one, other)| one.choice == other.choice).count()
 }
 
-/// The segment of a vCPU's program into which another one gets in between, if two pairs tell of one.
+/// The region of a vCPU's program that another vCPU enters, if these two pairs enclose one.
 pub(super) fn region(one: &Critical, other: &Critical) -> Option<Region> {
     let same_target = one.first.access.target == other.second.access.target;
     let enclosed = one.first.in_order_with(&other.second)

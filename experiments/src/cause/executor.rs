@@ -1,5 +1,5 @@
-//! A machine on which a failure is taken apart: run after run from the guest's mark, or from anywhere
-//! on the way.
+//! A machine for the analysis of a failure: it makes run after run from the guest's mark, or from a
+//! snapshot on the way.
 
 use vmm::controlled::{Choice, ControlledMachine, Ending, Point, Snapshot, Waiter};
 use vmm::{Cancel, Host, MachineConfig};
@@ -12,14 +12,14 @@ use crate::replay::Recorded;
 use crate::schedule::Schedule;
 use crate::waits::{Names, Row};
 
-/// A run may be so much longer than the finding's.
+/// A run may have this many times the points of the finding,
 const BUDGET_FACTOR: u64 = 10;
-/// And so many points.
+/// plus this number of points.
 const BUDGET_EXTRA_POINTS: u64 = 5_000;
 
-/// Decides what happens at a point.
+/// Decides which choice is taken at a scheduling point.
 pub(super) trait Decide {
-    /// One of the point's choices. `by_itself`: who goes on if nobody interferes.
+    /// Returns one of the point's choices. `by_itself` is the non-preemptive continuation.
     fn decide(
         &mut self,
         point: &Point,
@@ -39,17 +39,17 @@ impl<F: FnMut(&Point, &ScheduleState, Choice) -> Choice> Decide for F {
     }
 }
 
-/// Lets everything go on by itself.
+/// Always takes the non-preemptive continuation.
 pub(super) fn undisturbed(_: &Point, _: &ScheduleState, by_itself: Choice) -> Choice {
     by_itself
 }
 
-/// A run, from where runs begin.
+/// A run from where runs begin.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub(super) steps: Vec<Step>,
     pub(super) ending: Ending,
-    /// What failed; `None` if nothing did.
+    /// What failed; `None` if the run didn't fail.
     pub(super) failure: Option<Failure>,
 }
 
@@ -62,13 +62,13 @@ impl Run {
         self.steps.iter().filter(|step| step.preempts()).count()
     }
 
-    /// Where somebody interferes, as indices of steps.
+    /// The indices of the steps that deviate from the non-preemptive continuation.
     pub(super) fn deviations(&self) -> Vec<usize> {
         let steps = self.steps.iter().enumerate();
         steps.filter(|(_, step)| step.deviates()).map(|(at, _)| at).collect()
     }
 
-    /// The steps of one vCPU from `at` on, without a break.
+    /// The consecutive steps of one vCPU from step `at` on.
     pub(super) fn segment(&self, at: usize) -> &[Step] {
         let rest = &self.steps[at.min(self.steps.len())..];
         let vcpu = rest.first().map(Step::vcpu);
@@ -77,40 +77,40 @@ impl Run {
     }
 }
 
-/// A place that runs can go back to.
+/// A state that runs can be put back to.
 struct Place {
-    /// How many steps lead there.
+    /// The number of steps that lead to it.
     steps: usize,
     snapshot: Snapshot,
     schedule_state: ScheduleState,
     vcpus: Vec<Vcpu>,
 }
 
-/// A run with places on it.
+/// A run with snapshots along it.
 #[derive(Default)]
 struct Trunk {
     steps: Vec<Step>,
     places: Vec<Place>,
 }
 
-/// The machine, and where its runs begin.
+/// The machine, and the state in which its runs begin.
 pub(super) struct Executor<'a> {
     setup: Setup<'a>,
     machine: ControlledMachine,
     recorder: Recorder,
     start: Place,
-    /// What was decided before that.
+    /// The decisions that led to `start`.
     before: Recording,
     trunk: Trunk,
-    /// Whether there can be snapshots on the way.
+    /// Whether snapshots can be taken along a run.
     plants: bool,
-    /// Runs so far.
+    /// The number of runs so far.
     pub(super) runs: u64,
-    /// Scheduling points that these have passed.
+    /// The scheduling points of these runs.
     pub(super) points: u64,
 }
 
-/// What a lab is made for.
+/// The parameters of an executor.
 #[derive(Clone)]
 pub(super) struct Setup<'a> {
     pub(super) host: &'a Host,
@@ -118,15 +118,16 @@ pub(super) struct Setup<'a> {
     pub(super) names: Names<'a>,
     /// A schedule that leads to the guest's mark.
     pub(super) schedule: Schedule,
-    /// How many points it has.
+    /// The number of its scheduling points.
     pub(super) points: u64,
     /// The finding's hang budget.
     pub(super) hang_budget: u64,
-    /// The one that causes are searched with.
+    /// The hang budget while a cause is searched for.
     pub(super) search_budget: u64,
-    /// Whether loops are run out before they are called a hang: not where that is what is searched.
+    /// Whether a loop is run out before it is called a hang. It is not if the finding is a hang by
+    /// budget itself.
     pub(super) run_out: bool,
-    /// Cancels its runs.
+    /// Cancels the runs.
     pub(super) cancel: &'a Cancel,
 }
 
@@ -142,8 +143,8 @@ impl Setup<'_> {
         Ok(machine)
     }
 
-    /// A machine at the guest's mark, and what was decided before; `None` if there is no mark on the
-    /// way, or it is no place for a snapshot.
+    /// A machine at the guest's mark, and the decisions that led there; `None` if there is no mark
+    /// on the way, or no snapshot can be taken there.
     fn at_mark(
         &self,
         recorder: &Recorder,
@@ -185,8 +186,8 @@ impl Setup<'_> {
 }
 
 impl<'a> Executor<'a> {
-    /// Boots a machine and follows the schedule to the guest's mark. If there is none on its way,
-    /// runs begin at the first instruction.
+    /// Boots a machine and follows the schedule to the guest's mark. If there is no mark on the
+    /// way, runs begin at the first instruction.
     pub(super) fn new(setup: Setup<'a>) -> vmm::Result<Self> {
         let recorder = Recorder::default();
         let (machine, start, before) = match setup.at_mark(&recorder)? {
@@ -207,20 +208,20 @@ impl<'a> Executor<'a> {
         })
     }
 
-    /// Makes another machine in place of one that can't be used any more.
+    /// Replaces a machine that can't be used any more. The new one takes no snapshots along a run.
     fn start_anew(&mut self) -> vmm::Result<()> {
         let fresh = Self::new(self.setup.clone())?;
         *self = Self { runs: self.runs, points: self.points, plants: false, ..fresh };
         Ok(())
     }
 
-    /// What was decided before runs begin.
+    /// The decisions made before runs begin.
     pub(super) fn before(&self) -> &Recording {
         &self.before
     }
 
-    /// Runs: first `prefix`, then as `decide` says. A choice of the prefix that is not possible ends
-    /// it.
+    /// Makes a run: first the choices of `prefix`, then those of `decide`. If a choice of the
+    /// prefix is not possible, `decide` takes over there.
     pub(super) fn run(&mut self, prefix: &[Choice], decide: &mut dyn Decide) -> vmm::Result<Run> {
         self.runs += 1;
         let common = prefix.iter().zip(&self.trunk.steps).take_while(|(a, b)| **a == b.choice);
@@ -275,9 +276,9 @@ impl<'a> Executor<'a> {
         Ok(Run { steps, ending, failure })
     }
 
-    /// The steps of a run that ended so.
+    /// The steps of a run that ended like this.
     fn taped(&mut self, ending: &Ending) -> vmm::Result<Vec<Step>> {
-        // What a vCPU did last shows where it stands now.
+        // The state of a vCPU at the end shows whether it turned interrupts off in its last step.
         let waiters = if ending.is_failure() { self.machine.waiters()? } else { Vec::new() };
         let mut tape = self.recorder.tape();
         for Waiter { vcpu, attention, .. } in waiters {
@@ -286,8 +287,8 @@ impl<'a> Executor<'a> {
         Ok(std::mem::take(&mut tape.steps))
     }
 
-    /// A run once more, with every stack, the finding's own hang budget, and what a replay of it must
-    /// come to.
+    /// Makes a run once more, with every stack and with the finding's own hang budget. Also returns
+    /// what each vCPU waits for, and what a replay must reproduce.
     pub(super) fn look_closely(
         &mut self,
         choices: &[Choice],
@@ -319,8 +320,8 @@ impl<'a> Executor<'a> {
         Ok(self.setup.names.table(&self.machine.waiters()?, self.machine.memory()))
     }
 
-    /// Takes snapshots along a run: before every `every`th of its steps from `from` to `to`. Runs
-    /// that begin like it start there from now on.
+    /// Takes snapshots along a run: before each `every`th of its steps from `from` to `to`. Later
+    /// runs that begin with the same choices start from such a snapshot.
     pub(super) fn plant(
         &mut self,
         run: &Run,
@@ -371,7 +372,8 @@ impl<'a> Executor<'a> {
     }
 }
 
-/// A snapshot. `None` where a vCPU stands in the middle of something: it is no place for one.
+/// Takes a snapshot; `None` if a vCPU is in the middle of an operation, which a snapshot can't
+/// hold.
 fn snapshot(machine: &mut ControlledMachine) -> vmm::Result<Option<Snapshot>> {
     match machine.save() {
         Ok(snapshot) => Ok(Some(snapshot)),

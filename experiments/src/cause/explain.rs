@@ -1,4 +1,4 @@
-//! All of it, one after the other.
+//! Explains a finding: all steps of the analysis, one after the other.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,11 +22,12 @@ use crate::schedule::{Schedule, ScheduleError};
 use crate::segment_end::SegmentEnd;
 use crate::waits::{Names, Row};
 
-/// A hang by budget takes so many points of each vCPU, each time. While its cause is searched, so many
-/// must do; the result is checked with the finding's own.
+/// The hang budget while the cause of a hang by budget is searched for, in scheduling points of
+/// each vCPU. Every failing run takes that many; the result is checked with the finding's own hang
+/// budget.
 const SEARCH_BUDGET: u64 = 2_000;
 
-/// What is to be explained.
+/// A finding to explain, and how.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// The host.
@@ -37,52 +38,52 @@ pub struct Question<'a> {
     pub finding: &'a Finding,
     /// The guest's symbols.
     pub symbols: Option<&'a Symbols>,
-    /// Cancels it: [`CauseError::Cancelled`].
+    /// Cancels the explanation, which then fails with [`CauseError::Cancelled`].
     pub cancel: &'a Cancel,
-    /// What it may cost.
+    /// The limits of the search and of the tests.
     pub limits: Limits,
-    /// The seed of everything that is left to chance.
+    /// The seed of all random decisions.
     pub seed: u64,
 }
 
 /// Why there is no explanation.
 #[derive(Debug, thiserror::Error)]
 pub enum CauseError {
-    /// The finding's schedule doesn't do what the finding says.
+    /// The finding's schedule ends in another verdict than the finding's.
     #[error("the finding's schedule comes to {now} now, and not to {recorded}: nothing to explain")]
     NotReproduced {
-        /// What the finding says.
+        /// The finding's verdict.
         recorded: String,
-        /// What it comes to.
+        /// The verdict now.
         now: String,
     },
-    /// Nothing is seen of what the vCPUs share.
+    /// The run has no operation on anything that the vCPUs share.
     #[error(
         "the run shows no access to anything shared: there is nothing whose order could matter"
     )]
     NoAccesses,
-    /// Accesses are no scheduling points.
+    /// Accesses are not scheduling points at this granularity.
     #[error(
         "--granularity {0}: accesses aren't seen then, and nothing can be said of their order: hunt \
          with --granularity {watch}, the default", watch = Granularity::Watch
     )]
     Granularity(Granularity),
-    /// A loop that counts ends by itself.
+    /// The loop of the shortest schedule ends by itself within the finding's hang budget.
     #[error(
         "the shortest schedule that hangs for {0} scheduling points gets on later: hunt with a \
          larger --hang-budget"
     )]
     GivesUp(u64),
-    /// It was cancelled.
+    /// The explanation was cancelled.
     #[error("interrupted before anything could be shown")]
     Cancelled,
-    /// The same schedule comes out differently the second time.
+    /// The same schedule had different results in two runs.
     #[error("the guest doesn't repeat itself, so nothing can be shown: {0}")]
     Unrepeatable(Divergence),
-    /// The finding has no schedule.
+    /// The finding's schedule can't be parsed.
     #[error("the finding's schedule")]
     Schedule(#[from] ScheduleError),
-    /// The machine.
+    /// The machine reported an error.
     #[error(transparent)]
     Machine(vmm::Error),
 }
@@ -96,54 +97,56 @@ impl From<vmm::Error> for CauseError {
     }
 }
 
-/// Two runs, one order apart.
+/// Two runs that differ by one order.
 #[derive(Clone, Debug)]
 pub struct Apart {
-    /// What happens in the one that fails.
+    /// The steps of the run that fails.
     pub fails: Vec<Step>,
-    /// What happens in the one that passes.
+    /// The steps of the run that passes.
     pub passes: Vec<Step>,
-    /// The schedule of the one that passes, from the first instruction.
+    /// The schedule of the run that passes, from the first instruction.
     pub schedule: Schedule,
 }
 
-/// What came of it.
+/// The cause of a finding.
 #[derive(Clone, Debug)]
 pub struct Cause {
     /// What failed.
     pub failure: Failure,
     /// The shortest schedule that fails, as a finding of its own.
     pub finding: Finding,
-    /// Its steps, from where runs begin.
+    /// The steps of the shortest schedule, from where runs begin.
     pub steps: Vec<Step>,
-    /// How many of them are preemptions.
+    /// The number of preemptions in it.
     pub preemptions: usize,
-    /// Whether it is the shortest that a search finds; otherwise it is the finding's own, shortened.
+    /// Whether a systematic search found the schedule; otherwise it is the finding's own,
+    /// shortened.
     pub systematic: bool,
-    /// Every schedule with fewer preemptions and at most so many switches was tried, and passes.
+    /// If present: every schedule with fewer preemptions and at most this number of switches was
+    /// tried, and passes.
     pub excluded: Option<usize>,
-    /// The pairs, and their test.
+    /// The pairs, and their tests.
     pub proof: Proof,
-    /// The share of failures along the schedule.
+    /// The failure rates along the schedule.
     pub failure_rates: Vec<Sample>,
-    /// Two runs that differ by the first pair's order alone.
+    /// Two runs that differ by the order of the first pair only.
     pub apart: Option<Apart>,
     /// Runs to find the schedule and the pairs.
     pub search_runs: u64,
-    /// Runs for the figures.
+    /// Runs for the tests.
     pub proof_runs: u64,
-    /// How long it took.
+    /// How long the explanation took.
     pub time: Duration,
 }
 
 impl Cause {
-    /// Whether the orders that are claimed bring the failure about, each of them being needed.
+    /// Whether a cause was shown: each claimed order is needed, and together they make runs fail.
     pub fn is_shown(&self) -> bool {
         !self.proof.claims.is_empty() && self.proof.forced.fails()
     }
 }
 
-/// Whether there can be an explanation at this granularity.
+/// Fails if findings of this granularity can't be explained.
 pub fn can_explain(granularity: Granularity) -> Result<(), CauseError> {
     match granularity {
         Granularity::Watch => Ok(()),
@@ -196,7 +199,7 @@ fn work(pool: &mut WorkerPool, question: &Question) -> Result<Cause, CauseError>
     tracing::info!("{search_runs} runs: {} pairs, {:?}", critical.len(), begin.elapsed());
     let proof = prove(pool, &failure, &minimal.run, &critical, &limits, config.cpus.get(), seed)?;
     tracing::info!("{} runs: tested, {:?}", pool.runs(), begin.elapsed());
-    // Where every order fails, it was inevitable from the start.
+    // If every run at random fails, the failure was inevitable from the start.
     let failure_rates = if proof.chance.failed < proof.chance.runs {
         failure_rates(pool, &failure, &minimal.run, limits.samples, seed)?
     } else {
@@ -236,7 +239,7 @@ fn work(pool: &mut WorkerPool, question: &Question) -> Result<Cause, CauseError>
     })
 }
 
-/// The finding, with another schedule.
+/// The finding, with the shortest schedule in place of its own.
 fn shortest(
     finding: &Finding,
     recorded: &Recorded,

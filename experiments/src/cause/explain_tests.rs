@@ -55,7 +55,7 @@ fn what_does_not_fail_any_more_is_not_explained() {
     assert!(matches!(error, CauseError::NotReproduced { .. }), "{error}");
     assert!(error.to_string().contains("success"), "{error}");
 
-    // Nor is what fails in another way.
+    // A run that fails in another way is not explained either.
     let mut found = self::found(&host, "lost-update");
     found.1.verdict = "proven hang".into();
     let error = explain(&question(&host, &found, Limits::default())).unwrap_err();

@@ -1,4 +1,4 @@
-//! When two failures are the same one.
+//! Defines when two failures are the same.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,17 +7,18 @@ use vmm::controlled::{Ending, Problem};
 
 use crate::waits::Row;
 
-/// A failure, without what differs between two runs into the same one: which vCPUs it hits, and
-/// where the others are meanwhile.
+/// A failure, without what may differ between two runs with the same failure: which vCPUs it
+/// affects, and where the other vCPUs are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Failure {
     verdict: String,
-    /// Of a hang: who waits for what, or where vCPUs sleep if nobody waits.
+    /// For a hang: the function and the variables of each waiting vCPU, or where vCPUs sleep if
+    /// none waits.
     spots: BTreeSet<String>,
 }
 
 impl Failure {
-    /// What a run that ended so came to.
+    /// The failure of a run with this end.
     pub(super) fn new(ending: &Ending, waits: &[Row]) -> Self {
         let (verdict, hangs) = match ending {
             Ending::Hang { .. } => (ending.to_string(), true),
@@ -51,7 +52,7 @@ impl fmt::Display for Failure {
 
 /// Where a vCPU is and what it waits for.
 fn spot(row: &Row) -> String {
-    // An element of an array counts as the array: which one depends on the vCPU.
+    // An element of an array counts as the array, because the index may depend on the vCPU.
     let variable = |value: &crate::waits::Value| {
         value.variable.split('+').next().unwrap_or_default().to_owned()
     };

@@ -1,4 +1,4 @@
-//! Runs at random in which some orders are forced.
+//! Makes runs at random in which some orders are forced.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,11 +14,11 @@ use super::trace::{Kind, Step};
 /// Something that a vCPU does once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Event {
-    /// The access at this place.
+    /// The vCPU makes the access at this program point.
     Access(u32, ProgramPoint),
-    /// It goes on behind that access without an interrupt.
+    /// The vCPU goes on after that access without taking an interrupt.
     GoesOn(u32, ProgramPoint),
-    /// It takes an interrupt.
+    /// The vCPU takes an interrupt.
     Interrupt(u32),
 }
 
@@ -34,7 +34,7 @@ impl Order {
     pub(super) fn of(first: &Operation, then: &Operation) -> Self {
         let access = |operation: &Operation| match operation.kind() {
             Kind::Interrupt => Event::Interrupt(operation.vcpu),
-            // That happens on the way to the next access.
+            // Interrupts are turned off on the way to the next access.
             Kind::Off => Event::GoesOn(operation.vcpu, operation.program_point),
             _ => Event::Access(operation.vcpu, operation.program_point),
         };
@@ -46,22 +46,22 @@ impl Order {
             return Self { first: access(first), then: access(then) };
         }
         match (first.interrupted(), then.interrupted()) {
-            // A handler comes as a whole. An interrupt is taken behind the access at which the vCPU
-            // stands, so it must be taken where it was taken.
+            // A handler runs as a whole. An interrupt is taken after the access before which the
+            // vCPU is stopped, so it must be taken at the same program point again.
             (Some(program_point), None) => Self::taken_at(first.vcpu, program_point),
             (None, Some(_)) => Self { first: access(first), then: interrupt },
             _ => Self { first: access(first), then: access(then) },
         }
     }
 
-    /// A vCPU takes its interrupt where it stands here.
+    /// The vCPU takes its interrupt at this program point.
     pub(super) fn taken_at(vcpu: u32, program_point: ProgramPoint) -> Self {
         Self { first: Event::Interrupt(vcpu), then: Event::GoesOn(vcpu, program_point) }
     }
 }
 
-/// A segment of a program that nobody else may get into, wherever it is run: while a vCPU is between
-/// the first and the last of two instructions, others are kept from some.
+/// A region of a program that other vCPUs are kept out of, wherever it is run: while a vCPU is
+/// between the instructions `first` and `last`, other vCPUs don't make the accesses `others`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Region {
     pub(super) first: u64,
@@ -69,7 +69,7 @@ pub(super) struct Region {
     pub(super) others: BTreeSet<u64>,
 }
 
-/// What a run has to keep to.
+/// The rules that a run has to keep.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
     pub(super) orders: Vec<Order>,
@@ -82,20 +82,20 @@ impl From<Vec<Order>> for Rules {
     }
 }
 
-/// Chooses at random among what keeps the rules.
+/// Chooses at random among the transitions that keep the rules.
 #[derive(Debug)]
 pub(super) struct Forcing<'a> {
     rules: &'a Rules,
     done: HashSet<Event>,
-    /// Which vCPU is in which region.
+    /// The vCPUs that are in a region, each with the region's index.
     inside: HashSet<(u32, usize)>,
     generator: ChaCha8Rng,
-    /// At some point nothing that was possible kept them.
+    /// Whether no enabled transition kept the rules at some point.
     pub(super) broken: bool,
 }
 
 impl<'a> Forcing<'a> {
-    /// `before`: what the run begins with.
+    /// `before` holds the steps with which the run begins.
     pub(super) fn new(rules: &'a Rules, before: &[Step], seed: u64, run: u64) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         generator.set_stream(run);
@@ -133,7 +133,7 @@ impl<'a> Forcing<'a> {
     }
 }
 
-/// What a choice does, in order.
+/// The events of a choice, in order.
 fn events(choice: Choice, program_point: ProgramPoint) -> [Event; 2] {
     let vcpu = choice.vcpu();
     let access = Event::Access(vcpu, program_point);

@@ -1,14 +1,14 @@
-//! The fewest switches that still fail.
+//! Searches for the fewest switches that still make the guest fail.
 //!
-//! Schedules are tried by their number of switches: none, each place for one, each pair of places,
-//! as CHESS (OSDI 2008) and PERIOD (ICSE 2022) do. What is between two switches goes on by itself
-//! (`schedule_state.rs`). A switch to a vCPU is tried only once for all places between which nothing conflicts
-//! with what that vCPU then does. After the first failure, schedules with fewer preemptions and one
-//! more switch are tried, as long as the budget allows.
+//! Schedules are tried by their number of switches: none, then each place for one switch, then each
+//! pair of places, as CHESS (OSDI 2008) and PERIOD (ICSE 2022) do. Between two switches the run is
+//! non-preemptive (`schedule_state.rs`). A switch to a vCPU is tried only once for all places
+//! between which nothing conflicts with what that vCPU then does. After the first failure,
+//! schedules with fewer preemptions and one more switch are tried, as long as the budget allows.
 //!
-//! If that doesn't lead to the failure, the finding's own schedule is made shorter switch by switch
-//! (`shorten.rs`): as schedules fail for their order and not for a set of switches, what remains is
-//! put to the test each time, in order.
+//! If that doesn't lead to the failure, the finding's own schedule is shortened switch by switch
+//! (`shorten.rs`). Since schedules fail because of an order and not because of a set of switches,
+//! what remains is run and checked each time, in order.
 
 use vmm::controlled::Choice;
 
@@ -18,17 +18,17 @@ use super::schedule_state::EnabledTransition;
 use super::shorten::shorten;
 use super::trace::Step;
 
-/// What a search may cost.
+/// The limits of a search for a cause.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Runs of the search for the shortest schedule.
     pub runs: u64,
-    /// Scheduling points of all of them together. (Not time: what is found must not depend on how busy
-    /// the host is.)
+    /// Scheduling points of these runs together. (The limit is not a time, because the result must
+    /// not depend on how busy the host is.)
     pub points: u64,
-    /// Runs for each figure of the counterfactual.
+    /// Runs for each figure of the tests.
     pub trials: u32,
-    /// Runs for each point of the curve.
+    /// Runs for each failure rate along the schedule.
     pub samples: u32,
 }
 
@@ -38,37 +38,38 @@ impl Default for Limits {
     }
 }
 
-/// The most switches that are searched for.
+/// The maximum number of switches in a schedule of the systematic search.
 const MAX_SWITCHES: usize = 4;
-/// How far from the last switch the next one is tried, first of all, then next, and then anywhere.
+/// The distances from the last switch, in steps, at which the next one is tried: first up to 8,
+/// then up to 32, then all others.
 const WINDOWS: [usize; 4] = [0, 8, 32, usize::MAX];
-/// Runs for a schedule with fewer preemptions, once there is one that fails: as many as that took,
-/// or so many.
+/// After the first failing schedule, schedules with fewer preemptions are searched for with as many
+/// runs as there have been so far, or with this number of runs if that is more.
 const FEWER: u64 = 50;
-/// Steps between two snapshots on the way, at least.
+/// The minimum number of steps between two snapshots along a run.
 const EVERY: usize = 4;
-/// The most snapshots on the way.
+/// The maximum number of snapshots along a run.
 const SNAPSHOTS: usize = 256;
 
-/// What came of it.
+/// The result of the search.
 pub(super) struct Minimal {
     pub(super) run: Run,
-    /// It is the shortest that a search by number of switches finds; otherwise the finding's own
-    /// schedule, shortened.
+    /// Whether the schedule is the shortest that a search by number of switches finds; otherwise it
+    /// is the finding's own, shortened.
     pub(super) systematic: bool,
-    /// All schedules with fewer preemptions and at most so many switches pass.
+    /// If present: all schedules with fewer preemptions and at most this number of switches pass.
     pub(super) excluded: Option<usize>,
 }
 
 /// A run whose schedule may get another switch.
 struct Node {
     run: Run,
-    /// Behind its last switch.
+    /// The first step after its last switch.
     from: usize,
     preemptions: usize,
 }
 
-/// The latest switch of a kind that was tried, and what the chosen vCPU did then.
+/// The latest switch to a choice that was tried, and what the chosen vCPU then did.
 #[derive(Clone)]
 struct Latest {
     choice: Choice,
@@ -76,7 +77,7 @@ struct Latest {
     segment: Vec<Step>,
 }
 
-/// Searches.
+/// Searches for the shortest schedule that fails in the same way.
 pub(super) fn minimise(
     executor: &mut Executor,
     failure: &Failure,
@@ -119,10 +120,10 @@ pub(super) fn minimise(
 
 struct Search<'a> {
     failure: &'a Failure,
-    /// Where the budget ends, in runs and in scheduling points.
+    /// The end of the budget, in runs and in scheduling points.
     runs: u64,
     until: u64,
-    /// The best so far, and how many switches it has.
+    /// The best failing run so far, and its number of switches.
     best: Option<(Run, usize)>,
 }
 
@@ -131,7 +132,7 @@ impl Search<'_> {
         executor.runs >= self.runs || executor.points >= self.until
     }
 
-    /// Whether a schedule with so many preemptions is of interest.
+    /// Whether a schedule with this number of preemptions would be better than the best one.
     fn wants(&self, preemptions: usize) -> bool {
         self.best.as_ref().is_none_or(|(best, _)| preemptions < best.preemptions())
     }
@@ -174,7 +175,8 @@ impl Search<'_> {
             if let Some(before) = at.checked_sub(1).map(|before| &node.run.steps[before]) {
                 latest.retain(|tried| {
                     let offered = |transition: &EnabledTransition| {
-                        // What was dear there and is free here is worth another run.
+                        // A switch that was a preemption there but is free here is worth another
+                        // run.
                         transition.choice == tried.choice && transition.preempts >= tried.preempts
                     };
                     let commutes = !tried.segment.iter().any(|other| other.conflicts(before));

@@ -1,4 +1,4 @@
-//! Names for what a trace holds: variables, functions, lines, stacks.
+//! Names the variables, functions, lines and stacks of a trace.
 
 use probes::Stack;
 use schemars::JsonSchema;
@@ -6,38 +6,38 @@ use serde::Serialize;
 use vmm::controlled::Choice;
 
 use super::code;
-use super::operation::{Operation, deeds_of};
+use super::operation::{Operation, operations_of};
 use super::schedule_state::ProgramPoint;
 use super::trace::{Access, Kind, Step, Target};
 use crate::waits::Names;
 
-/// An access by name.
+/// An access by name. (Interrupts, turning them off, and NMIs, INITs and SIPIs have the same form.)
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Named {
     /// The vCPU.
     pub vcpu: u32,
-    /// The scheduling point, from 1; 0 if it never happens in the shortest schedule.
+    /// The scheduling point, from 1; 0 if the access never happens in the shortest schedule.
     pub point: u64,
     /// What it does.
     pub kind: Kind,
-    /// The variable, the register or the port.
+    /// The variable, register or port; for an interrupt, its vector.
     pub variable: String,
-    /// Its guest-physical address; empty for a port.
+    /// Its guest-physical address; empty if it has none.
     pub address: String,
-    /// Bytes.
+    /// Its size in bytes.
     pub size: u8,
-    /// What was there before.
+    /// The value before the access.
     pub before: String,
-    /// What was read, or is there now.
+    /// The value that was read, or the new value.
     pub value: String,
-    /// The function, or an address that none has.
+    /// The function, or the address if no function contains it.
     pub function: String,
-    /// How far into it the instruction is.
+    /// The offset of the instruction in the function.
     pub offset: u64,
     /// The source file, as the compiler recorded it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The line in it.
+    /// The line in the source file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
     /// The instruction.
@@ -45,15 +45,15 @@ pub struct Named {
     pub instruction: Option<String>,
     /// Whether it is part of an interrupt handler.
     pub in_handler: bool,
-    /// Of an interrupt that is taken: who sent it.
+    /// For an interrupt that is taken: the vCPU that sent it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sender: Option<u32>,
-    /// Who called whom.
+    /// The stack, innermost function first.
     pub stack: Vec<String>,
 }
 
 impl Named {
-    /// `file.c:12`, or nothing.
+    /// `file.c:12`, or an empty text.
     pub fn place(&self) -> String {
         match (&self.file, self.line) {
             (Some(file), Some(line)) => {
@@ -63,12 +63,12 @@ impl Named {
         }
     }
 
-    /// The function, and where in it.
+    /// The function, and the offset in it.
     pub fn site(&self) -> String {
         format!("{}+{:#x}", self.function, self.offset)
     }
 
-    /// "read", "store" or "update".
+    /// A noun for it, such as "read", "store" or "update".
     pub fn noun(&self) -> &'static str {
         match self.kind {
             Kind::Read => "read",
@@ -83,7 +83,7 @@ impl Named {
         }
     }
 
-    /// What it is called if it is no access: "vCPU 1's `cli`", "vCPU 2's INIT to vCPU 3".
+    /// A phrase for it if it isn't an access: "vCPU 1's `cli`", "vCPU 2's INIT to vCPU 3".
     pub fn event(&self) -> Option<String> {
         match self.kind {
             Kind::Read | Kind::Write | Kind::Update => None,
@@ -98,7 +98,7 @@ impl Named {
         }
     }
 
-    /// The interrupt that is taken: "vCPU 0's IPI (vector 35)".
+    /// A phrase for the interrupt that is taken: "vCPU 0's IPI (vector 35)".
     pub fn request(&self) -> String {
         match self.sender {
             Some(sender) => format!("vCPU {sender}'s IPI ({})", self.variable),
@@ -106,7 +106,7 @@ impl Named {
         }
     }
 
-    /// What it does with its value.
+    /// What it does, with its value.
     pub fn change(&self) -> String {
         match self.kind {
             Kind::Read => format!("reads {}", self.value),
@@ -118,24 +118,25 @@ impl Named {
         }
     }
 
-    /// Whose flow of control it is: a vCPU's, or that of its interrupt handlers.
+    /// The flow of control that it belongs to: a vCPU's own program, or its interrupt handlers.
     pub fn flow(&self) -> (u32, bool) {
         (self.vcpu, self.in_handler || self.kind == Kind::Interrupt)
     }
 
-    /// Whether both are of one flow of control.
+    /// Whether both belong to the same flow of control.
     pub fn is_by_the_same_as(&self, other: &Self) -> bool {
         self.flow() == other.flow()
     }
 
-    /// Its place in the order of the shortest schedule; what never comes is last.
+    /// Its position in the shortest schedule; what never happens is last.
     pub fn order(&self) -> (u64, bool) {
-        // An interrupt is taken behind the access at that point.
+        // An interrupt is taken after the access at that point, and interrupts are turned off after
+        // it.
         let behind = matches!(self.kind, Kind::Interrupt | Kind::Off);
         (if self.point == 0 { u64::MAX } else { self.point }, behind)
     }
 
-    /// Who does it: a vCPU, or its interrupt handler.
+    /// The vCPU, or its interrupt handler, as text.
     pub fn agent(&self) -> String {
         let handler = if self.in_handler { "'s handler" } else { "" };
         format!("vCPU {}{handler}", self.vcpu)
@@ -149,28 +150,28 @@ pub struct NamedStep {
     pub point: u64,
     /// The vCPU.
     pub vcpu: u32,
-    /// It takes an interrupt behind its access.
+    /// Whether the vCPU takes an interrupt after its access.
     pub interrupt: bool,
-    /// That interrupt's vector.
+    /// The vector of that interrupt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vector: Option<u8>,
-    /// It turns interrupts off behind its access.
+    /// Whether the vCPU turns interrupts off after its access.
     pub turns_off: bool,
-    /// Its access sends an NMI, INIT or SIPI: to whom.
+    /// The NMI, INIT or SIPI that the access sends, and to which vCPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sends: Option<(Kind, String)>,
-    /// It goes to sleep at its end.
+    /// Whether the vCPU goes to sleep at the end of the step.
     pub halts: bool,
-    /// It happens because the schedule says so: a switch.
+    /// Whether the step is a switch: it deviates from the non-preemptive continuation.
     pub switch: bool,
-    /// And that is a preemption.
+    /// Whether the switch is a preemption.
     pub preempts: bool,
-    /// Its access, if it has one.
+    /// The access, if the step has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access: Option<Named>,
 }
 
-/// Gives names.
+/// Gives names to steps and operations.
 #[derive(Clone, Copy)]
 pub(super) struct Naming<'a>(pub(super) Names<'a>);
 
@@ -192,21 +193,22 @@ impl Naming<'_> {
         }
     }
 
-    /// The first time that it comes. `steps`: those of the run in which stacks were looked at.
+    /// The first occurrence of an operation in `steps`, the run whose stacks were recorded.
     pub(super) fn operation(self, operation: &Operation, steps: &[Step]) -> Named {
-        self.deed_behind(operation, steps, (0, false))
+        self.operation_behind(operation, steps, (0, false))
     }
 
-    /// One that comes later than another: the first time behind it, as a loop comes round to the same.
+    /// The first occurrence of an operation after another one, because a loop may reach the same
+    /// one repeatedly.
     pub(super) fn later(self, operation: &Operation, first: &Named, steps: &[Step]) -> Named {
         let from = if first.point == 0 { (0, false) } else { first.order() };
-        self.deed_behind(operation, steps, from)
+        self.operation_behind(operation, steps, from)
     }
 
-    /// The first time behind this place in the order; points count from 1.
-    fn deed_behind(self, operation: &Operation, steps: &[Step], from: (u64, bool)) -> Named {
+    /// The first occurrence after this position; points count from 1.
+    fn operation_behind(self, operation: &Operation, steps: &[Step], from: (u64, bool)) -> Named {
         let all = steps.iter().enumerate().flat_map(|(number, step)| {
-            deeds_of(number, step).map(|there| ((step.point + 1, there.order().1), there))
+            operations_of(number, step).map(|there| ((step.point + 1, there.order().1), there))
         });
         let mut behind = all.filter(|(order, there)| *order > from && there.is_like(operation));
         match behind.next() {
@@ -239,7 +241,7 @@ impl Naming<'_> {
             .map_or_else(|| (format!("{at:#x}"), 0), |(name, offset)| (name.to_owned(), offset));
         let line = symbols.and_then(|symbols| symbols.line(at));
         let stack = Stack::new(&access.stack, symbols);
-        // The innermost is where the vCPU stood: behind a store.
+        // The innermost frame is the vCPU's RIP, which is after the instruction of a store.
         let mut stack: Vec<String> = stack.frames.iter().map(ToString::to_string).collect();
         if let (Some(innermost), true) = (stack.first_mut(), access.rip != at) {
             *innermost = Stack::new(&[at], symbols).to_string();
@@ -266,20 +268,20 @@ impl Naming<'_> {
         }
     }
 
-    /// Where a vCPU stands.
+    /// A program point by name.
     pub(super) fn program_point(self, program_point: ProgramPoint) -> String {
         Stack::new(&[program_point.rip], self.0.symbols).to_string()
     }
 }
 
-/// vCPUs, bit by bit.
+/// The vCPUs of a bit mask.
 fn vcpus(targets: u64) -> String {
     let all: Vec<String> =
         (0..64).filter(|vcpu| targets >> vcpu & 1 != 0).map(|vcpu| vcpu.to_string()).collect();
     format!("vCPU {}", all.join(", "))
 }
 
-/// The register of an interrupt controller (Intel SDM vol. 3, table 11-1; 82093AA).
+/// The name of an interrupt controller's register (Intel SDM vol. 3, table 11-1; 82093AA).
 fn device(address: u64) -> &'static str {
     match address {
         0xfee0_0020 => "LAPIC id",
@@ -295,7 +297,7 @@ fn device(address: u64) -> &'static str {
     }
 }
 
-/// A place behind a name, if it is known.
+/// A place in brackets, to follow a name; empty if the place is unknown.
 pub(in crate::cause) fn in_brackets(place: &str) -> String {
     if place.is_empty() { String::new() } else { format!(" ({place})") }
 }

@@ -1,5 +1,6 @@
-//! What a vCPU does that may decide, and which one it is in another run: an access to what is shared,
-//! the taking of an interrupt, turning interrupts off, an NMI, INIT or SIPI to another vCPU.
+//! What a vCPU does that may decide whether a run fails, and how the same operation is found in
+//! another run. An operation is an access to shared memory, the taking of an interrupt, turning
+//! interrupts off, or an NMI, INIT or SIPI to another vCPU.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,43 +8,43 @@ use super::executor::Run;
 use super::schedule_state::ProgramPoint;
 use super::trace::{Access, Kind, Step, Target};
 
-/// An access, and who did it where.
+/// An operation of a vCPU, and where it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// The vCPU.
     pub vcpu: u32,
     /// The step of the run.
     pub step: usize,
-    /// Where the vCPU stood.
+    /// The program point of the vCPU.
     pub program_point: ProgramPoint,
-    /// What it did.
+    /// The operation itself, as an access.
     pub access: Access,
 }
 
 impl Operation {
-    /// In an interrupt handler: where the vCPU stood when it took the interrupt.
+    /// In an interrupt handler: the program point at which the vCPU took the interrupt.
     pub fn interrupted(&self) -> Option<ProgramPoint> {
         self.access.interrupted
     }
 
-    /// What it does.
+    /// The kind of operation.
     pub fn kind(&self) -> Kind {
         self.access.kind
     }
 
-    /// Whether it is part of what interrupts the vCPU's program.
+    /// Whether it belongs to an interrupt of the vCPU's program.
     fn interrupts(&self) -> bool {
         self.interrupted().is_some() || self.kind() == Kind::Interrupt
     }
 
-    /// Its place in the order of the run.
+    /// Its position in the run.
     pub fn order(&self) -> (usize, bool) {
-        // An interrupt is taken behind the access at which the vCPU stands.
+        // An interrupt is taken after the access before which the vCPU is stopped.
         (self.step, matches!(self.kind(), Kind::Interrupt | Kind::Off))
     }
 
-    /// Whether both are in the same flow of control: of the same vCPU, and not one in an interrupt
-    /// handler and the other in what it interrupted.
+    /// Whether both belong to the same flow of control: the same vCPU, and either both or neither
+    /// in its interrupt handlers.
     pub fn in_order_with(&self, other: &Self) -> bool {
         self.vcpu == other.vcpu && self.interrupts() == other.interrupts()
     }
@@ -51,14 +52,14 @@ impl Operation {
     /// Whether the order of the two may matter.
     pub fn conflicts(&self, other: &Self) -> bool {
         let reaches = |one: &Self, other: &Self| match (one.kind(), one.access.target) {
-            // What starts or stops a vCPU, or interrupts it whether it wants or not.
+            // These start or stop a vCPU, or interrupt it whether or not it has interrupts off.
             (Kind::Nmi | Kind::Init | Kind::Sipi, Target::Vcpus(targets)) => {
                 match other.access.target {
                     Target::Vcpus(others) if other.kind().is_sent() => targets & others != 0,
                     _ => other.kind().is_access() && targets >> other.vcpu & 1 != 0,
                 }
             }
-            // An interrupt is taken in another place of the same program.
+            // An interrupt could have been taken at another place of the same program.
             (Kind::Interrupt, _) => {
                 one.vcpu == other.vcpu && (other.kind().is_access() || other.kind() == Kind::Off)
             }
@@ -70,14 +71,14 @@ impl Operation {
                 || reaches(other, self))
     }
 
-    /// Whether both are the same in two runs.
+    /// Whether both are the same operation in two runs.
     pub fn is_like(&self, other: &Self) -> bool {
         // An interrupt is the same wherever it is taken.
         let there = self.program_point == other.program_point || self.kind() == Kind::Interrupt;
         self.vcpu == other.vcpu && there && self.same_site(other)
     }
 
-    /// Whether both are the same place in the program.
+    /// Whether both are at the same place of the program.
     pub fn same_site(&self, other: &Self) -> bool {
         if self.kind() == Kind::Interrupt || other.kind() == Kind::Interrupt {
             let what =
@@ -91,16 +92,16 @@ impl Operation {
     }
 }
 
-/// What tells an access from all others of its run, and finds it in another one.
+/// Distinguishes an operation from all others of its run, and finds it in another run.
 pub(super) type Key = ((u32, bool, bool, u64), u32);
 
-/// What may decide in a run, in order, each with its key.
+/// The operations of a run, in order, each with its key.
 pub(super) fn operations(run: &Run) -> Vec<(Key, Operation)> {
     let mut counts: HashMap<(u32, bool, bool, u64), (u32, u32)> = HashMap::new();
     let mut all = Vec::new();
     for (number, step) in run.steps.iter().enumerate() {
-        for operation in deeds_of(number, step) {
-            // Interrupts are told by their number: they may be taken anywhere.
+        for operation in operations_of(number, step) {
+            // Interrupts are identified by their vector, because they may be taken anywhere.
             let (place, visit) = match operation.kind() {
                 Kind::Interrupt => (operation.access.value, number as u32 + 1),
                 _ => (operation.access.rip, operation.program_point.visit),
@@ -117,8 +118,8 @@ pub(super) fn operations(run: &Run) -> Vec<(Key, Operation)> {
     all
 }
 
-/// What a step does, in order.
-pub(super) fn deeds_of(number: usize, step: &Step) -> impl Iterator<Item = Operation> + use<> {
+/// The operations of a step, in order.
+pub(super) fn operations_of(number: usize, step: &Step) -> impl Iterator<Item = Operation> + use<> {
     let vcpu = step.vcpu();
     let act = |kind, target, value, sender: Option<u32>| Operation {
         vcpu,
@@ -142,7 +143,7 @@ pub(super) fn deeds_of(number: usize, step: &Step) -> impl Iterator<Item = Opera
     [operation(number, step), sent, taken, off].into_iter().flatten()
 }
 
-/// The access of a step, if it is one to shared memory.
+/// The access of a step, if it is to shared memory.
 pub(super) fn operation(number: usize, step: &Step) -> Option<Operation> {
     let access = step.access.clone()?;
     matches!(access.target, Target::Memory(_)).then(|| Operation {
@@ -153,14 +154,14 @@ pub(super) fn operation(number: usize, step: &Step) -> Option<Operation> {
     })
 }
 
-/// So many places that a vCPU comes to behind an NMI, INIT or SIPI are looked at.
+/// How many later places of a vCPU are considered after each NMI, INIT or SIPI to it.
 const BEHIND: usize = 4;
 
-/// The orders that make a run what it is: each access, and the latest ones before it that it conflicts
-/// with. All other orders follow from these.
+/// The orders that determine a run: each operation, with the latest operations before it that
+/// conflict with it. All other orders follow from these.
 pub(super) fn conflicts(run: &Run) -> Vec<(Operation, Operation)> {
     let all: Vec<Operation> = operations(run).into_iter().map(|(_, operation)| operation).collect();
-    // Where an interrupt is taken is a condition of its own.
+    // The place where an interrupt is taken is a condition of its own.
     let all: Vec<Operation> =
         all.into_iter().filter(|operation| operation.kind() != Kind::Interrupt).collect();
     let mut found: Vec<(Operation, Operation)> = Vec::new();
@@ -175,7 +176,8 @@ pub(super) fn conflicts(run: &Run) -> Vec<(Operation, Operation)> {
                     break;
                 }
             }
-            // What came before a store to the same place is behind it.
+            // The orders with operations before this store to the same place follow from the order
+            // with the store.
             let is_access = first.kind().is_access();
             if is_access && first.access.writes() && first.access.target == second.access.target {
                 break;
@@ -185,9 +187,9 @@ pub(super) fn conflicts(run: &Run) -> Vec<(Operation, Operation)> {
     found
 }
 
-/// The conflicting accesses that come in another order in two runs, as they come in the first; those
-/// that come first in it come first. At the end, those of which the second never comes in the first
-/// run, as the first one is in its way.
+/// The conflicting operations whose order differs between two runs, in the order that they have in
+/// `one`; pairs whose second operation comes earlier in `one` come first. At the end are pairs
+/// whose second operation never happens in `one` because the first prevents it.
 pub(super) fn differences(one: &Run, other: &Run) -> Vec<(Operation, Operation)> {
     let (ours, theirs) = (operations(one), operations(other));
     let places: HashMap<Key, (usize, bool)> =
@@ -210,8 +212,8 @@ pub(super) fn differences(one: &Run, other: &Run) -> Vec<(Operation, Operation)>
     found
 }
 
-/// What a run does that may keep a vCPU from what it does in another run, as far as it is no access;
-/// with the first that it is kept from.
+/// The operations of a run that may have prevented an operation of another run, each with the first
+/// operation that it prevented. Pairs of two accesses are left out.
 pub(super) fn prevented(run: &Run, other: &Run) -> Vec<(Operation, Operation)> {
     let mut found: Vec<(Operation, Operation)> = Vec::new();
     for (first, second) in in_the_way(&operations(run), &operations(other), |_, _| true) {
@@ -222,7 +224,8 @@ pub(super) fn prevented(run: &Run, other: &Run) -> Vec<(Operation, Operation)> {
     found
 }
 
-/// What `theirs` has and `ours` has not, with the last of ours that conflicts with it.
+/// The operations that only `theirs` has, each with the last operation of `ours` that conflicts
+/// with it.
 fn in_the_way(
     ours: &[(Key, Operation)],
     theirs: &[(Key, Operation)],
@@ -235,7 +238,7 @@ fn in_the_way(
             let accesses = first.kind().is_access() && second.kind().is_access();
             first.conflicts(second) && !accesses && may_be(key, second)
         });
-        // What turns interrupts off says more than the next access.
+        // That interrupts were turned off says more than the access after that.
         let alone = all.clone().rfind(|(_, first)| !first.kind().is_access());
         let last = alone.or_else(|| all.next_back());
         last.map(|(_, first)| (first.clone(), second.clone()))

@@ -1,11 +1,11 @@
-//! The two accesses whose order decides.
+//! Searches for the decisive orders: pairs of accesses whose order decides whether a run fails.
 //!
-//! At each switch of the shortest failing schedule, the vCPU that is switched away from is let go
-//! on for one access longer, and then another one, until the run passes; and the other way, for one
-//! access less. The access at which it turns is one of a pair. It is then moved through what the
-//! other vCPU does meanwhile, one conflicting access at a time, until two schedules are found that
-//! differ by the order of two adjacent accesses, and one fails and the other passes. (The idea is that
-//! of Hermit's `analyze`.)
+//! At each switch of the shortest failing schedule, the vCPU that is switched away from goes on for
+//! one access more, then two, and so on, until the run passes; likewise for one access less. The
+//! access at which the result changes is one of a pair. It is then moved through what the other
+//! vCPU does meanwhile, one conflicting access at a time, until two schedules are found that differ
+//! by the order of two adjacent accesses, and one fails and the other passes. (The idea is that of
+//! Hermit's `analyze`.)
 
 use vmm::controlled::{Choice, Point};
 
@@ -16,7 +16,7 @@ use super::schedule_state::ScheduleState;
 use super::switches::{Switch, Switching, switches};
 use super::trace::{Step, Target};
 
-/// Two accesses in the order that fails, and two runs that differ by it.
+/// Two operations in the order that fails, and two runs that differ by it.
 #[derive(Clone, Debug)]
 pub(super) struct Critical {
     pub(super) first: Operation,
@@ -26,21 +26,21 @@ pub(super) struct Critical {
 }
 
 impl Critical {
-    /// One side is an access and the other isn't. Such an order often follows from another one, and is
-    /// of interest where that is not so.
+    /// Whether exactly one side is an access. Such an order often follows from another one, so it
+    /// is of interest only where it doesn't.
     pub(super) fn is_mixed(&self) -> bool {
         self.first.kind().is_access() != self.second.kind().is_access()
     }
 }
 
-/// Whether a run comes to what is looked for.
+/// Whether a run is one that is searched for.
 type Wanted<'a> = &'a dyn Fn(&Run) -> bool;
 
-/// The most orders with interrupts that are taken from two runs.
+/// The maximum number of orders without an access on either side that are taken from two runs.
 const MAX_INTERRUPT_PAIRS: usize = 2;
-/// The same, of those with an access on one side.
+/// The maximum number of orders with an access on one side only that are taken from two runs.
 const MIXED: usize = 5;
-/// The most runs for a switch that helps.
+/// The maximum number of runs in the search for a switch with which the run passes.
 const TRIES: u64 = 300;
 
 /// Finds the pairs of the shortest schedule.
@@ -53,7 +53,8 @@ pub(super) fn pairs(
     if !minimal.deviations().is_empty() {
         return around_switches(executor, &fails, minimal);
     }
-    // It fails by itself: then a switch is looked for that helps, and its pairs are turned round.
+    // The guest fails without a switch. So a switch is searched for with which it passes, and the
+    // pairs of that switch are reversed.
     let passes = |run: &Run| run.ending.is_success();
     let found = nearest(executor, &passes, minimal)?.into_iter().filter(|pair| fails(&pair.passes));
     let turned = found.map(|Critical { first, second, fails, passes }| Critical {
@@ -65,7 +66,7 @@ pub(super) fn pairs(
     Ok(turned.collect())
 }
 
-/// The pairs of the first schedule with one switch that comes to what is wanted.
+/// The pairs of the first schedule with one switch whose run is as wanted.
 fn nearest(executor: &mut Executor, wanted: Wanted, root: &Run) -> vmm::Result<Vec<Critical>> {
     let (choices, until) = (root.choices(), executor.runs + TRIES);
     for (at, step) in root.steps.iter().enumerate() {
@@ -114,27 +115,27 @@ fn around_switches(
     Ok(found)
 }
 
-/// A switch, and what may be done about it. What is wanted is called a failure here.
+/// A switch that is moved. A run that is as wanted counts as failing here.
 struct Around<'a> {
     wanted: Wanted<'a>,
     run: &'a Run,
     /// The switch's step.
     at: usize,
-    /// The first step to which it may be moved.
+    /// The first step to which the switch may be moved.
     earliest: usize,
-    /// The switches behind it.
+    /// The later switches.
     rest: &'a [Switch],
 }
 
-/// An access that may come before or behind what another vCPU does.
+/// An access that may come before or after what another vCPU does.
 struct Move<'a> {
-    /// What was chosen before both.
+    /// The choices before both.
     prefix: &'a [Choice],
     /// The access.
     mover: &'a Step,
-    /// What the other vCPU does, undisturbed.
+    /// What the other vCPU does without a switch.
     others: &'a [Step],
-    /// Whether it fails if the access comes first.
+    /// Whether the run fails if the access comes first.
     fails_first: bool,
 }
 
@@ -155,7 +156,7 @@ impl Around<'_> {
                 let mover = &path.steps[moved];
                 let others = failing.segment(moved).to_vec();
                 if !others.iter().any(|other| other.conflicts(mover)) {
-                    // The same in all that matters.
+                    // No conflicting access was passed, so the run is the same in all that matters.
                     let Some(run) = self.switch_at(executor, &path, moved + 1, to)? else { break };
                     if !self.fails(&run) {
                         break;
@@ -203,7 +204,8 @@ impl Around<'_> {
         Ok(Vec::new())
     }
 
-    /// Follows a run up to this step, and switches there; `None` if that is not possible.
+    /// Follows a run up to this step, and switches there; `None` if the switch is not possible
+    /// there.
     fn switch_at(
         &self,
         executor: &mut Executor,
@@ -221,7 +223,7 @@ impl Around<'_> {
         executor.run(&prefix, &mut Switching(self.rest)).map(Some)
     }
 
-    /// Moves an access through what the other vCPU does, until it turns.
+    /// Moves an access through what the other vCPU does, until the result changes.
     fn narrow(
         &self,
         executor: &mut Executor,
@@ -229,7 +231,8 @@ impl Around<'_> {
         failing: Run,
         passing: Run,
     ) -> vmm::Result<Vec<Critical>> {
-        // The one with the access before all of the others, and then further and further behind.
+        // Begins with the access before all steps of the other vCPU, and then puts it after more
+        // and more of them.
         let (mut before, last) =
             if turn.fails_first { (failing, passing) } else { (passing, failing) };
         let conflicts: Vec<usize> = (0..turn.others.len())
@@ -256,7 +259,7 @@ impl Around<'_> {
         Ok(by_difference(&fails, &passes))
     }
 
-    /// The access behind so many steps of the other vCPU, which goes on then.
+    /// Puts the access after `number` steps of the other vCPU, which then goes on.
     fn put_behind(
         &self,
         executor: &mut Executor,
@@ -280,7 +283,7 @@ impl Around<'_> {
     }
 }
 
-/// The pair of two steps, if both access memory, and what else two runs differ by.
+/// The pair of two steps, if both access memory, and the other orders by which two runs differ.
 fn critical(first: &Step, second: &Step, fails: &Run, passes: &Run) -> Vec<Critical> {
     let memory = |step: &Step| matches!(&step.access, Some(access) if matches!(access.target, Target::Memory(_)));
     if !memory(first) || !memory(second) {
@@ -293,7 +296,7 @@ fn critical(first: &Step, second: &Step, fails: &Run, passes: &Run) -> Vec<Criti
                 && operation.kind().is_access()
         })
     };
-    // What comes second may never come in the failing run, and the first not in the passing one.
+    // The second access may never happen in the failing run, and the first not in the passing one.
     let first = find(fails, first).or_else(|| find(passes, first));
     let second = find(fails, second).or_else(|| find(passes, second));
     let (fails, passes) = (fails.clone(), passes.clone());
@@ -304,14 +307,14 @@ fn critical(first: &Step, second: &Step, fails: &Run, passes: &Run) -> Vec<Criti
     found
 }
 
-/// The first conflicting accesses that come in another order, and orders with what interrupts.
+/// The first two conflicting accesses whose order differs, and the orders with other operations.
 fn by_difference(fails: &Run, passes: &Run) -> Vec<Critical> {
     let all = differences(fails, passes);
     let accesses = |(first, second): &&(Operation, Operation)| {
         first.kind().is_access() && second.kind().is_access()
     };
     let first = all.iter().find(accesses).cloned();
-    // An access may come too early or too late for something that isn't one.
+    // An access may come too early or too late for an operation that isn't an access.
     let mut mixed: Vec<(Operation, Operation)> = Vec::new();
     for pair in all.iter().filter(|pair| !accesses(pair) && !decides_alone(pair)) {
         let known =
@@ -326,7 +329,7 @@ fn by_difference(fails: &Run, passes: &Run) -> Vec<Critical> {
     found
 }
 
-/// The orders of which no side is an access.
+/// The orders of which neither side is an access.
 fn by_interrupts(fails: &Run, passes: &Run) -> Vec<Critical> {
     let all =
         differences(fails, passes).into_iter().filter(decides_alone).take(MAX_INTERRUPT_PAIRS);

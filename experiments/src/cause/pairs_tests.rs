@@ -6,8 +6,9 @@ use crate::cause::executor::Setup;
 use crate::cause::testing::{found, host};
 use crate::waits::Names;
 
-/// What is looked for needn't be a failure: from the run that goes by itself, the nearest one that
-/// comes to something else, and the pairs that make the difference.
+/// The search for pairs works for any difference, not only for failures: it starts from the
+/// non-preemptive run, and finds the nearest run with another result, and the pairs that make the
+/// difference.
 #[test]
 fn the_nearest_run_that_differs_is_a_switch_away() {
     let host = host();
@@ -46,7 +47,7 @@ fn the_nearest_run_that_differs_is_a_switch_away() {
                 && function(&pair.second) == second
         };
         assert!(pairs.iter().any(is_known), "{guest}: {pairs:#?}");
-        // One order apart: one is as wanted, and the other isn't.
+        // The two runs of each pair are one order apart: one is as wanted, and the other isn't.
         assert!(pairs.iter().all(|pair| fails(&pair.fails) && !fails(&pair.passes)), "{guest}");
     }
 }

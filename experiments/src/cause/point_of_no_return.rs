@@ -1,4 +1,4 @@
-//! When a failure became inevitable.
+//! Finds the point of no return: the step after which a failure is inevitable.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,29 +9,29 @@ use super::failure::Failure;
 use super::force::Rules;
 use super::worker_pool::{Order, WorkerPool};
 
-/// What came of runs that follow a schedule for some steps, and are left to chance then.
+/// The failure rate of runs that follow a schedule for some steps and are then left to chance.
 #[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Sample {
-    /// How many steps of the schedule, from where runs begin.
+    /// The number of steps of the schedule, from where runs begin.
     pub steps: usize,
-    /// What came of them.
+    /// The results of the runs.
     pub rate: FailureRate,
 }
 
 impl Sample {
-    /// The share that failed, from 0 to 1.
+    /// The failure rate, from 0 to 1.
     pub fn failed(&self) -> f64 {
         f64::from(self.rate.failed) / f64::from(self.rate.runs.max(1))
     }
 }
 
-/// Two samples that differ by less are taken for the same, and nothing is sampled between them.
+/// Two samples whose rates differ by less count as equal, and nothing is sampled between them.
 const SAME_RATE_TOLERANCE: f64 = 0.25;
-/// The most steps that are sampled one by one.
+/// The maximum number of steps that are sampled one by one.
 const MAX_SINGLE_SAMPLES: usize = 12;
 
-/// Samples a schedule: its beginning and its end, and between them where the share changes, down to
-/// the step behind which there is no way out.
+/// Samples the failure rate along a schedule: at its beginning, at its end, at regular distances,
+/// and in between where the rate changes, down to the step after which every run fails.
 pub(super) fn failure_rates(
     pool: &mut WorkerPool,
     failure: &Failure,
@@ -40,7 +40,7 @@ pub(super) fn failure_rates(
     seed: u64,
 ) -> vmm::Result<Vec<Sample>> {
     let end = run.steps.len();
-    // One out of so many, so that what goes up and down again is not passed over.
+    // Samples at regular distances, so that a rate that rises and falls again is not missed.
     let stride = (end / MAX_SINGLE_SAMPLES).max(1);
     let mut samples = Vec::new();
     for steps in (0..end).step_by(stride).chain([end]) {
@@ -61,7 +61,8 @@ pub(super) fn failure_rates(
     Ok(samples)
 }
 
-/// The last sample that is not the end's share, and the next one: from there on it is inevitable.
+/// The last sample whose rate is below that of the end, and the next one: the failure is inevitable
+/// from there on.
 pub(super) fn jump(samples: &[Sample]) -> Option<(Sample, Sample)> {
     let end = samples.last()?;
     let last = samples.iter().rposition(|sample| sample.failed() < end.failed())?;

@@ -1,14 +1,15 @@
-//! Which of the pairs stand their test, and what else it takes to fail.
+//! Tests which pairs are needed for the failure, and which other orders it takes.
 //!
-//! *Needed*: with the other order of a pair forced, wherever its two places of the program meet, and
-//! everything else left to chance, 99 of 100 runs pass. Where two pairs enclose what another vCPU
-//! does, their segment is closed to it instead. If that isn't enough, as a run may come to the same
-//! failure by the same two places in another way, the runs begin where the failing schedule and the
-//! passing one part. A failure that is rare by chance would be so with any order: there, the other
-//! failing orders are forced besides.
+//! *Needed*: with the other order of a pair forced, wherever its two places of the program meet,
+//! and everything else left to chance, 99 of 100 runs pass. If that doesn't pass, and two pairs
+//! enclose what another vCPU does, their region is closed to that vCPU instead. If that isn't
+//! enough either, because a run may reach the same failure by the same two places in another way,
+//! the runs begin where the failing schedule and the passing one part. A failure that is rare by
+//! chance would be rare with any order, so in that case the other failing orders are forced in
+//! addition.
 //!
-//! *Sufficient*: with the failing orders forced, 99 of 100 fail. Where they don't, orders of the
-//! failing schedule are added, of the same variables first, and taken away again while 99 of 100 fail.
+//! *Sufficient*: with the failing orders forced, 99 of 100 runs fail. If they don't, orders of the
+//! failing schedule are added, of the same variables first, and removed again while 99 of 100 fail.
 
 mod trials;
 
@@ -29,34 +30,35 @@ use super::worker_pool::WorkerPool;
 
 use trials::{Trials, Turned, orders};
 
-/// What was left to chance when a pair's order was turned round.
+/// What was left to chance when a pair's order was reversed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
     /// Everything else.
     Everything,
-    /// Everything else, with the segment that the pairs enclose closed to others.
+    /// Everything else, with the region that the pairs enclose closed to other vCPUs.
     Region,
     /// Everything from where the failing schedule and the passing one part.
     FromThere,
 }
 
-/// A pair that has stood its test.
+/// A pair that passed its test.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// What came first when it failed.
+    /// The operation that came first when the run failed.
     pub first: Operation,
-    /// What came later.
+    /// The operation that came later.
     pub second: Operation,
-    /// Where it is not `second` itself: what its vCPU does first at that place, later than `first`, in
-    /// the shortest schedule. A lock that is found taken is read there, and not taken.
+    /// If the shortest schedule has another operation in the place of `second`: the first operation
+    /// of that flow of control after `first` that conflicts with it. For example, a lock that is
+    /// found taken is only read there, and not taken.
     pub meets: Option<Operation>,
-    /// The other order, and what was left to chance.
+    /// The runs with the other order, and what was left to chance in them.
     pub reversed: (FailureRate, Scope),
-    /// The other order, with all other failing orders forced; only of failures that are rare.
+    /// Runs with the other order and all other failing orders forced; only if the failure is rare.
     pub among: Option<FailureRate>,
-    /// The number of the claim with which it encloses what another vCPU does: that came in between
-    /// this one's first access and that one's second.
+    /// The index of the claim with which this one encloses what another vCPU does: that came
+    /// between this claim's first operation and the other claim's second.
     pub encloses: Option<usize>,
 }
 
@@ -67,12 +69,12 @@ impl Claim {
     }
 }
 
-/// An order that it takes besides.
+/// A further order that the failure takes.
 #[derive(Clone, Debug)]
 pub enum Condition {
-    /// Of two accesses.
+    /// The order of two operations.
     Pair(Box<Operation>, Box<Operation>),
-    /// An interrupt is taken where the vCPU stands here.
+    /// The vCPU takes an interrupt at this program point.
     Interrupt(u32, ProgramPoint),
 }
 
@@ -88,7 +90,8 @@ impl Condition {
         }
     }
 
-    /// Whether both are about the same two flows of control at the same place, or the same interrupt.
+    /// Whether both are about the same two flows of control at the same place, or about the same
+    /// interrupt.
     fn goes_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Pair(first, second), Self::Pair(one, two)) => {
@@ -106,28 +109,30 @@ impl Condition {
     }
 }
 
-/// All that was found out about the pairs.
+/// The results of all tests of the pairs.
 #[derive(Clone, Debug)]
 pub struct Proof {
     /// The pairs that are needed.
     pub claims: Vec<Claim>,
-    /// How many were not.
+    /// The number of pairs that failed their test.
     pub refuted: usize,
-    /// What else it takes.
+    /// The further orders that the failure takes.
     pub conditions: Vec<Condition>,
-    /// All of these orders forced.
+    /// Runs with all of these orders forced.
     pub forced: FailureRate,
-    /// Nothing forced.
+    /// Runs with nothing forced.
     pub chance: FailureRate,
-    /// The order of two other accesses, with the failing orders forced: as it was, and turned round.
+    /// Two other accesses, and runs with the failing orders and the order of these two forced:
+    /// first as it was, then reversed.
     pub unrelated: Option<(Operation, Operation, FailureRate, FailureRate)>,
-    /// Accesses of the shortest schedule that nothing orders. Those whose order matters come first.
+    /// Conflicting accesses of the shortest schedule that nothing orders. Those whose order matters
+    /// come first.
     pub races: Vec<Race>,
 }
 
-/// With less than one failure in so many runs, a failure is rare.
+/// A failure is rare if fewer than one in this number of runs at random fail.
 const RARE: u32 = 10;
-/// Puts pairs to the test.
+/// Tests the pairs.
 pub(super) fn prove(
     pool: &mut WorkerPool,
     failure: &Failure,
@@ -188,7 +193,7 @@ pub(super) fn prove(
             unclaimed.push(number);
         }
     }
-    // What had to be added may be needed as well.
+    // An order that had to be added may be needed as well.
     let mut conditions = Vec::new();
     for number in claimed..needed.len() {
         match trials.condition(number, &needed, rare)? {
@@ -196,7 +201,8 @@ pub(super) fn prove(
             None => conditions.push(needed[number].clone()),
         }
     }
-    // The figure for all orders is one for those that are told: what is not claimed goes, or is told besides.
+    // The figure for all orders must be about the orders that the report names. So an order without
+    // a claim is removed, or kept as a condition if the others don't suffice without it.
     for number in unclaimed.into_iter().rev() {
         let mut fewer = needed.clone();
         let order = fewer.remove(number);
@@ -217,7 +223,7 @@ pub(super) fn prove(
     Ok(Proof { claims, refuted, conditions, forced, chance, unrelated, races })
 }
 
-/// What comes second in the shortest schedule.
+/// The operation that comes second in the shortest schedule, if it isn't the pair's own.
 fn meets(minimal: &Run, pair: &Critical) -> Option<Operation> {
     let all = operations(minimal).into_iter().map(|(_, operation)| operation);
     let mut behind = all.skip_while(|operation| !operation.is_like(&pair.first)).skip(1);
@@ -227,7 +233,7 @@ fn meets(minimal: &Run, pair: &Critical) -> Option<Operation> {
     behind.find(there).filter(|operation| !operation.is_like(&pair.second))
 }
 
-/// Finds the claims that enclose something together.
+/// Finds claims that together enclose what another vCPU does.
 fn enclose(claims: &mut [Claim]) {
     for number in 0..claims.len() {
         let (one, all) = (&claims[number], &claims[..]);

@@ -1,15 +1,16 @@
-//! Accesses that nothing orders.
+//! Finds conflicting accesses that nothing orders.
 //!
-//! Happens-before with vector clocks, as in Djit+ and `FastTrack` (PLDI 2009), on the steps of one run.
-//! What orders vCPUs:
+//! Computes happens-before with vector clocks, as in Djit+ and `FastTrack` (PLDI 2009), on the
+//! steps of one run. These order vCPUs:
 //! * a locked instruction, and every access to a place that some locked instruction of the run
-//!   touches: a plain store there gives a lock back, a plain load looks whether it is free;
-//! * an IPI, from its sender's store to the interrupt command register to where it is taken;
+//!   touches: a plain store there releases a lock, a plain load checks whether it is free;
+//! * an IPI, from its sender's store to the interrupt command register to the place where it is
+//!   taken;
 //! * INIT and SIPI, in the same way, to the first step of the vCPU that they start.
 //!
-//! Nothing else does. On x86 a plain store may be meant as a release, and a loop that waits for it is
-//! right; so such accesses are called unordered and not wrong. Whether their order matters is seen by
-//! turning it round.
+//! Nothing else does. On x86 a plain store may be meant as a release, and a loop that waits for it
+//! is correct; so such accesses are called unordered and not wrong. Forcing the other order shows
+//! whether it matters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,15 +23,15 @@ use super::executor::Run;
 use super::operation::{Operation, operation};
 use super::trace::{Access, Kind, Step, Target};
 
-/// Two accesses that nothing orders.
+/// Two conflicting accesses that nothing orders.
 #[derive(Clone, Debug)]
 pub struct Race {
-    /// What came first.
+    /// The access that came first.
     pub first: Operation,
-    /// What came later.
+    /// The access that came later.
     pub second: Operation,
-    /// Runs with the other order, and with the failing orders that are not about the same; all of
-    /// them unforced if the other order could not be made.
+    /// Runs with the other order, and with the failing orders that are about other places; all of
+    /// them count as unforced if the other order never came about.
     pub turned: FailureRate,
 }
 
@@ -38,18 +39,18 @@ pub struct Race {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Matters {
-    /// Turned round, hardly a run fails.
+    /// With the other order, hardly any run fails.
     Harmful,
-    /// Turned round, some runs fail.
+    /// With the other order, some runs fail.
     Sometimes,
-    /// Turned round, it fails as well.
+    /// With the other order, runs fail as well.
     NoDifference,
-    /// In none of the runs could it be turned round: mostly, one waits for the other.
+    /// The other order came about in none of the runs; mostly, one access waits for the other.
     Wait,
 }
 
 impl Race {
-    /// Whether their order matters.
+    /// Whether the order of the two accesses matters.
     pub fn matters(&self) -> Matters {
         let FailureRate { runs, failed, unforced, .. } = self.turned;
         match runs - unforced {
@@ -61,46 +62,46 @@ impl Race {
     }
 }
 
-/// A vector clock: for each vCPU, how much of it is known to have happened.
+/// A vector clock: for each vCPU, how many of its steps are known to have happened.
 type Clock = Vec<u64>;
 
-/// The interrupt command register, and the destination that goes with it (Intel SDM vol. 3, 11.6.1).
+/// The interrupt command register, and its destination register (Intel SDM vol. 3, 11.6.1).
 const COMMAND: u64 = 0xfee0_0300;
 const DESTINATION: u64 = 0xfee0_0310;
 
-/// A vCPU's latest access at some place.
+/// A vCPU's latest access to a place.
 #[derive(Clone)]
 struct Latest {
     operation: Operation,
-    /// The vCPU's own time then.
+    /// The vCPU's own time at that access.
     time: u64,
 }
 
 #[derive(Default)]
 struct Place {
-    /// By vCPU: its latest store and its latest load.
+    /// For each vCPU: its latest store and its latest load.
     writes: BTreeMap<u32, Latest>,
     reads: BTreeMap<u32, Latest>,
 }
 
-/// Clocks on the way through a run.
+/// The clocks at a step of the run.
 struct Order {
     vcpus: Vec<Clock>,
-    /// What those know who have used a place to order themselves.
+    /// For each place that orders its users: what these vCPUs knew.
     places: BTreeMap<u64, Clock>,
-    /// What the senders of IPIs to a vCPU knew.
+    /// For each vCPU: what the senders of IPIs to it knew.
     sent: Vec<Clock>,
     /// The destination that each vCPU has written last.
     destinations: Vec<u32>,
 }
 
-/// The pairs of conflicting accesses that nothing orders: each pair of instructions once, as they
-/// came first in the run.
+/// The pairs of conflicting accesses that nothing orders. Each pair of instructions is listed once,
+/// as it first came in the run.
 pub(super) fn unordered(run: &Run, vcpus: u32) -> Vec<(Operation, Operation)> {
     let count = vcpus as usize;
     let ordering: BTreeSet<u64> = run.steps.iter().filter_map(locked).flatten().collect();
     let mut order = Order {
-        // Each vCPU begins at 1, so that nobody knows of its first step.
+        // Each vCPU's own clock begins at 1, so that no other vCPU knows of its first step.
         vcpus: (0..count).map(|own| (0..count).map(|v| u64::from(v == own)).collect()).collect(),
         places: BTreeMap::new(),
         sent: vec![vec![0; count]; count],
@@ -129,7 +130,7 @@ pub(super) fn unordered(run: &Run, vcpus: u32) -> Vec<(Operation, Operation)> {
     found
 }
 
-/// Compares an access with the latest ones of the other vCPUs there.
+/// Compares an access with the latest accesses of the other vCPUs to the same words.
 fn look(
     order: &Order,
     places: &mut BTreeMap<u64, Place>,
@@ -162,13 +163,13 @@ fn look(
     }
 }
 
-/// The places that a locked instruction touches.
+/// The words that a locked instruction touches.
 fn locked(step: &Step) -> Option<impl Iterator<Item = u64> + use<'_>> {
     let access = step.access.as_ref().filter(|access| access.kind == Kind::Update)?;
     Some(words(access))
 }
 
-/// The aligned 8-byte words that an access touches; none that is not to memory.
+/// The aligned 8-byte words that an access touches; no words if it isn't to memory.
 fn words(access: &Access) -> impl Iterator<Item = u64> + use<> {
     let (from, size) = match access.target {
         Target::Memory(address) => (address, u64::from(access.size.max(1))),
@@ -178,7 +179,7 @@ fn words(access: &Access) -> impl Iterator<Item = u64> + use<> {
 }
 
 impl Order {
-    /// A vCPU learns what whoever interrupted or started it knew.
+    /// A vCPU that takes an interrupt or was just started learns what the sender knew.
     fn hear(&mut self, step: &Step) {
         let vcpu = step.vcpu() as usize;
         let first = self.vcpus[vcpu][vcpu] == 1;
@@ -204,7 +205,7 @@ impl Order {
             DESTINATION => self.destinations[vcpu as usize] = (value >> 24) as u32,
             COMMAND => {
                 let own = self.vcpus[vcpu as usize].clone();
-                // Bits 18 and 19: a shorthand for the destination. vCPU n has APIC id n.
+                // Bits 18 and 19 are a shorthand for the destination. vCPU n has APIC id n.
                 let (shorthand, to) = (value >> 18 & 3, self.destinations[vcpu as usize]);
                 for (other, sent) in (0..).zip(&mut self.sent) {
                     let meant = match shorthand {

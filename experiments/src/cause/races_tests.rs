@@ -5,7 +5,7 @@ use vmm::controlled::Ending;
 const DATA: u64 = 0x1000;
 const LOCK: u64 = 0x2000;
 
-/// A run of these accesses: who, what, where, which value.
+/// A run of these accesses: vCPU, kind, target and value.
 fn run(accesses: &[(u32, Kind, Target, u64)]) -> Run {
     let step = |(number, (vcpu, kind, target, value)): (u64, &(u32, Kind, Target, u64))| Step {
         point: number,
@@ -67,7 +67,7 @@ fn a_lock_that_is_given_back_by_a_plain_store_orders() {
         (1, Write, ON_DATA, 2),
     ];
     assert_eq!(found(&run(&locked)), []);
-    // Without the other's half of it there is no order.
+    // Without the other vCPU's accesses to the lock there is no order.
     let half: Vec<_> = locked.iter().copied().filter(|a| a.2 == ON_DATA || a.0 == 0).collect();
     assert_eq!(found(&run(&half)), [(1, 3)]);
 }
@@ -77,7 +77,7 @@ fn an_ipi_orders_who_gets_it() {
     use Kind::{Read, Write};
     let to = |vcpu: u64| (0, Write, Target::Device(DESTINATION), vcpu << 24);
     let send = (0, Write, Target::Device(COMMAND), 0x20);
-    // vCPU 1's first step here is behind its start.
+    // The access is vCPU 1's first step, and so after its start.
     let sent = [(0, Write, ON_DATA, 1), to(1), send, (1, Read, ON_DATA, 1)];
     assert_eq!(found(&run(&sent)), []);
     let elsewhere = [(0, Write, ON_DATA, 1), to(0), send, (1, Read, ON_DATA, 1)];

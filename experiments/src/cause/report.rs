@@ -1,4 +1,4 @@
-//! A cause as a report: everything by name, for people and for programs.
+//! The cause of a failure as a report, with names for everything, for people and for programs.
 
 mod check;
 mod html;
@@ -23,10 +23,10 @@ use crate::finding::Machine;
 use crate::observed::ObservedFailure;
 use crate::waits::{Names, Row};
 
-/// The version of the format of all documents.
+/// The version of the format of all JSON documents.
 pub const FORMAT: u32 = 3;
 
-/// All that is known of a failure.
+/// The explanation of a failure.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 #[schemars(rename = "Explanation")]
 pub struct Report {
@@ -40,51 +40,51 @@ pub struct Report {
     pub shown: bool,
     /// What happened, in sentences.
     pub summary: Vec<String>,
-    /// The pairs whose order decides.
+    /// The decisive orders: pairs whose order decides.
     pub pairs: Vec<Pair>,
-    /// What else has to come in this order.
+    /// The further orders that the failure takes.
     pub conditions: Vec<String>,
-    /// How many pairs were found that didn't stand their test.
+    /// The number of pairs that were found but failed their test.
     pub refuted: usize,
     /// Runs with all of these orders forced.
     pub forced: FailureRate,
     /// Runs with nothing forced.
     pub chance: FailureRate,
-    /// Another pair, with these orders forced.
+    /// Another pair of accesses, whose order makes no difference.
     pub unrelated: Option<Unrelated>,
-    /// Accesses that nothing orders.
+    /// Conflicting accesses that nothing orders.
     pub unordered: Vec<Unordered>,
-    /// Who waits for what.
+    /// What each vCPU waits for.
     pub waits: Vec<Row>,
-    /// The same failure in real time, if it was one that was looked for.
+    /// The failure observed in real time that the finding reproduces, if a search for it was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed: Option<ObservedFailure>,
     /// The shortest schedule that fails.
     pub schedule: Shortest,
-    /// The share of failures along it.
+    /// The failure rates along it.
     pub failure_rates: Vec<CurvePoint>,
-    /// Where it jumps.
+    /// The point of no return.
     pub jump: Option<Jump>,
-    /// What happens in it.
+    /// The steps of the shortest schedule.
     pub steps: Vec<NamedStep>,
     /// Two runs that differ by one pair's order.
     pub apart: Option<Sides>,
-    /// How to have both again.
+    /// Commands that reproduce the runs.
     pub commands: Vec<Command>,
-    /// Source lines, where they were found.
+    /// Source lines, where the source was found.
     pub source: Source,
-    /// What it has cost.
+    /// The number of runs and the time that the explanation took.
     pub cost: Cost,
 }
 
 /// Two runs that differ by the order of the first pair alone.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Sides {
-    /// What happens in the one that fails.
+    /// The steps of the run that fails.
     pub fails: Vec<NamedStep>,
-    /// What happens in the one that passes.
+    /// The steps of the run that passes.
     pub passes: Vec<NamedStep>,
-    /// The schedule of the one that passes.
+    /// The schedule of the run that passes.
     pub passing_schedule: String,
 }
 
@@ -97,112 +97,114 @@ pub struct Command {
     pub command: String,
 }
 
-/// Two accesses whose order decides.
+/// Two operations whose order decides.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Pair {
-    /// What comes first when it fails.
+    /// The operation that comes first when the run fails.
     pub first: Named,
-    /// What comes later.
+    /// The operation that comes later.
     pub second: Named,
-    /// What comes later in the shortest schedule, where it is something else at the same place.
+    /// The operation that comes later in the shortest schedule, if it is another one at the same
+    /// place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meets: Option<Named>,
     /// Runs with the other order.
     pub reversed: FailureRate,
-    /// What was left to chance in them.
+    /// What was left to chance in these runs.
     pub scope: Scope,
-    /// Runs with the other order and all other orders that fail.
+    /// Runs with the other order and all other failing orders; only if the failure is rare.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub among: Option<FailureRate>,
-    /// The pair with which it encloses what another vCPU does.
+    /// The index of the pair with which this one encloses what another vCPU does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encloses: Option<usize>,
 }
 
-/// Two accesses whose order doesn't matter.
+/// Two accesses whose order makes no difference.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Unrelated {
-    /// What came first.
+    /// The access that came first.
     pub first: Named,
-    /// What came later.
+    /// The access that came later.
     pub second: Named,
-    /// Runs with that order.
+    /// Runs with this order.
     pub as_it_was: FailureRate,
-    /// Runs with the other.
+    /// Runs with the other order.
     pub turned: FailureRate,
 }
 
-/// Two accesses that nothing orders.
+/// Two conflicting accesses that nothing orders.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Unordered {
-    /// What came first.
+    /// The access that came first.
     pub first: Named,
-    /// What came later.
+    /// The access that came later.
     pub second: Named,
     /// Runs with the other order.
     pub turned: FailureRate,
-    /// What comes of it.
+    /// Whether the order matters.
     pub matters: Matters,
 }
 
 /// The shortest schedule that fails.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Shortest {
-    /// From the first instruction.
+    /// The schedule, from the first instruction.
     pub text: String,
     /// Its switches.
     pub switches: Vec<NamedSwitch>,
-    /// How many of them are preemptions.
+    /// The number of preemptions in it.
     pub preemptions: usize,
-    /// Whether a systematic search found it.
+    /// Whether a systematic search found it; otherwise it is the finding's own schedule, shortened.
     pub systematic: bool,
-    /// Every schedule with fewer preemptions and at most so many switches was tried, and passes.
+    /// If present: every schedule with fewer preemptions and at most this number of switches was
+    /// tried, and passes.
     pub excluded: Option<usize>,
 }
 
 /// A switch.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct NamedSwitch {
-    /// How many scheduling points are before it.
+    /// The number of scheduling points before the switch.
     pub point: u64,
-    /// Which vCPU stood where.
+    /// The vCPU that ran last, and where it was.
     pub from: String,
-    /// What happened instead.
+    /// The choice taken instead of the non-preemptive continuation.
     pub to: String,
-    /// Whether it could have gone on.
+    /// Whether the switch is a preemption.
     pub preempts: bool,
 }
 
-/// A sample of the curve.
+/// The failure rate after some steps of the schedule.
 #[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub struct CurvePoint {
-    /// Steps of the schedule.
+    /// The number of steps.
     pub steps: usize,
-    /// Runs.
+    /// The number of runs.
     pub runs: u32,
-    /// Failures.
+    /// The number of runs that failed.
     pub failed: u32,
 }
 
-/// Where the curve jumps.
+/// The point of no return: the step at which the failure rate jumps to its final value.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Jump {
-    /// Before.
+    /// The last sample before it.
     pub before: CurvePoint,
-    /// Behind.
+    /// The first sample after it.
     pub behind: CurvePoint,
     /// What happens there, in words.
     pub what: String,
 }
 
-/// What an explanation costs.
+/// The cost of an explanation.
 #[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub struct Cost {
     /// Runs to find the schedule and the pairs.
     pub search_runs: u64,
-    /// Runs for the figures.
+    /// Runs for the tests.
     pub proof_runs: u64,
-    /// Seconds.
+    /// The time in seconds.
     pub seconds: f64,
 }
 
@@ -216,7 +218,7 @@ impl NamedSwitch {
 }
 
 impl Report {
-    /// Names everything.
+    /// Makes the report of a cause, with names for everything.
     pub fn new(question: &Question, cause: &Cause) -> Self {
         let names = Names { symbols: question.symbols, image: &question.machine.guest.bytes };
         let naming = Naming(names);
@@ -316,7 +318,8 @@ impl Report {
         }
     }
 
-    /// Says how to have it again: `failing` is the file of the shortest schedule, if there is one.
+    /// Adds the commands that reproduce the runs. `failing` is the file of the shortest schedule,
+    /// if there is one.
     pub fn add_commands(&mut self, failing: Option<&str>) {
         let machine = self.machine.arguments();
         let mut add = |what: &str, command: String| {
@@ -342,7 +345,7 @@ impl Report {
 }
 
 impl Pair {
-    /// What comes later in the shortest schedule.
+    /// The operation that comes later in the shortest schedule.
     pub fn later(&self) -> &Named {
         self.meets.as_ref().unwrap_or(&self.second)
     }
@@ -353,7 +356,7 @@ impl CurvePoint {
         Self { steps: sample.steps, runs: sample.rate.runs, failed: sample.rate.failed }
     }
 
-    /// The share that failed, in percent.
+    /// The failure rate in percent.
     pub fn percent(&self) -> u32 {
         (self.failed * 100 + self.runs / 2) / self.runs.max(1)
     }

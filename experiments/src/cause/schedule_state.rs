@@ -1,52 +1,52 @@
-//! A scheduling point as the search for a cause sees it: where each vCPU stands, what it costs to
-//! let another one run, and who goes on by itself.
+//! The state of a schedule at a scheduling point: where each vCPU is, whether a switch is a
+//! preemption, and the non-preemptive continuation.
 //!
-//! *Who goes on*: the vCPU that ran last, while it can; an interrupt is taken as soon as it can be.
-//! When it can't go on, the one that ran most recently among those that can. So a schedule is told by
-//! the few points at which something else happens.
+//! *The non-preemptive continuation*: the vCPU that ran last goes on while it can; when it can't,
+//! the vCPU that ran most recently among those that can. An interrupt is taken as soon as it can
+//! be. So a schedule is described by the few points at which something else happens.
 //!
-//! *What it costs*: a switch away from a vCPU that could go on is a preemption, and so is holding an
-//! interrupt back. It is free where the vCPU can't go on, and where the other one was woken by the
-//! very last step: on real CPUs both would go on then.
+//! *Preemptions*: a switch away from a vCPU that could go on is a preemption, and so is holding an
+//! interrupt back. A switch is free where the vCPU can't go on, and if it is to a vCPU that the
+//! very last step woke: on real CPUs both would then run.
 
 use std::collections::HashMap;
 
 use vmm::controlled::{Choice, Point};
 
-/// After so many points in a row somebody else gets his turn: a loop that waits and counts while it
-/// does would go on for ever.
+/// After this number of points in a row, another vCPU gets its turn: a loop that waits and counts
+/// meanwhile would otherwise go on for ever.
 const MAX_CONSECUTIVE_POINTS: u64 = 1000;
 
-/// Where a vCPU stands: before the access of this instruction.
+/// Where a vCPU is: before the access of this instruction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ProgramPoint {
-    /// Its RIP at the exit; 0 for a vCPU that has not run yet.
+    /// The RIP at the exit; 0 for a vCPU that has not run yet.
     pub rip: u64,
-    /// The how-many-th time it came there, from 1. Coming round a loop that changes nothing doesn't
-    /// count again.
+    /// How many times the vCPU has come there, from 1. An iteration of a loop that changes nothing
+    /// doesn't count.
     pub visit: u32,
 }
 
-/// Something that can be chosen.
+/// A transition that can be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EnabledTransition {
-    /// What.
+    /// The choice.
     pub choice: Choice,
-    /// Whether that is a preemption.
+    /// Whether choosing it is a preemption.
     pub preempts: bool,
 }
 
-/// What has to be known of a run so far.
+/// The state of a run so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ScheduleState {
-    /// Where each vCPU stands.
+    /// The program point of each vCPU.
     pub(super) program_points: Vec<ProgramPoint>,
-    /// For each vCPU and RIP: visits, and the vCPU's progress at the last one.
+    /// For each vCPU and RIP: the number of visits, and the vCPU's progress at the last one.
     visits: HashMap<(u32, u64), (u32, u64)>,
-    /// vCPUs that have run, the latest one last.
+    /// The vCPUs that have run, the latest one last.
     recent: Vec<u32>,
     streak: u64,
-    /// What was possible at the point before.
+    /// The choices at the previous point.
     before: Vec<Choice>,
 }
 
@@ -55,7 +55,8 @@ impl ScheduleState {
         Self { program_points: vec![ProgramPoint::default(); vcpus as usize], ..Self::default() }
     }
 
-    /// A point has come. `progress` says how often a vCPU has changed something that others see.
+    /// Updates the state on arrival at a scheduling point. `progress` returns how many times a vCPU
+    /// has changed something that other vCPUs see.
     pub(super) fn arrive(&mut self, point: &Point, progress: impl FnOnce(u32) -> u64) {
         let Some(last) = point.last else { return };
         let progress = progress(last);
@@ -67,7 +68,7 @@ impl ScheduleState {
         self.program_points[last as usize] = ProgramPoint { rip: point.rip, visit: *visit };
     }
 
-    /// What can be chosen, and at what cost.
+    /// The choices at this point, and whether each is a preemption.
     pub(super) fn transitions(&self, point: &Point) -> Vec<EnabledTransition> {
         let goes_on = point.last.is_some_and(|last| is_enabled(point, last));
         let transition = |choice: &Choice| {
@@ -80,7 +81,7 @@ impl ScheduleState {
         point.enabled.iter().map(transition).collect()
     }
 
-    /// Who goes on by itself.
+    /// The non-preemptive continuation.
     pub(super) fn goes_on(&self, point: &Point) -> Choice {
         let of = |vcpu: u32| {
             [Choice::Interrupt(vcpu), Choice::Step(vcpu)]
@@ -94,13 +95,13 @@ impl ScheduleState {
         let other = if tired {
             vcpus.min_by_key(|vcpu| recent(*vcpu))
         } else {
-            // Of several that never ran, the first.
+            // Of several vCPUs that never ran, the first.
             vcpus.rev().max_by_key(|vcpu| recent(*vcpu))
         };
         last.or_else(|| of(other?)).unwrap_or(point.enabled[0])
     }
 
-    /// This is chosen.
+    /// Updates the state with the choice at this point.
     pub(super) fn choose(&mut self, point: &Point, choice: Choice) {
         let vcpu = choice.vcpu();
         self.streak = if point.last == Some(vcpu) { self.streak + 1 } else { 0 };

@@ -18,7 +18,7 @@ use Choice::{Interrupt, Step};
 fn a_switch_is_a_preemption_unless_it_has_to_be_or_the_other_has_just_been_woken() {
     let mut schedule_state = ScheduleState::new(3);
     schedule_state.choose(&point(0, 0, 1, &[Step(0), Step(1)]), Step(0));
-    // vCPU 1 could go on before, vCPU 2 is woken now.
+    // vCPU 1 could go on before; vCPU 2 has just been woken.
     let woken = point(1, 0, 2, &[Step(0), Step(1), Step(2)]);
     assert_eq!(
         preempts(&schedule_state, &woken),
@@ -55,7 +55,7 @@ fn who_ran_last_goes_on_and_then_who_ran_most_recently() {
     assert_eq!(schedule_state.goes_on(&point(3, 0, 1, &[Step(0), Step(1), Step(2)])), Step(0));
     assert_eq!(schedule_state.goes_on(&point(3, 0, 1, &[Step(1), Step(2), Step(3)])), Step(1));
     assert_eq!(schedule_state.goes_on(&point(3, 0, 1, &[Step(2), Step(3)])), Step(2));
-    // Nobody starves because of a loop that counts.
+    // A loop that counts doesn't starve the other vCPUs.
     for number in 0..=MAX_CONSECUTIVE_POINTS {
         schedule_state.choose(&point(number, 0, 1, &[Step(0), Step(1), Step(2)]), Step(0));
     }

@@ -1,12 +1,12 @@
-//! Making a failing schedule shorter, switch by switch.
+//! Shortens a failing schedule switch by switch.
 
 use super::executor::{Executor, Run};
 use super::failure::Failure;
 use super::switches::{Switching, switches};
 
-/// Takes switches away as long as what remains fails in the same way: large groups first, then
-/// smaller ones, then each alone, until none can be spared, or the lab's runs have passed `until`
-/// scheduling points.
+/// Removes switches as long as the rest fails in the same way: large groups first, then smaller
+/// ones, then single switches, until no switch can be removed, or the executor's runs have passed
+/// `until` scheduling points.
 pub(super) fn shorten(
     executor: &mut Executor,
     failure: &Failure,

@@ -1,7 +1,8 @@
-//! A schedule told by its switches: at this place of this vCPU, that happens instead.
+//! Describes a schedule by its switches: at this program point of this vCPU, this choice is taken
+//! instead of the non-preemptive continuation.
 //!
-//! A place is an instruction and the how-many-th time the vCPU came there, so a switch still means
-//! the same when another one has been taken away or moved.
+//! A program point is an instruction and how many times the vCPU has come there, so a switch still
+//! means the same when another one has been removed or moved.
 
 use vmm::controlled::{Choice, Point};
 
@@ -13,9 +14,9 @@ use super::schedule_state::{ProgramPoint, ScheduleState};
 pub struct Switch {
     /// The vCPU that ran last.
     pub from: u32,
-    /// Where it stands.
+    /// Its program point.
     pub at: ProgramPoint,
-    /// What happens.
+    /// The choice.
     pub to: Choice,
 }
 
@@ -31,8 +32,8 @@ pub(super) fn switch(run: &Run, at: usize) -> Option<Switch> {
     Some(Switch { from, at, to: step.choice })
 }
 
-/// Lets everything go on by itself, but for these switches, one after the other. One whose place
-/// doesn't come is left out as soon as a later one's does.
+/// Takes the non-preemptive continuation except at these switches, one after the other. A switch
+/// whose place is not reached is skipped as soon as the place of a later one is.
 #[derive(Clone, Debug)]
 pub(super) struct Switching<'a>(pub(super) &'a [Switch]);
 

@@ -1,4 +1,4 @@
-//! For the tests of this room: guests of the catalogue and their failures.
+//! For the tests of this module: guests of the catalogue and their failures.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -17,12 +17,12 @@ pub(crate) fn host() -> Host {
     Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap()
 }
 
-/// A guest, its machine, and its first failure.
+/// A guest's machine, and its first failure.
 pub(crate) fn found(host: &Host, guest: &str) -> (MachineConfig, Finding) {
     found_by(host, guest, 1).expect("a failure")
 }
 
-/// The same with this seed: a guest of the catalogue, or a case.
+/// The same with this seed; `guest` names a guest of the catalogue or a case.
 pub(crate) fn found_by(host: &Host, guest: &str, seed: u64) -> Option<(MachineConfig, Finding)> {
     let (name, image, cpus) = match (guests::find(guest), guests::case(guest)) {
         (Some(guest), _) => (guest.name, guest.image, guest.default_cpus),
@@ -40,7 +40,7 @@ pub(crate) fn found_by(host: &Host, guest: &str, seed: u64) -> Option<(MachineCo
     };
     let search = Hunt {
         machine: machine.clone(),
-        // A random walk hardly ever gets through the long prefix of PCT's figure 5.
+        // A random walk hardly ever gets through the long prefix of the example in PCT's figure 5.
         strategy: match name {
             "pct-5" => StrategySpec::Pct { depth: 1 },
             _ => StrategySpec::Random,

@@ -1,4 +1,4 @@
-//! What the vCPUs of a run did to what they share, in the order in which it happened.
+//! Records what the vCPUs of a run did to what they share, in the order in which it happened.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,7 @@ use vmm::paging;
 
 use super::schedule_state::{EnabledTransition, ProgramPoint};
 
-/// What an access does.
+/// The kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -22,7 +22,7 @@ pub enum Kind {
     Write,
     /// A locked read-modify-write.
     Update,
-    /// A vCPU takes an interrupt: no access, but as good as one.
+    /// A vCPU takes an interrupt. This is not an access, but is handled like one.
     Interrupt,
     /// A vCPU turns its interrupts off.
     Off,
@@ -35,18 +35,18 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether it is an access to something; otherwise it is about interrupts.
+    /// Whether it is an access; the other kinds are about interrupts.
     pub fn is_access(self) -> bool {
         matches!(self, Self::Read | Self::Write | Self::Update)
     }
 
-    /// Whether it does something to other vCPUs at once.
+    /// Whether it has an immediate effect on other vCPUs.
     pub fn is_sent(self) -> bool {
         matches!(self, Self::Nmi | Self::Init | Self::Sipi)
     }
 }
 
-/// Where an access goes.
+/// What an access is to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {
     /// Memory that vCPUs share, by its guest-physical address.
@@ -55,38 +55,38 @@ pub enum Target {
     Device(u64),
     /// A port.
     Port(u16),
-    /// vCPUs, bit by bit: of what is no access, those that it happens to.
+    /// The vCPUs that an operation other than an access affects, as a bit mask.
     Vcpus(u64),
 }
 
-/// An access to something that is shared.
+/// An access to something that is shared, or another operation in the same form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// What it does.
+    /// The kind.
     pub kind: Kind,
-    /// Where.
+    /// The target.
     pub target: Target,
-    /// Bytes, up to 8.
+    /// The size in bytes, up to 8.
     pub size: u8,
-    /// What was there before.
+    /// The value before the access.
     pub before: u64,
-    /// What was read, or is there now.
+    /// The value that was read, or the new value.
     pub value: u64,
-    /// RIP at the exit: behind a store, at everything else.
+    /// RIP at the exit: after the instruction for a store, at the instruction otherwise.
     pub rip: u64,
-    /// In an interrupt handler: where the vCPU stood when it took the interrupt.
+    /// In an interrupt handler: the program point at which the vCPU took the interrupt.
     pub interrupted: Option<ProgramPoint>,
-    /// Who called whom, innermost first; empty where nobody asked for stacks.
+    /// The stack, innermost address first; empty unless stacks are recorded.
     pub stack: Vec<u64>,
 }
 
 impl Access {
-    /// Whether it may change what is there.
+    /// Whether the access may change its target.
     pub fn writes(&self) -> bool {
         self.kind != Kind::Read
     }
 
-    /// Whether something is different afterwards.
+    /// Whether the access changed something.
     fn changes(&self) -> bool {
         match self.target {
             Target::Memory(_) => self.writes() && self.before != self.value,
@@ -94,7 +94,7 @@ impl Access {
         }
     }
 
-    /// Whether both are at some common place, and the order of the two may matter.
+    /// Whether both have a target in common, and their order may matter.
     pub fn conflicts(&self, other: &Self) -> bool {
         match (self.target, other.target) {
             (Target::Memory(one), Target::Memory(two)) => {
@@ -102,7 +102,7 @@ impl Access {
                 meet && (self.writes() || other.writes())
             }
             (Target::Port(_), Target::Port(_)) => true,
-            // What a controller is told may reach any vCPU.
+            // A write to an interrupt controller may affect any vCPU.
             (Target::Device(_), _) => self.writes(),
             (_, Target::Device(_)) => other.writes(),
             _ => false,
@@ -110,41 +110,41 @@ impl Access {
     }
 }
 
-/// A decision and what came of it, up to the next scheduling point.
+/// A decision and its effects, up to the next scheduling point.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The scheduling point's number.
     pub point: u64,
     /// The run's hash there.
     pub hash: u64,
-    /// What was chosen.
+    /// The choice.
     pub choice: Choice,
-    /// What could have been chosen.
+    /// The choices that were possible.
     pub transitions: Vec<EnabledTransition>,
-    /// What would have been if nobody had interfered.
+    /// The non-preemptive continuation.
     pub by_itself: Choice,
-    /// Which vCPU ran last, and where it stands; `None` if there was none.
+    /// The vCPU that ran last, and its program point; `None` if no vCPU has run.
     pub left: Option<(u32, ProgramPoint)>,
-    /// Where the vCPU stood.
+    /// The program point of the vCPU that was chosen.
     pub program_point: ProgramPoint,
-    /// What it did: nothing, or one access.
+    /// The access that the vCPU made, if any.
     pub access: Option<Access>,
-    /// What that access sends, if it is one to the interrupt command register.
+    /// What the access sends, if it is to the interrupt command register.
     pub sends: Option<Sent>,
-    /// The interrupt that it took behind its access.
+    /// The interrupt that the vCPU took after its access.
     pub taken: Option<Taken>,
-    /// It turned interrupts off behind its access.
+    /// Whether the vCPU turned interrupts off after its access.
     pub turns_off: bool,
-    /// It went to sleep.
+    /// Whether the vCPU went to sleep.
     pub halts: bool,
 }
 
-/// Something that a vCPU sends to others.
+/// An event that a vCPU sends to other vCPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// An NMI, an INIT or a SIPI. What is taken like any interrupt is told when it is taken.
+    /// An NMI, an INIT or a SIPI. Other interrupts are recorded when they are taken.
     pub kind: Kind,
-    /// To whom, bit by bit.
+    /// The target vCPUs, as a bit mask.
     pub targets: u64,
 }
 
@@ -153,7 +153,7 @@ pub struct Sent {
 pub struct Taken {
     /// Its vector.
     pub vector: u8,
-    /// Who sent it last, if it was an IPI.
+    /// The vCPU that sent it last, if it was an IPI.
     pub sender: Option<u32>,
 }
 
@@ -163,17 +163,17 @@ impl Step {
         self.choice.vcpu()
     }
 
-    /// Whether the order of this and a step of another vCPU may matter.
+    /// Whether the order of this step and a step of another vCPU may matter.
     pub fn conflicts(&self, other: &Self) -> bool {
         matches!((&self.access, &other.access), (Some(one), Some(two)) if one.conflicts(two))
     }
 
-    /// Whether it happened because somebody interfered.
+    /// Whether the choice deviates from the non-preemptive continuation.
     pub fn deviates(&self) -> bool {
         self.choice != self.by_itself
     }
 
-    /// Whether it took the machine away from a vCPU that could have gone on.
+    /// Whether the choice was a preemption.
     pub fn preempts(&self) -> bool {
         self.transitions
             .iter()
@@ -181,37 +181,38 @@ impl Step {
     }
 }
 
-/// What is kept of a vCPU.
+/// What is recorded of a vCPU.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Vcpu {
-    /// How often it has changed something that others see.
+    /// How many times it has changed something that other vCPUs see.
     progress: u64,
-    /// The handlers that it is in: its stack pointer when it was interrupted, and where it stood.
+    /// The handlers that it is in: for each, its stack pointer and program point when it was
+    /// interrupted.
     handlers: Vec<(u64, ProgramPoint)>,
-    /// The handler that it has gone into at the last step of the run.
+    /// The handler that it entered in the last step of the run.
     enters: Option<(u64, ProgramPoint)>,
-    /// Its last step, and whether it had interrupts on there; nothing where it was interrupted.
+    /// Its last step, and whether interrupts were on there; `None` after an interrupt.
     before: Option<(usize, bool)>,
-    /// Who has sent it which vector last.
+    /// For each vector, the vCPU that sent it last to this vCPU.
     senders: Vec<(u8, u32)>,
 }
 
-/// What a run leaves behind while it goes on. Shared by the hooks of all vCPUs and the chooser.
+/// The recording of a run. It is shared by the hooks of all vCPUs and the chooser.
 #[derive(Debug, Default)]
 pub(super) struct Tape {
     pub(super) steps: Vec<Step>,
-    /// The decision that is about to be carried out. What happens without one is the proof of a hang
-    /// at work, and no part of the run.
+    /// The decision that is about to be carried out. Events without a decision come from the proof
+    /// of a hang, and are not part of the run.
     pub(super) next: Option<Step>,
-    /// Whether what happens now belongs to the last step.
+    /// Whether current events belong to the last step.
     live: bool,
     pub(super) vcpus: Vec<Vcpu>,
-    /// Whether stacks are wanted.
+    /// Whether stacks are recorded.
     pub(super) stacks: bool,
 }
 
 impl Tape {
-    /// How often a vCPU has changed something that others see.
+    /// How many times a vCPU has changed something that other vCPUs see.
     pub(super) fn progress(&self, vcpu: u32) -> u64 {
         self.vcpus.get(vcpu as usize).map_or(0, |vcpu| vcpu.progress)
     }
@@ -240,7 +241,7 @@ impl Hook for Recorder {
 
     fn choice(&mut self, context: &mut Context, choice: Choice) {
         let mut tape = self.tape();
-        // The access that a vCPU stands before comes first, and then the interrupt.
+        // The access before which a vCPU was stopped comes first, and then the interrupt.
         for vcpu in &mut tape.vcpus {
             vcpu.handlers.extend(vcpu.enters.take());
         }
@@ -299,7 +300,7 @@ impl Hook for Recorder {
                     step.taken = Some(Taken { vector, sender });
                 }
             }
-            // Its handler has interrupts off, and nobody turned them off.
+            // The handler begins with interrupts off; the guest's code did not turn them off.
             ApicEvent::Nmi | ApicEvent::Init => tape.vcpus[vcpu as usize].before = None,
             _ => {}
         }
@@ -329,8 +330,8 @@ fn has_interrupts_on(context: &mut Context) -> bool {
 }
 
 impl Tape {
-    /// A vCPU comes to its next step, or to its end, with interrupts on or off: if they were on at the
-    /// last one, it has turned them off since.
+    /// Called when a vCPU reaches its next step or its end, with interrupts on or off. If they were
+    /// on at its last step and are off now, it has turned them off since.
     pub(super) fn comes_to(&mut self, vcpu: u32, on: bool) {
         let own = self.vcpus.get_mut(vcpu as usize);
         let Some((number, true)) = own.and_then(|own| own.before.take()).filter(|_| !on) else {
@@ -365,12 +366,13 @@ fn note(tape: &mut Tape, context: &mut Context, exit: &Exit) {
     if kind == Kind::Write
         && let Some(access) = &mut step.access
     {
-        // The second half of a locked instruction.
+        // This is the second half of a locked instruction.
         (access.kind, access.value) = (Kind::Update, value);
     } else {
         let mut before = Bytes::from_elem(0, usize::from(size));
         if let Target::Memory(address) = target {
-            // It is shared memory, which is there: the machine itself does the access next.
+            // The read can't fail: the target is shared memory, which the machine itself accesses
+            // next.
             let _ = context.memory.read(address, &mut before);
         }
         let registers = context.cpu.registers().unwrap_or_default();
@@ -388,9 +390,9 @@ fn note(tape: &mut Tape, context: &mut Context, exit: &Exit) {
     tape.vcpus[vcpu].progress += u64::from(changes);
 }
 
-/// Notices that handlers have returned: their stack is gone, or the frame that the interrupt pushed
-/// is overwritten (64-bit code on the interrupted stack; Intel SDM vol. 3, 6.14.2). Where the
-/// innermost one that is left interrupted the vCPU.
+/// Notices when handlers have returned: their stack is gone, or the frame that the interrupt pushed
+/// is overwritten (64-bit code on the interrupted stack; Intel SDM vol. 3, 6.14.2). Returns the
+/// program point that the innermost remaining handler interrupted.
 fn leave_handlers(vcpu: &mut Vcpu, context: &mut Context) -> Option<ProgramPoint> {
     while let Some((rsp, program_point)) = vcpu.handlers.last().copied() {
         let (Ok(registers), Ok(system)) = (context.cpu.registers(), context.cpu.system_registers())
@@ -407,7 +409,8 @@ fn leave_handlers(vcpu: &mut Vcpu, context: &mut Context) -> Option<ProgramPoint
     None
 }
 
-/// Where the interrupt controllers are (Intel SDM vol. 3, 11.4.1; 82093AA, 3.0).
+/// The target of an address, by the range of the interrupt controllers (Intel SDM vol. 3, 11.4.1;
+/// 82093AA, 3.0).
 fn place(address: u64) -> Target {
     const CONTROLLERS: std::ops::Range<u64> = 0xfec0_0000..0xfef0_0000;
     if CONTROLLERS.contains(&address) { Target::Device(address) } else { Target::Memory(address) }

@@ -1,5 +1,5 @@
-//! Runs at random on as many CPUs as there are: a machine for each thread. A run is a function of its
-//! number, so what they come to doesn't depend on who makes which.
+//! Makes runs at random on all CPUs: a thread for each, with a machine of its own. A run is a
+//! function of its number, so the results don't depend on which thread makes which run.
 
 use std::ops::Range;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -15,12 +15,12 @@ use super::force::{Forcing, Rules};
 pub(super) struct Order<'a> {
     pub(super) failure: &'a Failure,
     pub(super) rules: &'a Rules,
-    /// They begin behind so many steps of this run.
+    /// The run, and the number of its steps, that each run begins with.
     pub(super) behind: Option<(&'a Run, usize)>,
     pub(super) seed: u64,
 }
 
-/// A part of them.
+/// The part of an order that one helper makes.
 struct Part {
     failure: Failure,
     rules: Rules,
@@ -34,16 +34,16 @@ struct Helper {
     made: Receiver<vmm::Result<FailureRate>>,
 }
 
-/// The machine that everything is done on, and those of the helpers.
+/// The executor of the calling thread, and the helper threads.
 pub(super) struct WorkerPool<'a> {
     pub(super) executor: Executor<'a>,
     helpers: Vec<Helper>,
-    /// Runs that helpers have made.
+    /// The number of runs that helpers have made.
     helped: u64,
 }
 
 impl<'a> WorkerPool<'a> {
-    /// Makes the machine. The helpers make theirs when they are first needed.
+    /// Makes the calling thread's executor. Each helper makes its own when it is first needed.
     pub(super) fn new<'scope>(
         scope: &'scope Scope<'scope, '_>,
         setup: Setup<'a>,
@@ -66,7 +66,7 @@ impl<'a> WorkerPool<'a> {
                 }
             };
             let thread = thread::Builder::new().name(format!("explain {number}"));
-            // Without help it takes longer, and that is all.
+            // If no thread can be started, the work only takes longer.
             if thread.spawn_scoped(scope, work).is_ok() {
                 helpers.push(Helper { parts, made });
             }
@@ -74,12 +74,12 @@ impl<'a> WorkerPool<'a> {
         Ok(Self { executor: Executor::new(setup)?, helpers, helped: 0 })
     }
 
-    /// Runs so far.
+    /// The number of runs so far.
     pub(super) fn runs(&self) -> u64 {
         self.executor.runs + self.helped
     }
 
-    /// Makes the runs of these numbers.
+    /// Makes the runs with these numbers.
     pub(super) fn make(&mut self, order: Order, numbers: Range<u32>) -> vmm::Result<FailureRate> {
         let parts = self.helpers.len() as u32 + 1;
         let part = |own: u32| numbers.clone().filter(|n| n % parts == own).collect::<Vec<u32>>();
@@ -104,7 +104,7 @@ impl<'a> WorkerPool<'a> {
                     self.helped += numbers.len() as u64;
                     made?
                 }
-                // It is gone.
+                // The helper has ended.
                 Err(_) => make(&mut self.executor, order, &numbers)?,
             };
             rate = rate.and(made);

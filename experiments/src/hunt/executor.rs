@@ -1,8 +1,9 @@
 //! A machine that makes run after run.
 //!
-//! It boots once, up to the guest's mark, and is put back there before each run: what comes before
-//! the mark is the same in all of them. There, each vCPU runs in turn. A guest that never marks a
-//! place, or ends before it, is put back to its first instruction.
+//! The machine boots once and runs up to the guest's mark, with the vCPUs in turn. It is put back
+//! there before each run, because what comes before the mark is the same in all runs. If the guest
+//! has no mark, or ends before it, or if no snapshot can be taken there, the machine is put back to
+//! its first instruction instead.
 
 use vmm::controlled::{Choice, Chooser, ControlledMachine, Point, Snapshot};
 use vmm::{Cancel, Host};
@@ -11,28 +12,29 @@ use super::Hunt;
 use super::recorder::Recording;
 use crate::strategy::RoundRobin;
 
-/// The most scheduling points before the mark; a guest that takes more hangs, probably.
+/// The maximum number of scheduling points before the mark. A guest that takes more probably hangs.
 const TO_MARK: u64 = 1_000_000;
 
-/// A machine, and where its runs begin.
+/// A machine, and the state in which its runs begin.
 pub(super) struct Executor {
     machine: ControlledMachine,
     start: Snapshot,
-    /// The decisions before that.
+    /// The decisions that led to `start`.
     prefix: Recording,
 }
 
 impl Executor {
-    /// Boots a machine. Fails with [`vmm::Error::Cancelled`] if the search is over before the machine gets
-    /// to where runs begin.
+    /// Boots a machine. Fails with [`vmm::Error::Cancelled`] if the search is over before the
+    /// machine has reached the state in which runs begin.
     pub(super) fn new(host: &Host, hunt: &Hunt, cancel: &Cancel) -> vmm::Result<Self> {
-        // A schedule that somebody has written down begins at the first instruction.
+        // Only a strategy with more than one schedule starts at the mark: a schedule that the user
+        // gives begins at the first instruction.
         if hunt.strategy.varies() {
             let mut machine = boot(host, hunt, cancel)?;
             if let Some(prefix) = to_mark(&mut machine)? {
                 match machine.save() {
                     Ok(start) => return Ok(Self { machine, start, prefix }),
-                    // A vCPU stands in the middle of something: it is no place for a snapshot.
+                    // A vCPU is in the middle of an operation, which a snapshot can't hold.
                     Err(vmm::Error::Snapshot { problem }) => {
                         tracing::info!("every run boots: no snapshot at the mark: {problem}");
                     }
@@ -45,14 +47,16 @@ impl Executor {
         Ok(Self { machine, start, prefix: Recording::default() })
     }
 
-    /// The machine, put back to where its runs begin, and what was decided before that.
+    /// Puts the machine back to where its runs begin. Returns it with the decisions made before
+    /// that.
     pub(super) fn begin(&mut self) -> vmm::Result<(&mut ControlledMachine, Recording)> {
         self.machine.restore(&self.start)?;
         Ok((&mut self.machine, self.prefix.clone()))
     }
 }
 
-/// Runs a machine to its guest's mark; the decisions on the way. `None` if there is no mark.
+/// Runs a machine to its guest's mark and returns the decisions on the way; `None` if the run ended
+/// before a mark.
 fn to_mark(machine: &mut ControlledMachine) -> vmm::Result<Option<Recording>> {
     let mut prefix = Recording::default();
     let mut choose = |point: &Point| -> Choice {

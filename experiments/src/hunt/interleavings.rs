@@ -1,12 +1,13 @@
-//! Which interleavings there have been, in bounded memory.
+//! Counts different interleavings in bounded memory.
 
 use std::collections::HashSet;
 
-/// The most hashes that are kept: up to 16 MiB of them.
+/// The maximum number of hashes that are kept: up to 16 MiB of memory.
 const MAX_HASHES: usize = 1 << 20;
 
-/// The hashes of the runs so far. Above [`MAX_HASHES`], only those are kept that end in so many zero bits,
-/// and the rest is estimated (Wegman's adaptive sampling: within 0.2 % or so).
+/// The hashes of the runs so far. Above [`MAX_HASHES`], only hashes that end in a certain number of
+/// zero bits are kept, and the total is estimated from them (Wegman's adaptive sampling: within
+/// about 0.2 %).
 #[derive(Debug)]
 pub(super) struct Interleavings {
     hashes: HashSet<u64>,
@@ -21,7 +22,8 @@ impl Default for Interleavings {
 }
 
 impl Interleavings {
-    /// Whether this one is new; `None` if it belongs to those that are not looked at.
+    /// Adds the hash of a run. Returns whether it is new; `None` if it is not in the sample that is
+    /// kept.
     pub(super) fn add(&mut self, hash: u64) -> Option<bool> {
         if hash & self.mask != 0 {
             return None;
@@ -35,7 +37,7 @@ impl Interleavings {
         Some(new)
     }
 
-    /// How many different ones there were.
+    /// How many different interleavings there were.
     pub(super) fn count(&self) -> u64 {
         (self.hashes.len() as u64).saturating_mul(self.mask + 1)
     }

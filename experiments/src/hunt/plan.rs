@@ -1,8 +1,8 @@
-//! What the runs of the next round are told, from what came of the rounds before.
+//! Plans the runs of the next round from the results of the rounds before.
 //!
-//! A round is planned when all runs before it have been looked at, in the order of their numbers. So
-//! a run is a function of the seed and its number, whoever makes it and however many are made at a
-//! time.
+//! A round is planned when the results of all runs before it have been taken, in the order of their
+//! numbers. So a run is a function of the seed and its number, whichever thread makes it and
+//! however many runs are made in parallel.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,14 +15,15 @@ use super::tree::Tree;
 use super::trial::Report;
 use crate::strategy::{Lesson, Method, PCT_ROUND, PCT_ROUNDS, StrategySpec, Turn};
 
-/// The rounds of a portfolio double from the first to the last of these.
+/// The sizes of a portfolio's first round and of its largest; each round doubles the size.
 const ROUND: (u64, u64) = (8, 256);
-/// The depths of a portfolio's PCT. Bugs that want more than 3 are rare, but a change too many does
-/// little harm, and more of them find such a bug more often: `aba-stack`, of depth 3, in 0.2 % of the
-/// runs of depth 3 and in 1.3 % of those of depth 13.
+/// The depths of a portfolio's PCT. Bugs deeper than 3 are rare, but an unnecessary priority change
+/// does little harm, and more changes find a bug more often: `aba-stack`, of depth 3, fails in
+/// 0.2 % of the runs of depth 3 and in 1.3 % of the runs of depth 13.
 const DEPTHS: [u32; 6] = [1, 2, 3, 5, 8, 13];
-/// A method's share is in proportion to how many of its runs are new, in thousandths; but never less
-/// than this: a method that repeats itself may still be the only one that gets to a bug.
+/// The smallest share of a method, in thousandths. A method's share of a round is in proportion to
+/// how many of its runs have new interleavings, but it is never less than this: a method that
+/// mostly repeats itself may still be the only one that reaches a bug.
 const LEAST_SHARE: u64 = 60;
 
 /// Plans the rounds of a search.
@@ -34,17 +35,18 @@ pub(super) struct Plan {
     seen: Interleavings,
     tree: Option<Tree>,
     tallies: BTreeMap<Method, Tally>,
-    /// Of each method: runs and new interleavings, the older the less.
+    /// For each method: its runs and its new interleavings, with older rounds weighted less.
     recent: BTreeMap<Method, (u64, u64)>,
-    /// PCT's k: the most choices in a run that didn't fail, and in any: what a guest does after its
-    /// bug has shown is of no use.
+    /// PCT's k: the most choices in a PCT run that didn't fail, and in any PCT run. The second is
+    /// used only while every run fails: what a guest does after its bug has shown says nothing
+    /// about the length of a run.
     choices: (u64, u64),
-    /// Decisions for each, in runs of any method and in uniform ones.
+    /// Decisions for each choice, in runs of any method and in uniform runs.
     any: Counts,
     uniform: Counts,
 }
 
-/// How often something was chosen, in so many runs.
+/// How often each choice was made, in this number of runs.
 #[derive(Debug, Default)]
 struct Counts {
     runs: u64,
@@ -59,7 +61,7 @@ impl Counts {
         }
     }
 
-    /// In a run, rounded to the nearest.
+    /// The mean of each choice per run, rounded to the nearest integer.
     fn means(&self) -> Vec<(Choice, u64)> {
         let mean = |sum: &u64| (sum + self.runs / 2) / self.runs.max(1);
         self.sums.iter().map(|(choice, sum)| (*choice, mean(sum))).collect()
@@ -91,12 +93,12 @@ impl Plan {
         plan
     }
 
-    /// The round that is being made.
+    /// The current round.
     pub(super) fn lesson(&self) -> &Arc<Lesson> {
         &self.lesson
     }
 
-    /// What the methods have come to.
+    /// The results of each method.
     pub(super) fn tallies(&self) -> &BTreeMap<Method, Tally> {
         &self.tallies
     }
@@ -111,7 +113,7 @@ impl Plan {
         self.tree.as_ref().is_some_and(Tree::is_done)
     }
 
-    /// The next round, if this was the last run of one.
+    /// Plans and returns the next round if all runs of the current round have been taken.
     pub(super) fn next(&mut self, runs: u64) -> Option<Arc<Lesson>> {
         if runs < self.lesson.end {
             return None;
@@ -121,7 +123,8 @@ impl Plan {
         Some(self.lesson.clone())
     }
 
-    /// Takes the result of a run. Whether its interleaving is new; `None` if that isn't known.
+    /// Takes the result of a run. Returns whether its interleaving is new; `None` if that isn't
+    /// known.
     pub(super) fn take(&mut self, report: &Report) -> Option<bool> {
         let method = self.lesson.turn(report.run).method;
         let new = self.seen.add(report.hash);
@@ -149,7 +152,8 @@ impl Plan {
                 self.uniform.add(&report.counts);
             }
         }
-        // Who was cut short may have gone on in many ways; who diverged has no path.
+        // A run that was cut short could have continued in many ways, and a run that diverged has
+        // no path.
         let known = match (&mut self.tree, &report.path) {
             (Some(tree), Some(path)) if ended && report.divergence.is_none() => {
                 tree.add(path).is_ok()
@@ -168,7 +172,7 @@ impl Plan {
             StrategySpec::Portfolio => self.portfolio(first),
             StrategySpec::Random => (u64::MAX, vec![Method::Random.into()]),
             StrategySpec::Uniform => {
-                // Its rounds double: what is learnt hardly changes after a while.
+                // The rounds double, because after a while further runs hardly change the means.
                 (first.saturating_add(first.max(16)), vec![Method::Uniform.into()])
             }
             StrategySpec::Pct { depth } => {
@@ -198,10 +202,10 @@ impl Plan {
     /// A round of all methods.
     fn portfolio(&mut self, first: u64) -> (u64, Vec<Turn>) {
         let (least, most) = ROUND;
-        // Bits that are shifted out are lost without a word, so no more than it takes.
+        // A left shift silently drops high bits, so the shift is limited.
         let size = (least << self.round.min(most.ilog2())).min(most);
         let mut methods = vec![Method::Pct(1), Method::Random];
-        // The others have something to learn before.
+        // The other methods need the results of a first round.
         if self.round > 0 {
             methods.push(Method::Uniform);
             let known = DEPTHS.into_iter().skip(1).take(self.round as usize);
@@ -230,7 +234,8 @@ impl Plan {
     }
 }
 
-/// Deals so many turns by these shares, each as evenly as it goes.
+/// Deals `size` turns to the methods in proportion to their shares, as evenly interleaved as
+/// possible.
 fn deal(shares: Vec<(Method, u64)>, size: u64) -> Vec<Turn> {
     let all: u64 = shares.iter().map(|(_, share)| share).sum();
     let mut owed: Vec<_> = shares.into_iter().map(|(method, share)| (method, share, 0)).collect();
@@ -239,7 +244,7 @@ fn deal(shares: Vec<(Method, u64)>, size: u64) -> Vec<Turn> {
         for (_, share, owed) in &mut owed {
             *owed += *share as i64;
         }
-        // The first of those that are owed most.
+        // The first of the methods to which most is owed.
         let next = owed.iter_mut().rev().max_by_key(|(_, _, owed)| *owed);
         let Some((method, _, owed)) = next else { break };
         *owed -= all as i64;

@@ -1,6 +1,6 @@
 use super::*;
 
-/// A run with this hash, of one choice between two.
+/// A run with this hash, with one choice between two vCPUs.
 fn report(run: u64, hash: u64) -> Report {
     Report {
         run,
@@ -18,7 +18,7 @@ fn report(run: u64, hash: u64) -> Report {
     }
 }
 
-/// The lessons of so many rounds, when runs come to these hashes.
+/// The lessons of this number of rounds, if the runs have these hashes.
 fn lessons(
     spec: &StrategySpec,
     rounds: usize,
@@ -65,7 +65,7 @@ fn the_methods_of_a_portfolio_share_evenly_what_all_find() {
     assert_eq!(last.counts, [(Choice::Step(0), 4), (Choice::Step(1), 1)]);
 }
 
-/// However many there have been.
+/// This holds for any number of rounds.
 #[test]
 fn every_round_has_runs() {
     for spec in [StrategySpec::Portfolio, StrategySpec::Uniform] {
@@ -98,7 +98,7 @@ fn rounds_are_a_function_of_the_results() {
     assert_ne!(of(5), of(0));
 }
 
-/// A guest in which thread 0 has two steps, thread 1 has two: 6 interleavings.
+/// A guest in which threads 0 and 1 have two steps each has 6 interleavings.
 #[test]
 fn a_small_guest_is_run_to_the_end() {
     let mut plan = Plan::new(&StrategySpec::Portfolio);

@@ -1,4 +1,4 @@
-//! Which run is next.
+//! Gives out the numbers of the runs to the threads of a search.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::strategy::Lesson;
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    /// How many runs there are in all.
+    /// The total number of runs.
     runs: u64,
     deadline: Option<Instant>,
 }
@@ -18,7 +18,7 @@ pub(super) struct Queue {
 #[derive(Debug)]
 struct State {
     next: u64,
-    /// Of the round that is being made; what is behind it is not to be given out yet.
+    /// The current round. Runs after its end are not given out yet.
     lesson: Arc<Lesson>,
     closed: bool,
 }
@@ -30,19 +30,20 @@ pub(super) struct Ticket {
     pub(super) lesson: Arc<Lesson>,
 }
 
-/// What a run that was begun in time may take beyond it.
+/// How long after the deadline a run may last that was begun before it.
 const RUN_GRACE: Duration = Duration::from_secs(1);
 
 impl Queue {
-    /// Gives out so many runs, and none after `time`; at first only those of this round.
+    /// Gives out `runs` runs, none of them after `time`; at first only the runs of this round.
     pub(super) fn new(runs: u64, lesson: Arc<Lesson>, time: Option<Duration>) -> Self {
         let state = State { next: 0, lesson, closed: false };
-        // A time too far away to be told is none.
+        // A time too far away to represent means no deadline.
         let deadline = time.and_then(|time| Instant::now().checked_add(time));
         Self { state: Mutex::new(state), changed: Condvar::new(), runs, deadline }
     }
 
-    /// The next run; waits for [`Queue::open`]. `None` if there is none any more.
+    /// The next run. Waits for [`Queue::open`] at the end of a round. `None` if there are no more
+    /// runs.
     pub(super) fn take(&self) -> Option<Ticket> {
         let mut state = self.lock();
         loop {
@@ -65,13 +66,14 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Gives out nothing any more.
+    /// Gives out no more runs.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
     }
 
-    /// Whether it was closed, or its time has long been over: a run that is being made has become pointless.
+    /// Whether the queue was closed or its deadline passed more than [`RUN_GRACE`] ago: a run that
+    /// is still being made is then of no use.
     pub(super) fn is_closed(&self) -> bool {
         let end = self.deadline.and_then(|deadline| deadline.checked_add(RUN_GRACE));
         end.is_some_and(|end| Instant::now() >= end) || self.lock().closed

@@ -3,7 +3,7 @@ use std::thread;
 use super::*;
 use crate::strategy::Method;
 
-/// A round up to this run.
+/// The lesson of a round that ends before this run.
 fn round(end: u64) -> Arc<Lesson> {
     Arc::new(Lesson {
         first: 0,

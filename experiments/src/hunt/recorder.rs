@@ -1,4 +1,4 @@
-//! Writing down what a strategy decides, and the run's hash at each switch.
+//! Records what a strategy decides, and the run's hash at each switch.
 
 use vmm::controlled::{Choice, Chooser, Point};
 
@@ -19,7 +19,7 @@ impl Recording {
         self.add(point.hash, choice);
     }
 
-    /// A decision, and the run's hash before it.
+    /// Adds a decision, and the run's hash before it.
     pub(crate) fn add(&mut self, hash: u64, choice: Choice) {
         self.schedule.push(choice);
         if self.schedule.segments().len() > self.switches.len() {
@@ -29,29 +29,29 @@ impl Recording {
 }
 
 impl Recording {
-    /// [`Self::switches`], in 16 hex digits each.
+    /// [`Self::switches`], as 16 hex digits each.
     pub(crate) fn hashes(&self) -> Vec<String> {
         self.switches.iter().map(|hash| format!("{hash:016x}")).collect()
     }
 }
 
-/// The longest path that is kept: nobody comes to the end of a longer one's alternatives.
+/// The longest path that is kept: a search never exhausts the alternatives of a longer one.
 const LONGEST_PATH: usize = 4096;
 
 /// A strategy, and what it has decided in this run.
 pub(super) struct Recorder<'a> {
     strategy: &'a mut dyn Strategy,
     pub(super) recording: Recording,
-    /// How many decisions were the strategy's.
+    /// How many decisions the strategy made.
     pub(super) decisions: u64,
-    /// How many of them had an alternative.
+    /// How many of these decisions had an alternative.
     pub(super) choices: u64,
-    /// These choices; `None` if nobody wants to know, or if there are too many.
+    /// The decisions that had an alternative; `None` if they aren't wanted or there are too many.
     pub(super) path: Option<Vec<Taken>>,
 }
 
 impl<'a> Recorder<'a> {
-    /// `before`: what was decided before the strategy is asked for the first time.
+    /// `before` holds the decisions made before the strategy is asked for the first time.
     pub(super) fn new(strategy: &'a mut dyn Strategy, before: Recording, wants_path: bool) -> Self {
         let path = wants_path.then(Vec::new);
         Self { strategy, recording: before, decisions: 0, choices: 0, path }
@@ -61,7 +61,7 @@ impl<'a> Recorder<'a> {
         self.choices += 1;
         let Some(path) = &mut self.path else { return };
         let taken = point.enabled.iter().position(|enabled| *enabled == choice);
-        // At most two for each of 64 vCPUs.
+        // There are at most two choices for each of 64 vCPUs.
         match (taken.map(u8::try_from), u8::try_from(point.enabled.len())) {
             (Some(Ok(taken)), Ok(of)) if path.len() < LONGEST_PATH => path.push((taken, of)),
             _ => self.path = None,

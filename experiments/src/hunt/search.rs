@@ -1,4 +1,4 @@
-//! The threads of a search, and what it makes of their runs.
+//! Runs the threads of a search, and evaluates the results of their runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,15 +14,16 @@ use super::queue::Queue;
 use super::trial::{Report, Worker};
 use super::{Hunt, Next, PLACES, Progress, SearchEvent};
 
-/// How long nothing need be told.
+/// How long the search may be silent: after this interval without a run it reports
+/// [`SearchEvent::Idle`].
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A run's number and what came of it.
+/// A run's number and its result.
 type Made = (u64, vmm::Result<Option<Report>>);
 
-/// Searches. `tell` is called after every run, in the order of their numbers, and now and then when
-/// none has ended. The first failure ends the search, unless it is to keep going; so does an error
-/// in any run that comes before.
+/// Searches. `tell` is called after every run, in the order of their numbers, and at intervals
+/// while no run ends. The first failure ends the search, unless `keep_going` is set; so does an
+/// error in a run with a lower number.
 pub fn hunt(
     host: &Host,
     hunt: &Hunt,
@@ -32,7 +33,7 @@ pub fn hunt(
     let plan = Plan::new(&hunt.strategy);
     let queue = Arc::new(Queue::new(hunt.runs, plan.lesson().clone(), hunt.time));
     thread::scope(|scope| {
-        // However this ends, the threads must, too.
+        // However the search ends, its threads must end, too.
         let _closing = Closing(&queue);
         let (sender, receiver) = mpsc::channel();
         for number in 0..hunt.jobs.max(1) {
@@ -43,7 +44,7 @@ pub fn hunt(
                     let run = ticket.run;
                     let made = worker.make(&ticket);
                     let failed = made.is_err();
-                    // Nobody listens any more once the search is over.
+                    // The receiver is gone once the search is over.
                     if sender.send((run, made)).is_err() || failed {
                         break;
                     }
@@ -62,7 +63,7 @@ pub fn hunt(
     })
 }
 
-/// Closes a queue when it goes.
+/// Closes a queue when it is dropped.
 struct Closing<'a>(&'a Queue);
 
 impl Drop for Closing<'_> {
@@ -71,7 +72,7 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// What has been seen so far.
+/// The results so far.
 struct Search<'a> {
     hunt: &'a Hunt,
     queue: &'a Queue,
@@ -84,13 +85,14 @@ impl<'a> Search<'a> {
         Self { hunt, queue, progress: Progress::default(), plan }
     }
 
-    /// Takes what the threads have made, in the order of its numbers, until it is enough.
+    /// Takes the results from the threads, in the order of the runs' numbers, until the search is
+    /// over.
     fn collect(
         mut self,
         receiver: &Receiver<Made>,
         tell: &mut dyn FnMut(&Progress, SearchEvent) -> Next,
     ) -> vmm::Result<Progress> {
-        // What came before its turn.
+        // Results of runs with a higher number than the next one to take.
         let mut early = BTreeMap::new();
         let mut stopped = false;
         loop {
@@ -112,7 +114,8 @@ impl<'a> Search<'a> {
                 self.queue.close();
             }
         }
-        // A search that was stopped leaves gaps, but what it has found must not be lost.
+        // When the search was stopped, some runs are missing, but the results after a gap must not
+        // be lost.
         for made in early.into_values() {
             if self.take(made?, tell) == After::Enough {
                 break;
@@ -176,13 +179,13 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Whether a search goes on after a run.
+/// Whether a search continues after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {
     GoOn,
-    /// Somebody wants it to stop: what has been found is told.
+    /// The caller wants it to stop. Failures that were already found are still reported.
     Stop,
-    /// It has found what it was for, or there is nothing else to find.
+    /// The search has found a failure, or every interleaving has been run.
     Enough,
 }
 

@@ -62,7 +62,8 @@ fn broken(run: u64) -> Made {
     (run, Err(Error::System { what: "broken", source: std::io::ErrorKind::Other.into() }))
 }
 
-/// What is told of these, and how it ends; it stops behind so many runs.
+/// What is reported for these results, and how the search ends; the caller stops it after
+/// `stop_after` reports.
 fn told(
     setting: &Hunt,
     made: Vec<Made>,

@@ -1,27 +1,30 @@
-//! Which decisions runs have made: whether all there are have been.
+//! The decisions that runs have made, as a tree, which shows whether every interleaving has been
+//! run.
 //!
-//! A run is a function of its choices, so the choices of all possible runs make up a tree: a node is
-//! a scheduling point that has an alternative, its branches are what can be chosen there, a leaf is
-//! the end of a run. A branch below which every leaf has been reached is done, and its nodes are
-//! forgotten. When the root is done, every interleaving there is has been run, and that is proven.
+//! A run is a function of its choices, so the choices of all possible runs form a tree: a node is a
+//! scheduling point that has an alternative, its branches are the choices possible there, and a
+//! leaf is the end of a run. A branch below which every leaf has been reached is done, and its
+//! nodes are forgotten. When the root is done, it is proven that every possible interleaving has
+//! been run.
 
 use std::sync::Arc;
 
-/// The most nodes: 16 to 24 MiB of them. A guest with more than a few accesses has more
-/// interleavings than anybody can run.
+/// The maximum number of nodes: 16 to 24 MiB of memory. A guest with more than a few accesses has
+/// more interleavings than a search can ever run.
 const MAX_NODES: usize = 200_000;
 
-/// A choice of a run at a point that had an alternative: which one, of how many.
+/// The choice of a run at a point that had an alternative: its number, and how many choices there
+/// were.
 pub(super) type Taken = (u8, u8);
 
-/// A branch: a node's number, or one of these.
+/// What a branch leads to: a node's number, or one of the two values below.
 type Branch = u32;
-/// No run has been here.
+/// No run has taken this branch.
 const UNSEEN: Branch = u32::MAX;
-/// All that is below has been run.
+/// Every leaf below this branch has been reached.
 const DONE: Branch = u32::MAX - 1;
 
-/// A branch's place: the node that it belongs to, and its number there; none for the root.
+/// A branch's place: the node that it belongs to, and its number there; `None` for the root.
 type Place = Option<(u32, u8)>;
 
 #[derive(Debug)]
@@ -35,13 +38,13 @@ struct Node {
 pub(super) struct Tree {
     root: Branch,
     nodes: Vec<Node>,
-    /// Nodes that are used again.
+    /// Nodes that can be used again.
     free: Vec<u32>,
     most: usize,
 }
 
-/// A run doesn't fit what others have shown, or there are too many nodes: nothing can be told any
-/// more.
+/// The tree can say nothing any more: a run contradicts the choices of earlier runs, or there are
+/// too many nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unknown;
 
@@ -52,12 +55,12 @@ impl Default for Tree {
 }
 
 impl Tree {
-    /// Whether there is no other run.
+    /// Whether every possible run has been made.
     pub(super) fn is_done(&self) -> bool {
         self.root == DONE
     }
 
-    /// A run made these choices and came to its end.
+    /// Adds the path of a run that reached its end.
     pub(super) fn add(&mut self, path: &[Taken]) -> Result<(), Unknown> {
         let (mut place, mut at) = (None, self.root);
         for &(taken, of) in path {
@@ -83,19 +86,19 @@ impl Tree {
                 self.finish(place);
                 Ok(())
             }
-            // Another run went on here.
+            // An earlier run with the same choices went on here.
             _ => Err(Unknown),
         }
     }
 
-    /// The ways to the first branches that no run has taken, at most so many.
+    /// The paths to the first branches that no run has taken, at most `most` of them.
     pub(super) fn unseen(&self, most: usize) -> Vec<Arc<[u8]>> {
         let mut found = Vec::new();
         match self.root {
             DONE => {}
             UNSEEN => found.push(Arc::from([])),
             root => {
-                // The nodes on the way down, and the branch of each that is next.
+                // The nodes on the way down, and the next branch of each.
                 let mut way = vec![(root, 0u8)];
                 while let Some((node, next)) = way.last_mut() {
                     let branch = self.nodes[*node as usize].branches.get(usize::from(*next));
@@ -147,7 +150,7 @@ impl Tree {
         }
     }
 
-    /// All that is below this branch has been run, and so it may be for those above.
+    /// Marks this branch as done, and each branch above it below which everything is now done.
     fn finish(&mut self, mut place: Place) {
         self.set(place, DONE);
         while let Some((node, _)) = place {

@@ -1,6 +1,6 @@
 use super::*;
 
-/// The choices of two threads with so many steps each, when `choose` says who is next.
+/// The path of a run of two threads with these numbers of steps; `choose` picks the next thread.
 fn play(steps: [u8; 2], mut choose: impl FnMut(usize) -> u8) -> Vec<Taken> {
     let (mut left, mut path) = (steps, Vec::new());
     while left[0] > 0 && left[1] > 0 {
@@ -20,7 +20,7 @@ fn a_run_without_alternatives_is_all_there_is() {
     assert!(tree.is_done() && tree.unseen(9).is_empty());
 }
 
-/// Following what is unseen comes to every interleaving once, and to the end.
+/// Following the branches that no run has taken reaches every interleaving once, and then ends.
 #[test]
 fn unseen_branches_lead_to_every_run_once() {
     let mut tree = Tree::default();
@@ -51,7 +51,7 @@ fn it_is_done_when_and_only_when_all_runs_were_made() {
         assert!(!tree.is_done(), "without {missing:?}");
         tree.add(missing).unwrap();
         assert!(tree.is_done());
-        // Once more changes nothing.
+        // Adding the path again changes nothing.
         tree.add(missing).unwrap();
         assert!(tree.is_done());
     }

@@ -18,23 +18,23 @@ use crate::segment_end::SegmentEnd;
 use crate::strategy::Strategy;
 use crate::waits::{Names, Row};
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) run: u64,
-    /// How many decisions it took.
+    /// How many decisions the strategy made.
     pub(super) decisions: u64,
-    /// How many of them had an alternative.
+    /// How many of these decisions had an alternative.
     pub(super) choices: u64,
     pub(super) points: u64,
     pub(super) hash: u64,
-    /// How often each was chosen.
+    /// How often each choice was made.
     pub(super) counts: Vec<(Choice, u64)>,
-    /// What was chosen where there was an alternative, if that is known.
+    /// The decisions that had an alternative, if they were recorded.
     pub(super) path: Option<Vec<Taken>>,
-    /// Where it was cut short.
+    /// Where the run was cut short.
     pub(super) cut_short: Option<String>,
-    /// Whether it ended quiet.
+    /// Whether the run ended quiet.
     pub(super) quiet: bool,
     /// [`Progress::watched`](super::Progress::watched).
     pub(super) watched: Option<u64>,
@@ -42,15 +42,15 @@ pub(super) struct Report {
     pub(super) divergence: Option<Divergence>,
 }
 
-/// What a thread needs to make runs.
+/// The state of a thread that makes runs.
 pub(super) struct Worker<'a> {
     host: &'a Host,
     hunt: &'a Hunt,
     symbols: Option<&'a Symbols>,
-    /// Cancels the runs that the search doesn't want any more.
+    /// Cancels a run that the search has no more use for.
     cancel: Cancel,
     strategy: Box<dyn Strategy>,
-    /// Made for the first run.
+    /// Created for the first run.
     executor: Option<Executor>,
 }
 
@@ -67,7 +67,7 @@ impl<'a> Worker<'a> {
         Self { host, hunt, symbols, cancel, strategy, executor: None }
     }
 
-    /// Makes a run. `None` if it was not wanted any more before its end.
+    /// Makes a run. `None` if the search had no more use for it before its end.
     pub(super) fn make(&mut self, ticket: &Ticket) -> vmm::Result<Option<Report>> {
         match self.try_to_make(ticket) {
             Ok(report) => Ok(Some(report)),
@@ -127,7 +127,7 @@ impl<'a> Worker<'a> {
             let (divergence, ends) = match survey {
                 Ok((Replay { divergence: None, .. }, ends)) => (None, ends),
                 Ok((Replay { divergence, .. }, _)) => (divergence, Vec::new()),
-                // The finding is kept. Its places are not known.
+                // The finding is kept; it only lacks its segment ends.
                 Err(vmm::Error::Cancelled) => (None, Vec::new()),
                 Err(error) => return Err(error),
             };
@@ -166,7 +166,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// How often each was chosen, from this segment on.
+/// How often each choice was made, from segment `start` on.
 fn counts(recording: &Recording, start: usize) -> Vec<(Choice, u64)> {
     let mut counts = BTreeMap::<_, u64>::new();
     for segment in recording.schedule.segments().iter().skip(start) {
@@ -190,7 +190,7 @@ fn place(machine: &mut ControlledMachine, ending: &Ending, names: &Names) -> vmm
     })
 }
 
-/// The bytes whose accesses are scheduling points.
+/// The bytes of memory in which each access is a scheduling point.
 fn watched(machine: &ControlledMachine) -> Option<u64> {
     let watched = machine.memory().trapped();
     let bytes = watched.iter().map(|range| range.end - range.start).sum();

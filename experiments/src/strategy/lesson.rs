@@ -1,4 +1,4 @@
-//! What the runs of a round are told.
+//! The parameters of a round: how each of its runs is made, and what earlier rounds have shown.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use vmm::controlled::Choice;
 /// How the schedule of one run is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
-    /// Any of what is possible, with the same probability.
+    /// Each enabled transition with the same probability.
     Random,
     /// Every interleaving with about the same probability.
     Uniform,
     /// PCT, for bugs of this depth.
     Pct(u32),
-    /// To a decision that no run has made yet, and on at random.
+    /// Goes to a decision that no run has made yet, and continues at random.
     Systematic,
-    /// The strategy has only this one way.
+    /// The strategy has only one schedule.
     Fixed,
 }
 
@@ -37,8 +37,8 @@ impl fmt::Display for Method {
 pub struct Turn {
     /// The method.
     pub method: Method,
-    /// [`Method::Systematic`]: which of the possible choices to take, at each of the first points
-    /// that have an alternative.
+    /// For [`Method::Systematic`]: which of the possible choices to take at each of the first
+    /// points that have an alternative.
     pub path: Arc<[u8]>,
 }
 
@@ -48,21 +48,21 @@ impl From<Method> for Turn {
     }
 }
 
-/// What a run is told: who decides, and what the rounds before have shown. All runs of a round are
-/// told the same.
+/// What a strategy gets to know at the start of a run: the method, and what earlier rounds have
+/// shown. It is the same for all runs of a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lesson {
     /// The first run of the round.
     pub first: u64,
-    /// The first run behind it.
+    /// The first run after the round.
     pub end: u64,
-    /// How its runs are made, by turns; never empty.
+    /// How the runs are made, by turns; never empty.
     pub turns: Vec<Turn>,
     /// PCT's k: the most choices (decisions that had an alternative) in a run that didn't fail.
     pub length: u64,
-    /// How many decisions are made for each vCPU, and for each vCPU's interrupts, in a run.
+    /// The mean number of decisions in a run, for each vCPU and for each vCPU's interrupts.
     pub counts: Vec<(Choice, u64)>,
-    /// Whether it is of use to know which choices a run has made.
+    /// Whether the choices that a run makes should be recorded.
     pub wants_paths: bool,
 }
 

@@ -1,4 +1,4 @@
-//! A strategy whose runs are made by one method or another, as the lesson says.
+//! A strategy that makes each run by the method that the lesson names.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use vmm::controlled::{Choice, Chooser, Point};
 
 use super::{Lesson, Method, Pct, Random, Strategy, Uniform};
 
-/// The strategy.
+/// Makes each run by the method that the lesson names.
 #[derive(Debug)]
 pub struct Mixed {
     method: Method,
@@ -14,12 +14,12 @@ pub struct Mixed {
     uniform: Uniform,
     pct: Pct,
     path: Arc<[u8]>,
-    /// Points of this run that had an alternative.
+    /// Points of this run so far that had an alternative.
     choices: usize,
 }
 
 impl Mixed {
-    /// Draws from this seed.
+    /// Draws random numbers from this seed.
     pub fn new(seed: u64, vcpus: u32) -> Self {
         Self {
             method: Method::Random,
@@ -31,7 +31,8 @@ impl Mixed {
         }
     }
 
-    /// What the path says, as far as it goes.
+    /// The next choice of the path; `None` at a point without an alternative and after the path's
+    /// end.
     fn next_of_path(&mut self, point: &Point) -> Option<Choice> {
         if point.enabled.len() == 1 {
             return None;

@@ -4,7 +4,7 @@ fn all(vcpus: u32) -> Vec<Choice> {
     (0..vcpus).map(Choice::Step).collect()
 }
 
-/// Runs `points` points with everything enabled; who ran.
+/// Makes a run of `points` points at which every vCPU is enabled; returns which vCPU ran at each.
 fn run(pct: &mut Pct, run: u64, depth: u32, points: u64) -> Vec<u32> {
     let enabled = all(3);
     pct.start(run, depth, points);
@@ -55,7 +55,8 @@ fn a_spinner_is_lowered_in_the_end() {
     assert_ne!(ran[0], *ran.last().unwrap());
 }
 
-/// Threads of so many steps each; the steps in the order in which they were made.
+/// Makes a run of threads with these numbers of steps. Returns the threads in the order of their
+/// steps, and the number of choices.
 fn play(pct: &mut Pct, run: u64, depth: u32, length: u64, steps: [u64; 3]) -> (Vec<u32>, u64) {
     pct.start(run, depth, length);
     let (mut left, mut made, mut choices) = (steps, Vec::new(), 0);
@@ -71,8 +72,9 @@ fn play(pct: &mut Pct, run: u64, depth: u32, length: u64, steps: [u64; 3]) -> (V
     (made, choices)
 }
 
-/// The pattern of an ABA bug: between two steps of thread 0, thread 1 does something, thread 2 does,
-/// and thread 1 undoes it. Thread 1 is stopped after thread 0, and must go on before it.
+/// The pattern of an ABA bug: between two steps of thread 0, thread 1 does something, thread 2 does
+/// something, and thread 1 undoes its own step. Thread 1 is preempted after thread 0, and has to
+/// continue before it.
 #[test]
 fn a_bug_of_depth_3_is_found_as_often_as_promised() {
     const RUNS: u64 = 40_000;
@@ -85,7 +87,7 @@ fn a_bug_of_depth_3_is_found_as_often_as_promised() {
         if run < 2 * ROUND {
             length = length.max(choices);
         }
-        // When a thread made its n-th step.
+        // When the thread made its n-th step.
         let when = |thread: u32, step: usize| {
             made.iter().enumerate().filter(|(_, made)| **made == thread).nth(step).unwrap().0
         };
@@ -102,7 +104,7 @@ fn a_bug_of_depth_3_is_found_as_often_as_promised() {
 fn points_without_an_alternative_are_not_counted() {
     let mut pct = Pct::new(1, 3);
     for run in 16..100 {
-        // Alone at first, for longer than the length.
+        // Only one vCPU is enabled at first, for longer than the length.
         pct.start(run, 2, 4);
         let alone = [Choice::Step(2)];
         for number in 0..50 {

@@ -1,4 +1,4 @@
-//! Strategies that need no thought.
+//! Simple strategies: round-robin, random, and a fixed schedule.
 
 use rand_chacha::ChaCha8Rng;
 use vmm::controlled::{Choice, Chooser, Point};
@@ -21,7 +21,7 @@ impl Strategy for RoundRobin {
     fn begin(&mut self, _: u64, _: &Lesson) {}
 }
 
-/// Any of what is possible, with the same probability.
+/// Chooses each enabled transition with the same probability.
 #[derive(Debug)]
 pub struct Random {
     seed: u64,
@@ -29,12 +29,12 @@ pub struct Random {
 }
 
 impl Random {
-    /// Draws from this seed.
+    /// Draws random numbers from this seed.
     pub fn new(seed: u64) -> Self {
         Self { seed, generator: stream(seed, 0) }
     }
 
-    /// A new run begins.
+    /// Begins a new run.
     pub fn start(&mut self, run: u64) {
         self.generator = stream(self.seed, run);
     }
@@ -46,13 +46,13 @@ impl Chooser for Random {
     }
 }
 
-/// The vCPU that ran last goes on if it can.
+/// Lets the vCPU that ran last go on if it can; otherwise takes the first enabled transition.
 pub(crate) fn stay(point: &Point) -> Choice {
     let same = |choice: &&Choice| Some(choice.vcpu()) == point.last;
     *point.enabled.iter().find(same).unwrap_or(&point.enabled[0])
 }
 
-/// A schedule, decision by decision; behind its end, the last vCPU goes on while it can.
+/// Follows a schedule, decision by decision. After its end, the last vCPU goes on while it can.
 #[derive(Debug)]
 pub struct Fixed {
     choices: Vec<Choice>,

@@ -1,20 +1,20 @@
 //! URW, a uniform random walk over interleavings (Zhao, Wolff, Mathur, Roychoudhury: "Selectively
 //! Uniform Concurrency Testing", ASPLOS 2025).
 //!
-//! Of threads that have so many events left each, the next event is drawn with a probability in
-//! proportion to what its thread has left. Each interleaving is then as likely as any other, where a
-//! plain random walk all but never lets one thread get far ahead.
+//! Among threads that each have a known number of events left, the next event is drawn with a
+//! probability in proportion to the number its thread has left. Each interleaving is then equally
+//! likely, whereas a plain random walk almost never lets one thread get far ahead.
 //!
-//! How many events a thread has is learnt from the rounds before, as their mean. It is exact for
-//! vCPUs that never wait; where it is not, the walk leans a little to one side, and is still able to
-//! take any way. Taking interrupts counts as a thread of its own.
+//! The number of events of each thread is the mean over the rounds before. It is exact for vCPUs
+//! that never wait. Where it is not exact, the walk is biased, but every interleaving is still
+//! possible. Taking interrupts counts as a thread of its own.
 
 use rand_chacha::ChaCha8Rng;
 use vmm::controlled::{Choice, Chooser, Point};
 
 use super::{below, stream};
 
-/// The strategy.
+/// The URW scheduler.
 #[derive(Debug)]
 pub struct Uniform {
     seed: u64,
@@ -23,19 +23,19 @@ pub struct Uniform {
 }
 
 impl Uniform {
-    /// Draws from this seed.
+    /// Draws random numbers from this seed.
     pub fn new(seed: u64) -> Self {
         Self { seed, generator: stream(seed, 0), left: Vec::new() }
     }
 
-    /// A new run begins, in which so many decisions are expected for each.
+    /// Begins a new run. `counts` is the expected number of decisions for each choice.
     pub fn start(&mut self, run: u64, counts: &[(Choice, u64)]) {
         self.generator = stream(self.seed, run);
         self.left.clear();
         self.left.extend_from_slice(counts);
     }
 
-    /// What this one has left. Something it does have, since it can go on.
+    /// The number of decisions that this choice has left: at least 1, because it is enabled.
     fn left(&self, choice: Choice) -> u64 {
         let found = self.left.iter().find(|(other, _)| *other == choice);
         found.map_or(1, |(_, left)| (*left).max(1))

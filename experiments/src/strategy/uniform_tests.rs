@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// The interleaving of threads with so many events each.
+/// The interleaving of two threads with these numbers of events, of which the strategy is given
+/// `told`.
 fn walk(uniform: &mut Uniform, run: u64, events: [u64; 2], told: [u64; 2]) -> Vec<u32> {
     uniform.start(run, &[(Choice::Step(0), told[0]), (Choice::Step(1), told[1])]);
     let (mut left, mut made) = (events, Vec::new());
@@ -25,7 +26,7 @@ fn each_interleaving_is_as_likely_as_any_other() {
     for run in 0..RUNS {
         *seen.entry(walk(&mut uniform, run, [5, 2], [5, 2])).or_default() += 1;
     }
-    // 7 over 2 of them: 1000 each, with a deviation of 31.
+    // 7 over 2 interleavings are possible. Each is expected 1000 times, with a deviation of 31.
     assert_eq!(seen.len(), 21);
     assert!(seen.values().all(|count| (850..1150).contains(count)), "{seen:?}");
 }

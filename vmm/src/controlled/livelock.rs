@@ -88,7 +88,7 @@ impl ControlledMachine {
         self.hang_budget = points.max(1);
     }
 
-    /// Whether a vCPU has passed so many points without progress that choices for it end.
+    /// Whether a vCPU has passed this many points without progress that choices for it end.
     pub(super) fn lacks_progress(&self, vcpu: u32) -> bool {
         self.progress.points(vcpu) >= self.hang_budget.min(MAX_CHOSEN_POINTS)
     }

@@ -1,5 +1,5 @@
-//! Machines without an irqchip, which have a hole where the guest's shared page is: the least that
-//! a scheduler needs which wants to decide about every access to it.
+//! Machines without an irqchip, with a hole in memory where the guest's shared page is: the minimum
+//! for a scheduler that decides about every access to that page.
 
 use std::fs::File;
 use std::io;
@@ -19,14 +19,14 @@ use crate::image::{END_PORT, PAGE, Program, SHARED};
 pub(crate) struct Bare {
     pub(super) vcpus: Vec<Vcpu>,
     pub(super) vm: File,
-    // Goes last.
+    // This field is dropped last.
     pub(super) memory: Mapping,
 }
 
 /// The guest-physical addresses of its slots.
 pub(super) const SLOTS: [Range<u64>; 2] = [0..SHARED, SHARED + PAGE..MEMORY as u64];
 
-/// Whether KVM logs which pages the guest stores to.
+/// Whether KVM logs the pages to which the guest stores.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stores {
     Plain = 0,
@@ -34,7 +34,7 @@ pub(crate) enum Stores {
 }
 
 impl Bare {
-    /// With a vCPU at each of these entries.
+    /// Makes a machine with a vCPU at each of these entries.
     pub(crate) fn new(
         device: &Path,
         program: &Program,
@@ -56,9 +56,9 @@ impl Bare {
         Ok(Self { vcpus, vm, memory })
     }
 
-    /// The loop itself: each vCPU in turn, to its next exit, until one writes to the end port.
-    /// Loads read whatever is in the run page. The time that it took, and how many accesses to the
-    /// hole there were; the halves of a locked instruction are two.
+    /// The loop itself: each vCPU in turn runs to its next exit, until one writes to the end port.
+    /// Loads read what happens to be in the run page. Returns how long the loop took, and the
+    /// number of accesses to the hole; a locked instruction counts as two.
     pub(crate) fn run_to_end(&mut self) -> io::Result<(Duration, u64)> {
         let vcpus: Vec<_> =
             self.vcpus.iter().map(|vcpu| (vcpu.file.as_raw_fd(), vcpu.page())).collect();
@@ -70,7 +70,7 @@ impl Bare {
                 if unsafe { libc::ioctl(*vcpu, KVM_RUN, 0) } != 0 {
                     return Err(io::Error::last_os_error());
                 }
-                // SAFETY: the mapped run page, which KVM writes to during KVM_RUN only.
+                // SAFETY: this is the mapped run page, which KVM writes to during KVM_RUN only.
                 match unsafe { (**page).exit_reason } {
                     KVM_EXIT_MMIO => accesses += 1,
                     // SAFETY: the exit reason says that `io` is the union's valid member.

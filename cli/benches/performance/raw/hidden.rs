@@ -1,4 +1,4 @@
-//! The state of a vCPU that doesn't travel in its run page: FPU, MSRs, debug registers.
+//! The state of a vCPU that is not in its run page: FPU, MSRs, debug registers.
 
 use std::fs::File;
 use std::io;
@@ -15,10 +15,10 @@ const KVM_SET_DEBUGREGS: u64 = 0x4080_aea2;
 const KVM_GET_XSAVE: u64 = 0x9000_aea4;
 const KVM_SET_XSAVE: u64 = 0x5000_aea5;
 
-/// MSRs that are time: TSC, its adjustment, and its deadline.
+/// MSRs that depend on time: the TSC, its adjustment, and its deadline.
 const CLOCKS: [u32; 3] = [0x10, 0x3b, 0x6e0];
 
-/// Such a state.
+/// The state.
 pub(super) struct Hidden {
     xsave: kvm_xsave,
     debug: kvm_debugregs,
@@ -33,7 +33,7 @@ impl Hidden {
         let mut list = MsrList::new(KVM_MAX_MSR_ENTRIES).map_err(io::Error::other)?;
         call(kvm, KVM_GET_MSR_INDEX_LIST, list.as_mut_fam_struct_ptr() as u64)?;
         let indices = list.as_slice().iter().filter(|index| !CLOCKS.contains(index));
-        // Some hosts list MSRs that can't be read, or not be written: those are left out.
+        // Some hosts list MSRs that can't be read or can't be written: these are left out.
         let mut kept = Vec::new();
         for index in indices {
             let entry = kvm_msr_entry { index: *index, ..Default::default() };

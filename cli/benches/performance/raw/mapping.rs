@@ -1,11 +1,11 @@
-//! Memory shared with KVM.
+//! Memory that is shared with KVM.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 
-/// Memory of our own, or a vCPU's run page.
+/// Anonymous memory, or a vCPU's run page.
 pub(super) struct Mapping {
     start: NonNull<libc::c_void>,
     size: usize,
@@ -17,7 +17,7 @@ impl Mapping {
             Some(file) => (libc::MAP_SHARED, file.as_raw_fd()),
             None => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1),
         };
-        // SAFETY: a new mapping where the kernel likes; the result is checked.
+        // SAFETY: a new mapping at an address that the kernel chooses; the result is checked.
         let start = unsafe {
             libc::mmap(ptr::null_mut(), size, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0)
         };
@@ -27,12 +27,12 @@ impl Mapping {
         }
     }
 
-    /// The address of its first byte in this process.
+    /// The address of the first byte in this process.
     pub(super) fn start(&self) -> *mut u8 {
         self.start.as_ptr().cast()
     }
 
-    /// Copies bytes to an address, counted from its start.
+    /// Copies bytes to an offset from the start.
     pub(super) fn write(&self, address: u64, bytes: &[u8]) -> io::Result<()> {
         let address = address as usize;
         if address.checked_add(bytes.len()).is_none_or(|end| end > self.size) {
@@ -49,7 +49,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: our own mapping, used by nobody any more: machines close their vCPUs first.
+        // SAFETY: this object's own mapping, which is no longer used: machines close their vCPUs
+        // first.
         unsafe { libc::munmap(self.start.as_ptr(), self.size) };
     }
 }

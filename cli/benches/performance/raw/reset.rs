@@ -1,5 +1,5 @@
-//! The least loop that runs a guest from one place again and again: what the run has changed is put
-//! back by the dirty log and through the run page, and the vCPU enters again.
+//! The minimal loop that runs a guest from the same state again and again: what the run has changed
+//! is restored by means of the dirty log and the run page, and the vCPU enters the guest again.
 
 use std::io;
 use std::path::Path;
@@ -19,34 +19,34 @@ use crate::image::{BASE, END, END_PORT, MARK_PORT, PAGE, Program, SHARED};
 
 const KVM_GET_DIRTY_LOG: u64 = 0x4010_ae42;
 
-/// Which of the vCPU's registers are put back.
+/// Which of the vCPU's registers are restored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Registers {
     /// The general registers.
     General,
-    /// Those, the system registers and pending events: everything in the run page.
+    /// The general registers, the system registers and pending events: everything in the run page.
     All,
-    /// Those, the FPU, MSRs and debug registers, by a call each.
+    /// In addition the FPU, MSRs and debug registers, by a call each.
     AllAndHidden,
 }
 
-/// A machine that stands where its guest is run from.
+/// A machine in the state from which its guest is run.
 pub(crate) struct Resetter {
     machine: Bare,
     registers: Registers,
     saved: kvm_sync_regs,
     hidden: Hidden,
-    /// The guest's memory up to [`END`], as it was.
+    /// The guest's memory up to [`END`] in that state.
     pages: Mapping,
     log: Vec<u64>,
 }
 
 impl Resetter {
-    /// Runs the program to its first store to the shared page behind its mark.
+    /// Runs the program to its first store to the shared page after its mark.
     pub(crate) fn new(device: &Path, program: &Program, registers: Registers) -> io::Result<Self> {
         let machine = Bare::new(device, program, &[program.entry], Stores::Logged)?;
         let page = machine.vcpus[0].page();
-        // SAFETY: the mapped run page, which KVM writes to during KVM_RUN only.
+        // SAFETY: this is the mapped run page, which KVM writes to during KVM_RUN only.
         unsafe {
             (*page).kvm_valid_regs =
                 u64::from(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS);
@@ -73,7 +73,8 @@ impl Resetter {
         Ok(this)
     }
 
-    /// Runs and resets so often. The time that it took, and how many pages were put back.
+    /// Runs and resets the guest this number of times. Returns how long that took, and how many
+    /// pages were restored.
     pub(crate) fn repeat(&mut self, times: u64) -> io::Result<(Duration, u64)> {
         let mut pages = 0;
         let start = Busy::start()?;
@@ -90,15 +91,15 @@ impl Resetter {
 
     fn run(&mut self) -> io::Result<Exit> {
         let vcpu = &self.machine.vcpus[0];
-        // An alarm that a machine of ours has set kicks this thread, too.
+        // An alarm timer that a jitterbug machine has set kicks this thread, too.
         while let Err(error) = call(&vcpu.file, KVM_RUN, 0) {
             if error.kind() != io::ErrorKind::Interrupted {
                 return Err(error);
             }
         }
         let page = vcpu.page();
-        // SAFETY: the mapped run page; the exit reason says which member of the union is valid,
-        // and KVM puts a port's data at that offset, inside the mapping.
+        // SAFETY: this is the mapped run page; the exit reason says which member of the union is
+        // valid, and KVM puts a port's data at that offset, inside the mapping.
         unsafe {
             match (*page).exit_reason {
                 KVM_EXIT_IO => {
@@ -148,7 +149,7 @@ impl Resetter {
             self.hidden.restore(&vcpu.file)?;
         }
         let page = vcpu.page();
-        // SAFETY: the mapped run page; KVM reads these on the next KVM_RUN.
+        // SAFETY: this is the mapped run page; KVM reads these fields at the next KVM_RUN.
         unsafe {
             (*page).s.regs = self.saved;
             (*page).kvm_dirty_regs = dirty.into();
@@ -161,7 +162,7 @@ impl Resetter {
             return Err(unexpected(&format!("a store to {address:#x}")));
         }
         let offset = address as usize;
-        // SAFETY: whole pages inside both mappings, and the guest doesn't run.
+        // SAFETY: these are whole pages inside both mappings, and the guest doesn't run.
         unsafe {
             let target = self.machine.memory.start().add(offset);
             target.copy_from_nonoverlapping(self.pages.start().add(offset), PAGE as usize);
@@ -170,7 +171,7 @@ impl Resetter {
     }
 }
 
-/// What the vCPU said.
+/// An exit of the vCPU.
 #[derive(Debug)]
 enum Exit {
     Port { port: u16, value: u32 },

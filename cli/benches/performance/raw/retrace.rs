@@ -1,6 +1,6 @@
-//! The least loop that makes the runs of a search again: on the same machine, with the same entries, and
-//! nothing around them. It makes no decision, looks at no exit but to see that it is the same, and emulates
-//! nothing: what an access reads is on the tape.
+//! The minimal loop that repeats the runs of a search: on the same machine, with the same vCPU
+//! entries, and with nothing else. It makes no decisions, looks at an exit only to check that it is
+//! the same, and emulates nothing: the values that accesses read come from the recording.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -13,36 +13,37 @@ use super::tape::{self, Argument, Call, Entry, Exit, Files, KVM_GET_DIRTY_LOG, T
 use crate::contest::Busy;
 use crate::image::PAGE;
 
-/// The runs that are made again.
+/// The runs that are repeated.
 pub(crate) struct Retrace {
     files: Files,
     runs: Vec<Vec<Call>>,
-    /// The guest's memory where runs begin, without pages that are zero.
+    /// The guest's memory in the state in which runs begin, without pages that are zero.
     pages: HashMap<u64, Box<[u8]>>,
     log: Vec<u64>,
 }
 
-/// Whether registers travel with each exit, as they do for jitterbug.
+/// Whether registers are copied at each exit, as they are for jitterbug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Registers {
     Left,
     Synced,
 }
 
-/// Writes down what a machine asks of KVM from here on.
+/// Records the requests that a machine makes to KVM.
 pub(crate) struct Recorder {
     runs: Vec<Vec<Call>>,
     pages: HashMap<u64, Box<[u8]>>,
 }
 
 impl Recorder {
-    /// Call it before the machine is made.
+    /// Begins to record. Call this before the machine is made.
     pub(crate) fn begin() -> Self {
         tape::begin();
         Self { runs: Vec::new(), pages: HashMap::new() }
     }
 
-    /// The machine is where its runs begin, and this is its memory: a page and its address at a time.
+    /// Called when the machine is in the state in which runs begin. `memory` has its pages, each
+    /// with its address.
     pub(crate) fn start(&mut self, memory: impl Iterator<Item = (u64, Vec<u8>)>) {
         let zero = |page: &[u8]| page.iter().all(|byte| *byte == 0);
         self.pages = memory
@@ -52,7 +53,8 @@ impl Recorder {
         tape::take();
     }
 
-    /// Makes a run, and keeps it if it can be made again: nothing has kicked a vCPU.
+    /// Makes a run, and keeps the recording if it can be repeated, which it can't if a vCPU was
+    /// kicked.
     pub(crate) fn record<T>(&mut self, make: impl FnOnce() -> T) -> Option<T> {
         tape::take();
         let made = make();
@@ -61,7 +63,7 @@ impl Recorder {
         Some(made)
     }
 
-    /// All runs have been made. The machine must live as long as what this returns is used.
+    /// Called after all runs. The machine must live as long as the returned value is used.
     pub(crate) fn finish(self) -> Retrace {
         let files = tape::end();
         let longest = files.slots.values().map(|(range, _)| range.end - range.start).max();
@@ -71,21 +73,21 @@ impl Recorder {
 }
 
 impl Retrace {
-    /// How many vCPU entries the runs have.
+    /// The number of vCPU entries in the runs.
     pub(crate) fn entries(&self) -> usize {
         let calls = self.runs.iter().flatten();
         calls.filter(|call| matches!(call, Call::Run(entry) if entry.exit.is_some())).count()
     }
 
-    /// Makes all runs again. The time that it took.
+    /// Repeats all runs, and returns how long that took.
     pub(crate) fn repeat(&mut self, registers: Registers) -> io::Result<Duration> {
         let start = Busy::start()?;
         self.make(registers, |_| Ok(()))?;
         Ok(start.elapsed()?)
     }
 
-    /// Makes all runs again, and says how often each request was made, and how long it took in all. Looking
-    /// at the clock takes time, too.
+    /// Repeats all runs, and returns for each request how many times it was made, and how long it
+    /// took in total. Reading the clock takes time, too.
     pub(crate) fn profile(&mut self) -> io::Result<BTreeMap<u64, (u64, Duration)>> {
         let mut requests = BTreeMap::<u64, (u64, Duration)>::new();
         let mut before = Busy::start()?;
@@ -117,7 +119,7 @@ impl Retrace {
                         self.files.set(*target, *request, argument)?;
                         made(*request)?;
                     }
-                    // The later ones prove something, and put nothing back.
+                    // The later requests are part of a proof of a hang, and put nothing back.
                     Call::DirtyLog if reset => {}
                     Call::DirtyLog => {
                         reset = true;
@@ -135,7 +137,8 @@ impl Files {
     fn enter(&self, entry: &Entry, registers: Registers) -> io::Result<()> {
         let (vcpu, page) = self.vcpus[entry.vcpu];
         let page = page as *mut kvm_run;
-        // SAFETY: the mapped run page, which KVM writes to during KVM_RUN only; the offset is KVM's own.
+        // SAFETY: this is the mapped run page, which KVM writes to during KVM_RUN only. The offset
+        // is KVM's own.
         unsafe {
             (*page).request_interrupt_window = entry.request_interrupt_window;
             (*page).cr8 = entry.cr8;
@@ -162,7 +165,7 @@ impl Files {
                 break;
             }
             let error = io::Error::last_os_error();
-            // The machine's alarm goes on.
+            // The machine's alarm timer still runs.
             match error.kind() {
                 io::ErrorKind::Interrupted if entry.exit.is_none() => return Ok(()),
                 io::ErrorKind::Interrupted => {}
@@ -183,7 +186,7 @@ impl Files {
             Target::Vm => self.vm,
             Target::Vcpu(vcpu) => self.vcpus[vcpu].0,
         };
-        // SAFETY: what the machine asked for when the tape ran, with the same argument.
+        // SAFETY: the machine made the same request with the same argument while it was recorded.
         let result = unsafe {
             match argument {
                 Argument::Number(number) => libc::ioctl(file, request, *number),
@@ -193,7 +196,7 @@ impl Files {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Puts the pages back that the guest has stored to.
+    /// Restores the pages to which the guest has stored.
     fn put_back(&self, pages: &HashMap<u64, Box<[u8]>>, log: &mut [u64]) -> io::Result<()> {
         const ZERO: [u8; PAGE as usize] = [0; PAGE as usize];
         for (slot, (range, address)) in &self.slots {
@@ -216,7 +219,7 @@ impl Files {
                     let before =
                         pages.get(&(range.start + page)).map_or(&ZERO[..], |page| &page[..]);
                     let target = (address + page) as *mut u8;
-                    // SAFETY: a whole page of the slot's memory, and the guest doesn't run.
+                    // SAFETY: this is a whole page of the slot's memory, and the guest doesn't run.
                     unsafe { target.copy_from_nonoverlapping(before.as_ptr(), PAGE as usize) };
                 }
             }

@@ -1,8 +1,9 @@
-//! What a machine asks of KVM, written down call by call.
+//! Records the requests that a machine makes to KVM, call by call.
 //!
-//! Every `ioctl` of the benchmark's process comes through here, those of the library that jitterbug uses
-//! too: the program's own symbol is found before that of the C library. While a tape runs, what goes to
-//! the machine is kept with everything that KVM reads.
+//! Every `ioctl` of the benchmark's process goes through this module, including those of the
+//! library that jitterbug uses: the program's own symbol takes precedence over that of the C
+//! library. While a recording runs, requests to the machine are kept with everything that KVM
+//! reads.
 
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_ulong};
@@ -23,40 +24,40 @@ use crate::image::PAGE;
 pub(super) const KVM_GET_DIRTY_LOG: c_ulong = 0x4010_ae42;
 const KVM_SET_MSRS: c_ulong = 0x4008_ae89;
 
-/// Bits of a request that say what it does with its argument (`asm-generic/ioctl.h`).
+/// Bits of a request that say how it uses its argument (`asm-generic/ioctl.h`).
 const WRITES: c_ulong = 1 << 30;
 const READS: c_ulong = 1 << 31;
 
-/// The run page, and the page behind it, where KVM puts the data of port accesses.
+/// The run page and the page after it, where KVM puts the data of port accesses.
 const RUN_PAGES: usize = 2 * PAGE as usize;
 
-/// Bytes of a port access that travel in the run page.
+/// The size in bytes of a port access's data in the run page.
 pub(super) const PORT_DATA: usize = 8;
 
-/// A file of the machine.
+/// A file descriptor of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Vm,
     Vcpu(usize),
 }
 
-/// Something that was asked of KVM.
+/// A request to KVM.
 pub(super) enum Call {
-    /// To run a vCPU.
+    /// A request to run a vCPU.
     Run(Box<Entry>),
-    /// Anything else that changes something, with its argument.
+    /// Any other request that changes something, with its argument.
     Set { target: Target, request: c_ulong, argument: Argument },
-    /// Which pages the guest has stored to.
+    /// A request for the pages to which the guest has stored.
     DirtyLog,
 }
 
-/// What a request was given.
+/// The argument of a request.
 pub(super) enum Argument {
     Number(c_ulong),
     Structure(Vec<u8>),
 }
 
-/// The part of a run page that KVM reads, and how the vCPU came back.
+/// The part of a run page that KVM reads, and the next exit.
 pub(super) struct Entry {
     pub(super) vcpu: usize,
     pub(super) request_interrupt_window: u8,
@@ -64,13 +65,13 @@ pub(super) struct Entry {
     pub(super) cr8: u64,
     pub(super) valid_regs: u64,
     pub(super) dirty_regs: u64,
-    /// The registers, where KVM reads them.
+    /// The registers, if KVM reads them.
     pub(super) registers: Option<Box<kvm_sync_regs>>,
-    /// The last exit's answer.
+    /// The answer to the last exit.
     pub(super) answer: kvm_run__bindgen_ty_1,
-    /// The data of a port access, at its offset in the run page.
+    /// The data of a port access, with its offset in the run page.
     pub(super) data: Option<(u64, [u8; PORT_DATA])>,
-    /// The next exit; `None` if the vCPU was not to be entered at all.
+    /// The next exit; `None` if the vCPU was not to enter the guest at all.
     pub(super) exit: Option<Exit>,
 }
 
@@ -82,7 +83,7 @@ pub(super) struct Exit {
 }
 
 impl Exit {
-    /// Reads it from a run page.
+    /// Reads the exit from a run page.
     ///
     /// # Safety
     /// `page` is a mapped run page, and no vCPU runs with it.
@@ -100,13 +101,13 @@ impl Exit {
     }
 }
 
-/// A machine's files, run pages and memory, as seen by what it asked for.
+/// A machine's file descriptors, run pages and memory, as its requests show them.
 #[derive(Clone, Default)]
 pub(super) struct Files {
     pub(super) vm: RawFd,
-    /// Each vCPU and the address of its run page.
+    /// Each vCPU, and the address of its run page.
     pub(super) vcpus: Vec<(RawFd, usize)>,
-    /// By number of the slot: guest-physical addresses, and where they are in this process.
+    /// For each slot number: the guest-physical addresses, and the address in this process.
     pub(super) slots: BTreeMap<u32, (Range<u64>, u64)>,
 }
 
@@ -114,20 +115,20 @@ pub(super) struct Files {
 struct Tape {
     files: Files,
     calls: Vec<Call>,
-    /// A vCPU was kicked: the calls are not those that another time would have.
+    /// Whether a vCPU was kicked, so that a repetition would need other requests.
     kicked: bool,
 }
 
 static RUNS: AtomicBool = AtomicBool::new(false);
 static TAPE: Mutex<Option<Tape>> = Mutex::new(None);
 
-/// Begins a tape. There is one at a time, and one thread that makes a machine and runs it.
+/// Begins a recording. There is one at a time, of one thread that makes a machine and runs it.
 pub(super) fn begin() {
     *lock() = Some(Tape::default());
     RUNS.store(true, Ordering::Relaxed);
 }
 
-/// The calls since this was last asked; `None` if a vCPU was kicked meanwhile.
+/// The requests since the last call; `None` if a vCPU was kicked meanwhile.
 pub(super) fn take() -> Option<Vec<Call>> {
     let mut tape = lock();
     let tape = tape.as_mut()?;
@@ -135,7 +136,7 @@ pub(super) fn take() -> Option<Vec<Call>> {
     (!std::mem::take(&mut tape.kicked)).then_some(calls)
 }
 
-/// Ends the tape.
+/// Ends the recording.
 pub(super) fn end() -> Files {
     RUNS.store(false, Ordering::Relaxed);
     lock().take().unwrap_or_default().files
@@ -176,7 +177,7 @@ impl Tape {
     ) -> c_int {
         let vcpu = self.files.vcpus.iter().position(|(its, _)| *its == fd);
         if let (KVM_RUN, Some(vcpu)) = (request, vcpu) {
-            // SAFETY: the address of its run page, which is never unmapped.
+            // SAFETY: this is the address of the vCPU's run page, which is never unmapped.
             return unsafe { self.note_run(vcpu, ask) };
         }
         let result = ask();
@@ -208,7 +209,8 @@ impl Tape {
     /// The run page is mapped.
     unsafe fn note_run(&mut self, vcpu: usize, ask: impl FnOnce() -> c_int) -> c_int {
         let page = self.files.vcpus[vcpu].1 as *const kvm_run;
-        // SAFETY: by the caller; no vCPU runs yet. KVM puts a port's data at that offset, inside the mapping.
+        // SAFETY: by the caller; no vCPU runs yet. KVM puts a port's data at that offset, inside
+        // the mapping.
         let mut entry = unsafe {
             let port = ((*page).exit_reason == KVM_EXIT_IO)
                 .then(|| (*page).__bindgen_anon_1.io.data_offset);
@@ -250,7 +252,7 @@ impl Tape {
     }
 }
 
-/// Keeps what a request is given.
+/// Copies the argument of a request.
 ///
 /// # Safety
 /// The argument is what the request takes.
@@ -260,7 +262,8 @@ unsafe fn copy(request: c_ulong, argument: c_ulong) -> Argument {
     }
     let mut size = (request >> 16 & 0x3fff) as usize;
     if request == KVM_SET_MSRS {
-        // A count of 32 bits, four unused bytes, and so many entries of 16 bytes.
+        // The argument is a count of 32 bits, four unused bytes, and this number of entries of 16
+        // bytes.
         // SAFETY: by the caller.
         size += 16 * unsafe { (argument as *const u32).read() } as usize;
     }
@@ -268,9 +271,9 @@ unsafe fn copy(request: c_ulong, argument: c_ulong) -> Argument {
     Argument::Structure(unsafe { std::slice::from_raw_parts(argument as *const u8, size).to_vec() })
 }
 
-/// Maps a vCPU's run page once more. It stays mapped.
+/// Maps a vCPU's run page a second time. The mapping is never removed.
 fn run_page(vcpu: RawFd) -> usize {
-    // SAFETY: a new mapping where the kernel likes; the result is checked.
+    // SAFETY: a new mapping at an address that the kernel chooses; the result is checked.
     let page = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
@@ -285,5 +288,5 @@ fn run_page(vcpu: RawFd) -> usize {
     page as usize
 }
 
-// The address of a region and its size are where `note_slot` reads them.
+// The fields of a region are where `note_slot` reads them.
 const _: () = assert!(size_of::<kvm_userspace_memory_region>() == 32);

@@ -1,4 +1,4 @@
-//! The runs that put pairs to the test.
+//! Makes the runs that test the pairs.
 
 use std::ops::Range;
 
@@ -14,14 +14,15 @@ use crate::cause::pairs::Critical;
 use crate::cause::races::{Race, unordered};
 use crate::cause::worker_pool::{self, WorkerPool};
 
-/// Most of what doesn't pass, or doesn't fail, shows in so many runs.
+/// The number of runs after which most sets of orders that don't pass, or don't fail, have shown
+/// it.
 const SCREENING_RUNS: u32 = 12;
-/// The most orders that are tried one by one.
+/// The maximum number of orders that are tried one by one.
 const MAX_SINGLE_TRIALS: usize = 24;
-/// The most pairs that are tried as unrelated.
+/// The maximum number of pairs that are tried as unrelated.
 const OTHERS: usize = 4;
 
-/// What all runs have in common.
+/// The parameters that all runs have in common.
 pub(super) struct Trials<'a, 'b> {
     pub(super) pool: &'a mut WorkerPool<'b>,
     pub(super) failure: &'a Failure,
@@ -29,11 +30,11 @@ pub(super) struct Trials<'a, 'b> {
     pub(super) seed: u64,
 }
 
-/// A pair that has stood its test.
+/// A pair that passed its test.
 pub(super) struct Turned {
     pub(super) rate: FailureRate,
     pub(super) scope: Scope,
-    /// The other half of what encloses something, if it was tried with that.
+    /// The order that completes the region, if the pair was tested with it.
     pub(super) half: Option<(Operation, Operation)>,
 }
 
@@ -52,7 +53,8 @@ impl Trials<'_, '_> {
         self.pool.make(worker_pool::Order { failure, rules, behind, seed }, numbers)
     }
 
-    /// All runs with these rules if they pass; a few of them if not.
+    /// Makes all runs with these rules, and returns their rate if they pass; gives up after a few
+    /// runs if they don't.
     fn that_pass(
         &mut self,
         rules: &Rules,
@@ -63,12 +65,12 @@ impl Trials<'_, '_> {
         if rate.failed + rate.otherwise <= 1 {
             rate = rate.and(self.make(rules, behind, few..self.runs)?);
         }
-        // Where the order is hardly ever kept, nothing is seen of it.
+        // If the order could be kept in less than half of the runs, they show nothing about it.
         let kept = rate.unforced * 2 <= rate.runs;
         Ok((kept && rate.runs == self.runs && rate.passes()).then_some(rate))
     }
 
-    /// Turns a pair's order round. `None` if it doesn't always pass then.
+    /// Reverses a pair's order. `None` if the runs then don't pass.
     pub(super) fn reversed(
         &mut self,
         pair: &Critical,
@@ -98,7 +100,7 @@ impl Trials<'_, '_> {
                 return Ok(Some(Turned { rate, scope, half: None }));
             }
         }
-        // The other half may not have been found by itself.
+        // The missing half of the region may not have been found as a pair of its own.
         for (region, first, second) in segments(pair, minimal) {
             let rules = Rules { orders: Vec::new(), regions: vec![region] };
             if let Some(rate) = self.that_pass(&rules, None)? {
@@ -109,8 +111,8 @@ impl Trials<'_, '_> {
         Ok(None)
     }
 
-    /// Turns an order round among all others, except those that go with it: of the same two vCPUs at
-    /// the same place. `None` if they can't be kept then.
+    /// Reverses an order among all other orders, except those about the same two vCPUs at the same
+    /// place. `None` if the orders can't be kept.
     pub(super) fn among(
         &mut self,
         turned: &[Order],
@@ -147,7 +149,7 @@ impl Trials<'_, '_> {
         }))
     }
 
-    /// Adds what else it takes to fail.
+    /// Adds further orders until the runs fail.
     pub(super) fn complete(
         &mut self,
         minimal: &Run,
@@ -199,8 +201,8 @@ impl Trials<'_, '_> {
         Ok(())
     }
 
-    /// Whether 99 of 100 runs with these orders fail. A few at a time, as most sets of orders that don't
-    /// show it soon.
+    /// Whether 99 of 100 runs with these orders fail. Makes a few runs at a time, because most sets
+    /// of orders with which they don't fail show it soon.
     fn fails(&mut self, orders: &[Order]) -> vmm::Result<bool> {
         let rules = orders.to_vec().into();
         let mut all = FailureRate::default();
@@ -214,7 +216,7 @@ impl Trials<'_, '_> {
         Ok(all.fails())
     }
 
-    /// Turns the order of what nothing orders round.
+    /// Reverses the order of each pair of accesses that nothing orders.
     pub(super) fn races(
         &mut self,
         minimal: &Run,
@@ -239,7 +241,7 @@ impl Trials<'_, '_> {
         Ok(races)
     }
 
-    /// Turns the order of two other accesses round.
+    /// Reverses the order of two other accesses.
     pub(super) fn unrelated(
         &mut self,
         minimal: &Run,
@@ -261,7 +263,7 @@ impl Trials<'_, '_> {
                 self.all(&rules.into())
             };
             let turned = with(Order::of(&second, &first))?;
-            // Many orders can't be turned round alone: what follows from another is one.
+            // Many orders can't be reversed alone, because they follow from another order.
             if turned.unforced == 0 && turned.fails() {
                 let as_it_was = with(Order::of(&first, &second))?;
                 return Ok(Some((first, second, as_it_was, turned)));
@@ -275,7 +277,7 @@ pub(super) fn orders(needed: &[Condition]) -> Vec<Order> {
     needed.iter().map(Condition::order).collect()
 }
 
-/// Whether these orders are about the same place.
+/// Whether an order is about the same place as this operation.
 fn is_involved(operation: &Operation, needed: &[Condition]) -> bool {
     needed.iter().any(|order| match order {
         Condition::Pair(first, _) => first.access.target == operation.access.target,

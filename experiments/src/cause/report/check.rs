@@ -1,25 +1,27 @@
-//! What a sentence states, and whether the recorded run says the same.
+//! Checks whether the recorded run agrees with what a sentence states.
 //!
-//! The comparison knows nothing of words: it looks each access up in the run, by its point, and
-//! compares who did what in which order.
+//! The check doesn't read the sentence. It looks each access up in the run, by its point, and
+//! compares which flow of control did what in which order.
 
 use crate::cause::naming::{Named, NamedStep};
 use crate::cause::trace::Kind;
 
-/// What is stated of some accesses.
+/// What is stated about some accesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// Those of one flow of control came before those of another, or before one that never came.
+    /// The accesses of one flow of control came before those of another, or before an access that
+    /// never came.
     Before,
     /// One flow of control did something between two accesses of another.
     Between,
-    /// Two flows of control were in their segments at once, neither within the other's.
+    /// Two flows of control were in their sequences at the same time, neither within the other.
     Overlap,
-    /// They came in this order, and that is all.
+    /// The accesses came in this order; nothing more is stated.
     Turns,
 }
 
-/// Accesses in the order that is stated: each part by one flow of control, the next one by another.
+/// Accesses in the stated order. Each part belongs to one flow of control, the next part to
+/// another.
 #[derive(Clone, Debug)]
 pub(super) struct Statement<'a> {
     pub(super) shape: Shape,
@@ -27,7 +29,7 @@ pub(super) struct Statement<'a> {
 }
 
 impl<'a> Statement<'a> {
-    /// What is to be said of these accesses, which are in order.
+    /// The statement to make about these accesses, which are in order.
     pub(super) fn of(accesses: &[&'a Named]) -> Self {
         let parts: Vec<Vec<&Named>> = accesses
             .chunk_by(|one, other| one.is_by_the_same_as(other))
@@ -42,7 +44,7 @@ impl<'a> Statement<'a> {
         Self { shape, parts }
     }
 
-    /// What the run says against it, if anything.
+    /// Fails if the run contradicts the statement.
     pub(super) fn check(&self, steps: &[NamedStep]) -> Result<(), String> {
         let Self { shape, parts } = self;
         for part in parts {
@@ -83,7 +85,7 @@ impl<'a> Statement<'a> {
     }
 }
 
-/// Whether the access is in the run as it is told of.
+/// Whether the run has this access at its point.
 fn happened(access: &Named, steps: &[NamedStep]) -> Result<(), String> {
     if access.point == 0 {
         return Ok(());
@@ -104,7 +106,7 @@ fn happened(access: &Named, steps: &[NamedStep]) -> Result<(), String> {
     Err(format!("no {} of {} at point {}", access.noun(), access.variable, access.point))
 }
 
-/// Whether that happens in this step of its vCPU, of what is no access.
+/// Whether an event other than an access happens in this step of its vCPU.
 fn is_event(event: &Named, step: &NamedStep) -> bool {
     match event.kind {
         Kind::Read | Kind::Write | Kind::Update => false,
@@ -114,7 +116,7 @@ fn is_event(event: &Named, step: &NamedStep) -> bool {
     }
 }
 
-/// Whether the run comes to this instruction and this place behind a point.
+/// Whether the run comes to this instruction and this place after a position.
 fn comes(access: &Named, from: (u64, bool), steps: &[NamedStep]) -> bool {
     let behind = access.order().1;
     let later = || steps.iter().filter(|step| (step.point, behind) > from);

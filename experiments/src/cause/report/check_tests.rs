@@ -35,15 +35,15 @@ fn what_the_run_contradicts_is_noticed() {
     let wrong = |shape: Shape, parts: &[&[&Named]]| {
         statement(shape, parts).check(&run).expect_err("it isn't so")
     };
-    // The other way round, also in part; the inner segment for the outer one.
+    // The other order, also in part; the inner sequence in the place of the outer one.
     wrong(Shape::Before, &[&[&b], &[&a]]);
     wrong(Shape::Before, &[&[&a, &d], &[&b]]);
     wrong(Shape::Between, &[&[&b], &[&a, &d], &[&c]]);
-    // Another word for it.
+    // Another shape for the same accesses.
     wrong(Shape::Overlap, &[&[&a], &[&b, &c], &[&d]]);
     wrong(Shape::Between, &[&[&a], &[&b], &[&c]]);
     wrong(Shape::Before, &[&[&a, &b], &[&c]]);
-    // Something else is at that point, or nothing.
+    // There is another operation at that point, or none.
     for other in [
         Named { kind: Kind::Read, ..b.clone() },
         Named { address: "0x2".into(), ..b.clone() },
@@ -54,7 +54,8 @@ fn what_the_run_contradicts_is_noticed() {
         let problem = wrong(Shape::Before, &[&[&a], &[&other]]);
         assert!(problem.contains("at point"), "{problem}");
     }
-    // It is said never to come, and does; or something comes behind what never comes.
+    // An access that is stated never to come does come; or something comes after an access that
+    // never comes.
     let never = Named { point: 0, ..d.clone() };
     assert!(wrong(Shape::Before, &[&[&b], &[&never]]).contains("never to come"));
     wrong(Shape::Before, &[&[&never], &[&b]]);

@@ -1,4 +1,4 @@
-//! The report as one page of HTML that needs nothing else: style, script and data are in it.
+//! The report as one self-contained HTML page: style, script and data are in it.
 
 use super::Report;
 
@@ -12,7 +12,7 @@ const SCRIPT: [&str; 4] = [
 ];
 
 impl Report {
-    /// The page.
+    /// The report as an HTML page.
     pub fn to_html(&self) -> Result<String, serde_json::Error> {
         let title = format!("{}: {}", self.machine.guest, self.verdict);
         let text = self.to_string();
@@ -40,12 +40,12 @@ impl Report {
     }
 }
 
-/// Text in an element.
+/// Escapes text for an HTML element.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// JSON in a script element: whatever a guest's names hold, nothing in it ends the element.
+/// Escapes JSON for a script element: no name of the guest can end the element.
 fn data(json: &str) -> String {
     json.replace('<', "\\u003c")
 }

@@ -1,7 +1,7 @@
 //! The schedule as Chrome trace events, which Perfetto opens.
 //!
-//! One thread for each vCPU, a slice for each step, 1 us long as virtual time has it, and flow arrows
-//! between the accesses of each pair.
+//! There is one thread for each vCPU and a slice for each step, 1 us long as in virtual time. Flow
+//! arrows connect the accesses of each pair.
 
 use std::io::{self, Write};
 
@@ -43,7 +43,7 @@ fn slice(step: &NamedStep) -> Value {
 }
 
 fn flow(phase: &str, number: usize, access: &Named) -> Value {
-    // A flow binds to the slice that its time is in.
+    // A flow binds to the slice that contains its time.
     json!({
         "ph": phase, "bp": "e", "pid": 1, "tid": track_of(access.vcpu),
         "ts": access.point as f64 + 0.5, "id": number + 1, "name": "fails in this order",

@@ -1,4 +1,4 @@
-//! The source lines that a report is about.
+//! Finds the source lines that a report refers to.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use super::Report;
 use crate::cause::naming::Named;
 
-/// Lines around one of a critical access.
+/// Lines shown before and after the line of an access of a pair.
 const AROUND: u32 = 2;
-/// Larger files are nobody's source.
+/// A larger file is not read.
 const LARGEST: u64 = 4 << 20;
 
-/// Lines by number, by file as the compiler recorded it.
+/// Source lines by number, for each file as the compiler recorded it.
 pub type Source = BTreeMap<String, BTreeMap<u32, String>>;
 
 impl Report {
-    /// Reads the lines from files in these folders, where they are.
+    /// Reads the lines from files in these folders, if the files are there.
     pub fn read_source(&mut self, folders: &[PathBuf]) {
         let mut wanted: BTreeMap<String, Vec<(u32, u32)>> = BTreeMap::new();
         let mut want = |access: &Named, around: u32| {
@@ -43,7 +43,8 @@ impl Report {
     }
 }
 
-/// A source file: where the compiler says it is, seen from one of the folders, or beside the others.
+/// Reads a source file from one of the folders: under the path that the compiler recorded, or by
+/// its file name alone.
 fn read(file: &str, folders: &[PathBuf]) -> Option<String> {
     let name = Path::new(file).file_name()?;
     folders

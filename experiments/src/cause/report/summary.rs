@@ -1,9 +1,9 @@
-//! What happened, in sentences.
+//! States what happened, in sentences.
 //!
-//! A sentence is made from the order in which things came in the shortest schedule, whatever the pairs
-//! say of each other: all pairs about one place and the same two flows of control are told together,
-//! and who comes how often after whom says which words are right. What a sentence states is then
-//! compared with the recorded run (`check.rs`) before anybody sees it.
+//! A sentence is made from the order of the accesses in the shortest schedule: all pairs about one
+//! place and the same two flows of control are combined, and how often each flow of control follows
+//! the other decides the wording. What a sentence states is then compared with the recorded run
+//! (`check.rs`) before it is shown.
 
 use super::Pair;
 use super::check::{Shape, Statement};
@@ -11,10 +11,11 @@ use crate::cause::FailureRate;
 use crate::cause::naming::{Named, NamedStep, in_brackets};
 use crate::cause::trace::Kind;
 
-/// The most accesses that are told in one sentence.
+/// The maximum number of accesses in one sentence.
 const MAX_ACCESSES_PER_SENTENCE: usize = 6;
 
-/// What the pairs come to in the run of these steps; `chance` is what runs with nothing forced came to.
+/// The sentences for these pairs in the run of these steps; `chance` has the results of runs with
+/// nothing forced.
 pub(super) fn tell(
     pairs: &[Pair],
     shown: bool,
@@ -46,7 +47,7 @@ pub(super) fn told<'a>(pairs: &'a [Pair], steps: &'a [NamedStep]) -> Vec<&'a Nam
     all
 }
 
-/// Pairs that are told together, as the accesses of each.
+/// Pairs that are stated in one sentence, as the accesses of each group.
 fn groups<'a>(pairs: &'a [Pair], steps: &'a [NamedStep]) -> Vec<Vec<&'a Named>> {
     let mut groups: Vec<Vec<&Named>> = Vec::new();
     for pair in pairs {
@@ -67,19 +68,20 @@ fn groups<'a>(pairs: &'a [Pair], steps: &'a [NamedStep]) -> Vec<Vec<&'a Named>> 
             None => groups.push(both.into()),
         }
     }
-    // A pair by itself is in the order that fails.
+    // A single pair is already in the order that fails.
     for group in groups.iter_mut().filter(|group| group.len() > 2) {
         group.sort_by_key(|access| access.order());
         group.dedup_by_key(|access| (access.point, access.vcpu, access.site()));
         complete(group, steps);
     }
-    // What was found last may have come first.
+    // A pair that was found later may have come earlier in the run.
     groups.sort_by_key(|group| group.iter().map(|access| access.order()).min());
     groups
 }
 
-/// Adds what else the one did to that place between the other's two accesses, if it is little: who reads
-/// that one store fell there takes it for the only one. What is only read there is left out.
+/// Adds the other changes that the inner flow of control made to that place between the outer one's
+/// two accesses, if they are few: a reader would take a single store that is named for the only
+/// one. Reads are left out.
 fn complete<'a>(group: &mut Vec<&'a Named>, steps: &'a [NamedStep]) {
     let Statement { shape: Shape::Between, parts } = Statement::of(group) else { return };
     let [from, inner, to] = parts.as_slice() else { return };
@@ -99,7 +101,7 @@ fn complete<'a>(group: &mut Vec<&'a Named>, steps: &'a [NamedStep]) {
     }
 }
 
-/// What is true of these accesses, which are in order.
+/// A true sentence about these accesses, which are in order.
 fn sentence(group: &[&Named], steps: &[NamedStep]) -> String {
     if let [first, then] = group
         && first.point == 0
@@ -142,7 +144,7 @@ fn in_words(statement: &Statement) -> String {
     }
 }
 
-/// What can be said whatever the order is.
+/// A list of accesses and points, which is true for any order.
 fn listing(group: &[&Named]) -> String {
     let of = |access: &&Named| match access.point {
         0 => format!("{}, which didn't come", operation(access, true)),
@@ -151,7 +153,8 @@ fn listing(group: &[&Named]) -> String {
     format!("What decides: {}.", joined(&group.iter().map(of).collect::<Vec<_>>()))
 }
 
-/// One access before another, without a full stop: what goes with other sentences.
+/// A sentence that one access came before another, without the full stop, to be combined with
+/// others.
 pub(super) fn order(first: &Named, second: &Named, steps: &[NamedStep]) -> String {
     sentence(&[first, second], steps).trim_end_matches('.').to_owned()
 }
@@ -171,7 +174,7 @@ fn before(first: &[&Named], then: &[&Named]) -> String {
     format!("{first} came before {then}")
 }
 
-/// What fell between what.
+/// A sentence that accesses fell between two others.
 fn between(from: &Named, inner: &[&Named], to: &Named) -> String {
     format!("{} fell between {}.", together(inner, true), together(&[from, to], false))
 }
@@ -181,7 +184,7 @@ fn one_by_one(parts: &[Vec<&Named>]) -> String {
     joined(&all)
 }
 
-/// "a, b and c".
+/// Joins texts: "a, b and c".
 fn joined(parts: &[String]) -> String {
     match parts {
         [] => String::new(),
@@ -190,7 +193,8 @@ fn joined(parts: &[String]) -> String {
     }
 }
 
-/// Accesses of one flow of control: "vCPU 0's read and store of `counter` in `add_one` (a.c:1, a.c:2)".
+/// Accesses of one flow of control: "vCPU 0's read and store of `counter` in `add_one` (a.c:1,
+/// a.c:2)".
 fn together(accesses: &[&Named], with_variable: bool) -> String {
     let ([one, other], true) = (accesses, accesses.iter().all(|it| it.kind.is_access())) else {
         let all: Vec<String> = accesses.iter().map(|it| operation(it, with_variable)).collect();
@@ -218,10 +222,10 @@ fn together(accesses: &[&Named], with_variable: bool) -> String {
     format!("{}'s {both} in {place}", one.agent())
 }
 
-/// "vCPU 0's read of `platform_type` in `get_hwenv` (cpuid.c:58)".
+/// One operation: "vCPU 0's read of `platform_type` in `get_hwenv` (cpuid.c:58)".
 fn operation(access: &Named, with_variable: bool) -> String {
     match access.event() {
-        // It may come anywhere.
+        // An interrupt has no place, because it may be taken anywhere.
         Some(event) if access.kind == Kind::Interrupt => return event,
         Some(event) => return format!("{event} in {}", site(access)),
         None => {}
@@ -239,7 +243,7 @@ fn site(access: &Named) -> String {
     format!("`{}`{}", access.function, in_brackets(&access.place()))
 }
 
-/// What happens in a few steps of a run.
+/// What happens in a few steps of a run, in words.
 pub(super) fn segment(steps: &[NamedStep], from: usize, to: usize) -> String {
     let told: Vec<String> = steps
         .get(from..to)
@@ -269,5 +273,5 @@ pub(super) fn segment(steps: &[NamedStep], from: usize, to: usize) -> String {
 }
 
 #[cfg(test)]
-#[path = "story_tests.rs"]
+#[path = "summary_tests.rs"]
 pub(super) mod tests;

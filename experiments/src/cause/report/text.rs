@@ -1,4 +1,4 @@
-//! The report as a page for a terminal of 100 columns.
+//! The report as text for a terminal of 100 columns.
 
 use std::fmt::{self, Write as _};
 
@@ -8,7 +8,7 @@ use crate::cause::proof::Scope;
 use crate::cause::trace::Kind;
 use crate::cause::{FailureRate, Matters};
 
-/// The widest line.
+/// The maximum width of a line.
 const WIDTH: usize = 100;
 
 impl fmt::Display for Report {
@@ -46,7 +46,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// The accesses, in the order that fails.
+    /// The accesses of the sentences, in the order that fails.
     fn accesses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f)?;
         for access in summary::told(&self.pairs, &self.steps) {
@@ -83,7 +83,7 @@ impl Report {
         Ok(())
     }
 
-    /// The same failure, as `run` saw it.
+    /// The same failure as observed by `run`.
     fn real_time(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(observed) = &self.observed else { return Ok(()) };
         heading(f, "The same in real time")?;
@@ -249,7 +249,7 @@ fn heading(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     writeln!(f, "\n{text}")
 }
 
-/// A paragraph: later lines are indented further.
+/// Writes a paragraph whose later lines are indented further.
 fn paragraph(f: &mut fmt::Formatter<'_>, indent: usize, text: &str) -> fmt::Result {
     for (number, line) in wrap(text, WIDTH - indent - 2).iter().enumerate() {
         let indent = if number == 0 { indent } else { indent + 2 };
@@ -258,7 +258,7 @@ fn paragraph(f: &mut fmt::Formatter<'_>, indent: usize, text: &str) -> fmt::Resu
     Ok(())
 }
 
-/// Lines of at most so many characters, broken at blanks, and behind `>` in schedules.
+/// Breaks text into lines of at most `width` characters, at spaces and after `>` in schedules.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_inclusive([' ', '>']) {

@@ -1,5 +1,5 @@
-//! No sentence contradicts the points under it. The sentences are read as a person reads them, and
-//! know nothing of how they were made.
+//! Checks that no sentence contradicts the points below it. The sentences are parsed as a person
+//! would read them, without knowledge of how they were made.
 
 use probes::Symbols;
 use vmm::Cancel;
@@ -22,7 +22,7 @@ fn no_sentence_contradicts_the_points_below_it() {
         for seed in 1..=SEEDS {
             let Some((machine, finding)) = found_by(&host, guest, seed) else { continue };
             let symbols = Symbols::from_elf(guest, &*machine.guest.bytes).unwrap();
-            // Fewer runs for the figures: they are not what is looked at.
+            // The figures are not checked here, so fewer runs are made for them.
             let limits = Limits { trials: 4, samples: 1, ..Limits::default() };
             let (machine, finding, symbols) = (&machine, &finding, Some(&symbols));
             let cancel = &Cancel::never();
@@ -41,7 +41,7 @@ fn no_sentence_contradicts_the_points_below_it() {
     assert!(wrong.is_empty(), "{} of {read}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// What is wrong with a sentence.
+/// What is wrong with a sentence, if anything.
 fn contradiction(sentence: &str, pairs: &[Pair], steps: &[NamedStep]) -> Option<String> {
     let points = summary::told(pairs, steps);
     for listed in points.iter().filter(|listed| listed.point > 0) {
@@ -57,7 +57,7 @@ fn contradiction(sentence: &str, pairs: &[Pair], steps: &[NamedStep]) -> Option<
             return Some(format!("nothing such is at point {}", listed.point));
         }
     }
-    // Of whom these words are, and what they name: the points of it.
+    // The points of the accesses that these words name, of the agent that they name.
     let variable = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
     let of = |text: &str, variable: &str| -> Vec<u64> {
         let agent = agent(text);
@@ -76,7 +76,7 @@ fn contradiction(sentence: &str, pairs: &[Pair], steps: &[NamedStep]) -> Option<
                         && text.contains(&it.place())
                 }
             })
-            // An interrupt is taken behind the access at its point.
+            // An interrupt is taken after the access at its point.
             .map(|it| match it.order() {
                 (u64::MAX, _) => u64::MAX,
                 (point, behind) => 2 * point + u64::from(behind),
@@ -95,7 +95,7 @@ fn contradiction(sentence: &str, pairs: &[Pair], steps: &[NamedStep]) -> Option<
         return (!fits).then(|| format!("{inner:?} between {outer:?}"));
     }
     if let Some((first, _)) = sentence.split_once(" has to come before ") {
-        // It is said of the shortest schedule that it doesn't come to that.
+        // The sentence states that the shortest schedule doesn't come to that operation.
         let never = of(first, &variable(first)).contains(&u64::MAX);
         return (!never).then(|| "it comes to that".into());
     }
@@ -103,7 +103,7 @@ fn contradiction(sentence: &str, pairs: &[Pair], steps: &[NamedStep]) -> Option<
         let never = then.contains("which then never came") || then.ends_with("could be taken.");
         let named = if then.contains(" of `") { variable(then) } else { variable(first) };
         let (first, then) = (of(first, &variable(first)), of(then, &named));
-        // Others of the same function may be told of in another sentence.
+        // Other accesses of the same function may be stated in another sentence.
         let fits = first.iter().any(|one| then.iter().any(|other| one < other));
         let comes = then.iter().all(|point| *point < u64::MAX);
         return (!fits || never == comes).then(|| format!("{first:?} before {then:?}"));
@@ -128,7 +128,7 @@ fn contradiction(sentence: &str, pairs: &[Pair], steps: &[NamedStep]) -> Option<
     Some("no sentence that is known".into())
 }
 
-/// "vCPU 0" or "vCPU 0's handler", which do what follows.
+/// The agent at the start of a text: "vCPU 0" or "vCPU 0's handler".
 fn agent(text: &str) -> &str {
     let end = text.find("'s ").unwrap_or(text.len());
     match text[end..].strip_prefix("'s handler") {

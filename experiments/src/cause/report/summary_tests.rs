@@ -41,7 +41,7 @@ fn pair(first: &Named, second: &Named) -> Pair {
     }
 }
 
-/// The run in which these accesses come.
+/// The steps of a run with these accesses.
 pub(in crate::cause::report) fn steps(accesses: &[&Named]) -> Vec<NamedStep> {
     let step = |access: &&Named| NamedStep {
         point: access.point,
@@ -81,8 +81,8 @@ fn what_falls_in_between_is_told_as_one() {
     }
 }
 
-/// Two pairs that each say "my read before your store": which segment is within the other is told by
-/// the points alone.
+/// Two pairs that each state "my read before your store": only the points show which sequence is
+/// within the other.
 #[test]
 fn the_order_of_the_points_says_which_stretch_is_the_inner_one() {
     let add = |vcpu, from, to| {
@@ -115,7 +115,7 @@ fn the_order_of_the_points_says_which_stretch_is_the_inner_one() {
             ]
         );
     }
-    // No point is left out: what two do between two of the other's is told, too.
+    // No point is left out: what two vCPUs do between two accesses of the other is stated, too.
     let third = access(0, 28, Kind::Update, "0x2", "add", 20);
     let more = [pair(&one.0, &other.1), pair(&other.0, &one.1), pair(&other.1, &third)];
     let told = told(&more);
@@ -123,7 +123,7 @@ fn the_order_of_the_points_says_which_stretch_is_the_inner_one() {
     assert_eq!(told[0].matches("vCPU").count(), 5, "{told:?}");
 }
 
-/// Which pairs are needed is one thing, what came in between another.
+/// Which pairs are needed differs from what came in between.
 #[test]
 fn what_else_fell_in_between_is_told() {
     let enter = |vcpu, point| access(vcpu, point, Kind::Update, "0x1", "critical", 3);
@@ -152,7 +152,7 @@ fn one_before_the_other_is_told_so() {
     assert_eq!(told(&[pair(&read, &late)]), [format!("{before}, which then never came.")]);
     late.point = 9;
     assert_eq!(told(&[pair(&read, &late)]), [format!("{before}.")]);
-    // Nobody says that something came before what had come already.
+    // A sentence must not state that an access that never came was before one that did.
     let never = Named { point: 0, ..read.clone() };
     let [told] = &told(&[pair(&never, &late)])[..] else { panic!("one sentence") };
     assert!(told.ends_with("the shortest schedule doesn't come to the former."), "{told}");
