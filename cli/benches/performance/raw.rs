@@ -15,11 +15,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kvm_bindings::{
-    CpuId, KVM_EXIT_IO, KVM_EXIT_IO_OUT, KVM_MAX_CPUID_ENTRIES, kvm_regs, kvm_run, kvm_segment,
-    kvm_sregs, kvm_userspace_memory_region,
+    CpuId, KVM_EXIT_IO, KVM_EXIT_IO_OUT, KVM_MAX_CPUID_ENTRIES, kvm_dirty_log,
+    kvm_dirty_log__bindgen_ty_1, kvm_regs, kvm_run, kvm_segment, kvm_sregs,
+    kvm_userspace_memory_region,
 };
 
-use crate::image::{END_PORT, Program};
+use crate::image::{END_PORT, PAGE, Program};
 use mapping::Mapping;
 
 const KVM_CREATE_VM: u64 = 0xae01;
@@ -27,11 +28,13 @@ const KVM_GET_VCPU_MMAP_SIZE: u64 = 0xae04;
 const KVM_GET_SUPPORTED_CPUID: u64 = 0xc008_ae05;
 const KVM_CREATE_VCPU: u64 = 0xae41;
 const KVM_SET_USER_MEMORY_REGION: u64 = 0x4020_ae46;
+const KVM_GET_DIRTY_LOG: u64 = 0x4010_ae42;
 const KVM_CREATE_IRQCHIP: u64 = 0xae60;
 const KVM_RUN: u64 = 0xae80;
 const KVM_SET_REGS: u64 = 0x4090_ae82;
 const KVM_GET_SREGS: u64 = 0x8138_ae83;
 const KVM_SET_SREGS: u64 = 0x4138_ae84;
+const KVM_SET_MSRS: u64 = 0x4008_ae89;
 const KVM_SET_CPUID2: u64 = 0x4008_ae90;
 
 /// The memory that jitterbug gives a guest by default, in bytes.
@@ -165,8 +168,33 @@ fn map(vm: &File, memory: &Mapping, slot: u32, range: Range<u64>, flags: u32) ->
     Ok(())
 }
 
+/// Calls `page` with the offset of each page of a slot of `size` bytes that the guest has stored to
+/// since the previous call. `log` has a bit for each page of the slot.
+fn dirty_pages(
+    vm: &impl AsRawFd,
+    slot: u32,
+    size: u64,
+    log: &mut [u64],
+    mut page: impl FnMut(u64) -> io::Result<()>,
+) -> io::Result<()> {
+    let request = kvm_dirty_log {
+        slot,
+        padding1: 0,
+        __bindgen_anon_1: kvm_dirty_log__bindgen_ty_1 { dirty_bitmap: log.as_mut_ptr().cast() },
+    };
+    call(vm, KVM_GET_DIRTY_LOG, &raw const request as u64)?;
+    let words = (size / PAGE).div_ceil(64) as usize;
+    for (word, mut bits) in (0..).zip(log[..words].iter().copied()) {
+        while bits != 0 {
+            page((word * 64 + u64::from(bits.trailing_zeros())) * PAGE)?;
+            bits &= bits - 1;
+        }
+    }
+    Ok(())
+}
+
 /// `ioctl`, with the error of a failed call.
-fn call(file: &File, request: u64, argument: u64) -> io::Result<i32> {
+fn call(file: &impl AsRawFd, request: u64, argument: u64) -> io::Result<i32> {
     // SAFETY: every caller passes the argument that this request takes: a number, or the address
     // of a live structure of the request's own type.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), request, argument) };

@@ -8,9 +8,9 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use criterion::Criterion;
-use experiments::strategy::{Lesson, Method};
+use experiments::strategy::{Lesson, Method, RoundRobin};
 use experiments::{Strategy, StrategySpec};
-use vmm::controlled::{ControlledMachine, Ending, Point, Snapshot};
+use vmm::controlled::{ControlledMachine, Ending, Snapshot};
 use vmm::{CpuCount, GuestImage, Host, MachineConfig};
 
 use crate::Failure;
@@ -174,11 +174,7 @@ impl Search {
 fn start(host: &Host, config: &MachineConfig) -> Result<(ControlledMachine, Snapshot), Failure> {
     let boot = || ControlledMachine::new(host, config, Box::new(std::io::sink()));
     let mut machine = boot()?;
-    let mut in_turn = |point: &Point| {
-        let next = point.enabled.iter().find(|choice| Some(choice.vcpu()) > point.last);
-        *next.unwrap_or(&point.enabled[0])
-    };
-    if machine.run_to_mark(&mut in_turn, BUDGET)?.is_some() {
+    if machine.run_to_mark(&mut RoundRobin, BUDGET)?.is_some() {
         return Err("the guest marks no place".into());
     }
     let snapshot = machine.save()?;

@@ -5,11 +5,10 @@ use std::io;
 
 use kvm_bindings::{KVM_MAX_MSR_ENTRIES, MsrList, Msrs, kvm_debugregs, kvm_msr_entry, kvm_xsave};
 
-use super::call;
+use super::{KVM_SET_MSRS, call};
 
 const KVM_GET_MSR_INDEX_LIST: u64 = 0xc004_ae02;
 const KVM_GET_MSRS: u64 = 0xc008_ae88;
-const KVM_SET_MSRS: u64 = 0x4008_ae89;
 const KVM_GET_DEBUGREGS: u64 = 0x8080_aea1;
 const KVM_SET_DEBUGREGS: u64 = 0x4080_aea2;
 const KVM_GET_XSAVE: u64 = 0x9000_aea4;

@@ -7,17 +7,15 @@ use std::time::Duration;
 
 use kvm_bindings::{
     KVM_EXIT_IO, KVM_EXIT_MMIO, KVM_SYNC_X86_EVENTS, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS,
-    kvm_dirty_log, kvm_dirty_log__bindgen_ty_1, kvm_sync_regs,
+    kvm_sync_regs,
 };
 
 use super::bare::{Bare, SLOTS, Stores};
 use super::hidden::Hidden;
 use super::mapping::Mapping;
-use super::{KVM_RUN, call, open};
+use super::{KVM_RUN, call, dirty_pages, open};
 use crate::contest::Busy;
 use crate::image::{BASE, END, END_PORT, MARK_PORT, PAGE, Program, SHARED};
-
-const KVM_GET_DIRTY_LOG: u64 = 0x4010_ae42;
 
 /// Which of the vCPU's registers are restored.
 #[derive(Clone, Copy, Debug)]
@@ -118,25 +116,15 @@ impl Resetter {
 
     fn put_back(&mut self) -> io::Result<u64> {
         let mut count = 0;
+        // The copies need the rest of this machine meanwhile.
+        let mut log = std::mem::take(&mut self.log);
         for (slot, range) in (0..).zip(SLOTS) {
-            let log = kvm_dirty_log {
-                slot,
-                padding1: 0,
-                __bindgen_anon_1: kvm_dirty_log__bindgen_ty_1 {
-                    dirty_bitmap: self.log.as_mut_ptr().cast(),
-                },
-            };
-            call(&self.machine.vm, KVM_GET_DIRTY_LOG, &raw const log as u64)?;
-            let words = ((range.end - range.start) / PAGE).div_ceil(64) as usize;
-            for (word, mut bits) in (0..).zip(self.log[..words].iter().copied()) {
-                while bits != 0 {
-                    let page = word * 64 + u64::from(bits.trailing_zeros());
-                    bits &= bits - 1;
-                    self.copy(range.start + page * PAGE)?;
-                    count += 1;
-                }
-            }
+            dirty_pages(&self.machine.vm, slot, range.end - range.start, &mut log, |page| {
+                count += 1;
+                self.copy(range.start + page)
+            })?;
         }
+        self.log = log;
         self.copy(SHARED)?;
         let dirty = match self.registers {
             Registers::General => KVM_SYNC_X86_REGS,

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::time::Duration;
 
-use kvm_bindings::{kvm_dirty_log, kvm_dirty_log__bindgen_ty_1, kvm_run};
+use kvm_bindings::kvm_run;
 
-use super::KVM_RUN;
-use super::tape::{self, Argument, Call, Entry, Exit, Files, KVM_GET_DIRTY_LOG, Target};
+use super::tape::{self, Argument, Call, Entry, Exit, Files, Target};
+use super::{KVM_GET_DIRTY_LOG, KVM_RUN, dirty_pages};
 use crate::contest::Busy;
 use crate::image::PAGE;
 
@@ -107,7 +107,10 @@ impl Retrace {
         registers: Registers,
         mut made: impl FnMut(u64) -> io::Result<()>,
     ) -> io::Result<()> {
-        for run in &self.runs {
+        for (number, run) in (1..).zip(&self.runs) {
+            // The machine reads its registers in the run page when it goes on behind this.
+            let is_last = number == self.runs.len();
+            let registers = if is_last { Registers::Synced } else { registers };
             let mut reset = false;
             for call in run {
                 match call {
@@ -200,29 +203,13 @@ impl Files {
     fn put_back(&self, pages: &HashMap<u64, Box<[u8]>>, log: &mut [u64]) -> io::Result<()> {
         const ZERO: [u8; PAGE as usize] = [0; PAGE as usize];
         for (slot, (range, address)) in &self.slots {
-            let request = kvm_dirty_log {
-                slot: *slot,
-                padding1: 0,
-                __bindgen_anon_1: kvm_dirty_log__bindgen_ty_1 {
-                    dirty_bitmap: log.as_mut_ptr().cast(),
-                },
-            };
-            // SAFETY: the bitmap has a bit for each page of the longest slot.
-            if unsafe { libc::ioctl(self.vm, KVM_GET_DIRTY_LOG, &raw const request) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            let words = ((range.end - range.start) / PAGE).div_ceil(64) as usize;
-            for (word, bits) in (0..).zip(&mut log[..words]) {
-                while *bits != 0 {
-                    let page = (word * 64 + u64::from(bits.trailing_zeros())) * PAGE;
-                    *bits &= *bits - 1;
-                    let before =
-                        pages.get(&(range.start + page)).map_or(&ZERO[..], |page| &page[..]);
-                    let target = (address + page) as *mut u8;
-                    // SAFETY: this is a whole page of the slot's memory, and the guest doesn't run.
-                    unsafe { target.copy_from_nonoverlapping(before.as_ptr(), PAGE as usize) };
-                }
-            }
+            dirty_pages(&self.vm, *slot, range.end - range.start, log, |page| {
+                let before = pages.get(&(range.start + page)).map_or(&ZERO[..], |page| &page[..]);
+                let target = (address + page) as *mut u8;
+                // SAFETY: a whole page of the slot's memory, and the guest doesn't run.
+                unsafe { target.copy_from_nonoverlapping(before.as_ptr(), PAGE as usize) };
+                Ok(())
+            })?;
         }
         Ok(())
     }

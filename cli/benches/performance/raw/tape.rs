@@ -18,11 +18,11 @@ use kvm_bindings::{
     kvm_userspace_memory_region,
 };
 
-use super::{KVM_CREATE_VCPU, KVM_CREATE_VM, KVM_RUN, KVM_SET_USER_MEMORY_REGION};
+use super::{
+    KVM_CREATE_VCPU, KVM_CREATE_VM, KVM_GET_DIRTY_LOG, KVM_RUN, KVM_SET_MSRS,
+    KVM_SET_USER_MEMORY_REGION,
+};
 use crate::image::PAGE;
-
-pub(super) const KVM_GET_DIRTY_LOG: c_ulong = 0x4010_ae42;
-const KVM_SET_MSRS: c_ulong = 0x4008_ae89;
 
 /// Bits of a request that say how it uses its argument (`asm-generic/ioctl.h`).
 const WRITES: c_ulong = 1 << 30;
