@@ -13,7 +13,7 @@ use probes::session::ProbeCount;
 use probes::{Options, OutputLine, Symbols};
 use schemars::JsonSchema;
 use serde::Serialize;
-use vmm::controlled::Ending;
+use vmm::end::End;
 use vmm::hook::Attach;
 use vmm::interrupts::{EndSignal, Interrupts, Second};
 use vmm::{Host, MachineConfig};
@@ -305,7 +305,7 @@ impl Watch {
     /// Makes one replay, and prints what the scripts report. `None` if the replay was cancelled.
     fn run<T>(
         &mut self,
-        replay: impl FnOnce(&[&dyn Attach]) -> vmm::Result<(Ending, Duration, Vec<PathBuf>, T)>,
+        replay: impl FnOnce(&[&dyn Attach]) -> vmm::Result<(End, Duration, Vec<PathBuf>, T)>,
     ) -> Result<Option<T>> {
         let tracing = self.tracing.as_ref();
         let trace = tracing.and_then(|tracing| tracing.start(&self.title, self.vcpus));

@@ -13,8 +13,9 @@ use probes::spin::Observation;
 use probes::{Spin, Stack, unwind};
 use schemars::JsonSchema;
 use serde::Serialize;
+use vmm::end::End;
 use vmm::jitter::{Injections, JitterSpec};
-use vmm::parallel::{End, VcpuReport};
+use vmm::parallel::VcpuReport;
 use vmm::registers::{Activity, Registers};
 
 use crate::scripts;
@@ -182,7 +183,7 @@ impl RunReport {
             Vcpu { report, stack, spin }
         };
         let vcpus: Vec<_> = outcome.vcpus.into_iter().map(look).collect();
-        let is_hang = matches!(outcome.end, End::Hang);
+        let is_hang = matches!(outcome.end, End::Hang(_));
         let seconds = outcome.elapsed.as_secs_f64();
         let window = setting.watchdog.filter(|_| is_hang).map(|length| Window {
             from_seconds: outcome.alive.as_secs_f64(),
@@ -194,7 +195,7 @@ impl RunReport {
             seed: trial.seed,
             guest_exits: vcpus.iter().map(exits).sum(),
             result: outcome.end.name(),
-            description: outcome.end.to_string(),
+            description: outcome.end.description().to_string(),
             failed: outcome.end.is_failure(),
             seconds,
             injections: trial.injections,

@@ -3,9 +3,9 @@
 use anyhow::{Result, anyhow, bail};
 use experiments::finding::Machine;
 use probes::Options;
+use vmm::end::End;
 use vmm::interrupts::{Interrupts, Second};
 use vmm::jitter::Injections;
-use vmm::parallel::End;
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, RunArgs};

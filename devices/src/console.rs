@@ -1,47 +1,32 @@
-//! COM1, the guest's console: vm-superio's 16550A as a port device.
+//! COM1, the guest's console: vm-superio's 16550A as a device.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vm_superio::serial::{NoEvents, SerialState};
 use vm_superio::{Serial, Trigger};
 
-use crate::bus::{Effect, PortDevice};
+use crate::bus::Region;
+use crate::device::{Address, Device, Effect, ForeignState, State, Wiring};
 
 /// COM1's first port.
 pub const COM1: u16 = 0x3f8;
 /// COM1's interrupt line.
 pub const COM1_IRQ: u32 = 4;
+/// The number of COM1's ports.
+const PORTS: u16 = 8;
 
-/// An interrupt line that can be pulsed.
-pub trait Line: Send + Sync {
-    /// Raises the line and lowers it again (an edge).
-    fn pulse(&self) -> io::Result<()>;
-}
+/// Records that the UART has asked for an interrupt during a call.
+#[derive(Clone, Debug, Default)]
+struct Request(Arc<AtomicBool>);
 
-impl<L: Line + ?Sized> Line for Box<L> {
-    fn pulse(&self) -> io::Result<()> {
-        (**self).pulse()
-    }
-}
-
-/// A line that is not connected.
-#[derive(Clone, Copy, Debug)]
-pub struct NoLine;
-
-impl Line for NoLine {
-    fn pulse(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct LineTrigger<L>(Arc<L>);
-
-impl<L: Line> Trigger for LineTrigger<L> {
+impl Trigger for Request {
     type E = io::Error;
 
     fn trigger(&self) -> io::Result<()> {
-        self.0.pulse()
+        self.0.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -58,85 +43,98 @@ impl<W: Write> Write for Out<W> {
     }
 }
 
-type Uart<L, W> = Serial<LineTrigger<L>, NoEvents, Out<W>>;
-
-/// The saved registers and FIFO of a console.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsoleState(SerialState);
+type Uart<W> = Serial<Request, NoEvents, Out<W>>;
 
 /// The serial console. Everything that the guest sends is written to `W` immediately; `W` may
-/// buffer.
-pub struct Console<L: Line, W: Write + Send> {
-    serial: Mutex<Uart<L, W>>,
-    line: Arc<L>,
+/// buffer. Its interrupt line is edge-triggered.
+pub struct Console<W: Write + Send> {
+    uart: Uart<W>,
+    request: Request,
     out: Arc<Mutex<W>>,
 }
 
-impl<L: Line, W: Write + Send> Console<L, W> {
-    /// The number of its ports, from [`COM1`] on.
-    pub const PORTS: u16 = 8;
+impl<W: Write + Send> Console<W> {
+    /// Its ports.
+    pub const REGION: Region = Region::Ports(COM1..=COM1 + PORTS - 1);
 
-    /// A console that interrupts through `line` and prints to `out`.
-    pub fn new(line: L, out: W) -> Self {
-        let (line, out) = (Arc::new(line), Arc::new(Mutex::new(out)));
-        let serial = Serial::new(LineTrigger(line.clone()), Out(out.clone()));
-        Self { serial: Mutex::new(serial), line, out }
-    }
-
-    /// Saves the registers and the FIFO, but not what was printed.
-    pub fn save(&self) -> ConsoleState {
-        ConsoleState(self.lock().state())
-    }
-
-    /// Restores the registers and the FIFO, and raises the line if an interrupt was pending.
-    pub fn restore(&self, state: &ConsoleState) -> io::Result<()> {
-        let mut serial = self.lock();
-        if serial.state() != state.0 {
-            let (line, out) = (LineTrigger(self.line.clone()), Out(self.out.clone()));
-            *serial =
-                Serial::from_state(&state.0, line, NoEvents, out).map_err(io::Error::other)?;
-        }
-        Ok(())
+    /// A console that prints to `out`.
+    pub fn new(out: W) -> Self {
+        let (request, out) = (Request::default(), Arc::new(Mutex::new(out)));
+        Self { uart: Serial::new(request.clone(), Out(out.clone())), request, out }
     }
 
     /// Sends bytes to the guest, as many as its FIFO can hold, and returns this number.
-    pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        let mut serial = self.lock();
-        let room = serial.fifo_capacity().min(bytes.len());
+    pub fn send(&mut self, bytes: &[u8], wiring: &mut Wiring) -> io::Result<usize> {
+        let room = self.uart.fifo_capacity().min(bytes.len());
         if room == 0 {
             return Ok(0);
         }
-        serial.enqueue_raw_bytes(&bytes[..room]).map_err(io::Error::other)
+        let sent = self.uart.enqueue_raw_bytes(&bytes[..room]).map_err(io::Error::other);
+        self.interrupt(wiring);
+        sent
     }
 
     /// Whether the guest has enabled interrupts for input.
     pub fn interrupts_on_input(&self) -> bool {
         const RECEIVED: u8 = 1;
-        self.lock().state().interrupt_enable & RECEIVED != 0
+        self.uart.state().interrupt_enable & RECEIVED != 0
     }
 
-    // The lock is poisoned if a writer panicked; the UART's registers are still consistent.
-    fn lock(&self) -> MutexGuard<'_, Uart<L, W>> {
-        self.serial.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Passes a requested interrupt on.
+    fn interrupt(&self, wiring: &mut Wiring) {
+        if self.request.0.swap(false, Ordering::Relaxed) {
+            wiring.pulse(COM1_IRQ);
+        }
+    }
+
+    fn register(at: Address) -> Option<u8> {
+        match at {
+            Address::Port(port) => port.checked_sub(COM1).map(|offset| offset as u8),
+            Address::Memory(_) => None,
+        }
     }
 }
 
-impl<L: Line, W: Write + Send> PortDevice for Console<L, W> {
+impl<W: Write + Send + 'static> Device for Console<W> {
     // The registers are 8 bits wide; a wider access reads one register and ones, as on ISA.
-    fn read(&self, offset: u16, data: &mut [u8]) {
+    fn read(&mut self, at: Address, data: &mut [u8], wiring: &mut Wiring) {
         data.fill(0xff);
-        if let Some(first) = data.first_mut() {
-            *first = self.lock().read(offset as u8);
+        if let (Some(register), Some(first)) = (Self::register(at), data.first_mut()) {
+            *first = self.uart.read(register);
+            self.interrupt(wiring);
         }
     }
 
-    fn write(&self, offset: u16, data: &[u8]) -> Effect {
-        if let Some(&value) = data.first() {
-            // A console whose reader is gone, or a line that can't be raised, must not stop the
-            // guest: a real UART doesn't notice either.
-            let _ = self.lock().write(offset as u8, value);
+    fn write(&mut self, at: Address, data: &[u8], wiring: &mut Wiring) -> Effect {
+        if let (Some(register), Some(&value)) = (Self::register(at), data.first()) {
+            // A console whose reader is gone must not stop the guest: a real UART doesn't notice
+            // either.
+            let _ = self.uart.write(register, value);
+            self.interrupt(wiring);
         }
         Effect::None
+    }
+
+    fn reset(&mut self) {
+        self.uart = Serial::new(self.request.clone(), Out(self.out.clone()));
+    }
+
+    /// The registers and the FIFO, but not what was printed.
+    fn save(&self) -> State {
+        State::new(self.uart.state())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<(), ForeignState> {
+        let saved: &SerialState = state.get()?;
+        if self.uart.state() != *saved {
+            let (request, out) = (self.request.clone(), Out(self.out.clone()));
+            self.uart =
+                Serial::from_state(saved, request, NoEvents, out).map_err(|_| ForeignState)?;
+            // The UART asks for the interrupt that was pending. The state of the interrupt
+            // controller contains it already.
+            self.request.0.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use probes::Symbols;
-use vmm::controlled::{Choice, Chooser, Ending, Point};
+use vmm::controlled::{Choice, Chooser, Point};
+use vmm::end::End;
 use vmm::hook::Attach;
 use vmm::{Cancel, Host, MachineConfig};
 
@@ -29,7 +30,7 @@ const MAX_LENGTH_FACTOR: u64 = 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Followed {
     /// How the run ended.
-    pub ending: Ending,
+    pub ending: End,
     /// How much virtual time the run took.
     pub time: Duration,
     /// The files to which hooks dumped the machine.
@@ -115,7 +116,7 @@ pub fn follow(
     let verdict = ending.to_string();
     let difference = if verdict != finding.verdict {
         Some(format!("{verdict} instead of {}", finding.verdict))
-    } else if matches!(ending, Ending::Hang { .. }) {
+    } else if matches!(ending, End::Hang(_)) {
         rows_differ(&finding.waits, &names.table(&machine.waiters()?, machine.memory()))
     } else {
         None

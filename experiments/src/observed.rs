@@ -10,14 +10,9 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use vmm::controlled::{Ending, Problem};
-use vmm::exit::Exit;
-use vmm::parallel::End;
+use vmm::end::{End, HangEvidence};
 
 use crate::waits::Row;
-
-/// The verdict of a hang that a watchdog found.
-const HANG: &str = "hang";
 
 /// A failure of a run in real time.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
@@ -58,19 +53,15 @@ impl ObservedFailure {
     /// failure.
     pub fn verdict(end: &End) -> Option<String> {
         match end {
-            End::Hang => Some(HANG.into()),
-            End::Guest { code } if *code != 0 => Some(Ending::Guest { code: *code }.to_string()),
-            End::TripleFault { vcpu } => {
-                let problem = Problem { vcpu: *vcpu, exit: Exit::Shutdown };
-                Some(Ending::Problem(problem).to_string())
-            }
+            End::Hang(_) | End::TripleFault { .. } => Some(end.to_string()),
+            End::Guest { code } if *code != 0 => Some(end.to_string()),
             _ => None,
         }
     }
 
     /// Whether this is a hang.
     pub fn is_hang(&self) -> bool {
-        self.verdict == HANG
+        self.verdict == End::Hang(HangEvidence::Watchdog).to_string()
     }
 
     /// The signature by which it is compared with other failures; `None` if it isn't known where
@@ -98,7 +89,7 @@ impl FailureSignature {
     /// The signature of a failure under control, from its verdict and what its vCPUs wait for.
     pub fn new(verdict: &str, waits: &[Row]) -> Self {
         let is_hang =
-            [true, false].iter().any(|&proven| verdict == Ending::Hang { proven }.to_string());
+            HangEvidence::ALL.iter().any(|evidence| verdict == End::Hang(*evidence).to_string());
         if !is_hang {
             return Self::verdict(verdict);
         }

@@ -8,7 +8,7 @@ fn seen(vcpu: u32, asleep: bool, stack: &str) -> ObservedVcpu {
 fn hang(vcpus: &[ObservedVcpu]) -> ObservedFailure {
     ObservedFailure {
         command: "jitterbug run guest --seed 1".into(),
-        verdict: HANG.into(),
+        verdict: End::Hang(HangEvidence::Watchdog).to_string(),
         window: Some("3s".into()),
         vcpus: vcpus.to_vec(),
     }

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use probes::Symbols;
-use vmm::controlled::{Choice, Chooser, ControlledMachine, Ending, Granularity, Point};
+use vmm::controlled::{Choice, Chooser, ControlledMachine, Granularity, Point};
+use vmm::end::End;
 use vmm::hook::{self, Attach};
 use vmm::{Cancel, Host, MachineConfig};
 
@@ -63,7 +64,7 @@ impl Recorded {
     }
 
     /// The difference between the end of a run and the recorded end, if there is one.
-    fn differs(&self, machine: &ControlledMachine, ending: &Ending) -> Option<Divergence> {
+    fn differs(&self, machine: &ControlledMachine, ending: &End) -> Option<Divergence> {
         let (points, hash) = (machine.points(), format!("{:016x}", machine.hash()));
         let differs = |recorded, happened| Some(Divergence { point: points, recorded, happened });
         let verdict = ending.to_string();
@@ -84,7 +85,7 @@ impl Recorded {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
     /// How the run ended.
-    pub ending: Ending,
+    pub ending: End,
     /// How much virtual time the run took.
     pub time: Duration,
     /// The files to which hooks dumped the machine.

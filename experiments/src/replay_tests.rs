@@ -90,7 +90,7 @@ fn hooks_look_on_and_the_run_is_the_same() {
         let counter = Counter::default();
         let replayed = replay(&host(), &recorded, &machine, &[&counter], &Cancel::never()).unwrap();
         assert_eq!(replayed.divergence, None);
-        assert_eq!(replayed.ending, Ending::Guest { code: 0 });
+        assert_eq!(replayed.ending, End::Guest { code: 0 });
         assert!(replayed.time >= Duration::from_micros(recorded.points));
         assert_eq!(counter.choices.load(Ordering::Relaxed), recorded.points);
         assert_eq!(counter.stops.load(Ordering::Relaxed), 2);

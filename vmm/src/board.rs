@@ -1,19 +1,24 @@
 //! The devices of a machine, and how they answer the exits of its vCPUs.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod listener;
 
-use devices::backdoor::{Backdoor, CallRegisters, RegisterPort};
-use devices::console::{COM1, COM1_IRQ, Console, ConsoleState, Line, NoLine};
-use devices::control::{ControlPorts, END_PORT};
-use devices::{Effect, PortBus};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use devices::backdoor::{CallRegisters, RegisterPort};
+use devices::bus::{Bus, Handle};
+use devices::console::Console;
+use devices::control::ControlPorts;
+use devices::device::{Address, Effect, ForeignState, ReadKind, State, Wiring};
+use devices::pit::Pit;
+use devices::rtc::Rtc;
 
 use crate::cpu::Cpu;
 use crate::criteria::{ConsoleMatcher, Criteria, Met};
 use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit};
 use crate::identity::{Frequencies, Identity};
-use crate::kvm::Vm;
+use listener::{Listener, Listening, lock};
 
 /// The result of answering an exit.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,154 +35,124 @@ pub(crate) enum IoResult {
     Unanswered,
 }
 
-type GuestConsole = Console<Box<dyn Line>, Overheard>;
-
-/// The output of a console, searched for the texts of the criteria before it is passed on.
-struct Overheard {
-    out: Box<dyn Write + Send>,
-    ears: Arc<Mutex<Ears>>,
-}
-
-/// The state of this search, and the first criterion that has been met.
-struct Ears {
-    matcher: ConsoleMatcher,
-    met: Option<Met>,
-}
-
-impl Write for Overheard {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        {
-            let mut ears = lock(&self.ears);
-            let met = ears.matcher.feed(bytes);
-            ears.met = ears.met.take().or(met);
-        }
-        // The guest's output counts as written even if writing it on fails.
-        self.out.write_all(bytes).map(|()| bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-fn lock(ears: &Mutex<Ears>) -> MutexGuard<'_, Ears> {
-    ears.lock().unwrap_or_else(PoisonError::into_inner)
-}
+type GuestConsole = Console<Listener>;
 
 /// The devices' state.
 #[derive(Clone, Debug)]
 pub(crate) struct BoardState {
-    console: Option<ConsoleState>,
+    devices: Vec<State>,
     matcher: Option<ConsoleMatcher>,
 }
 
 /// The devices of a machine.
 pub(crate) struct Board {
-    ports: PortBus,
+    bus: Bus,
     register_port: Option<Box<dyn RegisterPort>>,
-    console: Option<Arc<GuestConsole>>,
+    console: Option<Handle<GuestConsole>>,
     /// `None` if there are no console criteria.
-    ears: Option<Arc<Mutex<Ears>>>,
+    listening: Option<Arc<Mutex<Listening>>>,
     /// [`Criteria::expects`].
     expects: bool,
 }
 
 impl Board {
-    /// The devices that every machine has, and the devices that belong to its identity.
+    /// The devices that every machine has, and the devices that belong to its identity. The guest's
+    /// console output goes to `out`.
     pub(crate) fn new(
-        vm: &Vm,
         identity: Identity,
         frequencies: Frequencies,
         criteria: &Criteria,
-        console: Box<dyn Write + Send>,
+        out: Box<dyn Write + Send>,
     ) -> Self {
-        Self::wired(identity, frequencies, Box::new(vm.line(COM1_IRQ)), criteria, console)
-    }
-
-    /// Like [`Board::new`], for a machine whose console has no interrupt line.
-    pub(crate) fn with_console(
-        identity: Identity,
-        frequencies: Frequencies,
-        criteria: &Criteria,
-        console: Box<dyn Write + Send>,
-    ) -> Self {
-        Self::wired(identity, frequencies, Box::new(NoLine), criteria, console)
-    }
-
-    fn wired(
-        identity: Identity,
-        frequencies: Frequencies,
-        line: Box<dyn Line>,
-        criteria: &Criteria,
-        console: Box<dyn Write + Send>,
-    ) -> Self {
-        let ears = Ears { matcher: ConsoleMatcher::new(criteria), met: None };
-        let ears = Arc::new(Mutex::new(ears));
-        let console = Overheard { out: console, ears: ears.clone() };
-        let console = Arc::new(Console::new(line, console));
+        let listening = Arc::new(Mutex::new(Listening::new(criteria)));
+        let console = Console::new(Listener::new(out, listening.clone()));
         let mut board = Self::bare(identity, frequencies);
-        // The insertion can't fail: no other device on the bus overlaps these ports.
-        let _ = board.ports.insert(COM1, GuestConsole::PORTS, console.clone());
-        board.console = Some(console);
-        board.ears = (!criteria.ok.is_empty() || !criteria.fail.is_empty()).then_some(ears);
+        // The insertions here can't fail: the ports of these devices don't overlap.
+        board.console = board.bus.insert(console, [GuestConsole::REGION]).ok();
+        board.listening = criteria.has_texts().then_some(listening);
         board.expects = criteria.expects();
         board
     }
 
-    /// The devices that are independent of a VM.
+    /// The devices that need no console.
     pub(crate) fn bare(identity: Identity, frequencies: Frequencies) -> Self {
-        let mut ports = PortBus::default();
-        let _ = ports.insert(END_PORT, ControlPorts::PORTS, Arc::new(ControlPorts));
-        let register_port: Option<Box<dyn RegisterPort>> = match identity {
-            Identity::Vmware => Some(Box::new(Backdoor {
-                tsc_hz: u64::from(frequencies.tsc_khz) * 1000,
-                bus_hz: frequencies.bus_khz.saturating_mul(1000),
-            })),
-            Identity::Kvm | Identity::None => None,
-        };
-        Self { ports, register_port, console: None, ears: None, expects: false }
+        let mut bus = Bus::default();
+        let _ = bus.insert(ControlPorts, [ControlPorts::REGION]);
+        let register_port = identity.enlightenment().port(frequencies);
+        Self { bus, register_port, console: None, listening: None, expects: false }
+    }
+
+    /// Adds the timers of a PC, for a machine whose KVM has none.
+    pub(crate) fn with_timers(mut self) -> Self {
+        let _ = self.bus.insert(Pit::new(), Pit::REGIONS);
+        let _ = self.bus.insert(Rtc::new(), [Rtc::REGION]);
+        self
+    }
+
+    /// The bus.
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// The bus, to let its devices notice that time passes.
+    pub(crate) fn bus_mut(&mut self) -> &mut Bus {
+        &mut self.bus
     }
 
     /// Sends bytes to the guest's console, and returns how many it took.
-    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.console.as_ref().map_or(Ok(0), |console| console.send(bytes))
+    pub(crate) fn send(&self, bytes: &[u8], wiring: &mut Wiring) -> io::Result<usize> {
+        self.console(|console| console.send(bytes, wiring)).unwrap_or(Ok(0))
     }
 
     /// Whether input at the console would interrupt a vCPU.
     pub(crate) fn interrupts_on_input(&self) -> bool {
-        self.console.as_ref().is_some_and(|console| console.interrupts_on_input())
+        self.console(|console| console.interrupts_on_input()).unwrap_or(false)
+    }
+
+    fn console<T>(&self, call: impl FnOnce(&mut GuestConsole) -> T) -> Option<T> {
+        self.bus.with(self.console?, call)
     }
 
     /// Saves the state of the devices.
     pub(crate) fn save(&self) -> BoardState {
-        let console = self.console.as_ref().map(|console| console.save());
-        BoardState { console, matcher: self.ears.as_ref().map(|ears| lock(ears).matcher.clone()) }
+        let matcher = self.listening.as_ref().map(|listening| lock(listening).matcher.clone());
+        BoardState { devices: self.bus.save(), matcher }
     }
 
     /// Restores the state of the devices.
-    pub(crate) fn restore(&self, state: &BoardState) -> io::Result<()> {
-        if let (Some(ears), Some(matcher)) = (&self.ears, &state.matcher) {
-            let mut ears = lock(ears);
-            ears.matcher.clone_from(matcher);
-            ears.met = None;
+    pub(crate) fn restore(&mut self, state: &BoardState) -> Result<(), ForeignState> {
+        if let (Some(listening), Some(matcher)) = (&self.listening, &state.matcher) {
+            lock(listening).restore(matcher);
         }
-        match (&self.console, &state.console) {
-            (Some(console), Some(state)) => console.restore(state),
-            _ => Ok(()),
+        self.bus.restore(&state.devices)
+    }
+
+    /// What the answer to an exit depends on.
+    pub(crate) fn read_kind(&self, exit: &Exit) -> ReadKind {
+        match exit {
+            Exit::PortRead { port, .. } => self.bus.read_kind(Address::Port(*port)),
+            Exit::MmioRead { address, .. } => self.bus.read_kind(Address::Memory(*address)),
+            _ => ReadKind::Plain,
         }
     }
 
-    /// Answers an exit.
-    pub(crate) fn answer(&self, cpu: &mut dyn Cpu, exit: &Exit) -> Result<IoResult> {
+    /// Answers an exit of a vCPU.
+    pub(crate) fn answer(
+        &self,
+        vcpu: u32,
+        cpu: &mut dyn Cpu,
+        exit: &Exit,
+        wiring: &mut Wiring,
+    ) -> Result<IoResult> {
         let resume = IoResult::Enter(Entry::Resume);
         match exit {
             Exit::PortRead { port, size: 4, count: 1 } if self.is_register_port(*port) => {
                 let eax = self.call_register_port(cpu)?;
                 Ok(IoResult::Enter(Entry::Data(Bytes::from_slice(&eax.to_le_bytes()))))
             }
-            Exit::PortWrite { port, size: 4, data }
-                if self.is_register_port(*port) && data.len() == 4 =>
-            {
+            Exit::PortWrite { port, size: 4, .. } if self.is_register_port(*port) => {
+                // The instruction is an `out`, whose operand is EAX: KVM writes nothing back, so
+                // the answer in EAX is set directly.
                 let eax = self.call_register_port(cpu)?;
                 let mut registers = cpu.registers()?;
                 registers.rax = eax.into();
@@ -185,34 +160,45 @@ impl Board {
                 Ok(resume)
             }
             Exit::PortRead { port, size, count } => {
-                let mut data = Bytes::from_elem(0, usize::from(*size) * *count as usize);
-                for element in data.chunks_exact_mut(usize::from(*size).max(1)) {
-                    self.ports.read(*port, element);
+                let size = usize::from(*size).max(1);
+                let mut data = Bytes::from_elem(0, size * *count as usize);
+                for element in data.chunks_exact_mut(size) {
+                    self.bus.read(vcpu, Address::Port(*port), element, wiring);
                 }
                 Ok(IoResult::Enter(Entry::Data(data)))
             }
             Exit::PortWrite { port, size, data } => {
                 let mut answer = resume;
                 for element in data.chunks_exact(usize::from(*size).max(1)) {
-                    match self.ports.write(*port, element) {
-                        Effect::None => {}
-                        Effect::Mark => answer = IoResult::Mark,
-                        // Where the user has defined success, a success would already have ended
-                        // the run.
-                        Effect::End(0) if self.expects => return Ok(IoResult::Met(Met::MISSED)),
-                        Effect::End(code) => return Ok(IoResult::End(code)),
+                    match self.write(vcpu, Address::Port(*port), element, wiring) {
+                        IoResult::Enter(_) => {}
+                        IoResult::Mark => answer = IoResult::Mark,
+                        end => return Ok(end),
                     }
                 }
-                let met = self.ears.as_ref().and_then(|ears| lock(ears).met.take());
+                let met = self.listening.as_ref().and_then(|it| lock(it).met.take());
                 Ok(met.map_or(answer, IoResult::Met))
             }
-            // Only RAM and KVM's own irqchip are mapped. Other addresses read as an empty bus, as
-            // on a PC.
-            Exit::MmioRead { size, .. } => {
-                Ok(IoResult::Enter(Entry::Data(Bytes::from_elem(0xff, usize::from(*size)))))
+            Exit::MmioRead { address, size } => {
+                let mut data = Bytes::from_elem(0, usize::from(*size));
+                self.bus.read(vcpu, Address::Memory(*address), &mut data, wiring);
+                Ok(IoResult::Enter(Entry::Data(data)))
             }
-            Exit::MmioWrite { .. } | Exit::ApStart | Exit::Kicked => Ok(resume),
+            Exit::MmioWrite { address, data } => {
+                Ok(self.write(vcpu, Address::Memory(*address), data, wiring))
+            }
+            Exit::ApStart | Exit::Kicked => Ok(resume),
             _ => Ok(IoResult::Unanswered),
+        }
+    }
+
+    fn write(&self, vcpu: u32, at: Address, data: &[u8], wiring: &mut Wiring) -> IoResult {
+        match self.bus.write(vcpu, at, data, wiring) {
+            Effect::None => IoResult::Enter(Entry::Resume),
+            Effect::Mark => IoResult::Mark,
+            // Where the user has defined success, a success would already have ended the run.
+            Effect::End(0) if self.expects => IoResult::Met(Met::MISSED),
+            Effect::End(code) => IoResult::End(code),
         }
     }
 

@@ -47,6 +47,11 @@ impl Criteria {
         !self.ok.is_empty() || !self.ok_at.is_empty()
     }
 
+    /// Whether a text at the console can end the run.
+    pub fn has_texts(&self) -> bool {
+        !self.ok.is_empty() || !self.fail.is_empty()
+    }
+
     /// Whether a quiet machine counts as a success: the guest may idle, and no criterion of success
     /// is missing.
     pub fn quiet_passes(&self) -> bool {

@@ -1,5 +1,8 @@
 //! The CPUID leaves that the guest sees: its hypervisor identity, and the vCPU topology.
 
+mod enlightenment;
+mod vmware;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,6 +10,8 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::registers::SystemRegisters;
+use enlightenment::{Bare, Enlightenment, Kvm};
+use vmware::Vmware;
 
 /// The hypervisor that the guest sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -28,6 +33,15 @@ impl Identity {
             Self::Vmware => "vmware",
             Self::Kvm => "kvm",
             Self::None => "none",
+        }
+    }
+
+    /// By what the guest recognises it.
+    pub(crate) fn enlightenment(self) -> &'static dyn Enlightenment {
+        match self {
+            Self::Vmware => &Vmware,
+            Self::Kvm => &Kvm,
+            Self::None => &Bare,
         }
     }
 }
@@ -77,8 +91,6 @@ pub struct Frequencies {
 
 /// The first leaf of a hypervisor: its signature.
 const SIGNATURE_LEAF: u32 = 0x4000_0000;
-/// VMware's leaf with the frequencies. Linux, FreeBSD, illumos, NetBSD and XNU use it.
-const FREQUENCY_LEAF: u32 = 0x4000_0010;
 /// The range of leaves reserved for hypervisors.
 const HYPERVISOR_LEAVES: std::ops::RangeInclusive<u32> = 0x4000_0000..=0x4fff_ffff;
 /// Leaf 1, ECX: a hypervisor is present.
@@ -95,16 +107,17 @@ pub fn cpuid(
     vcpus: u32,
 ) -> Vec<CpuidEntry> {
     let topology = Topology { vcpu, vcpus };
+    let hypervisor = identity.enlightenment();
     let mut leaves: Vec<_> = supported
         .iter()
         .copied()
-        .filter(|entry| identity == Identity::Kvm || !HYPERVISOR_LEAVES.contains(&entry.leaf))
+        .filter(|entry| hypervisor.passes_kvm_leaves() || !HYPERVISOR_LEAVES.contains(&entry.leaf))
         .filter(|entry| !Topology::LEAVES.contains(&entry.leaf))
         .collect();
     for entry in &mut leaves {
         if entry.leaf == 1 {
             entry.ecx = entry.ecx & !HYPERVISOR_BIT
-                | if identity == Identity::None { 0 } else { HYPERVISOR_BIT };
+                | if hypervisor.is_present() { HYPERVISOR_BIT } else { 0 };
         }
         topology.adapt(entry);
     }
@@ -113,9 +126,7 @@ pub fn cpuid(
             leaves.extend(topology.extended(leaf));
         }
     }
-    if identity == Identity::Vmware {
-        leaves.extend(vmware(frequencies));
-    }
+    leaves.extend(hypervisor.leaves(frequencies));
     leaves
 }
 
@@ -161,30 +172,6 @@ pub fn answer(
         _ => {}
     }
     answer
-}
-
-fn vmware(frequencies: Frequencies) -> [CpuidEntry; 2] {
-    let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| b"VMwareVMware"[at + i]));
-    [
-        CpuidEntry {
-            leaf: SIGNATURE_LEAF,
-            subleaf: None,
-            eax: FREQUENCY_LEAF,
-            ebx: word(0),
-            ecx: word(4),
-            edx: word(8),
-        },
-        // ECX must stay 0: its bits offer VMCALL and VMMCALL, which KVM would answer itself. With
-        // 0, Linux uses the backdoor port, which jitterbug answers.
-        CpuidEntry {
-            leaf: FREQUENCY_LEAF,
-            subleaf: None,
-            eax: frequencies.tsc_khz,
-            ebx: frequencies.bus_khz,
-            ecx: 0,
-            edx: 0,
-        },
-    ]
 }
 
 /// The topology: one package, one core for each vCPU, one thread for each core. The APIC id is the

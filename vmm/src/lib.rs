@@ -8,6 +8,7 @@
 
 #![deny(unsafe_code)]
 
+mod assembly;
 mod at_places;
 mod board;
 pub mod boot;
@@ -21,6 +22,7 @@ pub mod criteria;
 mod disassemble;
 pub mod doctor;
 pub mod dump;
+pub mod end;
 pub mod error;
 pub mod exit;
 mod granularity;
@@ -35,6 +37,7 @@ pub mod jitter;
 pub mod kvm;
 pub mod machine;
 pub mod memory;
+mod msr;
 pub mod paging;
 pub mod parallel;
 pub mod registers;
@@ -50,6 +53,7 @@ pub mod watchdog;
 pub use cancel::Cancel;
 pub use config::{CpuCount, GuestImage, MachineConfig};
 pub use criteria::Criteria;
+pub use end::End;
 pub use error::{Error, ErrorClass, Result};
 pub use kvm::Host;
 pub use machine::Machine;

@@ -161,3 +161,19 @@ impl Hook for Msrs {
         Verdict::Continue
     }
 }
+
+/// An interrupt controller that ignores its lines.
+pub(crate) struct NoController;
+
+impl devices::device::InterruptController for NoController {
+    fn set_line(&mut self, _line: u32, _high: bool) {}
+}
+
+/// A clock that stands still.
+pub(crate) struct NoClock;
+
+impl devices::device::Clock for NoClock {
+    fn now(&self) -> u64 {
+        0
+    }
+}

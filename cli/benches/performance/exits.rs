@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::Criterion;
-use vmm::parallel::{self, End, Options};
+use vmm::End;
+use vmm::parallel::{self, Options};
 use vmm::{CpuCount, GuestImage, Host, Machine, MachineConfig};
 
 use crate::Failure;

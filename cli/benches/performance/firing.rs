@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use probes::{Output, Script, Session, Source};
+use vmm::End;
 use vmm::hook::{Attach, Context, Hook, Points, Verdict};
-use vmm::parallel::{self, End, Options};
+use vmm::parallel::{self, Options};
 use vmm::{CpuCount, GuestImage, Host, Machine, MachineConfig};
 
 use crate::Failure;

@@ -12,7 +12,8 @@ use iced_x86::code_asm::registers::gpr32::{eax, ecx, edx};
 use iced_x86::code_asm::registers::{cr0, ds};
 use iced_x86::code_asm::{CodeAssembler, byte_ptr, dword_ptr, fword_ptr};
 use iced_x86::{Code, IcedError, Instruction};
-use vmm::controlled::{ControlledMachine, Ending, Point};
+use vmm::controlled::{ControlledMachine, Point};
+use vmm::end::End;
 use vmm::registers::SystemRegisters;
 use vmm::{CpuCount, GuestImage, Host, MachineConfig};
 
@@ -115,7 +116,7 @@ fn by_jitterbug(host: &Host, access: Access, times: u64) -> Result<Measured, Fai
     let ending = machine.run(&mut in_turn, u64::MAX)?;
     let time = start.elapsed()?;
     match ending {
-        Ending::Guest { code: 0 } => Ok(Measured { time, count: machine.points() }),
+        End::Guest { code: 0 } => Ok(Measured { time, count: machine.points() }),
         ending => Err(format!("the guest's end: {ending}").into()),
     }
 }

@@ -11,7 +11,8 @@ use criterion::Criterion;
 use iced_x86::IcedError;
 use iced_x86::code_asm::registers::gpr32::{eax, edx};
 use iced_x86::code_asm::{CodeAssembler, dword_ptr};
-use vmm::controlled::{ControlledMachine, Ending, Point, Snapshot};
+use vmm::controlled::{ControlledMachine, Point, Snapshot};
+use vmm::end::End;
 use vmm::{CpuCount, GuestImage, Host, MachineConfig};
 
 use crate::Failure;
@@ -103,7 +104,7 @@ impl Controlled {
             self.machine.restore(&self.snapshot)?;
             let ending = self.machine.run(&mut only, u64::MAX)?;
             let hash = *self.hash.get_or_insert(self.machine.hash());
-            if ending != (Ending::Guest { code: 0 }) || hash != self.machine.hash() {
+            if ending != (End::Guest { code: 0 }) || hash != self.machine.hash() {
                 return Err(format!("a run that was not the same: {ending}").into());
             }
         }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use probes::{Options, Output, Script, Session, Source};
+use vmm::End;
 use vmm::boot::segments::Segments;
 use vmm::hook::{Attach, watches};
-use vmm::parallel::{self, End};
+use vmm::parallel;
 use vmm::{CpuCount, GuestImage, Host, Machine, MachineConfig};
 
 use crate::Failure;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use criterion::Criterion;
 use experiments::strategy::{Lesson, Method, RoundRobin};
 use experiments::{Strategy, StrategySpec};
-use vmm::controlled::{ControlledMachine, Ending, Snapshot};
+use vmm::controlled::{ControlledMachine, Snapshot};
+use vmm::end::End;
 use vmm::{CpuCount, GuestImage, Host, MachineConfig};
 
 use crate::Failure;
@@ -94,7 +95,7 @@ struct Search {
 /// The result of a run.
 #[derive(Debug, PartialEq, Eq)]
 struct Made {
-    ending: Ending,
+    ending: End,
     points: u64,
     hash: u64,
 }

@@ -139,6 +139,11 @@ impl Lapic {
         self.spurious & reg::SVR_ENABLE != 0
     }
 
+    /// The vector of the interrupt that the processor serves.
+    pub fn serving(&self) -> Option<u8> {
+        self.in_service.highest()
+    }
+
     /// Reads at `offset`. The registers are 32 bits wide and 16 bytes apart. A read from the middle
     /// of a register returns its upper bytes, as in KVM, and a read between registers returns 0.
     pub fn read(&self, offset: u32, now: u64) -> u32 {

@@ -1,18 +1,19 @@
 //! The PIT: an 8254, with three counters on a clock of 1,193,182 Hz.
 //!
-//! Counter 0's output is interrupt line 0, and counter 1 once refreshed memory. Counter 2 drives
+//! Counter 0's output is an interrupt line, and counter 1 once refreshed memory. Counter 2 drives
 //! the speaker. It is gated by a bit of port 0x61, at which its output can be read: operating
 //! systems use it to measure their clocks. A counter is programmed by a control word to port 0x43
 //! and a count of one or two bytes to its own port, and then counts by itself.
 //!
 //! Source: Intel 8254 datasheet (231164); port 0x61: Intel ICH datasheet, "NMI Status and Control".
 //!
-//! All six modes are supported. The scheduler calls [`Pit::advance`] when [`Pit::next_deadline`]
-//! has come, and after each write (a new mode can take the output high at once), and pulses line 0
-//! for the rising edges that it returns.
+//! All six modes are supported. [`Pit::advance`] is called when [`Pit::next_deadline`] has come,
+//! and after each write (a new mode can take the output high at once), and the line is pulsed for
+//! the rising edges that it returns.
 
 mod clock;
 mod counter;
+mod device;
 
 pub use clock::PIT_HZ;
 
@@ -25,8 +26,9 @@ pub const PIT_FIRST: u16 = 0x40;
 pub const PIT_PORTS: u16 = 4;
 /// The port with the gate and the output of counter 2, and the speaker.
 pub const SPEAKER_PORT: u16 = 0x61;
-/// The interrupt line of counter 0.
-pub const PIT_LINE: u8 = 0;
+/// The interrupt line of counter 0. Line 0 of a PC's 8259 is pin 2 of its IOAPIC; the MP table says
+/// so.
+pub const PIT_LINE: u32 = 2;
 
 /// The port of the control word. Write-only.
 const CONTROL: u16 = 0x43;

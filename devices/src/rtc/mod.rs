@@ -7,14 +7,15 @@
 //!
 //! Source: Motorola MC146818A datasheet; the ports and the century byte are the PC's.
 //!
-//! In every run, the time starts at [`START`] when virtual time is 0. The scheduler sets line 8 to
-//! [`Rtc::irq`] after each access and each [`Rtc::advance`], which it calls when
-//! [`Rtc::next_deadline`] has come. Flags that can't interrupt are computed when the guest reads
+//! In every run, the time starts at [`START`] when virtual time is 0. Line 8 is set to [`Rtc::irq`]
+//! after each access and each [`Rtc::advance`], which is called when [`Rtc::next_deadline`] has
+//! come. Flags that can't interrupt are computed when the guest reads
 //! them: a clock without enabled interrupts changes no state.
 
 mod alarm;
 mod clock;
 mod date;
+mod device;
 mod registers;
 
 use alarm::Alarm;
@@ -27,7 +28,7 @@ pub const RTC_INDEX: u16 = 0x70;
 /// The port that accesses the selected byte.
 pub const RTC_DATA: u16 = 0x71;
 /// The interrupt line.
-pub const RTC_LINE: u8 = 8;
+pub const RTC_LINE: u32 = 8;
 
 /// The time at virtual time 0: Thursday, 1 January 2026, 00:00:00.
 pub const START: &str = "2026-01-01T00:00:00";

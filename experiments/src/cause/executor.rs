@@ -1,7 +1,8 @@
 //! A machine for the analysis of a failure: it makes run after run from the guest's mark, or from a
 //! snapshot on the way.
 
-use vmm::controlled::{Choice, ControlledMachine, Ending, Point, Snapshot, Waiter};
+use vmm::controlled::{Choice, ControlledMachine, Point, Snapshot, Waiter};
+use vmm::end::End;
 use vmm::{Cancel, Host, MachineConfig};
 
 use super::failure::Failure;
@@ -48,7 +49,7 @@ pub(super) fn undisturbed(_: &Point, _: &ScheduleState, by_itself: Choice) -> Ch
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub(super) steps: Vec<Step>,
-    pub(super) ending: Ending,
+    pub(super) ending: End,
     /// What failed; `None` if the run didn't fail.
     pub(super) failure: Option<Failure>,
 }
@@ -277,7 +278,7 @@ impl<'a> Executor<'a> {
     }
 
     /// The steps of a run that ended like this.
-    fn taped(&mut self, ending: &Ending) -> vmm::Result<Vec<Step>> {
+    fn taped(&mut self, ending: &End) -> vmm::Result<Vec<Step>> {
         // The state of a vCPU at the end shows whether it turned interrupts off in its last step.
         let waiters = if ending.is_failure() { self.machine.waiters()? } else { Vec::new() };
         let mut tape = self.recorder.tape();
@@ -353,7 +354,7 @@ impl<'a> Executor<'a> {
                 choice
             };
             let ending = self.machine.run(&mut follow, run.steps[at].point)?;
-            if ending != Ending::Budget || done != at {
+            if ending != End::Budget || done != at {
                 break;
             }
             let Some(snapshot) = snapshot(&mut self.machine)? else {

@@ -4,7 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use probes::Symbols;
-use vmm::controlled::{Ending, Granularity};
+use vmm::controlled::Granularity;
+use vmm::end::{End, HangEvidence};
 use vmm::{Cancel, Host, MachineConfig};
 
 use super::executor::{Setup, undisturbed};
@@ -158,7 +159,7 @@ pub fn can_explain(granularity: Granularity) -> Result<(), CauseError> {
 pub fn explain(question: &Question) -> Result<Cause, CauseError> {
     let Question { host, machine: config, finding, symbols, .. } = *question;
     can_explain(config.granularity)?;
-    let by_budget = Ending::Hang { proven: false }.to_string();
+    let by_budget = End::Hang(HangEvidence::Budget).to_string();
     let setup = Setup {
         host,
         config,

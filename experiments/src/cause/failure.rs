@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use vmm::controlled::{Ending, Problem};
+use vmm::end::End;
+use vmm::exit::Exit;
 
 use crate::waits::Row;
 
@@ -19,10 +20,11 @@ pub struct Failure {
 
 impl Failure {
     /// The failure of a run with this end.
-    pub(super) fn new(ending: &Ending, waits: &[Row]) -> Self {
+    pub(super) fn new(ending: &End, waits: &[Row]) -> Self {
         let (verdict, hangs) = match ending {
-            Ending::Hang { .. } => (ending.to_string(), true),
-            Ending::Problem(Problem { exit, .. }) => (exit.name().into(), false),
+            End::Hang(_) => (ending.to_string(), true),
+            End::TripleFault { .. } => (Exit::Shutdown.name().into(), false),
+            End::Kvm { exit, .. } => (exit.name().into(), false),
             other => (other.to_string(), false),
         };
         let of = |kinds: &[&str]| -> BTreeSet<String> {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::cause::schedule_state::ProgramPoint;
-use vmm::controlled::Ending;
+use vmm::end::End;
 
 const DATA: u64 = 0x1000;
 const LOCK: u64 = 0x2000;
@@ -31,7 +31,7 @@ fn run(accesses: &[(u32, Kind, Target, u64)]) -> Run {
         halts: false,
     };
     let steps = (0..).zip(accesses).map(step).collect();
-    Run { steps, ending: Ending::Guest { code: 0 }, failure: None }
+    Run { steps, ending: End::Guest { code: 0 }, failure: None }
 }
 
 fn found(run: &Run) -> Vec<(usize, usize)> {

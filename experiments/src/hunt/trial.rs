@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use probes::Symbols;
-use vmm::controlled::{Choice, ControlledMachine, Ending};
+use vmm::controlled::{Choice, ControlledMachine};
+use vmm::end::End;
 use vmm::{Cancel, Host};
 
 use super::Hunt;
@@ -91,7 +92,7 @@ impl<'a> Worker<'a> {
         let Recorder { recording, decisions, choices, path, .. } = recorder;
         let names = Names { symbols: self.symbols, image: &hunt.machine.guest.bytes };
         let cut_short = match &ending {
-            Ending::Budget | Ending::Runaway { .. } => Some(place(machine, &ending, &names)?),
+            End::Budget | End::Runaway { .. } => Some(place(machine, &ending, &names)?),
             _ => None,
         };
         let mut report = Report {
@@ -103,7 +104,7 @@ impl<'a> Worker<'a> {
             counts: counts(&recording, start),
             path,
             cut_short,
-            quiet: ending == Ending::Quiet,
+            quiet: matches!(ending, End::Quiet { .. }),
             watched: watched(machine),
             finding: None,
             divergence: None,
@@ -176,16 +177,16 @@ fn counts(recording: &Recording, start: usize) -> Vec<(Choice, u64)> {
 }
 
 /// Where a run was cut short: the function and line of the vCPU that ran last.
-fn place(machine: &mut ControlledMachine, ending: &Ending, names: &Names) -> vmm::Result<String> {
+fn place(machine: &mut ControlledMachine, ending: &End, names: &Names) -> vmm::Result<String> {
     let vcpu = match ending {
-        Ending::Runaway { vcpu } => Some(*vcpu),
+        End::Runaway { vcpu } => Some(*vcpu),
         _ => machine.last(),
     };
     let rows = names.table(&machine.waiters()?, machine.memory());
     let row = rows.iter().find(|row| Some(row.vcpu) == vcpu);
     let frame = row.and_then(|row| row.stack.split(" < ").next()).unwrap_or_default();
     Ok(match &ending {
-        Ending::Runaway { vcpu } => format!("vCPU {vcpu} ran away in {frame}"),
+        End::Runaway { vcpu } => format!("vCPU {vcpu} ran away in {frame}"),
         _ => format!("out of budget in {frame}"),
     })
 }

@@ -3,7 +3,8 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use vmm::controlled::{Choice, ControlledMachine, Ending};
+use vmm::controlled::{Choice, ControlledMachine};
+use vmm::end::{End, HangEvidence};
 use vmm::hook::{ApicEvent, Attach, IpiMode, MsrAccess, Points};
 use vmm::kvm::host;
 use vmm::{CpuCount, GuestImage, Host, MachineConfig};
@@ -121,7 +122,7 @@ fn a_switch_is_told_when_another_vcpu_is_chosen_than_before() {
 
 /// Runs a guest of the catalogue under the controlled scheduler, with random choices; returns the
 /// lines that its script printed.
-fn run(guest: &str, text: &str, seed: u64) -> (Ending, Vec<String>) {
+fn run(guest: &str, text: &str, seed: u64) -> (End, Vec<String>) {
     let guest = guests::find(guest).expect("a guest");
     let image = GuestImage { name: guest.name.into(), bytes: Cow::Borrowed(guest.image) };
     let config = MachineConfig::new(image, CpuCount::new(guest.default_cpus).expect("a number"));
@@ -155,7 +156,7 @@ fn an_interrupt_s_whole_way_is_seen_in_a_controlled_machine() {
         (vprobe Guest_IRQ (printf \"%d irq %x\\n\" VCPUID ARG0))
         (vprobe LAPIC_EOI (printf \"%d eoi %x\\n\" VCPUID ARG0))";
     let (ending, lines) = run("irq-mainline-fixed", text, 3);
-    assert_eq!(ending, Ending::Guest { code: 0 });
+    assert_eq!(ending, End::Guest { code: 0 });
     let started = ["0 sends 2 0 5", "1 init", "0 sends 2 8 6", "1 sipi"];
     let served = [
         format!("1 sends 1 {SEND_ITEM:x} 0"),
@@ -174,7 +175,7 @@ fn choices_and_the_hang_are_seen_in_a_controlled_machine() {
     let hang = (0..100).map(|seed| run("abba", text, seed));
     let (_, lines) = hang
         .into_iter()
-        .find(|(ending, _)| *ending == Ending::Hang { proven: true })
+        .find(|(ending, _)| *ending == End::Hang(HangEvidence::Proof))
         .expect("a hang");
     let hangs: Vec<_> = lines.iter().filter(|line| *line != "switch").collect();
     assert_eq!(hangs, ["0 hangs, proven 1, after 1", "1 hangs, proven 1, after 1"]);
@@ -185,7 +186,7 @@ fn choices_and_the_hang_are_seen_in_a_controlled_machine() {
 fn registers_are_seen_in_a_controlled_machine() {
     let text = "(vprobe MSR_Write:0xc0000082 (printf \"%d lstar %d\\n\" VCPUID (> ARG1 0xffff)))";
     let (ending, mut lines) = run("tsc-sync-fixed", text, 1);
-    assert_eq!(ending, Ending::Guest { code: 0 });
+    assert_eq!(ending, End::Guest { code: 0 });
     lines.sort_unstable();
     // The lines of the APs.
     assert_eq!(lines, (1..6).map(|vcpu| format!("{vcpu} lstar 1")).collect::<Vec<_>>());

@@ -1,5 +1,6 @@
 //! Boots a guest: everything up to its first instruction.
 //!
+//! * `loader`: the trait of what loads a kind of image, and `elf_pvh`, the only implementation;
 //! * [`elf`]: checks an ELF image and loads it into memory;
 //! * `notes`: the PVH entry point of an image;
 //! * [`segments`]: the guest-physical addresses of an image's segments;
@@ -7,6 +8,8 @@
 //! * [`mptable`]: the table in which a guest without ACPI finds its processors.
 
 pub mod elf;
+mod elf_pvh;
+mod loader;
 pub mod mptable;
 mod notes;
 pub mod pvh;
@@ -16,13 +19,15 @@ use crate::config::MachineConfig;
 use crate::error::Result;
 use crate::memory::Memory;
 
-/// Loads the guest and its boot data into memory, for either scheduler. Returns the guest-physical
-/// entry point of the first vCPU.
-pub(crate) fn load(config: &MachineConfig, memory: &Memory) -> Result<u64> {
-    let entry = elf::load(elf::Image::of(config), memory)?;
-    pvh::write_boot_data(memory, &config.full_command_line())?;
+use loader::Loader;
+pub(crate) use loader::Start;
+
+/// Loads the guest and its boot data into memory, for either scheduler. Returns how the first vCPU
+/// starts.
+pub(crate) fn load(config: &MachineConfig, memory: &Memory) -> Result<Start> {
+    let start = elf_pvh::ElfPvh.load(config, memory)?;
     mptable::write(memory, config.cpus.get())?;
-    Ok(entry)
+    Ok(start)
 }
 
 /// The addresses of the boot data, all below 1 MiB, which images must not use.

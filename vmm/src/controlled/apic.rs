@@ -5,7 +5,6 @@ use std::time::Duration;
 use devices::lapic::{Effect, LAPIC_BASE, LAPIC_SIZE};
 
 use super::ControlledMachine;
-use super::platform::Platform;
 use crate::hook::{ApicEvent, HookSet, Points};
 
 /// The offset of the EOI register.
@@ -34,39 +33,27 @@ impl ControlledMachine {
         let Some(register) = register(address).filter(|_| self.wants_apic(vcpu)) else { return };
         self.hook_apic(vcpu, ApicEvent::Write { register, value });
         if register == EOI {
-            let vector = self.platform.in_service(vcpu);
+            let vector = self.platform.apics.lapics[vcpu as usize].serving();
             self.hook_apic(vcpu, ApicEvent::EndOfInterrupt { vector });
         }
-        if let Some(event) = self.platform.would_send(vcpu, register, value) {
+        if let Some(event) = self.would_send(vcpu, register, value) {
             self.hook_apic(vcpu, event);
         }
     }
 
-    fn wants_apic(&self, vcpu: u32) -> bool {
-        self.hooks.get(vcpu as usize).is_some_and(|hooks: &HookSet| hooks.wants(Points::APIC))
-    }
-}
-
-impl Platform {
-    /// The vector of the interrupt that a vCPU serves: the highest bit of ISR, which is eight
-    /// registers.
-    fn in_service(&self, vcpu: u32) -> Option<u8> {
-        const ISR: u32 = 0x100;
-        (0..8u32).rev().find_map(|word| {
-            let bits = self.lapics[vcpu as usize].read(ISR + 0x10 * word, self.now());
-            (bits != 0).then(|| (32 * word + bits.ilog2()) as u8)
-        })
-    }
-
     /// The IPI that this write would send: the write is tried on a copy of the LAPICs.
     fn would_send(&self, vcpu: u32, register: u32, value: u32) -> Option<ApicEvent> {
-        let mut lapics = self.lapics.clone();
-        match lapics[vcpu as usize].write(register, value, self.now()) {
+        let mut lapics = self.platform.apics.lapics.clone();
+        match lapics[vcpu as usize].write(register, value, self.platform.now()) {
             Effect::Ipi(ipi) => {
                 Some(ApicEvent::Ipi { mode: ipi.mode, targets: ipi.targets(&lapics) })
             }
             Effect::None | Effect::EndOfInterrupt { .. } => None,
         }
+    }
+
+    fn wants_apic(&self, vcpu: u32) -> bool {
+        self.hooks.get(vcpu as usize).is_some_and(|hooks: &HookSet| hooks.wants(Points::APIC))
     }
 }
 

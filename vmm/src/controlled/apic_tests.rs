@@ -2,9 +2,9 @@ use std::sync::{Arc, Mutex};
 
 use iced_x86::code_asm::*;
 
-use crate::controlled::Ending;
 use crate::controlled::test_guest::{Guest, LAPIC, SHARED, end, start_others};
 use crate::controlled::testing::random;
+use crate::end::End;
 use crate::hook::{ApicEvent, Attach, Context, Hook, IpiMode, Points, Verdict};
 
 #[derive(Clone, Default)]
@@ -88,7 +88,7 @@ fn check(guest: &Guest) {
     let log = Log::default();
     let mut machine = guest.machine();
     machine.attach(&[&log]).unwrap();
-    assert_eq!(machine.run(&mut random(1), 100_000).unwrap(), Ending::Guest { code: 0 });
+    assert_eq!(machine.run(&mut random(1), 100_000).unwrap(), End::Guest { code: 0 });
     let log = log.0.lock().unwrap();
     let of = |vcpu: u32| -> Vec<ApicEvent> {
         log.iter().filter(|(who, _)| *who == vcpu).map(|(_, event)| *event).collect()

@@ -20,7 +20,7 @@ pub struct Attention {
 
 impl ControlledMachine {
     pub(super) fn attention(&mut self, vcpu: u32) -> Result<Attention> {
-        let pending = self.platform.lapics[vcpu as usize].pending();
+        let pending = self.platform.apics.lapics[vcpu as usize].pending();
         let ctx = &mut self.vcpus[vcpu as usize];
         let on = ctx.cpu.registers()?.rflags & Registers::INTERRUPT_FLAG != 0;
         let in_nmi = match self.granularity {

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use iced_x86::code_asm::*;
 
 use super::*;
+use crate::controlled::ControlledMachine;
 use crate::controlled::test_guest::{DATA, LAPIC, SHARED, end, places, start_others};
 use crate::controlled::testing::{machine, random};
-use crate::controlled::{ControlledMachine, Ending};
+use crate::end::End;
 use crate::hook::{Hook, Verdict};
 use crate::kvm::{Host, host};
 use crate::testing::Spy;
@@ -109,7 +110,7 @@ fn an_access_that_is_put_back_is_told_once() {
         let snapshot = machine.save().unwrap();
         for times in 1..=3 {
             machine.restore(&snapshot).unwrap();
-            assert_eq!(machine.run(&mut random(1), 1000).unwrap(), Ending::Guest { code: 0 });
+            assert_eq!(machine.run(&mut random(1), 1000).unwrap(), End::Guest { code: 0 });
             assert_eq!(all.count(before), 1, "{stopping}");
             // The vCPU was stopped before the load when the snapshot was taken: the breakpoint has
             // been reported.
@@ -142,7 +143,7 @@ fn a_halted_vcpu_wakes_and_its_handler_is_seen() {
             let spy = Spy::at(&[&[halt, behind, handler], more].concat());
             let mut machine = guest.machine();
             attach(&mut machine, &spy, stopping);
-            assert_eq!(machine.run(&mut random(1), 1000).unwrap(), Ending::Guest { code: 0 });
+            assert_eq!(machine.run(&mut random(1), 1000).unwrap(), End::Guest { code: 0 });
             let expected = if stopping.breakpoints {
                 vec![halt, handler, behind]
             } else if stopping.steps_from_handlers || !stopping.steps_into_handlers {
@@ -177,7 +178,7 @@ fn processors_that_are_started_later_have_them_too() {
         let spy = Spy::at(&[started, counted]);
         let mut machine = guest.clone().with_vcpus(3).machine();
         attach(&mut machine, &spy, stopping);
-        assert_eq!(machine.run(&mut random(2), 10_000).unwrap(), Ending::Guest { code: 0 });
+        assert_eq!(machine.run(&mut random(2), 10_000).unwrap(), End::Guest { code: 0 });
         assert_eq!((spy.count(started), spy.count(counted)), (3, 2), "{stopping}");
     }
 }
@@ -201,11 +202,11 @@ fn at_instruction_granularity_they_change_nothing_either() {
     });
     let guest = guest.stepped();
     let mut plain = guest.machine();
-    assert_eq!(plain.run(&mut random(1), 1000).unwrap(), Ending::Guest { code: 0 });
+    assert_eq!(plain.run(&mut random(1), 1000).unwrap(), End::Guest { code: 0 });
     let spy = Spy::at(&[string, again, load, last, 0x7000]);
     let mut watched = guest.machine();
     watched.attach(&[&spy]).unwrap();
-    assert_eq!(watched.run(&mut random(1), 1000).unwrap(), Ending::Guest { code: 0 });
+    assert_eq!(watched.run(&mut random(1), 1000).unwrap(), End::Guest { code: 0 });
     assert_eq!((watched.hash(), watched.points()), (plain.hash(), plain.points()));
     assert_eq!(spy.order(0), [string, again, again, again, load, last]);
     assert_eq!(watched.hits(0).iter().map(|hit| hit.hits).sum::<u64>(), 6);

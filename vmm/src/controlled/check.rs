@@ -5,7 +5,6 @@
 //! page tables or descriptors from a trapped page. No such access may be treated as an ordinary
 //! one: it ends the run with an error that names the place. KVM itself only reports a failure (an
 //! internal error), shuts the guest down, or retries for ever.
-//! again for ever.
 
 use super::ControlledMachine;
 use super::hash::of_registers;
@@ -16,7 +15,7 @@ use crate::exit::Exit;
 use crate::instruction::{self, Decoded};
 use crate::memory::PAGE_SIZE;
 use crate::registers::{Registers, SystemRegisters};
-use crate::trapped::{self, TableRegisters, UnsupportedAccess};
+use crate::trapped::{self, UnsupportedAccess};
 
 /// The last store of a vCPU: a hash of the registers after it, and its guest-physical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +31,11 @@ impl ControlledMachine {
         let (registers, system) = self.look(vcpu)?;
         let found = self.instructions.at(registers.rip, &system, &self.memory);
         let Some(decoded) = found else { return Ok(()) };
-        let mut loads = decoded.accesses.iter().filter(|used| instruction::reads(used));
-        if loads.any(|used| used.memory_size().size() == size) {
-            return Ok(());
+        let memory = &self.memory;
+        match trapped::split_load(&decoded, &registers, &system, memory, gpa, size) {
+            Some(unsupported) => Err(trapped::refuse(vcpu, registers.rip, unsupported, memory)),
+            None => Ok(()),
         }
-        self.refuse_split(vcpu, &decoded, &registers, &system, gpa, instruction::reads)
     }
 
     /// Checks a store of `size` bytes to a trapped page that a vCPU is stopped before; RIP is
@@ -86,7 +85,7 @@ impl ControlledMachine {
             |(decoded, _)| disassemble::instruction(&decoded.instruction),
         );
         let unsupported = UnsupportedAccess::Part { instruction, gpa };
-        Err(self.unsupported(vcpu, registers.rip, unsupported))
+        Err(trapped::refuse(vcpu, registers.rip, unsupported, &self.memory))
     }
 
     /// Fails if one of the instruction's accesses of this kind is split into parts and touches
@@ -101,14 +100,11 @@ impl ControlledMachine {
         of_kind: fn(&iced_x86::UsedMemory) -> bool,
     ) -> Result<()> {
         match trapped::split(decoded, registers, system, &self.memory, gpa, of_kind) {
-            Some(unsupported) => Err(self.unsupported(vcpu, decoded.instruction.ip(), unsupported)),
+            Some(unsupported) => {
+                Err(trapped::refuse(vcpu, decoded.instruction.ip(), unsupported, &self.memory))
+            }
             None => Ok(()),
         }
-    }
-
-    fn unsupported(&self, vcpu: u32, rip: u64, unsupported: UnsupportedAccess) -> Error {
-        let by = self.memory.watcher(unsupported.gpa());
-        Error::Trapped { vcpu, rip, unsupported, by }
     }
 
     /// Whether a store reaches the edge of the trapped memory: the rest of it may be in plain
@@ -119,35 +115,20 @@ impl ControlledMachine {
             || end.is_multiple_of(PAGE_SIZE) && !self.memory.is_trapped(end)
     }
 
-    /// Fails if one of the vCPU's descriptor tables is in a trapped page. The tables are checked
-    /// again when the table registers have changed.
+    /// Fails if one of the vCPU's tables is in a trapped page.
     pub(super) fn check_tables(&mut self, vcpu: u32) -> Result<()> {
-        let ctx = &mut self.vcpus[vcpu as usize];
-        let system = ctx.cpu.system_registers()?;
-        let now = TableRegisters::of(&system);
+        let system = self.vcpus[vcpu as usize].cpu.system_registers()?;
         if system.privilege() == 3 {
             self.leave_clock_to_host()?;
         }
         let ctx = &mut self.vcpus[vcpu as usize];
-        if ctx.tables == Some(now) {
-            return Ok(());
-        }
-        let rip = ctx.cpu.registers()?.rip;
-        if let Some(unsupported) = trapped::misplaced_table(&system, &self.memory) {
-            return Err(self.unsupported(vcpu, rip, unsupported));
-        }
-        self.vcpus[vcpu as usize].tables = Some(now);
-        Ok(())
+        ctx.tables.check(vcpu, ctx.cpu.registers()?.rip, &system, &self.memory)
     }
 
     /// The error behind an unexpected exit, if a trapped page caused it. `exit` is `None` if KVM
     /// retries for ever.
     pub(super) fn explain(&mut self, vcpu: u32, exit: Option<&Exit>) -> Result<Option<Error>> {
-        let (registers, system) = self.look(vcpu)?;
-        let decoded = self.instructions.at(registers.rip, &system, &self.memory);
-        let decoded = decoded.as_deref();
-        let found = trapped::explain(&registers, &system, &self.memory, decoded, exit);
-        Ok(found.map(|unsupported| self.unsupported(vcpu, registers.rip, unsupported)))
+        trapped::reason(vcpu, &mut self.vcpus[vcpu as usize].cpu, &self.memory, exit)
     }
 
     fn look(&mut self, vcpu: u32) -> Result<(Registers, SystemRegisters)> {

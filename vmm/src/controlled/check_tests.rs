@@ -1,20 +1,21 @@
 use iced_x86::code_asm::*;
 
 use super::*;
+use crate::controlled::Point;
 use crate::controlled::test_guest::{
     Assembled, CODE, DATA, GDT, Guest, IDT, PDPT, PML4, SHARED, SHARED_END, end,
 };
-use crate::controlled::{Ending, Point};
+use crate::end::End;
 
 /// Some code, and the text of its instruction.
 type Case = (fn(&mut CodeAssembler) -> Assembled, &'static str);
 
 /// The ending of a guest with one vCPU.
-fn run(guest: &Guest) -> Result<Ending> {
+fn run(guest: &Guest) -> Result<End> {
     guest.machine().run(&mut |point: &Point| point.enabled[0], 10_000)
 }
 
-fn run_code(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Result<Ending> {
+fn run_code(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Result<End> {
     run(&Guest::new(|a| {
         code(a)?;
         end(a, 0)
@@ -22,7 +23,7 @@ fn run_code(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> Result<Ending
 }
 
 /// The unsupported access that the run ends with, and RIP.
-fn unsupported(ending: Result<Ending>) -> (UnsupportedAccess, u64) {
+fn unsupported(ending: Result<End>) -> (UnsupportedAccess, u64) {
     match ending {
         Err(error @ Error::Trapped { .. }) => {
             let text = error.to_string();
@@ -81,7 +82,7 @@ fn what_watched_pages_are_for_is_let_through() {
         a.cmp(rdi, (SHARED + 0x1020) as i32)?;
         a.jne(again)
     });
-    assert_eq!(ending.unwrap(), Ending::Guest { code: 0 });
+    assert_eq!(ending.unwrap(), End::Guest { code: 0 });
 }
 
 #[test]
@@ -125,7 +126,7 @@ fn accesses_from_watched_pages_to_others() {
         a.mov(dword_ptr(DATA), 0x4848_4848u32)?;
         a.mov(dword_ptr(rdi), eax)
     });
-    assert_eq!(ending.unwrap(), Ending::Guest { code: 0 });
+    assert_eq!(ending.unwrap(), End::Guest { code: 0 });
 }
 
 #[test]

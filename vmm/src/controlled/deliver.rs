@@ -8,8 +8,8 @@
 //! to KVM, if single steps stop in handlers on this host.
 
 use super::ControlledMachine;
-use super::outcome::Ending;
 use crate::cpu::Cpu;
+use crate::end::End;
 use crate::error::{Error, Result};
 use crate::memory::Memory;
 use crate::paging;
@@ -37,7 +37,7 @@ struct Delivery {
 
 impl ControlledMachine {
     /// Takes a vCPU to the handler of a vector.
-    pub(super) fn deliver(&mut self, vcpu: u32, vector: u8) -> Result<Option<Ending>> {
+    pub(super) fn deliver(&mut self, vcpu: u32, vector: u8) -> Result<Option<End>> {
         self.progress.note();
         let ctx = &mut self.vcpus[vcpu as usize];
         ctx.tracker.clear();
@@ -62,7 +62,7 @@ impl ControlledMachine {
         vector: u8,
         registers: &Registers,
         system: &SystemRegisters,
-    ) -> Result<Option<Ending>> {
+    ) -> Result<Option<End>> {
         if !self.stepping.handlers {
             let problem = "an interrupt outside 64-bit code of one privilege, and this host \
                            doesn't stop single steps in its handler";

@@ -18,12 +18,12 @@ use iced_x86::FlowControl;
 
 use super::ControlledMachine;
 use super::effects::Effects;
-use super::outcome::Ending;
 use super::repeatable;
 use super::runaway::Overdue;
 use super::vcpu_context::{Reads, State};
 use crate::breakpoints::Want;
 use crate::cpu::Cpu;
+use crate::end::End;
 use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit};
 use crate::instruction::Decoded;
@@ -44,7 +44,7 @@ pub(super) enum AfterKick {
     /// The vCPU is at a scheduling point, or has been taken out of the run.
     Stands,
     /// The vCPU is a runaway, and the run is over.
-    Ends(Ending),
+    Ends(End),
 }
 
 /// The result of examining a vCPU.
@@ -83,7 +83,7 @@ impl ControlledMachine {
             Overdue::No => Ok(AfterKick::GoesOn),
             Overdue::RunAway => match self.explain(vcpu, None)? {
                 Some(error) => Err(error),
-                None => Ok(AfterKick::Ends(Ending::Runaway { vcpu })),
+                None => Ok(AfterKick::Ends(End::Runaway { vcpu })),
             },
             Overdue::LookAtIt => Ok(match self.look_for_endless_loop(vcpu)? {
                 Look::Endless(reads) => {

@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ControlledMachine;
-use super::outcome::Ending;
 use super::repeatable;
 use super::single;
 use super::vcpu_context::State;
 use crate::choice::Choice;
 use crate::cpu::Cpu;
+use crate::end::End;
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
 use crate::instruction::Decoded;
@@ -33,7 +33,7 @@ pub(super) enum Proof {
     /// There is no proof: a vCPU is ready again.
     GoesOn,
     /// The run ended during an iteration.
-    Ended(Ending),
+    Ended(End),
 }
 
 /// The state of a proof while the loops are executed: each instruction is checked before it is

@@ -22,6 +22,7 @@ use crate::exit::{Entry, Exit};
 use crate::hook::{Access, Attach, Context, HookSet, MsrAccess, Points};
 use crate::kvm::DebugCapabilities;
 use crate::kvm::MsrExits;
+use crate::msr;
 
 impl ControlledMachine {
     /// Attaches hooks to every vCPU, in this order, and calls their `start`. They replace the hooks
@@ -75,6 +76,17 @@ impl ControlledMachine {
         if same { Ok(()) } else { self.vm.exit_on_msrs(&exits) }
     }
 
+    /// Performs the access to an MSR that an exit reports, and reports it to hooks.
+    pub(super) fn access_msr(&mut self, vcpu: u32, exit: &Exit) -> Result<()> {
+        self.hook_exit(vcpu, exit);
+        let begun = msr::begin(&mut self.vcpus[vcpu as usize].cpu, exit)?;
+        let Some(access) = begun else { return Ok(()) };
+        self.hook_msr(vcpu, &access);
+        let ctx = &mut self.vcpus[vcpu as usize];
+        ctx.extended_dirty |= access.write;
+        msr::end(&mut ctx.cpu, &access)
+    }
+
     /// Reports that a vCPU accesses an MSR.
     pub(super) fn hook_msr(&mut self, vcpu: u32, access: &MsrAccess) {
         let now = Duration::from_nanos(self.platform.now());
@@ -121,7 +133,7 @@ impl ControlledMachine {
                 ctx.breakpoints.want(hooks.breakpoints());
             }
             let next = std::mem::replace(&mut entry, Entry::Resume);
-            let lapic = &mut self.platform.lapics[vcpu as usize];
+            let lapic = &mut self.platform.apics.lapics[vcpu as usize];
             ctx.cpu.set_cr8(lapic.cr8());
             let stop = ctx.breakpoints.run(&mut ctx.cpu, &self.memory, next, want)?;
             lapic.follow_cr8(ctx.cpu.cr8());
@@ -151,10 +163,10 @@ impl ControlledMachine {
     }
 
     /// Reports that a vCPU has loaded from or stored to watched memory.
-    pub(super) fn hook_access(&mut self, vcpu: u32, access: impl FnOnce() -> Access) {
+    pub(super) fn hook_access(&mut self, vcpu: u32, access: &Access) {
         if self.hooks.get(vcpu as usize).is_some_and(HookSet::watch) {
-            let (access, now) = (access(), Duration::from_nanos(self.platform.now()));
-            let time = self.call(vcpu, now, |hooks, context| hooks.access(context, &access));
+            let now = Duration::from_nanos(self.platform.now());
+            let time = self.call(vcpu, now, |hooks, context| hooks.access(context, access));
             self.hold(vcpu, time);
         }
     }

@@ -2,7 +2,8 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::controlled::testing::{machine, random};
-use crate::controlled::{Chooser, Ending, Point};
+use crate::controlled::{Chooser, Point};
+use crate::end::{End, HangEvidence};
 use crate::exit::Exit;
 use crate::hook::{Hook, HookActions, Verdict};
 
@@ -83,7 +84,7 @@ impl Hook for Recording {
 }
 
 /// Runs a guest with a recorder; returns the records, the ending, and the number of points.
-fn run(guest: &str, recorder: &Recorder, seed: u64) -> (Vec<String>, Ending, u64) {
+fn run(guest: &str, recorder: &Recorder, seed: u64) -> (Vec<String>, End, u64) {
     let mut machine = machine(guest);
     machine.attach(&[recorder]).unwrap();
     let ending = machine.run(&mut random(seed), 100_000).unwrap();
@@ -99,7 +100,7 @@ fn count(log: &[String], what: &str) -> usize {
 #[test]
 fn hooks_see_every_choice_every_access_and_its_answer_in_order() {
     let (log, ending, points) = run("lost-update-fixed", &Recorder::default(), 3);
-    assert_eq!(ending, Ending::Guest { code: 0 });
+    assert_eq!(ending, End::Guest { code: 0 });
     assert_eq!(count(&log, "chosen as"), points as usize);
     assert_eq!((count(&log, "starts"), count(&log, "stops")), (2, 2));
     // Each read got an answer; a locked increment is a read, its answer, and a write.
@@ -177,7 +178,7 @@ fn a_hang_is_told_on_every_vcpu() {
     // A deadlock that occurs within a few runs.
     let (log, ending, _) = (0..100)
         .map(|seed| run("abba", &Recorder::default(), seed))
-        .find(|(_, ending, _)| *ending == Ending::Hang { proven: true })
+        .find(|(_, ending, _)| *ending == End::Hang(HangEvidence::Proof))
         .unwrap();
     assert!(ending.is_failure());
     assert_eq!(count(&log, "hangs, proven true"), 2);
@@ -188,7 +189,7 @@ fn a_vcpu_that_is_held_is_not_chosen_until_its_time() {
     let hold = Duration::from_micros(500);
     let recorder = Recorder { hold, ..Recorder::default() };
     let (log, ending, _) = run("lost-update-fixed", &recorder, 1);
-    assert_eq!(ending, Ending::Guest { code: 0 });
+    assert_eq!(ending, End::Guest { code: 0 });
     let mut until = 0;
     let mut held = 0;
     let told = count(&log, "held for 500000 ns");
@@ -231,7 +232,7 @@ fn a_machine_whose_only_awake_vcpu_is_held_waits_for_it() {
     let recorder = Recorder { hold: Duration::from_millis(3), ..Recorder::default() };
     let mut machine = machine("lost-update-fixed");
     machine.attach(&[&recorder]).unwrap();
-    assert_eq!(machine.run(&mut First, 100_000).unwrap(), Ending::Guest { code: 0 });
+    assert_eq!(machine.run(&mut First, 100_000).unwrap(), End::Guest { code: 0 });
 }
 
 type Want = fn(&mut HookActions);

@@ -2,12 +2,12 @@
 
 use super::ControlledMachine;
 use super::granularity::Granularity;
-use super::platform::IpiEffect;
 use super::vcpu_context::ShadowState;
 use super::vcpu_context::State;
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::hook::ApicEvent;
+use devices::apics::IpiEffect;
 
 impl ControlledMachine {
     /// Applies the effect of an IPI to a vCPU.

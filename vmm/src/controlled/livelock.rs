@@ -8,9 +8,9 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::ControlledMachine;
-use super::outcome::Ending;
 use super::run_out::RunOut;
 use crate::choice::Choice;
+use crate::end::End;
 use crate::error::Result;
 
 /// The number of scheduling points per vCPU without progress up to which the strategy keeps
@@ -103,7 +103,7 @@ impl ControlledMachine {
 
     /// Spends the rest of the hang budget if no vCPU has made progress for long. `Some` if the run
     /// is over: it hangs, or it has ended otherwise.
-    pub(super) fn spend_hang_budget(&mut self, budget: u64) -> Result<Option<Ending>> {
+    pub(super) fn spend_hang_budget(&mut self, budget: u64) -> Result<Option<End>> {
         // This looks at all vCPUs, not only at the one that ran last: a run may be executed in
         // pieces, and a piece may begin or end at any point of this.
         let vcpus = 0..self.vcpus.len() as u32;
@@ -164,7 +164,7 @@ impl ControlledMachine {
 
     /// Lets a vCPU run for some points. Breaks if this brought the run to an end, to its budget, or
     /// to progress.
-    fn spin(&mut self, vcpu: u32, points: u64, budget: u64) -> Result<ControlFlow<Option<Ending>>> {
+    fn spin(&mut self, vcpu: u32, points: u64, budget: u64) -> Result<ControlFlow<Option<End>>> {
         let progress = self.progress.progress;
         for _ in 0..points {
             if self.points >= budget {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::controlled::Granularity;
 use crate::controlled::testing::{machine_at, random};
+use crate::end::End;
 
 #[test]
 fn points_count_since_the_last_progress() {
@@ -25,7 +26,7 @@ fn a_run_in_pieces_is_the_same_run() {
         loop {
             let points = (machine.points() + piece).min(40_000);
             match machine.run(&mut choose, points).unwrap() {
-                Ending::Budget if points < 40_000 => {}
+                End::Budget if points < 40_000 => {}
                 ending => return (ending, machine.points(), machine.hash()),
             }
         }

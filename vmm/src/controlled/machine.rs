@@ -15,27 +15,22 @@ use super::platform::Platform;
 use super::rdtsc::{self, ClockPorts};
 use super::runaway::RunawayTimer;
 use super::snapshot::Tracking;
-use super::vcpu_context::ShadowState;
 use super::vcpu_context::{State, VcpuContext};
-use super::waiting::ProgressTracker;
 use super::writers::Writers;
+use crate::assembly::{Assembly, Needs};
 use crate::at_places::AtPlaces;
-use crate::board::Board;
+use crate::boot::elf;
 use crate::boot::elf::Image;
-use crate::boot::{self, elf, pvh};
-use crate::breakpoints::{Breakpoints, Halts};
 use crate::cancel::Cancel;
 use crate::config::MachineConfig;
-use crate::cpu::Cpu;
 use crate::criteria::Met;
-use crate::doctor::{self, DebugCapabilities};
+use crate::doctor;
 use crate::error::{Error, Result};
 use crate::hook::{HookActions, HookSet};
-use crate::identity::{self, CpuidEntry, Frequencies};
+use crate::identity::{CpuidEntry, Frequencies};
 use crate::instruction::Instructions;
 use crate::kvm::{Host, Irqchip, StepCapabilities, Vm};
 use crate::memory::Memory;
-use crate::trapped;
 
 /// A machine for the controlled scheduler: accesses to its shared memory are trapped, its interrupt
 /// controllers and its clock are emulated here, and everything that happens follows from choices.
@@ -50,7 +45,6 @@ pub struct ControlledMachine {
     /// Whether the guest reads the host's TSC despite `clock_ports`.
     pub(super) host_clock: bool,
     pub(super) platform: Platform,
-    pub(super) board: Board,
     pub(super) memory: Arc<Memory>,
     pub(super) instructions: Instructions,
     pub(super) hash: RunHash,
@@ -108,70 +102,43 @@ impl ControlledMachine {
         watches: &[Range<u64>],
         console: Box<dyn Write + Send>,
     ) -> Result<Self> {
-        let mut memory = Memory::new(config.memory)?;
-        let entry = boot::load(config, &memory)?;
         let granularity = config.granularity;
         let mut stepping = StepCapabilities::default();
         let mut clock_ports = ClockPorts::default();
-        match granularity {
-            Granularity::Watch => {
-                watch(config, &mut memory)?;
-                clock_ports = rdtsc::replace(Image::of(config), &mut memory)?;
+        let prepare = |memory: &mut Memory| {
+            match granularity {
+                Granularity::Watch => {
+                    trap_shared(config, memory)?;
+                    clock_ports = rdtsc::replace(Image::of(config), memory)?;
+                }
+                Granularity::Instruction => stepping = doctor::stepping(host)?,
             }
-            Granularity::Instruction => stepping = doctor::stepping(host)?,
-        }
-        trapped::watch(watches, config, &mut memory)?;
+            Ok(())
+        };
+        let needs = Needs {
+            irqchip: Irqchip::None,
+            frequencies: Some(Frequencies { tsc_khz: Tsc::KHZ, bus_khz: 1_000_000 }),
+            restrict: Granularity::restrict,
+            log_stores: true,
+            timers: true,
+        };
+        let assembly = Assembly::new(host, config, watches, console, &needs, prepare)?;
+        let Assembly { cpus, leaves, board, memory, start, vm } = assembly;
         let count = config.cpus.get();
-        let memory = Arc::new(memory);
-        let vm = Vm::new(host, memory.clone(), Irqchip::None)?;
-        vm.log_stores()?;
-
-        let supported: Vec<_> =
-            host.supported_cpuid()?.into_iter().map(Granularity::restrict).collect();
-        let mut vcpus = Vec::new();
-        let frequencies = Frequencies { tsc_khz: Tsc::KHZ, bus_khz: 1_000_000 };
-        for id in 0..count {
-            let mut cpu = vm.create_cpu(id)?;
-            let leaves = identity::cpuid(&supported, config.identity, frequencies, id, count);
-            cpu.set_cpuid(&leaves)?;
-            let reset = (cpu.registers()?, cpu.system_registers()?);
-            let mut state = State::WaitForSipi;
-            if id == 0 {
-                cpu.set_system_registers(&pvh::system_registers(&reset.1))?;
-                cpu.set_registers(&pvh::registers(entry))?;
-                state = State::Ready;
-            }
-            vcpus.push(VcpuContext {
-                cpu,
-                state,
-                tracker: ProgressTracker::default(),
-                breakpoints: Breakpoints::new(DebugCapabilities::default(), Halts::Exit),
-                nmi: false,
-                stepping: false,
-                blocks_interrupts: stepping.block_interrupts,
-                armed: false,
-                interruptible: false,
-                leaves,
-                shadow: ShadowState::default(),
-                reexecution: None,
-                dirty: true,
-                extended_dirty: false,
-                held_until: 0,
-                tables: None,
-                stored: None,
-                unproven: None,
-                reset,
-            });
-        }
+        let has_rdtscp = leaves[0].iter().any(offers_rdtscp);
+        let blocks_interrupts = stepping.block_interrupts;
+        let vcpu = |(cpu, leaves)| VcpuContext::new(cpu, leaves, blocks_interrupts);
+        let mut vcpus = cpus.into_iter().zip(leaves).map(vcpu).collect::<Result<Vec<_>>>()?;
+        start.enter(&mut vcpus[0].cpu)?;
+        vcpus[0].state = State::Ready;
         let mut machine = Self {
             vcpus,
             granularity,
             stepping,
-            tsc: Tsc { khz: Tsc::KHZ, has_rdtscp: supported.iter().any(offers_rdtscp) },
+            tsc: Tsc { khz: Tsc::KHZ, has_rdtscp },
             clock_ports,
             host_clock: false,
-            platform: Platform::new(count),
-            board: Board::with_console(config.identity, frequencies, &config.criteria, console),
+            platform: Platform::new(count, board),
             memory,
             instructions: Instructions::default(),
             hash: RunHash::default(),
@@ -237,7 +204,7 @@ impl ControlledMachine {
 }
 
 /// Traps the memory that the image's vCPUs share: it is left out of the memory slots.
-fn watch(config: &MachineConfig, memory: &mut Memory) -> Result<()> {
+fn trap_shared(config: &MachineConfig, memory: &mut Memory) -> Result<()> {
     for range in elf::shared(Image::of(config)) {
         memory.watch_shared(range);
     }

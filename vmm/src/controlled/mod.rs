@@ -49,7 +49,7 @@ pub use attention::Attention;
 pub use granularity::Granularity;
 pub use hash::RunHash;
 pub use machine::ControlledMachine;
-pub use outcome::{Awaited, Ending, Problem, Waiter, Waits};
+pub use outcome::{Awaited, Waiter, Waits};
 pub use snapshot::Snapshot;
 pub use writers::Store;
 

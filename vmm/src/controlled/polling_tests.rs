@@ -1,6 +1,7 @@
 use super::*;
+use crate::controlled::Waits;
 use crate::controlled::testing::{case, random};
-use crate::controlled::{Ending, Waits};
+use crate::end::End;
 
 #[test]
 fn a_measurement_is_no_wait() {
@@ -21,7 +22,7 @@ fn a_time_out_is_taken_when_everybody_waits() {
         let mut machine = case("tscloop");
         let mut choose = random(seed);
         let ending = machine.run(&mut choose, 100_000).unwrap();
-        assert_eq!(ending, Ending::Guest { code: 0 }, "seed {seed}");
+        assert_eq!(ending, End::Guest { code: 0 }, "seed {seed}");
         assert!(machine.points() < 1000, "{} points", machine.points());
         // 200,000,000 cycles at 2 GHz, and at most the same time again.
         let waited = machine.now().as_millis();
@@ -46,7 +47,7 @@ fn who_waits_for_time_is_said() {
     // Until vCPU 0 waits for time: its pauses are then longer than a point.
     while machine.next_look().is_none() {
         let points = machine.points() + 1;
-        assert_eq!(machine.run(&mut choose, points).unwrap(), Ending::Budget);
+        assert_eq!(machine.run(&mut choose, points).unwrap(), End::Budget);
     }
     let waiters = machine.waiters().unwrap();
     assert!(matches!(waiters[0].waits, Waits::ForTime(_)), "{waiters:?}");

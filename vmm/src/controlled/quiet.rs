@@ -20,7 +20,7 @@ impl ControlledMachine {
     /// Whether no vCPU waits for anything. Only meaningful when no vCPU can do anything.
     pub(super) fn is_quiet(&mut self) -> Result<bool> {
         let mut alive = false;
-        for (ctx, lapic) in self.vcpus.iter_mut().zip(&self.platform.lapics) {
+        for (ctx, lapic) in self.vcpus.iter_mut().zip(&self.platform.apics.lapics) {
             let started = ctx.state != State::WaitForSipi;
             if started && lapic.pending().is_some() {
                 return Ok(false);

@@ -5,31 +5,28 @@ use super::ControlledMachine;
 use super::attention::Attention;
 use super::granularity::Granularity;
 use super::hang::Proof;
-use super::outcome::{Awaited, Ending, Waiter, Waits};
+use super::outcome::{Awaited, Waiter, Waits};
 use super::runaway::RunawayTimer;
 use super::vcpu_context::{State, VcpuContext};
 use super::writers::Writers;
 use crate::choice::{Choice, Chooser, Point};
 use crate::cpu::Cpu;
+use crate::end::{End, HangEvidence};
 use crate::error::{Error, Result};
 use crate::exit::Bytes;
 
 impl ControlledMachine {
     /// Runs until the guest ends or fails, or until `budget` scheduling points have passed.
-    pub fn run(&mut self, chooser: &mut dyn Chooser, budget: u64) -> Result<Ending> {
-        Ok(self.go_on(chooser, budget, false)?.unwrap_or(Ending::Budget))
+    pub fn run(&mut self, chooser: &mut dyn Chooser, budget: u64) -> Result<End> {
+        Ok(self.go_on(chooser, budget, false)?.unwrap_or(End::Budget))
     }
 
     /// Runs until the guest marks the place for a snapshot, and returns `None` then. Something else
     /// may end the run before.
-    pub fn run_to_mark(
-        &mut self,
-        chooser: &mut dyn Chooser,
-        budget: u64,
-    ) -> Result<Option<Ending>> {
+    pub fn run_to_mark(&mut self, chooser: &mut dyn Chooser, budget: u64) -> Result<Option<End>> {
         self.marked = false;
         let ending = self.go_on(chooser, budget, true)?;
-        Ok(if self.marked { None } else { Some(ending.unwrap_or(Ending::Budget)) })
+        Ok(if self.marked { None } else { Some(ending.unwrap_or(End::Budget)) })
     }
 
     fn go_on(
@@ -37,9 +34,9 @@ impl ControlledMachine {
         chooser: &mut dyn Chooser,
         budget: u64,
         to_mark: bool,
-    ) -> Result<Option<Ending>> {
+    ) -> Result<Option<End>> {
         let ending = self.choose_on(chooser, budget, to_mark)?;
-        if ending.as_ref().is_some_and(Ending::is_failure) {
+        if ending.as_ref().is_some_and(End::is_failure) {
             self.check_faults_of_ring_3()?;
         }
         // An action of the hooks that were called last may have failed.
@@ -51,7 +48,7 @@ impl ControlledMachine {
         chooser: &mut dyn Chooser,
         budget: u64,
         to_mark: bool,
-    ) -> Result<Option<Ending>> {
+    ) -> Result<Option<End>> {
         self.cancel.check()?;
         RunawayTimer::begin(&mut self.runaway)?;
         let mut enabled = Vec::new();
@@ -60,7 +57,7 @@ impl ControlledMachine {
                 return Err(error);
             }
             if let Some(met) = self.met.take() {
-                return Ok(Some(Ending::Met(met)));
+                return Ok(Some(End::Met(met)));
             }
             let before = self.points;
             if let Some(ending) = self.spend_hang_budget(budget)? {
@@ -79,7 +76,7 @@ impl ControlledMachine {
             }
             if enabled.is_empty() {
                 if self.quiet_passes && self.is_quiet()? {
-                    return Ok(Some(Ending::Quiet));
+                    return Ok(Some(self.quiet()));
                 }
                 match self.prove_hang()? {
                     Proof::Hang => return Ok(Some(self.hang(true))),
@@ -111,15 +108,24 @@ impl ControlledMachine {
     }
 
     /// Ends a run in which no vCPU will do anything else.
-    pub(super) fn hang(&mut self, proven: bool) -> Ending {
+    pub(super) fn hang(&mut self, proven: bool) -> End {
         self.hook_hang(proven);
-        Ending::Hang { proven }
+        End::Hang(if proven { HangEvidence::Proof } else { HangEvidence::Budget })
+    }
+
+    /// Ends a run whose guest idles.
+    fn quiet(&self) -> End {
+        let unstarted = |(_, ctx): &(u32, &VcpuContext)| ctx.state == State::WaitForSipi;
+        let unstarted = (0..).zip(&self.vcpus).filter(unstarted);
+        End::Quiet { unstarted: unstarted.map(|(vcpu, _)| vcpu).collect() }
     }
 
     pub(super) fn list_enabled(&mut self, enabled: &mut Vec<Choice>) {
         enabled.clear();
         let now = self.platform.now();
-        for (vcpu, (ctx, lapic)) in (0..).zip(self.vcpus.iter_mut().zip(&self.platform.lapics)) {
+        for (vcpu, (ctx, lapic)) in
+            (0..).zip(self.vcpus.iter_mut().zip(&self.platform.apics.lapics))
+        {
             if ctx.held_until > now {
                 continue;
             }

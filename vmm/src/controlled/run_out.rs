@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use super::ControlledMachine;
 use super::granularity::Granularity;
-use super::outcome::Ending;
 use super::vcpu_context::State;
 use crate::choice::Choice;
+use crate::end::End;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::kvm::slots::{Slot, Stores};
@@ -32,7 +32,7 @@ pub(super) enum RunOut {
     /// The loop did not end in the given time.
     GoesOn,
     /// The loop has ended. If the run ended with it, this is how.
-    Left(Option<Ending>),
+    Left(Option<End>),
 }
 
 impl ControlledMachine {
@@ -91,7 +91,7 @@ impl ControlledMachine {
     fn go_at_full_speed(&mut self, vcpu: u32, progress: u64) -> Result<RunOut> {
         for _ in 0..MAX_STORES {
             match self.take(Choice::Step(vcpu))? {
-                Some(Ending::Runaway { .. }) => return Ok(RunOut::GoesOn),
+                Some(End::Runaway { .. }) => return Ok(RunOut::GoesOn),
                 Some(ending) => return Ok(RunOut::Left(Some(ending))),
                 None => {}
             }

@@ -6,6 +6,7 @@ use super::*;
 use crate::Cancel;
 use crate::controlled::test_guest::{Assembled, Guest, SHARED};
 use crate::controlled::testing::{case, random};
+use crate::end::End;
 use crate::error::Error;
 
 const BUDGET: u64 = 1_000_000;
@@ -18,13 +19,13 @@ fn a_wait_that_gives_up_is_no_hang() {
         (ending, machine.points(), machine.hash())
     };
     let first = run(1);
-    assert_eq!(first.0, Ending::Guest { code: 0 });
+    assert_eq!(first.0, End::Guest { code: 0 });
     assert_eq!(run(1), first);
 }
 
 /// Runs a guest and cancels the run when the condition is checked for the second time: not at the
 /// start.
-fn cancelled(code: fn(&mut CodeAssembler) -> Assembled) -> Result<Ending> {
+fn cancelled(code: fn(&mut CodeAssembler) -> Assembled) -> Result<End> {
     let mut machine = Guest::new(code).machine();
     machine.set_hang_budget(100);
     let asked = AtomicU32::new(0);

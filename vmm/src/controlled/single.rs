@@ -19,14 +19,14 @@ use super::ControlledMachine;
 use super::deliver::NMI;
 use super::effects::Effects;
 use super::hash::{of_registers, tag};
-use super::outcome::Ending;
 use super::runaway::Overdue;
 use super::vcpu_context::State;
 use crate::choice::Choice;
 use crate::cpu::Cpu;
+use crate::end::End;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
-use crate::hook::{ApicEvent, MsrAccess};
+use crate::hook::ApicEvent;
 use crate::instruction::{self, Decoded};
 use crate::memory::Memory;
 use crate::paging;
@@ -34,16 +34,16 @@ use crate::registers::{Registers, SystemRegisters};
 
 impl ControlledMachine {
     /// Performs a choice. `Some` if the run is over.
-    pub(super) fn take_instruction(&mut self, choice: Choice) -> Result<Option<Ending>> {
+    pub(super) fn take_instruction(&mut self, choice: Choice) -> Result<Option<End>> {
         let vcpu = choice.vcpu();
         let ctx = &mut self.vcpus[vcpu as usize];
         let _bound = ctx.cpu.bind_to_thread();
         ctx.state = State::Ready;
         if let Choice::Interrupt(_) = choice {
-            if let Some(vector) = self.platform.lapics[vcpu as usize].pending() {
+            if let Some(vector) = self.platform.apics.lapics[vcpu as usize].pending() {
                 self.hook_apic(vcpu, ApicEvent::Interrupt { vector });
             }
-            let Some(vector) = self.platform.lapics[vcpu as usize].acknowledge() else {
+            let Some(vector) = self.platform.apics.lapics[vcpu as usize].acknowledge() else {
                 return Ok(None);
             };
             self.hash.add([tag::INTERRUPT, vcpu.into(), vector.into()]);
@@ -110,7 +110,7 @@ impl ControlledMachine {
         decoded: Option<&Decoded>,
         before: &Registers,
         system: &SystemRegisters,
-    ) -> Result<Option<Ending>> {
+    ) -> Result<Option<End>> {
         if !self.stepping.user && self.is_for_ring_3(decoded, before, system) {
             let problem = "ring 3, which this host's single steps don't reach";
             return Err(Error::Step { vcpu, rip: before.rip, problem });
@@ -122,7 +122,7 @@ impl ControlledMachine {
         // ways.
         ctx.armed &= self.stepping.handlers;
         ctx.arm()?;
-        ctx.cpu.set_cr8(self.platform.lapics[vcpu as usize].cr8());
+        ctx.cpu.set_cr8(self.platform.apics.lapics[vcpu as usize].cr8());
         let mut exit = self.vcpus[vcpu as usize].cpu.run(Entry::Resume)?;
         loop {
             match exit {
@@ -152,21 +152,9 @@ impl ControlledMachine {
                         break;
                     }
                 }
-                Exit::MsrWrite { index, value } => {
-                    self.hook_exit(vcpu, &exit);
-                    self.hook_msr(vcpu, &MsrAccess { index, write: true, value: Some(value) });
-                    let ctx = &mut self.vcpus[vcpu as usize];
-                    (ctx.extended_dirty, ctx.armed) = (true, false);
-                    ctx.cpu.write_msr(index, value)?;
-                    let Some(next) = self.leave_msr(vcpu, before.rip)? else { break };
-                    exit = next;
-                }
-                Exit::MsrRead { index } => {
-                    self.hook_exit(vcpu, &exit);
-                    let ctx = &mut self.vcpus[vcpu as usize];
-                    ctx.armed = false;
-                    let value = ctx.cpu.read_msr(index)?;
-                    self.hook_msr(vcpu, &MsrAccess { index, write: false, value });
+                Exit::MsrRead { .. } | Exit::MsrWrite { .. } => {
+                    self.access_msr(vcpu, &exit)?;
+                    self.vcpus[vcpu as usize].armed = false;
                     let Some(next) = self.leave_msr(vcpu, before.rip)? else { break };
                     exit = next;
                 }
@@ -175,7 +163,7 @@ impl ControlledMachine {
                     let timer = self.runaway.as_mut();
                     let overdue = timer.map(|timer| timer.overdue(|| Ok(before.rip)));
                     if overdue.transpose()? == Some(Overdue::RunAway) {
-                        return Ok(Some(Ending::Runaway { vcpu }));
+                        return Ok(Some(End::Runaway { vcpu }));
                     }
                     exit = self.vcpus[vcpu as usize].cpu.run(Entry::Resume)?;
                 }
@@ -197,7 +185,7 @@ impl ControlledMachine {
             }
         }
         let cr8 = self.vcpus[vcpu as usize].cpu.cr8();
-        self.platform.lapics[vcpu as usize].follow_cr8(cr8);
+        self.platform.apics.lapics[vcpu as usize].follow_cr8(cr8);
         let after = self.vcpus[vcpu as usize].cpu.registers()?;
         let expected = decoded.is_some_and(|decoded| leads_to(decoded, target, after.rip));
         if !expected {

@@ -9,6 +9,7 @@ use crate::controlled::test_guest::{
 use crate::controlled::testing::{machine_at, random};
 use crate::controlled::{ControlledMachine, Granularity, Point, Waits};
 use crate::doctor;
+use crate::end::{End, HangEvidence};
 use crate::kvm::{Host, host};
 
 const BUDGET: u64 = 100_000;
@@ -32,7 +33,7 @@ fn run_code(code: impl FnOnce(&mut CodeAssembler) -> Assembled) -> ControlledMac
 
 fn run(guest: &Guest) -> ControlledMachine {
     let mut machine = guest.clone().stepped().machine();
-    assert_eq!(machine.run(&mut first, BUDGET).unwrap(), Ending::Guest { code: 0 });
+    assert_eq!(machine.run(&mut first, BUDGET).unwrap(), End::Guest { code: 0 });
     machine
 }
 
@@ -186,8 +187,8 @@ fn an_update_of_private_memory_is_lost_and_lost_again() {
         (ending, machine.points(), machine.hash())
     };
     let lost = (0..50).map(|seed| (seed, run(seed))).find(|(_, (ending, ..))| {
-        assert!(matches!(ending, Ending::Guest { code: 0 | 1 }), "{ending:?}");
-        *ending == Ending::Guest { code: 1 }
+        assert!(matches!(ending, End::Guest { code: 0 | 1 }), "{ending:?}");
+        *ending == End::Guest { code: 1 }
     });
     let (seed, came_to) = lost.expect("an update that is lost");
     assert_eq!(run(seed), came_to, "seed {seed}");
@@ -200,7 +201,7 @@ fn watched_pages_do_not_show_it() {
     for seed in 0..3 {
         let mut machine = lost_update().machine();
         let ending = machine.run(&mut random(seed), BUDGET).unwrap();
-        assert_eq!(ending, Ending::Guest { code: 0 }, "seed {seed}");
+        assert_eq!(ending, End::Guest { code: 0 }, "seed {seed}");
     }
 }
 
@@ -328,7 +329,7 @@ fn a_sleeping_vcpu_is_woken_by_an_ipi() {
     for seed in 0..6 {
         let mut machine = guest.machine();
         let ending = machine.run(&mut random(seed), BUDGET).unwrap();
-        assert_eq!(ending, Ending::Guest { code: 7 }, "seed {seed}");
+        assert_eq!(ending, End::Guest { code: 7 }, "seed {seed}");
         // Interrupts are disabled in the handler and enabled in the frame, and TF is clear in both.
         assert_eq!(word(&machine, DATA + 0x10), 0);
         assert_eq!(
@@ -365,7 +366,7 @@ fn sti_holds_interrupts_back_for_one_instruction() {
     .stepped();
     for seed in 0..6 {
         let ending = guest.machine().run(&mut random(seed), BUDGET).unwrap();
-        assert_eq!(ending, Ending::Guest { code: 0 }, "seed {seed}");
+        assert_eq!(ending, End::Guest { code: 0 }, "seed {seed}");
     }
 }
 
@@ -405,7 +406,7 @@ fn an_nmi_is_served_and_held_back_until_iret() {
     .stepped();
     for seed in 0..6 {
         let ending = guest.machine().run(&mut random(seed), BUDGET).unwrap();
-        assert_eq!(ending, Ending::Guest { code: 0 }, "seed {seed}");
+        assert_eq!(ending, End::Guest { code: 0 }, "seed {seed}");
     }
 }
 
@@ -423,7 +424,7 @@ fn a_fault_is_followed_or_refused() {
     .stepped();
     let ending = guest.machine().run(&mut first, BUDGET);
     if stepping().handlers {
-        assert_eq!(ending.unwrap(), Ending::Guest { code: 0 });
+        assert_eq!(ending.unwrap(), End::Guest { code: 0 });
     } else {
         let error = ending.unwrap_err().to_string();
         assert!(error.contains(&format!("RIP {:#x}: an exception", CODE + 1)), "{error}");
@@ -450,7 +451,7 @@ fn ring_3_is_stepped_or_refused() {
     .stepped();
     let ending = guest.machine().run(&mut first, BUDGET);
     if stepping().user {
-        assert_eq!(ending.unwrap(), Ending::Guest { code: 0 });
+        assert_eq!(ending.unwrap(), End::Guest { code: 0 });
     } else {
         let error = ending.unwrap_err().to_string();
         assert!(error.contains("ring 3, which this host's single steps don't reach"), "{error}");
@@ -489,7 +490,7 @@ fn a_hang_is_proven_and_says_who_waits_for_what() {
     });
     let mut machine = guest.machine();
     let ending = machine.run(&mut random(1), BUDGET).unwrap();
-    assert_eq!(ending, Ending::Hang { proven: true });
+    assert_eq!(ending, End::Hang(HangEvidence::Proof));
     let waiters = machine.waiters().unwrap();
     let Waits::ForChange(awaited) = &waiters[0].waits else { panic!("{waiters:?}") };
     let word = awaited.iter().find(|awaited| awaited.address == DATA).expect("the word");
@@ -511,7 +512,7 @@ fn a_loop_with_a_counter_is_no_proven_hang() {
     ];
     for spoil in counters {
         let mut machine = waits(spoil).machine();
-        assert_eq!(machine.run(&mut random(1), 5_000).unwrap(), Ending::Budget);
+        assert_eq!(machine.run(&mut random(1), 5_000).unwrap(), End::Budget);
     }
 }
 
@@ -526,16 +527,16 @@ fn a_sleeper_with_a_timer_that_it_cannot_hear_hangs() {
         a.hlt()
     })
     .machine();
-    assert_eq!(machine.run(&mut first, BUDGET).unwrap(), Ending::Hang { proven: true });
+    assert_eq!(machine.run(&mut first, BUDGET).unwrap(), End::Hang(HangEvidence::Proof));
 }
 
 #[test]
 fn guests_of_the_catalogue_run() {
     for (guest, ends) in [
-        ("lost-update-fixed", Ending::Guest { code: 0 }),
-        ("tlb-shootdown-fixed", Ending::Guest { code: 0 }),
-        ("lost-wakeup-fixed", Ending::Guest { code: 0 }),
-        ("irq-mainline-fixed", Ending::Guest { code: 0 }),
+        ("lost-update-fixed", End::Guest { code: 0 }),
+        ("tlb-shootdown-fixed", End::Guest { code: 0 }),
+        ("lost-wakeup-fixed", End::Guest { code: 0 }),
+        ("irq-mainline-fixed", End::Guest { code: 0 }),
     ] {
         for seed in 0..2 {
             let mut machine = machine_at(guest, Granularity::Instruction);

@@ -10,12 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::ControlledMachine;
 use super::hash::RunHash;
 use super::livelock::ProgressCounter;
-use super::platform::Platform;
+use super::platform::PlatformState;
 use super::vcpu_context::ShadowState;
 use super::vcpu_context::{Reexecution, State};
 use super::waiting::ProgressTracker;
 use super::writers::Writers;
-use crate::board::BoardState;
 use crate::boot::elf::{self, Image};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
@@ -35,8 +34,7 @@ pub struct Snapshot {
     /// The addresses of the pages that hold page tables.
     tables: BTreeSet<u64>,
     vcpus: Vec<SavedVcpu>,
-    platform: Platform,
-    board: BoardState,
+    platform: PlatformState,
     hash: RunHash,
     writers: Writers,
     progress: ProgressCounter,
@@ -137,8 +135,7 @@ impl ControlledMachine {
             pages: tracking.base.clone(),
             tables,
             vcpus,
-            platform: self.platform.clone(),
-            board: self.board.save(),
+            platform: self.platform.save(),
             hash: self.hash.clone(),
             writers: self.writers.clone(),
             progress: self.progress.clone(),
@@ -183,10 +180,9 @@ impl ControlledMachine {
         }
         self.restore_memory(snapshot, moved)?;
         self.met = None;
-        self.platform.clone_from(&snapshot.platform);
-        self.board
-            .restore(&snapshot.board)
-            .map_err(|source| Error::System { what: "the console can't be put back", source })?;
+        self.platform
+            .restore(&snapshot.platform)
+            .map_err(|error| Error::Snapshot { problem: error.to_string() })?;
         self.hash.clone_from(&snapshot.hash);
         self.writers.clone_from(&snapshot.writers);
         self.progress.clone_from(&snapshot.progress);

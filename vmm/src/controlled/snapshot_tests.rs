@@ -3,12 +3,13 @@ use iced_x86::code_asm::*;
 use super::*;
 use crate::controlled::test_guest::{Assembled, DATA, Guest, LAPIC, LOW_PD, SHARED, end};
 use crate::controlled::testing::{machine, random};
-use crate::controlled::{Choice, Ending, Point};
+use crate::controlled::{Choice, Point};
+use crate::end::End;
 
 const BUDGET: u64 = 100_000;
 
 /// Continues at random; returns the result of the run, and the choices.
-fn run(machine: &mut ControlledMachine, seed: u64) -> ((Ending, u64, u64), Vec<Choice>) {
+fn run(machine: &mut ControlledMachine, seed: u64) -> ((End, u64, u64), Vec<Choice>) {
     let mut random = random(seed);
     let mut choices = Vec::new();
     let mut choose = |point: &Point| {
@@ -21,7 +22,7 @@ fn run(machine: &mut ControlledMachine, seed: u64) -> ((Ending, u64, u64), Vec<C
 }
 
 /// Follows these choices from the start.
-fn follow(guest: &str, choices: &[Choice]) -> (Ending, u64, u64) {
+fn follow(guest: &str, choices: &[Choice]) -> (End, u64, u64) {
     let mut machine = machine(guest);
     let mut next = choices.iter();
     let ending = machine.run(&mut |_: &Point| *next.next().unwrap(), BUDGET).unwrap();
@@ -72,7 +73,7 @@ fn a_run_from_the_middle_is_the_one_from_the_start() {
         while machine.points() + 7 < came_to.1 {
             let budget = machine.points() + 7;
             let ending = machine.run(&mut |_: &Point| *next.next().unwrap(), budget).unwrap();
-            assert_eq!(ending, Ending::Budget);
+            assert_eq!(ending, End::Budget);
             snapshots.push(machine.save().unwrap());
         }
         assert!(snapshots.len() > 3, "{guest}");
@@ -106,7 +107,7 @@ fn runs_alike(code: impl FnOnce(&mut CodeAssembler) -> Assembled) {
     let mut runs = Vec::new();
     for _ in 0..3 {
         machine.restore(&snapshot).unwrap();
-        assert_eq!(machine.run(&mut { first }, BUDGET).unwrap(), Ending::Guest { code: 0 });
+        assert_eq!(machine.run(&mut { first }, BUDGET).unwrap(), End::Guest { code: 0 });
         runs.push((machine.points(), machine.hash()));
     }
     assert!(runs.iter().all(|run| *run == runs[0]), "{runs:x?}");
@@ -224,14 +225,14 @@ fn a_snapshot_can_be_taken_before_every_kind_of_access() {
     });
     let first = |point: &Point| point.enabled[0];
     let mut machine = guest.machine();
-    assert_eq!(machine.run(&mut { first }, BUDGET).unwrap(), Ending::Guest { code: 0 });
+    assert_eq!(machine.run(&mut { first }, BUDGET).unwrap(), End::Guest { code: 0 });
     let came_to = (machine.points(), machine.hash());
     assert!(came_to.0 > 25, "{came_to:?}");
     let mut machine = guest.machine();
     for point in 0..came_to.0 {
         let snapshot = machine.save().unwrap();
         for _ in 0..2 {
-            assert_eq!(machine.run(&mut { first }, BUDGET).unwrap(), Ending::Guest { code: 0 });
+            assert_eq!(machine.run(&mut { first }, BUDGET).unwrap(), End::Guest { code: 0 });
             assert_eq!((machine.points(), machine.hash()), came_to, "from point {point}");
             machine.restore(&snapshot).unwrap();
         }

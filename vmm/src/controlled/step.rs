@@ -1,23 +1,26 @@
 //! One step of the controlled scheduler: a vCPU performs the access that it is stopped before, and
 //! runs to its next one.
 
+use devices::apics::{Apics, IpiEffect};
+use devices::device::ReadKind;
+
 use super::ControlledMachine;
 use super::check::Stored;
 use super::emulate::MSR_TSC;
 use super::endless::AfterKick;
 use super::granularity::Granularity;
 use super::hash::{of_registers, tag};
-use super::outcome::{Ending, Problem};
-use super::platform::{IpiEffect, Platform};
 use super::vcpu_context::State;
 use super::writers::Store;
 use crate::board::IoResult;
 use crate::breakpoints::Want;
 use crate::choice::Choice;
 use crate::cpu::Cpu;
+use crate::end::End;
 use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit, little};
-use crate::hook::{Access, ApicEvent, MsrAccess};
+use crate::hook::ApicEvent;
+use crate::trapped;
 
 const NMI: u8 = 2;
 /// The number of single steps that a vCPU may take without a scheduling point before the limit on
@@ -28,7 +31,7 @@ const CANCEL_CHECK_POINTS: u64 = 1000;
 
 impl ControlledMachine {
     /// Performs a choice. `Some` if the run is over.
-    pub(super) fn take(&mut self, choice: Choice) -> Result<Option<Ending>> {
+    pub(super) fn take(&mut self, choice: Choice) -> Result<Option<End>> {
         self.points += 1;
         if self.points.is_multiple_of(CANCEL_CHECK_POINTS) {
             self.cancel.check()?;
@@ -84,10 +87,10 @@ impl ControlledMachine {
 
     /// Queues the vCPU's pending interrupt, and returns its vector.
     fn interrupt(&mut self, vcpu: u32) -> Result<Option<u8>> {
-        if let Some(vector) = self.platform.lapics[vcpu as usize].pending() {
+        if let Some(vector) = self.platform.apics.lapics[vcpu as usize].pending() {
             self.hook_apic(vcpu, ApicEvent::Interrupt { vector });
         }
-        let vector = self.platform.lapics[vcpu as usize].acknowledge();
+        let vector = self.platform.apics.lapics[vcpu as usize].acknowledge();
         if let Some(vector) = vector {
             self.hash.add([tag::INTERRUPT, vcpu.into(), vector.into()]);
             self.progress.note();
@@ -99,46 +102,13 @@ impl ControlledMachine {
     }
 
     /// Performs the access that a vCPU is stopped before.
-    pub(super) fn perform(&mut self, vcpu: u32, exit: &Exit) -> Result<Result<Entry, Ending>> {
+    pub(super) fn perform(&mut self, vcpu: u32, exit: &Exit) -> Result<Result<Entry, End>> {
         if let Some(read) = self.clock_ports.read_at(exit) {
             self.read_clock(vcpu, read)?;
             return Ok(Ok(Entry::Resume));
         }
         self.hook_exit(vcpu, exit);
         match exit {
-            Exit::MmioRead { address, size } if Platform::covers(*address) => {
-                let value = self.platform.read(vcpu, *address);
-                self.hook_apic_read(vcpu, *address, value);
-                if Platform::is_clock(*address) {
-                    self.looks_at_clock(vcpu);
-                } else {
-                    self.vcpus[vcpu as usize].tracker.clear();
-                }
-                let mut data = Bytes::from_slice(&value.to_le_bytes());
-                data.resize(usize::from(*size), 0);
-                self.note(tag::READ, vcpu, *address, &data)?;
-                Ok(Ok(Entry::Data(data)))
-            }
-            Exit::MmioWrite { address, data } if Platform::covers(*address) => {
-                let mut word = [0; 4];
-                let length = data.len().min(4);
-                word[..length].copy_from_slice(&data[..length]);
-                self.note(tag::WRITE, vcpu, *address, data)?;
-                self.progress.note();
-                self.vcpus[vcpu as usize].tracker.clear();
-                // The controllers have 32-bit registers; accesses of other sizes are ignored (SDM
-                // 11.4.1).
-                if data.len() == 4 {
-                    self.hook_apic_write(vcpu, *address, u32::from_le_bytes(word));
-                    for effect in self.platform.write(vcpu, *address, u32::from_le_bytes(word)) {
-                        self.apply_ipi_effect(effect)?;
-                    }
-                    // The write may have changed the task priority, which is also CR8.
-                    let cr8 = self.platform.lapics[vcpu as usize].cr8();
-                    self.vcpus[vcpu as usize].cpu.set_cr8(cr8);
-                }
-                Ok(Ok(Entry::Resume))
-            }
             Exit::MmioRead { address, size } if self.memory.is_trapped(*address) => {
                 self.load(vcpu, *address, *size).map(Ok)
             }
@@ -146,30 +116,20 @@ impl ControlledMachine {
                 self.store(vcpu, *address, data, false)?;
                 Ok(Ok(Entry::Resume))
             }
-            exit => self.ask_the_board(vcpu, exit),
+            exit => self.ask_devices(vcpu, exit),
         }
     }
 
     /// A load from a trapped page. If a locked instruction loads, its store is performed, too.
     fn load(&mut self, vcpu: u32, address: u64, size: u8) -> Result<Entry> {
-        let mut data = Bytes::from_elem(0, usize::from(size));
-        self.memory.read(address, &mut data)?;
-        self.note(tag::READ, vcpu, address, &data)?;
-        let ctx = &mut self.vcpus[vcpu as usize];
-        ctx.tracker.read(address, &data);
-        let (rip, system) = (ctx.cpu.registers()?.rip, ctx.cpu.system_registers()?);
+        let cpu = &mut self.vcpus[vcpu as usize].cpu;
+        let (rip, system) = (cpu.registers()?.rip, cpu.system_registers()?);
         let instruction = self.instructions.at(rip, &system, &self.memory);
         let locked = instruction.is_some_and(|decoded| decoded.locked);
-        let value = little(&data);
-        self.hook_access(vcpu, || Access {
-            address,
-            size,
-            write: false,
-            value,
-            before: value,
-            locked,
-            rip,
-        });
+        let (access, data) = trapped::load(&self.memory, address, size, locked, rip)?;
+        self.note(tag::READ, vcpu, address, &data)?;
+        self.vcpus[vcpu as usize].tracker.read(address, &data);
+        self.hook_access(vcpu, &access);
         if !locked {
             return Ok(Entry::Data(data));
         }
@@ -192,32 +152,20 @@ impl ControlledMachine {
     }
 
     fn store(&mut self, vcpu: u32, address: u64, data: &Bytes, locked: bool) -> Result<()> {
-        let mut before = Bytes::from_elem(0, data.len());
-        self.memory.read(address, &mut before)?;
+        let registers = self.vcpus[vcpu as usize].cpu.registers()?;
+        let access = trapped::store(&self.memory, address, data, locked, registers.rip)?;
         self.note(tag::WRITE, vcpu, address, data)?;
-        let ctx = &mut self.vcpus[vcpu as usize];
-        let registers = of_registers(&ctx.cpu.registers()?);
-        ctx.stored = Some(Stored { registers, address });
-        let rip = ctx.cpu.registers()?.rip;
-        let changes = before != *data;
-        if changes {
-            self.memory.write(address, data)?;
-        }
-        self.hook_access(vcpu, || Access {
-            address,
-            size: data.len() as u8,
-            write: true,
-            value: little(data),
-            before: little(&before),
-            locked,
-            rip,
-        });
+        let registers_hash = of_registers(&registers);
+        self.vcpus[vcpu as usize].stored = Some(Stored { registers: registers_hash, address });
+        self.hook_access(vcpu, &access);
+        let changes = access.value != access.before;
         if !changes {
             // Nothing has changed for any vCPU: the XCHG of a spin lock is not progress.
             self.vcpus[vcpu as usize].tracker.read(address, data);
             return Ok(());
         }
-        let store = Store { address, value: data.clone(), vcpu, rip, point: self.points };
+        let (rip, point) = (access.rip, self.points);
+        let store = Store { address, value: data.clone(), vcpu, rip, point };
         self.writers.put(store);
         self.changed(vcpu, address, data.len());
         Ok(())
@@ -234,47 +182,44 @@ impl ControlledMachine {
         }
     }
 
-    fn ask_the_board(&mut self, vcpu: u32, exit: &Exit) -> Result<Result<Entry, Ending>> {
-        if matches!(exit, Exit::PortRead { port, size: 1, .. } if Platform::is_clock_port(*port)) {
-            self.looks_at_clock(vcpu);
-        } else {
-            self.vcpus[vcpu as usize].tracker.clear();
-        }
-        let ctx = &mut self.vcpus[vcpu as usize];
-        let mut ipi_effects = Vec::new();
-        let answer = match exit {
-            Exit::PortRead { port, size: 1, count: 1 } if Platform::covers_port(*port) => {
-                let (value, asked) = self.platform.read_port(*port);
-                ipi_effects = asked;
-                if !Platform::is_clock_port(*port) {
+    /// Has the devices or the interrupt controllers answer an exit.
+    fn ask_devices(&mut self, vcpu: u32, exit: &Exit) -> Result<Result<Entry, End>> {
+        match self.platform.read_kind(exit) {
+            ReadKind::Clock => self.looks_at_clock(vcpu),
+            kind => {
+                self.vcpus[vcpu as usize].tracker.clear();
+                if kind == ReadKind::Changes {
                     self.progress.note();
                 }
-                IoResult::Enter(Entry::Data(Bytes::from_slice(&[value])))
             }
-            Exit::PortWrite { port, size: 1, data } if Platform::covers_port(*port) => {
-                let platform = &mut self.platform;
-                ipi_effects =
-                    data.iter().flat_map(|byte| platform.write_port(*port, *byte)).collect();
-                IoResult::Enter(Entry::Resume)
-            }
-            exit => self.board.answer(&mut ctx.cpu, exit)?,
+        }
+        // A write to an address without a device changes nothing. (Ports are not told apart.)
+        let writes = match exit {
+            Exit::PortWrite { .. } => true,
+            Exit::MmioWrite { address, .. } => Apics::covers(*address),
+            _ => false,
         };
-        match exit {
-            Exit::PortWrite { port, data, .. } => {
-                self.progress.note();
-                self.hash.add([tag::PORT_WRITE, vcpu.into(), (*port).into()]);
-                self.hash.add_bytes(data);
+        if writes {
+            self.progress.note();
+        }
+        if let Some((address, value)) = register_write(exit) {
+            self.hook_apic_write(vcpu, address, value);
+        }
+        let answer = self.platform.answer(vcpu, &mut self.vcpus[vcpu as usize].cpu, exit)?;
+        self.hash_answer(vcpu, exit, &answer)?;
+        for effect in self.platform.apics.take_effects() {
+            self.apply_ipi_effect(effect)?;
+        }
+        match (exit, &answer) {
+            (Exit::MmioRead { address, .. }, IoResult::Enter(Entry::Data(data))) => {
+                self.hook_apic_read(vcpu, *address, little(data) as u32);
             }
-            Exit::PortRead { port, .. } => {
-                self.hash.add([tag::PORT_READ, vcpu.into(), (*port).into()]);
-                if let IoResult::Enter(Entry::Data(data)) = &answer {
-                    self.hash.add_bytes(data);
-                }
+            (Exit::MmioWrite { address, .. }, _) if Apics::covers(*address) => {
+                // The write may have changed the task priority, which is also CR8.
+                let cr8 = self.platform.apics.lapics[vcpu as usize].cr8();
+                self.vcpus[vcpu as usize].cpu.set_cr8(cr8);
             }
             _ => {}
-        }
-        for effect in ipi_effects {
-            self.apply_ipi_effect(effect)?;
         }
         Ok(match answer {
             IoResult::Enter(entry) => Ok(entry),
@@ -282,14 +227,41 @@ impl ControlledMachine {
                 self.marked = true;
                 Ok(Entry::Resume)
             }
-            IoResult::End(code) => Err(Ending::Guest { code }),
-            IoResult::Met(met) => Err(Ending::Met(met)),
+            IoResult::End(code) => Err(End::Guest { code }),
+            IoResult::Met(met) => Err(End::Met(met)),
             IoResult::Unanswered => Err(self.problem(vcpu, exit.clone())?),
         })
     }
 
+    /// Adds an access to a device to the hash of the run. An address without a device always gives
+    /// the same.
+    fn hash_answer(&mut self, vcpu: u32, exit: &Exit, answer: &IoResult) -> Result<()> {
+        match (exit, answer) {
+            (Exit::PortWrite { port, data, .. }, _) => {
+                self.hash.add([tag::PORT_WRITE, vcpu.into(), (*port).into()]);
+                self.hash.add_bytes(data);
+            }
+            (Exit::PortRead { port, .. }, answer) => {
+                self.hash.add([tag::PORT_READ, vcpu.into(), (*port).into()]);
+                if let IoResult::Enter(Entry::Data(data)) = answer {
+                    self.hash.add_bytes(data);
+                }
+            }
+            (Exit::MmioWrite { address, data }, _) if Apics::covers(*address) => {
+                self.note(tag::WRITE, vcpu, *address, data)?;
+            }
+            (Exit::MmioRead { address, .. }, IoResult::Enter(Entry::Data(data)))
+                if Apics::covers(*address) =>
+            {
+                self.note(tag::READ, vcpu, *address, data)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Runs a vCPU to its next scheduling point. `interrupt` has been queued for the vCPU.
-    fn go(&mut self, vcpu: u32, mut entry: Entry, interrupt: Option<u8>) -> Result<Option<Ending>> {
+    fn go(&mut self, vcpu: u32, mut entry: Entry, interrupt: Option<u8>) -> Result<Option<End>> {
         let ctx = &mut self.vcpus[vcpu as usize];
         let _bound = ctx.cpu.bind_to_thread();
         let mut interrupt = interrupt.or(std::mem::take(&mut ctx.nmi).then_some(NMI));
@@ -301,7 +273,7 @@ impl ControlledMachine {
             if let State::Access(_) = self.vcpus[vcpu as usize].state {
                 return Ok(None);
             }
-            let wanted = self.platform.lapics[vcpu as usize].pending().is_some()
+            let wanted = self.platform.apics.lapics[vcpu as usize].pending().is_some()
                 && !self.vcpus[vcpu as usize].cpu.takes_interrupts();
             let stored = self.vcpus[vcpu as usize].stored.take();
             let exit = match found.take() {
@@ -343,17 +315,9 @@ impl ControlledMachine {
                     }
                 }
                 Exit::MsrWrite { index: MSR_TSC, value } => self.write_tsc_msr(vcpu, value),
-                Exit::MsrWrite { index, value } => {
-                    ctx.extended_dirty = true;
-                    self.hook_exit(vcpu, &Exit::MsrWrite { index, value });
-                    self.hook_msr(vcpu, &MsrAccess { index, write: true, value: Some(value) });
-                    self.vcpus[vcpu as usize].cpu.write_msr(index, value)?;
-                }
                 Exit::MsrRead { index: MSR_TSC } => self.read_tsc_msr(vcpu),
-                Exit::MsrRead { index } => {
-                    self.hook_exit(vcpu, &Exit::MsrRead { index });
-                    let value = self.vcpus[vcpu as usize].cpu.read_msr(index)?;
-                    self.hook_msr(vcpu, &MsrAccess { index, write: false, value });
+                exit @ (Exit::MsrRead { .. } | Exit::MsrWrite { .. }) => {
+                    self.access_msr(vcpu, &exit)?;
                 }
                 Exit::Halt => {
                     ctx.state = State::Halted;
@@ -390,15 +354,15 @@ impl ControlledMachine {
 
     /// Whether an interrupt is pending that the vCPU would take now.
     pub(super) fn takes_pending_interrupt(&mut self, vcpu: u32) -> bool {
-        let pending = self.platform.lapics[vcpu as usize].pending().is_some();
+        let pending = self.platform.apics.lapics[vcpu as usize].pending().is_some();
         pending && self.vcpus[vcpu as usize].cpu.takes_interrupts()
     }
 
     /// Ends a run because of an exit that nothing answers.
-    pub(super) fn problem(&mut self, vcpu: u32, exit: Exit) -> Result<Ending> {
+    pub(super) fn problem(&mut self, vcpu: u32, exit: Exit) -> Result<End> {
         match self.explain(vcpu, Some(&exit))? {
             Some(error) => Err(error),
-            None => Ok(Ending::Problem(Problem { vcpu, exit })),
+            None => Ok(End::unanswered(vcpu, exit)),
         }
     }
 
@@ -423,4 +387,11 @@ impl ControlledMachine {
         self.hash.add_bytes(data);
         Ok(())
     }
+}
+
+/// A 32-bit write to a register of an interrupt controller: its address and value.
+fn register_write(exit: &Exit) -> Option<(u64, u32)> {
+    let Exit::MmioWrite { address, data } = exit else { return None };
+    let value = u32::from_le_bytes(data.as_slice().try_into().ok()?);
+    Apics::covers(*address).then_some((*address, value))
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 use iced_x86::code_asm::*;
 
 use crate::controlled::ControlledMachine;
-use crate::controlled::Ending;
 use crate::controlled::test_guest::{DATA, Guest, SHARED, end};
 use crate::controlled::testing::random;
+use crate::end::End;
 use crate::error::Result;
 use crate::hook::{Attach, watches};
 use crate::kvm::{Host, host};
@@ -35,11 +35,11 @@ fn guest() -> Guest {
 #[test]
 fn accesses_to_what_is_shared_are_seen_and_the_run_is_the_same() {
     let mut plain = machine(&guest(), &[]).unwrap();
-    assert_eq!(plain.run(&mut random(1), 1000).unwrap(), Ending::Guest { code: 0 });
+    assert_eq!(plain.run(&mut random(1), 1000).unwrap(), End::Guest { code: 0 });
     let watch = Watch::of(SHARED + 64..SHARED + 68);
     let mut watched = machine(&guest(), &[&watch]).unwrap();
     watched.attach(&[&watch]).unwrap();
-    assert_eq!(watched.run(&mut random(1), 1000).unwrap(), Ending::Guest { code: 0 });
+    assert_eq!(watched.run(&mut random(1), 1000).unwrap(), End::Guest { code: 0 });
     assert_eq!((watched.hash(), watched.points()), (plain.hash(), plain.points()));
     let seen: Vec<_> = watch
         .accesses()
@@ -57,7 +57,7 @@ fn accesses_to_other_memory_become_scheduling_points() {
     let watch = Watch::of(DATA..DATA + 4);
     let mut watched = machine(&guest(), &[&watch]).unwrap();
     watched.attach(&[&watch]).unwrap();
-    assert_eq!(watched.run(&mut random(1), 1000).unwrap(), Ending::Guest { code: 0 });
+    assert_eq!(watched.run(&mut random(1), 1000).unwrap(), End::Guest { code: 0 });
     assert_eq!(watched.points(), plain.points() + 1);
     let seen: Vec<_> = watch.accesses().iter().map(|access| access.value).collect();
     assert_eq!(seen, [4]);
@@ -78,7 +78,7 @@ fn at_instruction_granularity_accesses_are_seen_as_well() {
     let guest = guest().stepped();
     let mut watched = machine(&guest, &[&watch]).unwrap();
     watched.attach(&[&watch]).unwrap();
-    assert_eq!(watched.run(&mut random(1), 1000).unwrap(), Ending::Guest { code: 0 });
+    assert_eq!(watched.run(&mut random(1), 1000).unwrap(), End::Guest { code: 0 });
     let seen: Vec<_> =
         watch.accesses().iter().map(|access| (access.write, access.value, access.locked)).collect();
     let stores = [(true, 2, false), (true, 2, false)];

@@ -30,7 +30,7 @@ impl ControlledMachine {
     /// place differs between hosts.
     pub(super) fn may_let_interrupt_in(&self, vcpu: u32, decoded: &Decoded) -> bool {
         use Mnemonic::{Popf, Popfd, Popfq, Sti};
-        self.platform.lapics[vcpu as usize].pending().is_some()
+        self.platform.apics.lapics[vcpu as usize].pending().is_some()
             && matches!(decoded.instruction.mnemonic(), Sti | Popf | Popfd | Popfq)
     }
 }

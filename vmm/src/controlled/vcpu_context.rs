@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use super::check::Stored;
 use super::waiting::ProgressTracker;
-use crate::breakpoints::Breakpoints;
+use crate::breakpoints::{Breakpoints, Halts};
+use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::exit::{Bytes, Exit};
 use crate::guest_debug::GuestDebug;
 use crate::identity::CpuidEntry;
-use crate::kvm::KvmCpu;
+use crate::kvm::{DebugCapabilities, KvmCpu};
 use crate::registers::{Registers, SystemRegisters};
-use crate::trapped::TableRegisters;
+use crate::trapped::TableCheck;
 
 /// The private bytes that an endless loop reads and doesn't write: guest-physical addresses and
 /// contents.
@@ -97,8 +98,8 @@ pub(super) struct VcpuContext {
     pub(super) extended_dirty: bool,
     /// A hook holds the vCPU until this virtual time, in nanoseconds.
     pub(super) held_until: u64,
-    /// The table registers of the last successful check that no table is in a trapped page.
-    pub(super) tables: Option<TableRegisters>,
+    /// The check that no table is in a trapped page.
+    pub(super) tables: TableCheck,
     /// Its last store to a trapped page, until it runs on.
     pub(super) stored: Option<Stored>,
     /// The machine's progress count when the vCPU's loop could not be proven to repeat. Until this
@@ -109,6 +110,36 @@ pub(super) struct VcpuContext {
 }
 
 impl VcpuContext {
+    /// A vCPU in its reset state, which waits for a SIPI.
+    pub(super) fn new(
+        mut cpu: KvmCpu,
+        leaves: Vec<CpuidEntry>,
+        blocks_interrupts: bool,
+    ) -> Result<Self> {
+        let reset = (cpu.registers()?, cpu.system_registers()?);
+        Ok(Self {
+            cpu,
+            state: State::WaitForSipi,
+            tracker: ProgressTracker::default(),
+            breakpoints: Breakpoints::new(DebugCapabilities::default(), Halts::Exit),
+            nmi: false,
+            stepping: false,
+            blocks_interrupts,
+            armed: false,
+            interruptible: false,
+            leaves,
+            shadow: ShadowState::default(),
+            reexecution: None,
+            dirty: true,
+            extended_dirty: false,
+            held_until: 0,
+            tables: TableCheck::default(),
+            stored: None,
+            unproven: None,
+            reset,
+        })
+    }
+
     /// Whether it can run on by itself.
     pub(super) fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready | State::Access(_))

@@ -5,15 +5,16 @@ use std::path::Path;
 
 use iced_x86::code_asm::*;
 
+use crate::controlled::ControlledMachine;
 use crate::controlled::test_guest::Guest;
 use crate::controlled::testing::random;
-use crate::controlled::{ControlledMachine, Ending};
+use crate::end::End;
 use crate::error::Result;
 use crate::hook::MsrAccess;
 use crate::kvm::DebugCapabilities;
 use crate::kvm::{Host, host};
 use crate::machine::Machine;
-use crate::parallel::{self, End, Options};
+use crate::parallel::{self, Options};
 use crate::testing::Msrs;
 
 const SYSENTER_CS: u32 = 0x174;
@@ -103,11 +104,11 @@ fn chosen_ones_are_seen_by_the_controlled_driver_and_change_nothing() {
     }
     for guest in guests {
         let mut plain = guest.machine();
-        assert_eq!(plain.run(&mut random(1), 100_000).unwrap(), Ending::Guest { code: 0 });
+        assert_eq!(plain.run(&mut random(1), 100_000).unwrap(), End::Guest { code: 0 });
         let msrs = Msrs::of(&[SYSENTER_CS, EFER, NONE]);
         let mut machine = guest.machine();
         machine.attach(&[&msrs]).unwrap();
-        assert_eq!(machine.run(&mut random(1), 100_000).unwrap(), Ending::Guest { code: 0 });
+        assert_eq!(machine.run(&mut random(1), 100_000).unwrap(), End::Guest { code: 0 });
         assert_eq!(machine.hash(), plain.hash());
         verify(&msrs);
     }

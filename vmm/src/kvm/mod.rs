@@ -31,7 +31,7 @@ pub(crate) use msr_exits::MsrExits;
 pub use msr_exits::has_msr_filter;
 pub(crate) use save::{CpuState, ExtendedRestore};
 pub use vcpu::KvmCpu;
-pub use vm::{Irqchip, Vm};
+pub use vm::{Irqchip, KvmIrqchip, Vm};
 
 use crate::error::Error;
 

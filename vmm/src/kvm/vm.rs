@@ -11,7 +11,6 @@ use kvm_ioctls::{Cap, VmFd};
 use super::{Host, KvmCpu, failed};
 use crate::error::{Error, Result};
 use crate::memory::{Memory, Region};
-use devices::console::Line;
 
 /// The addresses at which KVM on Intel places three pages of its own (a TSS) and one more (an
 /// identity map): among the device addresses, which guests don't use for this.
@@ -122,9 +121,9 @@ impl Vm {
         KvmCpu::new(fd, self.shared.clone(), self.sync_registers)
     }
 
-    /// An interrupt line of the in-kernel irqchip.
-    pub fn line(&self, irq: u32) -> IrqLine {
-        IrqLine { machine: self.shared.clone(), irq }
+    /// The interrupt lines of the in-kernel irqchip.
+    pub fn irqchip(&self) -> KvmIrqchip {
+        KvmIrqchip { machine: self.shared.clone() }
     }
 }
 
@@ -139,17 +138,16 @@ fn create(host: &Host) -> Result<VmFd> {
     }
 }
 
-/// An interrupt line of the in-kernel irqchip.
+/// The interrupt lines of the in-kernel irqchip. KVM answers the accesses to its registers.
 #[derive(Clone, Debug)]
-pub struct IrqLine {
+pub struct KvmIrqchip {
     machine: Arc<SharedVm>,
-    irq: u32,
 }
 
-impl Line for IrqLine {
-    fn pulse(&self) -> io::Result<()> {
-        self.machine.fd.set_irq_line(self.irq, true)?;
-        self.machine.fd.set_irq_line(self.irq, false)?;
-        Ok(())
+impl devices::device::InterruptController for KvmIrqchip {
+    fn set_line(&mut self, line: u32, high: bool) {
+        // KVM_IRQ_LINE fails only for a machine without an irqchip. A line that can't be set must
+        // not stop the guest: a device doesn't notice either.
+        let _ = self.machine.fd.set_irq_line(line, high);
     }
 }

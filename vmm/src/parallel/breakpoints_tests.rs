@@ -7,6 +7,7 @@ use iced_x86::code_asm::*;
 
 use super::*;
 use crate::controlled::test_guest::{Assembled, DATA, Guest, LAPIC, end, places, start_others};
+use crate::end::End;
 use crate::kvm::{Host, host};
 use crate::testing::Spy;
 

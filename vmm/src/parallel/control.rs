@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use devices::device::Clock;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::barrier::Barrier;
-use super::outcome::{End, Outcome, VcpuReport};
+use super::outcome::{Outcome, VcpuReport};
 use crate::criteria::Met;
+use crate::end::End;
 use crate::error::{Error, Result};
 use crate::kvm::kick::{Kicker, Receiving};
 use crate::memory::Memory;
@@ -48,7 +50,8 @@ pub(super) struct Control {
     over: AtomicBool,
     suspended: AtomicBool,
     barrier: Barrier,
-    end: Mutex<Option<(End, Duration)>>,
+    /// The first reason, and when it came. An error if jitterbug or the host failed.
+    end: Mutex<Option<(Result<End>, Duration)>>,
     ended: EventFd,
     /// The time of the latest activity that the watchdog saw, in nanoseconds.
     alive: AtomicU64,
@@ -83,14 +86,23 @@ impl Control {
         slot.kicker.receive()
     }
 
-    /// Ends the run, unless it has already ended: the first reason counts. As an exception, an
-    /// unsupported access to a trapped page replaces a hang or a time limit, because it explains
-    /// them.
+    /// Ends the run, unless it has already ended: the first reason counts.
     pub(super) fn end(&self, end: End) {
+        self.end_with(Ok(end));
+    }
+
+    /// Ends the run because jitterbug or the host failed, unless it has already ended.
+    pub(super) fn fail(&self, error: Error) {
+        self.end_with(Err(error));
+    }
+
+    /// The first reason counts. As an exception, an unsupported access to a trapped page replaces a
+    /// hang or a time limit, because it explains them.
+    fn end_with(&self, end: Result<End>) {
         {
             let mut first = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-            let explained = matches!(end, End::Broken(Error::Trapped { .. }))
-                && matches!(*first, Some((End::Hang | End::TimeLimit | End::Missed, _)));
+            let explained = matches!(end, Err(Error::Trapped { .. }))
+                && matches!(*first, Some((Ok(End::Hang(_) | End::TimeLimit | End::Missed), _)));
             if first.is_some() && !explained {
                 return;
             }
@@ -160,13 +172,13 @@ impl Control {
     /// Whether the run was ended from outside.
     pub(super) fn is_cut_short(&self) -> bool {
         let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*end, Some((End::TimeLimit | End::Missed | End::Interrupted, _)))
+        matches!(*end, Some((Ok(End::TimeLimit | End::Missed | End::Interrupted), _)))
     }
 
     /// Whether the run ended with a success.
     pub(super) fn is_success(&self) -> bool {
         let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*end, Some((End::Guest { code: 0 } | End::Met(Met { failed: false, .. }), _)))
+        matches!(*end, Some((Ok(End::Guest { code: 0 } | End::Met(Met { failed: false, .. })), _)))
     }
 
     /// An eventfd that is readable once the run has ended.
@@ -230,8 +242,8 @@ impl Control {
         let alive = Duration::from_nanos(self.alive.into_inner());
         let (dumps, missed_dumps) = self.barrier.into_dumps()?;
         match self.end.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some((End::Broken(error), _)) => Err(error),
-            Some((end, elapsed)) => {
+            Some((Err(error), _)) => Err(error),
+            Some((Ok(end), elapsed)) => {
                 Ok(Outcome { end, elapsed, alive, vcpus, memory, dumps, missed_dumps })
             }
             None => Err(broken_thread()),
@@ -244,6 +256,12 @@ impl Control {
 
     fn track(&self, vcpu: u32) -> std::sync::MutexGuard<'_, Track> {
         self.slot(vcpu).track.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clock for Control {
+    fn now(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
     }
 }
 

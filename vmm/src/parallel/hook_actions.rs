@@ -3,9 +3,9 @@
 use std::mem::{replace, take};
 use std::time::Duration;
 
-use super::outcome::End;
 use super::vcpu::VcpuLoop;
 use crate::cpu::Debuggable;
+use crate::end::End;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
 use crate::registers::Activity;

@@ -9,6 +9,7 @@ use object::{Object, ObjectSegment};
 
 use super::*;
 use crate::controlled::test_guest::{DATA, Guest, end, places, start_others};
+use crate::end::End;
 use crate::exit::{Entry, Exit};
 use crate::hook::{Context, Hook, Verdict};
 use crate::kvm::{Host, host};

@@ -7,13 +7,15 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use devices::device::Wiring;
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use nix::errno::Errno;
 use vmm_sys_util::timerfd::TimerFd;
 
-use super::control::broken;
+use super::control::{Control, broken};
 use crate::board::Board;
 use crate::error::Result;
+use crate::kvm::KvmIrqchip;
 
 /// How long to wait before offering the guest again the bytes that its FIFO had no space for.
 const RETRY: Duration = Duration::from_millis(5);
@@ -23,7 +25,9 @@ const READ_AHEAD: usize = 4096;
 /// Reads standard input only when the guest has taken the bytes read before, so that nothing is
 /// lost and nothing accumulates.
 pub(super) struct Input<'a> {
+    control: &'a Control,
     board: &'a Board,
+    irqchip: KvmIrqchip,
     stdin: io::Stdin,
     waiting: VecDeque<u8>,
     retry: TimerFd,
@@ -45,10 +49,22 @@ enum State {
 }
 
 impl<'a> Input<'a> {
-    pub(super) fn new(board: &'a Board, open: Rc<Cell<bool>>) -> Result<Self> {
-        let retry = TimerFd::new().map_err(|errno| broken(errno.into()))?;
-        let stdin = io::stdin();
-        Ok(Self { board, stdin, waiting: VecDeque::new(), retry, state: State::Listening, open })
+    pub(super) fn new(
+        control: &'a Control,
+        board: &'a Board,
+        irqchip: KvmIrqchip,
+        open: Rc<Cell<bool>>,
+    ) -> Result<Self> {
+        Ok(Self {
+            control,
+            board,
+            irqchip,
+            stdin: io::stdin(),
+            waiting: VecDeque::new(),
+            retry: TimerFd::new().map_err(|errno| broken(errno.into()))?,
+            state: State::Listening,
+            open,
+        })
     }
 
     /// Reads the input that is available now.
@@ -67,8 +83,9 @@ impl<'a> Input<'a> {
 
     /// Gives the guest as many bytes as it takes.
     fn pass_on(&mut self) {
+        let mut wiring = Wiring { clock: self.control, controller: &mut self.irqchip };
         while !self.waiting.is_empty() {
-            match self.board.send(self.waiting.make_contiguous()) {
+            match self.board.send(self.waiting.make_contiguous(), &mut wiring) {
                 Ok(0) | Err(_) => break,
                 Ok(taken) => drop(self.waiting.drain(..taken)),
             }

@@ -17,7 +17,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-pub use outcome::{End, ExitCounts, Outcome, VcpuReport, VcpuState};
+pub use outcome::{ExitCounts, Outcome, VcpuReport, VcpuState};
 
 use crate::breakpoints::{self, Breakpoints, Halts};
 use crate::error::{Error, Result};
@@ -28,7 +28,7 @@ use crate::kvm::{KvmCpu, MsrExits};
 use crate::machine::Machine;
 use control::Control;
 use trapping::Watching;
-use vcpu::{VcpuContext, VcpuLoop};
+use vcpu::{Devices, VcpuContext, VcpuLoop};
 
 /// The destination of a run's output, as far as the run depends on it: no vCPU may block on a slow
 /// reader while it holds a device's lock.
@@ -94,10 +94,11 @@ fn run_stopping(
             let ctx = VcpuContext::new(id, vcpus, cpu, memory.clone());
             let breakpoints = stopping.map(|stopping| Breakpoints::new(stopping, Halts::InKernel));
             let watching = lock.as_ref().map(Watching::new);
-            let (board, control) = (&board, &control);
+            let devices = Devices { board: &board, controller: Box::new(vm.irqchip()) };
+            let control = &control;
             let spawned =
                 thread::Builder::new().name(format!("vcpu{id}")).spawn_scoped(scope, move || {
-                    VcpuLoop::new(ctx, hooks, breakpoints, watching, board, control)
+                    VcpuLoop::new(ctx, hooks, breakpoints, watching, devices, control)
                         .resumable(can_resume)
                         .printing_to(options.outlet)
                         .run(KvmCpu::bind_to_thread)
@@ -106,13 +107,13 @@ fn run_stopping(
                 Ok(thread) => threads.push(thread),
                 Err(source) => {
                     let what = "a vCPU's thread can't be started: use fewer --cpus";
-                    control.end(End::Broken(Error::System { what, source }));
+                    control.fail(Error::System { what, source });
                     break;
                 }
             }
         }
-        if let Err(error) = supervisor::watch(&control, &board, &criteria, options) {
-            control.end(End::Broken(error));
+        if let Err(error) = supervisor::watch(&control, &board, vm.irqchip(), &criteria, options) {
+            control.fail(error);
         }
         if let Some(outlet) = options.outlet.filter(|_| control.is_cut_short()) {
             outlet.cut_short();

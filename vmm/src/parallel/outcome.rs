@@ -1,6 +1,5 @@
 //! The outcome of a parallel run.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,157 +8,10 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::breakpoints::Hits;
-use crate::criteria::Met;
-use crate::disassemble;
-use crate::error::Error;
+use crate::end::End;
 use crate::exit::Exit;
 use crate::memory::Memory;
 use crate::registers::{Activity, Registers, SystemRegisters};
-
-/// Why a run ended.
-#[derive(Debug)]
-pub enum End {
-    /// The guest ended the run; code 0 is success, any other code is the guest's own failure code.
-    Guest {
-        /// The value that the guest wrote to port 0xf4.
-        code: u32,
-    },
-    /// A criterion of the machine was met.
-    Met(Met),
-    /// A triple fault: a vCPU could not deliver a double fault.
-    TripleFault {
-        /// The vCPU.
-        vcpu: u32,
-    },
-    /// KVM could not continue.
-    Kvm {
-        /// The vCPU.
-        vcpu: u32,
-        /// The exit that KVM reported.
-        exit: Exit,
-    },
-    /// The watchdog found a hang: no activity within its window.
-    Hang,
-    /// Every started vCPU sleeps with interrupts enabled, and no interrupt is pending: the kernel
-    /// idles.
-    Quiet {
-        /// The vCPUs that were never started.
-        unstarted: Vec<u32>,
-    },
-    /// The time limit was reached.
-    TimeLimit,
-    /// The time limit was reached, and no criterion of success was met.
-    Missed,
-    /// A hook ended the run.
-    Stopped {
-        /// The hook's vCPU.
-        vcpu: u32,
-        /// The exit code; 0 means success.
-        code: u32,
-    },
-    /// The user ended the run by a signal, for example Ctrl-C.
-    Interrupted,
-    /// jitterbug or the host failed.
-    Broken(Error),
-}
-
-impl End {
-    /// Whether the guest failed. A run that was cut short is not a failure.
-    pub fn is_failure(&self) -> bool {
-        match self {
-            Self::Guest { code } | Self::Stopped { code, .. } => *code != 0,
-            Self::Met(met) => met.failed,
-            Self::TripleFault { .. } | Self::Kvm { .. } | Self::Hang | Self::Missed => true,
-            Self::Quiet { .. } | Self::TimeLimit | Self::Interrupted | Self::Broken(_) => false,
-        }
-    }
-
-    /// The kind's name in reports.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Guest { code: 0 } => "success",
-            Self::Guest { .. } => "guest-failure",
-            Self::Met(Met { failed: false, .. }) => "ok",
-            Self::Met(Met { failed: true, .. }) => "fail",
-            Self::TripleFault { .. } => "triple-fault",
-            Self::Kvm { .. } => "kvm-error",
-            Self::Hang => "hang",
-            Self::Quiet { .. } => "quiet",
-            Self::TimeLimit => "time-limit",
-            Self::Missed => "missed",
-            Self::Stopped { .. } => "stopped",
-            Self::Interrupted => "interrupted",
-            Self::Broken(_) => "broken",
-        }
-    }
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Guest { code: 0 } => write!(f, "the guest ended the run: success"),
-            Self::Guest { code } => write!(f, "the guest ended the run with failure code {code}"),
-            Self::Met(met) => met.fmt(f),
-            Self::TripleFault { vcpu } => write!(f, "vCPU {vcpu}: triple fault"),
-            Self::Kvm { vcpu, exit } => write!(f, "vCPU {vcpu}: {}", KvmProblem(exit)),
-            Self::Hang => write!(f, "hang"),
-            Self::Quiet { unstarted } => {
-                write!(f, "quiet: every vCPU sleeps and takes interrupts, and none is pending")?;
-                write_unstarted(f, unstarted)
-            }
-            Self::TimeLimit => write!(f, "time limit reached; no failure seen"),
-            Self::Missed => write!(f, "time limit reached, and no criterion of success was met"),
-            Self::Stopped { vcpu, code: 0 } => write!(f, "vCPU {vcpu}: a script stopped the run"),
-            Self::Stopped { vcpu, code } => {
-                write!(f, "vCPU {vcpu}: a script stopped the run with failure code {code}")
-            }
-            Self::Interrupted => write!(f, "interrupted"),
-            Self::Broken(error) => error.fmt(f),
-        }
-    }
-}
-
-fn write_unstarted(f: &mut fmt::Formatter<'_>, vcpus: &[u32]) -> fmt::Result {
-    match vcpus {
-        [] => Ok(()),
-        [one] => write!(f, "; vCPU {one} was never started"),
-        many => {
-            let numbers: Vec<_> = many.iter().map(u32::to_string).collect();
-            write!(f, "; vCPUs {} were never started", numbers.join(", "))
-        }
-    }
-}
-
-struct KvmProblem<'a>(&'a Exit);
-
-impl fmt::Display for KvmProblem<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Exit::InternalError { suberror: 1, instruction } if instruction.is_empty() => {
-                write!(f, "KVM internal error: it can't emulate the instruction at RIP")
-            }
-            Exit::InternalError { suberror: 1, instruction } => {
-                let text = disassemble::one(instruction, 0, 64);
-                let bytes: Vec<_> = instruction.iter().map(|byte| format!("{byte:02x}")).collect();
-                write!(
-                    f,
-                    "KVM internal error: it can't emulate `{text}` (bytes {})",
-                    bytes.join(" ")
-                )
-            }
-            Exit::InternalError { suberror, .. } => {
-                write!(f, "KVM internal error, suberror {suberror}")
-            }
-            Exit::FailEntry { reason } => {
-                write!(f, "the processor refused the guest's state (reason {reason:#x})")
-            }
-            Exit::Unexpected { reason } => {
-                write!(f, "KVM exit {reason}, which nothing here asks for")
-            }
-            other => write!(f, "{} exit, which nothing here answers", other.name()),
-        }
-    }
-}
 
 /// The numbers of exits of a vCPU, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]

@@ -13,17 +13,19 @@ use vmm_sys_util::timerfd::TimerFd;
 use super::Options;
 use super::control::{Control, broken};
 use super::input::Input;
-use super::outcome::End;
 use crate::board::Board;
 use crate::criteria::Criteria;
+use crate::end::{End, HangEvidence};
 use crate::error::Result;
 use crate::interrupts::{Interrupt, Interrupts};
+use crate::kvm::KvmIrqchip;
 use crate::watchdog::{Standing, Track, Watch, Watchdog};
 
 /// Supervises the run, and returns when it is over.
 pub(super) fn watch(
     control: &Control,
     board: &Board,
+    irqchip: KvmIrqchip,
     criteria: &Criteria,
     options: Options,
 ) -> Result<()> {
@@ -49,7 +51,7 @@ pub(super) fn watch(
         manager.add_subscriber(Box::new(Stop { control, interrupts }));
     }
     if options.console_input {
-        manager.add_subscriber(Box::new(Input::new(board, input_open)?));
+        manager.add_subscriber(Box::new(Input::new(control, board, irqchip, input_open)?));
     }
     while !control.is_over() {
         manager.run().map_err(|error| broken(io::Error::other(format!("{error:?}"))))?;
@@ -67,7 +69,7 @@ fn timer(first: Duration, interval: Option<Duration>) -> Result<TimerFd> {
 /// one, the run could not be supervised, so the run is ended.
 fn listen(control: &Control, ops: &mut EventOps, fd: &impl AsRawFd) {
     if let Err(error) = ops.add(Events::new(fd, EventSet::IN)) {
-        control.end(End::Broken(broken(io::Error::other(format!("{error:?}")))));
+        control.fail(broken(io::Error::other(format!("{error:?}"))));
     }
 }
 
@@ -138,7 +140,7 @@ impl MutEventSubscriber for Watcher<'_> {
                 let unstarted = (0..).zip(&tracks).filter(|(_, track)| unstarted(track));
                 control.end(End::Quiet { unstarted: unstarted.map(|(vcpu, _)| vcpu).collect() });
             }
-            Watch::Hung | Watch::Quiet => control.end(End::Hang),
+            Watch::Hung | Watch::Quiet => control.end(End::Hang(HangEvidence::Watchdog)),
         }
     }
 

@@ -12,18 +12,17 @@ use std::sync::{Mutex, PoisonError};
 use smallvec::SmallVec;
 
 use crate::cpu::{Cpu, Debuggable};
-use crate::error::{Error, Result};
-use crate::exit::{Bytes, Entry, Exit, little};
+use crate::error::Result;
+use crate::exit::{Entry, Exit};
 use crate::hook::Access;
 use crate::instruction;
 use crate::memory::Memory;
-use crate::trapped::{self, TableRegisters, UnsupportedAccess};
+use crate::trapped::{self, TableCheck};
 
 /// One vCPU's accesses to trapped memory.
 pub(super) struct Watching<'a> {
     lock: &'a Mutex<()>,
-    /// The table registers of the last successful check that no table is in a trapped page.
-    tables: Option<TableRegisters>,
+    tables: TableCheck,
 }
 
 /// The result of performing the access of an exit.
@@ -38,7 +37,7 @@ pub(super) struct Done {
 
 impl<'a> Watching<'a> {
     pub(super) fn new(lock: &'a Mutex<()>) -> Self {
-        Self { lock, tables: None }
+        Self { lock, tables: TableCheck::default() }
     }
 
     /// Performs the access that an exit reports; `None` if the exit is not an access to trapped
@@ -55,27 +54,24 @@ impl<'a> Watching<'a> {
             Exit::MmioWrite { address, data } if memory.is_trapped(*address) => {
                 let rip = cpu.registers()?.rip;
                 let _doing = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-                done.accesses.push(store(memory, *address, data, false, rip)?);
+                done.accesses.push(trapped::store(memory, *address, data, false, rip)?);
             }
             Exit::MmioRead { address, size } if memory.is_trapped(*address) => {
-                self.check_tables(vcpu, cpu, memory)?;
                 let (registers, system) = (cpu.registers()?, cpu.system_registers()?);
+                self.tables.check(vcpu, registers.rip, &system, memory)?;
                 let decoded = instruction::look(registers.rip, &system, memory);
                 let locked = decoded.as_ref().is_some_and(|decoded| decoded.locked);
                 if let Some(decoded) = decoded.filter(|_| locked) {
                     // Of a split load, KVM would perform the other part without the lock.
-                    let whole = decoded.accesses.iter().any(|used| {
-                        instruction::reads(used) && used.memory_size().size() == usize::from(*size)
-                    });
-                    let kind = instruction::reads;
-                    let split =
-                        || trapped::split(&decoded, &registers, &system, memory, *address, kind);
-                    if let Some(unsupported) = (!whole).then(split).flatten() {
-                        return Err(refuse(vcpu, registers.rip, unsupported, memory));
+                    let size = usize::from(*size);
+                    let found =
+                        trapped::split_load(&decoded, &registers, &system, memory, *address, size);
+                    if let Some(unsupported) = found {
+                        return Err(trapped::refuse(vcpu, registers.rip, unsupported, memory));
                     }
                 }
                 let _doing = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-                let (access, data) = load(memory, *address, *size, locked, registers.rip)?;
+                let (access, data) = trapped::load(memory, *address, *size, locked, registers.rip)?;
                 done.accesses.push(access);
                 done.entry = Entry::Data(data);
                 if locked {
@@ -96,33 +92,15 @@ impl<'a> Watching<'a> {
         memory: &Memory,
         exit: &Exit,
     ) -> Result<()> {
-        let (registers, system) = (cpu.registers()?, cpu.system_registers()?);
-        if *exit == Exit::Kicked {
-            self.check_tables(vcpu, cpu, memory)?;
-            return match trapped::misplaced_code(&registers, &system, memory) {
-                Some(unsupported) => Err(refuse(vcpu, registers.rip, unsupported, memory)),
-                None => Ok(()),
-            };
+        if *exit != Exit::Kicked {
+            return trapped::reason(vcpu, cpu, memory, Some(exit))?.map_or(Ok(()), Err);
         }
-        let decoded = instruction::look(registers.rip, &system, memory);
-        match trapped::explain(&registers, &system, memory, decoded.as_ref(), Some(exit)) {
-            Some(unsupported) => Err(refuse(vcpu, registers.rip, unsupported, memory)),
+        let (registers, system) = (cpu.registers()?, cpu.system_registers()?);
+        self.tables.check(vcpu, registers.rip, &system, memory)?;
+        match trapped::misplaced_code(&registers, &system, memory) {
+            Some(unsupported) => Err(trapped::refuse(vcpu, registers.rip, unsupported, memory)),
             None => Ok(()),
         }
-    }
-
-    /// Fails if one of the vCPU's tables is in a trapped page. The tables are checked again when
-    /// the table registers have changed.
-    fn check_tables(&mut self, vcpu: u32, cpu: &mut dyn Cpu, memory: &Memory) -> Result<()> {
-        let system = cpu.system_registers()?;
-        let now = TableRegisters::of(&system);
-        if self.tables != Some(now) {
-            if let Some(unsupported) = trapped::misplaced_table(&system, memory) {
-                return Err(refuse(vcpu, cpu.registers()?.rip, unsupported, memory));
-            }
-            self.tables = Some(now);
-        }
-        Ok(())
     }
 }
 
@@ -132,10 +110,10 @@ fn finish(cpu: &mut impl Debuggable, memory: &Memory, done: &mut Done, rip: u64)
         let entry = std::mem::replace(&mut done.entry, Entry::Resume);
         match cpu.finish_access(entry)? {
             Some(Exit::MmioWrite { address, data }) if memory.is_trapped(address) => {
-                done.accesses.push(store(memory, address, &data, true, rip)?);
+                done.accesses.push(trapped::store(memory, address, &data, true, rip)?);
             }
             Some(Exit::MmioRead { address, size }) if memory.is_trapped(address) => {
-                let (access, data) = load(memory, address, size, true, rip)?;
+                let (access, data) = trapped::load(memory, address, size, true, rip)?;
                 done.accesses.push(access);
                 done.entry = Entry::Data(data);
             }
@@ -147,30 +125,4 @@ fn finish(cpu: &mut impl Debuggable, memory: &Memory, done: &mut Done, rip: u64)
             }
         }
     }
-}
-
-fn load(
-    memory: &Memory,
-    address: u64,
-    size: u8,
-    locked: bool,
-    rip: u64,
-) -> Result<(Access, Bytes)> {
-    let mut data = Bytes::from_elem(0, usize::from(size));
-    memory.read(address, &mut data)?;
-    let value = little(&data);
-    Ok((Access { address, size, write: false, value, before: value, locked, rip }, data))
-}
-
-fn store(memory: &Memory, address: u64, data: &Bytes, locked: bool, rip: u64) -> Result<Access> {
-    let mut before = Bytes::from_elem(0, data.len());
-    memory.read(address, &mut before)?;
-    memory.write(address, data)?;
-    let (value, before) = (little(data), little(&before));
-    Ok(Access { address, size: data.len() as u8, write: true, value, before, locked, rip })
-}
-
-fn refuse(vcpu: u32, rip: u64, unsupported: UnsupportedAccess, memory: &Memory) -> Error {
-    let by = memory.watcher(unsupported.gpa());
-    Error::Trapped { vcpu, rip, unsupported, by }
 }

@@ -8,6 +8,7 @@ use iced_x86::code_asm::*;
 
 use super::*;
 use crate::controlled::test_guest::{Assembled, Guest, PML4, SHARED, end, places, start_others};
+use crate::end::End;
 use crate::error::Error;
 use crate::hook::{Access, watches};
 use crate::kvm::{Host, host};

@@ -4,18 +4,22 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use devices::device::{InterruptController, Wiring};
+
 use super::Outlet;
 use super::control::{Control, broken_thread};
-use super::outcome::{End, ExitCounts, VcpuReport, VcpuState};
+use super::outcome::{ExitCounts, VcpuReport, VcpuState};
 use super::trapping::Watching;
 use crate::board::{Board, IoResult};
 use crate::breakpoints::{Breakpoints, Stop, Want};
 use crate::cpu::{Cpu, Debuggable};
+use crate::end::End;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
-use crate::hook::{Context, HookActions, HookSet, MsrAccess, Points};
+use crate::hook::{Context, HookActions, HookSet, Points};
 use crate::kvm::kick::Alarm;
 use crate::memory::Memory;
+use crate::msr;
 use crate::registers::{Activity, Register, Registers};
 use crate::thread_time::thread_time;
 use crate::watchdog::Sample;
@@ -65,6 +69,12 @@ impl<C: Cpu> VcpuContext<C> {
     }
 }
 
+/// The devices, as a vCPU's thread reaches them.
+pub(super) struct Devices<'a> {
+    pub(super) board: &'a Board,
+    pub(super) controller: Box<dyn InterruptController + Send>,
+}
+
 /// The run loop of a vCPU, until the run is over.
 pub(super) struct VcpuLoop<'a, C> {
     pub(super) ctx: VcpuContext<C>,
@@ -81,7 +91,7 @@ pub(super) struct VcpuLoop<'a, C> {
     pub(super) resumable: bool,
     /// The destination of its output, if that can fill up.
     outlet: Option<&'a dyn Outlet>,
-    board: &'a Board,
+    devices: Devices<'a>,
     pub(super) control: &'a Control,
     alarm: Option<Alarm>,
     exits: ExitCounts,
@@ -94,7 +104,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         hooks: HookSet,
         breakpoints: Option<Breakpoints>,
         watching: Option<Watching<'a>>,
-        board: &'a Board,
+        devices: Devices<'a>,
         control: &'a Control,
     ) -> Self {
         let exits = ExitCounts::default();
@@ -109,7 +119,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             registers,
             resumable,
             outlet: None,
-            board,
+            devices,
             control,
             alarm,
             exits,
@@ -139,7 +149,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         match ctx.and_then(|_kicks_reach_us| self.run_guest()) {
             Ok(Some(end)) => control.end(end),
             Ok(None) => {}
-            Err(error) => control.end(End::Broken(error)),
+            Err(error) => control.fail(error),
         }
         let now = control.now();
         self.hooks.stop(&mut Context { actions: None, ..self.ctx.context(now) });
@@ -169,7 +179,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
                 IoResult::Mark => Entry::Resume,
                 IoResult::End(code) => return Ok(Some(End::Guest { code })),
                 IoResult::Met(met) => return Ok(Some(End::Met(met))),
-                IoResult::Unanswered => return Ok(Some(self.failure(exit))),
+                IoResult::Unanswered => return Ok(Some(End::unanswered(self.ctx.id, exit))),
             };
             if exit == Exit::Kicked {
                 self.serve()?;
@@ -188,7 +198,8 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
 
     fn answer(&mut self, exit: &Exit) -> Result<IoResult> {
         let VcpuContext { cpu, memory, id, .. } = &mut self.ctx;
-        let answer = self.board.answer(cpu, exit)?;
+        let mut wiring = Wiring { clock: self.control, controller: &mut *self.devices.controller };
+        let answer = self.devices.board.answer(*id, cpu, exit, &mut wiring)?;
         if let Some(watching) = &mut self.watching
             && (answer == IoResult::Unanswered || *exit == Exit::Kicked)
         {
@@ -217,18 +228,12 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     /// Performs an access to an MSR or to memory that exits because of hooks. `None` for any other
     /// exit.
     fn perform(&mut self, exit: &Exit) -> Result<Option<Entry>> {
-        match *exit {
-            Exit::MsrRead { index } => {
-                let value = self.ctx.cpu.read_msr(index)?;
-                self.tell_msr(&MsrAccess { index, write: false, value })?;
-                return Ok(Some(Entry::Resume));
-            }
-            Exit::MsrWrite { index, value } => {
-                self.tell_msr(&MsrAccess { index, write: true, value: Some(value) })?;
-                self.ctx.cpu.write_msr(index, value)?;
-                return Ok(Some(Entry::Resume));
-            }
-            _ => {}
+        if let Some(access) = msr::begin(&mut self.ctx.cpu, exit)? {
+            let now = self.control.now();
+            let hold = self.hooks.msr(&mut self.ctx.context(now), &access);
+            self.apply_actions(hold)?;
+            msr::end(&mut self.ctx.cpu, &access)?;
+            return Ok(Some(Entry::Resume));
         }
         let Some(watching) = &mut self.watching else { return Ok(None) };
         let VcpuContext { cpu, memory, id, .. } = &mut self.ctx;
@@ -240,12 +245,6 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             self.apply_actions(hold)?;
         }
         Ok(Some(done.entry))
-    }
-
-    fn tell_msr(&mut self, access: &MsrAccess) -> Result<()> {
-        let now = self.control.now();
-        let hold = self.hooks.msr(&mut self.ctx.context(now), access);
-        self.apply_actions(hold)
     }
 
     /// Runs to the next exit. Breakpoints on the way are reported to the hooks.
@@ -399,14 +398,6 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         }
     }
 
-    fn failure(&self, exit: Exit) -> End {
-        let vcpu = self.ctx.id;
-        match exit {
-            Exit::Shutdown => End::TripleFault { vcpu },
-            exit => End::Kvm { vcpu, exit },
-        }
-    }
-
     pub(super) fn state(&mut self) -> Result<VcpuState> {
         let cpu = &mut self.ctx.cpu;
         Ok(VcpuState {
@@ -422,7 +413,7 @@ struct EndOnDrop<'a>(&'a Control);
 impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
         if !self.0.is_over() {
-            self.0.end(End::Broken(broken_thread()));
+            self.0.fail(broken_thread());
         }
     }
 }

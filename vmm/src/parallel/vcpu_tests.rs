@@ -1,11 +1,13 @@
 use std::sync::Mutex;
 
 use super::*;
+use crate::end::End;
 use crate::exit::Bytes;
 use crate::hook::{Hook, Verdict};
 use crate::identity::{Frequencies, Identity};
 use crate::memory::MemorySize;
 use crate::scripted::ScriptedCpu;
+use crate::testing::NoController;
 
 /// Records its calls.
 struct Recorder {
@@ -44,6 +46,10 @@ impl Hook for Recorder {
     }
 }
 
+fn devices(board: &Board) -> Devices<'_> {
+    Devices { board, controller: Box::new(NoController) }
+}
+
 fn end_with(code: u8) -> Exit {
     Exit::PortWrite { port: 0xf4, size: 1, data: Bytes::from_slice(&[code]) }
 }
@@ -57,9 +63,15 @@ fn play(exits: Vec<Exit>, verdict: Verdict) -> (VcpuReport, Option<End>, Vec<Str
     let frequencies = Frequencies { tsc_khz: 1, bus_khz: 1 };
     let board = Board::bare(Identity::None, frequencies);
     let control = Control::new(1).unwrap();
-    let report =
-        VcpuLoop::new(ctx, HookSet::new(std::iter::once(recorder)), None, None, &board, &control)
-            .run(|_| {});
+    let report = VcpuLoop::new(
+        ctx,
+        HookSet::new(std::iter::once(recorder)),
+        None,
+        None,
+        devices(&board),
+        &control,
+    )
+    .run(|_| {});
     let outcome = control.into_outcome(vec![report.clone()], memory);
     let log = log.lock().unwrap().clone();
     (report, outcome.ok().map(|outcome| outcome.end), log)
@@ -85,7 +97,7 @@ fn a_failure_keeps_the_vcpus_state() {
     let internal =
         Exit::InternalError { suberror: 1, instruction: Bytes::from_slice(&[0x0f, 0xa2]) };
     let (_, end, _) = play(vec![internal], Verdict::Continue);
-    assert!(end.unwrap().to_string().contains("`cpuid` (bytes 0f a2)"));
+    assert!(end.unwrap().description().to_string().contains("`cpuid` (bytes 0f a2)"));
 }
 
 #[test]
@@ -117,9 +129,9 @@ fn a_broken_thread_ends_the_run() {
         let bomb: Box<dyn Hook> = Box::new(Bomb);
         let ctx = VcpuContext::new(0, 1, ScriptedCpu::new([]), memory.clone());
         let hooks = HookSet::new(std::iter::once(bomb));
-        let (board, control) = (&board, &control);
+        let (devices, control) = (devices(&board), &control);
         scope
-            .spawn(move || VcpuLoop::new(ctx, hooks, None, None, board, control).run(|_| {}))
+            .spawn(move || VcpuLoop::new(ctx, hooks, None, None, devices, control).run(|_| {}))
             .join()
     });
     assert!(died.is_err() && control.is_over());
@@ -149,9 +161,9 @@ fn a_suspended_vcpu_runs_on_when_it_is_let_go() {
         let hook: Box<dyn Hook> = Box::new(Suspend);
         let ctx = VcpuContext::new(0, 1, cpu, memory.clone());
         let hooks = HookSet::new(std::iter::once(hook));
-        let (board, control) = (&board, &control);
+        let (devices, control) = (devices(&board), &control);
         let vcpu = scope.spawn(move || {
-            VcpuLoop::new(ctx, hooks, None, None, board, control).resumable(true).run(|_| {})
+            VcpuLoop::new(ctx, hooks, None, None, devices, control).resumable(true).run(|_| {})
         });
         while !control.is_suspended() {
             thread::yield_now();

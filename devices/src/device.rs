@@ -1,0 +1,143 @@
+//! What a device model does, and what it is wired to.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+/// The address of an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// An I/O port.
+    Port(u16),
+    /// A guest-physical address.
+    Memory(u64),
+}
+
+/// The effect of a write on the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Effect {
+    /// No effect.
+    #[default]
+    None,
+    /// The guest ends the run: 0 is success, any other value is the guest's failure code.
+    End(u32),
+    /// The guest marks the place where a search takes its snapshot.
+    Mark,
+}
+
+/// What a read depends on, and what it changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadKind {
+    /// The value of a register.
+    #[default]
+    Plain,
+    /// The value changes with time, and the read has hardly any other effect.
+    Clock,
+    /// The read itself changes the device.
+    Changes,
+}
+
+/// The time of a machine.
+pub trait Clock {
+    /// The nanoseconds since the machine started.
+    fn now(&self) -> u64;
+}
+
+/// An interrupt controller: KVM's, or [`Apics`](crate::apics::Apics).
+pub trait InterruptController {
+    /// Sets the level of an interrupt line. What that means depends on the line's trigger mode: an
+    /// edge-triggered line interrupts when it rises, a level-triggered line while it is high.
+    fn set_line(&mut self, line: u32, high: bool);
+
+    /// Whether a rise of this line can't interrupt any vCPU now.
+    fn is_masked(&self, _line: u32) -> bool {
+        false
+    }
+
+    /// Fills `data` with what this vCPU reads from a register of the controller. False if the
+    /// controller has no register there: KVM's controller answers its vCPUs itself.
+    fn read(&mut self, _vcpu: u32, _at: Address, _data: &mut [u8], _now: u64) -> bool {
+        false
+    }
+
+    /// Handles a write by this vCPU to a register of the controller. False if the controller has no
+    /// register there.
+    fn write(&mut self, _vcpu: u32, _at: Address, _data: &[u8], _now: u64) -> bool {
+        false
+    }
+}
+
+/// What a device is wired to during a call.
+pub struct Wiring<'a> {
+    /// The machine's time.
+    pub clock: &'a dyn Clock,
+    /// The controller of the interrupt lines.
+    pub controller: &'a mut dyn InterruptController,
+}
+
+impl Wiring<'_> {
+    /// Raises a line and lowers it again.
+    pub fn pulse(&mut self, line: u32) {
+        self.controller.set_line(line, true);
+        self.controller.set_line(line, false);
+    }
+}
+
+/// A device model. The bus calls it from one thread at a time.
+pub trait Device: Any + Send {
+    /// Fills `data` with what the guest reads.
+    fn read(&mut self, at: Address, data: &mut [u8], wiring: &mut Wiring);
+
+    /// Handles what the guest writes.
+    fn write(&mut self, at: Address, data: &[u8], wiring: &mut Wiring) -> Effect;
+
+    /// What a read of `data.len()` bytes at this address depends on.
+    fn read_kind(&self, _at: Address) -> ReadKind {
+        ReadKind::Plain
+    }
+
+    /// Called when time has passed.
+    fn advance(&mut self, _wiring: &mut Wiring) {}
+
+    /// When time next changes the device in a way that [`Device::advance`] has to handle.
+    fn next_deadline(&self, _wiring: &Wiring) -> Option<u64> {
+        None
+    }
+
+    /// Brings the device into the state in which it is created.
+    fn reset(&mut self);
+
+    /// Saves the state of the device.
+    fn save(&self) -> State;
+
+    /// Restores a saved state of this device. Interrupt lines keep their levels: the state of the
+    /// interrupt controller contains them. Fails if the state is another device's.
+    fn restore(&mut self, state: &State) -> Result<(), ForeignState>;
+}
+
+/// The saved state of a device. A clone refers to the same state.
+#[derive(Clone)]
+pub struct State(Arc<dyn Any + Send + Sync>);
+
+impl State {
+    /// Wraps a device's state.
+    pub fn new<T: Any + Send + Sync>(state: T) -> Self {
+        Self(Arc::new(state))
+    }
+
+    /// The state, for the device that saved it.
+    pub fn get<T: Any>(&self) -> Result<&T, ForeignState> {
+        self.0.downcast_ref().ok_or(ForeignState)
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("State(..)")
+    }
+}
+
+/// The error if a device gets the state of another.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the saved state of a device is another device's")]
+pub struct ForeignState;
