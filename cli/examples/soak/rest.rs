@@ -111,11 +111,13 @@ impl Long {
     pub(crate) fn start(program: &Path, root: &Path, time: Duration) -> Self {
         let log = root.join("long.log");
         let file = fs::File::create(&log).expect("a file for what it says");
-        let mut command = Command::new(program);
+        // setpriv (util-linux) has the kernel kill the search if this test is killed.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(program);
         command.args(["hunt", "aba-stack-fixed", "--out"]).arg(root.join("long"));
         command.arg("--time").arg(format!("{}s", time.as_secs() + 600));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
-        let child = command.spawn().expect("jitterbug starts");
+        let child = command.spawn().expect("setpriv starts jitterbug");
         let start = Instant::now();
         Self {
             child,

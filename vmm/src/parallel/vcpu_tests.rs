@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::end::End;
@@ -139,10 +140,14 @@ fn a_broken_thread_ends_the_run() {
 
 #[test]
 fn a_suspended_vcpu_runs_on_when_it_is_let_go() {
-    struct Suspend;
+    struct Suspend(Arc<AtomicBool>);
     impl Hook for Suspend {
         fn points(&self) -> Points {
-            Points::EXIT
+            Points::EXIT | Points::HOLD
+        }
+
+        fn held(&mut self, _: &mut Context, _: Duration) {
+            self.0.store(true, Ordering::SeqCst);
         }
 
         fn exit(&mut self, context: &mut Context, exit: &Exit) -> Verdict {
@@ -158,18 +163,19 @@ fn a_suspended_vcpu_runs_on_when_it_is_let_go() {
     let read = Exit::PortRead { port: 0x80, size: 1, count: 1 };
     let cpu = ScriptedCpu::new([read, end_with(0)]);
     thread::scope(|scope| {
-        let hook: Box<dyn Hook> = Box::new(Suspend);
+        let held = Arc::new(AtomicBool::new(false));
+        let hook: Box<dyn Hook> = Box::new(Suspend(held.clone()));
         let ctx = VcpuContext::new(0, 1, cpu, memory.clone());
         let hooks = HookSet::new(std::iter::once(hook));
         let (devices, control) = (devices(&board), &control);
         let vcpu = scope.spawn(move || {
             VcpuLoop::new(ctx, hooks, None, None, devices, control).resumable(true).run(|_| {})
         });
-        while !control.is_suspended() {
+        while !held.load(Ordering::SeqCst) {
+            assert!(!control.is_over() && !vcpu.is_finished(), "the vCPU ran on");
             thread::yield_now();
         }
-        thread::sleep(Duration::from_millis(50));
-        assert!(!control.is_over() && !vcpu.is_finished());
+        assert!(control.is_suspended());
         control.resume();
         vcpu.join().unwrap();
     });
