@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, from the lowest to the highest. Each may use those before it.
-const CRATES: [&str; 7] = ["devices", "guests", "vmm", "probes", "experiments", "bed", "cli"];
+const CRATES: [&str; 8] =
+    ["devices", "guests", "vmm", "inspect", "probes", "experiments", "bed", "cli"];
 
 /// A module: its path from the crate's root.
 type Module = Vec<String>;

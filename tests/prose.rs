@@ -27,7 +27,8 @@ const AVOIDED: [(&str, &str); 15] = [
 /// The most characters of a line.
 const LONGEST: usize = 100;
 
-const CRATES: [&str; 7] = ["bed", "cli", "devices", "experiments", "guests/src", "probes", "vmm"];
+const CRATES: [&str; 8] =
+    ["bed", "cli", "devices", "experiments", "guests/src", "inspect", "probes", "vmm"];
 
 #[test]
 fn documents_keep_to_the_style() {

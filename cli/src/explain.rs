@@ -9,7 +9,7 @@ use experiments::Finding;
 use experiments::cause::report::Command;
 use experiments::cause::{CauseError, Limits, Question, Report, explain};
 use experiments::finding::image_hash;
-use probes::Symbols;
+use inspect::Symbols;
 use vmm::Host;
 use vmm::interrupts::{EndSignal, Interrupts, Second};
 

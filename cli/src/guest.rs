@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use experiments::Finding;
 use experiments::finding::{Machine, image_hash};
-use probes::Symbols;
-use probes::suggest::nearest;
+use inspect::Symbols;
+use inspect::suggest::nearest;
 use vmm::controlled::Granularity;
 use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
 

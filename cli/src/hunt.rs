@@ -8,7 +8,7 @@ use anyhow::Result;
 use experiments::cause::can_explain;
 use experiments::hunt::{Next, SearchEvent};
 use experiments::{Hunt, hunt};
-use probes::{Stack, Symbols};
+use inspect::{Stack, Symbols};
 use vmm::interrupts::{Interrupts, Second};
 use vmm::{Host, MachineConfig};
 

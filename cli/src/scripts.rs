@@ -7,12 +7,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
+use inspect::Symbols;
 use probes::engine::Changes;
 use probes::point::Mechanisms;
 use probes::session::ProbeCount;
 use probes::{
-    Diagnostics, Folded, Options, Output, OutputLine, Script, Session, Source, Style, Symbols,
-    Trace,
+    Diagnostics, Folded, Options, Output, OutputLine, Script, Session, Source, Style, Trace,
 };
 use vmm::boot::segments::Segments;
 use vmm::doctor::DebugCapabilities;

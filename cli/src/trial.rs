@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use inspect::Symbols;
 use probes::engine::Changes;
-use probes::{LineKind, OutputLine, Symbols};
+use probes::{LineKind, OutputLine};
 use vmm::hook::{Attach, watches};
 use vmm::interrupts::Interrupts;
 use vmm::jitter::{Injections, Jitter, JitterSpec};

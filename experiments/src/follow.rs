@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use probes::Symbols;
+use inspect::Symbols;
 use vmm::controlled::{Choice, Chooser, Point};
 use vmm::end::End;
 use vmm::hook::Attach;

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use probes::Symbols;
+use inspect::Symbols;
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::{Host, MachineConfig};

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-use probes::Symbols;
+use inspect::Symbols;
 use vmm::controlled::{Choice, Point};
 
 /// Why a segment of a schedule ended.

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use inspect::{Stack, Symbols, unwind};
 use object::LittleEndian as LE;
 use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
-use probes::{Stack, Symbols, unwind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vmm::controlled::{Attention, Awaited, Store, Waiter, Waits};

@@ -1,11 +1,11 @@
 //! ELF files: their symbols and their DWARF, and what is loaded of them.
 #![no_main]
 
-#[path = "../../probes/tests/robustness/ask.rs"]
+#[path = "../../inspect/tests/robustness/ask.rs"]
 mod ask;
 
+use inspect::Symbols;
 use libfuzzer_sys::fuzz_target;
-use probes::Symbols;
 use vmm::boot::elf::{self, Image};
 use vmm::memory::{Memory, MemorySize};
 

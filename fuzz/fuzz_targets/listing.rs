@@ -1,11 +1,11 @@
 //! Listings of symbols: System.map, kallsyms, and what the Windows debugger prints.
 #![no_main]
 
-#[path = "../../probes/tests/robustness/ask.rs"]
+#[path = "../../inspect/tests/robustness/ask.rs"]
 mod ask;
 
+use inspect::Symbols;
 use libfuzzer_sys::fuzz_target;
-use probes::Symbols;
 
 fuzz_target!(|text: &str| {
     match Symbols::from_listing("fuzz", text) {

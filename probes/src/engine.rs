@@ -10,6 +10,7 @@ mod destructive;
 mod effects;
 mod event;
 mod guest;
+mod guest_stack;
 mod machine;
 mod report;
 mod scan;
@@ -22,12 +23,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use vmm::hook::Context;
+use vmm::paging;
 
 use crate::aggregate::{Key, Part};
 use crate::code::Code;
 use crate::ir::Place;
 use crate::output::LineBuffer;
-use crate::paging;
 use crate::text::Text;
 
 pub use changes::{Changes, MAX_DELAY, MAX_DUMPS};

@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use inspect::Symbols;
+use inspect::stack::function;
+
 use crate::aggregate::{Aggregate, Kind};
-use crate::stack::function;
-use crate::symbols::Symbols;
 
 /// Folded stacks, of any number of machines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,4 @@
-//! `VProbes` scripts on one bounded engine, and what is needed to inspect a guest: page walks,
-//! stacks, symbols, and the loop in which a hung vCPU spins.
+//! `VProbes` scripts on one bounded engine.
 //!
 //! [`vp`] and [`emmett`] parse a script and check it, which yields an [`ir::Program`]. An
 //! [`engine::Engine`] runs the probes of that program for one vCPU. A [`Session`] attaches engines
@@ -28,15 +27,10 @@ pub mod output;
 pub mod point;
 pub mod session;
 pub mod source;
-pub mod spin;
-pub mod stack;
-pub mod suggest;
-pub mod symbols;
 #[cfg(test)]
 mod testing;
 pub mod text;
 pub mod trace;
-pub mod unwind;
 pub mod variable;
 pub mod vp;
 
@@ -45,11 +39,7 @@ pub use folded::Folded;
 pub use output::{LineKind, Output, OutputLine, Sink};
 pub use session::{Options, Script, Session};
 pub use source::Source;
-pub use spin::Spin;
-pub use stack::Stack;
-pub use symbols::Symbols;
 pub use trace::Trace;
-pub use vmm::paging;
 
 /// The script of 2012 that prints every vCPU's stack once a second. It is as it was published: the
 /// backslash of its `\n` is missing.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use crate::symbols::Symbols;
+use inspect::Symbols;
 
 pub use line::LineBuffer;
 pub use ring::Ring;

@@ -19,9 +19,8 @@ mod table;
 use std::fmt;
 use std::time::Duration;
 
+use inspect::Symbols;
 use vmm::boot::segments::Segments;
-
-use crate::symbols::Symbols;
 
 pub use about::{NoRow, Price, matching};
 pub use address::{Access, Address};

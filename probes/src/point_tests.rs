@@ -265,7 +265,7 @@ fn a_name_stands_for_all_functions_that_have_it() {
         ffffffff81000200 t init\nffffffff81000300 t walk.constprop.0\n\
         ffffffff81000400 t walk.isra.0.cold\nffffffff81000500 t walk.cold\n\
         ffffffff81800000 d state\nffffffff81800010 d state\n";
-    let symbols = crate::Symbols::from_listing("kallsyms", text).expect("a listing");
+    let symbols = inspect::Symbols::from_listing("kallsyms", text).expect("a listing");
     let (mechanisms, symbols) = (Mechanisms::all(), Some(&symbols));
     let found = |name: &str| -> Result<Vec<(String, u64)>, String> {
         let found = find(name, &Scope { mechanisms, symbols, ..Scope::default() });

@@ -17,6 +17,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use inspect::Symbols;
 use vmm::MachineConfig;
 use vmm::boot::segments::Segments;
 use vmm::controlled::START_OF_DAY;
@@ -31,7 +32,6 @@ use crate::folded::Folded;
 use crate::output::{LineBuffer, LineKind, OutputLine, Ring, Sink};
 use crate::point::{Class, Mechanisms, NoPoint, Point, Scope};
 use crate::source::{Location, Source};
-use crate::symbols::Symbols;
 use crate::trace::Trace;
 use crate::vp::Dialect;
 use crate::vp::checker::no_point;

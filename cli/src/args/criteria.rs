@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use probes::Symbols;
+use inspect::Symbols;
 use vmm::Criteria;
 use vmm::criteria::{Pattern, Place};
 

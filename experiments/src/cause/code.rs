@@ -1,10 +1,10 @@
 //! Finds the instruction of an access in the guest's image.
 
 use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Instruction, Mnemonic};
+use inspect::Symbols;
 use object::LittleEndian as LE;
 use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
-use probes::Symbols;
 
 use super::trace::{Access, Kind};
 

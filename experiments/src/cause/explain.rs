@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use probes::Symbols;
+use inspect::Symbols;
 use vmm::controlled::Granularity;
 use vmm::end::{End, HangEvidence};
 use vmm::{Cancel, Host, MachineConfig};

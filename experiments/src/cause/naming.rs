@@ -1,6 +1,6 @@
 //! Names the variables, functions, lines and stacks of a trace.
 
-use probes::Stack;
+use inspect::Stack;
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::controlled::Choice;

@@ -1,4 +1,4 @@
-use probes::Symbols;
+use inspect::Symbols;
 use vmm::Cancel;
 
 use super::*;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use probes::unwind;
+use inspect::unwind;
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::controlled::Choice;

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use probes::Symbols;
+use inspect::Symbols;
 use vmm::{Error, Host};
 
 use super::plan::Plan;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use probes::Symbols;
+use inspect::Symbols;
 use vmm::controlled::{Choice, ControlledMachine};
 use vmm::end::End;
 use vmm::{Cancel, Host};

@@ -6,13 +6,14 @@ mod statement;
 
 use std::collections::HashSet;
 
+use inspect::suggest::nearest;
+
 use super::lexer::Token;
 use super::preprocess::Placed;
 use super::tree::{Directive, Item, Probe};
 use crate::diagnostic::Diagnostic;
 use crate::front::foreign;
 use crate::source::{Literal, Span};
-use crate::suggest::nearest;
 
 /// The deepest nesting of any kind. It bounds the stack depth of everything that walks the tree.
 pub const MAX_DEPTH: u16 = 100;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use vmm::hook::HookActions;
 use vmm::memory::PAGE_SIZE;
+use vmm::paging::Mode;
 use vmm::registers::Register;
 
 use super::Cause;
@@ -13,7 +14,6 @@ use super::machine::{Firing, Result};
 use crate::aggregate::lock;
 use crate::destructive::DestructiveAction;
 use crate::ir::Space;
-use crate::paging::Mode;
 use crate::text::Text;
 
 /// The bits of RFLAGS that a script may set: the defined flags (Intel SDM volume 1, figure 3-8)
@@ -150,7 +150,7 @@ impl Firing<'_, '_> {
             if self.context.memory.read(*at, probe).is_err() {
                 return Err(match space {
                     Space::Linear => {
-                        let fault = crate::paging::Fault::NoRam { address: *at };
+                        let fault = vmm::paging::Fault::NoRam { address: *at };
                         Cause::Guest { address: virt, fault }
                     }
                     Space::Physical => Cause::Physical { address: *at },

@@ -1,12 +1,12 @@
 //! Instructions that read the vCPU and its memory.
 
+use inspect::unwind;
 use vmm::registers::Register;
 
 use super::machine::{Firing, Result};
-use super::{Cause, scan};
+use super::{Cause, guest_stack, scan};
 use crate::ir::{Scan, Space};
 use crate::text::Text;
-use crate::unwind;
 
 impl Firing<'_, '_> {
     /// Refuses values of a vCPU in a probe that doesn't belong to a vCPU.
@@ -58,7 +58,7 @@ impl Firing<'_, '_> {
 
     pub(super) fn guest_stack(&mut self) -> Result<()> {
         let frames = self.frames()?;
-        unwind::guest_stack(&frames, self.push_text());
+        guest_stack::write(&frames, self.push_text());
         Ok(())
     }
 

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use inspect::Symbols;
+
 use super::changes::Changes;
 use super::{Budget, Reported};
 use crate::aggregate::{Aggregate, Limits, Part, Room, lock};
 use crate::bag::Bag;
 use crate::code::Code;
-use crate::symbols::Symbols;
 
 /// The source of the time of day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

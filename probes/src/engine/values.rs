@@ -3,11 +3,11 @@
 
 use vmm::hook::Context;
 use vmm::memory::PAGE_SIZE;
+use vmm::paging::{self, Fault};
 use vmm::registers::{DebugRegisters, Register, Registers, SystemRegisters};
 
 use super::machine::Result;
 use super::{Cause, Event};
-use crate::paging::{self, Fault};
 use crate::variable::{From, Variable};
 
 /// The number of address translations that are kept.

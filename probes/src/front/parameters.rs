@@ -4,9 +4,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
+use inspect::suggest::nearest;
+
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
-use crate::suggest::nearest;
 use crate::text::Text;
 
 /// The values for one load of scripts.

@@ -1,8 +1,9 @@
 //! Finds stacks in a line, and looks up the names of their functions.
 
+use inspect::Symbols;
+use inspect::stack::Stack;
+
 use super::{LineKind, OutputLine};
-use crate::stack::Stack;
-use crate::symbols::Symbols;
 
 /// The line with the names for the stacks in a line; `None` if the line contains no stack.
 pub(super) fn stack_line(line: &OutputLine, symbols: &Symbols) -> Option<OutputLine> {

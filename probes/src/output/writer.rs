@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, TryRecvError};
 
+use inspect::Symbols;
+
 use super::{LineKind, OutputLine, symbolise};
-use crate::symbols::Symbols;
 
 /// A message in the channel.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! Descriptions of the points in the table: when a point fires, what it costs, and an example.
 
+use inspect::suggest::nearest;
 use wildmatch::WildMatchPattern;
 
 use super::{Access, Class, Fixed, Mechanisms, Row, rows};
-use crate::suggest::nearest;
 
 /// What a point costs the guest, in addition to the time of its scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

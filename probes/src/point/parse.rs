@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use inspect::suggest::nearest;
+
 use super::found::{Found, NoPoint, Result, available, malformed, number};
 use super::place::address;
 use super::{Access, Fixed, Mechanisms, Msr, Point, Scope, Timer, table};
-use crate::suggest::nearest;
 
 /// The shortest period of a timer. Where KVM itself runs in a virtual machine, a vCPU that is
 /// stopped every 10 us makes no progress; at 50 us it does.

@@ -1,11 +1,11 @@
 //! Parses what follows `GUEST:ENTER:` and similar prefixes: an address, a symbol, or a pattern for
 //! several symbols.
 
+use inspect::symbols::{Kind, Symbol, Symbols};
 use wildmatch::WildMatch;
 
 use super::found::{Found, NoPoint, Result, available, malformed, number};
 use super::{Access, Address, Point, Scope};
-use crate::symbols::{Kind, Symbol, Symbols};
 
 /// The most bytes of a range of data, or of a function that is stepped through.
 const MAX_RANGE: u64 = 4096;

@@ -57,7 +57,7 @@ fn what_can_not_be_watched_is_refused_by_name_and_place() {
     use vmm::{CpuCount, GuestImage, MachineConfig};
     let guest = guests::find("hello").expect("a guest");
     let image = GuestImage { name: "hello".into(), bytes: guest.image.into() };
-    let symbols = crate::Symbols::from_elf("hello", guest.image).expect("symbols");
+    let symbols = inspect::Symbols::from_elf("hello", guest.image).expect("symbols");
     let options = Options {
         symbols: Some(symbols.into()),
         segments: vmm::boot::segments::Segments::of(&image),

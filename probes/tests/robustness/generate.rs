@@ -1,6 +1,6 @@
 //! Generates scripts from other scripts. The fuzz targets start from the same scripts.
 
-use crate::Random;
+use crate::inputs::Random;
 
 pub(crate) const VP: &[&str] = &[
     probes::ONE_GOOD_PROBE,

@@ -7,7 +7,7 @@ use probes::{Options, Script, Source};
 
 use crate::fire::load_and_run;
 use crate::generate::{EMMETT, VP, WORDS, script};
-use crate::{MAX_MEMORY, Random, SLOWEST, inputs, peak_memory, try_all};
+use crate::inputs::{MAX_MEMORY, Random, SLOWEST, inputs, peak_memory, try_all};
 
 #[test]
 fn vp_scripts() {

@@ -1,7 +1,7 @@
 //! Checks that no sentence contradicts the points below it. The sentences are parsed as a person
 //! would read them, without knowledge of how they were made.
 
-use probes::Symbols;
+use inspect::Symbols;
 use vmm::Cancel;
 
 use super::*;

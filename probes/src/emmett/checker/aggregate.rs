@@ -1,5 +1,7 @@
 //! Checks aggregates and bags.
 
+use inspect::unwind;
+
 use super::super::tree::{Expression, Kind};
 use super::super::types::Type;
 use super::value::Value;
@@ -8,7 +10,6 @@ use crate::aggregate;
 use crate::front::aggregation;
 use crate::ir::{AggregateSlot, BagSlot, Integer, Reading, Str};
 use crate::source::Span;
-use crate::unwind;
 
 /// The keys of an aggregate, grouped by type.
 struct Keys {

@@ -1,5 +1,7 @@
 //! Checks calls of functions.
 
+use inspect::suggest::nearest;
+
 use super::super::tree::{Expression, Kind};
 use super::super::types::Type;
 use super::value::Value;
@@ -9,7 +11,6 @@ use crate::front::foreign;
 use crate::front::vocabulary::{self, Head};
 use crate::ir::{Argument, FunctionSlot, Integer, Statement, Str, StringTarget};
 use crate::source::Span;
-use crate::suggest::nearest;
 
 impl Checker<'_> {
     pub(super) fn call(

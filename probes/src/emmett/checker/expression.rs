@@ -1,5 +1,7 @@
 //! Checks expressions.
 
+use inspect::suggest::nearest;
+
 use super::super::tree::{Binary, Expression, Kind, Unary};
 use super::super::types::Type;
 use super::value::Value;
@@ -8,7 +10,6 @@ use crate::diagnostic::Diagnostic;
 use crate::front::foreign;
 use crate::ir::{Integer, IntegerTarget, Operator, Reading, Statement, Str, StringTarget};
 use crate::source::{Literal, Span};
-use crate::suggest::nearest;
 use crate::text::Text;
 use crate::variable::{self, Builtin};
 

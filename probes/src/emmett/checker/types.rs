@@ -1,11 +1,12 @@
 //! Resolves types as they are written.
 
+use inspect::suggest::nearest;
+
 use super::super::tree::{Declaration, Declarator, IntegerName, Parameter, TypeName};
 use super::super::types::{Field, Layout, MAX_SIZE, Model, Record, Type};
 use super::{Checker, Entity};
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
-use crate::suggest::nearest;
 
 /// The deepest nesting of a type: pointers to pointers, arrays of arrays.
 const MAX_DEPTH: usize = 32;

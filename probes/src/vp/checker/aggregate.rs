@@ -1,11 +1,12 @@
 //! Checks aggregates and bags.
 
+use inspect::suggest::nearest;
+use inspect::unwind;
+
 use crate::aggregate::Kind;
 use crate::diagnostic::Diagnostic;
 use crate::front::aggregation;
 use crate::ir::{AggregateSlot, BagSlot, Integer, Statement};
-use crate::suggest::nearest;
-use crate::unwind;
 
 use super::super::tree::{Node, NodeKind};
 use super::{Call, Checker, Slot};

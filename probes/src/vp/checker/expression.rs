@@ -1,9 +1,10 @@
 //! Checks expressions: forms that have a value, and calls.
 
+use inspect::suggest::nearest;
+
 use crate::diagnostic::Diagnostic;
 use crate::front::comparison;
 use crate::ir::{Expression, Integer, Operator, Scan, Space, Statement, Str};
-use crate::suggest::nearest;
 
 use super::super::tree::{Node, NodeKind};
 use super::{Call, Checker, Slot};

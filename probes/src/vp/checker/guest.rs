@@ -1,8 +1,9 @@
 //! Checks functions that read the guest.
 
+use inspect::suggest::nearest;
+
 use crate::diagnostic::Diagnostic;
 use crate::ir::{Integer, Operator, Scan, Space, StringTarget};
-use crate::suggest::nearest;
 use crate::text::Text;
 
 use super::super::tree::{Node, NodeKind};

@@ -1,9 +1,10 @@
 //! Checks the operands of forms: values of a certain type, names, and strings.
 
+use inspect::suggest::nearest;
+
 use crate::diagnostic::Diagnostic;
 use crate::ir::{Expression, Integer, IntegerTarget, Str, StringTarget, Type};
 use crate::source::{Literal, Span};
-use crate::suggest::nearest;
 use crate::text::Text;
 use crate::variable::{self, Builtin};
 

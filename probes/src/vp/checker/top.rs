@@ -1,11 +1,12 @@
 //! Checks the forms outside probes.
 
+use inspect::suggest::nearest;
+
 use crate::diagnostic::Diagnostic;
 use crate::front::foreign;
 use crate::ir::{Frame, Function, Probe, Statement, Type};
 use crate::point::{self, Found, NoPoint};
 use crate::source::Span;
-use crate::suggest::nearest;
 
 use super::super::dialect::is_vprobe_misspelt;
 use super::super::tree::{Node, NodeKind};

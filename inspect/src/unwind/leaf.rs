@@ -6,10 +6,10 @@
 //! set up between that target and RIP. A stale return address of another call fails this test:
 //! either the target of that call is elsewhere, or the prologue of RIP's function is in between.
 
+use vmm::paging::PhysicalMemory;
 use vmm::registers::Registers;
 
 use super::Guest;
-use crate::paging::PhysicalMemory;
 
 /// How many words at the top of the stack are examined.
 const WORDS: u64 = 8;

@@ -9,10 +9,8 @@
 
 mod leaf;
 
+use vmm::paging::{self, Mode, PhysicalMemory};
 use vmm::registers::{Registers, SystemRegisters};
-
-use crate::paging::{self, Mode, PhysicalMemory};
-use crate::text::Text;
 
 /// The most frames in a stack.
 pub const MAX_FRAMES: usize = 64;
@@ -53,22 +51,6 @@ pub fn walk<M: PhysicalMemory + ?Sized>(
         frame = next;
     }
     frames
-}
-
-/// Formats a stack as `GUEST_0x..._0x...`, like `VProbes`. A stack that doesn't fit ends in `_...`.
-pub fn guest_stack(frames: &[u64], text: &mut Text) {
-    const CUT: &[u8] = b"_...";
-    text.clear();
-    text.push(b"GUEST");
-    for (index, frame) in frames.iter().enumerate() {
-        let item = format!("_{frame:#x}");
-        let last = index + 1 == frames.len();
-        let needed = item.len() + if last { 0 } else { CUT.len() };
-        if text.as_bytes().len() + needed > Text::MAX {
-            return text.push(CUT);
-        }
-        text.push(item.as_bytes());
-    }
 }
 
 fn linear(base: u64, offset: u64) -> u64 {

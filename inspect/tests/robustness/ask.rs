@@ -1,6 +1,6 @@
 //! Calls all look-ups of symbols: for the tests of robustness and the fuzz targets (`fuzz/`).
 
-use probes::{Stack, Symbols};
+use inspect::{Stack, Symbols};
 
 /// Looks up names and addresses, one of them `address`.
 pub(crate) fn everything(symbols: &Symbols, address: u64) {

@@ -7,9 +7,9 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use vmm::paging::{self, PhysicalMemory};
 use vmm::registers::{Activity, Registers, SystemRegisters};
 
-use crate::paging::{self, PhysicalMemory};
 use crate::stack::Frame;
 use crate::symbols::Symbols;
 

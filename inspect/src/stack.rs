@@ -51,11 +51,7 @@ fn behind(index: usize) -> u64 {
 
 /// The function of frame number `index`, and the offset of the look-up address from the function's
 /// start.
-pub(crate) fn function(
-    address: u64,
-    index: usize,
-    symbols: Option<&Symbols>,
-) -> Option<(&str, u64)> {
+pub fn function(address: u64, index: usize, symbols: Option<&Symbols>) -> Option<(&str, u64)> {
     symbols?.function(address.wrapping_sub(behind(index)))
 }
 
@@ -100,6 +96,6 @@ impl fmt::Display for Stack {
 }
 
 /// The last part of a path.
-pub(crate) fn basename(path: &str) -> &str {
+fn basename(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }

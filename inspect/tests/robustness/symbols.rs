@@ -1,8 +1,9 @@
 //! Readers of symbols.
 
-use probes::Symbols;
+use inspect::Symbols;
 
-use crate::{ask, try_all};
+use crate::ask;
+use crate::inputs::try_all;
 
 #[test]
 fn listings_of_symbols() {

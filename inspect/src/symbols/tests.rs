@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::stack::Stack;
-use crate::testing::{TSC_SYNC, tsc_sync_symbols};
+use crate::test_guest::{TSC_SYNC, tsc_sync_symbols};
 
 const TEXT: u64 = 0xffff_ffff_fb85_4000;
 const DATA: u64 = 0xffff_ffff_fb85_6000;

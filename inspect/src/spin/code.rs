@@ -1,10 +1,10 @@
 //! Decodes the guest's instructions, and finds the loop around RIP.
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Formatter, GasFormatter, Instruction};
+use vmm::paging::{self, PhysicalMemory};
 use vmm::registers::SystemRegisters;
 
 use super::Observation;
-use crate::paging::{self, PhysicalMemory};
 use crate::symbols::Symbols;
 
 /// The length of the longest x86 instruction.

@@ -3,7 +3,7 @@ use vmm::memory::Memory;
 use vmm::registers::Segment;
 
 use super::*;
-use crate::testing::{KERNEL, STACK, guest, put_kernel, tsc_sync_guest, tsc_sync_symbols};
+use crate::test_guest::{KERNEL, STACK, guest, put_kernel, tsc_sync_guest, tsc_sync_symbols};
 use crate::unwind;
 
 const TEXT: u64 = 0xffff_ffff_fb85_4000;

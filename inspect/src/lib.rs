@@ -1,0 +1,20 @@
+//! Inspects a stopped guest: the names and source lines of its addresses, the call stacks of its
+//! vCPUs, and the loop in which a hung vCPU spins.
+//!
+//! [`Symbols`] reads the guest's ELF file or a listing. [`unwind`] finds the addresses
+//! of a call stack, and a [`Stack`] has their names. [`Spin`] says what a vCPU that makes no
+//! progress is doing. Scripts, reports and explanations use these; nothing here changes the guest.
+
+#![forbid(unsafe_code)]
+
+pub mod spin;
+pub mod stack;
+pub mod suggest;
+pub mod symbols;
+#[cfg(test)]
+mod test_guest;
+pub mod unwind;
+
+pub use spin::Spin;
+pub use stack::Stack;
+pub use symbols::Symbols;
