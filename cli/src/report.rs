@@ -9,7 +9,8 @@ use experiments::finding::Machine;
 use experiments::observed::ObservedVcpu;
 use experiments::reproduce::Other;
 use inspect::spin::Observation;
-use inspect::{Spin, Stack, unwind};
+use inspect::unwind::{Unwinder as _, unwinder};
+use inspect::{Spin, Stack};
 use probes::engine::Changes;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -169,8 +170,8 @@ impl RunReport {
             let (mut stack, mut spin) = (None, None);
             if let Some(state) = report.state.filter(|s| s.activity != Activity::WaitForSipi) {
                 let (registers, system) = (&state.registers, &state.system);
-                let frames = unwind::walk(registers, system, &*outcome.memory);
-                stack = Some(Stack::new(&frames, symbols));
+                let frames = unwinder().unwind(registers, system, &*outcome.memory);
+                stack = Some(Stack::of(&frames, symbols));
                 spin = Some(Spin::analyse(&Observation {
                     registers,
                     system,

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use inspect::{Stack, Symbols, unwind};
+use inspect::unwind::{Unwinder as _, unwinder};
+use inspect::{Stack, Symbols};
 use object::LittleEndian as LE;
 use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
@@ -137,8 +138,8 @@ impl Names<'_> {
         let stack = if waits_for == "sipi" {
             String::new()
         } else {
-            let frames = unwind::walk(&waiter.registers, &waiter.system, memory);
-            Stack::new(&frames, self.symbols).to_string()
+            let frames = unwinder().unwind(&waiter.registers, &waiter.system, memory);
+            Stack::of(&frames, self.symbols).to_string()
         };
         let interrupts = interrupts(waiter);
         Row { vcpu: waiter.vcpu, waits_for: waits_for.into(), interrupts, stack, values }

@@ -1,7 +1,7 @@
 //! Inspects a stopped guest: the names and source lines of its addresses, the call stacks of its
 //! vCPUs, and the loop in which a hung vCPU spins.
 //!
-//! [`Symbols`] reads the guest's ELF file or a listing. [`unwind`] finds the addresses
+//! [`Symbols`] reads the guest's ELF file or a listing. An unwinder ([`unwind`]) finds the frames
 //! of a call stack, and a [`Stack`] has their names. [`Spin`] says what a vCPU that makes no
 //! progress is doing. Scripts, reports and explanations use these; nothing here changes the guest.
 

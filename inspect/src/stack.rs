@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::symbols::Symbols;
+use crate::unwind::CallFrame;
 
 /// A call stack, innermost frame first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
@@ -35,10 +36,19 @@ pub struct Frame {
 }
 
 impl Stack {
-    /// Looks up the names for the addresses of a stack walk.
+    /// Looks up the names of the frames that an unwinder has found.
+    pub fn of(frames: &[CallFrame], symbols: Option<&Symbols>) -> Self {
+        Self::named(frames.iter().map(|frame| frame.address), symbols)
+    }
+
+    /// Looks up the names for the addresses of a stack, innermost first.
     pub fn new(addresses: &[u64], symbols: Option<&Symbols>) -> Self {
-        let frame = |(index, &address): (usize, &u64)| Frame::new(address, behind(index), symbols);
-        Self { frames: addresses.iter().enumerate().map(frame).collect() }
+        Self::named(addresses.iter().copied(), symbols)
+    }
+
+    fn named(addresses: impl Iterator<Item = u64>, symbols: Option<&Symbols>) -> Self {
+        let frame = |(index, address)| Frame::new(address, behind(index), symbols);
+        Self { frames: addresses.enumerate().map(frame).collect() }
     }
 }
 

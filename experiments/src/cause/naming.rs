@@ -240,7 +240,7 @@ impl Naming<'_> {
             .and_then(|symbols| symbols.function(at))
             .map_or_else(|| (format!("{at:#x}"), 0), |(name, offset)| (name.to_owned(), offset));
         let line = symbols.and_then(|symbols| symbols.line(at));
-        let stack = Stack::new(&access.stack, symbols);
+        let stack = Stack::of(&access.stack, symbols);
         // The innermost frame is the vCPU's RIP, which is after the instruction of a store.
         let mut stack: Vec<String> = stack.frames.iter().map(ToString::to_string).collect();
         if let (Some(innermost), true) = (stack.first_mut(), access.rip != at) {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use inspect::unwind;
+use inspect::unwind::{CallFrame, Unwinder as _, unwinder};
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::controlled::Choice;
@@ -77,7 +77,7 @@ pub struct Access {
     /// In an interrupt handler: the program point at which the vCPU took the interrupt.
     pub interrupted: Option<ProgramPoint>,
     /// The stack, innermost address first; empty unless stacks are recorded.
-    pub stack: Vec<u64>,
+    pub stack: Vec<CallFrame>,
 }
 
 impl Access {
@@ -378,7 +378,7 @@ fn note(tape: &mut Tape, context: &mut Context, exit: &Exit) {
         let registers = context.cpu.registers().unwrap_or_default();
         let stack = if stacks {
             let system = context.cpu.system_registers().unwrap_or_default();
-            unwind::walk(&registers, &system, context.memory)
+            unwinder().unwind(&registers, &system, context.memory)
         } else {
             Vec::new()
         };

@@ -4,7 +4,7 @@ use vmm::registers::Segment;
 
 use super::*;
 use crate::test_guest::{KERNEL, STACK, guest, put_kernel, tsc_sync_guest, tsc_sync_symbols};
-use crate::unwind;
+use crate::unwind::{Unwinder as _, addresses, unwinder};
 
 const TEXT: u64 = 0xffff_ffff_fb85_4000;
 const TSC_READY: u64 = 0xffff_ffff_fb85_6020;
@@ -64,7 +64,7 @@ fn every_place_in_the_loop_gives_the_same_answer() {
         });
         assert_eq!(spin.around.map(|around| around.start), Some(TEXT + 0x0b));
         assert_eq!(spin.reads.len(), 1);
-        let frames = unwind::walk(&registers, &system, &memory);
+        let frames = addresses(unwinder().unwind(&registers, &system, &memory));
         assert_eq!(frames, [rip, TEXT + 0x34, TEXT + 0x49]);
     }
 }

@@ -3,10 +3,19 @@ use vmm::memory::Memory;
 
 use super::*;
 use crate::test_guest::{KERNEL, STACK, guest, hung_guest, put_kernel};
+use crate::unwind::addresses;
 
 const FUNCTION: u64 = KERNEL + 0x1000;
 const CALLER: u64 = KERNEL + 0x2040;
 const CALLERS_CALLER: u64 = KERNEL + 0x3040;
+
+fn walk<M: PhysicalMemory + ?Sized>(
+    registers: &Registers,
+    system: &SystemRegisters,
+    memory: &M,
+) -> Vec<u64> {
+    addresses(FramePointers.unwind(registers, system, memory))
+}
 
 fn put_word(memory: &Memory, address: u64, word: u64) {
     put_kernel(memory, address, &word.to_le_bytes());
