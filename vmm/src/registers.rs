@@ -98,10 +98,14 @@ impl Register {
 }
 
 impl Registers {
+    /// The bit of RFLAGS that is always set.
+    pub const RESERVED_FLAG: u64 = 1 << 1;
     /// RFLAGS.TF: a debug exception follows each instruction.
     pub const TRAP_FLAG: u64 = 1 << 8;
     /// RFLAGS.IF: the vCPU takes interrupts.
     pub const INTERRUPT_FLAG: u64 = 1 << 9;
+    /// RFLAGS.RF: instruction breakpoints are ignored for one instruction.
+    pub const RESUME_FLAG: u64 = 1 << 16;
 
     /// The value of a register.
     pub fn get(&self, register: Register) -> u64 {

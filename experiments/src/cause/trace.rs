@@ -9,6 +9,7 @@ use vmm::controlled::Choice;
 use vmm::exit::{Bytes, Entry, Exit, little};
 use vmm::hook::{ApicEvent, Attach, Context, Hook, IpiMode, Points, Verdict};
 use vmm::paging;
+use vmm::registers::Registers;
 
 use super::schedule_state::{EnabledTransition, ProgramPoint};
 
@@ -322,11 +323,8 @@ impl Hook for Recorder {
     }
 }
 
-/// RFLAGS.IF.
-const IF: u64 = 1 << 9;
-
 fn has_interrupts_on(context: &mut Context) -> bool {
-    context.cpu.registers().is_ok_and(|registers| registers.rflags & IF != 0)
+    context.cpu.registers().is_ok_and(|registers| registers.rflags & Registers::INTERRUPT_FLAG != 0)
 }
 
 impl Tape {

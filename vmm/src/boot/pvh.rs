@@ -70,8 +70,12 @@ fn memory_map(memory: &Memory) -> Vec<hvm_memmap_table_entry> {
 
 /// The first vCPU's general-purpose registers.
 pub fn registers(entry: u64) -> Registers {
-    const RESERVED_FLAG: u64 = 2;
-    Registers { rip: entry, rbx: layout::START_INFO, rflags: RESERVED_FLAG, ..Default::default() }
+    Registers {
+        rip: entry,
+        rbx: layout::START_INFO,
+        rflags: Registers::RESERVED_FLAG,
+        ..Default::default()
+    }
 }
 
 /// The first vCPU's system registers: 32-bit protected mode, flat segments, no paging. `reset` is

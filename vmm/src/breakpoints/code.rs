@@ -6,7 +6,7 @@ use crate::guest_debug::{Breakpoint, Trigger};
 use crate::instruction;
 use crate::memory::Memory;
 use crate::paging;
-use crate::registers::SystemRegisters;
+use crate::registers::{Registers, SystemRegisters};
 
 pub(super) const HLT: u8 = 0xf4;
 pub(super) const STI: u8 = 0xfb;
@@ -24,9 +24,8 @@ pub(super) fn here(cpu: &mut impl Debuggable) -> Result<u64> {
 
 /// Clears the trap flag, which an exception has preserved from an earlier step.
 pub(super) fn forget_step(cpu: &mut impl Debuggable) -> Result<()> {
-    const TF: u64 = 1 << 8;
     let mut registers = cpu.registers()?;
-    registers.rflags &= !TF;
+    registers.rflags &= !Registers::TRAP_FLAG;
     cpu.set_registers(&registers)
 }
 
@@ -62,11 +61,7 @@ pub(super) fn returns_to(
 
 /// Whether the instruction at `rip` is a string instruction with a repeat prefix.
 pub(super) fn repeats(rip: u64, system: &SystemRegisters, memory: &Memory) -> bool {
-    instruction::look(rip, system, memory).is_some_and(|decoded| {
-        let instruction = decoded.instruction;
-        instruction.is_string_instruction()
-            && (instruction.has_rep_prefix() || instruction.has_repne_prefix())
-    })
+    instruction::look(rip, system, memory).is_some_and(|decoded| decoded.repeats)
 }
 
 /// The handler's address in a vector's IDT entry in 64-bit mode; `None` if there is no such entry

@@ -16,7 +16,7 @@ use crate::paging;
 use crate::registers::{Registers, SystemRegisters};
 
 /// The flags that the delivery clears: TF, NT, RF and VM.
-const CLEARED: u64 = Registers::TRAP_FLAG | NT | 1 << 16 | VM;
+const CLEARED: u64 = Registers::TRAP_FLAG | NT | Registers::RESUME_FLAG | VM;
 const NT: u64 = 1 << 14;
 const VM: u64 = 1 << 17;
 /// The bits of RFLAGS that IRETQ takes from the stack. Bit 1 is always set.
@@ -100,7 +100,12 @@ pub(super) fn interrupt_return(
     let same_code = cs == u64::from(system.cs.selector) && ss == u64::from(system.ss.selector);
     let plain = rflags & (Registers::TRAP_FLAG | VM | NT) == 0
         && paging::Mode::of(system).is_canonical(rip);
-    (same_code && plain).then_some(Registers { rip, rflags: rflags & FLAGS | 2, rsp, ..*registers })
+    (same_code && plain).then_some(Registers {
+        rip,
+        rflags: rflags & FLAGS | Registers::RESERVED_FLAG,
+        rsp,
+        ..*registers
+    })
 }
 
 /// `None` if the delivery is not a simple one: 64-bit code, ring 0, and an interrupt or trap gate

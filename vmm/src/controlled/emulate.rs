@@ -33,8 +33,6 @@ const CR4_TSD: u64 = 1 << 2;
 const CF: u64 = 1;
 /// The status flags OF, SF, ZF, AF and PF.
 const OTHER_STATUS_FLAGS: u64 = 1 << 11 | 1 << 7 | 1 << 6 | 1 << 4 | 1 << 2;
-/// The resume flag: instruction breakpoints are ignored for one instruction.
-const RF: u64 = 1 << 16;
 
 /// The guest's TSC.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +137,7 @@ impl ControlledMachine {
         if after.rip == registers.rip {
             after.rip = instruction.next_ip();
         }
-        after.rflags &= !RF;
+        after.rflags &= !Registers::RESUME_FLAG;
         let ctx = &mut self.vcpus[vcpu as usize];
         ctx.cpu.set_registers(&after)?;
         ctx.armed = false;

@@ -12,6 +12,7 @@ use super::test_guest::{TestGuest, assemble, done};
 use crate::cpu::Cpu;
 use crate::exit::Exit;
 use crate::guest_debug::{Breakpoint, GuestDebug, Trigger};
+use crate::registers::Registers;
 
 const HITS: u64 = 50;
 /// The length of NOP and INT3.
@@ -78,14 +79,12 @@ fn hit(
     address: u64,
     leave: Leave,
 ) -> Tested<(u64, Duration)> {
-    /// RFLAGS.RF: the breakpoint at RIP isn't hit again.
-    const RF: u64 = 1 << 16;
     let start = Instant::now();
     expect_debug(bench, address)?;
     let mut registers = bench.cpu.registers()?;
     match leave {
         Leave::ResumeFlag => {
-            registers.rflags |= RF;
+            registers.rflags |= Registers::RESUME_FLAG;
             bench.cpu.set_registers(&registers)?;
         }
         Leave::StepOver => {

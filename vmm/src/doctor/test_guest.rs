@@ -132,9 +132,10 @@ impl<'h> TestGuest<'h> {
         let has_xsave = self.leaf(1).is_some_and(|leaf| leaf.ecx & XSAVE != 0);
         let reset = cpu.system_registers()?;
         cpu.set_system_registers(&layout::long_mode(&reset, ring, has_xsave))?;
-        // RFLAGS has only the bit that is always set. Each vCPU has a quarter of the stack.
+        // Each vCPU has a quarter of the stack.
         let rsp = STACK - 0x1000 * u64::from(id & 3);
-        cpu.set_registers(&Registers { rip: CODE, rsp, rflags: 2, ..Default::default() })?;
+        let rflags = Registers::RESERVED_FLAG;
+        cpu.set_registers(&Registers { rip: CODE, rsp, rflags, ..Default::default() })?;
         Ok(cpu)
     }
 }
