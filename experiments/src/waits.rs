@@ -3,10 +3,7 @@
 use std::fmt;
 
 use inspect::unwind::{Unwinder as _, unwinder};
-use inspect::{Stack, Symbols};
-use object::LittleEndian as LE;
-use object::elf::{FileHeader64, PT_LOAD};
-use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use inspect::{Stack, Symbols, image};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vmm::controlled::{Attention, Awaited, Store, Waiter, Waits};
@@ -181,7 +178,7 @@ impl Names<'_> {
 
     /// The name of the variable at a guest-physical address.
     pub fn variable(&self, physical: u64) -> String {
-        let named = linear(self.image, physical).and_then(|address| {
+        let named = image::linear(self.image, physical).and_then(|address| {
             let (name, offset) = self.symbols?.data(address)?;
             Some(if offset == 0 { name.to_owned() } else { format!("{name}+{offset:#x}") })
         });
@@ -191,17 +188,6 @@ impl Names<'_> {
 
 fn number(bytes: &[u8]) -> String {
     format!("{:#x}", little(bytes))
-}
-
-/// The linear address at which an image was linked, for the guest-physical address at which it is
-/// loaded.
-pub(crate) fn linear(image: &[u8], physical: u64) -> Option<u64> {
-    let header = FileHeader64::<LE>::parse(image).ok()?;
-    let segments = header.program_headers(LE, image).ok()?;
-    segments.iter().filter(|segment| segment.p_type(LE) == PT_LOAD).find_map(|segment| {
-        let offset = physical.checked_sub(segment.p_paddr(LE))?;
-        (offset < segment.p_memsz(LE)).then(|| segment.p_vaddr(LE).wrapping_add(offset))
-    })
 }
 
 /// The interrupt state of a vCPU, where it explains why the vCPU makes no progress. An interrupt

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod image;
 pub mod spin;
 pub mod stack;
 pub mod suggest;

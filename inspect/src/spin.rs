@@ -5,8 +5,11 @@ mod operand;
 
 use std::fmt;
 
+use iced_x86::Instruction;
 use schemars::JsonSchema;
 use serde::Serialize;
+use vmm::disassemble::{self, Numbers};
+use vmm::instruction;
 use vmm::paging::{self, PhysicalMemory};
 use vmm::registers::{Activity, Registers, SystemRegisters};
 
@@ -86,8 +89,7 @@ impl Spin {
     /// Determines what a vCPU is doing.
     pub fn analyse<M: PhysicalMemory + ?Sized>(seen: &Observation<M>) -> Self {
         let (registers, system) = (seen.registers, seen.system);
-        let base = if system.code_bits() == 64 { 0 } else { system.cs.base };
-        let rip = base.wrapping_add(registers.rip);
+        let rip = instruction::linear(registers.rip, system);
         // The RIP of a halted vCPU is after its HLT, which may be the last instruction of a
         // function.
         let back = u64::from(seen.activity == Activity::Halted);
@@ -97,12 +99,12 @@ impl Spin {
             let reads = Vec::new();
             return Self { activity: seen.activity, at, instruction, around: None, reads };
         }
-        let code = code::Code::new(seen, base);
+        let code = code::Code::new(seen);
         let here = code.decode(rip);
         let found = here.as_ref().and_then(|_| code.find_loop(rip, seen.sampled));
         let accesses = match (&found, &here) {
             (Some(found), Some(here)) => operand::reads_of_loop(found, here, registers, system),
-            (None, Some(here)) => operand::reads_of(here, registers, system),
+            (None, Some(here)) => instruction::memory_reads(here, registers, system),
             (_, None) => Vec::new(),
         };
         let mut reads: Vec<Read> = Vec::new();
@@ -113,16 +115,20 @@ impl Spin {
         }
         let around = found.and_then(|instructions| {
             let end = instructions.last()?.next_ip();
-            let text = |i| code::text(i);
             Some(Loop {
                 start: instructions.first()?.ip(),
                 end,
                 instructions: instructions.iter().map(text).collect(),
             })
         });
-        let instruction = here.as_ref().map(code::text);
+        let instruction = here.as_ref().map(text);
         Self { activity: seen.activity, at, instruction, around, reads }
     }
+}
+
+/// An instruction as `objdump -d` writes it.
+fn text(instruction: &Instruction) -> String {
+    disassemble::text(instruction, Numbers::Hexadecimal)
 }
 
 impl Read {

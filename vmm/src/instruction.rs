@@ -1,23 +1,30 @@
-//! Decodes the guest's instructions, once for each address.
+//! The decoder of the guest's instructions.
 //!
-//! The bytes are read through the guest's page tables, which are walked here: a call to KVM would
-//! cost as much as an exit. Changes that a guest makes to its own code are not noticed.
+//! Everything that decodes instructions uses this module: the schedulers, analyses of a stopped
+//! guest, and scripts. Instructions are read through the guest's page tables, which are walked
+//! here: a call to KVM would cost as much as an exit. The schedulers keep what they have decoded,
+//! so they do not notice changes that a guest makes to its own code.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod before;
+mod cache;
+mod operand;
 
 use iced_x86::{
-    Decoder, DecoderOptions, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
-    Register, UsedMemory,
+    Decoder, DecoderOptions, Instruction, InstructionInfoFactory, Mnemonic, OpKind, UsedMemory,
 };
 use smallvec::SmallVec;
 
-use crate::memory::{Memory, PAGE_SIZE};
-use crate::paging;
-use crate::registers::{Registers, SystemRegisters};
+use crate::memory::Memory;
+use crate::paging::{self, PAGE_SIZE, PhysicalMemory};
+use crate::registers::SystemRegisters;
+
+pub(crate) use cache::Instructions;
+use operand::is_write;
+pub(crate) use operand::{address, reads, set_value, value, writes};
+pub use operand::{memory_reads, written_registers};
 
 /// The maximum length of an x86 instruction in bytes.
-pub(crate) const MAX_INSTRUCTION: usize = 15;
+pub const MAX_INSTRUCTION: usize = 15;
 
 /// A decoded instruction, and the properties that follow from it alone.
 #[derive(Clone, Debug)]
@@ -34,97 +41,53 @@ pub(crate) struct Decoded {
     pub(crate) extended: bool,
 }
 
-/// The address of an instruction in the guest's code, with its context.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Place {
+/// The instruction at a linear address, through the guest's page tables. It may end at a page
+/// boundary with the next page not mapped. `None` if nothing is mapped there, or the bytes are not
+/// an instruction.
+pub fn at<M: PhysicalMemory + ?Sized>(
     linear: u64,
-    cr3: u64,
-    bits: u32,
+    system: &SystemRegisters,
+    memory: &M,
+) -> Option<Instruction> {
+    let code = fetch(linear, MAX_INSTRUCTION, system, memory);
+    decode_all(&code, linear, system.code_bits()).next()
 }
 
-/// The maximum number of entries in each cache, about 20 MiB in total. A guest with an address
-/// space for each of its processes has the same code in many of them; discarded instructions are
-/// decoded again.
-const MAX_PLACES: usize = 1 << 16;
-
-/// A cache of decoded instructions.
-#[derive(Debug, Default)]
-pub(crate) struct Instructions {
-    known: HashMap<Place, Arc<Decoded>>,
-    /// The results of [`before`] for these places.
-    before: HashMap<Place, Option<(Arc<Decoded>, bool)>>,
+/// The instructions in these bytes, which are at `address` in code of 16, 32 or 64 bits, one after
+/// the other, up to the first bytes that are not an instruction.
+pub fn decode_all(code: &[u8], address: u64, bits: u32) -> impl Iterator<Item = Instruction> {
+    decoder(code, address, bits).into_iter().take_while(|instruction| !instruction.is_invalid())
 }
 
-impl Instructions {
-    /// The instruction at `rip`. `None` if nothing is mapped there, or the bytes are not an
-    /// instruction.
-    pub(crate) fn at(
-        &mut self,
-        rip: u64,
-        system: &SystemRegisters,
-        memory: &Memory,
-    ) -> Option<Arc<Decoded>> {
-        let place = Place::of(rip, system);
-        if let Some(known) = self.known.get(&place) {
-            return Some(known.clone());
-        }
-        let decoded = Arc::new(look(rip, system, memory)?);
-        make_room(&mut self.known);
-        self.known.insert(place, decoded.clone());
-        Some(decoded)
-    }
-
-    /// The instruction that ends at `rip`, as [`before`] finds it.
-    pub(crate) fn before(
-        &mut self,
-        rip: u64,
-        system: &SystemRegisters,
-        memory: &Memory,
-    ) -> Option<(Arc<Decoded>, bool)> {
-        let look = || before(rip, system, memory).map(|(found, sure)| (Arc::new(found), sure));
-        make_room(&mut self.before);
-        self.before.entry(Place::of(rip, system)).or_insert_with(look).clone()
-    }
-}
-
-/// Empties a full cache: the contents affect only speed.
-fn make_room<T>(places: &mut HashMap<Place, T>) {
-    if places.len() >= MAX_PLACES {
-        places.clear();
-    }
-}
-
-impl Place {
-    fn of(rip: u64, system: &SystemRegisters) -> Self {
-        Self { linear: linear(rip, system), cr3: system.cr3, bits: system.code_bits() }
-    }
+/// A decoder of these bytes, which are at `address` in code of 16, 32 or 64 bits.
+pub(crate) fn decoder(code: &[u8], address: u64, bits: u32) -> Decoder<'_> {
+    Decoder::with_ip(bits, code, address, DecoderOptions::NONE)
 }
 
 /// The instruction that is at `rip` now. `None` if nothing is mapped there, or the bytes are not an
 /// instruction.
 pub(crate) fn look(rip: u64, system: &SystemRegisters, memory: &Memory) -> Option<Decoded> {
-    let code = fetch(linear(rip, system), MAX_INSTRUCTION, system, memory);
+    let code = fetch(linear(rip, system), MAX_INSTRUCTION, system, &memory.as_loaded());
     decode(&code, rip, system.code_bits())
 }
 
 /// The linear address of `rip`.
-pub(crate) fn linear(rip: u64, system: &SystemRegisters) -> u64 {
+pub fn linear(rip: u64, system: &SystemRegisters) -> u64 {
     if system.code_bits() == 64 { rip } else { system.cs.base.wrapping_add(rip) & 0xffff_ffff }
 }
 
 /// Up to `length` bytes of code, as far as they are mapped.
-pub(crate) fn fetch(
+fn fetch<M: PhysicalMemory + ?Sized>(
     linear: u64,
     length: usize,
     system: &SystemRegisters,
-    memory: &Memory,
+    memory: &M,
 ) -> Vec<u8> {
     let mut code = vec![0; length];
     let in_page = (PAGE_SIZE - linear % PAGE_SIZE) as usize;
-    let memory = memory.as_loaded();
-    if paging::read(system, &memory, linear, &mut code).is_err() {
+    if paging::read(system, memory, linear, &mut code).is_err() {
         code.truncate(in_page.min(length));
-        if paging::read(system, &memory, linear, &mut code).is_err() {
+        if paging::read(system, memory, linear, &mut code).is_err() {
             code.clear();
         }
     }
@@ -132,10 +95,7 @@ pub(crate) fn fetch(
 }
 
 fn decode(code: &[u8], rip: u64, bits: u32) -> Option<Decoded> {
-    let instruction = Decoder::with_ip(bits, code, rip, DecoderOptions::NONE).decode();
-    if instruction.is_invalid() {
-        return None;
-    }
+    let instruction = decode_all(code, rip, bits).next()?;
     let memory = (0..instruction.op_count()).any(|i| instruction.op_kind(i) == OpKind::Memory);
     // A LOCK prefix, or XCHG with memory, which locks without a prefix (Intel SDM vol. 3, 9.1.2).
     let locked =
@@ -147,7 +107,7 @@ fn decode(code: &[u8], rip: u64, bits: u32) -> Option<Decoded> {
     let extended = info
         .used_registers()
         .iter()
-        .any(|used| changes(used.access()) && !used.register().is_gpr());
+        .any(|used| is_write(used.access()) && !used.register().is_gpr());
     // The effects of these privileged instructions are visible in flags and general-purpose
     // registers.
     let seen = matches!(
@@ -163,129 +123,6 @@ fn decode(code: &[u8], rip: u64, bits: u32) -> Option<Decoded> {
     let repeats = instruction.is_string_instruction()
         && (instruction.has_rep_prefix() || instruction.has_repne_prefix());
     Some(Decoded { instruction, accesses, locked, repeats, extended })
-}
-
-/// Whether the access may be a read.
-pub(crate) fn reads(used: &UsedMemory) -> bool {
-    use OpAccess::{CondRead, Read, ReadCondWrite, ReadWrite};
-    matches!(used.access(), Read | CondRead | ReadWrite | ReadCondWrite)
-}
-
-/// Whether the access may be a write.
-pub(crate) fn writes(used: &UsedMemory) -> bool {
-    changes(used.access())
-}
-
-fn changes(access: OpAccess) -> bool {
-    use OpAccess::{CondWrite, ReadCondWrite, ReadWrite, Write};
-    matches!(access, Write | CondWrite | ReadWrite | ReadCondWrite)
-}
-
-/// The linear address of an access, with the registers before the instruction.
-pub(crate) fn address(
-    used: &UsedMemory,
-    registers: &Registers,
-    system: &SystemRegisters,
-) -> Option<u64> {
-    used.virtual_address(0, |register, _, _| value(register, registers, system))
-}
-
-/// The value of a register; for a segment register, its base.
-pub(crate) fn value(
-    register: Register,
-    registers: &Registers,
-    system: &SystemRegisters,
-) -> Option<u64> {
-    let flat = system.code_bits() == 64;
-    let base = |base: u64| Some(if flat { 0 } else { base });
-    match register {
-        Register::CS => base(system.cs.base),
-        Register::DS => base(system.ds.base),
-        Register::ES => base(system.es.base),
-        Register::SS => base(system.ss.base),
-        Register::FS => Some(system.fs.base),
-        Register::GS => Some(system.gs.base),
-        register => {
-            let full = *whole(register, &mut registers.clone())?;
-            Some(if register.size() == 8 { full } else { full & mask(register.size()) })
-        }
-    }
-}
-
-/// Sets a general-purpose register of 16, 32 or 64 bits as an instruction does: setting 32 bits
-/// clears the upper half.
-pub(crate) fn set_value(register: Register, value: u64, registers: &mut Registers) {
-    if let Some(whole) = whole(register, registers) {
-        *whole = match register.size() {
-            8 => value,
-            4 => value & mask(4),
-            size => *whole & !mask(size) | value & mask(size),
-        };
-    }
-}
-
-fn mask(size: usize) -> u64 {
-    (1 << (8 * size)) - 1
-}
-
-/// The 64-bit register that a general-purpose register is a part of.
-fn whole(register: Register, r: &mut Registers) -> Option<&mut u64> {
-    Some(match register.full_register() {
-        Register::RAX => &mut r.rax,
-        Register::RBX => &mut r.rbx,
-        Register::RCX => &mut r.rcx,
-        Register::RDX => &mut r.rdx,
-        Register::RSI => &mut r.rsi,
-        Register::RDI => &mut r.rdi,
-        Register::RSP => &mut r.rsp,
-        Register::RBP => &mut r.rbp,
-        Register::R8 => &mut r.r8,
-        Register::R9 => &mut r.r9,
-        Register::R10 => &mut r.r10,
-        Register::R11 => &mut r.r11,
-        Register::R12 => &mut r.r12,
-        Register::R13 => &mut r.r13,
-        Register::R14 => &mut r.r14,
-        Register::R15 => &mut r.r15,
-        Register::RIP => &mut r.rip,
-        _ => return None,
-    })
-}
-
-/// The instruction that ends at `rip`. Code can't be decoded backwards, so it is decoded from many
-/// places before `rip`: a decoder that starts in the middle of an instruction synchronises after a
-/// few instructions. Returns the instruction that most attempts find, and whether nearly all find
-/// it.
-fn before(rip: u64, system: &SystemRegisters, memory: &Memory) -> Option<(Decoded, bool)> {
-    const BACK: usize = 64;
-    /// The number of bytes that a decoder needs to synchronise.
-    const LEAD: usize = 2 * MAX_INSTRUCTION;
-    let bits = system.code_bits();
-    let start = linear(rip, system).checked_sub(BACK as u64)?;
-    let code = fetch(start, BACK, system, memory);
-    if code.len() < BACK {
-        return None;
-    }
-    let mut votes = [0u32; MAX_INSTRUCTION + 1];
-    for lead in 0..BACK - LEAD {
-        let mut decoder =
-            Decoder::with_ip(bits, &code, rip.wrapping_sub(BACK as u64), DecoderOptions::NONE);
-        decoder.set_position(lead).ok()?;
-        let mut last = lead;
-        while decoder.can_decode() {
-            last = decoder.position();
-            if decoder.decode().is_invalid() {
-                break;
-            }
-        }
-        if decoder.position() == BACK && BACK - last <= MAX_INSTRUCTION {
-            votes[BACK - last] += 1;
-        }
-    }
-    let length = (1..=MAX_INSTRUCTION).max_by_key(|length| votes[*length])?;
-    let sure = votes[length] > votes.iter().sum::<u32>() / 8 * 7;
-    let decoded = decode(&code[BACK - length..], rip.wrapping_sub(length as u64), bits)?;
-    (votes[length] > 0).then_some((decoded, sure))
 }
 
 #[cfg(test)]

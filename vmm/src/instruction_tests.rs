@@ -1,6 +1,6 @@
 use super::*;
 use crate::memory::MemorySize;
-use crate::registers::{Segment, Table};
+use crate::registers::{Registers, Segment, Table};
 
 fn locked(code: &[u8]) -> bool {
     decode(code, 0, 64).is_some_and(|decoded| decoded.locked)
@@ -18,7 +18,7 @@ fn locked_instructions_are_told() {
 }
 
 /// 64-bit mode without paging (which no processor has), and real mode.
-fn modes() -> [SystemRegisters; 2] {
+pub(super) fn modes() -> [SystemRegisters; 2] {
     let cs = Segment { base: 0x8000, selector: 0x800, limit: 0xffff, access: 0x9b };
     let real = SystemRegisters { cs, idt: Table::default(), ..Default::default() };
     let long = SystemRegisters {
@@ -30,23 +30,10 @@ fn modes() -> [SystemRegisters; 2] {
     [long, real]
 }
 
-fn memory(at: u64, code: &[u8]) -> Memory {
+pub(super) fn memory(at: u64, code: &[u8]) -> Memory {
     let memory = Memory::new(MemorySize::new(2 << 20).unwrap()).unwrap();
     memory.write(at, code).unwrap();
     memory
-}
-
-#[test]
-fn code_is_read_in_its_mode() {
-    let [long, real] = modes();
-    // In 16-bit code, 0x40 is inc %ax; in 64-bit code, it is a REX prefix of inc %eax.
-    let memory = memory(0x8010, &[0x40, 0xff, 0xc0]);
-    let mut known = Instructions::default();
-    assert_eq!(known.at(0x8010, &long, &memory).unwrap().instruction.len(), 3);
-    assert_eq!(known.at(0x10, &real, &memory).unwrap().instruction.len(), 1);
-    assert_eq!(known.known.len(), 2);
-    assert_eq!(known.at(0x10, &real, &memory).unwrap().instruction.len(), 1);
-    assert_eq!(known.known.len(), 2);
 }
 
 #[test]
@@ -69,45 +56,4 @@ fn addresses_of_stacks_segments_and_sums() {
     assert_eq!(one, [9 + 6 + 0x100]);
     let one: Vec<u64> = at(&[0x2e, 0x8b, 0x07], &real); // mov %cs:(%bx),%ax
     assert_eq!(one, [0x8002]);
-}
-
-#[test]
-fn the_instruction_before_is_found() {
-    use iced_x86::code_asm::*;
-    let [long, _] = modes();
-    let mut a = CodeAssembler::new(64).unwrap();
-    let mut lengths = Vec::new();
-    for turn in 0..40u32 {
-        let before = a.assemble(0x4000).unwrap().len();
-        match turn % 5 {
-            0 => a.mov(qword_ptr(rdi), rax).unwrap(),
-            1 => a.mov(dword_ptr(rsi + 0x4848), 0x4848_4848u32).unwrap(),
-            2 => a.mov(rcx, 0x4848_4848_4848_4848u64).unwrap(),
-            3 => a.add(word_ptr(rbx), 0x48).unwrap(),
-            _ => a.push(rbp).unwrap(),
-        }
-        lengths.push(a.assemble(0x4000).unwrap().len() - before);
-    }
-    let code = a.assemble(0x4000).unwrap();
-    let memory = memory(0x4000, &code);
-    let mut end = 0x4000;
-    for (turn, length) in lengths.iter().enumerate() {
-        end += *length as u64;
-        if end - 0x4000 >= 64 {
-            let (found, sure) = before(end, &long, &memory).unwrap();
-            assert_eq!((found.instruction.len(), sure), (*length, true), "instruction {turn}");
-        }
-    }
-    assert!(before(4, &long, &memory).is_none());
-}
-
-#[test]
-fn what_is_kept_has_a_bound() {
-    let mut places = HashMap::new();
-    for linear in 0..2 * MAX_PLACES as u64 + 5 {
-        make_room(&mut places);
-        places.insert(Place { linear, cr3: 0, bits: 64 }, linear);
-        assert!(places.len() <= MAX_PLACES);
-    }
-    assert_eq!(places.len(), 5);
 }

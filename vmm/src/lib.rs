@@ -19,7 +19,7 @@ pub mod config;
 pub mod controlled;
 pub mod cpu;
 pub mod criteria;
-mod disassemble;
+pub mod disassemble;
 pub mod doctor;
 pub mod dump;
 pub mod end;
@@ -30,7 +30,7 @@ pub mod guest_debug;
 pub mod hex;
 pub mod hook;
 pub mod identity;
-mod instruction;
+pub mod instruction;
 pub mod interrupts;
 pub mod jitter;
 #[allow(unsafe_code)]

@@ -1,14 +1,13 @@
-//! Decodes the guest's instructions, and finds the loop around RIP.
+//! Finds the loop around RIP in the guest's code.
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Formatter, GasFormatter, Instruction};
-use vmm::paging::{self, PhysicalMemory};
+use iced_x86::{FlowControl, Instruction};
+use vmm::instruction;
+use vmm::paging::PhysicalMemory;
 use vmm::registers::SystemRegisters;
 
 use super::Observation;
 use crate::symbols::Symbols;
 
-/// The length of the longest x86 instruction.
-const MAX_INSTRUCTION: usize = 15;
 /// The most instructions of a loop. Longer loops are not found.
 const MAX_LOOP: usize = 128;
 /// Without symbols, samples that are farther from RIP than this are assumed to be in other
@@ -20,27 +19,16 @@ pub(super) struct Code<'a, M: ?Sized> {
     system: &'a SystemRegisters,
     memory: &'a M,
     symbols: Option<&'a Symbols>,
-    base: u64,
 }
 
 impl<'a, M: PhysicalMemory + ?Sized> Code<'a, M> {
-    pub(super) fn new(seen: &Observation<'a, M>, base: u64) -> Self {
-        Self { system: seen.system, memory: seen.memory, symbols: seen.symbols, base }
+    pub(super) fn new(seen: &Observation<'a, M>) -> Self {
+        Self { system: seen.system, memory: seen.memory, symbols: seen.symbols }
     }
 
     /// The instruction at a linear address.
     pub(super) fn decode(&self, address: u64) -> Option<Instruction> {
-        let mut bytes = [0; MAX_INSTRUCTION];
-        let mut length = bytes.len();
-        // The instruction may end at a page boundary, with the next page not mapped.
-        while paging::read(self.system, self.memory, address, bytes.get_mut(..length)?).is_err() {
-            length = length.checked_sub(1).filter(|&length| length > 0)?;
-        }
-        let bits = self.system.code_bits();
-        let code = bytes.get(..length)?;
-        let instruction =
-            Decoder::try_with_ip(bits, code, address, DecoderOptions::NONE).ok()?.decode();
-        (!instruction.is_invalid()).then_some(instruction)
+        instruction::at(address, self.system, self.memory)
     }
 
     /// The instructions of the smallest loop that contains RIP and every sample in the same
@@ -48,7 +36,7 @@ impl<'a, M: PhysicalMemory + ?Sized> Code<'a, M> {
     pub(super) fn find_loop(&self, rip: u64, sampled: &[u64]) -> Option<Vec<Instruction>> {
         let near: Vec<u64> = sampled
             .iter()
-            .map(|&address| self.base.wrapping_add(address))
+            .map(|&address| instruction::linear(address, self.system))
             .filter(|&address| self.same_function(rip, address))
             .chain([rip])
             .collect();
@@ -104,17 +92,4 @@ fn jump_back(instruction: &Instruction) -> Option<u64> {
     );
     let target = instruction.near_branch_target();
     (jumps && target <= instruction.ip()).then_some(target)
-}
-
-/// An instruction in AT&T syntax, as `objdump -d` writes it.
-pub(super) fn text(instruction: &Instruction) -> String {
-    let mut formatter = GasFormatter::new();
-    let options = formatter.options_mut();
-    options.set_uppercase_hex(false);
-    options.set_branch_leading_zeros(false);
-    options.set_small_hex_numbers_in_decimal(false);
-    options.set_rip_relative_addresses(false);
-    let mut text = String::new();
-    formatter.format(instruction, &mut text);
-    text
 }

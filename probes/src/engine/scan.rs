@@ -4,10 +4,8 @@
 //! They were made for accessors such as `mov %gs:0x188,%rax; mov 0x2e8(%rax),%rax; ret`, whose
 //! displacements are offsets of fields. Branches are not followed.
 
-use iced_x86::{
-    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpAccess,
-    OpKind, Register,
-};
+use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpKind, Register};
+use vmm::instruction::{decode_all, written_registers};
 
 use crate::ir::Scan;
 
@@ -22,13 +20,9 @@ pub(super) fn run(
     code: &[u8],
     callee: u64,
 ) -> Result<u64, &'static str> {
-    let decoder = Decoder::with_ip(bits, code, address, DecoderOptions::NONE);
     let mut writes = InstructionInfoFactory::new();
     let mut last: Option<Instruction> = None;
-    for instruction in decoder {
-        if instruction.code() == Code::INVALID {
-            break;
-        }
+    for instruction in decode_all(code, address, bits) {
         match scan {
             Scan::Segment => {
                 if matches!(instruction.segment_prefix(), Register::FS | Register::GS)
@@ -67,18 +61,7 @@ fn remember(
     instruction: &Instruction,
     register: Register,
 ) {
-    let info = factory.info(instruction);
-    let writes = info.used_registers().iter().any(|used| {
-        used.register().full_register() == register
-            && matches!(
-                used.access(),
-                OpAccess::Write
-                    | OpAccess::ReadWrite
-                    | OpAccess::CondWrite
-                    | OpAccess::ReadCondWrite
-            )
-    });
-    if writes {
+    if written_registers(instruction, factory).any(|written| written == register) {
         *last = Some(*instruction);
     }
 }
@@ -97,7 +80,7 @@ fn written(instruction: Instruction) -> Result<u64, &'static str> {
     }
     let same =
         instruction.op_count() == 2 && instruction.op0_register() == instruction.op1_register();
-    if same && matches!(instruction.mnemonic(), iced_x86::Mnemonic::Xor | iced_x86::Mnemonic::Sub) {
+    if same && matches!(instruction.mnemonic(), Mnemonic::Xor | Mnemonic::Sub) {
         return Ok(0);
     }
     Err("the register comes from another register")

@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::sync::Once;
 
-use iced_x86::{Decoder, DecoderOptions, Mnemonic};
+use iced_x86::Mnemonic;
 
 use super::ControlledMachine;
 use super::emulate::{MSR_TSC, MSR_TSC_AUX, set_edx_eax};
@@ -25,6 +25,7 @@ use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::hook::MsrAccess;
+use crate::instruction::decode_all;
 use crate::memory::Memory;
 use crate::paging;
 use crate::registers::SystemRegisters;
@@ -106,11 +107,9 @@ fn find(image: Image, memory: &Memory) -> Result<Reads> {
     for stretch in elf::code_stretches(image) {
         let mut code = vec![0; (stretch.end - stretch.start) as usize];
         memory.read(stretch.start, &mut code)?;
-        let decoder = Decoder::with_ip(64, &code, stretch.start, DecoderOptions::NONE);
-        for instruction in decoder {
+        // What follows bytes that can't be decoded may be data.
+        for instruction in decode_all(&code, stretch.start, 64) {
             match instruction.mnemonic() {
-                // The following bytes may be data.
-                Mnemonic::INVALID => break,
                 Mnemonic::Sysret | Mnemonic::Sysretq | Mnemonic::Sysexit | Mnemonic::Sysexitq => {
                     reads.ring_3 = true;
                 }

@@ -1,10 +1,8 @@
-use iced_x86::{Decoder, DecoderOptions};
-
 use super::*;
+use crate::instruction::decode_all;
 
 fn listed(code: &[u8]) -> bool {
-    let instruction = Decoder::with_ip(64, code, 0x1000, DecoderOptions::NONE).decode();
-    assert!(!instruction.is_invalid(), "{code:02x?}");
+    let instruction = decode_all(code, 0x1000, 64).next().expect("an instruction");
     assert_eq!(instruction.len(), code.len(), "{code:02x?}");
     is_on_the_list(&instruction)
 }

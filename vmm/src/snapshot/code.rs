@@ -9,7 +9,9 @@
 //! [`ControlledMachine::restore`](crate::controlled::ControlledMachine::restore) checks at
 //! intervals whether the claim holds.
 
-use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Instruction, Mnemonic};
+use iced_x86::{CpuidFeature, Instruction, Mnemonic};
+
+use crate::instruction::decoder;
 
 /// Instructions that change only general-purpose registers, flags, memory, and the registers in the
 /// run page: segments, descriptor tables, control registers, EFER.
@@ -57,7 +59,7 @@ const HARMLESS: &[CpuidFeature] = &[
 pub(crate) fn changes_extended_state(code: &[u8]) -> bool {
     [64, 32].iter().any(|bits| {
         // Bytes that can't be decoded (16-bit code, or data between functions) are skipped.
-        let decoder = Decoder::new(*bits, code, DecoderOptions::NONE);
+        let decoder = decoder(code, 0, *bits);
         decoder.into_iter().any(|instruction| !instruction.is_invalid() && changes(&instruction))
     })
 }
