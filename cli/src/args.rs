@@ -93,7 +93,12 @@ pub(crate) enum Command {
 impl Command {
     /// Whether the command uses the host's KVM, so that `--bed` makes a difference.
     pub(crate) fn needs_a_host(&self) -> bool {
-        !matches!(self, Self::Completions { .. } | Self::Man { .. })
+        match self {
+            Self::Completions { .. } | Self::Man { .. } => false,
+            Self::Run(args) => args.probing.dump_pass.is_none(),
+            Self::Replay(args) => args.probing.dump_pass.is_none(),
+            _ => true,
+        }
     }
 }
 

@@ -115,7 +115,11 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     if !same {
         check_other_build(&guest, &finding, symbols.as_deref())?;
     }
-    let scripts = Scripts::load(&args.probing, symbols.as_ref(), &machine, &Options::controlled())?;
+    let options = Options::controlled();
+    if let Some(pass) = args.probing.dump_pass {
+        return scripts::dump(&args.probing, pass, symbols.as_ref(), &machine, &options);
+    }
+    let scripts = Scripts::load(&args.probing, symbols.as_ref(), &machine, &options)?;
     let host = Host::open(&cli.kvm)?;
     if let Some(scripts) = &scripts {
         scripts.check(&host)?;

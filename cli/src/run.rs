@@ -21,7 +21,7 @@ use crate::tell;
 use crate::trace::Tracing;
 use crate::trial::Setting;
 use crate::writer::{ERROR, OUTPUT};
-use crate::{explain, reproduce, writer};
+use crate::{explain, reproduce, scripts, writer};
 
 /// Runs the guest, reports, and returns the exit status.
 pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
@@ -40,6 +40,10 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let symbols = guest.symbols(args.probing.symbols.as_deref())?;
     let criteria = args.criteria.criteria(symbols.as_deref(), guest.may_idle)?;
     let machine = MachineConfig { criteria, ..guest.machine(&args.machine)? };
+    if let Some(pass) = args.probing.dump_pass {
+        let options = Options::default();
+        return scripts::dump(&args.probing, pass, symbols.as_ref(), &machine, &options);
+    }
     let setting = Setting {
         jitter: args.jitter.clone(),
         scripts: Scripts::load(&args.probing, symbols.as_ref(), &machine, &Options::default())?,

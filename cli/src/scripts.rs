@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result, anyhow, bail};
 use inspect::Symbols;
 use probes::engine::Changes;
+use probes::passes::Pass;
 use probes::point::Mechanisms;
 use probes::session::ProbeCount;
 use probes::{
@@ -22,6 +23,7 @@ use vmm::{Host, MachineConfig};
 use crate::args::ProbeArgs;
 use crate::file::OutputFile;
 use crate::input;
+use crate::status::Status;
 use crate::tell;
 
 /// All scripts of a command, checked.
@@ -69,23 +71,10 @@ impl Scripts {
                 None => Ok(None),
             };
         }
-        let symbols = symbols.cloned();
-        let options = Options {
-            strict: args.strict_vp,
-            symbols: symbols.clone(),
-            segments: Segments::of(&machine.guest),
-            ring: args.ring,
-            parameters: args.set.clone(),
-            timestamps: args.timestamps,
-            folded: args.folded.is_some(),
-            destructive: args.destructive,
-            ..options.clone()
-        };
+        let options = with_arguments(options, args, symbols, machine);
         let script = Script::load(&sources, &options).map_err(|refused| not_run(&refused))?;
         script.check_watches(machine).map_err(|refused| not_run(&refused))?;
-        if !script.warnings().is_empty() {
-            tell::user(script.warnings().render(style()).trim_end());
-        }
+        warn(script.warnings());
         let folding = match &args.folded {
             Some(_) if !script.counts_stacks() => bail!(
                 "--folded: no script has an aggregate whose key is a stack; this one would do: \
@@ -95,6 +84,7 @@ impl Scripts {
             None => None,
         };
         let room = LineRoom(Arc::new(AtomicUsize::new(LineRoom::BYTES)));
+        let symbols = symbols.cloned();
         Ok(Some(Self { script, symbols, scheduler: options.mechanisms, folding, room }))
     }
 
@@ -169,6 +159,55 @@ impl Folding {
         let mut text = Vec::new();
         stacks.write(&mut text)?;
         tell::output(&String::from_utf8_lossy(&text)).context("--folded")
+    }
+}
+
+/// `--dump-pass`: prints what a pass makes of the scripts for a machine, instead of running it.
+/// `options` are those of the scheduler.
+pub(crate) fn dump(
+    args: &ProbeArgs,
+    pass: Pass,
+    symbols: Option<&Arc<Symbols>>,
+    machine: &MachineConfig,
+    options: &Options,
+) -> Result<Status> {
+    let sources = sources(args)?;
+    if sources.is_empty() {
+        bail!("--dump-pass: there is no script: give one by --probe or -e");
+    }
+    if !sources.iter().any(|source| pass.has(source.language())) {
+        bail!("--dump-pass {pass}: only scripts in Emmett go through this pass, and none is given");
+    }
+    let options = with_arguments(options, args, symbols, machine);
+    let dumped = Script::dump(&sources, &options, pass).map_err(|refused| not_run(&refused))?;
+    warn(&dumped.warnings);
+    tell::output(&dumped.text)?;
+    Ok(Status::Clean)
+}
+
+/// The options of the scheduler, and those of the command line.
+fn with_arguments(
+    options: &Options,
+    args: &ProbeArgs,
+    symbols: Option<&Arc<Symbols>>,
+    machine: &MachineConfig,
+) -> Options {
+    Options {
+        strict: args.strict_vp,
+        symbols: symbols.cloned(),
+        segments: Segments::of(&machine.guest),
+        ring: args.ring,
+        parameters: args.set.clone(),
+        timestamps: args.timestamps,
+        folded: args.folded.is_some(),
+        destructive: args.destructive,
+        ..options.clone()
+    }
+}
+
+fn warn(warnings: &Diagnostics) {
+    if !warnings.is_empty() {
+        tell::user(warnings.render(style()).trim_end());
     }
 }
 

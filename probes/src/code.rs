@@ -8,6 +8,7 @@
 
 mod expression;
 mod generate;
+mod print;
 mod statement;
 
 use std::sync::Arc;

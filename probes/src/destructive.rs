@@ -11,6 +11,16 @@ pub enum Space {
     Physical,
 }
 
+impl Space {
+    /// The name of the address space in the IR and in instructions.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Physical => "physical",
+        }
+    }
+}
+
 /// A function that changes what the guest does, or that writes a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DestructiveAction {

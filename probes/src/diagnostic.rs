@@ -115,6 +115,11 @@ impl Diagnostics {
         diagnostic.span.map(|span| span.location(&self.sources))
     }
 
+    /// The line and column of a place in these sources, such as a diagnostic's related place.
+    pub fn place(&self, span: Span) -> Location {
+        span.location(&self.sources)
+    }
+
     /// All diagnostics as text.
     pub fn render(&self, style: Style) -> String {
         render::all(&self.sources, &self.list, style)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::front::vocabulary::{self, Head};
+use crate::passes::Pass;
 use crate::point::{self, Mechanisms};
 use crate::{emmett, variable};
 
@@ -123,6 +124,14 @@ fn every_word_of_emmett() {
         ((*name).to_owned(), refused)
     });
     agree("### Words of Emmett", words.chain(own).chain(refused).chain(models));
+}
+
+#[test]
+fn every_pass() {
+    let text = include_str!("../../docs/passes.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: Vec<&str> = rows.map(|(name, _)| name).collect();
+    assert_eq!(documented, Pass::ALL.map(Pass::name), "docs/passes.md");
 }
 
 /// Every example in the text can be loaded.

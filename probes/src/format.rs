@@ -3,6 +3,8 @@
 mod parse;
 mod write;
 
+use std::fmt;
+
 pub use parse::{FormatError, Part, parse};
 
 /// The argument that a conversion takes, and how it is printed.
@@ -59,6 +61,41 @@ impl Conversion {
     pub fn takes_text(self) -> bool {
         self.kind == Kind::Text
     }
+}
+
+/// Displays the conversion as it is written in a format.
+impl fmt::Display for Conversion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("%")?;
+        for (flag, is_set) in [("-", self.left), ("0", self.zero), ("#", self.alternate)] {
+            f.write_str(if is_set { flag } else { "" })?;
+        }
+        if self.width > 0 {
+            write!(f, "{}", self.width)?;
+        }
+        f.write_str(match self.bits {
+            8 => "hh",
+            16 => "h",
+            _ => "",
+        })?;
+        f.write_str(match self.kind {
+            Kind::Signed => "d",
+            Kind::Unsigned => "u",
+            Kind::Hex => "x",
+            Kind::UpperHex => "X",
+            Kind::Octal => "o",
+            Kind::Pointer => "p",
+            Kind::Character => "c",
+            Kind::Text => "s",
+        })
+    }
+}
+
+/// Text as it is written in a format, where `%` stands for itself only if it is doubled.
+pub(crate) fn escaped(text: &[u8]) -> Vec<u8> {
+    text.iter()
+        .flat_map(|byte| std::iter::repeat_n(*byte, 1 + usize::from(*byte == b'%')))
+        .collect()
 }
 
 #[cfg(test)]

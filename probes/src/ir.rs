@@ -5,6 +5,7 @@
 //! their arguments. The front end also bounds the depth of the tree.
 
 mod expression;
+mod print;
 
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ pub use expression::{
     Argument, Expression, Integer, IntegerTarget, Operator, Piece, Scan, Statement, Str,
     StringTarget,
 };
+
+pub(crate) use print::spelled;
 
 pub use crate::aggregate::Reading;
 pub use crate::destructive::Space;
@@ -119,6 +122,16 @@ pub enum Type {
     Integer,
     /// A string of up to 255 bytes.
     Str,
+}
+
+impl Type {
+    /// The type as it is printed in the IR.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Integer => "integer",
+            Self::Str => "string",
+        }
+    }
 }
 
 /// Index of an integer variable.

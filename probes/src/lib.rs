@@ -10,6 +10,8 @@
 pub mod aggregate;
 pub mod bag;
 pub mod bench;
+#[cfg(test)]
+mod cases_tests;
 pub mod code;
 pub mod destructive;
 pub mod diagnostic;
@@ -22,10 +24,11 @@ pub mod format;
 mod front;
 mod infer;
 pub mod ir;
-mod load;
 pub mod output;
+pub mod passes;
 pub mod point;
 pub mod session;
+mod sexpr;
 pub mod source;
 #[cfg(test)]
 mod testing;

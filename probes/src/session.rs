@@ -7,6 +7,7 @@ mod counts;
 mod data;
 mod events;
 mod hook;
+mod load;
 mod stops;
 mod timer;
 mod watch;
@@ -30,17 +31,16 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::engine::{Budget, Changes, Clock, Engine, Settings, Shared};
 use crate::folded::Folded;
 use crate::output::{LineBuffer, LineKind, OutputLine, Ring, Sink};
-use crate::point::{Class, Mechanisms, NoPoint, Point, Scope};
-use crate::source::{Location, Source};
+use crate::point::{Class, Mechanisms, NoPoint, Point};
+use crate::source::Location;
 use crate::trace::Trace;
-use crate::vp::Dialect;
 use crate::vp::checker::no_point;
-use crate::{front, load};
 
 use common::Common;
 use counts::Counters;
 pub use counts::ProbeCount;
 pub use hook::VcpuProbes;
+pub use load::Dumped;
 use watch::Watch;
 
 /// How scripts are loaded and run.
@@ -97,32 +97,6 @@ pub struct Script {
 }
 
 impl Script {
-    /// Reads and checks sources. An error in any of them means that nothing is loaded. Sources in
-    /// the same language share one set of names.
-    pub fn load(sources: &[Source], options: &Options) -> Result<Self, Diagnostics> {
-        let parameters = front::parameters::Parameters::new(&options.parameters);
-        let environment = front::Environment {
-            parameters: &parameters,
-            dialect: if options.strict { Dialect::Strict } else { Dialect::Lenient },
-            scope: Scope {
-                mechanisms: options.mechanisms,
-                symbols: options.symbols.as_deref(),
-                repeatable: options.clock != Clock::Host,
-                segments: Some(&options.segments),
-                destructive: options.destructive,
-            },
-        };
-        let load::Loaded { program, mut list, sources } = load::load(sources, &environment);
-        let Some(program) = program else {
-            if list.is_empty() {
-                list.push(Diagnostic::general("the script can't be loaded"));
-            }
-            return Err(Diagnostics::new(sources, list));
-        };
-        let warnings = Diagnostics::new(sources, list);
-        Ok(Self { code: Arc::new(Code::new(program)), warnings, options: options.clone() })
-    }
-
     /// The same script with another seed.
     #[must_use]
     pub fn seeded(&self, seed: u64) -> Self {
@@ -194,12 +168,6 @@ impl Script {
     /// Whether the script has an aggregate whose key is a stack.
     pub fn counts_stacks(&self) -> bool {
         self.code.aggregates.iter().any(|shape| shape.stack.is_some())
-    }
-
-    /// The instructions.
-    #[cfg(test)]
-    pub(crate) fn ops(&self) -> Vec<crate::code::Op> {
-        self.code.ops.clone()
     }
 
     /// The probes in the order of the script, each with its place in the source.

@@ -117,6 +117,11 @@ pub struct Literal {
 }
 
 impl Literal {
+    /// A string that is in no script. Bytes that are not UTF-8 are replaced.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self { value: String::from_utf8_lossy(bytes).into_owned(), offsets: Vec::new() }
+    }
+
     /// The place in the source of bytes `start..end` of the value.
     pub fn span(&self, source: u32, start: usize, end: usize) -> Span {
         let at = |index: usize| self.offsets.get(index).or(self.offsets.last()).copied();

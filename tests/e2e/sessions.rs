@@ -15,7 +15,8 @@ use crate::scratch::Folder;
 
 tests! {
     Nothing: every_document_is_run, a_difference_is_seen;
-    QuickKvm: readme, explain, getting_started, hunt, illumos_1687, jitter, json, probes, scripting;
+    QuickKvm: readme, explain, getting_started, hunt, illumos_1687, jitter, json, passes,
+        probes, scripting;
 }
 
 /// What a document may have in place of lines, or of text in a line.
@@ -39,6 +40,7 @@ documents! {
     illumos_1687: "docs/illumos-1687.md",
     jitter: "docs/jitter.md",
     json: "docs/json.md",
+    passes: "docs/passes.md",
     probes: "docs/probes.md",
     scripting: "docs/scripting.md",
 }

@@ -1,9 +1,13 @@
 //! The scripts of a command, and the options for their output.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::error::ErrorKind;
+use probes::passes::{self, Pass};
 
 #[derive(Debug, Args)]
 pub(crate) struct ProbeArgs {
@@ -49,6 +53,11 @@ pub(crate) struct ProbeArgs {
     #[arg(long)]
     pub(crate) strict_vp: bool,
 
+    /// Print what a pass made of the scripts, and end without running the guest (docs/passes.md).
+    /// `help` lists the passes
+    #[arg(long, value_name = "PASS", value_parser = PassParser, conflicts_with = "json")]
+    pub(crate) dump_pass: Option<Pass>,
+
     /// An ELF file with the guest's symbols, a list of symbols (System.map, kallsyms, or the output
     /// of `x` in the Windows debugger), or `none` [default: the guest's image]
     #[arg(long, value_name = "FILE")]
@@ -89,6 +98,45 @@ impl ProbeArgs {
             ("--destructive", self.destructive),
         ];
         options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
+}
+
+/// The name of a pass. Another name gets a list of all passes.
+#[derive(Clone, Debug)]
+struct PassParser;
+
+impl TypedValueParser for PassParser {
+    type Value = Pass;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Pass, clap::Error> {
+        let name = value.to_string_lossy();
+        if name == "help" {
+            return Err(help());
+        }
+        name.parse().map_err(|error| {
+            let message = format!("--dump-pass: {error}\n");
+            clap::Error::raw(ErrorKind::InvalidValue, message).with_cmd(command)
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let value = |pass: Pass| PossibleValue::new(pass.name()).help(pass.summary());
+        Some(Box::new(Pass::ALL.into_iter().map(value)))
+    }
+}
+
+/// The list of all passes, as clap prints help: on standard output, with status 0.
+fn help() -> clap::Error {
+    let command = clap::Command::new("passes").override_help(passes::list() + "\n");
+    match command.try_get_matches_from(["passes", "--help"]) {
+        Err(help) => help,
+        // clap always answers `--help` with an error of this kind.
+        Ok(_) => clap::Error::new(ErrorKind::DisplayHelp),
     }
 }
 

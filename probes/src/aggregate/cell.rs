@@ -17,6 +17,20 @@ pub enum Reading {
     Latest,
 }
 
+impl Reading {
+    /// The name of the figure in the IR and in instructions.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Sum => "sum",
+            Self::Average => "average",
+            Self::Minimum => "minimum",
+            Self::Maximum => "maximum",
+            Self::Latest => "latest",
+        }
+    }
+}
+
 /// What an aggregate keeps of the values that are added to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
@@ -39,6 +53,23 @@ pub enum Kind {
     Histogram,
     /// The number of values in each interval of equal length.
     Linear(Linear),
+}
+
+impl Kind {
+    /// The name of what the aggregate keeps, in the IR.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "average, count, minimum, maximum, latest",
+            Self::Count => "count",
+            Self::Sum => "sum",
+            Self::Average => "average",
+            Self::Minimum => "minimum",
+            Self::Maximum => "maximum",
+            Self::Deviation => "average, standard deviation, count",
+            Self::Histogram => "histogram",
+            Self::Linear(_) => "linear histogram",
+        }
+    }
 }
 
 /// The intervals of a linear histogram.

@@ -1,8 +1,8 @@
-//! Builds the IR of an Emmett script from its tree: resolves names, and checks types, layouts and
-//! formats. It reports as many errors as it can find in one pass.
-//!
-//! First it reads the definitions, in order. Then names that are used without a declaration get a
-//! type from what is assigned to them ([`implicit`]). Finally it checks and lowers the bodies.
+//! Builds the IR of Emmett scripts from their trees, in three passes: [`declare()`] reads the
+//! definitions, in order, and lays structures out; [`Declared::infer`] gives names that are used
+//! without a declaration a type from what is assigned to them ([`implicit`]); [`Inferred::check`]
+//! resolves the names in bodies, checks types and formats, and lowers the bodies to IR. Each pass
+//! goes on after an error, so that all errors of the three are reported together.
 
 mod aggregate;
 mod builtin;
@@ -12,6 +12,7 @@ mod declare;
 mod destructive;
 mod expression;
 mod implicit;
+mod listing;
 mod memory;
 mod print;
 mod probe;
@@ -39,13 +40,25 @@ use crate::point::Scope;
 use crate::source::{Source, Span};
 use crate::variable::Variable;
 
-/// Checks the items of scripts that share their names, and adds them to a program.
-pub fn check(
-    items: &[Item],
-    sources: &[Source],
-    environment: &Environment,
-    program: &mut Program,
-) -> Vec<Diagnostic> {
+/// The result of the pass [`declare()`]: the names that the scripts define, with what each
+/// stands for. `Display` prints them.
+pub struct Declared<'a> {
+    checker: Checker<'a>,
+    bodies: Vec<declare::Body<'a>>,
+}
+
+/// The result of the pass [`Declared::infer`]: all names of the scripts, with their types.
+/// `Display` prints them.
+pub struct Inferred<'a>(Declared<'a>);
+
+/// Reads the definitions among the items of scripts that share their names. What the scripts define
+/// is added to the program.
+pub fn declare<'a>(
+    items: &'a [Item],
+    sources: &'a [Source],
+    environment: &Environment<'a>,
+    program: &'a mut Program,
+) -> Declared<'a> {
     let mut checker = Checker {
         scope: environment.scope,
         parameters: environment.parameters,
@@ -66,13 +79,40 @@ pub fn check(
         reported: HashSet::new(),
         problems: Problems::default(),
     };
-    let bodies: Vec<declare::Body> = items.iter().filter_map(|item| checker.item(item)).collect();
-    checker.declare_implicitly(&bodies);
-    for body in &bodies {
-        checker.body(body);
+    let bodies = items.iter().filter_map(|item| checker.item(item)).collect();
+    Declared { checker, bodies }
+}
+
+impl<'a> Declared<'a> {
+    /// Finds the types of names that the scripts use without a declaration, and defines these
+    /// names.
+    pub fn infer(mut self) -> Inferred<'a> {
+        self.checker.declare_implicitly(&self.bodies);
+        Inferred(self)
     }
-    checker.check_reads();
-    checker.problems.into_list()
+
+    /// The errors and warnings so far.
+    pub fn into_problems(self) -> Vec<Diagnostic> {
+        self.checker.problems.into_list()
+    }
+}
+
+impl Inferred<'_> {
+    /// Checks the bodies of functions and probes, and lowers them to IR in the program. The result
+    /// is the errors and warnings of all three passes.
+    pub fn check(self) -> Vec<Diagnostic> {
+        let Declared { mut checker, bodies } = self.0;
+        for body in &bodies {
+            checker.body(body);
+        }
+        checker.check_reads();
+        checker.problems.into_list()
+    }
+
+    /// The errors and warnings so far.
+    pub fn into_problems(self) -> Vec<Diagnostic> {
+        self.0.into_problems()
+    }
 }
 
 /// What a name of the script stands for outside functions and probes.

@@ -1,5 +1,7 @@
 //! Splits the text of an Emmett script into tokens.
 
+use std::fmt;
+
 use crate::diagnostic::Diagnostic;
 use crate::front::foreign;
 use crate::source::{Literal, Span};
@@ -24,6 +26,24 @@ pub enum Token {
     Directive(&'static str),
     /// The end of a directive's line.
     EndOfDirective,
+}
+
+/// A token with its place in the script.
+pub type Placed = (Token, Span);
+
+/// Displays the token with its kind.
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "name       {name}"),
+            Self::Point(name) => write!(f, "point      {name}"),
+            Self::Number(value) => write!(f, "number     {value}"),
+            Self::Text(literal) => write!(f, "string     {literal}"),
+            Self::Sign(sign) => write!(f, "sign       {sign}"),
+            Self::Directive(word) => write!(f, "directive  #{word}"),
+            Self::EndOfDirective => f.write_str("end of directive"),
+        }
+    }
 }
 
 /// Operators and brackets, the longest first.
@@ -56,6 +76,11 @@ const DOMAINS: &[&str] = &[
     "VMKERNEL_DYN",
     "VMKERNEL_STEP",
 ];
+
+/// Splits the text of script number `source` into its tokens.
+pub fn lex(source: u32, text: &str) -> Result<Vec<Placed>> {
+    Lexer::new(source, text).collect()
+}
 
 /// The lexer of one script.
 pub struct Lexer<'a> {

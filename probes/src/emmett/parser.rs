@@ -8,8 +8,7 @@ use std::collections::HashSet;
 
 use inspect::suggest::nearest;
 
-use super::lexer::Token;
-use super::preprocess::Placed;
+use super::lexer::{Placed, Token};
 use super::tree::{Directive, Item, Probe};
 use crate::diagnostic::Diagnostic;
 use crate::front::foreign;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::lexer::{Lexer, Token};
+use super::lexer::{self, Lexer, Placed, Token};
 use crate::diagnostic::Diagnostic;
 use crate::front::parameters::Parameters;
 use crate::source::{Source, Span};
@@ -21,9 +21,6 @@ const MAX_FILES: usize = 64;
 /// Words in the names of points, which are never replaced by macros.
 const POINT_WORDS: &[&str] =
     &["ENTER", "EXIT", "OFFSET", "STEP", "READ", "WRITE", "TIMER", "PROFILE"];
-
-/// A token with its place in the script.
-pub type Placed = (Token, Span);
 
 type Result<T> = std::result::Result<T, Box<Diagnostic>>;
 
@@ -58,24 +55,29 @@ impl<'a> Preprocessor<'a> {
         Self { parameters, macros: HashMap::new(), files: 0, count: 0, conditions: Vec::new() }
     }
 
-    /// All tokens of source number `number`. Files that it includes are added to `sources`.
-    pub fn run(&mut self, number: u32, sources: &mut Vec<Source>) -> Result<Vec<Placed>> {
+    /// Carries out the directives among the tokens of source number `number`, and replaces macros.
+    /// Files that the source includes are added to `sources`; their tokens are in the result.
+    pub fn run(
+        &mut self,
+        number: u32,
+        tokens: &[Placed],
+        sources: &mut Vec<Source>,
+    ) -> Result<Vec<Placed>> {
         let mut out = Vec::new();
-        self.file(number, sources, 0, &mut out)?;
+        self.file(number, tokens, sources, 0, &mut out)?;
         Ok(out)
     }
 
     fn file(
         &mut self,
         number: u32,
+        tokens: &[Placed],
         sources: &mut Vec<Source>,
         depth: usize,
         out: &mut Vec<Placed>,
     ) -> Result<()> {
-        let Some(source) = sources.get(number as usize) else { return Ok(()) };
-        let tokens: Vec<Placed> = Lexer::new(number, &source.text).collect::<Result<_>>()?;
         let outer = self.conditions.len();
-        let mut rest = tokens.as_slice();
+        let mut rest = tokens;
         while let Some(((token, span), tail)) = rest.split_first() {
             rest = tail;
             if let Token::Directive(word) = token {
@@ -134,7 +136,9 @@ impl<'a> Preprocessor<'a> {
             }
             "include" => {
                 let included = self.include(number, span, line, sources, depth)?;
-                self.file(included, sources, depth + 1, out)?;
+                let text = sources.get(included as usize).map_or("", |source| &source.text);
+                let tokens = lexer::lex(included, text)?;
+                self.file(included, &tokens, sources, depth + 1, out)?;
             }
             _ => return Err(error(span, "the script says #error", "it gives up here")),
         }

@@ -1,5 +1,5 @@
-//! Prints a tree as text, with every possible parenthesis. If the parser builds another tree from
-//! that text, the other tree prints differently.
+//! Prints a tree as text, a statement to a line, with every possible parenthesis. If the parser
+//! builds another tree from that text, the other tree prints differently.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -23,6 +23,25 @@ impl<T: Display> Display for List<'_, T> {
     }
 }
 
+/// Statements in braces, each on a line of its own.
+struct Block<'a>(&'a [Statement]);
+
+impl Display for Block<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("{ }");
+        }
+        f.write_str("{\n")?;
+        for statement in self.0 {
+            // A literal has no newlines of its own, because it is printed with escapes.
+            for line in statement.to_string().lines() {
+                writeln!(f, "    {line}")?;
+            }
+        }
+        f.write_str("}")
+    }
+}
+
 /// A statement in braces, so that it can't absorb what follows, such as the `else` of another
 /// statement.
 struct Braced<'a>(&'a Statement);
@@ -30,8 +49,8 @@ struct Braced<'a>(&'a Statement);
 impl Display for Braced<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Statement::Block(_) => self.0.fmt(f),
-            other => write!(f, "{{ {other} }}"),
+            Statement::Block(statements) => Block(statements).fmt(f),
+            other => Block(std::slice::from_ref(other)).fmt(f),
         }
     }
 }
@@ -132,7 +151,11 @@ impl Display for TypeName {
 
 impl Display for Parameter {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.base, self.name)
+        // A prototype, a cast and `sizeof` may have a type without a name.
+        match self.name.to_string() {
+            name if name.is_empty() => self.base.fmt(f),
+            name => write!(f, "{} {name}", self.base),
+        }
     }
 }
 
@@ -140,7 +163,7 @@ impl Display for Function {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}({})", self.result, self.name, List(&self.parameters, ", "))?;
         match &self.body {
-            Some(body) => write!(f, " {{ {} }}", List(body, " ")),
+            Some(body) => write!(f, " {}", Block(body)),
             None => f.write_str(";"),
         }
     }
@@ -162,7 +185,7 @@ impl Display for Probe {
 impl Display for Statement {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Block(statements) => write!(f, "{{ {} }}", List(statements, " ")),
+            Self::Block(statements) => Block(statements).fmt(f),
             Self::Declaration(declaration) => declaration.fmt(f),
             Self::Expression(expression) => write!(f, "{expression};"),
             Self::If(condition, yes, None) => write!(f, "if ({condition}) {}", Braced(yes)),

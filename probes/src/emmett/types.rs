@@ -17,6 +17,16 @@ pub enum Model {
 }
 
 impl Model {
+    /// The name of the model in scripts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Guest16 => "guest16",
+            Self::Guest32 => "guest32",
+            Self::Guest64 => "guest64",
+            Self::Physical => "guestphys",
+        }
+    }
+
     /// The size of an `int` in bytes.
     pub fn int(self) -> u8 {
         if self == Self::Guest16 { 2 } else { 4 }

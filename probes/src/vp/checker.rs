@@ -1,5 +1,8 @@
-//! Builds the IR of a VP script from its tree: resolves names, and checks types, numbers of
-//! arguments and formats. It reports as many errors as it can find in one pass.
+//! Builds the IR of VP scripts from their trees, in three passes: [`declare`] reads the definitions
+//! and the heads of the probes, [`Declared::infer`] finds the types of functions, and
+//! [`Inferred::check`] resolves the names in bodies, checks types, numbers of arguments and
+//! formats, and lowers the bodies to IR. Each pass goes on after an error, so that all errors of
+//! the three are reported together.
 
 mod aggregate;
 mod define;
@@ -7,6 +10,7 @@ mod destructive;
 mod expression;
 mod function;
 mod guest;
+mod listing;
 mod operand;
 mod print;
 mod top;
@@ -29,13 +33,26 @@ use super::infer::{self, Signature};
 use super::tree::{Node, NodeKind};
 use crate::front::Dialect;
 
-/// Checks the top-level forms of scripts that share their names, and adds them to a program.
-pub fn check(
-    forms: &[Node],
-    sources: &[Source],
-    environment: &Environment,
-    program: &mut Program,
-) -> Vec<Diagnostic> {
+/// The result of the pass [`declare`]: the names that the scripts define, with what each stands
+/// for. `Display` prints them.
+pub struct Declared<'a> {
+    checker: Checker<'a>,
+    functions: Vec<FunctionForm<'a>>,
+    probes: Vec<top::ProbeForm<'a>>,
+}
+
+/// The result of the pass [`Declared::infer`]: the functions with the types of their parameters and
+/// results. `Display` prints them.
+pub struct Inferred<'a>(Declared<'a>);
+
+/// Reads the definitions in the top-level forms of scripts that share their names. What the scripts
+/// define is added to the program.
+pub fn declare<'a>(
+    forms: &'a [Node],
+    sources: &'a [Source],
+    environment: &Environment<'a>,
+    program: &'a mut Program,
+) -> Declared<'a> {
     let mut checker = Checker {
         dialect: environment.dialect,
         scope: environment.scope,
@@ -59,15 +76,42 @@ pub fn check(
             None => {}
         }
     }
-    let bodies: Vec<&[Node]> = probes.iter().map(|probe| probe.body).collect();
-    checker.signatures = infer::signatures(&functions, &bodies, &checker.variables);
-    for (index, function) in functions.iter().enumerate() {
-        checker.function(index, function);
+    Declared { checker, functions, probes }
+}
+
+impl<'a> Declared<'a> {
+    /// Infers the types of functions from their uses.
+    pub fn infer(mut self) -> Inferred<'a> {
+        let bodies: Vec<&[Node]> = self.probes.iter().map(|probe| probe.body).collect();
+        let checker = &mut self.checker;
+        checker.signatures = infer::signatures(&self.functions, &bodies, &checker.variables);
+        Inferred(self)
     }
-    for probe in &probes {
-        checker.probe(probe);
+
+    /// The errors and warnings so far.
+    pub fn into_problems(self) -> Vec<Diagnostic> {
+        self.checker.problems.into_list()
     }
-    checker.problems.into_list()
+}
+
+impl Inferred<'_> {
+    /// Checks the bodies of functions and probes, and lowers them to IR in the program. The result
+    /// is the errors and warnings of all three passes.
+    pub fn check(self) -> Vec<Diagnostic> {
+        let Declared { mut checker, functions, probes } = self.0;
+        for (index, function) in functions.iter().enumerate() {
+            checker.function(index, function);
+        }
+        for probe in &probes {
+            checker.probe(probe);
+        }
+        checker.problems.into_list()
+    }
+
+    /// The errors and warnings so far.
+    pub fn into_problems(self) -> Vec<Diagnostic> {
+        self.0.into_problems()
+    }
 }
 
 struct Checker<'a> {

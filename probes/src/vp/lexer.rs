@@ -1,5 +1,7 @@
 //! Splits the text of a VP script into tokens.
 
+use std::fmt;
+
 use crate::diagnostic::Diagnostic;
 use crate::source::{Literal, Span};
 
@@ -17,6 +19,45 @@ pub enum Token {
     Atom(String),
     /// A string.
     Literal(Literal),
+}
+
+/// Displays the token with its kind.
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("sign       ("),
+            Self::Close => f.write_str("sign       )"),
+            Self::Atom(atom) => write!(f, "atom       {atom}"),
+            Self::Literal(literal) => write!(f, "string     {literal}"),
+        }
+    }
+}
+
+/// All tokens of a script.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// The tokens, each with its place, up to the first error.
+    pub list: Vec<(Token, Span)>,
+    /// The first error. The parser reports it only if the tokens before it are a beginning of a
+    /// script.
+    pub error: Option<Box<Diagnostic>>,
+    /// The end of the script.
+    pub end: Span,
+}
+
+/// Splits the text of script number `source`.
+pub fn lex(source: u32, text: &str) -> Tokens {
+    let lexer = Lexer::new(source, text);
+    let end = lexer.end();
+    let mut list = Vec::new();
+    let mut error = None;
+    for token in lexer {
+        match token {
+            Ok(token) => list.push(token),
+            Err(found) => error = Some(found),
+        }
+    }
+    Tokens { list, error, end }
 }
 
 /// The lexer of one script.

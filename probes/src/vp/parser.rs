@@ -3,21 +3,20 @@
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 
-use super::lexer::{Lexer, Token};
+use super::lexer::{Token, Tokens};
 use super::tree::{Node, NodeKind};
 
 /// The deepest nesting of lists. It bounds the stack depth of everything that walks the tree.
 pub const MAX_DEPTH: usize = 100;
 
-/// Parses the top-level lists of script number `source`.
-pub fn parse(source: u32, text: &str) -> Result<Vec<Node>, Box<Diagnostic>> {
-    let lexer = Lexer::new(source, text);
-    let end = lexer.end();
+/// Parses the top-level lists of a script. An error in the tokens is reported if there is none
+/// before it.
+pub fn parse(tokens: Tokens) -> Result<Vec<Node>, Box<Diagnostic>> {
+    let Tokens { list, error, end } = tokens;
     // The lists that are still open, outermost first, each with the place of its parenthesis.
     let mut open: Vec<(Span, Vec<Node>)> = Vec::new();
     let mut top = Vec::new();
-    for token in lexer {
-        let (token, span) = token?;
+    for (token, span) in list {
         let node = match token {
             Token::Open if open.len() == MAX_DEPTH => {
                 return Err(Box::new(Diagnostic::error(
@@ -47,6 +46,9 @@ pub fn parse(source: u32, text: &str) -> Result<Vec<Node>, Box<Diagnostic>> {
             Some((_, list)) => list.push(node),
             None => top.push(node),
         }
+    }
+    if let Some(error) = error {
+        return Err(error);
     }
     match open.pop() {
         None => Ok(top),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::sexpr::Sexpr;
 use crate::source::{Literal, Span};
 
 /// A list or an atom.
@@ -25,6 +26,16 @@ pub enum NodeKind {
     Literal(Literal),
     /// The nodes between two parentheses.
     List(Vec<Node>),
+}
+
+impl Node {
+    /// The node as an expression that can be printed over several lines.
+    pub(crate) fn sexpr(&self) -> Sexpr {
+        match &self.kind {
+            NodeKind::List(list) => Sexpr::List(list.iter().map(Self::sexpr).collect()),
+            _ => Sexpr::Word(self.to_string()),
+        }
+    }
 }
 
 impl fmt::Display for Node {

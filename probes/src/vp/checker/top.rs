@@ -1,5 +1,7 @@
 //! Checks the forms outside probes.
 
+use std::fmt;
+
 use inspect::suggest::nearest;
 
 use crate::diagnostic::Diagnostic;
@@ -30,6 +32,14 @@ pub(super) struct ProbeForm<'a> {
     span: Span,
     predicate: Option<&'a Node>,
     pub(super) body: &'a [Node],
+}
+
+impl ProbeForm<'_> {
+    /// Prints the probe's points.
+    pub(super) fn list(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let points: Vec<String> = self.points.iter().map(|found| found.point.to_string()).collect();
+        writeln!(f, "probe {}: {}", self.name, points.join(", "))
+    }
 }
 
 impl Checker<'_> {

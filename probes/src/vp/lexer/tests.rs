@@ -4,49 +4,9 @@ fn tokens(text: &str) -> Vec<Token> {
     Lexer::new(0, text).map(|token| token.expect("a token").0).collect()
 }
 
-fn atom(text: &str) -> Token {
-    Token::Atom(text.into())
-}
-
-fn string(text: &str) -> String {
-    match tokens(text).as_slice() {
-        [Token::Literal(literal)] => literal.value.clone(),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn names_are_anything_but_space_and_parentheses() {
-    assert_eq!(
-        tokens("(my-rip ~plocal0:s nt!Sym <<)x"),
-        [
-            Token::Open,
-            atom("my-rip"),
-            atom("~plocal0:s"),
-            atom("nt!Sym"),
-            atom("<<"),
-            Token::Close,
-            atom("x")
-        ]
-    );
-}
-
-#[test]
-fn comments_end_with_their_line() {
-    assert_eq!(tokens("a;(b\"\nc ; d"), [atom("a"), atom("c")]);
-    assert_eq!(tokens(";"), []);
-}
-
 #[test]
 fn a_byte_order_mark_is_no_name() {
     assert_eq!(tokens("\u{feff}("), [Token::Open]);
-}
-
-#[test]
-fn escapes() {
-    assert_eq!(string(r#""a\n\t\\\"b""#), "a\n\t\\\"b");
-    assert_eq!(string(r#""\q\%\é""#), "q%é");
-    assert_eq!(string("\"two\nlines\""), "two\nlines");
 }
 
 #[test]

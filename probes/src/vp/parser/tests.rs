@@ -1,7 +1,12 @@
+use super::super::lexer;
 use super::*;
 
+fn read(text: &str) -> Result<Vec<Node>, Box<Diagnostic>> {
+    parse(lexer::lex(0, text))
+}
+
 fn numbers(text: &str) -> Vec<Option<u64>> {
-    let nodes = parse(0, text).expect("a tree");
+    let nodes = read(text).expect("a tree");
     let number = |node: &Node| match node.kind {
         NodeKind::Integer(value) => Some(value),
         _ => None,
@@ -28,28 +33,17 @@ fn what_is_no_integer_is_a_word() {
 
 #[test]
 fn lists_know_where_they_begin_and_end() {
-    let nodes = parse(0, " (a (b) )").expect("a tree");
+    let nodes = read(" (a (b) )").expect("a tree");
     assert_eq!(nodes[0].span, Span::new(0, 1, 9));
     let NodeKind::List(list) = &nodes[0].kind else { panic!("a list") };
     assert_eq!(list[1].span, Span::new(0, 4, 7));
 }
 
 #[test]
-fn parentheses_must_match() {
-    let error = parse(0, "(a (b)").expect_err("open");
-    assert_eq!(error.message, "this parenthesis is never closed");
-    assert_eq!(error.span, Some(Span::new(0, 0, 1)));
-    assert_eq!(error.related.map(|(span, _)| span), Some(Span::new(0, 6, 6)));
-    let error = parse(0, "(a))").expect_err("closed");
-    assert_eq!(error.message, "this parenthesis closes nothing");
-    assert_eq!(error.span, Some(Span::new(0, 3, 4)));
-}
-
-#[test]
 fn depth_is_bounded() {
     let nested = |depth: usize| "(".repeat(depth) + &")".repeat(depth);
-    assert!(parse(0, &nested(MAX_DEPTH)).is_ok());
-    let error = parse(0, &nested(MAX_DEPTH + 1)).expect_err("too deep");
+    assert!(read(&nested(MAX_DEPTH)).is_ok());
+    let error = read(&nested(MAX_DEPTH + 1)).expect_err("too deep");
     assert_eq!(error.message, "lists are nested too deep");
 }
 
@@ -84,8 +78,8 @@ proptest::proptest! {
     #[test]
     fn any_tree_comes_back(tree in node()) {
         let text = tree.to_string();
-        let read = parse(0, &text).unwrap_or_else(|error| panic!("{}: {text}", error.message));
-        let found: Vec<String> = read.iter().map(shape).collect();
+        let nodes = read(&text).unwrap_or_else(|error| panic!("{}: {text}", error.message));
+        let found: Vec<String> = nodes.iter().map(shape).collect();
         assert_eq!(found, [shape(&tree)], "{text}");
     }
 }
