@@ -47,6 +47,7 @@ mod schema;
 mod scratch;
 mod screen;
 mod script_2012;
+mod script_cases;
 mod script_options;
 mod scripts;
 mod sessions;
@@ -98,6 +99,7 @@ const TESTS: &[&[Test]] = &[
     replay_json::TESTS,
     replay_scripts::TESTS,
     script_2012::TESTS,
+    script_cases::TESTS,
     script_options::TESTS,
     scripts::TESTS,
     sessions::TESTS,

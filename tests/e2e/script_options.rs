@@ -3,19 +3,11 @@
 
 use crate::harness::jitterbug;
 use crate::image;
-use crate::scratch::{Folder, ScratchFile};
+use crate::scratch::Folder;
 
 tests! {
-    Kvm: an_aggregate_without_keys, a_shipped_script_for_another_variable, lines_have_their_time,
-        what_no_script_has_is_refused, a_fault_that_a_script_injected, time_is_virtual_in_a_replay;
-}
-
-/// The example is from VMware's cookbook.
-fn an_aggregate_without_keys() {
-    let script = "aggr nulla[0][0];\nOut { nulla++; }\nVMMUnload { logaggr(nulla); }\n";
-    let script = ScratchFile::new("keyless.emt", script);
-    let run = jitterbug("run hello --cpus 1 --probe").arg(&*script).ends_with(0);
-    assert_eq!(run.lines_with("  nulla[] == ").count(), 1, "{run}");
+    Kvm: a_shipped_script_for_another_variable, lines_have_their_time,
+        a_fault_that_a_script_injected, time_is_virtual_in_a_replay;
 }
 
 fn a_shipped_script_for_another_variable() {
@@ -39,17 +31,6 @@ fn lines_have_their_time() {
         assert!(seconds > 0.0, "{run}");
     }
     jitterbug("run hello --timestamps").ends_with(2).says(&["--timestamps: there is no script"]);
-}
-
-fn what_no_script_has_is_refused() {
-    let code = r#"(definteger limit) (vprobe VMMLoad (printf "%d\n" limit))"#;
-    for (set, problem) in
-        [("limti=1", "did you mean limit?"), ("limit=x", "limit is an integer"), ("limit", "NAME")]
-    {
-        jitterbug("run hello --set").arg(set).probe(code).ends_with(2).says(&[problem]);
-    }
-    jitterbug("run hello --set limit=7").probe(code).ends_with(0).says(&["7\n"]);
-    jitterbug("run hello --set limit=7").ends_with(2).says(&["--set: there is no script"]);
 }
 
 fn a_fault_that_a_script_injected() {

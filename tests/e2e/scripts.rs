@@ -7,9 +7,8 @@ use crate::harness::jitterbug;
 use crate::image;
 
 tests! {
-    Kvm: port_writes_are_counted, exits_have_names, aggregates_are_the_same_in_both_languages,
-        stacks_are_keys, a_budget_ends_a_firing_and_not_the_guest, guest_memory_by_symbol,
-        the_ring_is_printed_when_the_guest_hangs, the_ring_of_a_good_run_is_not_printed;
+    Kvm: port_writes_are_counted, stacks_are_keys, the_ring_is_printed_when_the_guest_hangs,
+        the_ring_of_a_good_run_is_not_printed;
 }
 
 /// `hello` prints on COM1 and ends the run at port 0xf4.
@@ -32,30 +31,6 @@ fn port_writes_are_counted() {
     assert!((bytes..=bytes + 8).contains(&count), "{count} of {bytes}: {run}");
 }
 
-fn exits_have_names() {
-    jitterbug("run hello --cpus 1")
-        .probe(
-            r"(defaggr exits 0 1) (defaggr resumes 0 1)
-               (vprobe HV_Exit (aggr exits () (EXITNAME) (count)))
-               (vprobe HV_Resume (aggr resumes () (EXITNAME) (count)))",
-        )
-        .ends_with(0)
-        .says(&["exits[\"port-write\"] == count ", "resumes[\"port-write\"] == count "]);
-}
-
-fn aggregates_are_the_same_in_both_languages() {
-    for code in [
-        "(defaggr n 1 1) (vprobe VMMLoad (aggr n (VCPUID) (\"x\") 5))",
-        "aggr n[1][1]; VMMLoad { n[VCPUID, \"x\"] <- 5; }",
-    ] {
-        jitterbug("run hello --cpus 2").probe(code).ends_with(0).says(&[
-            "aggr: n (1 integer key) (1 string key)\n  \
-             n[0x0,\"x\"] == avg 5 count 1 min 5 max 5 latest 5\n  \
-             n[0x1,\"x\"] == avg 5 count 1 min 5 max 5 latest 5\n",
-        ]);
-    }
-}
-
 /// Prints stacks ten times a second.
 const STACKS: &str = r#"(defstring s) (vprobe VMM10Hz (gueststack s) (printf "%s\n" s))"#;
 
@@ -73,24 +48,6 @@ fn stacks_are_keys() {
     let hot: Vec<&str> = run.lines_with("  hot[").collect();
     assert!(hot.iter().any(|line| line.contains(" < main+")), "{run}");
     assert!(hot.iter().any(|line| line.contains(" < ap_main+")), "{run}");
-}
-
-fn a_budget_ends_a_firing_and_not_the_guest() {
-    jitterbug("run hello --cpus 1")
-        .probe(
-            r#"(defun f (n) (f n)) (vprobe VMMLoad (f 1) (printf "not reached\n"))
-               (vprobe VMMUnload (printf "unloaded\n"))"#,
-        )
-        .ends_with(0)
-        .says(&["it called too deep", "unloaded"]);
-}
-
-/// The printed value is that of the guest's variable.
-fn guest_memory_by_symbol() {
-    jitterbug("run hello --cpus 3")
-        .probe(r#"(vprobe VMMUnload (printf "up %d\n" (getguest "up")))"#)
-        .ends_with(0)
-        .says(&["up 2"]);
 }
 
 fn the_ring_is_printed_when_the_guest_hangs() {

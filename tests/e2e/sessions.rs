@@ -12,15 +12,13 @@ use std::process::Command;
 
 use crate::harness::{Invocation, PROGRAM};
 use crate::scratch::Folder;
+use crate::script_cases::format::matches;
 
 tests! {
     Nothing: every_document_is_run, a_difference_is_seen;
     QuickKvm: readme, explain, getting_started, hunt, illumos_1687, jitter, json, passes,
         probes, scripting;
 }
-
-/// What a document may have in place of lines, or of text in a line.
-const LEFT_OUT: &str = "...";
 
 macro_rules! documents {
     ($($test:ident: $path:literal),+ $(,)?) => {
@@ -129,32 +127,6 @@ fn sessions(text: &str) -> Vec<Step> {
         }
     }
     steps
-}
-
-/// Whether the lines agree with those of a document.
-fn matches(expected: &[&str], actual: &[&str]) -> bool {
-    match expected {
-        [] => actual.is_empty(),
-        [LEFT_OUT, rest @ ..] => {
-            (0..=actual.len()).any(|skipped| matches(rest, &actual[skipped..]))
-        }
-        [line, rest @ ..] => match actual {
-            [first, others @ ..] => line_matches(line, first) && matches(rest, others),
-            [] => false,
-        },
-    }
-}
-
-fn line_matches(expected: &str, actual: &str) -> bool {
-    match expected.split_once(LEFT_OUT) {
-        None => expected == actual,
-        Some((before, rest)) => actual.strip_prefix(before).is_some_and(|left| {
-            left.char_indices()
-                .map(|(at, _)| at)
-                .chain([left.len()])
-                .any(|at| line_matches(rest, &left[at..]))
-        }),
-    }
 }
 
 fn text(document: &str) -> String {
