@@ -4,6 +4,8 @@ mod arguments;
 mod findings;
 mod summary;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use experiments::cause::can_explain;
 use experiments::hunt::{Next, SearchEvent};
@@ -59,6 +61,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     let mut found = Findings::check(&args.out, &guest, args.keep_going)?;
     let mut repetitions = Repetitions::default();
     let mut interrupted = None;
+    writer::limit(args.time);
     let searched = hunt(&host, &setting, symbols.as_deref(), |searched, told| {
         match told {
             SearchEvent::Diverged(run, divergence) => progress.print(&format!(
@@ -82,6 +85,10 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     })
     .map_err(|error| with_place(error, symbols.as_deref()))?;
     progress.finish();
+    // A search that ends before its time has as long for its report as the reader takes.
+    let is_late = args.time.is_some_and(|time| progress.seconds() >= time.as_secs_f64());
+    let readers_time = is_late.then_some(Duration::ZERO);
+    writer::limit(readers_time);
     let status = match interrupted {
         _ if found.is_lost() => Status::Lost,
         _ if searched.failed > 0 || searched.diverged > 0 => Status::Failure,
@@ -102,6 +109,8 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     } else {
         None
     };
+    // The explanation may have taken longer than that.
+    writer::limit(readers_time);
     let printed = if args.json {
         print_json(&summary.report(&found, explanation))
     } else {

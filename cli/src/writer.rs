@@ -207,6 +207,13 @@ pub(crate) fn hurry() {
     SHARED.room.notify_all();
 }
 
+/// Sets the time limit of a search, or removes it: once it has passed, readers have
+/// [`READER_GRACE`]. The search itself may wait for a reader then.
+pub(crate) fn limit(time: Option<Duration>) {
+    let limit = time.and_then(|time| Instant::now().checked_add(time.saturating_add(READER_GRACE)));
+    SHARED.lock().set_limit(limit);
+}
+
 /// Called when a new run begins: readers have unlimited time again.
 pub(crate) fn relax() {
     SHARED.lock().relax();

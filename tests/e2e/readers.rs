@@ -5,6 +5,7 @@
 use std::io::{PipeReader, Read, Write, pipe};
 use std::process::{Command, Stdio};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
 
 use crate::harness::{Finished, Invocation, Running, jitterbug};
@@ -14,7 +15,7 @@ use crate::scratch::Folder;
 tests! {
     // A guest fills the pipes byte by byte, which takes minutes where an exit takes long.
     QuickKvm: signals_end_a_run_that_nobody_reads, so_does_the_time_limit, a_signal_behind_the_runs_end,
-        scripts_that_nobody_reads,
+        scripts_that_nobody_reads, a_search_ends_in_time,
         a_report_that_nobody_reads, a_trace_that_nobody_reads, a_slow_reader_loses_nothing;
 }
 
@@ -69,6 +70,15 @@ fn so_does_the_time_limit() {
     let stuck =
         limits.find(|run| run.stderr.contains("it is stuck")).expect("it prints fast enough");
     lost(stuck.says(&["time limit reached"]));
+}
+
+/// The document of a search that ends by its time limit can't be written.
+fn a_search_ends_in_time() {
+    let (reader, mut writer) = pipe().expect("a pipe");
+    let size = fcntl(&reader, FcntlArg::F_GETPIPE_SZ).expect("the size of a pipe");
+    writer.write_all(&vec![b'x'; size as usize]).expect("it fits");
+    let hunt = jitterbug("hunt lost-update-fixed --strategy random --time 1s --json");
+    lost(hunt.stdout(writer).within(30).ends_with(0));
 }
 
 /// A signal that only ends the wait for a reader has not ended the run.

@@ -18,8 +18,11 @@ const STANDARD: usize = 2;
 pub(super) struct Queue {
     entries: VecDeque<Entry>,
     streams: Vec<Target>,
-    /// The time after which threads don't wait any more.
+    /// The time after which threads don't wait any more, because a signal or the time limit has
+    /// ended the run.
     hurry: Option<Instant>,
+    /// The same for a search whose time limit may come while it waits for a reader.
+    limit: Option<Instant>,
 }
 
 struct Entry {
@@ -63,7 +66,7 @@ impl Queue {
     /// A queue for these streams.
     pub(super) fn new(files: [Option<File>; STANDARD]) -> Self {
         let streams = files.into_iter().map(Target::new).collect();
-        Self { entries: VecDeque::new(), streams, hurry: None }
+        Self { entries: VecDeque::new(), streams, hurry: None, limit: None }
     }
 
     /// The files of the standard streams, to which the queue then writes nothing more.
@@ -196,9 +199,13 @@ impl Queue {
         self.hurry = None;
     }
 
+    pub(super) fn set_limit(&mut self, limit: Option<Instant>) {
+        self.limit = limit;
+    }
+
     /// Whether the time after which threads don't wait has passed.
     pub(super) fn is_late(&self) -> bool {
-        self.hurry.is_some_and(|until| Instant::now() >= until)
+        [self.hurry, self.limit].into_iter().flatten().any(|until| Instant::now() >= until)
     }
 }
 
