@@ -279,7 +279,7 @@ pub(crate) fn dumps(written: &[PathBuf], missed: &[PathBuf]) -> Vec<String> {
     let written = written.iter().map(|path| format!("jitterbug: dumped to {}", path.display()));
     let missed = missed.iter().map(|path| {
         format!(
-            "jitterbug: {}: no dump, or a part of one: the run ended before all vCPUs stood still and it was \
+            "jitterbug: {}: no dump: the run ended before all vCPUs stood still and it was \
              written",
             path.display()
         )

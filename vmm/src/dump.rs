@@ -10,8 +10,9 @@
 
 mod layout;
 mod notes;
+mod pending;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,15 +21,14 @@ use crate::memory::{Memory, PAGE_SIZE};
 use crate::paging::mappings;
 use crate::registers::{Registers, SystemRegisters};
 use layout::{Header, Segment, Segments};
+use pending::Pending;
 
 /// The maximum number of ranges of guest-virtual addresses that get segments.
 const MAX_MAPPINGS: usize = 4096;
-/// An existing file is not overwritten: this number of alternative names is tried.
-const MAX_NUMBER: u32 = 999;
 
 /// Writes the dump of a stopped machine. `vcpus` are in order; guest-virtual addresses are those of
 /// vCPU `of`. If the file exists, the dump is written to `PATH.1`, and so on. Returns the path of
-/// the dump.
+/// the dump. A dump that can't be completed leaves no file.
 pub fn write(
     path: &Path,
     vcpus: &[(Registers, SystemRegisters)],
@@ -36,28 +36,9 @@ pub fn write(
     memory: &Memory,
 ) -> Result<PathBuf> {
     let refuse = |source| Error::Dump { path: path.to_owned(), source };
-    let (mut file, path) = create(path).map_err(refuse)?;
-    fill(&mut file, vcpus, of, memory)
-        .map_err(|source| Error::Dump { path: path.clone(), source })?;
-    Ok(path)
-}
-
-fn create(path: &Path) -> io::Result<(File, PathBuf)> {
-    let numbered = |number: u32| {
-        let mut name = path.as_os_str().to_owned();
-        if number > 0 {
-            name.push(format!(".{number}"));
-        }
-        PathBuf::from(name)
-    };
-    for path in (0..=MAX_NUMBER).map(numbered) {
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(file) => return Ok((file, path)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(io::Error::other(format!("it is there, and so are .1 to .{MAX_NUMBER}")))
+    let mut pending = Pending::create(path).map_err(refuse)?;
+    fill(&mut pending.file, vcpus, of, memory).map_err(refuse)?;
+    pending.publish(path).map_err(refuse)
 }
 
 fn fill(

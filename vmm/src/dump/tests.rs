@@ -84,3 +84,29 @@ fn the_file_is_a_core_that_holds_the_machine() {
     // Pages outside RAM have no segment.
     assert!(find(0xffff_ffff_8000_3000, 0x5000_0000).is_none());
 }
+
+#[test]
+fn a_dump_has_a_name_when_it_is_complete() {
+    let folder = std::env::temp_dir().join(format!("jitterbug-pending-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let names = || {
+        let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let path = folder.join("c");
+    let mut pending = Pending::create(&path).unwrap();
+    pending.file.write_all(b"half").unwrap();
+    drop(pending);
+    assert_eq!(names(), [""; 0], "what is not complete leaves nothing");
+
+    let (memory, system) = machine();
+    for expected in ["c", "c.1", "c.2"] {
+        let path = write(&path, &[(Registers::default(), system)], 0, &memory).unwrap();
+        assert_eq!(path, folder.join(expected));
+    }
+    assert_eq!(names(), ["c", "c.1", "c.2"]);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(matches!(write(&path, &[], 0, &memory), Err(Error::Dump { .. })), "no folder");
+}
