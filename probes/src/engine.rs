@@ -143,6 +143,9 @@ pub enum Cause {
     /// The firing has used up its steps.
     #[error("it took more than {0} steps")]
     Steps(u64),
+    /// The probes that fired at the same stop of the vCPU have used up their steps.
+    #[error("the probes that fire together took more than {} steps", machine::STEPS_PER_STOP)]
+    StepsPerStop,
     /// The firing has used up its processor time.
     #[error("it took longer than {0:?}")]
     Time(Duration),
@@ -165,13 +168,13 @@ impl Cause {
             Self::Scan { .. } => "BadCode",
             Self::NoVcpu(_) => "NoVcpu",
             Self::Assertion => "Assertion",
-            Self::Steps(_) | Self::Time(_) | Self::Depth => "Budget",
+            Self::Steps(_) | Self::StepsPerStop | Self::Time(_) | Self::Depth => "Budget",
         }
     }
 
     /// Whether a script can catch the error. Every error can be caught except for a used-up budget.
     fn can_be_caught(&self) -> bool {
-        !matches!(self, Self::Steps(_) | Self::Time(_) | Self::Depth)
+        !matches!(self, Self::Steps(_) | Self::StepsPerStop | Self::Time(_) | Self::Depth)
     }
 }
 

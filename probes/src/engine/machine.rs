@@ -9,6 +9,9 @@ use super::{Cancel, Cause, Event, MAX_CALLS, MAX_STACK, MAX_TEXTS, Shared, State
 use crate::code::{Code, Op, Probe, Routine};
 use crate::ir::{Operator, Scan};
 
+/// The most steps of all probes that fire at one stop of a vCPU. However many probes a script has,
+/// a vCPU goes on, and a run ends, without a noticeable delay.
+pub(super) const STEPS_PER_STOP: u64 = 1_000_000;
 /// The number of steps between two readings of the clock.
 const SLICE: u64 = 1024;
 
@@ -58,6 +61,8 @@ pub(super) struct Firing<'a, 'c> {
     fuel: u64,
     /// Steps that remain in the budget after `fuel`.
     reserve: u64,
+    /// The steps that this firing was given.
+    granted: u64,
     /// The thread's processor time at the first reading.
     started: Option<Duration>,
 }
@@ -76,8 +81,8 @@ impl<'a, 'c> Firing<'a, 'c> {
         state.text_top = 0;
         state.calls.clear();
         state.handlers.clear();
-        let steps = shared.settings.budget.steps;
-        let fuel = steps.min(SLICE);
+        let granted = shared.settings.budget.steps.min(STEPS_PER_STOP.saturating_sub(values.spent));
+        let fuel = granted.min(SLICE);
         Self {
             code,
             shared,
@@ -90,7 +95,8 @@ impl<'a, 'c> Firing<'a, 'c> {
             base: 0,
             text_base: 0,
             fuel,
-            reserve: steps - fuel,
+            reserve: granted - fuel,
+            granted,
             started: None,
         }
     }
@@ -101,19 +107,24 @@ impl<'a, 'c> Firing<'a, 'c> {
         if let Err(cause) = self.open(&routine, 0) {
             return Err(Cancel { cause, place: None });
         }
-        loop {
+        let end = loop {
             match self.go() {
-                Ok(end) => return Ok(end),
-                Err(cause) => self.recover(cause)?,
+                Ok(end) => break Ok(end),
+                Err(cause) => match self.recover(cause) {
+                    Ok(()) => {}
+                    Err(cancel) => break Err(cancel),
+                },
             }
-        }
+        };
+        self.values.spent += self.granted - (self.fuel + self.reserve);
+        end
     }
 
     /// Continues in the innermost `catch`, or cancels the firing.
     fn recover(&mut self, cause: Box<Cause>) -> std::result::Result<(), Cancel> {
         let handler = if cause.can_be_caught() { self.state.handlers.pop() } else { None };
         let Some(handler) = handler else {
-            let bounded = matches!(*cause, Cause::Steps(_) | Cause::Time(_));
+            let bounded = matches!(*cause, Cause::Steps(_) | Cause::StepsPerStop | Cause::Time(_));
             let failed = self.code.debug_spans.get(self.at.wrapping_sub(1)).copied().flatten();
             return Err(Cancel { cause, place: failed.filter(|_| !bounded) });
         };
@@ -167,7 +178,12 @@ impl<'a, 'c> Firing<'a, 'c> {
         let budget = self.shared.settings.budget;
         let all = self.fuel + self.reserve;
         let Some(left) = all.checked_sub(steps) else {
-            return Err(Cause::Steps(budget.steps).into());
+            (self.fuel, self.reserve) = (0, 0);
+            return Err(if self.granted == budget.steps {
+                Cause::Steps(budget.steps).into()
+            } else {
+                Cause::StepsPerStop.into()
+            });
         };
         self.fuel = left.min(SLICE);
         self.reserve = left - self.fuel;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::testing::{Bench, lines_of, load};
+use crate::testing::{Bench, lines_of, load, load_emmett};
 use crate::{LineKind, Options, Script, Source};
 
 /// What `(printf "%u\n" expression)` prints.
@@ -153,4 +153,20 @@ fn a_firing_beyond_its_budget_is_cancelled() {
     let lines = bench.finish();
     assert_eq!(lines.len(), 1);
     assert!(lines[0].text().starts_with("test.vp:1:1: it took more than 5 steps;"));
+}
+
+#[test]
+fn probes_that_fire_together_share_a_budget() {
+    let endless = "VMMLoad { for (int i = 0; i < 100000000; i++) n++; }\n";
+    let text = format!("int n;\n{}VMMUnload {{ printf(\"at the end\\n\"); }}", endless.repeat(12));
+    let mut bench = Bench::new(&load_emmett(&text));
+    bench.run(Duration::ZERO);
+    let counts = bench.session.counts();
+    assert_eq!(counts.iter().map(|count| count.cancelled).sum::<u64>(), 12);
+    let lines: Vec<_> = bench.finish().iter().map(|line| line.text().into_owned()).collect();
+    let beginning = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert_eq!(beginning("it took more than 100000 steps"), 10, "{lines:?}");
+    assert_eq!(beginning("the probes that fire together took more than 1000000 steps"), 2);
+    // The end of the run is another stop.
+    assert_eq!(beginning("at the end"), 1);
 }

@@ -21,6 +21,8 @@ pub struct Values {
     system: Option<SystemRegisters>,
     debug: Option<DebugRegisters>,
     pages: [Page; PAGES],
+    /// The steps that probes have taken since the vCPU stopped.
+    pub(super) spent: u64,
 }
 
 /// The translation of one page of the guest's linear addresses.
