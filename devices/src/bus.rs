@@ -109,6 +109,11 @@ impl Bus {
         Effect::None
     }
 
+    /// Whether a device has this address.
+    pub fn has(&self, at: Address) -> bool {
+        self.find(at).is_some()
+    }
+
     /// What a read at this address depends on; plain if no device is there.
     pub fn read_kind(&self, at: Address) -> ReadKind {
         self.find(at).map_or(ReadKind::Plain, |device| lock(device).read_kind(at))

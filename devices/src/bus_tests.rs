@@ -68,6 +68,8 @@ fn a_device_is_reached_by_its_ports_and_its_memory() {
     assert_eq!(bus.with(handle, |register| register.0), Some(7));
     assert_eq!(bus.read_kind(Address::Port(0x10)), ReadKind::Clock);
     assert_eq!(bus.read_kind(Address::Port(0x14)), ReadKind::Plain);
+    let has = [Address::Port(0x13), Address::Port(0x14), Address::Memory(0x13)];
+    assert_eq!(has.map(|at| bus.has(at)), [true, false, false]);
 }
 
 #[test]

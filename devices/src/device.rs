@@ -31,7 +31,8 @@ pub enum ReadKind {
     /// The value of a register.
     #[default]
     Plain,
-    /// The value changes with time, and the read has hardly any other effect.
+    /// The value changes with time. The read may advance a latch, but nothing that another vCPU
+    /// could notice, so it is not progress.
     Clock,
     /// The read itself changes the device.
     Changes,
@@ -49,7 +50,7 @@ pub trait InterruptController {
     /// edge-triggered line interrupts when it rises, a level-triggered line while it is high.
     fn set_line(&mut self, line: u32, high: bool);
 
-    /// Whether a rise of this line can't interrupt any vCPU now.
+    /// Whether the line is masked for every vCPU.
     fn is_masked(&self, _line: u32) -> bool {
         false
     }
@@ -91,12 +92,13 @@ pub trait Device: Any + Send {
     /// Handles what the guest writes.
     fn write(&mut self, at: Address, data: &[u8], wiring: &mut Wiring) -> Effect;
 
-    /// What a read of `data.len()` bytes at this address depends on.
+    /// What a read at this address depends on, and what it changes.
     fn read_kind(&self, _at: Address) -> ReadKind {
         ReadKind::Plain
     }
 
-    /// Called when time has passed.
+    /// Called by the controlled scheduler when virtual time has moved. It may be tried and undone
+    /// by [`Device::restore`], so it must not act on anything but the device and its line.
     fn advance(&mut self, _wiring: &mut Wiring) {}
 
     /// When time next changes the device in a way that [`Device::advance`] has to handle.
@@ -104,7 +106,7 @@ pub trait Device: Any + Send {
         None
     }
 
-    /// Brings the device into the state in which it is created.
+    /// Brings the device into the state in which it is created. (No machine is reset yet.)
     fn reset(&mut self);
 
     /// Saves the state of the device.

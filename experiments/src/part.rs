@@ -1,8 +1,8 @@
 //! Writes files whole or not at all.
 //!
 //! The content is first written to a temporary file `.jitterbug-*.part` in the same folder, which
-//! is renamed to the final name when all of it is on the disk: a reader meanwhile, or after a
-//! crash, finds the previous file. A temporary file that is not renamed is removed, unless the
+//! is renamed to the final name when all of it is on the disk: until then, and after a crash, a
+//! reader finds the previous file. A temporary file that is not renamed is removed, unless the
 //! process is killed.
 
 use std::fs::{self, File, Permissions};

@@ -13,8 +13,8 @@ use frame_pointers::FramePointers;
 /// The most frames in a stack.
 pub const MAX_FRAMES: usize = 64;
 
-/// A frame of a call stack, as an unwinder finds it. What an unwinder knows about a frame besides
-/// its address belongs here.
+/// A frame of a call stack, as an unwinder finds it. New facts about a frame, such as
+/// how it was found, become fields here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallFrame {
     /// RIP, or the return address. In 16- and 32-bit code the base of CS is added.

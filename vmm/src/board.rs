@@ -82,7 +82,8 @@ impl Board {
         Self { bus, register_port, console: None, listening: None, expects: false }
     }
 
-    /// Adds the timers of a PC, for a machine whose KVM has none.
+    /// Adds the timers of a PC, for the controlled scheduler. Under the parallel scheduler a
+    /// machine has neither PIT nor RTC.
     pub(crate) fn with_timers(mut self) -> Self {
         let _ = self.bus.insert(Pit::new(), Pit::REGIONS);
         let _ = self.bus.insert(Rtc::new(), [Rtc::REGION]);

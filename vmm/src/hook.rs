@@ -1,4 +1,4 @@
-//! The points at which probes, jitter, faults and recorders attach to a running machine.
+//! The points at which probes, jitter, traces and criteria attach to a running machine.
 //!
 //! One hook is attached for each vCPU and is called on the thread that owns the vCPU, so it needs
 //! no locks for its own state. The scheduler calls a point only if a hook asked for it: in a

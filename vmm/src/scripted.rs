@@ -10,7 +10,7 @@ use crate::memory::{Memory, PAGE_SIZE};
 use crate::registers::{Activity, DebugRegisters, Registers, Segment, SystemRegisters};
 
 /// Plays back exits, and records the entries. When the exits are used up, it reports kicks for
-/// ever, as a spinning vCPU would.
+/// ever, as a spinning vCPU does that is kicked again and again.
 #[derive(Debug)]
 pub struct ScriptedCpu {
     exits: VecDeque<Exit>,
@@ -20,7 +20,7 @@ pub struct ScriptedCpu {
     pub registers: Registers,
     /// The system registers.
     pub system_registers: SystemRegisters,
-    /// The state that it reports.
+    /// What [`Cpu::activity`] returns.
     pub activity: Activity,
 }
 

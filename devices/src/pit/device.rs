@@ -30,7 +30,8 @@ impl Device for Pit {
         Effect::None
     }
 
-    // The counters and the state of their outputs. (A read also advances to the next byte.)
+    // All reads depend on time: they return counters or states of outputs. (A read also advances to
+    // the next byte of a counter.)
     fn read_kind(&self, _at: Address) -> ReadKind {
         ReadKind::Clock
     }

@@ -68,7 +68,7 @@ impl<'a> Worker<'a> {
         Self { host, hunt, symbols, cancel, strategy, executor: None }
     }
 
-    /// Makes a run. `None` if the search had no more use for it before its end.
+    /// Makes a run. `None` if the search ended before the run.
     pub(super) fn make(&mut self, ticket: &Ticket) -> vmm::Result<Option<Report>> {
         match self.try_to_make(ticket) {
             Ok(report) => Ok(Some(report)),

@@ -1,4 +1,4 @@
-//! Instructions that read the vCPU and its memory.
+//! Script instructions that read the vCPU and its memory.
 
 use inspect::unwind::{Unwinder as _, addresses, unwinder};
 use vmm::registers::Register;

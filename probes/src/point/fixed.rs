@@ -73,6 +73,11 @@ macro_rules! mechanism {
     };
 }
 
+// To add a point: a row here, with its name, class, mechanism, arguments and text. `GUEST:` is the
+// address parser's (`parse.rs`), so no name begins with it. A new mechanism goes into
+// `mechanism.rs` and gets a price in `about.rs`. The hook has to ask for the event (`Hook::points`
+// in `session/hook.rs`) and to fire the point (`session/events.rs`, or `of_exit` for an exit). The
+// table of docs/probes.md has a row for each point; `documented.rs` holds it to this one.
 fixed! {
     VmmLoad "VMMLoad" Lifecycle NONE []
         "Once on each vCPU, before its first instruction. For an AP this is long before its SIPI.";

@@ -63,7 +63,7 @@ impl VcpuProbes {
         }
     }
 
-    /// Fires the probes for a hang of the machine: no vCPU will make progress any more.
+    /// Fires the probes for a hang of the machine, proven or by budget.
     pub(super) fn on_hang(&mut self, proven: bool, context: &mut Context) {
         self.tell(Fixed::Hang, &[proven.into()], context);
     }

@@ -16,8 +16,7 @@ use crate::engine::{Engine, Event, Values};
 use crate::point::{Class, Fixed, Mechanisms, Point};
 use crate::trace::Firings;
 
-/// The probes of one vCPU. As a [`Hook`] it gets the events that every scheduler reports. For
-/// points of other kinds, the caller that detects them calls [`fire`](Self::fire).
+/// The probes of one vCPU. It is the [`Hook`] that fires the probes at each event.
 #[derive(Debug)]
 pub struct VcpuProbes {
     engine: Engine,

@@ -68,6 +68,7 @@ fn table(vcpus: u8) -> Vec<u8> {
         // The PIT is on pin 2, which would be the cascade's, as on a PC and in KVM.
         let pin = if line == 0 { 2 } else { line };
         if line != 2 {
+            // The two bytes after the type are polarity and trigger mode: those of ISA, an edge.
             entries.extend([entry::IO_INTERRUPT, INT, 0, 0, 0, line, ioapic, pin]);
         }
     }

@@ -5,8 +5,7 @@
 //! extended state and every written page) is the same after the second iteration as after the
 //! first, and the effect of every instruction of the loops is a function of the compared state
 //! (`repeatable.rs`): the machine can then never do anything else. `docs/proof.md` has the
-//! argument.
-//! anything else. `docs/proof.md` has the argument.
+//! argument; what it calls a round is an iteration here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

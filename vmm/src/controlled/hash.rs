@@ -1,4 +1,4 @@
-//! A running hash of everything that vCPUs do to shared state.
+//! A running hash of the accesses of vCPUs to shared memory and to devices.
 //!
 //! Two runs with the same hash made the same accesses with the same values in the same order. The
 //! hash leaves out what differs between hosts (RIP at a port exit), so that runs can be compared
@@ -58,8 +58,8 @@ impl RunHash {
     }
 }
 
-/// A hash of the general-purpose registers, to recognise that a vCPU has come back to the same
-/// state.
+/// A hash of the general-purpose registers, RIP and RFLAGS, to recognise that a vCPU has come back
+/// to the same state.
 pub(super) fn of_registers(r: &Registers) -> u64 {
     let mut hash = RunHash::default();
     hash.add([

@@ -4,7 +4,7 @@
 //! timer when no vCPU can do anything. Nothing here depends on the host's time.
 
 use devices::apics::{self, Apics, IpiEffect};
-use devices::device::{Clock, ForeignState, ReadKind, Wiring};
+use devices::device::{Address, Clock, ForeignState, ReadKind, Wiring};
 
 use crate::board::{Board, BoardState, IoResult};
 use crate::boot::mptable::ioapic_id;
@@ -44,6 +44,11 @@ impl Platform {
     pub(super) fn new(vcpus: u32, board: Board) -> Self {
         let apics = Apics::new(vcpus, ioapic_id(vcpus));
         Self { apics, board, clock: VirtualClock::default() }
+    }
+
+    /// Whether a device or an interrupt controller has this guest-physical address.
+    pub(super) fn has(&self, address: u64) -> bool {
+        Apics::covers(address) || self.board.bus().has(Address::Memory(address))
     }
 
     /// What the answer to an exit depends on.

@@ -107,7 +107,7 @@ impl ControlledMachine {
         Ok(None)
     }
 
-    /// Ends a run in which no vCPU will do anything else.
+    /// Ends a run that hangs: proven, or by budget.
     pub(super) fn hang(&mut self, proven: bool) -> End {
         self.hook_hang(proven);
         End::Hang(if proven { HangEvidence::Proof } else { HangEvidence::Budget })

@@ -196,7 +196,7 @@ impl ControlledMachine {
         // A write to an address without a device changes nothing. (Ports are not told apart.)
         let writes = match exit {
             Exit::PortWrite { .. } => true,
-            Exit::MmioWrite { address, .. } => Apics::covers(*address),
+            Exit::MmioWrite { address, .. } => self.platform.has(*address),
             _ => false,
         };
         if writes {
@@ -247,11 +247,11 @@ impl ControlledMachine {
                     self.hash.add_bytes(data);
                 }
             }
-            (Exit::MmioWrite { address, data }, _) if Apics::covers(*address) => {
+            (Exit::MmioWrite { address, data }, _) if self.platform.has(*address) => {
                 self.note(tag::WRITE, vcpu, *address, data)?;
             }
             (Exit::MmioRead { address, .. }, IoResult::Enter(Entry::Data(data)))
-                if Apics::covers(*address) =>
+                if self.platform.has(*address) =>
             {
                 self.note(tag::READ, vcpu, *address, data)?;
             }

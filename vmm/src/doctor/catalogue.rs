@@ -12,7 +12,7 @@ pub(super) struct SelfTest {
     /// An identifier that stays the same in later versions.
     pub(super) id: &'static str,
     pub(super) name: &'static str,
-    /// What jitterbug does where the mechanism doesn't (fully) work.
+    /// What follows where the mechanism doesn't (fully) work.
     pub(super) instead: &'static str,
     pub(super) run: fn(&TestGuest) -> Tested<Outcome>,
 }
@@ -34,7 +34,7 @@ const fn test(
 
 const NO_GUESTS: &str = "no guest can run here";
 const LEAVE_OUT: &str = "kernels must be built without it";
-const SPLIT_HOLE: &str = "such accesses to watched pages can't be followed";
+const NO_WATCH: &str = "such accesses to watched pages can't be followed";
 
 /// All self-tests.
 pub(super) const GROUPS: &[Group] = &[
@@ -65,20 +65,15 @@ pub(super) const GROUPS: &[Group] = &[
     Group {
         name: "Watching memory",
         tests: &[
-            test("hole-load", "hole: load", holes::load, SPLIT_HOLE),
-            test("hole-store", "hole: store", holes::store, SPLIT_HOLE),
-            test("hole-inc", "hole: inc", holes::inc, SPLIT_HOLE),
-            test("hole-xchg", "hole: xchg", holes::xchg, SPLIT_HOLE),
-            test("hole-lock-inc", "hole: lock inc", holes::lock_inc, SPLIT_HOLE),
-            test("hole-lock-xadd", "hole: lock xadd", holes::lock_xadd, SPLIT_HOLE),
-            test("hole-lock-cmpxchg", "hole: lock cmpxchg", holes::lock_cmpxchg, SPLIT_HOLE),
-            test(
-                "hole-failing-cmpxchg",
-                "hole: failing cmpxchg",
-                holes::failing_cmpxchg,
-                SPLIT_HOLE,
-            ),
-            test("hole-lock-bts", "hole: lock bts", holes::lock_bts, SPLIT_HOLE),
+            test("hole-load", "hole: load", holes::load, NO_WATCH),
+            test("hole-store", "hole: store", holes::store, NO_WATCH),
+            test("hole-inc", "hole: inc", holes::inc, NO_WATCH),
+            test("hole-xchg", "hole: xchg", holes::xchg, NO_WATCH),
+            test("hole-lock-inc", "hole: lock inc", holes::lock_inc, NO_WATCH),
+            test("hole-lock-xadd", "hole: lock xadd", holes::lock_xadd, NO_WATCH),
+            test("hole-lock-cmpxchg", "hole: lock cmpxchg", holes::lock_cmpxchg, NO_WATCH),
+            test("hole-failing-cmpxchg", "hole: failing cmpxchg", holes::failing_cmpxchg, NO_WATCH),
+            test("hole-lock-bts", "hole: lock bts", holes::lock_bts, NO_WATCH),
             test("read-only-slot", "read-only memslot", slots::read_only, "holes, loads exit too"),
             test("watch-write", "watchpoint: store, ring 0", breakpoints::write, HOLES),
             test("watch-access", "watchpoint: load, ring 0", breakpoints::access, HOLES),
@@ -111,13 +106,13 @@ pub(super) const GROUPS: &[Group] = &[
                 "step-return",
                 "single step over IRET",
                 stepping::over_return,
-                "a breakpoint where it returns to, or IRET is done by us",
+                "a breakpoint where it returns to, or jitterbug does the IRET",
             ),
             test(
                 "block-irq",
                 "GUESTDBG_BLOCKIRQ",
                 stepping::block_interrupts,
-                "interrupts are ours to hold back (controlled runs)",
+                "controlled runs deliver interrupts themselves, and don't need it",
             ),
             test(
                 "breakpoint",
@@ -194,7 +189,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
 ];
 
-/// The self-test from which the last row, unmodified Linux, is derived.
+/// The self-test from which the report's last row is derived: whether an unmodified Linux can boot.
 pub(super) const SPEED: &str = "ring0-speed";
 
 const HOLES: &str = "pages without a memslot (holes)";

@@ -13,10 +13,11 @@ use super::outcome::{Cost, Outcome, Samples, Stop, Tested};
 use super::test_guest::{Assembled, TestGuest};
 use crate::exit::Exit;
 
-/// Above this cost, instructions are not executed by the processor but emulated by KVM.
+/// Above this cost (100 ns each), instructions are not executed by the processor but emulated by
+/// KVM.
 pub(super) const EMULATED: Cost = Cost::new(100.0);
 
-/// The address of the number of iterations, for the guest.
+/// Where the guest finds how many rounds its body is repeated.
 const ROUNDS: u64 = DATA + 0x100;
 /// A measurement of this length is precise enough.
 const MIN_MEASUREMENT: Duration = Duration::from_millis(1);
