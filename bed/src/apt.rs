@@ -71,11 +71,20 @@ impl Apt {
         })
     }
 
+    /// The packages of libraries that these packages need and that are not installed here.
+    pub(crate) fn missing_libraries(&self, packages: &[&str]) -> Result<Vec<String>> {
+        let mut simulation = vec!["install", "--simulate", "--no-install-recommends"];
+        simulation.extend(packages);
+        let said = self.run_get(&simulation, Path::new("/")).map_err(unknown_package)?;
+        Ok(String::from_utf8_lossy(&said).lines().filter_map(library).collect())
+    }
+
     /// Unpacks these packages into a folder. The package files themselves are not kept.
-    pub(crate) fn unpack(&self, packages: &[&str], folder: &Path) -> Result<()> {
+    pub(crate) fn unpack(&self, packages: &[String], folder: &Path) -> Result<()> {
         let debs = folder.join("debs");
         fs::create_dir_all(&debs).at(&debs)?;
-        let download: Vec<&str> = ["download", "-q"].iter().chain(packages).copied().collect();
+        let packages = packages.iter().map(String::as_str);
+        let download: Vec<&str> = ["download", "-q"].into_iter().chain(packages).collect();
         self.run_get(&download, &debs)?;
         let dpkg = tool::find("dpkg").ok_or_else(|| Error::Missing {
             what: "dpkg".into(),
@@ -91,3 +100,34 @@ impl Apt {
         fs::remove_dir_all(&debs).at(&debs)
     }
 }
+
+/// The package in a line such as `Inst libltdl7 (2.4.7-7 Debian:12 [amd64])`, if it is a library's.
+fn library(line: &str) -> Option<String> {
+    let name = line.strip_prefix("Inst ")?.split_whitespace().next()?;
+    // Such a package has no shared library.
+    let other = ["-common", "-data", "-bin", "-dev"].iter().any(|end| name.ends_with(end));
+    // The C library belongs to this machine's loader.
+    (name.starts_with("lib") && name != "libc6" && !other).then(|| name.to_owned())
+}
+
+/// Names the package that apt doesn't know, if that is the error.
+fn unknown_package(error: Error) -> Error {
+    let said = if let Error::Tool { said, .. } = &error { said.as_str() } else { "" };
+    let name = said.lines().find_map(|line| {
+        let line = line.trim().strip_prefix("E: ")?;
+        line.strip_prefix("Unable to locate package ").or_else(|| {
+            line.strip_prefix("Package '")?.strip_suffix("' has no installation candidate")
+        })
+    });
+    let Some(name) = name else { return error };
+    Error::Missing {
+        what: format!("the package {name}, which apt doesn't know"),
+        remedy: "on Debian 12, see that `apt-get update` works and that `main` is among the \
+                 sources; elsewhere there is no such bed yet"
+            .into(),
+    }
+}
+
+#[cfg(test)]
+#[path = "apt_tests.rs"]
+mod tests;

@@ -67,9 +67,12 @@ pub enum Error {
         /// The end of its console output.
         console: String,
     },
-    /// The user interrupted the job before the program had started.
-    #[error("the test bed was interrupted while it booted")]
-    Interrupted,
+    /// The user interrupted the job, and the program could not be told.
+    #[error("the test bed was interrupted {when}")]
+    Interrupted {
+        /// The state in which the machine was.
+        when: &'static str,
+    },
 }
 
 impl Error {
@@ -82,7 +85,7 @@ impl Error {
             | Self::Package { .. }
             | Self::Io { .. }
             | Self::Broken { .. }
-            | Self::Interrupted => ErrorClass::Host,
+            | Self::Interrupted { .. } => ErrorClass::Host,
         }
     }
 }

@@ -31,9 +31,16 @@ enum Entry {
 #[derive(Default)]
 pub(crate) struct Initramfs {
     entries: BTreeMap<String, Entry>,
+    /// Whether programs are carried without what no loader reads.
+    is_lean: bool,
 }
 
 impl Initramfs {
+    /// An empty archive. In a lean one, programs have no debug information.
+    pub(crate) fn new(is_lean: bool) -> Self {
+        Self { is_lean, ..Self::default() }
+    }
+
     /// Adds a folder that every user may read, and the folders that contain it.
     pub(crate) fn folder(&mut self, path: &Path) -> Result<()> {
         for folder in path.ancestors() {
@@ -92,7 +99,13 @@ impl Initramfs {
         let mode = metadata.permissions().mode() & 0o777;
         self.copy(path, path, mode)?;
         if mode & 0o111 != 0 {
-            for library in program::libraries(path)? {
+            let libraries = program::libraries(path)?;
+            // A guest is an ELF file too, but has no loader, and its symbols are read.
+            if self.is_lean && !libraries.is_empty() {
+                let program = fs::read(path).at(path)?;
+                self.text(path, program::loaded_part(program), mode)?;
+            }
+            for library in libraries {
                 self.copy(&library, &library, 0o755)?;
             }
         }

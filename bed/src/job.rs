@@ -24,3 +24,19 @@ pub struct Job {
     /// The maximum time of the whole job; `None` means no limit.
     pub limit: Option<Duration>,
 }
+
+/// What ends a job before its program does.
+pub(crate) struct Limits<'a> {
+    /// The maximum time of the whole job.
+    pub(crate) time: Option<Duration>,
+    /// Whether the user has interrupted the job (again).
+    pub(crate) stop: &'a mut dyn FnMut() -> bool,
+}
+
+/// What came out of a machine that has powered off.
+pub(crate) struct Ended {
+    /// The program's exit status.
+    pub(crate) status: i32,
+    /// The archive of the new files.
+    pub(crate) files: Vec<u8>,
+}

@@ -1,102 +1,135 @@
 //! The machine while it runs: whether it has booted, whether it is late, and its console output.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
-use std::process::Child;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::Read;
+use std::process::{Child, ChildStdin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::error::{At, Error, Result};
-use crate::parts::Parts;
-use crate::ports::{self, Tail};
-use crate::{qemu, tool};
+use crate::error::{Error, Result};
+use crate::streams::{Tail, pump};
+use crate::tool;
 
-const POLL: Duration = Duration::from_millis(10);
-/// The machine boots in 5 s; on a busy host it may take longer.
-const BOOT_TIMEOUT: Duration = Duration::from_mins(2);
+/// The time between two looks at a machine.
+pub(crate) const POLL: Duration = Duration::from_millis(10);
 /// How long a program may take to end after SIGTERM.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How many lines of the console are shown when the machine failed.
 const CONSOLE: usize = 30;
 
-/// A running QEMU, which is killed when this is dropped.
+/// A running emulator, which is killed when this is dropped.
 pub(crate) struct Machine {
-    qemu: Child,
+    emulator: Child,
+    /// An open pipe: an emulator may take the end of its input for a command to end.
+    input: Option<ChildStdin>,
     console: Tail,
     readers: Vec<JoinHandle<()>>,
+    has_ended: Arc<AtomicBool>,
+}
+
+/// What a machine and the program in it have reported, and how they are addressed.
+pub(crate) trait Control {
+    /// Whether the machine has booted.
+    fn is_up(&self) -> bool;
+
+    /// What has gone wrong in a machine that will not power off.
+    fn failure(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Asks the program to end. `false` means that this emulator can't pass the request on.
+    fn terminate(&self) -> bool;
+}
+
+/// The times that a machine may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// When the machine was started.
+    pub(crate) start: Instant,
+    /// How long booting may take on a busy host.
+    pub(crate) boot: Duration,
+    /// How long everything may take.
+    pub(crate) limit: Option<Duration>,
 }
 
 impl Machine {
-    pub(crate) fn start(parts: &Parts, archive: &Path, sockets: &Path) -> Result<Self> {
-        let mut qemu = qemu::start(parts, archive, sockets)?;
-        let console = Tail::default();
-        let mut readers = Vec::new();
-        if let Some(out) = qemu.stdout.take() {
-            let to = console.clone();
-            readers.push(thread::spawn(|| ports::pump(out, to)));
+    /// Takes over an emulator that was just started. What it prints belongs to the console.
+    pub(crate) fn new(mut emulator: Child) -> Self {
+        let input = emulator.stdin.take();
+        let (output, errors) = (emulator.stdout.take(), emulator.stderr.take());
+        let mut machine = Self {
+            emulator,
+            input,
+            console: Tail::default(),
+            readers: Vec::new(),
+            has_ended: Arc::default(),
+        };
+        if let Some(output) = output {
+            machine.add_console(output);
         }
-        if let Some(errors) = qemu.stderr.take() {
-            let to = console.clone();
-            readers.push(thread::spawn(|| ports::pump(errors, to)));
+        if let Some(errors) = errors {
+            machine.add_console(errors);
         }
-        Ok(Self { qemu, console, readers })
+        machine
     }
 
-    /// Waits until QEMU connects to a socket.
-    pub(crate) fn accept(&mut self, listener: &UnixListener, start: Instant) -> Result<UnixStream> {
-        while self.runs() {
-            if let Some(stream) = ports::accept(listener).at(Path::new("a port's socket"))? {
-                return Ok(stream);
-            }
-            if start.elapsed() > BOOT_TIMEOUT {
-                return Err(self.broken("doesn't start"));
-            }
-            thread::sleep(POLL);
-        }
-        Err(self.broken("ended at once"))
+    /// Adds a stream to the console. The stream must end when the emulator has ended.
+    pub(crate) fn add_console(&mut self, from: impl Read + Send + 'static) {
+        let to = self.console.clone();
+        self.readers.push(thread::spawn(|| pump(from, to)));
     }
 
-    fn runs(&mut self) -> bool {
-        matches!(self.qemu.try_wait(), Ok(None))
+    /// A flag that is set when the emulator writes no more.
+    pub(crate) fn has_ended(&self) -> Arc<AtomicBool> {
+        self.has_ended.clone()
     }
 
-    /// Supervises the job until the machine has powered off, and returns its exit status.
+    /// Whether the emulator is running.
+    pub(crate) fn runs(&mut self) -> bool {
+        matches!(self.emulator.try_wait(), Ok(None))
+    }
+
+    /// Supervises the job until the machine has powered off.
     pub(crate) fn watch(
         &mut self,
-        control: &UnixStream,
-        limit: Option<Duration>,
-        start: Instant,
+        control: &dyn Control,
+        times: Times,
         stop: &mut dyn FnMut() -> bool,
-    ) -> Result<i32> {
-        let said = Said::listen(control)?;
+    ) -> Result<()> {
+        let Times { start, boot, limit } = times;
         let mut stopped: Option<Instant> = None;
         while self.runs() {
-            let is_up = said.is_up();
-            if !is_up && start.elapsed() > BOOT_TIMEOUT {
-                return Err(self.broken(&format!("didn't boot within {BOOT_TIMEOUT:?}")));
+            let is_up = control.is_up();
+            if !is_up && start.elapsed() > boot {
+                return Err(self.broken(&format!("didn't boot within {boot:?}")));
+            }
+            if let Some(failure) = control.failure() {
+                return Err(self.broken(failure));
             }
             if let Some(limit) = limit.filter(|limit| start.elapsed() > *limit) {
                 return Err(self.broken(&format!("was not done within {limit:?}")));
             }
             if stop() {
                 if !is_up {
-                    return Err(Error::Interrupted);
+                    return Err(Error::Interrupted { when: "while it booted" });
                 }
                 if stopped.replace(Instant::now()).is_some() {
                     return Err(self.broken("was switched off"));
                 }
-                let mut control = control;
-                let _ = control.write_all(b"TERM\n");
+                if !control.terminate() {
+                    return Err(Error::Interrupted {
+                        when: "and switched off: its program can't be told, and no files came out",
+                    });
+                }
             }
             if stopped.is_some_and(|when| when.elapsed() > EXIT_TIMEOUT) {
                 return Err(self.broken("had to be switched off: its program didn't end"));
             }
             thread::sleep(POLL);
         }
-        let told = said.status();
-        told.ok_or_else(|| self.broken("ended without a status of its program"))
+        self.switch_off();
+        Ok(())
     }
 
     /// Switches the machine off, and returns an error with the end of its console output.
@@ -109,9 +142,12 @@ impl Machine {
         Error::Broken { what: what.to_owned(), console }
     }
 
-    fn switch_off(&mut self) {
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
+    /// Ends the emulator, if it has not ended.
+    pub(crate) fn switch_off(&mut self) {
+        let _ = self.emulator.kill();
+        let _ = self.emulator.wait();
+        self.has_ended.store(true, Ordering::Release);
+        drop(self.input.take());
         for reader in self.readers.drain(..) {
             let _ = reader.join();
         }
@@ -121,36 +157,5 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.switch_off();
-    }
-}
-
-/// The lines that have arrived on the control port.
-struct Said {
-    lines: Arc<Mutex<Vec<String>>>,
-    reader: JoinHandle<()>,
-}
-
-impl Said {
-    fn listen(control: &UnixStream) -> Result<Self> {
-        let stream = control.try_clone().at(Path::new("the control port"))?;
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let kept = lines.clone();
-        let reader = thread::spawn(move || {
-            for line in BufReader::new(stream).lines().map_while(io::Result::ok) {
-                kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-            }
-        });
-        Ok(Self { lines, reader })
-    }
-
-    fn is_up(&self) -> bool {
-        !self.lines.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    /// The program's exit status. Call this when no more lines can arrive.
-    fn status(self) -> Option<i32> {
-        let _ = self.reader.join();
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().find_map(|line| line.strip_prefix("exit ")?.parse().ok())
     }
 }

@@ -8,12 +8,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bed::{Error, Job, Parts};
+use bed::{Error, Host, Job, Parts};
 use clap::Parser;
 
 /// Runs a program in the hardware-like test bed (docs/bed.md).
 #[derive(Parser)]
 struct Cli {
+    /// The host to emulate
+    #[arg(long, value_enum, default_value_t)]
+    bed: Host,
+
     /// A file or a folder to carry in (may be given more than once)
     #[arg(long, value_name = "PATH")]
     file: Vec<PathBuf>,
@@ -69,5 +73,5 @@ fn run(cli: Cli) -> Result<i32, Error> {
         results: cli.results.as_ref().map(absolute).transpose()?,
         limit: cli.limit,
     };
-    bed::run(&Parts::get(say)?, &job, &mut || false)
+    bed::run(&Parts::get(cli.bed, say)?, &job, &mut || false)
 }

@@ -8,9 +8,6 @@ use std::path::{Path, PathBuf};
 use crate::error::{At, Error, Result};
 use crate::tool;
 
-/// The modules that the test bed needs: KVM, and virtio for its streams.
-const WANTED: [&str; 3] = ["virtio_pci", "virtio_console", "kvm_amd"];
-
 /// The modules of an unpacked kernel.
 pub(crate) struct Modules<'a> {
     package: &'a str,
@@ -30,10 +27,11 @@ impl<'a> Modules<'a> {
         Ok(Self { package, busybox, files, built_in })
     }
 
-    /// The contents of all needed modules, in an order in which they can be loaded.
-    pub(crate) fn needed(&self) -> Result<Vec<(String, Vec<u8>)>> {
+    /// The contents of these modules and of those that they need, in an order in which they can be
+    /// loaded.
+    pub(crate) fn needed(&self, wanted: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
         let mut loaded = Vec::new();
-        for module in WANTED {
+        for module in wanted {
             self.add(module, &mut loaded)?;
         }
         Ok(loaded)
@@ -94,6 +92,21 @@ fn dependencies(module: &[u8]) -> Vec<String> {
     let list = module[at + KEY.len()..].split(|&byte| byte == 0).next().unwrap_or_default();
     let list = String::from_utf8_lossy(list);
     list.split(',').filter(|name| !name.is_empty()).map(|name| name.replace('-', "_")).collect()
+}
+
+/// A module without the signature behind it: a length of 4 bytes ends a record of 12, which is
+/// followed by a mark (Linux, `include/linux/module_signature.h`). Checking a signature takes an
+/// emulated processor longer than everything else that loading does. Debian's kernel also loads
+/// modules without one.
+pub(crate) fn without_signature(module: &[u8]) -> &[u8] {
+    const MARK: &[u8] = b"~Module signature appended~\n";
+    const RECORD: usize = 12;
+    let cut = || {
+        let (rest, length) = module.strip_suffix(MARK)?.split_last_chunk::<4>()?;
+        let signature = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        rest.len().checked_sub(RECORD - length.len())?.checked_sub(signature)
+    };
+    cut().map_or(module, |length| &module[..length])
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use super::*;
 
+const WANTED: &[&str] = &["virtio_pci", "virtio_console", "kvm_amd"];
+
 #[test]
 fn names_come_from_files() {
     assert_eq!(name(Path::new("a/kvm-amd.ko")).as_deref(), Some("kvm_amd"));
@@ -37,10 +39,27 @@ fn what_is_needed_comes_first_and_once() {
         .expect("a file");
     let modules = Modules::of("linux", folder.path(), Path::new("/none")).expect("modules");
     let order: Vec<String> =
-        modules.needed().expect("all are there").into_iter().map(|(name, _)| name).collect();
+        modules.needed(WANTED).expect("all are there").into_iter().map(|(name, _)| name).collect();
     assert_eq!(order, ["virtio", "virtio_pci", "virtio_console", "irqbypass", "kvm", "kvm_amd"]);
     fs::remove_file(drivers.join("kvm.ko")).expect("a file");
     let modules = Modules::of("linux", folder.path(), Path::new("/none")).expect("modules");
-    let error = modules.needed().expect_err("one is missing").to_string();
+    let error = modules.needed(WANTED).expect_err("one is missing").to_string();
     assert!(error.contains("package linux: has no kvm"), "{error}");
+}
+
+#[test]
+fn a_signature_is_cut_off() {
+    let signed = |length: u32| {
+        let mut module = b"module".to_vec();
+        module.extend(b"signature");
+        module.extend([0, 0, 2, 0, 0, 0, 0, 0]);
+        module.extend(length.to_be_bytes());
+        module.extend(b"~Module signature appended~\n");
+        module
+    };
+    assert_eq!(without_signature(&signed(9)), b"module");
+    // A length that the module doesn't have.
+    assert_eq!(without_signature(&signed(1000)), signed(1000));
+    assert_eq!(without_signature(b"module"), b"module");
+    assert_eq!(without_signature(b"~Module signature appended~\n").len(), 28);
 }

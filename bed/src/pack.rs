@@ -6,12 +6,14 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::initramfs::Initramfs;
+use crate::input;
 use crate::job::Job;
 use crate::parts::Parts;
 
 /// The archive with everything that the machine needs for a job.
 pub(crate) fn pack(parts: &Parts, job: &Job) -> Result<Initramfs> {
-    let mut inside = Initramfs::default();
+    let host = parts.host();
+    let mut inside = Initramfs::new(host.is_slow_to_load());
     for folder in ["/bin", "/dev", "/proc", "/sys", "/bed"] {
         inside.folder(Path::new(folder))?;
     }
@@ -26,6 +28,10 @@ pub(crate) fn pack(parts: &Parts, job: &Job) -> Result<Initramfs> {
         inside.copy(&Path::new("/bed/modules").join(name), &module, 0o644)?;
     }
     inside.text(Path::new("/init"), include_str!("init.sh"), 0o755)?;
+    inside.text(Path::new("/bed/streams"), host.streams(), 0o644)?;
+    if !host.has_live_input() {
+        inside.text(Path::new("/bed/input"), input::file()?, 0o644)?;
+    }
     inside.text(Path::new("/bed/job"), script(job), 0o644)?;
     // The text is empty if no files are carried out.
     let results = job.results.as_deref().unwrap_or(Path::new(""));

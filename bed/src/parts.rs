@@ -1,54 +1,72 @@
-//! The parts of the test bed: a kernel, its modules, and busybox. They are fetched once and kept.
+//! The parts of the test bed: a kernel, its modules, busybox, and the Intel host's emulator. They
+//! are fetched once and kept.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::apt::Apt;
+use crate::bochs::{self, Bochs};
 use crate::error::{At, Error, Result};
-use crate::modules::Modules;
-use crate::tool;
+use crate::host::Host;
+use crate::modules::{self, Modules};
+use crate::qemu::Qemu;
 
 /// The environment variable that names another folder for the parts.
 pub const FOLDER_VARIABLE: &str = "JITTERBUG_BED";
 
-/// The name of the folder of this set of parts. Parts with other contents need another name.
-const KEPT: &str = "parts-1";
 const KERNEL: &str = "vmlinuz";
 const BUSYBOX: &str = "busybox";
 const MODULES: &str = "modules";
 const PACKAGE: &str = "package";
-/// The program that emulates the machine.
-pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
 /// The parts, as files.
 #[derive(Clone, Debug)]
 pub struct Parts {
+    host: Host,
     folder: PathBuf,
-    qemu: PathBuf,
+    emulator: Emulator,
+}
+
+/// The emulator of a host.
+#[derive(Clone, Debug)]
+pub(crate) enum Emulator {
+    Qemu(Qemu),
+    Bochs(Bochs),
 }
 
 impl Parts {
     /// Returns the kept parts, or else fetches them; `tell` gets a message that this takes a while.
-    /// QEMU must be installed: with its dependencies, it is too large to fetch.
-    pub fn get(tell: impl Fn(&str)) -> Result<Self> {
-        let qemu = qemu_program()?;
+    /// For the AMD host, QEMU must be installed.
+    pub fn get(host: Host, tell: impl Fn(&str)) -> Result<Self> {
+        let qemu = if host == Host::Amd { Some(Qemu::find()?) } else { None };
         let kept = folder()?;
-        let folder = kept.join(KEPT);
+        let folder = kept.join(host.kept());
         if !folder.is_dir() {
-            tell(&format!(
-                "the test bed: fetches Debian's kernel and busybox into {}",
-                kept.display()
-            ));
+            let names = match host {
+                Host::Amd => "kernel and busybox",
+                Host::Intel => "kernel, busybox and Bochs",
+            };
+            let place = kept.display();
+            tell(&format!("the test bed: fetches Debian's {names} into {place}"));
             fs::create_dir_all(&kept).at(&kept)?;
-            fetch(&kept, &folder)?;
+            fetch(host, &kept, &folder)?;
         }
-        Ok(Self { folder, qemu })
+        let emulator = qemu.map_or_else(
+            || Emulator::Bochs(Bochs::of(&folder, folder.join(KERNEL))),
+            Emulator::Qemu,
+        );
+        Ok(Self { host, folder, emulator })
     }
 
-    /// The path of QEMU, which is the host's own.
-    pub(crate) fn qemu(&self) -> &Path {
-        &self.qemu
+    /// The host that is emulated.
+    pub(crate) fn host(&self) -> Host {
+        self.host
+    }
+
+    /// The emulator.
+    pub(crate) fn emulator(&self) -> &Emulator {
+        &self.emulator
     }
 
     /// The path of the kernel's image.
@@ -95,15 +113,15 @@ fn folder() -> Result<PathBuf> {
 }
 
 /// Fetches the parts. If other processes do the same at the same time, the first one wins.
-fn fetch(kept: &Path, to: &Path) -> Result<()> {
+fn fetch(host: Host, kept: &Path, to: &Path) -> Result<()> {
     let scratch = tempfile::Builder::new().prefix("fetch-").tempdir_in(kept).at(kept)?;
     let scratch = scratch.path();
     let unpacked = scratch.join("unpacked");
     fs::create_dir(&unpacked).at(&unpacked)?;
     // The host's package lists may be missing, or so old that their packages no longer exist.
-    let package = unpack(&Apt::of_the_machine()?, &unpacked).or_else(|_| {
+    let package = unpack(host, &Apt::of_the_machine()?, &unpacked).or_else(|_| {
         let lists = scratch.join("apt");
-        unpack(&Apt::with_lists_in(&lists)?, &unpacked)
+        unpack(host, &Apt::with_lists_in(&lists)?, &unpacked)
     })?;
 
     let parts = scratch.join("parts");
@@ -117,10 +135,16 @@ fn fetch(kept: &Path, to: &Path) -> Result<()> {
     let kernel = unpacked.join("boot").join(format!("vmlinuz-{version}"));
     fs::copy(first(&package, [kernel])?, parts.join(KERNEL)).at(&parts)?;
     let folders = ["lib/modules", "usr/lib/modules"].map(|path| unpacked.join(path).join(version));
-    let needed = Modules::of(&package, &first(&package, folders)?, &busybox)?.needed()?;
+    let needed =
+        Modules::of(&package, &first(&package, folders)?, &busybox)?.needed(host.modules())?;
     for (number, (name, content)) in needed.iter().enumerate() {
         let file = modules.join(format!("{number:02}-{name}.ko"));
+        let content =
+            if host.is_slow_to_load() { modules::without_signature(content) } else { content };
         fs::write(&file, content).at(&file)?;
+    }
+    if host == Host::Intel {
+        bochs::keep(&unpacked, &parts)?;
     }
     let file = parts.join(PACKAGE);
     fs::write(&file, &package).at(&file)?;
@@ -131,9 +155,17 @@ fn fetch(kept: &Path, to: &Path) -> Result<()> {
 }
 
 /// Unpacks the packages and returns the name of the kernel's package.
-fn unpack(apt: &Apt, folder: &Path) -> Result<String> {
+fn unpack(host: Host, apt: &Apt, folder: &Path) -> Result<String> {
     let kernel = apt.kernel()?;
-    apt.unpack(&[&kernel, "busybox-static"], folder)?;
+    let mut packages = vec![kernel.clone()];
+    packages.extend(host.packages().iter().map(|&name| name.to_owned()));
+    if host == Host::Intel {
+        // This machine may lack libraries of Bochs. QEMU is installed with its own.
+        packages.extend(apt.missing_libraries(host.packages())?);
+    }
+    packages.sort();
+    packages.dedup();
+    apt.unpack(&packages, folder)?;
     Ok(kernel)
 }
 
@@ -143,13 +175,5 @@ fn first<const N: usize>(package: &str, paths: [PathBuf; N]) -> Result<PathBuf> 
     paths.into_iter().find(|path| path.exists()).ok_or_else(|| Error::Package {
         package: package.to_owned(),
         problem: format!("none of {shown} is in it"),
-    })
-}
-
-/// Finds QEMU.
-fn qemu_program() -> Result<PathBuf> {
-    tool::find(QEMU).ok_or_else(|| Error::Missing {
-        what: QEMU.into(),
-        remedy: "apt-get install qemu-system-x86".into(),
     })
 }

@@ -24,3 +24,15 @@ fn what_is_no_program_needs_nothing() {
     let text = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     assert_eq!(libraries(Path::new(text)).expect("nothing"), Vec::<PathBuf>::new());
 }
+
+#[test]
+fn a_program_runs_without_its_sections() {
+    let echo = ["/bin/echo", "/usr/bin/echo"].map(Path::new);
+    let program = echo.into_iter().find(|path| path.is_file()).expect("echo");
+    let whole = fs::read(program).expect("a program");
+    let part = loaded_part(whole.clone());
+    assert!(part.len() < whole.len());
+    assert_eq!(loaded_part(part.clone()), part);
+    assert_eq!(loaded_part(b"text".to_vec()), b"text");
+    assert_eq!(loader(&part), loader(&whole));
+}

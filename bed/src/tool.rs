@@ -22,7 +22,24 @@ pub(crate) fn run<S: AsRef<OsStr>>(
     folder: &Path,
 ) -> Result<Vec<u8>> {
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(folder).env("LC_ALL", "C").stdin(Stdio::null());
+    command.args(arguments);
+    finish(command, folder)
+}
+
+/// Like [`run`], with libraries in a folder.
+pub(crate) fn run_with_libraries<S: AsRef<OsStr>>(
+    program: &Path,
+    arguments: &[S],
+    folder: &Path,
+    libraries: &Path,
+) -> Result<Vec<u8>> {
+    let mut command = Command::new(program);
+    command.args(arguments).env("LD_LIBRARY_PATH", libraries);
+    finish(command, folder)
+}
+
+fn finish(mut command: Command, folder: &Path) -> Result<Vec<u8>> {
+    command.current_dir(folder).env("LC_ALL", "C").stdin(Stdio::null());
     let shown = shown(&command);
     let output = command
         .output()

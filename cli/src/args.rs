@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use bed::Host;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use experiments::StrategyKind;
@@ -34,10 +35,18 @@ pub(crate) struct Cli {
     #[arg(long, global = true, default_value = vmm::kvm::host::DEFAULT_DEVICE, value_name = "PATH")]
     pub(crate) kvm: PathBuf,
 
-    /// Run the command in a machine with a real kvm-amd, emulated by QEMU: needs no /dev/kvm, and
-    /// is slow (docs/bed.md)
-    #[arg(long, global = true)]
-    pub(crate) bed: bool,
+    /// Run the command in an emulated machine with a real kvm-amd (by QEMU) or kvm-intel (by Bochs,
+    /// which is slower and takes standard input only from a file): needs no /dev/kvm (docs/bed.md)
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "HOST",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "amd"
+    )]
+    pub(crate) bed: Option<Host>,
 
     /// Log more: once for what jitterbug chooses, twice for every injection as well. With `probes`:
     /// when each point fires, by which means, and an example

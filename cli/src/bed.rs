@@ -1,12 +1,13 @@
-//! `--bed`: runs the same command in the test bed, an emulated machine with a real `kvm-amd`.
+//! `--bed`: runs the same command in the test bed, an emulated machine with a real `kvm-amd` or
+//! `kvm-intel`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use bed::{Job, Parts};
+use bed::{Host, Job, Parts};
 use experiments::Finding;
 use vmm::interrupts::{Interrupts, Second};
 
@@ -14,17 +15,17 @@ use crate::args::{Cli, Command, Pages};
 use crate::status::Status;
 use crate::{guest, tell, writer};
 
-/// The option that asks for the test bed; it is not passed on.
-const OPTION: &str = "--bed";
+/// The option that asks for the test bed, alone or with `=HOST` behind it; it is not passed on.
+const OPTION: &[u8] = b"--bed";
 
 /// Runs this command in the test bed. The exit status is that of the program inside.
-pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
+pub(crate) fn run(host: Host, cli: &Cli) -> Result<ExitCode> {
     let interrupts = Interrupts::take(Second::IsPassedOn, writer::hurry)?;
     let arguments: Vec<OsString> =
-        std::env::args_os().skip(1).filter(|argument| argument != OPTION).collect();
+        std::env::args_os().skip(1).filter(|argument| !asks_for_the_bed(argument)).collect();
     let results = results(cli)?;
     check_files(cli, results.as_deref())?;
-    let parts = Parts::get(tell::user)?;
+    let parts = Parts::get(host, tell::user)?;
     let job = Job {
         program: std::env::current_exe().context("where this program is")?,
         files: files(cli, &arguments)?,
@@ -35,14 +36,15 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
         limit: None,
     };
     tell::user(&format!(
-        "jitterbug: runs in the test bed: QEMU with {}; slower than hardware",
+        "jitterbug: runs in the test bed: {} with {}; slower than hardware",
+        host.emulator(),
         parts.kernel_package()?
     ));
     let ended = bed::run(&parts, &job, &mut || interrupts.arrived());
     // However this process was ended, the program inside gets SIGTERM.
     let interrupted = interrupts.end().map(Status::interrupted);
     match (ended, interrupted) {
-        (Err(error @ bed::Error::Interrupted), Some(interrupted)) => {
+        (Err(error @ bed::Error::Interrupted { .. }), Some(interrupted)) => {
             tell::user(&format!("jitterbug: {error}"));
             Ok(interrupted.into())
         }
@@ -51,6 +53,11 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
         }
         (ended, _) => Ok(ExitCode::from(u8::try_from(ended?).unwrap_or(u8::MAX))),
     }
+}
+
+fn asks_for_the_bed(argument: &OsStr) -> bool {
+    let rest = argument.as_bytes().strip_prefix(OPTION);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
 }
 
 /// The files that the command reads: every argument that names a file, by itself or after `=`, and

@@ -49,8 +49,10 @@ fn main() -> ExitCode {
     writer::begin();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     log_to_stderr(cli.log_level());
-    let in_bed = cli.bed && cli.command.needs_a_host();
-    let result = if in_bed { bed::run(&cli) } else { here(&cli).map(ExitCode::from) };
+    let result = match cli.bed.filter(|_| cli.command.needs_a_host()) {
+        Some(host) => bed::run(host, &cli),
+        None => here(&cli).map(ExitCode::from),
+    };
     let status = result.unwrap_or_else(|error| {
         tell::user(&format!("jitterbug: {error:#}"));
         status::of(&error).into()

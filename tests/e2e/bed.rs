@@ -13,7 +13,7 @@ use crate::scratch::Folder;
 tests! {
     Bed: a_guest_of_the_catalogue, a_file_and_its_input, a_finding_comes_out_and_replays,
         its_errors_are_the_same, an_interrupt_ends_it_in_order;
-    Nothing: without_qemu, without_apt;
+    Nothing: without_qemu, without_apt, intel_without_apt, a_host_that_is_not_there;
 }
 
 /// The machine boots in 5 s if no other process needs the processor.
@@ -66,15 +66,15 @@ fn an_interrupt_ends_it_in_order() {
 }
 
 /// `--bed` with a search path that consists of this folder alone.
-fn with_path(path: &Folder, kept: &Folder) -> Invocation {
+fn with_path(bed: &str, path: &Folder, kept: &Folder) -> Invocation {
     let mut command = std::process::Command::new(crate::harness::PROGRAM);
-    command.args(["run", "hello", "--bed"]).env("PATH", &**path).env("JITTERBUG_BED", &**kept);
+    command.args(["run", "hello", bed]).env("PATH", &**path).env("JITTERBUG_BED", &**kept);
     Invocation::new(command)
 }
 
 fn without_qemu() {
     let (path, kept) = (Folder::new(), Folder::new());
-    with_path(&path, &kept)
+    with_path("--bed", &path, &kept)
         .ends_with(3)
         .shows("")
         .says(&["qemu-system-x86_64", "apt-get install qemu-system-x86"]);
@@ -83,6 +83,16 @@ fn without_qemu() {
 fn without_apt() {
     let (path, kept) = (Folder::new(), Folder::new());
     path.file("qemu-system-x86_64", "");
-    with_path(&path, &kept).ends_with(3).shows("").says(&["apt-get", "Debian"]);
+    with_path("--bed", &path, &kept).ends_with(3).shows("").says(&["apt-get", "Debian"]);
     assert_eq!(fs::read_dir(&*kept).expect("a folder").count(), 0, "something was left behind");
+}
+
+fn intel_without_apt() {
+    let (path, kept) = (Folder::new(), Folder::new());
+    with_path("--bed=intel", &path, &kept).ends_with(3).shows("").says(&["apt-get", "Debian"]);
+    assert_eq!(fs::read_dir(&*kept).expect("a folder").count(), 0, "something was left behind");
+}
+
+fn a_host_that_is_not_there() {
+    jitterbug("run hello --bed=arm").ends_with(2).shows("").says(&["'arm'", "amd, intel"]);
 }

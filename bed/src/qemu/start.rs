@@ -1,13 +1,12 @@
-//! Starts the machine: QEMU without KVM, so that it is the same on every host.
+//! Starts QEMU.
 
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use super::{PROGRAM, ports};
 use crate::error::{Error, Result};
-use crate::parts::{Parts, QEMU};
-use crate::ports;
 
 const MIB: u64 = 1 << 20;
 
@@ -23,14 +22,19 @@ const PROCESSORS: &str = "1";
 const KERNEL_OPTIONS: &str = "console=ttyS0 panic=-1 quiet no_timer_check";
 
 /// Starts QEMU. `sockets` is the folder of the ports' sockets. The console is on standard output.
-pub(crate) fn start(parts: &Parts, initramfs: &Path, sockets: &Path) -> Result<Child> {
+pub(super) fn qemu(
+    program: &Path,
+    kernel: &Path,
+    initramfs: &Path,
+    sockets: &Path,
+) -> Result<Child> {
     // The contents are in memory twice: as an archive, and unpacked.
     let carried = initramfs.metadata().map_or(0, |file| file.len()).div_ceil(MIB) * 2;
-    let mut command = Command::new(parts.qemu());
+    let mut command = Command::new(program);
     command.args(["-no-user-config", "-nodefaults", "-no-reboot"]);
     command.args(["-M", "pc", "-accel", "tcg", "-cpu", "max", "-smp", PROCESSORS]);
     command.arg("-m").arg(format!("{}M", MEMORY + carried));
-    command.arg("-kernel").arg(parts.kernel()).arg("-initrd").arg(initramfs);
+    command.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
     command.args(["-append", KERNEL_OPTIONS]);
     command.args(["-display", "none", "-monitor", "none"]);
     command.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
@@ -45,5 +49,5 @@ pub(crate) fn start(parts: &Parts, initramfs: &Path, sockets: &Path) -> Result<C
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Ctrl-C is meant for the process that started the test bed, not for QEMU.
     command.process_group(0);
-    command.spawn().map_err(|source: io::Error| Error::Io { path: QEMU.into(), source })
+    command.spawn().map_err(|source: io::Error| Error::Io { path: PROGRAM.into(), source })
 }
