@@ -20,7 +20,7 @@ use vmm::jitter::JitterSpec;
 use vmm::memory::MemorySize;
 
 pub(crate) use criteria::CriteriaArgs;
-pub(crate) use pages::{PageArgs, Pages, ReportArgs};
+pub(crate) use pages::{PageArgs, PageFiles, Pages, ReportArgs};
 pub(crate) use probing::ProbeArgs;
 
 /// Boots a guest on KVM, presents itself as VMware, delays its vCPUs until a race shows, and lets

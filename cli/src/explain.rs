@@ -13,20 +13,22 @@ use inspect::Symbols;
 use vmm::Host;
 use vmm::interrupts::{EndSignal, Interrupts, Second};
 
-use crate::args::{Cli, ExplainArgs, Pages};
+use crate::args::{Cli, ExplainArgs, PageFiles};
 use crate::document::print_json;
 use crate::file::OutputFile;
 use crate::guest::Guest;
+use crate::input;
 use crate::status::{Status, conclude};
 use crate::tell;
 use crate::writer;
 
 /// Explains a finding, and writes its shortest schedule to a file.
 pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
-    args.pages.get().check(true)?;
+    let pages = args.pages.get().check(true)?;
     let interrupts = Interrupts::take(Second::Ends, writer::hurry)?;
-    let finding = Finding::read(&args.finding)?;
-    let guest = Guest::of_finding(&finding, &args.finding, args.guest.as_deref())?;
+    let finding = input::finding(&args.finding, &interrupts)?;
+    let other = args.guest.as_deref();
+    let guest = Guest::of_finding(&finding, &args.finding, other, &interrupts)?;
     let hash = image_hash(&guest.image.bytes);
     if hash != finding.machine.guest_hash {
         bail!(
@@ -37,11 +39,10 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
         );
     }
     let host = Host::open(&cli.kvm)?;
-    let symbols = guest.symbols(args.symbols.as_deref())?;
+    let symbols = guest.symbols(args.symbols.as_deref(), &interrupts)?;
     let symbols = symbols.as_deref();
     let files = Files::of(&args.finding, args.out.as_deref());
-    let pages = args.pages.get();
-    let explained = of_finding(&host, &guest, symbols, &finding, &files, pages, &interrupts);
+    let explained = of_finding(&host, &guest, symbols, &finding, &files, &pages, &interrupts);
     let Explained { report, mut problems } = match explained {
         Ok(explained) => explained,
         Err(error) if matches!(error.downcast_ref(), Some(CauseError::Cancelled)) => {
@@ -66,9 +67,12 @@ pub(crate) struct Explained {
 }
 
 /// A finding's file, and the file for its shortest schedule.
+#[derive(Default)]
 pub(crate) struct Files<'a> {
-    finding: &'a Path,
-    shortest: PathBuf,
+    /// `None` if the finding could not be written.
+    finding: Option<&'a Path>,
+    /// `None` if it has no place either.
+    shortest: Option<PathBuf>,
     /// Whether the user has chosen the folder.
     chosen: bool,
 }
@@ -83,26 +87,37 @@ impl<'a> Files<'a> {
             Some(folder) => folder.join(name),
             None => finding.with_file_name(name),
         };
-        Self { finding, shortest, chosen: out.is_some() }
+        Self { finding: Some(finding), shortest: Some(shortest), chosen: out.is_some() }
     }
 
-    /// Whether the file can be written. If it can't, that is an error only if the user has chosen
-    /// the folder.
-    fn check(&self) -> Result<bool> {
+    /// For a finding that could not be written: its shortest schedule is in the report alone.
+    pub(crate) fn none() -> Self {
+        Self::default()
+    }
+
+    /// The finding's name, for messages.
+    fn name(&self) -> String {
+        self.finding.map_or_else(|| "the finding".into(), |path| path.display().to_string())
+    }
+
+    /// The file for the shortest schedule, if it can be written. If it can't, that is an error only
+    /// if the user has chosen the folder.
+    fn check(&self) -> Result<Option<&Path>> {
+        let Some(shortest) = self.shortest.as_deref() else { return Ok(None) };
         if self.chosen
-            && let Some(folder) = self.shortest.parent()
+            && let Some(folder) = shortest.parent()
         {
             fs::create_dir_all(folder)
                 .with_context(|| format!("--out {}: can't be made", folder.display()))?;
         }
-        match OutputFile::check("the shortest schedule's file", &self.shortest) {
-            Ok(_) => Ok(true),
+        match OutputFile::check("the shortest schedule's file", shortest) {
+            Ok(_) => Ok(Some(shortest)),
             Err(error) if !self.chosen => {
                 tell::user(&format!(
                     "jitterbug: {error:#}: the schedule will be in the report alone (--out names \
                      another folder)"
                 ));
-                Ok(false)
+                Ok(None)
             }
             Err(error) => Err(error),
         }
@@ -127,7 +142,7 @@ pub(crate) fn or_told(explained: Result<Explained>) -> Result<Option<Report>> {
     }
 }
 
-/// Explains a finding that is in a file, and writes the files that the user asked for. A file that
+/// Explains a finding, and writes the files that the user asked for. A file that
 /// can't be written doesn't prevent the report.
 pub(crate) fn of_finding(
     host: &Host,
@@ -135,12 +150,12 @@ pub(crate) fn of_finding(
     symbols: Option<&Symbols>,
     finding: &Finding,
     files: &Files,
-    pages: Pages,
+    pages: &PageFiles,
     interrupts: &Interrupts,
 ) -> Result<Explained> {
-    let is_kept = files.check()?;
+    let shortest = files.check()?;
     let machine = finding.machine.config(guest.image.clone());
-    let machine = machine.with_context(|| files.finding.display().to_string())?;
+    let machine = machine.with_context(|| files.name())?;
     let (limits, seed) = (Limits::default(), finding.search.seed);
     // A signal that has already ended the search cancels the explanation, too, so that the program
     // ends.
@@ -149,13 +164,13 @@ pub(crate) fn of_finding(
     let cause = explain(&question).map_err(|error| match error {
         // The error itself says what is at fault.
         CauseError::Machine(error) => anyhow::Error::new(error),
-        other => anyhow::Error::new(other).context(files.finding.display().to_string()),
+        other => anyhow::Error::new(other).context(files.name()),
     })?;
     let mut report = Report::new(&question, &cause);
     let mut problems = Vec::new();
-    let written = is_kept.then(|| cause.finding.write(&files.shortest)).transpose();
+    let written = shortest.map(|path| cause.finding.write(path).map(|()| path)).transpose();
     let file = match written {
-        Ok(written) => written.map(|()| files.shortest.display().to_string()),
+        Ok(written) => written.map(|path| path.display().to_string()),
         Err(error) => {
             problems.push(anyhow::Error::new(error));
             None
@@ -170,15 +185,15 @@ pub(crate) fn of_finding(
 }
 
 /// Writes the files that the user asked for.
-fn write_pages(report: &Report, pages: Pages) -> Vec<Result<()>> {
-    let html = pages.html.map(|path| {
+fn write_pages(report: &Report, pages: &PageFiles) -> Vec<Result<()>> {
+    let html = pages.html.as_ref().map(|file| {
         let page = report.to_html().context("the page can't be made")?;
-        OutputFile::new("--html", path).text(&page)
+        file.text(&page)
     });
-    let trace = pages.trace.map(|path| {
-        let write = |file| report.write_trace(BufWriter::new(file));
-        OutputFile::new("--trace", path).write(write)
-    });
+    let trace = pages
+        .trace
+        .as_ref()
+        .map(|file| file.write(|file| report.write_trace(BufWriter::new(file))));
     html.into_iter().chain(trace).collect()
 }
 

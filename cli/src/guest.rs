@@ -10,6 +10,7 @@ use experiments::finding::{Machine, image_hash};
 use inspect::Symbols;
 use inspect::suggest::nearest;
 use vmm::controlled::Granularity;
+use vmm::interrupts::Interrupts;
 use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
 
 use crate::args::{MachineArgs, Watchdog};
@@ -29,7 +30,7 @@ pub(crate) struct Guest {
 
 impl Guest {
     /// A guest of the catalogue, or else a file.
-    pub(crate) fn find(name: &str) -> Result<Self> {
+    pub(crate) fn find(name: &str, interrupts: &Interrupts) -> Result<Self> {
         if let Some(guest) = guests::find(name) {
             let bytes = Cow::Borrowed(guest.image);
             return Ok(Self {
@@ -40,19 +41,24 @@ impl Guest {
             });
         }
         let path = Path::new(name);
-        if path.exists() { Self::read(path) } else { bail!(unknown(name)) }
+        if path.exists() { Self::read(path, interrupts) } else { bail!(unknown(name)) }
     }
 
     /// The guest that a finding is about, or `other` if the user names another one.
-    pub(crate) fn of_finding(finding: &Finding, file: &Path, other: Option<&str>) -> Result<Self> {
+    pub(crate) fn of_finding(
+        finding: &Finding,
+        file: &Path,
+        other: Option<&str>,
+        interrupts: &Interrupts,
+    ) -> Result<Self> {
         let Machine { guest: name, guest_hash, .. } = &finding.machine;
         let elsewhere = "the finding's guest (name another place by --guest)";
         if other.is_some() || guests::find(name).is_some() {
-            return Self::find(other.unwrap_or(name)).context(elsewhere);
+            return Self::find(other.unwrap_or(name), interrupts).context(elsewhere);
         }
         let mut first = None;
         for path in places(finding, file) {
-            let guest = Self::read(&path).context(elsewhere)?;
+            let guest = Self::read(&path, interrupts).context(elsewhere)?;
             if image_hash(&guest.image.bytes) == *guest_hash {
                 return Ok(guest);
             }
@@ -68,9 +74,9 @@ impl Guest {
 
     /// Reads a guest from a file. Its name is made absolute, so that findings and commands are
     /// valid in other folders.
-    fn read(path: &Path) -> Result<Self> {
-        let bytes =
-            input::bytes(path).with_context(|| format!("{}: can't be read", path.display()))?;
+    fn read(path: &Path, interrupts: &Interrupts) -> Result<Self> {
+        let bytes = input::bytes(path, interrupts);
+        let bytes = bytes.with_context(|| format!("{}: can't be read", path.display()))?;
         let absolute = std::path::absolute(path).with_context(|| format!("{}", path.display()))?;
         let Some(name) = absolute.to_str() else {
             bail!(
@@ -113,11 +119,15 @@ impl Guest {
 
     /// The guest's symbols: its own, or those of another file, or none. A file that the user names
     /// must be readable; the image's own symbols are optional.
-    pub(crate) fn symbols(&self, asked: Option<&Path>) -> Result<Option<Arc<Symbols>>> {
+    pub(crate) fn symbols(
+        &self,
+        asked: Option<&Path>,
+        interrupts: &Interrupts,
+    ) -> Result<Option<Arc<Symbols>>> {
         let (name, bytes) = match asked {
             Some(path) if path == Path::new("none") => return Ok(None),
             Some(path) => {
-                let bytes = input::bytes(path)
+                let bytes = input::bytes(path, interrupts)
                     .with_context(|| format!("--symbols {}: can't be read", path.display()))?;
                 (path.display().to_string(), Cow::Owned(bytes))
             }

@@ -14,7 +14,7 @@ use inspect::{Stack, Symbols};
 use vmm::interrupts::{Interrupts, Second};
 use vmm::{Host, MachineConfig};
 
-use crate::args::{Cli, HuntArgs};
+use crate::args::{Cli, HuntArgs, PageFiles};
 use crate::document::print_json;
 use crate::explain::{self, Files};
 use crate::guest::Guest;
@@ -26,20 +26,19 @@ use arguments::{hang_budget, strategy};
 use findings::Findings;
 use summary::{Repetitions, Summary};
 
-pub(crate) use findings::keep;
 #[cfg(test)]
 pub(crate) use summary::Report;
 
 /// Searches, reports, and returns the exit status.
 pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
-    args.pages.get().check(args.explain)?;
+    let pages = args.pages.get().check(args.explain)?;
     if args.explain {
         can_explain(args.granularity)?;
     }
     let interrupts = Interrupts::take(Second::Ends, writer::hurry)?;
-    let guest = Guest::find(&args.guest)?;
-    let symbols = guest.symbols(args.symbols.as_deref())?;
-    let strategy = strategy(args)?;
+    let guest = Guest::find(&args.guest, &interrupts)?;
+    let symbols = guest.symbols(args.symbols.as_deref(), &interrupts)?;
+    let strategy = strategy(args, &interrupts)?;
     let setting = Hunt {
         machine: MachineConfig {
             granularity: args.granularity,
@@ -104,8 +103,8 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
         seconds: progress.seconds(),
     };
     summary.tell(&found, cli.verbose > 0);
-    let explanation = if args.explain && !found.is_lost() {
-        explain_first(&host, &guest, symbols.as_deref(), &found, args, &interrupts)?
+    let explanation = if args.explain {
+        explain_first(&host, &guest, symbols.as_deref(), &found, &pages, &interrupts)?
     } else {
         None
     };
@@ -125,15 +124,14 @@ fn explain_first(
     guest: &Guest,
     symbols: Option<&Symbols>,
     found: &Findings,
-    args: &HuntArgs,
+    pages: &PageFiles,
     interrupts: &Interrupts,
 ) -> Result<Option<experiments::cause::Report>> {
     let Some((finding, file)) = found.first() else {
         tell::user("jitterbug: no failure was found: nothing to explain");
         return Ok(None);
     };
-    let pages = args.pages.get();
-    let files = Files::of(file, None);
+    let files = file.map_or_else(Files::none, |file| Files::of(file, None));
     let explained = explain::of_finding(host, guest, symbols, finding, &files, pages, interrupts);
     explain::or_told(explained)
 }

@@ -1,34 +1,115 @@
-//! Reads files whole.
+//! Reads the files that the user names.
+//!
+//! A FIFO may have no writer, and a device no end, so a read is bounded, and a signal that asks for
+//! the end of the program ends it.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The longest file that is read, in bytes: longer than any kernel with its debugging information.
-const MAX_FILE_BYTES: u64 = 2 << 30;
-/// The longest text (a script or a schedule) that is read, in bytes.
+use anyhow::Context;
+use experiments::Finding;
+use nix::errno::Errno;
+use nix::libc::{O_NOCTTY, O_NONBLOCK};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use vmm::interrupts::{EndSignal, Interrupts};
+
+/// The longest image or file of symbols that is read, in bytes: longer than any kernel with its
+/// debugging information.
+const MAX_IMAGE: u64 = 2 << 30;
+/// The most bytes of an image or of symbols that are read from a pipe or a device, whose length is
+/// not known before.
+const MAX_STREAM: u64 = 256 << 20;
+/// The longest text (a script, a schedule or a finding) that is read, in bytes.
 const MAX_TEXT: u64 = 64 << 20;
 
-/// Reads a file's bytes. Fails if the file is too long, or has no end.
-pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    up_to(path, MAX_FILE_BYTES)
+/// The number of bytes that are read between two checks for signals.
+const PIECE: u64 = 1 << 20;
+/// How long a wait for a writer takes before the next check for signals.
+const POLL_TIMEOUT_MS: u8 = 20; // milliseconds
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub(crate) enum Error {
+    Io(io::Error),
+    /// A signal asked for the end of the program.
+    Interrupted(EndSignal),
 }
 
-/// Reads a file's text.
-pub(crate) fn text(path: &Path) -> io::Result<String> {
-    let bytes = up_to(path, MAX_TEXT)?;
-    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Interrupted(_) => f.write_str("interrupted"),
+        }
+    }
 }
 
-fn up_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+impl std::error::Error for Error {}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Reads the bytes of an image or of a file of symbols.
+pub(crate) fn bytes(path: &Path, interrupts: &Interrupts) -> Result<Vec<u8>, Error> {
+    up_to(path, (MAX_IMAGE, MAX_STREAM), interrupts)
+}
+
+/// Reads a text.
+pub(crate) fn text(path: &Path, interrupts: &Interrupts) -> Result<String, Error> {
+    let bytes = up_to(path, (MAX_TEXT, MAX_TEXT), interrupts)?;
+    Ok(String::from_utf8(bytes).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?)
+}
+
+/// Reads a finding.
+pub(crate) fn finding(path: &Path, interrupts: &Interrupts) -> anyhow::Result<Finding> {
+    let bytes = up_to(path, (MAX_TEXT, MAX_TEXT), interrupts);
+    let bytes = bytes.with_context(|| path.display().to_string())?;
+    Ok(Finding::from_bytes(path, bytes)?)
+}
+
+/// Reads a file whole. The limits are those of a regular file, and of a pipe or device.
+fn up_to(path: &Path, limits: (u64, u64), interrupts: &Interrupts) -> Result<Vec<u8>, Error> {
+    // Without O_NONBLOCK, opening a FIFO waits until another process opens it for writing.
+    let flags = O_NONBLOCK | O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
-    // A pipe has no length, and /dev/zero no end, so the length is checked after reading, too.
+    let most = if metadata.is_file() { limits.0 } else { limits.1 };
     let too_long = || io::Error::other(format!("it is longer than {} MiB", most >> 20));
     if metadata.len() > most {
-        return Err(too_long());
+        return Err(too_long().into());
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    file.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most { Err(too_long()) } else { Ok(bytes) }
+    loop {
+        if let Some(signal) = interrupts.end() {
+            return Err(Error::Interrupted(signal));
+        }
+        if !is_ready(&file)? {
+            continue;
+        }
+        let before = bytes.len() as u64;
+        match (&file).take(PIECE.min(most + 1 - before)).read_to_end(&mut bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) if bytes.len() as u64 > most => return Err(too_long().into()),
+            Ok(length) if (length as u64) < PIECE => return Ok(bytes),
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Whether a read would not wait. A FIFO that no process has opened for writing is not ready.
+fn is_ready(file: &File) -> io::Result<bool> {
+    let mut files = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut files, PollTimeout::from(POLL_TIMEOUT_MS)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::EINTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }

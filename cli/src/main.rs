@@ -11,6 +11,7 @@ mod document;
 mod engine;
 mod explain;
 mod file;
+mod finding_folder;
 mod guest;
 mod hunt;
 mod input;

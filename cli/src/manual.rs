@@ -1,6 +1,5 @@
 //! Shell completions and man pages, generated from the definition of the command line.
 
-use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -45,5 +44,5 @@ fn write(folder: &Path, command: clap::Command, name: &str) -> Result<()> {
     let mut page = Vec::new();
     Man::new(command).render(&mut page).context("a man page can't be rendered")?;
     let path = folder.join(format!("{name}.1"));
-    OutputFile::new("man", &path).write(|mut file| -> io::Result<()> { file.write_all(&page) })
+    OutputFile::new("man", &path).write(|file| file.write_all(&page))
 }

@@ -22,6 +22,7 @@ use vmm::{Host, MachineConfig};
 use crate::args::{Cli, ReplayArgs};
 use crate::document::{FORMAT, print_json};
 use crate::guest::Guest;
+use crate::input;
 use crate::scripts::{self, ProbeSums, Probing, Scripts};
 use crate::status::{Status, conclude};
 use crate::tell;
@@ -106,20 +107,22 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     let start = Instant::now();
     args.probing.check_output(args.json, false)?;
     let interrupts = Interrupts::take(Second::Ends, writer::hurry)?;
-    let finding = Finding::read(&args.finding)?;
+    let finding = input::finding(&args.finding, &interrupts)?;
     let recorded = Recorded::try_from(&finding)?;
-    let guest = Guest::of_finding(&finding, &args.finding, args.guest.as_deref())?;
+    let other = args.guest.as_deref();
+    let guest = Guest::of_finding(&finding, &args.finding, other, &interrupts)?;
     let machine = finding.machine.config(guest.image.clone())?;
-    let symbols = guest.symbols(args.probing.symbols.as_deref())?;
+    let symbols = guest.symbols(args.probing.symbols.as_deref(), &interrupts)?;
     let same = image_hash(&guest.image.bytes) == finding.machine.guest_hash;
     if !same {
         check_other_build(&guest, &finding, symbols.as_deref())?;
     }
     let options = Options::controlled();
     if let Some(pass) = args.probing.dump_pass {
-        return scripts::dump(&args.probing, pass, symbols.as_ref(), &machine, &options);
+        let symbols = symbols.as_ref();
+        return scripts::dump(&args.probing, pass, symbols, &machine, &options, &interrupts);
     }
-    let scripts = Scripts::load(&args.probing, symbols.as_ref(), &machine, &options)?;
+    let scripts = Scripts::load(&args.probing, symbols.as_ref(), &machine, &options, &interrupts)?;
     let host = Host::open(&cli.kvm)?;
     if let Some(scripts) = &scripts {
         scripts.check(&host)?;

@@ -1,8 +1,6 @@
 //! Searches under control for a failure of `run`, and explains it.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use experiments::commands::quoted;
 use experiments::finding::Machine;
 use experiments::hunt::Next;
@@ -10,10 +8,10 @@ use experiments::observed::FailureSignature;
 use experiments::reproduce::{Other, Stopped, reproduce, search};
 use experiments::{Finding, ObservedFailure, cause};
 
-use crate::args::RunArgs;
+use crate::args::{PageFiles, RunArgs};
 use crate::explain::{self, Files};
+use crate::finding_folder::{FindingFolder, print_lost};
 use crate::guest::Guest;
-use crate::hunt::keep;
 use crate::progress::Progress;
 use crate::report::{Reproduction, RunReport};
 use crate::tell;
@@ -39,16 +37,39 @@ pub(crate) fn hunt_command(setting: &Setting) -> String {
     format!("jitterbug hunt {} --explain", Machine::of(&setting.machine).arguments())
 }
 
+/// What `--explain` needs besides the setting of the runs; checked before the runs.
+pub(crate) struct Explaining<'a> {
+    guest: &'a Guest,
+    folder: FindingFolder<'a>,
+    pages: PageFiles<'a>,
+}
+
+impl<'a> Explaining<'a> {
+    /// Fails if no finding can be written in the folder.
+    pub(crate) fn check(args: &'a RunArgs, guest: &'a Guest, pages: PageFiles<'a>) -> Result<Self> {
+        Ok(Self { guest, folder: FindingFolder::check(args.out_folder(), guest)?, pages })
+    }
+}
+
+/// What `--explain` found.
+#[derive(Default)]
+pub(crate) struct Explained {
+    pub(crate) reproduction: Option<Reproduction>,
+    pub(crate) explanation: Option<cause::Report>,
+    /// Whether a finding could not be written.
+    pub(crate) is_lost: bool,
+}
+
 /// Searches under control for the first failure, and explains it.
 pub(crate) fn explain_failure(
     args: &RunArgs,
     setting: &Setting,
-    guest: &Guest,
+    explaining: &Explaining,
     runs: &[RunReport],
-) -> Result<(Option<Reproduction>, Option<cause::Report>)> {
+) -> Result<Explained> {
     let Some(failed) = runs.iter().find(|run| run.failed()) else {
         tell::user("jitterbug: no failure was found: nothing to explain");
-        return Ok((None, None));
+        return Ok(Explained::default());
     };
     if failed.changes().are_faults() {
         tell::user(&format!(
@@ -56,39 +77,53 @@ pub(crate) fn explain_failure(
              control runs without scripts",
             failed.changes()
         ));
-        return Ok((None, None));
+        return Ok(Explained::default());
     }
     let Some(observed) = failed.observed(&command(args, setting)) else {
         let what = failed.description();
         tell::user(&format!(
             "jitterbug: --explain: a search under control finds nothing like: {what}"
         ));
-        return Ok((None, None));
+        return Ok(Explained::default());
     };
     let Some(signature) = observed.signature() else {
         let why = "it isn't known in which functions the vCPUs hang: give the guest's --symbols";
         tell::user(&format!("jitterbug: --explain: {why}"));
-        return Ok((None, None));
+        return Ok(Explained::default());
     };
-    let (report, finding) = look(args, setting, guest, (observed, signature))?;
-    let (Some(finding), Some(file)) = (finding, &report.file) else {
-        return Ok((Some(report), None));
+    let Looked { report, finding, is_lost } =
+        look(args, setting, &explaining.folder, (observed, signature))?;
+    let Some(finding) = finding else {
+        return Ok(Explained { reproduction: Some(report), explanation: None, is_lost });
     };
     let (host, symbols) = (&setting.host, setting.symbols.as_deref());
-    let (pages, interrupts) = (args.pages.get(), &setting.interrupts);
-    let files = Files::of(file, None);
+    let Explaining { guest, pages, .. } = explaining;
+    let interrupts = &setting.interrupts;
+    let files = report.file.as_deref().map_or_else(Files::none, |file| Files::of(file, None));
     let explained = explain::of_finding(host, guest, symbols, &finding, &files, pages, interrupts);
-    let explained = explain::or_told(explained)?;
-    Ok((Some(report), explained))
+    // The report of the runs, and whether a finding is lost, matter more than this error.
+    let explanation = explain::or_told(explained).unwrap_or_else(|error| {
+        tell::user(&format!("jitterbug: {error:#}"));
+        None
+    });
+    Ok(Explained { reproduction: Some(report), explanation, is_lost })
+}
+
+/// The result of a search under control.
+struct Looked {
+    report: Reproduction,
+    finding: Option<Finding>,
+    /// Whether a finding could not be written.
+    is_lost: bool,
 }
 
 /// Searches for a failure, and reports the result.
 fn look(
     args: &RunArgs,
     setting: &Setting,
-    guest: &Guest,
+    folder: &FindingFolder,
     (observed, signature): (ObservedFailure, FailureSignature),
-) -> Result<(Reproduction, Option<Finding>)> {
+) -> Result<Looked> {
     tell::user(&format!("jitterbug: looking under control for: {signature}"));
     let progress = Progress::of(None);
     let search = search(&setting.machine, args.seed);
@@ -113,6 +148,16 @@ fn look(
         others: reproduction.others,
         other_file: None,
     };
+    // A finding that can't be written is printed, and the report follows.
+    let mut is_lost = false;
+    let mut save = |finding: &Finding| match folder.write(finding) {
+        Ok(file) => Some(file.path),
+        Err(error) => {
+            is_lost = true;
+            print_lost(finding, &error, tell::user);
+            None
+        }
+    };
     let runs = format!("{} runs in {:.1} s", reproduction.runs, report.seconds);
     let Some(finding) = reproduction.found else {
         let why = match reproduction.stopped {
@@ -123,25 +168,25 @@ fn look(
         let cut_short = reproduction.cut_short;
         tell::user(&format!("jitterbug: not found: {runs}, {cut_short} cut short{why}"));
         if let Some(other) = report.others.first() {
-            report.other_file = Some(save(args.out_folder(), guest, &other.first)?);
+            report.other_file = save(&other.first);
         }
         tell_others(&report);
         if reproduction.stopped.is_none() {
             tell::user(&format!("jitterbug: to look for longer: {}", hunt_command(setting)));
         }
-        return Ok((report, None));
+        return Ok(Looked { report, finding: None, is_lost });
     };
-    let file = save(args.out_folder(), guest, &finding)?;
+    let file = save(&finding);
+    let place = file.as_ref().map(|file| format!(": {}", quoted(&file.display().to_string())));
+    let place = place.unwrap_or_default();
     let what = if report.observed.is_hang() { "the same stacks" } else { "the same failure" };
     tell::user(&format!(
-        "jitterbug: {what} under control: {} in run {} ({runs}): {}",
-        finding.verdict,
-        finding.search.run,
-        quoted(&file.display().to_string())
+        "jitterbug: {what} under control: {} in run {} ({runs}){place}",
+        finding.verdict, finding.search.run
     ));
-    report.file = Some(file);
+    report.file = file;
     tell_others(&report);
-    Ok((report, Some(finding)))
+    Ok(Looked { report, finding: Some(finding), is_lost })
 }
 
 /// Reports other failures.
@@ -154,10 +199,4 @@ fn tell_others(report: &Reproduction) {
         let file = file.display().to_string();
         tell::user(&format!("  the first of these: jitterbug explain {}", quoted(&file)));
     }
-}
-
-fn save(folder: &Path, guest: &Guest, finding: &Finding) -> Result<PathBuf> {
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("--out {}: can't be made", folder.display()))?;
-    Ok(keep(folder, guest, finding)?.0)
 }

@@ -12,9 +12,11 @@ use crate::args::{Cli, RunArgs};
 use crate::boots::{Boots, Keep};
 use crate::console;
 use crate::document::{FORMAT, print_json};
+use crate::finding_folder::LOST;
 use crate::guest::Guest;
 use crate::progress::Progress;
 use crate::report::{Report, RunReport};
+use crate::reproduce::{Explained, Explaining};
 use crate::scripts::Scripts;
 use crate::status::{Status, conclude};
 use crate::tell;
@@ -25,7 +27,7 @@ use crate::{explain, reproduce, scripts, writer};
 
 /// Runs the guest, reports, and returns the exit status.
 pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
-    args.pages.get().check(args.explain)?;
+    let pages = args.pages.get().check(args.explain)?;
     if args.out.is_some() && !args.explain {
         bail!("--out: that is for --explain, which is not there");
     }
@@ -36,17 +38,19 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         bail!("--seed {}: too large for --repeat: seeds end at {}", args.seed, u64::MAX);
     }
     args.probing.check_output(args.json, args.explain)?;
-    let guest = Guest::find(&args.guest)?;
-    let symbols = guest.symbols(args.probing.symbols.as_deref())?;
+    let guest = Guest::find(&args.guest, &interrupts)?;
+    let symbols = guest.symbols(args.probing.symbols.as_deref(), &interrupts)?;
     let criteria = args.criteria.criteria(symbols.as_deref(), guest.may_idle)?;
     let machine = MachineConfig { criteria, ..guest.machine(&args.machine)? };
+    let options = Options::default();
     if let Some(pass) = args.probing.dump_pass {
-        let options = Options::default();
-        return scripts::dump(&args.probing, pass, symbols.as_ref(), &machine, &options);
+        let symbols = symbols.as_ref();
+        return scripts::dump(&args.probing, pass, symbols, &machine, &options, &interrupts);
     }
+    let scripts = Scripts::load(&args.probing, symbols.as_ref(), &machine, &options, &interrupts)?;
     let setting = Setting {
         jitter: args.jitter.clone(),
-        scripts: Scripts::load(&args.probing, symbols.as_ref(), &machine, &Options::default())?,
+        scripts,
         machine,
         tracing: Tracing::check(args.probing.trace.as_deref())?,
         symbols,
@@ -61,6 +65,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     if let Some(scripts) = &setting.scripts {
         scripts.check(&setting.host)?;
     }
+    let explaining = args.explain.then(|| Explaining::check(args, &guest, pages)).transpose()?;
     let progress = if many { Progress::of(args.repeat) } else { Progress::none() };
     let (boots, interrupted) = boot_all(&setting, args, &progress)?;
     progress.finish();
@@ -68,23 +73,28 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let ended_by = setting.interrupts.end().filter(|_| interrupted);
     if many {
         boots.summarise(progress.seconds(), ended_by.is_some());
-        if !args.jitter.is_off() {
-            tell::user(&describe(&args.jitter.to_string(), &boots.injected));
-        }
+    }
+    if many && !args.jitter.is_off() {
+        tell::user(&describe(&args.jitter.to_string(), &boots.injected));
     }
     boots.probes.warn_of_silent_ones(&format!("the guest ran for {:.3} s", boots.seconds));
     if let Some(scripts) = &setting.scripts {
         scripts.tell_changes(&boots.changes, boots.probes.runs());
     }
+    let mut problems = Vec::new();
+    let explained = explaining
+        .map(|explaining| reproduce::explain_failure(args, &setting, &explaining, &boots.reports));
+    // After an error, the report of the runs follows.
+    let explained = explained.transpose().unwrap_or_else(|error| {
+        problems.push(error);
+        None
+    });
+    let Explained { reproduction, explanation, is_lost } = explained.unwrap_or_default();
     let status = match ended_by {
+        _ if is_lost => Status::Lost,
         _ if boots.failed > 0 => Status::Failure,
         Some(signal) => Status::interrupted(signal),
         None => Status::Clean,
-    };
-    let (reproduction, explanation) = if args.explain {
-        reproduce::explain_failure(args, &setting, &guest, &boots.reports)?
-    } else {
-        (None, None)
     };
     let (count, exits, injected) = (boots.count, boots.guest_exits, boots.injected);
     let printed = if args.json {
@@ -105,7 +115,6 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     } else {
         explanation.map_or(Ok(()), |report| explain::show(&report))
     };
-    let mut problems = Vec::new();
     problems.extend(printed.err());
     if !setting.jitter.is_off() && injected.total() == 0 && count > 0 {
         problems.push(anyhow!(
@@ -114,14 +123,24 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
             setting.jitter
         ));
     }
-    if let Err(error) = OUTPUT.flush()
-        && error.kind() != std::io::ErrorKind::TimedOut
-    {
-        problems.push(anyhow!("standard output: {error}: the guest's console is incomplete there"));
-    }
+    problems.extend(flush_console().err());
     problems.extend(setting.tracing.as_ref().and_then(|tracing| tracing.finish().err()));
     problems.extend(setting.scripts.as_ref().and_then(|scripts| scripts.finish().err()));
+    if status == Status::Lost {
+        tell::user(LOST);
+    }
     conclude(status, problems)
+}
+
+/// Waits until the guest's console is written. What was not read in time is no error: the writer
+/// counts it.
+fn flush_console() -> Result<()> {
+    match OUTPUT.flush() {
+        Err(error) if error.kind() != std::io::ErrorKind::TimedOut => {
+            bail!("standard output: {error}: the guest's console is incomplete there")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Boots as often as the arguments say. Returns the results, and whether a signal ended the last

@@ -18,6 +18,7 @@ use probes::{
 use vmm::boot::segments::Segments;
 use vmm::doctor::DebugCapabilities;
 use vmm::hook::Attach;
+use vmm::interrupts::Interrupts;
 use vmm::{Host, MachineConfig};
 
 use crate::args::ProbeArgs;
@@ -63,8 +64,9 @@ impl Scripts {
         symbols: Option<&Arc<Symbols>>,
         machine: &MachineConfig,
         options: &Options,
+        interrupts: &Interrupts,
     ) -> Result<Option<Self>> {
-        let sources = sources(args)?;
+        let sources = sources(args, interrupts)?;
         if sources.is_empty() {
             return match args.useless_without_a_script() {
                 Some(option) => bail!("{option}: there is no script: give one by --probe or -e"),
@@ -170,8 +172,9 @@ pub(crate) fn dump(
     symbols: Option<&Arc<Symbols>>,
     machine: &MachineConfig,
     options: &Options,
+    interrupts: &Interrupts,
 ) -> Result<Status> {
-    let sources = sources(args)?;
+    let sources = sources(args, interrupts)?;
     if sources.is_empty() {
         bail!("--dump-pass: there is no script: give one by --probe or -e");
     }
@@ -211,11 +214,12 @@ fn warn(warnings: &Diagnostics) {
     }
 }
 
-fn sources(args: &ProbeArgs) -> Result<Vec<Source>> {
+fn sources(args: &ProbeArgs, interrupts: &Interrupts) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     for path in &args.probe {
         let name = path.display().to_string();
-        let text = input::text(path).with_context(|| format!("--probe {name}: can't be read"))?;
+        let text = input::text(path, interrupts);
+        let text = text.with_context(|| format!("--probe {name}: can't be read"))?;
         sources.push(Source::new(name, text));
     }
     for (number, code) in (1..).zip(&args.code) {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use vmm::ErrorClass;
 use vmm::interrupts::EndSignal;
 
-use crate::tell;
+use crate::{input, tell};
 
 /// The exit status of the program. clap itself exits with 2 for wrong usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +63,16 @@ impl From<Status> for ExitCode {
     }
 }
 
-/// The status for an error: 3 if it is the host's, 2 otherwise.
+/// The status for an error: that of the signal if it is one, 3 if it is the host's, 2 otherwise.
 pub(crate) fn of(error: &anyhow::Error) -> Status {
     if error
         .downcast_ref::<bed::Error>()
         .is_some_and(|error| error.class() == bed::ErrorClass::Host)
     {
         return Status::Host;
+    }
+    if let Some(input::Error::Interrupted(signal)) = error.downcast_ref() {
+        return Status::interrupted(*signal);
     }
     match error.downcast_ref::<vmm::Error>().map(vmm::Error::class) {
         Some(ErrorClass::Host) => Status::Host,

@@ -297,9 +297,14 @@ impl Finding {
 
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, FindingError> {
+        let bytes = fs::read(path)
+            .map_err(|source| FindingError::File { path: path.display().to_string(), source })?;
+        Self::from_bytes(path, bytes)
+    }
+
+    /// Reads a file's bytes. `path` is for messages.
+    pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, FindingError> {
         let name = path.display().to_string();
-        let bytes =
-            fs::read(path).map_err(|source| FindingError::File { path: name.clone(), source })?;
         let text = String::from_utf8(bytes).map_err(|_| "not a finding: it is not a text".into());
         text.and_then(|text| Self::from_text(&text))
             .map_err(|problem| FindingError::Content { path: name, problem })

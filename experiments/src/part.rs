@@ -58,7 +58,7 @@ pub(crate) fn write_new(
         match part.persist_noclobber(&path) {
             Ok(_) => return sync(folder).map(|()| (path, true)),
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                if fs::read(&path).is_ok_and(|there| there == content) {
+                if has_content(&path, content) {
                     return Ok((path, false));
                 }
                 part = error.file;
@@ -67,6 +67,12 @@ pub(crate) fn write_new(
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Whether this is a regular file with this content. Reading another file might not end.
+fn has_content(path: &Path, content: &[u8]) -> bool {
+    let is_alike = |about: fs::Metadata| about.is_file() && about.len() == content.len() as u64;
+    fs::metadata(path).is_ok_and(is_alike) && fs::read(path).is_ok_and(|there| there == content)
 }
 
 /// Fails if no file can be created in this folder.

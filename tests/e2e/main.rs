@@ -32,6 +32,7 @@ mod image_errors;
 mod jitter;
 mod json;
 mod lists;
+mod lost_findings;
 mod manual;
 mod needs;
 mod paths;
@@ -53,6 +54,7 @@ mod scripts;
 mod sessions;
 mod shipped;
 mod signals;
+mod special_files;
 mod symbols;
 mod trace;
 mod usage;
@@ -88,6 +90,7 @@ const TESTS: &[&[Test]] = &[
     jitter::TESTS,
     json::TESTS,
     lists::TESTS,
+    lost_findings::TESTS,
     manual::TESTS,
     paths::TESTS,
     point_list::TESTS,
@@ -105,6 +108,7 @@ const TESTS: &[&[Test]] = &[
     sessions::TESTS,
     shipped::TESTS,
     signals::TESTS,
+    special_files::TESTS,
     symbols::TESTS,
     trace::TESTS,
     usage::TESTS,

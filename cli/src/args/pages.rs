@@ -49,21 +49,28 @@ pub(crate) struct Pages<'a> {
     pub(crate) source: &'a [PathBuf],
 }
 
+/// The same after the check.
+#[derive(Debug)]
+pub(crate) struct PageFiles<'a> {
+    pub(crate) html: Option<OutputFile>,
+    pub(crate) trace: Option<OutputFile>,
+    pub(crate) source: &'a [PathBuf],
+}
+
 impl<'a> Pages<'a> {
     /// Fails before the work begins if a file can't be written or a folder is missing, or if one of
     /// these options is given and nothing is explained.
-    pub(crate) fn check(self, explains: bool) -> anyhow::Result<()> {
+    pub(crate) fn check(self, explains: bool) -> anyhow::Result<PageFiles<'a>> {
         if let (Some(option), false) = (self.given(), explains) {
             anyhow::bail!("{option}: that is for --explain, which is not there");
         }
-        for (option, file) in [("--html", self.html), ("--trace", self.trace)] {
-            if let Some(file) = file {
-                OutputFile::check(option, file)?;
-            }
-        }
+        let check = |option, file: Option<&Path>| {
+            file.map(|file| OutputFile::check(option, file)).transpose()
+        };
+        let (html, trace) = (check("--html", self.html)?, check("--trace", self.trace)?);
         match self.source.iter().find(|folder| !folder.is_dir()) {
             Some(folder) => anyhow::bail!("--source {}: no such folder", folder.display()),
-            None => Ok(()),
+            None => Ok(PageFiles { html, trace, source: self.source }),
         }
     }
 

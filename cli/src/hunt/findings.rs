@@ -1,19 +1,18 @@
 //! The failures of a search and their files.
 //!
-//! Failures are grouped by their signature, and the shortest few of each group are kept. A finding
-//! whose file can't be written is not lost: its text is printed on standard error.
+//! Failures are grouped by their signature, and the shortest few of each group are kept.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
-use experiments::finding::{FindingError, check_folder};
+use anyhow::Result;
 use experiments::hunt::Progress as Searched;
 use experiments::observed::FailureSignature;
 use experiments::{Finding, commands};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::finding_folder::{FindingFile, FindingFolder, print_lost};
 use crate::guest::Guest;
 use crate::progress::Progress;
 use crate::tell;
@@ -51,8 +50,7 @@ pub(super) struct Group {
 
 /// The failures of a search.
 pub(super) struct Findings<'a> {
-    folder: &'a Path,
-    guest: &'a Guest,
+    folder: FindingFolder<'a>,
     /// Whether there may be more failures. The files are then listed at the end, because some may
     /// be replaced.
     many: bool,
@@ -64,10 +62,8 @@ pub(super) struct Findings<'a> {
 impl<'a> Findings<'a> {
     /// Fails before the work begins if no file can be written in the folder.
     pub(super) fn check(folder: &'a Path, guest: &'a Guest, many: bool) -> Result<Self> {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("--out {}: can't be made", folder.display()))?;
-        check_folder(folder).context("--out")?;
-        Ok(Self { folder, guest, many, start: Instant::now(), groups: Vec::new(), lost: false })
+        let folder = FindingFolder::check(folder, guest)?;
+        Ok(Self { folder, many, start: Instant::now(), groups: Vec::new(), lost: false })
     }
 
     /// Whether a finding could not be written.
@@ -88,16 +84,14 @@ impl<'a> Findings<'a> {
     }
 
     /// The finding to explain: the shortest one with the signature of the first failure.
-    pub(super) fn first(&self) -> Option<(&Finding, &Path)> {
+    /// The path is that of its file, if it could be written.
+    pub(super) fn first(&self) -> Option<(&Finding, Option<&Path>)> {
         let found = self.groups.first()?.kept.first()?;
-        Some((&found.finding, found.file.as_deref()?))
+        Some((&found.finding, found.file.as_deref()))
     }
 
     /// Adds a failure.
     pub(super) fn add(&mut self, progress: &Progress, finding: &Finding, searched: &Searched) {
-        if self.lost {
-            return;
-        }
         let signature = finding.signature();
         let known = self.groups.iter().position(|group| group.signature == signature);
         let is_first = self.groups.is_empty();
@@ -109,24 +103,27 @@ impl<'a> Findings<'a> {
         });
         let group = &mut self.groups[number];
         group.times += 1;
+        // Once a file could not be written, the search ends. A run that had ended before that is
+        // counted, and its finding is needed only if it is the first of its kind.
+        if self.lost && known.is_some() {
+            return;
+        }
         let is_full = group.kept.len() == KEPT_PER_GROUP;
         if is_full && group.kept.last().is_some_and(|last| length(&last.finding) <= length(finding))
         {
             return;
         }
         let after_seconds = self.start.elapsed().as_secs_f64();
-        let written = keep(self.folder, self.guest, finding);
+        let written = self.folder.write(finding);
         if !is_full || written.is_err() {
-            let file = written.as_ref().ok().filter(|_| !self.many).map(|(file, _)| file.as_path());
+            let file = written.as_ref().ok().filter(|_| !self.many).map(|file| file.path.as_path());
             show(progress, finding, file, searched, after_seconds, is_first);
         }
         let (file, is_ours) = match written {
-            Ok((file, is_ours)) => (Some(file), is_ours),
+            Ok(FindingFile { path, is_ours }) => (Some(path), is_ours),
             Err(error) => {
                 self.lost = true;
-                let error = anyhow::Error::from(error);
-                progress.print(&format!("jitterbug: {error:#}: the finding follows"));
-                progress.print(finding.to_text().trim_end());
+                print_lost(finding, &error, |text| progress.print(text));
                 (None, false)
             }
         };
@@ -162,18 +159,6 @@ impl<'a> Findings<'a> {
 /// The length of a finding's schedule: its segments, then its points.
 fn length(finding: &Finding) -> (usize, u64) {
     (finding.run.switches.len(), finding.run.points)
-}
-
-/// Writes a finding to a file `GUEST-SEED-RUN.finding`; if another file has that name, to
-/// `GUEST-SEED-RUN.1.finding`, and so on. Returns its path, and whether it is new.
-pub(crate) fn keep(
-    folder: &Path,
-    guest: &Guest,
-    finding: &Finding,
-) -> Result<(PathBuf, bool), FindingError> {
-    let stem = Path::new(&guest.image.name).file_stem().unwrap_or_default().to_string_lossy();
-    let stem = format!("{stem}-{}-{}", finding.search.seed, finding.search.run);
-    finding.write_new(folder, &stem)
 }
 
 fn show(

@@ -10,6 +10,7 @@ use vmm::controlled::Granularity;
 use super::findings::{self, Findings, Found, Group};
 use crate::args::HuntArgs;
 use crate::document::FORMAT;
+use crate::finding_folder::LOST;
 use crate::status::Status;
 use crate::tell;
 
@@ -145,9 +146,7 @@ impl Summary<'_> {
         self.cut_short();
         findings::tell(found);
         if self.status == Status::Lost {
-            tell::user(
-                "jitterbug: the finding above could not be written (status 6): keep its text",
-            );
+            tell::user(LOST);
         }
         let interrupted = if self.interrupted { "interrupted: " } else { "" };
         let repeatable = if self.setting.verify || searched.diverged > 0 {
