@@ -82,6 +82,8 @@ impl<'a> Files<'a> {
     /// finding.
     pub(crate) fn of(finding: &'a Path, out: Option<&Path>) -> Self {
         let stem = finding.file_stem().unwrap_or_default().to_string_lossy();
+        // The shortest schedule of a shortest schedule replaces it.
+        let stem = stem.strip_suffix("-shortest").unwrap_or(&stem);
         let name = format!("{stem}-shortest.finding");
         let shortest = match out {
             Some(folder) => folder.join(name),
@@ -168,7 +170,11 @@ pub(crate) fn of_finding(
     })?;
     let mut report = Report::new(&question, &cause);
     let mut problems = Vec::new();
-    let written = shortest.map(|path| cause.finding.write(path).map(|()| path)).transpose();
+    let write = |path| {
+        let is_there = files.finding == Some(path) && cause.finding.schedule == finding.schedule;
+        if is_there { Ok(path) } else { cause.finding.write(path).map(|()| path) }
+    };
+    let written = shortest.map(write).transpose();
     let file = match written {
         Ok(written) => written.map(|path| path.display().to_string()),
         Err(error) => {

@@ -1,6 +1,7 @@
 //! Finds the guest that a GUEST|FILE argument names.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,6 +40,9 @@ impl Guest {
                 endless: guest.endless,
                 may_idle: false,
             });
+        }
+        if name.is_empty() {
+            bail!("the guest's name is empty: `jitterbug guests` lists the catalogue");
         }
         let path = Path::new(name);
         if path.exists() { Self::read(path, interrupts) } else { bail!(unknown(name)) }
@@ -156,10 +160,21 @@ pub(crate) fn places(finding: &Finding, file: &Path) -> impl Iterator<Item = Pat
 
 /// The message for a name that is neither a file nor a guest of the catalogue.
 fn unknown(name: &str) -> String {
-    let near = nearest(name, guests::catalogue().iter().map(|guest| guest.name));
+    let near = similar(name);
     let instead = near.map_or_else(
         || "`jitterbug guests` lists those".into(),
         |near| format!("did you mean `{near}`?"),
     );
     format!("{name}: neither a file nor a guest of the catalogue: {instead}")
+}
+
+/// The guest of the catalogue that the user may have meant: its name is like this one, or like this
+/// one without a folder and an extension, or begins with that.
+fn similar(name: &str) -> Option<&'static str> {
+    let names = || guests::catalogue().iter().map(|guest| guest.name);
+    let stem = Path::new(name).file_stem().and_then(OsStr::to_str).unwrap_or(name);
+    nearest(name, names())
+        .or_else(|| names().find(|guest| *guest == stem))
+        .or_else(|| nearest(stem, names()))
+        .or_else(|| names().find(|guest| guest.split('-').next() == Some(stem)))
 }

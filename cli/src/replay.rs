@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use experiments::finding::{Machine, image_hash};
 use experiments::follow::obstacle;
 use experiments::{Finding, Recorded, follow, replay};
@@ -111,7 +111,8 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     let recorded = Recorded::try_from(&finding)?;
     let other = args.guest.as_deref();
     let guest = Guest::of_finding(&finding, &args.finding, other, &interrupts)?;
-    let machine = finding.machine.config(guest.image.clone())?;
+    let machine = finding.machine.config(guest.image.clone());
+    let machine = machine.with_context(|| args.finding.display().to_string())?;
     let symbols = guest.symbols(args.probing.symbols.as_deref(), &interrupts)?;
     let same = image_hash(&guest.image.bytes) == finding.machine.guest_hash;
     if !same {

@@ -215,6 +215,7 @@ fn warn(warnings: &Diagnostics) {
 }
 
 fn sources(args: &ProbeArgs, interrupts: &Interrupts) -> Result<Vec<Source>> {
+    args.check_settings()?;
     let mut sources = Vec::new();
     for path in &args.probe {
         let name = path.display().to_string();

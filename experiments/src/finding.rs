@@ -184,6 +184,20 @@ impl Machine {
         }
     }
 
+    /// Checks the values that are settings of a machine. An error names the key.
+    fn check(&self) -> Result<(), String> {
+        fn named<T>(key: &str, setting: vmm::Result<T>) -> Result<(), String> {
+            setting.map(drop).map_err(|error| match error {
+                vmm::Error::Config { value, problem, .. } => format!("{key} = {value}: {problem}"),
+                other => format!("{key}: {other}"),
+            })
+        }
+        named("cpus", CpuCount::new(self.cpus))?;
+        named("memory", self.memory.parse::<MemorySize>())?;
+        named("identity", self.identity.parse::<Identity>())?;
+        named("granularity", self.granularity.parse::<Granularity>())
+    }
+
     /// The configuration of the machine, with this guest image.
     pub fn config(&self, guest: GuestImage) -> vmm::Result<MachineConfig> {
         Ok(MachineConfig {
@@ -270,6 +284,10 @@ impl Finding {
 
     /// Checks what the format alone doesn't guarantee.
     fn check(&self) -> Result<(), String> {
+        self.machine.check()?;
+        if self.run.hang_budget == 0 {
+            return Err("hang_budget = 0: it is at least 1".into());
+        }
         let schedule = self.schedule().map_err(|error| format!("schedule: {error}"))?;
         let segments = schedule.segments();
         let cpus = self.machine.cpus;

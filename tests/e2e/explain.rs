@@ -144,6 +144,7 @@ fn what_it_writes_can_be_used() {
     // The shortest schedule stays the same when it is explained again.
     let again = jitterbug("explain --json").arg(&shortest).ends_with(0).json();
     assert_eq!(again["schedule"]["text"], cause["schedule"]["text"]);
+    assert!(!fs::exists(shortest.replace("-shortest", "-shortest-shortest")).unwrap());
 
     // The report is printed wherever the file is written, and even if it can't be written.
     let elsewhere = folder.join("a/b");

@@ -88,5 +88,10 @@ fn a_near_miss_of_a_name() {
         let refused = jitterbug(command).arg("tsc-snyc").ends_with(2).shows("");
         refused.says(&["tsc-snyc", "did you mean `tsc-sync`?"]);
     }
+    for (name, near) in [("tsc", "tsc-sync"), ("hello.elf", "hello"), ("no/hello", "hello")] {
+        let refused = jitterbug("run").arg(name).ends_with(2).shows("");
+        refused.says(&[name, &format!("did you mean `{near}`?")]);
+    }
+    jitterbug("run").arg("").ends_with(2).shows("").says(&["the guest's name is empty"]);
     jitterbug("run no-such-guest").ends_with(2).shows("").says(&["`jitterbug guests`"]);
 }

@@ -7,6 +7,7 @@ use crate::harness::jitterbug;
 
 tests! {
     Nothing: wrong_values, wrong_commands, help_and_version;
+    Kvm: a_long_value_is_cut, a_name_is_set_once;
 }
 
 fn wrong_values() {
@@ -39,6 +40,18 @@ fn wrong_values() {
         let option = arguments.split(' ').next().expect("an option");
         jitterbug(&format!("run hello {arguments}")).ends_with(2).shows("").says(&[option, hint]);
     }
+}
+
+fn a_long_value_is_cut() {
+    let refused = jitterbug("run hello --cmdline").arg("x".repeat(100_000)).ends_with(2).shows("");
+    let refused = refused.says(&["--cmdline xxxx", "x...: 100000 bytes long"]);
+    assert!(refused.stderr.len() < 300, "{refused}");
+}
+
+fn a_name_is_set_once() {
+    let script = "#define N 1\nVMMLoad { printf(\"%d\", N); }";
+    let run = jitterbug("run hello --set N=1 --set N=2 -e").arg(script).ends_with(2).shows("");
+    run.says(&["--set N: it is given twice"]);
 }
 
 fn wrong_commands() {

@@ -17,11 +17,22 @@ pub enum ErrorClass {
     Host,
 }
 
+/// The most characters of a value that a message repeats.
+const MAX_SHOWN: usize = 60;
+
+/// The beginning of a value, for a message.
+fn shown(value: &str) -> String {
+    match value.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}...", &value[..end]),
+        None => value.into(),
+    }
+}
+
 /// An error of the machine or of its host.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A setting that makes no sense.
-    #[error("{setting} {value}: {problem}")]
+    #[error("{setting} {}: {problem}", shown(value))]
     Config {
         /// The setting's name as users write it.
         setting: &'static str,

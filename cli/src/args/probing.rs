@@ -1,5 +1,6 @@
 //! The scripts of a command, and the options for their output.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,15 @@ impl ProbeArgs {
             Some((_, what)) => {
                 bail!("--folded: standard output is for {what}: give a file, --folded=FILE")
             }
+            None => Ok(()),
+        }
+    }
+
+    /// Fails if a name is given two values.
+    pub(crate) fn check_settings(&self) -> anyhow::Result<()> {
+        let mut names = BTreeSet::new();
+        match self.set.iter().find(|(name, _)| !names.insert(name)) {
+            Some((name, _)) => bail!("--set {name}: it is given twice"),
             None => Ok(()),
         }
     }
