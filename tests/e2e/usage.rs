@@ -44,7 +44,8 @@ fn wrong_values() {
 
 fn a_long_value_is_cut() {
     let refused = jitterbug("run hello --cmdline").arg("x".repeat(100_000)).ends_with(2).shows("");
-    let refused = refused.says(&["--cmdline xxxx", "x...: 100000 bytes long"]);
+    let refused =
+        refused.says(&["jitterbug: --cmdline ", "xxx...: ", " bytes long; at most 2047 fit"]);
     assert!(refused.stderr.len() < 300, "{refused}");
 }
 
