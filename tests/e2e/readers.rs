@@ -77,7 +77,7 @@ fn a_search_ends_in_time() {
     let (reader, mut writer) = pipe().expect("a pipe");
     let size = fcntl(&reader, FcntlArg::F_GETPIPE_SZ).expect("the size of a pipe");
     writer.write_all(&vec![b'x'; size as usize]).expect("it fits");
-    let hunt = jitterbug("hunt lost-update-fixed --strategy random --time 1s --json");
+    let hunt = jitterbug("hunt tsc-sync-fixed --strategy random --time 1s --json");
     lost(hunt.stdout(writer).within(30).ends_with(0));
 }
 
