@@ -45,4 +45,6 @@ static CASES: &[Case] = cases![
     "stuck" 2,
     "tscloop" 2,
     "waits" 2,
+    "window" 2,
+    "window-polled" 2,
 ];

@@ -1,7 +1,6 @@
 //! Whether a vCPU can be interrupted.
 
 use super::ControlledMachine;
-use super::granularity::Granularity;
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::registers::Registers;
@@ -23,10 +22,7 @@ impl ControlledMachine {
         let pending = self.platform.apics.lapics[vcpu as usize].pending();
         let ctx = &mut self.vcpus[vcpu as usize];
         let on = ctx.cpu.registers()?.rflags & Registers::INTERRUPT_FLAG != 0;
-        let in_nmi = match self.granularity {
-            Granularity::Watch => ctx.cpu.serves_nmi()?,
-            Granularity::Instruction => ctx.shadow.nmi_masked,
-        };
+        let in_nmi = self.serves_nmi(vcpu)?;
         Ok(Attention { on, pending, in_nmi })
     }
 }

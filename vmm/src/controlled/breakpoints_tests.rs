@@ -1,6 +1,7 @@
 //! Breakpoints in a controlled machine: they are reported, and the run stays the same.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use iced_x86::code_asm::*;
 
@@ -10,6 +11,7 @@ use crate::controlled::test_guest::{DATA, LAPIC, SHARED, end, places, start_othe
 use crate::controlled::testing::{machine, random};
 use crate::end::End;
 use crate::hook::{Hook, Verdict};
+use crate::kvm::kick::Alarm;
 use crate::kvm::{Host, host};
 use crate::testing::Spy;
 
@@ -84,6 +86,37 @@ fn they_change_nothing_of_a_run() {
                 let hits: u64 = (0..vcpus).flat_map(|v| watched.hits(v)).map(|hit| hit.hits).sum();
                 let noted: usize = few.iter().map(|place| spy.count(*place)).sum();
                 assert_eq!(hits, noted as u64, "{way}");
+            }
+        }
+    }
+}
+
+#[test]
+fn kicks_change_no_hit() {
+    for guest in ["irq-mainline", "lost-wakeup", "tlb-shootdown"] {
+        let accesses = Accesses::default();
+        let mut plain = machine(guest);
+        plain.attach(&[&accesses]).unwrap();
+        plain.run(&mut random(4), 100_000).unwrap();
+        let places: Vec<u64> = accesses.0.lock().unwrap().iter().copied().collect();
+        for stopping in ways() {
+            for few in [&places[..2], &places[..]] {
+                let run = |interval: Option<u64>| {
+                    let spy = Spy::at(few);
+                    let mut machine = machine(guest);
+                    attach(&mut machine, &spy, stopping);
+                    let mut alarm = Alarm::new().unwrap();
+                    if let Some(interval) = interval {
+                        alarm.repeat(Duration::from_nanos(interval)).unwrap();
+                    }
+                    machine.run(&mut random(4), 100_000).unwrap();
+                    (machine.hash(), few.iter().map(|at| spy.count(*at)).collect::<Vec<_>>())
+                };
+                let plain = run(None);
+                for nth in 0..8 {
+                    let kicked = run(Some(60_000 + 7_919 * nth));
+                    assert_eq!(kicked, plain, "{guest}, {stopping}, {nth}: {few:x?}");
+                }
             }
         }
     }

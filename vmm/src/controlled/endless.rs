@@ -9,7 +9,7 @@
 //!
 //! A loop is a cycle of states. The vCPU is always brought to the same state of its cycle, wherever
 //! in the loop it was when the alarm came, so the run continues as in every other run with the same
-//! choices.
+//! choices. If the loop enables interrupts, it is a state in which the vCPU takes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use iced_x86::FlowControl;
 
 use super::ControlledMachine;
 use super::effects::Effects;
+use super::masked::Masked;
 use super::repeatable;
 use super::runaway::Overdue;
 use super::vcpu_context::{Reads, State};
@@ -27,7 +28,6 @@ use crate::end::End;
 use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit};
 use crate::instruction::Decoded;
-use crate::registers::Registers;
 
 /// The longest loop that is found, in instructions.
 const MAX_LOOP_INSTRUCTIONS: usize = 2000;
@@ -55,24 +55,44 @@ enum Look {
     Computes,
     /// It has reached this exit.
     Exit(Exit),
-    /// It could take a pending interrupt here.
+    /// It can take here, for the first time since it runs, an interrupt that is pending.
     Interruptible,
 }
 
 /// The part of the loop that has been executed.
 #[derive(Default)]
 struct Cycle {
-    /// The registers after each instruction.
-    states: Vec<Registers>,
+    /// What was masked when the vCPU began to run.
+    masked: Masked,
+    /// The states after each instruction.
+    states: Vec<Place>,
     /// The bytes that the loop read before it wrote there.
     reads: Reads,
     /// The contents of memory before the loop first wrote there.
     written: BTreeMap<u64, Bytes>,
 }
 
+/// The result of a step.
+enum Stepped {
+    To(Place),
+    /// The examination ends with it.
+    Ends(Look),
+}
+
+/// A state of the loop. The order determines where a vCPU is left.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// Whether interrupts can't be taken here. Directly behind STI they can't.
+    closed: bool,
+    rip: u64,
+    /// A hash of the registers.
+    registers: u64,
+}
+
 impl ControlledMachine {
-    /// Examines a vCPU that was kicked, if it has run for long without a scheduling point.
-    pub(super) fn look_at_runaway(&mut self, vcpu: u32) -> Result<AfterKick> {
+    /// Examines a vCPU that was kicked, if it has run for long without a scheduling point. `masked`
+    /// is what was masked when it began to run.
+    pub(super) fn look_at_runaway(&mut self, vcpu: u32, masked: Masked) -> Result<AfterKick> {
         self.cancel.check()?;
         let cpu = &mut self.vcpus[vcpu as usize].cpu;
         let overdue = match &mut self.runaway {
@@ -85,7 +105,7 @@ impl ControlledMachine {
                 Some(error) => Err(error),
                 None => Ok(AfterKick::Ends(End::Runaway { vcpu })),
             },
-            Overdue::LookAtIt => Ok(match self.look_for_endless_loop(vcpu)? {
+            Overdue::LookAtIt => Ok(match self.look_for_endless_loop(vcpu, masked)? {
                 Look::Endless(reads) => {
                     self.vcpus[vcpu as usize].state = State::Endless(reads);
                     AfterKick::Stands
@@ -99,21 +119,22 @@ impl ControlledMachine {
 
     /// Single-steps a vCPU that has run for long without a scheduling point, in search of an
     /// endless loop.
-    fn look_for_endless_loop(&mut self, vcpu: u32) -> Result<Look> {
+    fn look_for_endless_loop(&mut self, vcpu: u32, masked: Masked) -> Result<Look> {
         let start = self.vcpus[vcpu as usize].cpu.registers()?;
-        let mut cycle = Cycle::default();
+        let mut cycle = Cycle { masked, ..Cycle::default() };
         for _ in 0..MAX_LOOP_INSTRUCTIONS {
             let Some(decoded) = self.note_instruction(vcpu, &mut cycle)? else {
                 return Ok(Look::Computes);
             };
-            if let Some(other) = self.step_once(vcpu, &decoded)? {
-                return Ok(other);
-            }
+            let place = match self.step_once(vcpu, &decoded, masked)? {
+                Stepped::To(place) => place,
+                Stepped::Ends(look) => return Ok(look),
+            };
             let now = self.vcpus[vcpu as usize].cpu.registers()?;
             if !was_executed(&decoded, now.rip) {
                 return Ok(Look::Computes);
             }
-            cycle.states.push(now);
+            cycle.states.push(place);
             if now == start {
                 return self.close(vcpu, cycle);
             }
@@ -130,7 +151,7 @@ impl ControlledMachine {
         let Some(decoded) = found.filter(|decoded| {
             repeatable::outside(Some(decoded)).is_none()
                 && !decoded.extended
-                && !self.may_let_interrupt_in(vcpu, decoded)
+                && !(cycle.masked.interrupt && self.may_let_interrupt_in(vcpu, decoded))
         }) else {
             return Ok(None);
         };
@@ -145,10 +166,11 @@ impl ControlledMachine {
         Ok(Some(decoded).filter(|_| !effects.reaches_further()))
     }
 
-    /// Executes one instruction. `Some` if the examination ends with it.
-    fn step_once(&mut self, vcpu: u32, decoded: &Decoded) -> Result<Option<Look>> {
+    /// Executes one instruction.
+    fn step_once(&mut self, vcpu: u32, decoded: &Decoded, masked: Masked) -> Result<Stepped> {
         if self.execute_unsteppable(vcpu, decoded)? {
-            return Ok(None);
+            // KVM's answer whether interrupts can be taken is that of the latest exit.
+            return Ok(Stepped::To(self.place(vcpu, true)?));
         }
         let mut exit = Exit::Kicked;
         for _ in 0..MAX_KICKS {
@@ -160,10 +182,20 @@ impl ControlledMachine {
         match exit {
             Exit::Debug { .. } => {}
             // KVM retries for ever an instruction that it can't execute.
-            Exit::Kicked => return Ok(Some(Look::Computes)),
-            exit => return Ok(Some(Look::Exit(exit))),
+            Exit::Kicked => return Ok(Stepped::Ends(Look::Computes)),
+            exit => return Ok(Stepped::Ends(Look::Exit(exit))),
         }
-        Ok(self.takes_pending_interrupt(vcpu).then_some(Look::Interruptible))
+        // Interrupts that could be taken from the start have been put off by a choice.
+        if masked.interrupt && self.takes_pending_interrupt(vcpu) {
+            return Ok(Stepped::Ends(Look::Interruptible));
+        }
+        let closed = !self.vcpus[vcpu as usize].cpu.takes_interrupts();
+        Ok(Stepped::To(self.place(vcpu, closed)?))
+    }
+
+    fn place(&mut self, vcpu: u32, closed: bool) -> Result<Place> {
+        let registers = self.vcpus[vcpu as usize].cpu.registers()?;
+        Ok(Place { closed, rip: registers.rip, registers: super::hash::of_registers(&registers) })
     }
 
     /// Called when the registers are as at the start: checks that memory is, too, and brings the
@@ -173,22 +205,26 @@ impl ControlledMachine {
             return Ok(Look::Computes);
         }
         if let Some(timer) = &mut self.runaway {
-            timer.found(cycle.states.iter().map(|registers| registers.rip))?;
+            timer.found(cycle.states.iter().map(|place| place.rip))?;
         }
-        let place = |registers: &Registers| (registers.rip, super::hash::of_registers(registers));
-        let first = cycle.states.iter().map(place).min();
-        for _ in &cycle.states {
-            let now = self.vcpus[vcpu as usize].cpu.registers()?;
-            if Some(place(&now)) == first {
+        let first = cycle.states.iter().min().copied();
+        let mut last = cycle.states.last().copied();
+        for _ in 0..cycle.states.len() {
+            if last == first {
                 break;
             }
+            let now = self.vcpus[vcpu as usize].cpu.registers()?;
             let system = self.vcpus[vcpu as usize].cpu.system_registers()?;
             let Some(decoded) = self.instructions.at(now.rip, &system, &self.memory) else {
                 return Ok(Look::Computes);
             };
-            if let Some(other) = self.step_once(vcpu, &decoded)? {
-                return Ok(other);
-            }
+            last = match self.step_once(vcpu, &decoded, cycle.masked)? {
+                Stepped::To(place) => Some(place),
+                Stepped::Ends(look) => return Ok(look),
+            };
+        }
+        if last != first {
+            return Ok(Look::Computes);
         }
         let written: BTreeSet<u64> = cycle.written.keys().copied().collect();
         let mut reads = cycle.reads;

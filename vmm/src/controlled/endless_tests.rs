@@ -43,6 +43,15 @@ fn the_vcpu_is_left_at_the_same_place_of_its_loop() {
 }
 
 #[test]
+fn a_loop_that_enables_interrupts_for_a_moment_takes_them() {
+    for seed in 0..20 {
+        for name in ["window", "window-polled"] {
+            assert_eq!(run(name, seed).0, End::Guest { code: 0 }, "{name}, seed {seed}");
+        }
+    }
+}
+
+#[test]
 fn a_kernel_that_idles_is_quiet() {
     for seed in 0..20 {
         let (ending, waits, _) = run("idle", seed);

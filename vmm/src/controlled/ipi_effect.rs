@@ -1,7 +1,6 @@
 //! The effects of INIT, SIPI and NMI on a vCPU.
 
 use super::ControlledMachine;
-use super::granularity::Granularity;
 use super::vcpu_context::ShadowState;
 use super::vcpu_context::State;
 use crate::cpu::Cpu;
@@ -19,12 +18,12 @@ impl ControlledMachine {
                 let (registers, system) = ctx.reset;
                 // The access that the vCPU was about to perform is discarded.
                 ctx.disarm(None)?;
-                ctx.nmi = false;
                 ctx.cpu.complete_pending_io()?;
+                ctx.cpu.clear_nmi()?;
                 ctx.cpu.set_system_registers(&system)?;
                 ctx.cpu.set_registers(&registers)?;
                 ctx.tracker.clear();
-                ctx.reexecution = None;
+                ctx.reexecutes = false;
                 ctx.dirty = true;
                 (ctx.shadow, ctx.interruptible) = (ShadowState::default(), false);
                 ctx.state = State::WaitForSipi;
@@ -45,21 +44,14 @@ impl ControlledMachine {
             }
             IpiEffect::Nmi(vcpu) => {
                 self.hook_apic(vcpu, ApicEvent::Nmi);
+                let serves = self.serves_nmi(vcpu)?;
                 let ctx = &mut self.vcpus[vcpu as usize];
                 ctx.dirty = true;
-                match (&mut ctx.reexecution, self.granularity) {
-                    (_, Granularity::Instruction) => ctx.shadow.nmi_pending = true,
-                    (Some(reexecution), _) => reexecution.nmi = true,
-                    // A second NMI before the first is taken is merged with it. (KVM would deliver
-                    // both; a restored vCPU, like a processor, has a single bit for pending NMIs.)
-                    (None, _) if ctx.nmi => {}
-                    (None, _) => {
-                        ctx.cpu.nmi()?;
-                        ctx.nmi = true;
-                    }
-                }
+                // A second NMI before the first is taken is merged with it: a processor has a
+                // single bit for pending NMIs. (KVM would deliver both.)
+                ctx.shadow.nmi_pending = true;
                 ctx.wake();
-                if ctx.state == State::Halted {
+                if ctx.state == State::Halted && !serves {
                     ctx.state = State::Ready;
                 }
             }

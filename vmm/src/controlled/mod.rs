@@ -20,6 +20,7 @@ mod hooks;
 mod ipi_effect;
 mod livelock;
 mod machine;
+mod masked;
 mod outcome;
 mod platform;
 mod polling;

@@ -12,7 +12,7 @@ use super::hash::RunHash;
 use super::livelock::ProgressCounter;
 use super::platform::PlatformState;
 use super::vcpu_context::ShadowState;
-use super::vcpu_context::{Reexecution, State};
+use super::vcpu_context::State;
 use super::waiting::ProgressTracker;
 use super::writers::Writers;
 use crate::boot::elf::{self, Image};
@@ -49,8 +49,7 @@ struct SavedVcpu {
     state: State,
     tracker: ProgressTracker,
     told: Option<u64>,
-    nmi: bool,
-    reexecution: Option<Reexecution>,
+    reexecutes: bool,
     held_until: u64,
     shadow: ShadowState,
     interruptible: bool,
@@ -171,10 +170,9 @@ impl ControlledMachine {
             ctx.disarm(saved.told)?;
             ctx.cpu.restore(&saved.cpu, extended)?;
             (ctx.extended_dirty, ctx.held_until) = (false, saved.held_until);
-            ctx.nmi = saved.nmi;
             ctx.state.clone_from(&saved.state);
             ctx.tracker.clone_from(&saved.tracker);
-            (ctx.reexecution, ctx.dirty) = (saved.reexecution, false);
+            (ctx.reexecutes, ctx.dirty) = (saved.reexecutes, false);
             (ctx.shadow, ctx.interruptible, ctx.armed) = (saved.shadow, saved.interruptible, false);
             ctx.unproven = saved.unproven;
         }
@@ -232,11 +230,10 @@ impl ControlledMachine {
         if !reads {
             ctx.cpu.complete_pending_io()?;
         }
-        let mut cpu = ctx.cpu.save(&self.tracking.msrs)?;
-        if reads && ctx.reexecution.is_none() {
-            let nmi = cpu.take_nmi();
+        let cpu = ctx.cpu.save(&self.tracking.msrs)?;
+        if reads && !ctx.reexecutes {
             ctx.cpu.restore(&cpu, ExtendedRestore::Restore)?;
-            ctx.reexecution = Some(Reexecution { nmi });
+            ctx.reexecutes = true;
         }
         let saved = SavedVcpu {
             cpu,
@@ -244,8 +241,7 @@ impl ControlledMachine {
             state: ctx.state.clone(),
             tracker: ctx.tracker.clone(),
             told: ctx.breakpoints.told(),
-            nmi: ctx.nmi,
-            reexecution: ctx.reexecution,
+            reexecutes: ctx.reexecutes,
             held_until: ctx.held_until,
             shadow: ctx.shadow,
             interruptible: ctx.interruptible,
@@ -260,7 +256,9 @@ impl ControlledMachine {
     /// Re-executes a restored vCPU up to the exit that it was saved at.
     pub(super) fn reexecute_to_exit(&mut self, vcpu: u32) -> Result<()> {
         let ctx = &mut self.vcpus[vcpu as usize];
-        let Some(Reexecution { nmi }) = ctx.reexecution.take() else { return Ok(()) };
+        if !std::mem::take(&mut ctx.reexecutes) {
+            return Ok(());
+        }
         let (State::Access(recorded) | State::Waiting(recorded)) = &ctx.state else {
             return Ok(());
         };
@@ -280,10 +278,6 @@ impl ControlledMachine {
                 recorded.name()
             );
             return Err(Error::Snapshot { problem });
-        }
-        if nmi {
-            ctx.cpu.nmi()?;
-            ctx.nmi = true;
         }
         Ok(())
     }

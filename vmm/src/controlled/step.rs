@@ -22,7 +22,6 @@ use crate::exit::{Bytes, Entry, Exit, little};
 use crate::hook::ApicEvent;
 use crate::trapped;
 
-const NMI: u8 = 2;
 /// The number of single steps that a vCPU may take without a scheduling point before the limit on
 /// its time applies.
 const MAX_SINGLE_STEPS: u64 = 1_000_000;
@@ -264,17 +263,25 @@ impl ControlledMachine {
     fn go(&mut self, vcpu: u32, mut entry: Entry, interrupt: Option<u8>) -> Result<Option<End>> {
         let ctx = &mut self.vcpus[vcpu as usize];
         let _bound = ctx.cpu.bind_to_thread();
-        let mut interrupt = interrupt.or(std::mem::take(&mut ctx.nmi).then_some(NMI));
+        let mut interrupt = interrupt;
         let steps = ctx.breakpoints.steps();
         // An exit that was reached by single steps.
         let mut found = None;
+        // What was masked before a kick. A kick changes nothing here: it may have come where
+        // interrupts are disabled for a moment, or, on hosts where IRET and the next instruction are
+        // one step, between the two.
+        let mut before_kick = None;
         loop {
             // `load` has already run to the next access.
             if let State::Access(_) = self.vcpus[vcpu as usize].state {
                 return Ok(None);
             }
-            let wanted = self.platform.apics.lapics[vcpu as usize].pending().is_some()
-                && !self.vcpus[vcpu as usize].cpu.takes_interrupts();
+            let masked = if let Some(masked) = before_kick.take() {
+                masked
+            } else {
+                interrupt = self.take_nmi(vcpu)?.or(interrupt);
+                self.masked(vcpu)
+            };
             let stored = self.vcpus[vcpu as usize].stored.take();
             let exit = match found.take() {
                 None => self.look_ahead(vcpu, &mut entry)?,
@@ -283,23 +290,30 @@ impl ControlledMachine {
             let exit = if let Some(exit) = exit {
                 exit
             } else {
-                let step = wanted || self.iterations.is_some();
-                let want = Want { step, interrupt: interrupt.take() };
+                let step = masked.any() || self.iterations.is_some();
+                let want = Want { step, interrupt };
                 self.run_on(vcpu, std::mem::replace(&mut entry, Entry::Resume), want)?
             };
             self.check_tables(vcpu)?;
             let ctx = &mut self.vcpus[vcpu as usize];
+            // A kick may have come before the interrupt was delivered.
+            if exit != Exit::Kicked || !ctx.cpu.is_interrupt_queued()? {
+                interrupt = None;
+            }
             match exit {
                 // Interrupts are enabled again: whether the pending one is taken here is a choice.
-                Exit::Debug { .. } if wanted && ctx.cpu.takes_interrupts() => return Ok(None),
+                Exit::Debug { .. } if masked.interrupt && ctx.cpu.takes_interrupts() => {
+                    return Ok(None);
+                }
                 Exit::Kicked => {
+                    before_kick = Some(masked);
                     let slow = ctx.breakpoints.must_step();
                     let patient = slow && ctx.breakpoints.steps() - steps < MAX_SINGLE_STEPS;
                     if patient {
                         self.cancel.check()?;
                         continue;
                     }
-                    match self.look_at_runaway(vcpu)? {
+                    match self.look_at_runaway(vcpu, masked)? {
                         AfterKick::GoesOn => {}
                         AfterKick::Exit(exit) => found = Some(exit),
                         AfterKick::Stands => return Ok(None),
@@ -395,3 +409,7 @@ fn register_write(exit: &Exit) -> Option<(u64, u32)> {
     let value = u32::from_le_bytes(data.as_slice().try_into().ok()?);
     Apics::covers(*address).then_some((*address, value))
 }
+
+#[cfg(test)]
+#[path = "kick_tests.rs"]
+mod kick_tests;

@@ -13,8 +13,13 @@ use crate::memory::MemorySize;
 
 /// A machine at the first instruction of a case.
 pub(crate) fn case(name: &str) -> ControlledMachine {
+    case_at(name, Granularity::Watch)
+}
+
+/// Like [`case`], with this granularity.
+pub(crate) fn case_at(name: &str, granularity: Granularity) -> ControlledMachine {
     let case = guests::case(name).unwrap();
-    boot(case.name, case.image, case.cpus, Granularity::Watch)
+    boot(case.name, case.image, case.cpus, granularity)
 }
 
 /// A machine at the first instruction of a guest of the catalogue.

@@ -18,17 +18,17 @@ use crate::trapped::TableCheck;
 /// contents.
 pub(super) type Reads = BTreeMap<u64, Bytes>;
 
-/// Shadow state: the state of a stepped vCPU that is kept here instead of in the processor.
+/// Shadow state: the state of a vCPU that is kept here instead of in the processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ShadowState {
     /// The previous instruction was an STI that enabled interrupts, or loaded SS: no interrupt is
-    /// taken yet (Intel SDM vol. 3, 6.8.3 and vol. 2, STI).
+    /// taken yet (Intel SDM vol. 3, 6.8.3 and vol. 2, STI). At instruction granularity only.
     pub(super) interrupt_shadow: bool,
     /// An NMI is pending.
     pub(super) nmi_pending: bool,
-    /// An NMI is being served: no other NMI is taken until IRET.
+    /// An NMI is being served: no other NMI is taken until IRET. At instruction granularity only.
     pub(super) nmi_masked: bool,
-    /// The offset that the guest has added to its TSC.
+    /// The offset that the guest has added to its TSC. At instruction granularity only.
     pub(super) tsc_offset: u64,
 }
 
@@ -59,14 +59,6 @@ impl State {
     }
 }
 
-/// Set for a vCPU that was restored before the start of the instruction whose access it is to
-/// perform: it has to re-execute the instruction up to the exit first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reexecution {
-    /// Whether an NMI is pending. It must not be taken before the access.
-    pub(super) nmi: bool,
-}
-
 /// A vCPU context: a vCPU and everything that is recorded about it.
 #[derive(Debug)]
 pub(super) struct VcpuContext {
@@ -75,8 +67,6 @@ pub(super) struct VcpuContext {
     pub(super) tracker: ProgressTracker,
     /// Single steps, and the breakpoints of hooks.
     pub(super) breakpoints: Breakpoints,
-    /// Whether an NMI has been queued since the vCPU last ran.
-    pub(super) nmi: bool,
     /// Whether the vCPU single-steps now (instruction granularity).
     pub(super) stepping: bool,
     /// Whether interrupts are blocked while the vCPU steps (instruction granularity).
@@ -89,8 +79,9 @@ pub(super) struct VcpuContext {
     pub(super) leaves: Vec<CpuidEntry>,
     /// State that is kept outside the processor (instruction granularity).
     pub(super) shadow: ShadowState,
-    /// Set after the vCPU was restored and has yet to re-execute to its access.
-    pub(super) reexecution: Option<Reexecution>,
+    /// Whether the vCPU was restored before the start of the instruction whose access it is to
+    /// perform: it has to re-execute the instruction up to the exit first.
+    pub(super) reexecutes: bool,
     /// Whether it has run or was reset since it was last saved or restored.
     pub(super) dirty: bool,
     /// Whether it has changed extended state since then: it wrote an MSR, or reached an exit after
@@ -122,14 +113,13 @@ impl VcpuContext {
             state: State::WaitForSipi,
             tracker: ProgressTracker::default(),
             breakpoints: Breakpoints::new(DebugCapabilities::default(), Halts::Exit),
-            nmi: false,
             stepping: false,
             blocks_interrupts,
             armed: false,
             interruptible: false,
             leaves,
             shadow: ShadowState::default(),
-            reexecution: None,
+            reexecutes: false,
             dirty: true,
             extended_dirty: false,
             held_until: 0,

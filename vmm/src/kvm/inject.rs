@@ -1,6 +1,6 @@
 //! Interrupts from userspace, for machines without an in-kernel irqchip, and NMIs.
 
-use kvm_bindings::{KVMIO, kvm_interrupt};
+use kvm_bindings::{KVM_VCPUEVENT_VALID_NMI_PENDING, KVMIO, kvm_interrupt};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::ioctl_iow_nr;
 
@@ -37,6 +37,20 @@ impl KvmCpu {
     pub fn serves_nmi(&mut self) -> Result<bool> {
         let events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
         Ok(events.nmi.masked != 0)
+    }
+
+    /// Whether an interrupt or NMI has been queued and not been delivered yet.
+    pub fn is_interrupt_queued(&mut self) -> Result<bool> {
+        let events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+        Ok(events.interrupt.injected != 0 || events.nmi.injected != 0 || events.nmi.pending != 0)
+    }
+
+    /// Removes a pending NMI, and ends the handling of an NMI, as INIT does.
+    pub fn clear_nmi(&mut self) -> Result<()> {
+        let mut events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+        (events.nmi.pending, events.nmi.injected, events.nmi.masked) = (0, 0, 0);
+        events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;
+        self.fd().set_vcpu_events(&events).map_err(failed("KVM_SET_VCPU_EVENTS"))
     }
 
     /// Whether an interrupt could be delivered at the latest exit: the guest has interrupts

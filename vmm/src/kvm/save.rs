@@ -17,8 +17,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use kvm_bindings::{
-    KVM_VCPUEVENT_VALID_NMI_PENDING, Msrs, kvm_debugregs, kvm_msr_entry, kvm_regs, kvm_sregs,
-    kvm_vcpu_events, kvm_xcrs, kvm_xsave,
+    Msrs, kvm_debugregs, kvm_msr_entry, kvm_regs, kvm_sregs, kvm_vcpu_events, kvm_xcrs, kvm_xsave,
 };
 use kvm_ioctls::{Cap, SyncReg};
 
@@ -231,14 +230,6 @@ impl CpuState {
             && same_fpu(&self.extended.xsave, &now.xsave)
             && self.extended.xcrs == now.xcrs
             && self.extended.debug == now.debug)
-    }
-
-    /// Removes a pending NMI from the state. True if there was one.
-    pub(crate) fn take_nmi(&mut self) -> bool {
-        let pending = self.events.nmi.pending != 0
-            && self.events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING != 0;
-        self.events.nmi.pending = 0;
-        pending
     }
 }
 
