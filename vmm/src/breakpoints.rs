@@ -29,7 +29,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use code::{
-    HLT, REX_W, STI, forget_step, handler, here, in_user, opcode, repeats, returns_to, slots,
+    HLT, REX_W, STI, forget_step, handler, here, in_user, is_unfinished, opcode, returns_to, slots,
 };
 
 use crate::cpu::Debuggable;
@@ -343,16 +343,16 @@ impl Breakpoints {
     }
 
     /// Called when a step has ended. A string instruction that continues is still the same
-    /// instruction, and so is an instruction whose step went into an interrupt handler and ended on
-    /// the way back (`disturbed`). Any other instruction at this address is executed anew, and
-    /// reported again.
+    /// instruction, and so is an instruction that KVM starts again, or whose step went into an
+    /// interrupt handler and ended on the way back (`disturbed`). Any other instruction at this
+    /// address is executed anew, and reported again.
     fn pass(&mut self, cpu: &mut impl Debuggable, memory: &Memory, disturbed: bool) -> Result<()> {
         self.steps += 1;
         if self.told.is_some() {
             let system = cpu.system_registers()?;
             let rip = cpu.registers()?.rip;
             let stays = self.told == Some(instruction::linear(rip, &system))
-                && (disturbed || repeats(rip, &system, memory));
+                && (disturbed || is_unfinished(rip, &system, memory));
             self.told = self.told.filter(|_| stays);
         }
         Ok(())

@@ -10,7 +10,8 @@ mod cache;
 mod operand;
 
 use iced_x86::{
-    Decoder, DecoderOptions, Instruction, InstructionInfoFactory, Mnemonic, OpKind, UsedMemory,
+    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpKind,
+    UsedMemory,
 };
 use smallvec::SmallVec;
 
@@ -39,6 +40,24 @@ pub(crate) struct Decoded {
     /// Whether it changes extended state, that is, more than general-purpose registers: for example
     /// a vector register or a control register.
     pub(crate) extended: bool,
+}
+
+impl Decoded {
+    /// Whether a vCPU that began this instruction, and is at `rip` after a single step, has
+    /// executed it. KVM may end a step without that: where it emulates a locked instruction and
+    /// another vCPU writes in between, and where it can't emulate an access to a trapped page, it
+    /// starts again. (A string instruction that has more to do is at the same RIP, too.)
+    pub(crate) fn was_executed(&self, rip: u64) -> bool {
+        let instruction = &self.instruction;
+        let leads_to_itself = match instruction.flow_control() {
+            FlowControl::Next => false,
+            FlowControl::UnconditionalBranch
+            | FlowControl::ConditionalBranch
+            | FlowControl::Call => instruction.near_branch_target() == instruction.ip(),
+            _ => true,
+        };
+        rip != instruction.ip() || leads_to_itself
+    }
 }
 
 /// The instruction at a linear address, through the guest's page tables. It may end at a page

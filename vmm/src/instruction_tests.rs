@@ -17,6 +17,19 @@ fn locked_instructions_are_told() {
     assert!(!locked(&[]), "nothing");
 }
 
+#[test]
+fn an_instruction_that_a_step_left_where_it_was_is_not_executed() {
+    let after = |code: &[u8], rip: u64| decode(code, 0x1000, 64).unwrap().was_executed(rip);
+    assert!(!after(&[0xf0, 0xff, 0x00], 0x1000), "lock inc");
+    assert!(after(&[0xf0, 0xff, 0x00], 0x1003), "lock inc");
+    assert!(after(&[0xf0, 0xff, 0x00], 0x5000), "lock inc, and a fault");
+    assert!(!after(&[0x75, 0x10], 0x1000), "jne");
+    assert!(after(&[0x75, 0x10], 0x1012), "jne");
+    assert!(after(&[0xeb, 0xfe], 0x1000), "jmp to itself");
+    assert!(after(&[0xff, 0xe0], 0x1000), "jmp *%rax");
+    assert!(after(&[0xc3], 0x1000), "ret");
+}
+
 /// 64-bit mode without paging (which no processor has), and real mode.
 pub(super) fn modes() -> [SystemRegisters; 2] {
     let cs = Segment { base: 0x8000, selector: 0x800, limit: 0xffff, access: 0x9b };

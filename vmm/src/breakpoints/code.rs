@@ -59,9 +59,11 @@ pub(super) fn returns_to(
     Ok(paging::read_integer(system, memory, stack, size_of::<u64>()).ok())
 }
 
-/// Whether the instruction at `rip` is a string instruction with a repeat prefix.
-pub(super) fn repeats(rip: u64, system: &SystemRegisters, memory: &Memory) -> bool {
-    instruction::look(rip, system, memory).is_some_and(|decoded| decoded.repeats)
+/// Whether a single step that ended at `rip`, where it began, has left the instruction there
+/// unfinished: a string instruction has more to do, or KVM starts the instruction again.
+pub(super) fn is_unfinished(rip: u64, system: &SystemRegisters, memory: &Memory) -> bool {
+    instruction::look(rip, system, memory)
+        .is_some_and(|decoded| decoded.repeats || !decoded.was_executed(rip))
 }
 
 /// The handler's address in a vector's IDT entry in 64-bit mode; `None` if there is no such entry

@@ -14,8 +14,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use iced_x86::FlowControl;
-
 use super::ControlledMachine;
 use super::effects::Effects;
 use super::masked::Masked;
@@ -131,7 +129,7 @@ impl ControlledMachine {
                 Stepped::Ends(look) => return Ok(look),
             };
             let now = self.vcpus[vcpu as usize].cpu.registers()?;
-            if !was_executed(&decoded, now.rip) {
+            if !decoded.was_executed(now.rip) {
                 return Ok(Look::Computes);
             }
             cycle.states.push(place);
@@ -258,16 +256,6 @@ impl ControlledMachine {
             }
         }
         Ok(woken)
-    }
-}
-
-/// Whether a vCPU that is now at `rip` has executed the instruction. KVM may end a step without
-/// that: where it can't emulate an access to a trapped page, it retries for ever.
-fn was_executed(decoded: &Decoded, rip: u64) -> bool {
-    let instruction = &decoded.instruction;
-    match instruction.flow_control() {
-        FlowControl::Next => rip == instruction.next_ip(),
-        _ => rip != instruction.ip() || instruction.near_branch_target() == instruction.ip(),
     }
 }
 
