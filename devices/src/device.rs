@@ -117,6 +117,24 @@ pub trait Device: Any + Send {
     fn restore(&mut self, state: &State) -> Result<(), ForeignState>;
 }
 
+/// Answers a read of a chip whose ports are 8 bits wide: a wider access reaches no register and
+/// reads ones.
+pub(crate) fn read_byte(at: Address, data: &mut [u8], read: impl FnOnce(u16) -> u8) {
+    match (at, data) {
+        (Address::Port(port), [value]) => *value = read(port),
+        (_, data) => data.fill(0xff),
+    }
+}
+
+/// The port and the value of a write to such a chip. `None` for a wider access, which reaches no
+/// register.
+pub(crate) fn written_byte(at: Address, data: &[u8]) -> Option<(u16, u8)> {
+    match (at, data) {
+        (Address::Port(port), [value]) => Some((port, *value)),
+        _ => None,
+    }
+}
+
 /// The saved state of a device. A clone refers to the same state.
 #[derive(Clone)]
 pub struct State(Arc<dyn Any + Send + Sync>);

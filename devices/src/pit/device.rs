@@ -2,7 +2,9 @@
 
 use super::{PIT_FIRST, PIT_LINE, PIT_PORTS, Pit, SPEAKER_PORT};
 use crate::bus::Region;
-use crate::device::{Address, Device, Effect, ForeignState, ReadKind, State, Wiring};
+use crate::device::{
+    Address, Device, Effect, ForeignState, ReadKind, State, Wiring, read_byte, written_byte,
+};
 
 impl Pit {
     /// Its ports.
@@ -13,17 +15,13 @@ impl Pit {
 }
 
 impl Device for Pit {
-    // The ports are 8 bits wide; a wider access reaches no register.
     fn read(&mut self, at: Address, data: &mut [u8], wiring: &mut Wiring) {
-        match (at, data) {
-            (Address::Port(port), [value]) => *value = Self::read(self, port, wiring.clock.now()),
-            (_, data) => data.fill(0xff),
-        }
+        read_byte(at, data, |port| Self::read(self, port, wiring.clock.now()));
     }
 
     fn write(&mut self, at: Address, data: &[u8], wiring: &mut Wiring) -> Effect {
-        if let (Address::Port(port), [value]) = (at, data) {
-            Self::write(self, port, *value, wiring.clock.now());
+        if let Some((port, value)) = written_byte(at, data) {
+            Self::write(self, port, value, wiring.clock.now());
             // A new mode can take the output high.
             Device::advance(self, wiring);
         }

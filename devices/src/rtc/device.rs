@@ -2,7 +2,9 @@
 
 use super::{RTC_DATA, RTC_INDEX, RTC_LINE, Rtc};
 use crate::bus::Region;
-use crate::device::{Address, Device, Effect, ForeignState, ReadKind, State, Wiring};
+use crate::device::{
+    Address, Device, Effect, ForeignState, ReadKind, State, Wiring, read_byte, written_byte,
+};
 
 impl Rtc {
     /// Its ports.
@@ -14,20 +16,17 @@ impl Rtc {
 }
 
 impl Device for Rtc {
-    // The ports are 8 bits wide; a wider access reaches no register.
     fn read(&mut self, at: Address, data: &mut [u8], wiring: &mut Wiring) {
-        match (at, data) {
-            (Address::Port(port), [value]) => {
-                *value = Self::read(self, port, wiring.clock.now());
-                self.set_line(wiring);
-            }
-            (_, data) => data.fill(0xff),
-        }
+        read_byte(at, data, |port| {
+            let value = Self::read(self, port, wiring.clock.now());
+            self.set_line(wiring);
+            value
+        });
     }
 
     fn write(&mut self, at: Address, data: &[u8], wiring: &mut Wiring) -> Effect {
-        if let (Address::Port(port), [value]) = (at, data) {
-            Self::write(self, port, *value, wiring.clock.now());
+        if let Some((port, value)) = written_byte(at, data) {
+            Self::write(self, port, value, wiring.clock.now());
             // An interrupt that the guest has just enabled may be due.
             Device::advance(self, wiring);
         }
