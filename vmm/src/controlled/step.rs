@@ -268,8 +268,8 @@ impl ControlledMachine {
         // An exit that was reached by single steps.
         let mut found = None;
         // What was masked before a kick. A kick changes nothing here: it may have come where
-        // interrupts are disabled for a moment, or, on hosts where IRET and the next instruction are
-        // one step, between the two.
+        // interrupts are disabled for a moment, or, on hosts where IRET and the next instruction
+        // are one step, between the two.
         let mut before_kick = None;
         loop {
             // `load` has already run to the next access.
