@@ -7,9 +7,9 @@
 //!
 //! Five things need care:
 //!
-//! * *Leaving a breakpoint.* RFLAGS.RF exists for this purpose, but some hosts ignore it. So the
-//!   breakpoint is removed while its instruction is stepped over, and interrupts are blocked where
-//!   the host can do so, because they would lead away from the instruction.
+//! * *Leaving a breakpoint.* RFLAGS.RF exists for this purpose (`resume.rs`), but some hosts ignore
+//!   it. There the breakpoint is removed while its instruction is stepped over, and interrupts are
+//!   blocked where the host can do so, because they would lead away from the instruction.
 //! * *The trap flag.* Processors single-step by it, and exceptions save it on the guest's stack.
 //!   Where KVM steps without it, it is kept clear.
 //! * *Accesses.* KVM completes a port or MMIO access on the next `KVM_RUN`, and may then execute
@@ -22,8 +22,9 @@
 //!   in-kernel irqchip, the vCPU is put to sleep behind it; otherwise HLT exits by itself.
 
 mod code;
+mod resume;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -117,6 +118,8 @@ pub(crate) struct Breakpoints {
     asleep: bool,
     hits: BTreeMap<u64, u64>,
     steps: u64,
+    /// The breakpoints at instructions that KVM emulates: RFLAGS.RF does not pass these.
+    emulated: BTreeSet<u64>,
 }
 
 impl Breakpoints {
@@ -133,6 +136,7 @@ impl Breakpoints {
             asleep: false,
             hits: BTreeMap::new(),
             steps: 0,
+            emulated: BTreeSet::new(),
         }
     }
 
@@ -206,6 +210,12 @@ impl Breakpoints {
                 let undisturbed = want.interrupt.is_none() && !self.asleep;
                 if (undisturbed || self.is_blind()) && self.reaches(at) {
                     return Ok(Stop::Breakpoint(at));
+                }
+                if undisturbed && self.leaves_by_flag(at, want) {
+                    match self.leave_by_flag(cpu, at)? {
+                        Some(stop) => return Ok(stop),
+                        None => continue,
+                    }
                 }
                 debug.step = want.step || self.must_step() || self.told.is_some();
                 debug.block_interrupts =

@@ -36,6 +36,10 @@ pub(super) fn choose(rows: &[Finding]) -> Vec<Choice> {
             "breakpoints",
             first(&[
                 (
+                    works("breakpoint") && works("single-step"),
+                    "four execution breakpoints, passed by RFLAGS.RF; more by single steps",
+                ),
+                (
                     usable("breakpoint") && works("single-step"),
                     "four execution breakpoints, taken out to step over them; more by single steps",
                 ),

@@ -26,9 +26,10 @@ impl DebugCapabilities {
         };
         let works = |id: &str| verdict(id) == Some(Verdict::Works);
         // A breakpoint that hits again is removed to step over it.
-        let breakpoints = matches!(verdict("breakpoint"), Some(Verdict::Works | Verdict::Partly));
+        let breakpoint = verdict("breakpoint");
         Self {
-            breakpoints,
+            breakpoints: matches!(breakpoint, Some(Verdict::Works | Verdict::Partly)),
+            resume_flag: breakpoint == Some(Verdict::Works),
             breakpoints_user: works("breakpoint-user"),
             steps: works("single-step"),
             steps_user: works("step-user"),

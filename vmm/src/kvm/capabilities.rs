@@ -9,6 +9,8 @@ use serde::Serialize;
 pub struct DebugCapabilities {
     /// Four execution breakpoints work in the kernel.
     pub breakpoints: bool,
+    /// RFLAGS.RF passes an execution breakpoint. Otherwise it is removed to step over it.
+    pub resume_flag: bool,
     /// Four execution breakpoints work in user programs.
     pub breakpoints_user: bool,
     /// Single steps work in the kernel.
@@ -43,7 +45,9 @@ impl fmt::Display for DebugCapabilities {
         let user = match (self.breakpoints, self.steps) {
             (_, false) => return f.write_str("nothing stops a vCPU at an instruction here"),
             (true, true) => {
-                f.write_str("four execution breakpoints; for more, single steps")?;
+                f.write_str("four execution breakpoints")?;
+                f.write_str(if self.resume_flag { ", passed by RFLAGS.RF" } else { "" })?;
+                f.write_str("; for more, single steps")?;
                 self.breakpoints_user && self.steps_user
             }
             (false, true) => {

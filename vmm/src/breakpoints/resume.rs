@@ -1,0 +1,69 @@
+//! Leaves a breakpoint by RFLAGS.RF: with this flag, the processor executes one instruction without
+//! regard to its execution breakpoint, and clears the flag (Intel SDM vol. 3, 18.3.1.1). The
+//! breakpoints stay as they are, so this is one entry instead of two, and interrupts need not be
+//! blocked: the flag is saved with the other flags, and IRET restores it.
+
+use super::code::{here, slots};
+use super::{Breakpoints, DR6_STEP, Stop, Want};
+use crate::cpu::Debuggable;
+use crate::error::Result;
+use crate::exit::{Entry, Exit};
+use crate::guest_debug::GuestDebug;
+use crate::registers::Registers;
+
+const RF: u64 = Registers::RESUME_FLAG;
+
+impl Breakpoints {
+    /// Whether the breakpoint at `at`, which has been reported, is left by the flag.
+    pub(super) fn leaves_by_flag(&self, at: u64, want: Want) -> bool {
+        self.stopping.resume_flag
+            && self.told == Some(at)
+            && !want.step
+            && !self.must_step()
+            && !self.emulated.contains(&at)
+    }
+
+    /// Runs on from the breakpoint at `at`, to the next exit or breakpoint. `None` if nothing is to
+    /// be reported.
+    pub(super) fn leave_by_flag(
+        &mut self,
+        cpu: &mut impl Debuggable,
+        at: u64,
+    ) -> Result<Option<Stop>> {
+        let before = cpu.registers()?;
+        cpu.set_registers(&Registers { rflags: before.rflags | RF, ..before })?;
+        let breakpoints = slots(self.wanted.iter().copied());
+        self.arm(cpu, GuestDebug { breakpoints, ..GuestDebug::default() })?;
+        let exit = cpu.run(Entry::Resume)?;
+        if exit == Exit::ApStart {
+            self.put(cpu, None)?;
+            return Ok(Some(Stop::Exit(exit)));
+        }
+        let (after, stands) = (cpu.registers()?, here(cpu)?);
+        let flag_is_set = after.rflags & RF != 0;
+        if flag_is_set {
+            // The flag is not the guest's.
+            cpu.set_registers(&Registers { rflags: after.rflags & !RF, ..after })?;
+        }
+        let executed = stands != at || !flag_is_set;
+        if executed {
+            self.told = None;
+        }
+        match exit {
+            Exit::Debug { dr6, .. } if dr6 & DR6_STEP == 0 => {
+                if !executed {
+                    // KVM emulates this instruction, and looks for breakpoints without regard to
+                    // the flag.
+                    self.emulated.insert(at);
+                    return Ok(None);
+                }
+                Ok(self.reaches(stands).then_some(Stop::Breakpoint(stands)))
+            }
+            exit => Ok(Some(Stop::Exit(exit))),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "resume_tests.rs"]
+mod tests;
