@@ -87,7 +87,7 @@ fn instruction_cost(test_guest: &TestGuest, ring: Ring) -> Tested<Cost> {
 pub(super) fn ring0(test_guest: &TestGuest) -> Tested<Outcome> {
     let cost = instruction_cost(test_guest, Ring::Kernel)?;
     Ok(if cost > EMULATED {
-        Outcome::partly("emulated: KVM interprets every instruction of the kernel")
+        Outcome::partly("slow: KVM, or what it runs on, interprets the kernel's instructions")
     } else {
         Outcome::works("the processor's own speed")
     }
@@ -98,7 +98,7 @@ pub(super) fn ring0(test_guest: &TestGuest) -> Tested<Outcome> {
 pub(super) fn ring3(test_guest: &TestGuest) -> Tested<Outcome> {
     let cost = instruction_cost(test_guest, Ring::User)?;
     Ok(if cost > EMULATED {
-        Outcome::partly("emulated: KVM interprets user programs too")
+        Outcome::partly("slow: KVM, or what it runs on, interprets user programs, too")
     } else {
         Outcome::works("the processor's own speed")
     }
