@@ -60,6 +60,7 @@ mod trace;
 mod usage;
 mod watchdog;
 
+use std::collections::HashSet;
 use std::env;
 use std::iter;
 use std::process::ExitCode;
@@ -127,12 +128,29 @@ fn main() -> ExitCode {
         what_is_ignored_here();
         Ok(())
     });
-    let part = Part::of_the_environment();
-    let tests = TESTS.iter().copied().flatten().enumerate();
-    let tests = tests.filter(|(number, _)| part.has(*number));
+    let (part, modules) = (Part::of_the_environment(), modules_of_the_environment());
+    let tests = TESTS.iter().copied().flatten();
+    let tests = tests.filter(|test| modules.as_ref().is_none_or(|it| it.contains(module(test))));
+    let tests = tests.enumerate().filter(|(number, _)| part.has(*number));
     let tests = tests.map(|(_, test)| trial(test, &arguments));
     let trials = iter::once(report).chain(tests).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The module that a test is in.
+fn module(test: &Test) -> &'static str {
+    test.name().split_once("::").map_or("", |(module, _)| module)
+}
+
+/// Reads `JITTERBUG_E2E_MODULES`, such as `points probes`: only the tests in these modules are run.
+fn modules_of_the_environment() -> Option<HashSet<String>> {
+    const NAME: &str = "JITTERBUG_E2E_MODULES";
+    let chosen: HashSet<String> =
+        env::var(NAME).ok()?.split_whitespace().map(str::to_owned).collect();
+    let all: HashSet<&str> = TESTS.iter().copied().flatten().map(module).collect();
+    let unknown: Vec<_> = chosen.iter().filter(|name| !all.contains(name.as_str())).collect();
+    assert!(unknown.is_empty(), "{NAME}: no tests in {unknown:?}");
+    Some(chosen)
 }
 
 /// One part of all tests: every `of`-th test, from number `number` on. The test bed has one
