@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use bed::{Host, Job, Parts};
 use experiments::Finding;
-use vmm::interrupts::{Interrupts, Second};
+use vmm::signals::{Second, Signals};
 
 use crate::args::{Cli, Command, Pages};
 use crate::status::Status;
@@ -20,7 +20,7 @@ const OPTION: &[u8] = b"--bed";
 
 /// Runs this command in the test bed. The exit status is that of the program inside.
 pub(crate) fn run(host: Host, cli: &Cli) -> Result<ExitCode> {
-    let interrupts = Interrupts::take(Second::IsPassedOn, writer::hurry)?;
+    let signals = Signals::take(Second::IsPassedOn, writer::hurry)?;
     let arguments: Vec<OsString> =
         std::env::args_os().skip(1).filter(|argument| !asks_for_the_bed(argument)).collect();
     let results = results(cli)?;
@@ -40,9 +40,9 @@ pub(crate) fn run(host: Host, cli: &Cli) -> Result<ExitCode> {
         host.emulator(),
         parts.kernel_package()?
     ));
-    let ended = bed::run(&parts, &job, &mut || interrupts.arrived());
+    let ended = bed::run(&parts, &job, &mut || signals.arrived());
     // However this process was ended, the program inside gets SIGTERM.
-    let interrupted = interrupts.end().map(Status::interrupted);
+    let interrupted = signals.end().map(Status::interrupted);
     match (ended, interrupted) {
         (Err(error @ bed::Error::Interrupted { .. }), Some(interrupted)) => {
             tell::user(&format!("jitterbug: {error}"));

@@ -11,7 +11,7 @@ use experiments::cause::{CauseError, Limits, Question, Report, explain};
 use experiments::finding::image_hash;
 use inspect::Symbols;
 use vmm::Host;
-use vmm::interrupts::{EndSignal, Interrupts, Second};
+use vmm::signals::{EndSignal, Second, Signals};
 
 use crate::args::{Cli, ExplainArgs, PageFiles};
 use crate::document::print_json;
@@ -25,10 +25,10 @@ use crate::writer;
 /// Explains a finding, and writes its shortest schedule to a file.
 pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     let pages = args.pages.get().check(true)?;
-    let interrupts = Interrupts::take(Second::Ends, writer::hurry)?;
-    let finding = input::finding(&args.finding, &interrupts)?;
+    let signals = Signals::take(Second::Ends, writer::hurry)?;
+    let finding = input::finding(&args.finding, &signals)?;
     let other = args.guest.as_deref();
-    let guest = Guest::of_finding(&finding, &args.finding, other, &interrupts)?;
+    let guest = Guest::of_finding(&finding, &args.finding, other, &signals)?;
     let hash = image_hash(&guest.image.bytes);
     if hash != finding.machine.guest_hash {
         bail!(
@@ -39,15 +39,15 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
         );
     }
     let host = Host::open(&cli.kvm)?;
-    let symbols = guest.symbols(args.symbols.as_deref(), &interrupts)?;
+    let symbols = guest.symbols(args.symbols.as_deref(), &signals)?;
     let symbols = symbols.as_deref();
     let files = Files::of(&args.finding, args.out.as_deref());
-    let explained = of_finding(&host, &guest, symbols, &finding, &files, &pages, &interrupts);
+    let explained = of_finding(&host, &guest, symbols, &finding, &files, &pages, &signals);
     let Explained { report, mut problems } = match explained {
         Ok(explained) => explained,
         Err(error) if matches!(error.downcast_ref(), Some(CauseError::Cancelled)) => {
             tell::user(&format!("jitterbug: {error:#}"));
-            let signal = interrupts.end().unwrap_or(EndSignal::Interrupt);
+            let signal = signals.end().unwrap_or(EndSignal::Interrupt);
             return Ok(Status::interrupted(signal));
         }
         Err(error) => return Err(error),
@@ -153,7 +153,7 @@ pub(crate) fn of_finding(
     finding: &Finding,
     files: &Files,
     pages: &PageFiles,
-    interrupts: &Interrupts,
+    signals: &Signals,
 ) -> Result<Explained> {
     let shortest = files.check()?;
     let machine = finding.machine.config(guest.image.clone());
@@ -161,7 +161,7 @@ pub(crate) fn of_finding(
     let (limits, seed) = (Limits::default(), finding.search.seed);
     // A signal that has already ended the search cancels the explanation, too, so that the program
     // ends.
-    let cancel = &interrupts.cancel();
+    let cancel = &signals.cancel();
     let question = Question { host, machine: &machine, finding, symbols, cancel, limits, seed };
     let cause = explain(&question).map_err(|error| match error {
         // The error itself says what is at fault.

@@ -11,7 +11,7 @@ use experiments::finding::{Machine, image_hash};
 use inspect::Symbols;
 use inspect::suggest::nearest;
 use vmm::controlled::Granularity;
-use vmm::interrupts::Interrupts;
+use vmm::signals::Signals;
 use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
 
 use crate::args::{MachineArgs, Watchdog};
@@ -31,7 +31,7 @@ pub(crate) struct Guest {
 
 impl Guest {
     /// A guest of the catalogue, or else a file.
-    pub(crate) fn find(name: &str, interrupts: &Interrupts) -> Result<Self> {
+    pub(crate) fn find(name: &str, signals: &Signals) -> Result<Self> {
         if let Some(guest) = guests::find(name) {
             let bytes = Cow::Borrowed(guest.image);
             return Ok(Self {
@@ -45,7 +45,7 @@ impl Guest {
             bail!("the guest's name is empty: `jitterbug guests` lists the catalogue");
         }
         let path = Path::new(name);
-        if path.exists() { Self::read(path, interrupts) } else { bail!(unknown(name)) }
+        if path.exists() { Self::read(path, signals) } else { bail!(unknown(name)) }
     }
 
     /// The guest that a finding is about, or `other` if the user names another one.
@@ -53,16 +53,16 @@ impl Guest {
         finding: &Finding,
         file: &Path,
         other: Option<&str>,
-        interrupts: &Interrupts,
+        signals: &Signals,
     ) -> Result<Self> {
         let Machine { guest: name, guest_hash, .. } = &finding.machine;
         let elsewhere = "the finding's guest (name another place by --guest)";
         if other.is_some() || guests::find(name).is_some() {
-            return Self::find(other.unwrap_or(name), interrupts).context(elsewhere);
+            return Self::find(other.unwrap_or(name), signals).context(elsewhere);
         }
         let mut first = None;
         for path in places(finding, file) {
-            let guest = Self::read(&path, interrupts).context(elsewhere)?;
+            let guest = Self::read(&path, signals).context(elsewhere)?;
             if image_hash(&guest.image.bytes) == *guest_hash {
                 return Ok(guest);
             }
@@ -78,8 +78,8 @@ impl Guest {
 
     /// Reads a guest from a file. Its name is made absolute, so that findings and commands are
     /// valid in other folders.
-    fn read(path: &Path, interrupts: &Interrupts) -> Result<Self> {
-        let bytes = input::bytes(path, interrupts);
+    fn read(path: &Path, signals: &Signals) -> Result<Self> {
+        let bytes = input::bytes(path, signals);
         let bytes = bytes.with_context(|| format!("{}: can't be read", path.display()))?;
         let absolute = std::path::absolute(path).with_context(|| format!("{}", path.display()))?;
         let Some(name) = absolute.to_str() else {
@@ -126,12 +126,12 @@ impl Guest {
     pub(crate) fn symbols(
         &self,
         asked: Option<&Path>,
-        interrupts: &Interrupts,
+        signals: &Signals,
     ) -> Result<Option<Arc<Symbols>>> {
         let (name, bytes) = match asked {
             Some(path) if path == Path::new("none") => return Ok(None),
             Some(path) => {
-                let bytes = input::bytes(path, interrupts)
+                let bytes = input::bytes(path, signals)
                     .with_context(|| format!("--symbols {}: can't be read", path.display()))?;
                 (path.display().to_string(), Cow::Owned(bytes))
             }

@@ -11,7 +11,7 @@ use experiments::cause::can_explain;
 use experiments::hunt::{Next, SearchEvent};
 use experiments::{Hunt, hunt};
 use inspect::{Stack, Symbols};
-use vmm::interrupts::{Interrupts, Second};
+use vmm::signals::{Second, Signals};
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, HuntArgs, PageFiles};
@@ -35,10 +35,10 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     if args.explain {
         can_explain(args.granularity)?;
     }
-    let interrupts = Interrupts::take(Second::Ends, writer::hurry)?;
-    let guest = Guest::find(&args.guest, &interrupts)?;
-    let symbols = guest.symbols(args.symbols.as_deref(), &interrupts)?;
-    let strategy = strategy(args, &interrupts)?;
+    let signals = Signals::take(Second::Ends, writer::hurry)?;
+    let guest = Guest::find(&args.guest, &signals)?;
+    let symbols = guest.symbols(args.symbols.as_deref(), &signals)?;
+    let strategy = strategy(args, &signals)?;
     let setting = Hunt {
         machine: MachineConfig {
             granularity: args.granularity,
@@ -77,8 +77,8 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
             "{} runs, {rate:.0} runs/s, {} distinct schedules, {} failures",
             searched.runs, searched.distinct, searched.failed
         ));
-        if interrupts.arrived() {
-            interrupted = interrupts.end();
+        if signals.arrived() {
+            interrupted = signals.end();
         }
         if found.is_lost() || interrupted.is_some() { Next::Stop } else { Next::GoOn }
     })
@@ -104,7 +104,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     };
     summary.tell(&found, cli.verbose > 0);
     let explanation = if args.explain {
-        explain_first(&host, &guest, symbols.as_deref(), &found, &pages, &interrupts)?
+        explain_first(&host, &guest, symbols.as_deref(), &found, &pages, &signals)?
     } else {
         None
     };
@@ -125,14 +125,14 @@ fn explain_first(
     symbols: Option<&Symbols>,
     found: &Findings,
     pages: &PageFiles,
-    interrupts: &Interrupts,
+    signals: &Signals,
 ) -> Result<Option<experiments::cause::Report>> {
     let Some((finding, file)) = found.first() else {
         tell::user("jitterbug: no failure was found: nothing to explain");
         return Ok(None);
     };
     let files = file.map_or_else(Files::none, |file| Files::of(file, None));
-    let explained = explain::of_finding(host, guest, symbols, finding, &files, pages, interrupts);
+    let explained = explain::of_finding(host, guest, symbols, finding, &files, pages, signals);
     explain::or_told(explained)
 }
 

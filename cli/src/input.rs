@@ -15,7 +15,7 @@ use experiments::Finding;
 use nix::errno::Errno;
 use nix::libc::{O_NOCTTY, O_NONBLOCK};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use vmm::interrupts::{EndSignal, Interrupts};
+use vmm::signals::{EndSignal, Signals};
 
 /// The longest image or file of symbols that is read, in bytes: longer than any kernel with its
 /// debugging information.
@@ -57,25 +57,25 @@ impl From<io::Error> for Error {
 }
 
 /// Reads the bytes of an image or of a file of symbols.
-pub(crate) fn bytes(path: &Path, interrupts: &Interrupts) -> Result<Vec<u8>, Error> {
-    up_to(path, (MAX_IMAGE, MAX_STREAM), interrupts)
+pub(crate) fn bytes(path: &Path, signals: &Signals) -> Result<Vec<u8>, Error> {
+    up_to(path, (MAX_IMAGE, MAX_STREAM), signals)
 }
 
 /// Reads a text.
-pub(crate) fn text(path: &Path, interrupts: &Interrupts) -> Result<String, Error> {
-    let bytes = up_to(path, (MAX_TEXT, MAX_TEXT), interrupts)?;
+pub(crate) fn text(path: &Path, signals: &Signals) -> Result<String, Error> {
+    let bytes = up_to(path, (MAX_TEXT, MAX_TEXT), signals)?;
     Ok(String::from_utf8(bytes).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?)
 }
 
 /// Reads a finding.
-pub(crate) fn finding(path: &Path, interrupts: &Interrupts) -> anyhow::Result<Finding> {
-    let bytes = up_to(path, (MAX_TEXT, MAX_TEXT), interrupts);
+pub(crate) fn finding(path: &Path, signals: &Signals) -> anyhow::Result<Finding> {
+    let bytes = up_to(path, (MAX_TEXT, MAX_TEXT), signals);
     let bytes = bytes.with_context(|| path.display().to_string())?;
     Ok(Finding::from_bytes(path, bytes)?)
 }
 
 /// Reads a file whole. The limits are those of a regular file, and of a pipe or device.
-fn up_to(path: &Path, limits: (u64, u64), interrupts: &Interrupts) -> Result<Vec<u8>, Error> {
+fn up_to(path: &Path, limits: (u64, u64), signals: &Signals) -> Result<Vec<u8>, Error> {
     // Without O_NONBLOCK, opening a FIFO waits until another process opens it for writing.
     let flags = O_NONBLOCK | O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -87,7 +87,7 @@ fn up_to(path: &Path, limits: (u64, u64), interrupts: &Interrupts) -> Result<Vec
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
     loop {
-        if let Some(signal) = interrupts.end() {
+        if let Some(signal) = signals.end() {
             return Err(Error::Interrupted(signal));
         }
         if !is_ready(&file)? {

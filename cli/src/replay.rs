@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::end::End;
 use vmm::hook::Attach;
-use vmm::interrupts::{EndSignal, Interrupts, Second};
+use vmm::signals::{EndSignal, Second, Signals};
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, ReplayArgs};
@@ -99,21 +99,21 @@ struct Setting<'a> {
     machine: MachineConfig,
     symbols: Option<Arc<Symbols>>,
     host: Host,
-    interrupts: Interrupts,
+    signals: Signals,
 }
 
 /// Replays a finding the given number of times, and reports whether the failure was reproduced.
 pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     let start = Instant::now();
     args.probing.check_output(args.json, false)?;
-    let interrupts = Interrupts::take(Second::Ends, writer::hurry)?;
-    let finding = input::finding(&args.finding, &interrupts)?;
+    let signals = Signals::take(Second::Ends, writer::hurry)?;
+    let finding = input::finding(&args.finding, &signals)?;
     let recorded = Recorded::try_from(&finding)?;
     let other = args.guest.as_deref();
-    let guest = Guest::of_finding(&finding, &args.finding, other, &interrupts)?;
+    let guest = Guest::of_finding(&finding, &args.finding, other, &signals)?;
     let machine = finding.machine.config(guest.image.clone());
     let machine = machine.with_context(|| args.finding.display().to_string())?;
-    let symbols = guest.symbols(args.probing.symbols.as_deref(), &interrupts)?;
+    let symbols = guest.symbols(args.probing.symbols.as_deref(), &signals)?;
     let same = image_hash(&guest.image.bytes) == finding.machine.guest_hash;
     if !same {
         check_other_build(&guest, &finding, symbols.as_deref())?;
@@ -121,9 +121,9 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     let options = Options::controlled();
     if let Some(pass) = args.probing.dump_pass {
         let symbols = symbols.as_ref();
-        return scripts::dump(&args.probing, pass, symbols, &machine, &options, &interrupts);
+        return scripts::dump(&args.probing, pass, symbols, &machine, &options, &signals);
     }
-    let scripts = Scripts::load(&args.probing, symbols.as_ref(), &machine, &options, &interrupts)?;
+    let scripts = Scripts::load(&args.probing, symbols.as_ref(), &machine, &options, &signals)?;
     let host = Host::open(&cli.kvm)?;
     if let Some(scripts) = &scripts {
         scripts.check(&host)?;
@@ -140,7 +140,7 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
         dumps: Vec::new(),
         lines: args.json.then(Arc::default),
     };
-    let setting = Setting { args, finding: &finding, recorded, machine, symbols, host, interrupts };
+    let setting = Setting { args, finding: &finding, recorded, machine, symbols, host, signals };
     let replayed =
         if same { setting.same_build(&mut watch)? } else { setting.another_build(&mut watch)? };
     let problems = watch.finish();
@@ -179,7 +179,7 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
 impl Setting<'_> {
     fn same_build(&self, watch: &mut Watch) -> Result<Replayed> {
         let Self { finding, recorded, machine, host, .. } = self;
-        let cancel = self.interrupts.cancel();
+        let cancel = self.signals.cancel();
         for number in 1..=self.args.repeat {
             let replayed = watch.run(|hooks| {
                 let replayed = replay(host, recorded, machine, hooks, &cancel)?;
@@ -215,7 +215,7 @@ impl Setting<'_> {
         ));
         let symbols = self.symbols.as_deref();
         let mut last = Switches::default();
-        let cancel = self.interrupts.cancel();
+        let cancel = self.signals.cancel();
         for number in 1..=self.args.repeat {
             let followed = watch.run(|hooks| {
                 let schedule = &recorded.schedule;
@@ -265,7 +265,7 @@ impl Setting<'_> {
                 _ => ", and reproduced it",
             }
         ));
-        let signal = self.interrupts.end().unwrap_or(EndSignal::Interrupt);
+        let signal = self.signals.end().unwrap_or(EndSignal::Interrupt);
         Replayed { difference: None, status: Status::interrupted(signal), runs, switches }
     }
 

@@ -98,9 +98,9 @@ pub(crate) fn explain_failure(
     };
     let (host, symbols) = (&setting.host, setting.symbols.as_deref());
     let Explaining { guest, pages, .. } = explaining;
-    let interrupts = &setting.interrupts;
+    let signals = &setting.signals;
     let files = report.file.as_deref().map_or_else(Files::none, |file| Files::of(file, None));
-    let explained = explain::of_finding(host, guest, symbols, &finding, &files, pages, interrupts);
+    let explained = explain::of_finding(host, guest, symbols, &finding, &files, pages, signals);
     // The report of the runs, and whether a finding is lost, matter more than this error.
     let explanation = explain::or_told(explained).unwrap_or_else(|error| {
         tell::user(&format!("jitterbug: {error:#}"));
@@ -136,7 +136,7 @@ fn look(
                 searched.runs, searched.failed
             ));
             // A signal that arrived during the runs has already been received there.
-            if setting.interrupts.end().is_some() { Next::Stop } else { Next::GoOn }
+            if setting.signals.end().is_some() { Next::Stop } else { Next::GoOn }
         })?;
     progress.finish();
     let mut report = Reproduction {

@@ -4,8 +4,8 @@ use anyhow::{Result, anyhow, bail};
 use experiments::finding::Machine;
 use probes::Options;
 use vmm::end::End;
-use vmm::interrupts::{Interrupts, Second};
 use vmm::jitter::Injections;
+use vmm::signals::{Second, Signals};
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, RunArgs};
@@ -32,22 +32,22 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         bail!("--out: that is for --explain, which is not there");
     }
     // This comes before any thread is started, so that all threads leave these signals to it.
-    let interrupts = Interrupts::take(Second::Ends, writer::hurry)?;
+    let signals = Signals::take(Second::Ends, writer::hurry)?;
     let many = args.until_failure || args.repeat.is_some();
     if args.seed.checked_add(args.repeat.unwrap_or(0)).is_none() {
         bail!("--seed {}: too large for --repeat: seeds end at {}", args.seed, u64::MAX);
     }
     args.probing.check_output(args.json, args.explain)?;
-    let guest = Guest::find(&args.guest, &interrupts)?;
-    let symbols = guest.symbols(args.probing.symbols.as_deref(), &interrupts)?;
+    let guest = Guest::find(&args.guest, &signals)?;
+    let symbols = guest.symbols(args.probing.symbols.as_deref(), &signals)?;
     let criteria = args.criteria.criteria(symbols.as_deref(), guest.may_idle)?;
     let machine = MachineConfig { criteria, ..guest.machine(&args.machine)? };
     let options = Options::default();
     if let Some(pass) = args.probing.dump_pass {
         let symbols = symbols.as_ref();
-        return scripts::dump(&args.probing, pass, symbols, &machine, &options, &interrupts);
+        return scripts::dump(&args.probing, pass, symbols, &machine, &options, &signals);
     }
-    let scripts = Scripts::load(&args.probing, symbols.as_ref(), &machine, &options, &interrupts)?;
+    let scripts = Scripts::load(&args.probing, symbols.as_ref(), &machine, &options, &signals)?;
     let setting = Setting {
         jitter: args.jitter.clone(),
         scripts,
@@ -57,7 +57,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         watchdog: guest.watchdog(args.watchdog),
         timeout: args.timeout,
         host: Host::open(&cli.kvm)?,
-        interrupts,
+        signals,
         keep_console: many || args.json,
         keep_lines: args.json,
         screen: if args.probing.take_output() { ERROR } else { OUTPUT },
@@ -70,7 +70,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let (boots, interrupted) = boot_all(&setting, args, &progress)?;
     progress.finish();
     // A signal that arrived after the last run had ended has interrupted nothing.
-    let ended_by = setting.interrupts.end().filter(|_| interrupted);
+    let ended_by = setting.signals.end().filter(|_| interrupted);
     if many {
         boots.summarise(progress.seconds(), ended_by.is_some());
     }
@@ -172,7 +172,7 @@ fn boot_all(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<(B
             progress.update(number + 1, boots.failed);
         }
         // A signal that arrives while a run ends is consumed by that run without interrupting it.
-        interrupted |= number + 1 < limit && setting.interrupts.end().is_some();
+        interrupted |= number + 1 < limit && setting.signals.end().is_some();
         if interrupted || failed && args.until_failure {
             break;
         }

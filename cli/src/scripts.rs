@@ -18,7 +18,7 @@ use probes::{
 use vmm::boot::segments::Segments;
 use vmm::doctor::DebugCapabilities;
 use vmm::hook::Attach;
-use vmm::interrupts::Interrupts;
+use vmm::signals::Signals;
 use vmm::{Host, MachineConfig};
 
 use crate::args::ProbeArgs;
@@ -64,9 +64,9 @@ impl Scripts {
         symbols: Option<&Arc<Symbols>>,
         machine: &MachineConfig,
         options: &Options,
-        interrupts: &Interrupts,
+        signals: &Signals,
     ) -> Result<Option<Self>> {
-        let sources = sources(args, interrupts)?;
+        let sources = sources(args, signals)?;
         if sources.is_empty() {
             return match args.useless_without_a_script() {
                 Some(option) => bail!("{option}: there is no script: give one by --probe or -e"),
@@ -172,9 +172,9 @@ pub(crate) fn dump(
     symbols: Option<&Arc<Symbols>>,
     machine: &MachineConfig,
     options: &Options,
-    interrupts: &Interrupts,
+    signals: &Signals,
 ) -> Result<Status> {
-    let sources = sources(args, interrupts)?;
+    let sources = sources(args, signals)?;
     if sources.is_empty() {
         bail!("--dump-pass: there is no script: give one by --probe or -e");
     }
@@ -214,12 +214,12 @@ fn warn(warnings: &Diagnostics) {
     }
 }
 
-fn sources(args: &ProbeArgs, interrupts: &Interrupts) -> Result<Vec<Source>> {
+fn sources(args: &ProbeArgs, signals: &Signals) -> Result<Vec<Source>> {
     args.check_settings()?;
     let mut sources = Vec::new();
     for path in &args.probe {
         let name = path.display().to_string();
-        let text = input::text(path, interrupts);
+        let text = input::text(path, signals);
         let text = text.with_context(|| format!("--probe {name}: can't be read"))?;
         sources.push(Source::new(name, text));
     }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use vmm::ErrorClass;
-use vmm::interrupts::EndSignal;
+use vmm::signals::EndSignal;
 
 use crate::{input, tell};
 

@@ -9,9 +9,9 @@ use inspect::Symbols;
 use probes::engine::Changes;
 use probes::{LineKind, OutputLine};
 use vmm::hook::{Attach, watches};
-use vmm::interrupts::Interrupts;
 use vmm::jitter::{Injections, Jitter, JitterSpec};
 use vmm::parallel::{self, Outcome};
+use vmm::signals::Signals;
 use vmm::{Host, Machine, MachineConfig};
 
 use crate::console::{CapturedConsole, ConsoleText, Printing, Screen};
@@ -30,7 +30,7 @@ pub(crate) struct Setting {
     pub(crate) symbols: Option<Arc<Symbols>>,
     pub(crate) watchdog: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) interrupts: Interrupts,
+    pub(crate) signals: Signals,
     /// Whether the console is kept for the report instead of being shown.
     pub(crate) keep_console: bool,
     /// Whether the scripts' lines are kept for the report as well.
@@ -113,7 +113,7 @@ impl Setting {
         let options = parallel::Options {
             watchdog: self.watchdog,
             timeout: self.timeout,
-            interrupts: Some(&self.interrupts),
+            signals: Some(&self.signals),
             console_input: !self.keep_console,
             outlet: Some(&printing),
         };

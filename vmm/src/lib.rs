@@ -31,7 +31,6 @@ pub mod hex;
 pub mod hook;
 pub mod identity;
 pub mod instruction;
-pub mod interrupts;
 pub mod jitter;
 #[allow(unsafe_code)]
 pub mod kvm;
@@ -42,6 +41,7 @@ pub mod paging;
 pub mod parallel;
 pub mod registers;
 pub mod scripted;
+pub mod signals;
 mod snapshot;
 #[cfg(test)]
 mod testing;

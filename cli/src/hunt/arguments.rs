@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use experiments::{Finding, Schedule, StrategyKind, StrategySpec};
-use vmm::interrupts::Interrupts;
+use vmm::signals::Signals;
 
 use crate::args::HuntArgs;
 use crate::input;
@@ -25,10 +25,10 @@ pub(super) fn hang_budget(args: &HuntArgs) -> Result<u64> {
 }
 
 /// The strategy that the arguments ask for.
-pub(super) fn strategy(args: &HuntArgs, interrupts: &Interrupts) -> Result<StrategySpec> {
+pub(super) fn strategy(args: &HuntArgs, signals: &Signals) -> Result<StrategySpec> {
     Ok(match (args.strategy, &args.schedule) {
         (None | Some(StrategyKind::Schedule), Some(given)) => {
-            StrategySpec::Schedule(schedule(given, interrupts)?)
+            StrategySpec::Schedule(schedule(given, signals)?)
         }
         (Some(other), Some(_)) => {
             bail!("--schedule: that is for --strategy schedule, not for {other}")
@@ -45,11 +45,11 @@ pub(super) fn strategy(args: &HuntArgs, interrupts: &Interrupts) -> Result<Strat
 }
 
 /// The schedule of `--schedule`, given as text or in a file.
-fn schedule(given: &str, interrupts: &Interrupts) -> Result<Schedule> {
+fn schedule(given: &str, signals: &Signals) -> Result<Schedule> {
     let schedule: Schedule = match given.strip_prefix('@') {
         None => given.parse().context("--schedule")?,
         Some(path) => {
-            let text = input::text(Path::new(path), interrupts)
+            let text = input::text(Path::new(path), signals)
                 .with_context(|| format!("--schedule @{path}: can't be read"))?;
             if Finding::begins(&text) {
                 let finding = Finding::from_bytes(Path::new(path), text.into_bytes());

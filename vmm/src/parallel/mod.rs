@@ -22,10 +22,10 @@ pub use outcome::{ExitCounts, Outcome, VcpuReport, VcpuState};
 use crate::breakpoints::{self, Breakpoints, Halts};
 use crate::error::{Error, Result};
 use crate::hook::{Attach, HookSet, Points};
-use crate::interrupts::Interrupts;
 use crate::kvm::DebugCapabilities;
 use crate::kvm::{KvmCpu, MsrExits};
 use crate::machine::Machine;
+use crate::signals::Signals;
 use control::Control;
 use trapping::Watching;
 use vcpu::{Devices, VcpuContext, VcpuLoop};
@@ -49,7 +49,7 @@ pub struct Options<'a> {
     /// Ends the run after this long, in any case.
     pub timeout: Option<Duration>,
     /// Ends the run, or continues a suspended run, when one of these signals arrives.
-    pub interrupts: Option<&'a Interrupts>,
+    pub signals: Option<&'a Signals>,
     /// Whether standard input goes to the guest's console.
     pub console_input: bool,
     /// The destination of the output, if it can fill up.
@@ -86,7 +86,7 @@ fn run_stopping(
     let stops = hooks.iter().any(|hooks| hooks.wants(Points::BREAKPOINT));
     let stopping = if stops { Some(stopping()?) } else { None };
     let control = Control::new(vcpus)?;
-    let can_resume = options.interrupts.is_some();
+    let can_resume = options.signals.is_some();
     let lock = (!memory.trapped().is_empty()).then(Mutex::default);
     let reports = thread::scope(|scope| {
         let mut threads = Vec::new();

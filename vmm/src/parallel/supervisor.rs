@@ -17,8 +17,8 @@ use crate::board::Board;
 use crate::criteria::Criteria;
 use crate::end::{End, HangEvidence};
 use crate::error::Result;
-use crate::interrupts::{Interrupt, Interrupts};
 use crate::kvm::KvmIrqchip;
+use crate::signals::{Request, Signals};
 use crate::watchdog::{Standing, Track, Watch, Watchdog};
 
 /// Supervises the run, and returns when it is over.
@@ -47,8 +47,8 @@ pub(super) fn watch(
         let watcher = Watcher { control, board, criteria, input, watchdog, timer };
         manager.add_subscriber(Box::new(watcher));
     }
-    if let Some(interrupts) = options.interrupts {
-        manager.add_subscriber(Box::new(Stop { control, interrupts }));
+    if let Some(signals) = options.signals {
+        manager.add_subscriber(Box::new(Stop { control, signals }));
     }
     if options.console_input {
         manager.add_subscriber(Box::new(Input::new(control, board, irqchip, input_open)?));
@@ -163,20 +163,20 @@ fn warn_of_starved(time: Duration, vcpus: &[(u32, Duration)]) {
 
 struct Stop<'a> {
     control: &'a Control,
-    interrupts: &'a Interrupts,
+    signals: &'a Signals,
 }
 
 impl MutEventSubscriber for Stop<'_> {
     fn process(&mut self, _: Events, _: &mut EventOps) {
-        while let Some(interrupt) = self.interrupts.take_next() {
-            match interrupt {
-                Interrupt::End => self.control.end(End::Interrupted),
-                Interrupt::Continue => self.control.resume(),
+        while let Some(request) = self.signals.take_next() {
+            match request {
+                Request::End => self.control.end(End::Interrupted),
+                Request::Continue => self.control.resume(),
             }
         }
     }
 
     fn init(&mut self, ops: &mut EventOps) {
-        listen(self.control, ops, self.interrupts);
+        listen(self.control, ops, self.signals);
     }
 }

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 
 /// What the user asks for with a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interrupt {
+pub enum Request {
     /// SIGINT or SIGTERM: end the run.
     End,
     /// SIGCONT: continue a suspended run.
@@ -50,19 +50,19 @@ const SAME_SIGNAL_WINDOW: Duration = Duration::from_millis(200);
 
 /// Receives SIGINT, SIGTERM and SIGCONT. Its file descriptor is readable when a signal has arrived.
 #[derive(Debug)]
-pub struct Interrupts {
+pub struct Signals {
     arrived: Arc<Arrived>,
 }
 
 #[derive(Debug)]
 struct Arrived {
-    interrupts: Mutex<VecDeque<Interrupt>>,
+    signals: Mutex<VecDeque<Request>>,
     /// The first signal that asked for the end.
     end: OnceLock<EndSignal>,
     event: EventFd,
 }
 
-impl Interrupts {
+impl Signals {
     /// Takes over the signals from their default actions. Call this before any other thread is
     /// started: a new thread inherits the signal mask of its creator. `at_end` is called for each
     /// signal that asks for the end and is passed on. It runs on the signal thread, so it must
@@ -79,8 +79,7 @@ impl Interrupts {
         signals.add(Signal::SIGCONT);
         signals.thread_block().map_err(|errno| refuse(errno.into()))?;
         let event = EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(refuse)?;
-        let arrived =
-            Arc::new(Arrived { interrupts: Mutex::default(), end: OnceLock::new(), event });
+        let arrived = Arc::new(Arrived { signals: Mutex::default(), end: OnceLock::new(), event });
         let of_thread = arrived.clone();
         let thread = Builder::new().name("signals".into());
         thread.spawn(move || of_thread.listen(&signals, second, at_end)).map_err(refuse)?;
@@ -88,13 +87,13 @@ impl Interrupts {
     }
 
     /// Removes and returns the next signal that has arrived.
-    pub fn take_next(&self) -> Option<Interrupt> {
+    pub fn take_next(&self) -> Option<Request> {
         // The eventfd counts, and is readable until it is read. A signal that arrives between this
         // read and the lock is in the list below.
         let _ = self.arrived.event.read();
-        let mut interrupts = self.arrived.lock();
-        let next = interrupts.pop_front();
-        if !interrupts.is_empty() {
+        let mut signals = self.arrived.lock();
+        let next = signals.pop_front();
+        if !signals.is_empty() {
             let _ = self.arrived.event.write(1);
         }
         next
@@ -113,19 +112,19 @@ impl Interrupts {
 
     /// Whether the user asks for the end. Removes all signals up to the first that does.
     pub fn arrived(&self) -> bool {
-        std::iter::from_fn(|| self.take_next()).any(|interrupt| interrupt == Interrupt::End)
+        std::iter::from_fn(|| self.take_next()).any(|request| request == Request::End)
     }
 }
 
-impl AsRawFd for Interrupts {
+impl AsRawFd for Signals {
     fn as_raw_fd(&self) -> RawFd {
         self.arrived.event.as_raw_fd()
     }
 }
 
 impl Arrived {
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Interrupt>> {
-        self.interrupts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Request>> {
+        self.signals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn listen(&self, signals: &SigSet, second: Second, at_end: impl Fn()) {
@@ -133,22 +132,22 @@ impl Arrived {
         loop {
             // Waiting fails only for an invalid set of signals, and this set is valid.
             let Ok(signal) = signals.wait() else { return };
-            let interrupt = match signal {
-                Signal::SIGCONT => Interrupt::Continue,
+            let request = match signal {
+                Signal::SIGCONT => Request::Continue,
                 _ if ended.is_some_and(|when| when.elapsed() < SAME_SIGNAL_WINDOW) => continue,
                 _ if ended.is_some() && second == Second::Ends => return die(signal),
                 Signal::SIGTERM => {
                     self.end.get_or_init(|| EndSignal::Terminate);
-                    Interrupt::End
+                    Request::End
                 }
                 _ => {
                     self.end.get_or_init(|| EndSignal::Interrupt);
-                    Interrupt::End
+                    Request::End
                 }
             };
-            self.lock().push_back(interrupt);
+            self.lock().push_back(request);
             let _ = self.event.write(1);
-            if interrupt == Interrupt::End {
+            if request == Request::End {
                 ended = Some(Instant::now());
                 at_end();
             }
