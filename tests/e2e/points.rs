@@ -5,6 +5,7 @@
 
 use crate::compile;
 use crate::harness::{Finished, jitterbug};
+use crate::image;
 use crate::replay_scripts::find;
 use crate::scratch::Folder;
 
@@ -12,7 +13,7 @@ tests! {
     KvmAndCompiler: an_nmi_in_a_replay;
     Nothing: a_function_that_is_not_there, data_that_can_not_be_watched;
     Kvm: functions_on_every_vcpu, calls_and_returns_with_their_arguments, a_function_step_by_step,
-        a_function_that_is_never_called, more_addresses_than_breakpoints, a_variable_s_loads_and_stores, each_part_of_an_array,
+        a_function_that_is_never_called, each_turn_of_a_loop, more_addresses_than_breakpoints, a_variable_s_loads_and_stores, each_part_of_an_array,
         what_is_watched_is_no_device, who_spins_on_what_is_watched_hangs, registers_of_each_vcpu,
         a_register_that_kvm_does_not_have, what_only_a_replay_shows,
         a_replay_shows_functions_and_data, each_point_of_a_replay;
@@ -94,6 +95,21 @@ fn a_function_that_is_never_called() {
         .probe("(vprobe GUEST:ENTER:trap 0) (vprobe GUEST:EXIT:main 0)")
         .ends_with(0)
         .says(&["warning: -e #1:1: GUEST:ENTER:trap never fired"]);
+}
+
+/// A loop of two instructions that doesn't exit. A breakpoint that has just been left has to work
+/// when the vCPU comes back to it.
+fn each_turn_of_a_loop() {
+    const TURNS: u64 = 100;
+    let guest = image::count(TURNS as u32);
+    let start = guest.address + 5; // behind `mov ecx, TURNS`
+    let one = format!(r#"aggr n[0][1]; GUEST:{start:#x} {{ n["first"] = count(); }}"#);
+    let both = format!(r#"{one} GUEST:{:#x} {{ n["second"] = count(); }}"#, start + 1);
+    let hits = |run: &Finished, what: &str| figure(run, &format!(r#"  n["{what}"] == count "#));
+    let run = jitterbug("run").image(&guest).probe(&one).ends_with(0);
+    assert_eq!(hits(&run, "first"), TURNS, "{run}");
+    let run = jitterbug("run").image(&guest).probe(&both).ends_with(0);
+    assert_eq!((hits(&run, "first"), hits(&run, "second")), (TURNS, TURNS), "{run}");
 }
 
 /// Five addresses are more than any host has breakpoints for, but all of them fire.
