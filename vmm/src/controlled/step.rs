@@ -260,10 +260,14 @@ impl ControlledMachine {
     }
 
     /// Runs a vCPU to its next scheduling point. `interrupt` has been queued for the vCPU.
-    fn go(&mut self, vcpu: u32, mut entry: Entry, interrupt: Option<u8>) -> Result<Option<End>> {
+    fn go(
+        &mut self,
+        vcpu: u32,
+        mut entry: Entry,
+        mut interrupt: Option<u8>,
+    ) -> Result<Option<End>> {
         let ctx = &mut self.vcpus[vcpu as usize];
         let _bound = ctx.cpu.bind_to_thread();
-        let mut interrupt = interrupt;
         let steps = ctx.breakpoints.steps();
         // An exit that was reached by single steps.
         let mut found = None;

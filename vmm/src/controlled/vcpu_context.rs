@@ -77,7 +77,7 @@ pub(super) struct VcpuContext {
     pub(super) interruptible: bool,
     /// The CPUID leaves of the vCPU.
     pub(super) leaves: Vec<CpuidEntry>,
-    /// State that is kept outside the processor (instruction granularity).
+    /// State that is kept outside the processor.
     pub(super) shadow: ShadowState,
     /// Whether the vCPU was restored before the start of the instruction whose access it is to
     /// perform: it has to re-execute the instruction up to the exit first.
