@@ -1,11 +1,13 @@
 //! A kick that comes while a vCPU runs must not change the run. The signal of an alarm comes about
 //! every 20 ms; here it comes after a few instructions.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
-use crate::controlled::Point;
+use crate::cancel::Cancel;
 use crate::controlled::testing::{case_at, machine_at, random};
+use crate::controlled::{Choice, Granularity, Point, Snapshot};
+use crate::error::Error;
 use crate::kvm::kick::Alarm;
 
 const BUDGET: u64 = 100_000;
@@ -13,33 +15,61 @@ const BUDGET: u64 = 100_000;
 const SEEDS: u64 = 3;
 /// Kicked runs with the same choices.
 const KICKED: u64 = 16;
+/// A run takes some milliseconds.
+const MAX_TIME: Duration = Duration::from_secs(1);
 
 /// What a run came to: at each point the hash of what came before it and the enabled choices, and
 /// the end.
 type Course = (Vec<(u64, Vec<Choice>)>, End, u64);
 
-fn course(machine: &mut ControlledMachine, seed: u64) -> Course {
+fn course(machine: &mut ControlledMachine, seed: u64) -> Result<Course> {
     let mut random = random(seed);
     let mut points = Vec::new();
     let mut choose = |point: &Point| {
         points.push((point.hash, point.enabled.to_vec()));
         random(point)
     };
-    let ending = machine.run(&mut choose, BUDGET).unwrap();
-    (points, ending, machine.hash())
+    let ending = machine.run(&mut choose, BUDGET)?;
+    Ok((points, ending, machine.hash()))
+}
+
+/// A run that is kicked after every `period`. `None` if that is too little time: on a busy host a
+/// vCPU may execute no instruction between two kicks.
+fn kicked_course(
+    machine: &mut ControlledMachine,
+    start: &Snapshot,
+    seed: u64,
+    period: Duration,
+) -> Option<Course> {
+    machine.restore(start).unwrap();
+    let end = Instant::now() + MAX_TIME;
+    machine.set_cancel(Cancel::when(move || Instant::now() > end));
+    let mut alarm = Alarm::new().unwrap();
+    alarm.repeat(period).unwrap();
+    let course = course(machine, seed);
+    machine.set_cancel(Cancel::never());
+    match course {
+        Ok(course) if !matches!(course.1, End::Runaway { .. }) => Some(course),
+        Ok(_) | Err(Error::Cancelled) => None,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 fn check(name: &str, mut machine: ControlledMachine) {
     let start = machine.save().unwrap();
+    let mut slower = 1;
     for seed in 0..SEEDS {
         machine.restore(&start).unwrap();
-        let undisturbed = course(&mut machine, seed);
+        let undisturbed = course(&mut machine, seed).unwrap();
         for nth in 0..KICKED {
-            machine.restore(&start).unwrap();
-            let mut alarm = Alarm::new().unwrap();
-            alarm.repeat(Duration::from_nanos(30_000 + 7_919 * nth)).unwrap();
-            let kicked = course(&mut machine, seed);
-            drop(alarm);
+            let kicked = loop {
+                let period = Duration::from_nanos(30_000 + 7_919 * nth) * slower;
+                if let Some(kicked) = kicked_course(&mut machine, &start, seed, period) {
+                    break kicked;
+                }
+                slower *= 2;
+                assert!(slower <= 64, "{name}: a kick every {period:?} lets nothing happen");
+            };
             let first = undisturbed.0.iter().zip(&kicked.0).position(|(one, other)| one != other);
             if let Some(at) = first {
                 let (undisturbed, kicked) = (&undisturbed.0[at - 1..], &kicked.0[at - 1..]);

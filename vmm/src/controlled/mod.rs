@@ -6,10 +6,12 @@
 //! [`Choice`] says which vCPU performs its access next. Between two such accesses a vCPU uses
 //! private memory only, so the order of the choices is the interleaving.
 
+mod advance;
 mod apic;
 mod attention;
 mod check;
 mod deliver;
+mod device_access;
 mod effects;
 mod emulate;
 mod endless;

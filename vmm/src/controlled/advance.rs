@@ -1,0 +1,221 @@
+//! Runs a vCPU from one scheduling point to its next.
+
+use std::ops::ControlFlow;
+
+use super::ControlledMachine;
+use super::check::Stored;
+use super::emulate::MSR_TSC;
+use super::endless::AfterKick;
+use super::hash::{of_registers, tag};
+use super::masked::Masked;
+use super::vcpu_context::State;
+use crate::breakpoints::Want;
+use crate::cpu::Cpu;
+use crate::end::End;
+use crate::error::Result;
+use crate::exit::{Entry, Exit};
+use crate::hook::ApicEvent;
+
+/// The number of single steps that a vCPU may take without a scheduling point before the limit on
+/// its time applies.
+const MAX_SINGLE_STEPS: u64 = 1_000_000;
+
+/// The way of a vCPU to its next scheduling point.
+struct Way {
+    /// The answer to the latest exit.
+    entry: Entry,
+    /// The vector of an interrupt that has been queued for the vCPU.
+    interrupt: Option<u8>,
+    /// What was masked when the vCPU last entered the guest.
+    masked: Masked,
+    /// Whether this was before a kick. A kick changes nothing here: it may have come where
+    /// interrupts are disabled for a moment, or, on hosts where IRET and the next instruction are
+    /// one step, between the two.
+    was_kicked: bool,
+    /// The store that the vCPU performed before it last entered the guest.
+    stored: Option<Stored>,
+    /// An exit that was reached by single steps.
+    found: Option<Exit>,
+    /// The number of the vCPU's single steps at the start.
+    steps: u64,
+}
+
+/// Whether the vCPU runs on. A break is a scheduling point, or the end of the run.
+type Flow = ControlFlow<Option<End>>;
+
+const AT_POINT: Flow = ControlFlow::Break(None);
+const RUNS_ON: Flow = ControlFlow::Continue(());
+
+impl ControlledMachine {
+    /// Runs a vCPU to its next scheduling point. `interrupt` has been queued for the vCPU. `Some`
+    /// if the run is over.
+    pub(super) fn advance(
+        &mut self,
+        vcpu: u32,
+        entry: Entry,
+        interrupt: Option<u8>,
+    ) -> Result<Option<End>> {
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let _bound = ctx.cpu.bind_to_thread();
+        let mut way = Way {
+            entry,
+            interrupt,
+            masked: Masked::default(),
+            was_kicked: false,
+            stored: None,
+            found: None,
+            steps: ctx.breakpoints.steps(),
+        };
+        loop {
+            // `load` has already run to the next access.
+            if let State::Access(_) = self.vcpus[vcpu as usize].state {
+                return Ok(None);
+            }
+            let exit = self.next_exit(vcpu, &mut way)?;
+            if let ControlFlow::Break(end) = self.handle(vcpu, exit, &mut way)? {
+                return Ok(end);
+            }
+        }
+    }
+
+    fn next_exit(&mut self, vcpu: u32, way: &mut Way) -> Result<Exit> {
+        if !std::mem::take(&mut way.was_kicked) {
+            way.interrupt = self.take_nmi(vcpu)?.or(way.interrupt);
+            way.masked = self.masked(vcpu);
+        }
+        way.stored = self.vcpus[vcpu as usize].stored.take();
+        let exit = match way.found.take() {
+            None => self.look_ahead(vcpu, &mut way.entry)?,
+            found => found,
+        };
+        let exit = if let Some(exit) = exit {
+            exit
+        } else {
+            let step = way.masked.any() || self.iterations.is_some();
+            let want = Want { step, interrupt: way.interrupt };
+            self.run_on(vcpu, std::mem::replace(&mut way.entry, Entry::Resume), want)?
+        };
+        self.check_tables(vcpu)?;
+        // A kick may have come before the interrupt was delivered.
+        let ctx = &mut self.vcpus[vcpu as usize];
+        if exit != Exit::Kicked || !ctx.cpu.is_interrupt_queued()? {
+            way.interrupt = None;
+        }
+        Ok(exit)
+    }
+
+    fn handle(&mut self, vcpu: u32, exit: Exit, way: &mut Way) -> Result<Flow> {
+        let ctx = &mut self.vcpus[vcpu as usize];
+        match exit {
+            // Interrupts are enabled again: whether the pending one is taken here is a choice.
+            Exit::Debug { .. } if way.masked.interrupt && ctx.cpu.takes_interrupts() => {
+                return Ok(AT_POINT);
+            }
+            Exit::Debug { .. } => self.look_back(vcpu)?,
+            Exit::Kicked => return self.kicked(vcpu, way),
+            Exit::InterruptWindow => {}
+            // Whether the interrupt is taken here is a choice, as after STI.
+            Exit::TaskPriority => {
+                if self.takes_pending_interrupt(vcpu) {
+                    return Ok(AT_POINT);
+                }
+            }
+            Exit::MsrWrite { index: MSR_TSC, value } => self.write_tsc_msr(vcpu, value),
+            Exit::MsrRead { index: MSR_TSC } => self.read_tsc_msr(vcpu),
+            exit @ (Exit::MsrRead { .. } | Exit::MsrWrite { .. }) => {
+                self.access_msr(vcpu, &exit)?;
+            }
+            Exit::Halt => {
+                self.halt(vcpu);
+                return Ok(AT_POINT);
+            }
+            exit @ (Exit::MmioRead { .. }
+            | Exit::MmioWrite { .. }
+            | Exit::PortRead { .. }
+            | Exit::PortWrite { .. }) => {
+                self.check_access(vcpu, &exit, way.stored.take())?;
+                self.park(vcpu, exit)?;
+                return Ok(AT_POINT);
+            }
+            exit => {
+                ctx.extended_dirty = true;
+                self.hook_exit(vcpu, &exit);
+                return Ok(ControlFlow::Break(Some(self.problem(vcpu, exit)?)));
+            }
+        }
+        Ok(RUNS_ON)
+    }
+
+    /// Handles a kick: the vCPU has run for long, or the run is to be cancelled.
+    fn kicked(&mut self, vcpu: u32, way: &mut Way) -> Result<Flow> {
+        way.was_kicked = true;
+        let breakpoints = &self.vcpus[vcpu as usize].breakpoints;
+        if breakpoints.must_step() && breakpoints.steps() - way.steps < MAX_SINGLE_STEPS {
+            self.cancel.check()?;
+            return Ok(RUNS_ON);
+        }
+        Ok(match self.look_at_runaway(vcpu, way.masked)? {
+            AfterKick::GoesOn => RUNS_ON,
+            AfterKick::Exit(exit) => {
+                way.found = Some(exit);
+                RUNS_ON
+            }
+            AfterKick::Stands => AT_POINT,
+            AfterKick::Ends(end) => ControlFlow::Break(Some(end)),
+        })
+    }
+
+    fn halt(&mut self, vcpu: u32) {
+        self.vcpus[vcpu as usize].state = State::Halted;
+        self.hook_exit(vcpu, &Exit::Halt);
+        self.hook_apic(vcpu, ApicEvent::Halt);
+        self.progress.note();
+        self.hash.add([tag::HALT, vcpu.into()]);
+    }
+
+    /// Fails if an access to a trapped page can't be performed as a whole.
+    fn check_access(&mut self, vcpu: u32, exit: &Exit, stored: Option<Stored>) -> Result<()> {
+        match exit {
+            Exit::MmioRead { address, size } if self.memory.is_trapped(*address) => {
+                self.check_load(vcpu, *address, (*size).into())
+            }
+            Exit::MmioWrite { address, data } if self.memory.is_trapped(*address) => {
+                self.check_store(vcpu, *address, data.len(), stored)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an interrupt is pending that the vCPU would take now.
+    pub(super) fn takes_pending_interrupt(&mut self, vcpu: u32) -> bool {
+        let pending = self.platform.apics.lapics[vcpu as usize].pending().is_some();
+        pending && self.vcpus[vcpu as usize].cpu.takes_interrupts()
+    }
+
+    /// Ends a run because of an exit that nothing answers.
+    pub(super) fn problem(&mut self, vcpu: u32, exit: Exit) -> Result<End> {
+        match self.explain(vcpu, Some(&exit))? {
+            Some(error) => Err(error),
+            None => Ok(End::unanswered(vcpu, exit)),
+        }
+    }
+
+    /// Stops a vCPU before an access, and decides whether it waits: whether it comes back to the
+    /// same state.
+    fn park(&mut self, vcpu: u32, exit: Exit) -> Result<()> {
+        let watched_read =
+            matches!(exit, Exit::MmioRead { address, .. } if self.memory.is_trapped(address));
+        let progress = self.progress.count();
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let longest = self.granularity.longest_loop();
+        let waits = watched_read
+            && ctx.tracker.arrive(of_registers(&ctx.cpu.registers()?), longest)
+            && ctx.unproven != Some(progress);
+        ctx.state = if waits { State::Waiting(exit) } else { State::Access(exit) };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "kick_tests.rs"]
+mod kick_tests;
