@@ -1,15 +1,42 @@
 //! The two hosts that the test bed emulates, and what differs between them as plain facts.
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+use crate::bochs::Processor;
 
 /// The host that the test bed emulates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Host {
     /// A processor with SVM and `kvm-amd`, emulated by QEMU.
     #[default]
     Amd,
     /// A processor with VMX and `kvm-intel`, emulated by Bochs.
-    Intel,
+    Intel(Processor),
+}
+
+impl ValueEnum for Host {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [Host; 1 + Processor::ALL.len()] = {
+            let mut all = [Host::Amd; 1 + Processor::ALL.len()];
+            let mut next = 0;
+            while next < Processor::ALL.len() {
+                all[1 + next] = Host::Intel(Processor::ALL[next]);
+                next += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Amd => {
+                PossibleValue::new("amd").help("A processor with SVM and kvm-amd, emulated by QEMU")
+            }
+            Self::Intel(processor) => PossibleValue::new(processor.name()).help(processor.about()),
+        })
+    }
 }
 
 impl Host {
@@ -17,7 +44,7 @@ impl Host {
     pub fn emulator(self) -> &'static str {
         match self {
             Self::Amd => "QEMU",
-            Self::Intel => "Bochs (standard input only from a file)",
+            Self::Intel(_) => "Bochs (standard input only from a file)",
         }
     }
 
@@ -26,7 +53,7 @@ impl Host {
         match self {
             Self::Amd => &["virtio_pci", "virtio_console", "kvm_amd"],
             // Serial ports are built into the kernel.
-            Self::Intel => &["kvm_intel"],
+            Self::Intel(_) => &["kvm_intel"],
         }
     }
 
@@ -34,7 +61,7 @@ impl Host {
     pub(crate) fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Amd => &["busybox-static"],
-            Self::Intel => &[
+            Self::Intel(_) => &[
                 "busybox-static",
                 "bochs",
                 "bochs-term",
@@ -55,7 +82,7 @@ impl Host {
     pub(crate) fn kept(self) -> &'static str {
         match self {
             Self::Amd => "parts-1",
-            Self::Intel => "intel-1",
+            Self::Intel(_) => "intel-1",
         }
     }
 
@@ -63,7 +90,15 @@ impl Host {
     pub(crate) fn streams(self) -> &'static str {
         match self {
             Self::Amd => include_str!("qemu/streams.sh"),
-            Self::Intel => include_str!("bochs/streams.sh"),
+            Self::Intel(_) => include_str!("bochs/streams.sh"),
+        }
+    }
+
+    /// The options of KVM's module for this processor.
+    pub(crate) fn module_options(self) -> &'static str {
+        match self {
+            Self::Amd => "",
+            Self::Intel(processor) => processor.module_options(),
         }
     }
 
@@ -75,6 +110,6 @@ impl Host {
     /// Whether every byte counts that the emulated machine reads: Bochs loads the archive through
     /// an emulated CD-ROM drive, and QEMU copies it.
     pub(crate) fn is_slow_to_load(self) -> bool {
-        self == Self::Intel
+        matches!(self, Self::Intel(_))
     }
 }

@@ -19,7 +19,12 @@ broken() {
 }
 
 for module in /bed/modules/*; do
-    insmod "$module" || broken "$module can't be loaded"
+    options=
+    case $module in
+    *-kvm_*) options=$(cat /bed/module-options) ;;
+    esac
+    # shellcheck disable=SC2086 # several options are several words
+    insmod "$module" $options || broken "$module can't be loaded"
 done
 # Sets $input, $output, $errors and $results, and opens 9, on which the host hears of the job.
 . /bed/streams

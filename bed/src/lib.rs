@@ -38,6 +38,7 @@ mod run;
 mod streams;
 mod tool;
 
+pub use bochs::Processor;
 pub use error::{Error, ErrorClass, Result};
 pub use host::Host;
 pub use job::Job;

@@ -27,6 +27,7 @@ pub(crate) fn pack(parts: &Parts, job: &Job) -> Result<Initramfs> {
         let name = module.file_name().unwrap_or_default();
         inside.copy(&Path::new("/bed/modules").join(name), &module, 0o644)?;
     }
+    inside.text(Path::new("/bed/module-options"), host.module_options(), 0o644)?;
     inside.text(Path::new("/init"), include_str!("init.sh"), 0o755)?;
     inside.text(Path::new("/bed/streams"), host.streams(), 0o644)?;
     if !host.has_live_input() {

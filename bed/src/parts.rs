@@ -39,23 +39,24 @@ impl Parts {
     /// Returns the kept parts, or else fetches them; `tell` gets a message that this takes a while.
     /// For the AMD host, QEMU must be installed.
     pub fn get(host: Host, tell: impl Fn(&str)) -> Result<Self> {
-        let qemu = if host == Host::Amd { Some(Qemu::find()?) } else { None };
         let kept = folder()?;
         let folder = kept.join(host.kept());
+        let emulator = match host {
+            Host::Amd => Emulator::Qemu(Qemu::find()?),
+            Host::Intel(processor) => {
+                Emulator::Bochs(Bochs::of(&folder, folder.join(KERNEL), processor))
+            }
+        };
         if !folder.is_dir() {
             let names = match host {
                 Host::Amd => "kernel and busybox",
-                Host::Intel => "kernel, busybox and Bochs",
+                Host::Intel(_) => "kernel, busybox and Bochs",
             };
             let place = kept.display();
             tell(&format!("the test bed: fetches Debian's {names} into {place}"));
             fs::create_dir_all(&kept).at(&kept)?;
             fetch(host, &kept, &folder)?;
         }
-        let emulator = qemu.map_or_else(
-            || Emulator::Bochs(Bochs::of(&folder, folder.join(KERNEL))),
-            Emulator::Qemu,
-        );
         Ok(Self { host, folder, emulator })
     }
 
@@ -143,7 +144,7 @@ fn fetch(host: Host, kept: &Path, to: &Path) -> Result<()> {
             if host.is_slow_to_load() { modules::without_signature(content) } else { content };
         fs::write(&file, content).at(&file)?;
     }
-    if host == Host::Intel {
+    if matches!(host, Host::Intel(_)) {
         bochs::keep(&unpacked, &parts)?;
     }
     let file = parts.join(PACKAGE);
@@ -159,7 +160,7 @@ fn unpack(host: Host, apt: &Apt, folder: &Path) -> Result<String> {
     let kernel = apt.kernel()?;
     let mut packages = vec![kernel.clone()];
     packages.extend(host.packages().iter().map(|&name| name.to_owned()));
-    if host == Host::Intel {
+    if matches!(host, Host::Intel(_)) {
         // This machine may lack libraries of Bochs. QEMU is installed with its own.
         packages.extend(apt.missing_libraries(host.packages())?);
     }

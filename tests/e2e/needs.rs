@@ -85,9 +85,14 @@ static NO_BREAKPOINTS: LazyLock<Option<String>> = LazyLock::new(|| {
         .then(|| format!("execution breakpoints: {verdict}"))
 });
 
+/// Whether exits are slow here.
+pub(crate) fn is_slow() -> bool {
+    SLOW.is_some()
+}
+
 /// The factor by which everything may take longer than on a quick host.
 pub(crate) fn patience() -> u32 {
-    if SLOW.is_some() { 8 } else { 1 }
+    if is_slow() { 8 } else { 1 }
 }
 
 /// The doctor's row with this id.

@@ -11,13 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::{Invocation, PROGRAM};
+use crate::needs;
 use crate::scratch::Folder;
 use crate::script_cases::format::matches;
 
 tests! {
     Nothing: every_document_is_run, a_difference_is_seen;
-    QuickKvm: readme, explain, getting_started, hunt, illumos_1687, jitter, json, passes,
-        probes, scripting;
+    // What a new user reads first is run on every host.
+    Kvm: readme, getting_started;
+    QuickKvm: explain, hunt, illumos_1687, jitter, json, passes, probes, scripting;
 }
 
 macro_rules! documents {
@@ -97,6 +99,12 @@ fn run(document: &str) {
     let path = env::join_paths([programs].into_iter().chain(env::split_paths(&others)));
     let path = path.expect("a search path");
     for Step { command, output } in sessions(&text(document)) {
+        // How often jitter makes a guest fail depends on how quick the host is: on a slow one,
+        // a run that fails may never come.
+        if needs::is_slow() && command.contains("--until-failure") {
+            println!("{document}: on a slow host not run: {command}");
+            continue;
+        }
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("exec 1>&2\n{command}")]);
         shell.current_dir(&*folder).env("PATH", &path);

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::FOLDER;
+use super::processor::Processor;
 use crate::error::{At, Result};
 use crate::tool;
 
@@ -23,11 +24,12 @@ const OPTIONS: &str = "console=ttyS0,115200 panic=0 no_timer_check mitigations=o
                        tsc_early_khz=100000 quiet cryptomgr.notests=1";
 
 /// Makes the image in this folder, in which the kernel and the folder of Bochs have their names.
-pub(super) fn make(initramfs: &Path, folder: &Path) -> Result<()> {
+pub(super) fn make(initramfs: &Path, processor: Processor, folder: &Path) -> Result<()> {
     let configuration = folder.join(CONFIGURATION);
+    let more = processor.kernel_options();
     let text = format!(
         "SERIAL 0 115200\nDEFAULT linux\nPROMPT 0\nLABEL linux\n KERNEL /{KERNEL}\n \
-         INITRD /initrd\n APPEND {OPTIONS}\n"
+         INITRD /initrd\n APPEND {OPTIONS}{more}\n"
     );
     fs::write(&configuration, text).at(&configuration)?;
     let name = initramfs.file_name().unwrap_or_default().to_string_lossy();

@@ -5,6 +5,7 @@ mod correct;
 mod image;
 mod keep;
 mod ports;
+mod processor;
 mod start;
 
 use std::io;
@@ -20,6 +21,7 @@ use crate::streams::pump;
 use ports::{Follow, Port};
 
 pub(crate) use keep::keep;
+pub use processor::Processor;
 
 /// The name of the folder of Bochs among the parts.
 const FOLDER: &str = "bochs";
@@ -31,12 +33,13 @@ const BOOT_TIMEOUT: Duration = Duration::from_mins(10);
 pub(crate) struct Bochs {
     folder: PathBuf,
     kernel: PathBuf,
+    processor: Processor,
 }
 
 impl Bochs {
     /// The copy that is kept in a folder of parts.
-    pub(crate) fn of(parts: &Path, kernel: PathBuf) -> Self {
-        Self { folder: parts.join(FOLDER), kernel }
+    pub(crate) fn of(parts: &Path, kernel: PathBuf, processor: Processor) -> Self {
+        Self { folder: parts.join(FOLDER), kernel, processor }
     }
 
     /// Runs a machine from its start to its power-off. `scratch` is a folder with the initramfs.
@@ -51,12 +54,12 @@ impl Bochs {
         symlink(&self.folder, scratch.join(FOLDER)).at(scratch)?;
         symlink(&self.kernel, scratch.join(image::KERNEL)).at(scratch)?;
         let start = Instant::now();
-        image::make(initramfs, scratch)?;
+        image::make(initramfs, self.processor, scratch)?;
         let carried = initramfs.metadata().at(initramfs)?.len();
         for port in Port::ALL {
             port.make(scratch)?;
         }
-        let mut machine = Machine::new(start::bochs(scratch, carried)?);
+        let mut machine = Machine::new(start::bochs(scratch, self.processor, carried)?);
         machine.add_console(Follow::port(Port::Console, scratch, machine.has_ended())?);
         let output = Follow::port(Port::Output, scratch, machine.has_ended())?;
         let errors = Follow::port(Port::Errors, scratch, machine.has_ended())?;

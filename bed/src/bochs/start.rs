@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use super::FOLDER;
 use super::image::IMAGE;
 use super::ports::Port;
+use super::processor::Processor;
 use crate::error::{At, Error, Result};
 use crate::tool;
 
@@ -22,9 +23,9 @@ const COMMANDS: &str = "commands";
 const LOG: &str = "log";
 
 /// Starts Bochs in this folder, in which the image and the folder of Bochs have their names.
-pub(super) fn bochs(folder: &Path, carried: u64) -> Result<Child> {
+pub(super) fn bochs(folder: &Path, processor: Processor, carried: u64) -> Result<Child> {
     for (name, text) in [
-        (CONFIGURATION, configuration(carried)),
+        (CONFIGURATION, configuration(processor, carried)),
         // Without a command, the machine would not start.
         (COMMANDS, "continue\n".to_owned()),
     ] {
@@ -54,14 +55,15 @@ pub(super) fn bochs(folder: &Path, carried: u64) -> Result<Child> {
 
 /// The machine. `ips` is the number of instructions in a second of the machine's time, and the rate
 /// of the TSC (see the kernel's options). Bochs reports every MSR that it doesn't know as an error.
-fn configuration(carried: u64) -> String {
+fn configuration(processor: Processor, carried: u64) -> String {
     // The contents are in memory twice: as an archive, and unpacked.
     let memory = MEMORY + carried.div_ceil(MIB) * 2;
+    let model = processor.model();
     let machine = format!(
         "plugin_ctrl: unmapped=1, biosdev=1, speaker=0, extfpuirq=1, parallel=0, serial=1, \
          iodebug=0\n\
          display_library: term\n\
-         cpu: model=corei7_haswell_4770, count=1, ips=100000000, reset_on_triple_fault=0\n\
+         cpu: model={model}, count=1, ips=100000000, reset_on_triple_fault=0\n\
          memory: guest={memory}, host={memory}\n\
          romimage: file={FOLDER}/BIOS-bochs-latest, options=fastboot\n\
          vgaromimage: file={FOLDER}/vgabios.bin\n\

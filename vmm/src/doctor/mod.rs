@@ -29,6 +29,7 @@ mod kicks;
 mod layout;
 mod lifecycle;
 mod outcome;
+mod platform;
 mod registers;
 mod report;
 mod slots;
@@ -37,12 +38,12 @@ mod startup;
 mod stepping;
 mod test_guest;
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 pub use crate::kvm::DebugCapabilities;
 pub use outcome::{Cost, Verdict};
-pub use report::{Choice, Finding, Platform, Report};
+pub use platform::Platform;
+pub use report::{Choice, Finding, Report};
 
 use crate::error::{Error, Result};
 use crate::kvm::Host;
@@ -77,7 +78,7 @@ pub fn examine(host: &Host) -> Report {
         linux,
     ));
     let choices = choices::choose(&rows);
-    Report { platform: platform(), rows, choices, elapsed: start.elapsed() }
+    Report { platform: Platform::read(), rows, choices, elapsed: start.elapsed() }
 }
 
 /// Runs only the self-tests with these ids, in this order; unknown ids are ignored.
@@ -122,28 +123,6 @@ fn finding(
 ) -> Finding {
     let instead = (verdict != Verdict::Works).then_some(instead.unwrap_or(otherwise));
     Finding { group, id, name, verdict, cost, detail, instead }
-}
-
-/// A description of the host, for information only.
-fn platform() -> Platform {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let mut modules: Vec<_> = fs::read_dir("/sys/module")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.starts_with("kvm"))
-        .collect();
-    modules.sort();
-    let cpuinfo = read("/proc/cpuinfo");
-    let processor = cpuinfo
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
-        .map_or("unknown processor", |(_, name)| name.trim());
-    Platform {
-        kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-        modules,
-        processor: processor.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::outcome::{Cost, Verdict};
+use super::platform::Platform;
 
 /// A purpose, and the mechanism chosen for it.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
@@ -34,17 +35,6 @@ pub struct Finding {
     pub detail: String,
     /// What jitterbug does instead where the mechanism doesn't (fully) work.
     pub instead: Option<&'static str>,
-}
-
-/// A description of this host.
-#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
-pub struct Platform {
-    /// The kernel's release.
-    pub kernel: String,
-    /// The KVM modules for this processor.
-    pub modules: Vec<String>,
-    /// The processor's name.
-    pub processor: String,
 }
 
 /// All results of the doctor.
@@ -84,8 +74,7 @@ const PURPOSE: usize = 22;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Platform { kernel, modules, processor } = &self.platform;
-        for line in wrap(&format!("Linux {kernel}, {}, {processor}", modules.join(", ")), 100) {
+        for line in wrap(&self.platform.to_string(), 100) {
             writeln!(f, "{line}")?;
         }
         let mut group = "";

@@ -19,6 +19,7 @@ fn report() -> Report {
             kernel: "6.1".into(),
             modules: vec!["kvm".into(), "kvm_amd".into()],
             processor: "Z80".into(),
+            parameters: [("npt".into(), "Y".into()), ("vls".into(), "N".into())].into(),
         },
         rows: vec![
             finding(Verdict::Works, "fires"),
@@ -33,7 +34,7 @@ fn report() -> Report {
 #[test]
 fn reads_as_a_table() {
     let wanted = "\
-Linux 6.1, kvm, kvm_amd, Z80
+Linux 6.1, kvm, kvm_amd, Z80, without vls
 
 Guest debug
   data watchpoint               works      12 us  fires
