@@ -46,8 +46,9 @@ pub trait Clock {
 
 /// An interrupt controller: KVM's, or [`Apics`](crate::apics::Apics).
 pub trait InterruptController {
-    /// Sets the level of an interrupt line. What that means depends on the line's trigger mode: an
-    /// edge-triggered line interrupts when it rises, a level-triggered line while it is high.
+    /// Sets the level of an interrupt line, which is a pin of the IOAPIC. What that means depends on
+    /// the line's trigger mode: an edge-triggered line interrupts when it rises, a level-triggered
+    /// line while it is high.
     fn set_line(&mut self, line: u32, high: bool);
 
     /// Whether the line is masked for every vCPU.
@@ -97,11 +98,15 @@ pub trait Device: Any + Send {
         ReadKind::Plain
     }
 
-    /// Called by the controlled scheduler when virtual time has moved. It may be tried and undone
+    /// Called by the controlled scheduler at every scheduling point, because virtual time has moved,
+    /// and by no one under the parallel scheduler. It may be tried and undone
     /// by [`Device::restore`], so it must not act on anything but the device and its line.
     fn advance(&mut self, _wiring: &mut Wiring) {}
 
-    /// When time next changes the device in a way that [`Device::advance`] has to handle.
+    /// When the device next raises its line, or requests anything else at its controller, if
+    /// nothing accesses it until then. The proof of a hang depends on it: if this is `None`, or a
+    /// time at which nothing is requested, the scheduler takes it that time alone never makes the
+    /// device act. A device with several stages returns the time of the stage that requests.
     fn next_deadline(&self, _wiring: &Wiring) -> Option<u64> {
         None
     }

@@ -4,8 +4,9 @@
 //! no locks for its own state. The scheduler calls a point only if a hook asked for it: in a
 //! machine without hooks, each exit costs one test of an empty set.
 //!
-//! Both schedulers call the same points. The controlled scheduler reports an exit when its turn has
-//! come, just before it takes effect, so the calls come in the order of the run's choices.
+//! Both schedulers call the same points, except those that [`Points`] marks as the controlled
+//! scheduler's. That one reports an exit when its turn has come, just before it takes effect, so
+//! the calls come in the order of the run's choices.
 
 mod access;
 mod action;

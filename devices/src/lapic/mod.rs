@@ -14,8 +14,9 @@
 //!
 //! Nothing happens by itself. The scheduler sends what [`Lapic::write`] returns to the LAPICs that
 //! [`Ipi::targets`] names (vectors by [`Lapic::accept`]), and calls [`Lapic::pending`] before it
-//! enters the guest. It calls [`Lapic::advance`] when [`Lapic::next_deadline`] has come. Between
-//! such calls no state changes, so two equal LAPICs without a deadline stay equal.
+//! enters the guest. It calls [`Lapic::advance`] when time has passed, at the latest when
+//! [`Lapic::next_deadline`] has come. Between such calls no state changes, so two equal LAPICs
+//! without a deadline stay equal.
 //!
 //! NMI, SMI, INIT and SIPI bypass the LAPIC (11.4.7.2): the scheduler performs them; the LAPIC's
 //! part of an INIT is [`Lapic::reset`].

@@ -7,9 +7,9 @@
 //!
 //! Source: Intel 8254 datasheet (231164); port 0x61: Intel ICH datasheet, "NMI Status and Control".
 //!
-//! All six modes are supported. [`Pit::advance`] is called when [`Pit::next_deadline`] has come,
-//! and after each write (a new mode can take the output high at once), and the line is pulsed for
-//! the rising edges that it returns.
+//! All six modes are supported. [`Pit::advance`] is called when time has passed, at the latest when
+//! [`Pit::next_deadline`] has come, and after each write (a new mode can take the output high at
+//! once), and the line is pulsed for the rising edges that it returns.
 
 mod clock;
 mod counter;

@@ -8,9 +8,9 @@
 //! Source: Motorola MC146818A datasheet; the ports and the century byte are the PC's.
 //!
 //! In every run, the time starts at [`START`] when virtual time is 0. Line 8 is set to [`Rtc::irq`]
-//! after each access and each [`Rtc::advance`], which is called when [`Rtc::next_deadline`] has
-//! come. Flags that can't interrupt are computed when the guest reads
-//! them: a clock without enabled interrupts changes no state.
+//! after each access and each [`Rtc::advance`], which is called when time has passed, at the latest
+//! when [`Rtc::next_deadline`] has come. Flags that can't interrupt are computed when the guest
+//! reads them: a clock without enabled interrupts changes no state.
 
 mod alarm;
 mod clock;

@@ -91,7 +91,7 @@ impl ControlledMachine {
         let exit = if let Some(exit) = exit {
             exit
         } else {
-            let step = way.masked.any() || self.iterations.is_some();
+            let step = way.masked.any() || self.rounds.is_some();
             let want = Want { step, interrupt: way.interrupt };
             self.run_on(vcpu, std::mem::replace(&mut way.entry, Entry::Resume), want)?
         };
@@ -165,7 +165,8 @@ impl ControlledMachine {
         })
     }
 
-    fn halt(&mut self, vcpu: u32) {
+    /// Puts a vCPU to sleep that has executed HLT.
+    pub(super) fn halt(&mut self, vcpu: u32) {
         self.vcpus[vcpu as usize].state = State::Halted;
         self.hook_exit(vcpu, &Exit::Halt);
         self.hook_apic(vcpu, ApicEvent::Halt);

@@ -22,6 +22,13 @@ impl Hook for Log {
     }
 
     fn apic(&mut self, context: &mut Context, event: &ApicEvent) -> Verdict {
+        if *event == ApicEvent::Halt {
+            let behind = context.cpu.registers().unwrap().rip;
+            let mut code = [0];
+            // Code is mapped where it is in memory.
+            context.memory.read(behind - 1, &mut code).unwrap();
+            assert_eq!(code, [0xf4], "RIP is {behind:#x}, not behind HLT");
+        }
         self.0.lock().unwrap().push((context.vcpu, *event));
         Verdict::Continue
     }

@@ -12,12 +12,9 @@ use iced_x86::{Mnemonic, Register};
 
 use super::ControlledMachine;
 use super::deliver;
-use super::hash::tag;
-use super::vcpu_context::State;
 use crate::cpu::Cpu;
 use crate::error::Result;
-use crate::exit::Exit;
-use crate::hook::{ApicEvent, MsrAccess};
+use crate::hook::MsrAccess;
 use crate::identity;
 use crate::instruction::{self, Decoded};
 use crate::registers::{Registers, SystemRegisters};
@@ -70,14 +67,9 @@ impl ControlledMachine {
         let tsc = self.tsc_of(vcpu);
         let ctx = &mut self.vcpus[vcpu as usize];
         let mut after = *registers;
+        let mut halts = false;
         match instruction.mnemonic() {
-            Mnemonic::Hlt if in_ring_0 => {
-                ctx.state = State::Halted;
-                self.hash.add([tag::HALT, vcpu.into()]);
-                self.progress.note();
-                self.hook_exit(vcpu, &Exit::Halt);
-                self.hook_apic(vcpu, ApicEvent::Halt);
-            }
+            Mnemonic::Hlt if in_ring_0 => halts = true,
             Mnemonic::Sti if in_ring_0 => {
                 ctx.shadow.interrupt_shadow = registers.rflags & Registers::INTERRUPT_FLAG == 0;
                 after.rflags |= Registers::INTERRUPT_FLAG;
@@ -141,6 +133,10 @@ impl ControlledMachine {
         let ctx = &mut self.vcpus[vcpu as usize];
         ctx.cpu.set_registers(&after)?;
         ctx.armed = false;
+        if halts {
+            // Hooks see the vCPU behind the instruction, as where KVM executes it.
+            self.halt(vcpu);
+        }
         Ok(true)
     }
 }

@@ -13,8 +13,8 @@ impl Granularity {
         }
     }
 
-    /// The longest loop iteration that is compared to prove a hang, in scheduling points.
-    pub(super) fn longest_iteration(self) -> usize {
+    /// The longest round of a loop that is compared to prove a hang, in scheduling points.
+    pub(super) fn longest_round(self) -> usize {
         4 * self.longest_loop()
     }
 

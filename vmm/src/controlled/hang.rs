@@ -1,11 +1,12 @@
 //! Proves hangs.
 //!
 //! When every vCPU waits, sleeps or was never started, and no timer is armed, each waiting vCPU
-//! executes two iterations of its loop. The hang is proven if the whole machine (registers,
-//! extended state and every written page) is the same after the second iteration as after the
-//! first, and the effect of every instruction of the loops is a function of the compared state
-//! (`repeatable.rs`): the machine can then never do anything else. `docs/proof.md` has the
-//! argument; what it calls a round is an iteration here.
+//! executes two rounds of its loop. The hang is proven if the whole machine (registers, extended
+//! state and every written page) is the same after the second round as after the first, and the
+//! effect of every instruction of the loops is a function of the compared state
+//! (`repeatable.rs`): the machine can then never do anything else. A vCPU in an endless loop
+//! without scheduling points takes no part: `endless.rs` has shown that it changes nothing.
+//! `docs/proof.md` has the argument.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,14 +32,14 @@ pub(super) enum Proof {
     Hang,
     /// There is no proof: a vCPU is ready again.
     GoesOn,
-    /// The run ended during an iteration.
+    /// The run ended during a round.
     Ended(End),
 }
 
 /// The state of a proof while the loops are executed: each instruction is checked before it is
 /// executed.
 #[derive(Debug, Default)]
-pub(super) struct LoopIterations {
+pub(super) struct Rounds {
     /// The first instruction that is not allowed in a proof.
     outside: Option<String>,
     /// Whether an instruction changes extended state of a vCPU.
@@ -47,20 +48,20 @@ pub(super) struct LoopIterations {
     next: Option<(Arc<Decoded>, Option<u64>)>,
 }
 
-/// The state that must repeat: the registers of all vCPUs, and the pages that an iteration writes.
+/// The state that must repeat: the registers of all vCPUs, and the pages that a round writes.
 #[derive(PartialEq)]
 struct MachineState {
     registers: Vec<(Registers, SystemRegisters)>,
     pages: BTreeMap<u64, Vec<u8>>,
 }
 
-/// The result of one iteration.
+/// The result of one round.
 enum Iteration {
     Repeats(MachineState),
     Other(Proof),
 }
 
-impl LoopIterations {
+impl Rounds {
     /// Checks the instruction that a vCPU is about to execute.
     pub(super) fn look_at(&mut self, decoded: Option<&Decoded>) {
         if self.outside.is_none() {
@@ -71,14 +72,14 @@ impl LoopIterations {
 }
 
 impl ControlledMachine {
-    /// Lets the waiting vCPUs execute two iterations of their loops, and compares.
+    /// Lets the waiting vCPUs execute two rounds of their loops, and compares.
     pub(super) fn prove_hang(&mut self) -> Result<Proof> {
         self.take_dirty(|_| ())?;
-        self.iterations = Some(LoopIterations::default());
-        let proof = self.two_iterations();
-        let iterations = self.iterations.take().unwrap_or_default();
+        self.rounds = Some(Rounds::default());
+        let proof = self.two_rounds();
+        let rounds = self.rounds.take().unwrap_or_default();
         let mut proof = proof?;
-        if let (Proof::Hang, Some(instruction)) = (&proof, &iterations.outside) {
+        if let (Proof::Hang, Some(instruction)) = (&proof, &rounds.outside) {
             tracing::debug!("no proof of a hang: {instruction} in a loop that waits");
             proof = Proof::GoesOn;
         }
@@ -86,12 +87,12 @@ impl ControlledMachine {
             tracing::debug!("no proof of a hang: KVM itself writes to a page of the guest");
             proof = Proof::GoesOn;
         }
-        // The iterations may have changed memory that an endless loop reads.
+        // The rounds may have changed memory that an endless loop reads.
         if proof == Proof::Hang && self.look_at_endless_loops()? {
             proof = Proof::GoesOn;
         }
         if proof == Proof::GoesOn {
-            // These vCPUs only appeared to wait. The hang budget (`livelock.rs`) limits them; no
+            // These vCPUs only appeared to wait. The hang budget (`hang_budget.rs`) limits them; no
             // proof is attempted for them again before something changes.
             let progress = self.progress.count();
             for ctx in &mut self.vcpus {
@@ -104,13 +105,13 @@ impl ControlledMachine {
         Ok(proof)
     }
 
-    fn two_iterations(&mut self) -> Result<Proof> {
+    fn two_rounds(&mut self) -> Result<Proof> {
         let first = match self.run_loops_once()? {
             Iteration::Repeats(machine_state) => machine_state,
             Iteration::Other(proof) => return Ok(proof),
         };
-        // The first iteration has executed every instruction of the loops.
-        let extended = self.iterations.as_ref().is_some_and(|iterations| iterations.extended);
+        // The first round has executed every instruction of the loops.
+        let extended = self.rounds.as_ref().is_some_and(|rounds| rounds.extended);
         let before = if extended { self.extended_states()? } else { Vec::new() };
         let second = match self.run_loops_once()? {
             Iteration::Repeats(machine_state) => machine_state,
@@ -129,7 +130,7 @@ impl ControlledMachine {
         vcpus.iter_mut().map(|ctx| ctx.cpu.save(tracking.msrs())).collect()
     }
 
-    /// Lets every waiting vCPU execute one iteration of its loop.
+    /// Lets every waiting vCPU execute one round of its loop.
     fn run_loops_once(&mut self) -> Result<Iteration> {
         for vcpu in 0..self.vcpus.len() as u32 {
             if self.vcpus[vcpu as usize].state.waits()
@@ -159,7 +160,7 @@ impl ControlledMachine {
         let (start, state) = (ctx.cpu.registers()?, ctx.state.clone());
         ctx.tracker.clear();
         let progress = self.progress.count();
-        for _ in 0..self.granularity.longest_iteration() {
+        for _ in 0..self.granularity.longest_round() {
             if let Some(ending) = self.take(Choice::Step(vcpu))? {
                 return Ok(Some(Proof::Ended(ending)));
             }
@@ -172,14 +173,14 @@ impl ControlledMachine {
                 return Ok(None);
             }
         }
-        // An iteration that is too long to be compared counts as one that doesn't repeat.
+        // A round that is too long to be compared counts as one that doesn't repeat.
         Ok(Some(Proof::GoesOn))
     }
 
     /// During a proof: completes the latest access, and checks the next instruction. `Some` if
     /// another exit came first.
     pub(super) fn look_ahead(&mut self, vcpu: u32, entry: &mut Entry) -> Result<Option<Exit>> {
-        if self.iterations.is_none() {
+        if self.rounds.is_none() {
             return Ok(None);
         }
         let ctx = &mut self.vcpus[vcpu as usize];
@@ -193,19 +194,19 @@ impl ControlledMachine {
             let (registers, system) = (cpu.registers()?, cpu.system_registers()?);
             let decoded = self.instructions.at(registers.rip, &system, &self.memory);
             let lets_in = decoded.as_deref().is_some_and(|it| self.may_let_interrupt_in(vcpu, it));
-            let Some(iterations) = &mut self.iterations else { return Ok(None) };
-            iterations.look_at(decoded.as_deref());
+            let Some(rounds) = &mut self.rounds else { return Ok(None) };
+            rounds.look_at(decoded.as_deref());
             if lets_in {
-                iterations.outside.get_or_insert("an interrupt may come".into());
+                rounds.outside.get_or_insert("an interrupt may come".into());
             }
             let Some(decoded) = decoded else { return Ok(None) };
-            iterations.next = None;
+            rounds.next = None;
             if self.execute_unsteppable(vcpu, &decoded)? {
                 continue;
             }
             let target = single::target(&decoded, &registers, &system, &self.memory);
-            if let Some(iterations) = &mut self.iterations {
-                iterations.next = Some((decoded, target));
+            if let Some(rounds) = &mut self.rounds {
+                rounds.next = Some((decoded, target));
             }
             return Ok(None);
         }
@@ -215,11 +216,11 @@ impl ControlledMachine {
     /// instruction that was checked.
     pub(super) fn look_back(&mut self, vcpu: u32) -> Result<()> {
         let rip = self.vcpus[vcpu as usize].cpu.registers()?.rip;
-        if let Some(iterations) = &mut self.iterations
-            && let Some((decoded, target)) = iterations.next.take()
+        if let Some(rounds) = &mut self.rounds
+            && let Some((decoded, target)) = rounds.next.take()
             && !single::leads_to(&decoded, target, rip)
         {
-            iterations.outside.get_or_insert("an instruction that can't be stepped".into());
+            rounds.outside.get_or_insert("an instruction that can't be stepped".into());
         }
         Ok(())
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::ControlledMachine;
 use super::emulate::MSR_TSC;
 use super::granularity::Granularity;
-use super::timed::Timed;
 use super::vcpu_context::{State, VcpuContext};
+use super::virtual_tsc::WithVirtualTsc;
 use crate::breakpoints::{self, Breakpoints, Halts, Hits, Stop, Want};
 use crate::choice::Choice;
 use crate::cpu::Cpu;
@@ -239,7 +239,7 @@ impl ControlledMachine {
             vcpus,
             started: ctx.state != State::WaitForSipi,
             held: ctx.held_until > self.platform.now(),
-            cpu: &mut Timed { cpu: &mut ctx.cpu, tsc },
+            cpu: &mut WithVirtualTsc { cpu: &mut ctx.cpu, tsc },
             memory: &self.memory,
             now,
             point: Some(self.points),

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::emulate::Tsc;
 use super::granularity::Granularity;
-use super::hang::LoopIterations;
+use super::hang::Rounds;
+use super::hang_budget::ProgressCounter;
 use super::hash::RunHash;
-use super::livelock::ProgressCounter;
 use super::platform::Platform;
 use super::rdtsc::{self, ClockPorts};
 use super::runaway::RunawayTimer;
@@ -71,7 +71,7 @@ pub struct ControlledMachine {
     /// Whether loops run at full speed before they count as a hang by budget.
     pub(super) runs_out: bool,
     /// Set while a hang is being proven.
-    pub(super) iterations: Option<LoopIterations>,
+    pub(super) rounds: Option<Rounds>,
     /// Whether a quiet machine counts as a success.
     pub(super) quiet_passes: bool,
     /// The places in the guest's code where the machine's criteria end the run.
@@ -157,7 +157,7 @@ impl ControlledMachine {
             progress: ProgressCounter::new(count),
             hang_budget: granularity.hang_budget(),
             runs_out: true,
-            iterations: None,
+            rounds: None,
             quiet_passes: config.criteria.quiet_passes(),
             places: AtPlaces::of(&config.criteria),
             tracking: Tracking::new(host, &vm, Image::of(config))?,

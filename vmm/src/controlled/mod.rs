@@ -17,10 +17,10 @@ mod emulate;
 mod endless;
 mod granularity;
 mod hang;
+mod hang_budget;
 mod hash;
 mod hooks;
 mod ipi_effect;
-mod livelock;
 mod machine;
 mod masked;
 mod outcome;
@@ -39,9 +39,9 @@ mod step;
 pub(crate) mod test_guest;
 #[cfg(test)]
 pub(crate) mod testing;
-mod timed;
 mod unsteppable;
 mod vcpu_context;
+mod virtual_tsc;
 mod waiting;
 mod writers;
 

@@ -68,8 +68,8 @@ impl ControlledMachine {
             decoded = self.instructions.at(registers.rip, &system, &self.memory);
             ctx.armed = false;
         }
-        if let Some(iterations) = &mut self.iterations {
-            iterations.look_at(decoded.as_deref());
+        if let Some(rounds) = &mut self.rounds {
+            rounds.look_at(decoded.as_deref());
         }
         self.vcpus[vcpu as usize].shadow.interrupt_shadow = false;
         let ending = match &decoded {

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ControlledMachine;
+use super::hang_budget::ProgressCounter;
 use super::hash::RunHash;
-use super::livelock::ProgressCounter;
 use super::platform::PlatformState;
 use super::vcpu_context::ShadowState;
 use super::vcpu_context::State;

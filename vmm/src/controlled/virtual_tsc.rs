@@ -8,13 +8,13 @@ use crate::registers::{Activity, DebugRegisters, Registers, SystemRegisters};
 
 /// A vCPU whose time-stamp counter is virtual time. KVM's counter is the host's: what a hook does
 /// with it would differ in each replay.
-pub(super) struct Timed<'a> {
+pub(super) struct WithVirtualTsc<'a> {
     pub(super) cpu: &'a mut dyn Cpu,
     /// The counter's value now.
     pub(super) tsc: u64,
 }
 
-impl Cpu for Timed<'_> {
+impl Cpu for WithVirtualTsc<'_> {
     fn run(&mut self, entry: Entry) -> Result<Exit> {
         self.cpu.run(entry)
     }

@@ -27,7 +27,7 @@ const REPORT_POINTS: u64 = 60;
 
 /// Counts the scheduling points of each vCPU since the machine last made progress. The machine
 /// makes progress when a vCPU changes a shared byte, writes to a port or an interrupt controller,
-/// reads a port of the real-time clock, takes an interrupt, or goes to sleep. Reading a counter of
+/// reads a register that the read itself changes, takes an interrupt, or goes to sleep. Reading a counter of
 /// a timer is not progress.
 #[derive(Clone, Debug)]
 pub(super) struct ProgressCounter {
@@ -180,5 +180,5 @@ impl ControlledMachine {
 }
 
 #[cfg(test)]
-#[path = "livelock_tests.rs"]
+#[path = "hang_budget_tests.rs"]
 mod tests;
