@@ -128,19 +128,18 @@ impl<'a> Files<'a> {
 
 /// If there is no explanation, prints the reason and returns `None`: the command still reports its
 /// findings.
-pub(crate) fn or_told(explained: Result<Explained>) -> Result<Option<Report>> {
+pub(crate) fn or_told(explained: Result<Explained>) -> Option<Report> {
     match explained {
         Ok(Explained { report, problems }) => {
             for problem in problems {
                 tell::user(&format!("jitterbug: {problem:#}"));
             }
-            Ok(Some(report))
+            Some(report)
         }
-        Err(error) if error.is::<CauseError>() => {
+        Err(error) => {
             tell::user(&format!("jitterbug: no explanation: {error:#}"));
-            Ok(None)
+            None
         }
-        Err(error) => Err(error),
     }
 }
 

@@ -104,7 +104,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     };
     summary.tell(&found, cli.verbose > 0);
     let explanation = if args.explain {
-        explain_first(&host, &guest, symbols.as_deref(), &found, &pages, &signals)?
+        explain_first(&host, &guest, symbols.as_deref(), &found, &pages, &signals)
     } else {
         None
     };
@@ -126,10 +126,10 @@ fn explain_first(
     found: &Findings,
     pages: &PageFiles,
     signals: &Signals,
-) -> Result<Option<experiments::cause::Report>> {
+) -> Option<experiments::cause::Report> {
     let Some((finding, file)) = found.first() else {
         tell::user("jitterbug: no failure was found: nothing to explain");
-        return Ok(None);
+        return None;
     };
     let files = file.map_or_else(Files::none, |file| Files::of(file, None));
     let explained = explain::of_finding(host, guest, symbols, finding, &files, pages, signals);

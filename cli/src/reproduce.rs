@@ -101,11 +101,7 @@ pub(crate) fn explain_failure(
     let signals = &setting.signals;
     let files = report.file.as_deref().map_or_else(Files::none, |file| Files::of(file, None));
     let explained = explain::of_finding(host, guest, symbols, &finding, &files, pages, signals);
-    // The report of the runs, and whether a finding is lost, matter more than this error.
-    let explanation = explain::or_told(explained).unwrap_or_else(|error| {
-        tell::user(&format!("jitterbug: {error:#}"));
-        None
-    });
+    let explanation = explain::or_told(explained);
     Ok(Explained { reproduction: Some(report), explanation, is_lost })
 }
 
