@@ -6,10 +6,10 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use devices::backdoor::{CallRegisters, RegisterPort};
-use devices::bus::{Bus, Handle};
+use devices::bus::{Bus, Handle, Region};
 use devices::console::Console;
 use devices::control::ControlPorts;
-use devices::device::{Address, Effect, ForeignState, ReadKind, State, Wiring};
+use devices::device::{Address, Device, Effect, ForeignState, ReadKind, State, Wiring};
 use devices::pit::Pit;
 use devices::rtc::Rtc;
 
@@ -67,8 +67,7 @@ impl Board {
         let listening = Arc::new(Mutex::new(Listening::new(criteria)));
         let console = Console::new(Listener::new(out, listening.clone()));
         let mut board = Self::bare(identity, frequencies);
-        // The insertions here can't fail: the ports of these devices don't overlap.
-        board.console = board.bus.insert(console, [GuestConsole::REGION]).ok();
+        board.console = board.add(console, [GuestConsole::REGION]);
         board.listening = criteria.has_texts().then_some(listening);
         board.expects = criteria.expects();
         board
@@ -76,17 +75,29 @@ impl Board {
 
     /// The devices that need no console.
     pub(crate) fn bare(identity: Identity, frequencies: Frequencies) -> Self {
-        let mut bus = Bus::default();
-        let _ = bus.insert(ControlPorts, [ControlPorts::REGION]);
         let register_port = identity.enlightenment().port(frequencies);
-        Self { bus, register_port, console: None, listening: None, expects: false }
+        let bus = Bus::default();
+        let mut board = Self { bus, register_port, console: None, listening: None, expects: false };
+        board.add(ControlPorts, [ControlPorts::REGION]);
+        board
+    }
+
+    fn add<D: Device>(
+        &mut self,
+        device: D,
+        regions: impl IntoIterator<Item = Region>,
+    ) -> Option<Handle<D>> {
+        let added = self.bus.insert(device, regions);
+        // All addresses are constants, so any test that makes a board notices an overlap.
+        debug_assert!(added.is_ok(), "{:?}", added.as_ref().err());
+        added.ok()
     }
 
     /// Adds the timers of a PC, for the controlled scheduler. Under the parallel scheduler a
     /// machine has neither PIT nor RTC.
     pub(crate) fn with_timers(mut self) -> Self {
-        let _ = self.bus.insert(Pit::new(), Pit::REGIONS);
-        let _ = self.bus.insert(Rtc::new(), [Rtc::REGION]);
+        self.add(Pit::new(), Pit::REGIONS);
+        self.add(Rtc::new(), [Rtc::REGION]);
         self
     }
 

@@ -75,9 +75,14 @@ macro_rules! mechanism {
 
 // To add a point: a row here, with its name, class, mechanism, arguments and text. `GUEST:` is the
 // address parser's (`parse.rs`), so no name begins with it. A new mechanism goes into
-// `mechanism.rs` and gets a price in `about.rs`. The hook has to ask for the event (`Hook::points`
-// in `session/hook.rs`) and to fire the point (`session/events.rs`, or `of_exit` for an exit). The
-// table of docs/probes.md has a row for each point; `documented.rs` holds it to this one.
+// `mechanism.rs`, with a reason in `lack`, and gets a price in `about.rs`. The hook has to ask for
+// the event (`Hook::points` in `session/hook.rs`) and to fire the point (`session/events.rs`, or
+// `of_exit` for an exit). An event that no hook reports yet starts in vmm: `hook.rs`,
+// `hook/set.rs`, then the scheduler (`controlled/hooks.rs`, `parallel/vcpu.rs`). A point with a
+// parameter is like those of `msr.rs`, with `parse.rs` and `rows()` in `table.rs`; a point that was
+// refused so far leaves `NEVER` there. The table of docs/probes.md has a row for each point, which
+// `probes/src/documented.rs` compares with this one. Tests: `point_tests.rs`,
+// `session/events_tests.rs`, `tests/e2e/points.rs`.
 fixed! {
     VmmLoad "VMMLoad" Lifecycle NONE []
         "Once on each vCPU, before its first instruction. For an AP this is long before its SIPI.";
