@@ -148,6 +148,11 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) probing: ProbeArgs,
 
+    /// Watch the guest's data by trapped pages even where data watchpoints would do: accesses are
+    /// then seen whatever linear address they use (docs/probes.md)
+    #[arg(long)]
+    pub(crate) trap_pages: bool,
+
     /// Delays to inject: off, light, boot, or clauses such as `hold:at=io,p=0.5,for=1ms..10ms`
     /// (docs/jitter.md)
     #[arg(long, default_value = "off", value_name = "SPEC")]

@@ -2,6 +2,7 @@
 
 use probes::engine::Changes;
 use vmm::jitter::Injections;
+use vmm::watchpoints::WatchReport;
 
 use crate::report::RunReport;
 use crate::scripts::ProbeSums;
@@ -39,6 +40,8 @@ pub(crate) struct Boots {
     pub(crate) guest_exits: u64,
     pub(crate) injected: Injections,
     pub(crate) changes: Changes,
+    /// What watching the guest's data could not tell.
+    pub(crate) watched: WatchReport,
     pub(crate) probes: ProbeSums,
     /// Whether a search under control could find one of the failures.
     pub(crate) can_be_sought: bool,
@@ -58,6 +61,7 @@ impl Boots {
             guest_exits: 0,
             injected: Injections::default(),
             changes: Changes::default(),
+            watched: WatchReport::default(),
             probes: ProbeSums::default(),
             can_be_sought: false,
             failures: Vec::new(),
@@ -72,6 +76,7 @@ impl Boots {
         self.guest_exits += run.guest_exits();
         self.injected.add(run.injections());
         self.changes.add(run.changes());
+        run.watched().for_each(|watched| self.watched.add(watched));
         self.probes.add(run.probes());
         self.can_be_sought |= run.can_be_sought();
         if run.failed() {

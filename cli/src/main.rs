@@ -28,6 +28,7 @@ mod status;
 mod tell;
 mod trace;
 mod trial;
+mod watching;
 mod writer;
 
 use std::ffi::OsString;

@@ -122,6 +122,12 @@ impl Here {
         row.cost.filter(|_| matches!(row.verdict, Verdict::Works | Verdict::Partly))
     }
 
+    /// Whether all self-tests of data watchpoints work.
+    fn has_watchpoints(&self) -> bool {
+        let mut tests = self.measured.iter().filter(|row| row.id.starts_with("watch-"));
+        tests.all(|row| row.verdict == Verdict::Works)
+    }
+
     fn cost(&self, price: Price) -> String {
         let about = |id: &str| self.measured(id).map(|cost| format!(", about {cost}"));
         let about = |id: &str| about(id).unwrap_or_default();
@@ -144,7 +150,16 @@ impl Here {
                 "single steps in the function: an exit an instruction{}",
                 about("single-step")
             ),
-            Price::Watch => format!("an exit for each access to its pages{}", about("mmio-exit")),
+            Price::Watch => {
+                let pages = format!("an exit for each access to its pages{}", about("mmio-exit"));
+                match self.measured("watch-write").filter(|_| self.has_watchpoints()) {
+                    Some(hit) => format!(
+                        "data watchpoints: free until it is hit, then about {hit}; where they can't \
+                         tell what is used, and in replay: {pages}"
+                    ),
+                    None => pages,
+                }
+            }
             Price::Register => "an exit for each access".into(),
         }
     }

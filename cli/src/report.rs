@@ -18,6 +18,7 @@ use vmm::end::End;
 use vmm::jitter::{Injections, JitterSpec};
 use vmm::parallel::VcpuReport;
 use vmm::registers::{Activity, Registers};
+use vmm::watchpoints::WatchReport;
 
 use crate::scripts;
 use crate::trial::{ScriptLine, Setting, Trial};
@@ -296,6 +297,11 @@ impl RunReport {
 
     pub(crate) fn changes(&self) -> &Changes {
         &self.changes
+    }
+
+    /// What each vCPU's watches of the guest's data could not tell.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = &WatchReport> {
+        self.vcpus.iter().filter_map(|vcpu| vcpu.report.watching.as_ref())
     }
 
     /// Messages about dumps.

@@ -6,6 +6,7 @@ use probes::Options;
 use vmm::end::End;
 use vmm::jitter::Injections;
 use vmm::signals::{Second, Signals};
+use vmm::watchpoints::WatchPlan;
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, RunArgs};
@@ -23,21 +24,15 @@ use crate::tell;
 use crate::trace::Tracing;
 use crate::trial::Setting;
 use crate::writer::{ERROR, OUTPUT};
-use crate::{explain, reproduce, scripts, writer};
+use crate::{explain, reproduce, scripts, watching, writer};
 
 /// Runs the guest, reports, and returns the exit status.
 pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let pages = args.pages.get().check(args.explain)?;
-    if args.out.is_some() && !args.explain {
-        bail!("--out: that is for --explain, which is not there");
-    }
+    check(args)?;
     // This comes before any thread is started, so that all threads leave these signals to it.
     let signals = Signals::take(Second::Ends, writer::hurry)?;
     let many = args.until_failure || args.repeat.is_some();
-    if args.seed.checked_add(args.repeat.unwrap_or(0)).is_none() {
-        bail!("--seed {}: too large for --repeat: seeds end at {}", args.seed, u64::MAX);
-    }
-    args.probing.check_output(args.json, args.explain)?;
     let guest = Guest::find(&args.guest, &signals)?;
     let symbols = guest.symbols(args.probing.symbols.as_deref(), &signals)?;
     let criteria = args.criteria.criteria(symbols.as_deref(), guest.may_idle)?;
@@ -48,23 +43,24 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         return scripts::dump(&args.probing, pass, symbols, &machine, &options, &signals);
     }
     let scripts = Scripts::load(&args.probing, symbols.as_ref(), &machine, &options, &signals)?;
+    let tracing = Tracing::check(args.probing.trace.as_deref())?;
+    let host = Host::open(&cli.kvm)?;
+    let plan = plan(args, scripts.as_ref(), &machine, &host)?;
     let setting = Setting {
         jitter: args.jitter.clone(),
         scripts,
         machine,
-        tracing: Tracing::check(args.probing.trace.as_deref())?,
+        plan,
+        tracing,
         symbols,
         watchdog: guest.watchdog(args.watchdog),
         timeout: args.timeout,
-        host: Host::open(&cli.kvm)?,
+        host,
         signals,
         keep_console: many || args.json,
         keep_lines: args.json,
         screen: if args.probing.take_output() { ERROR } else { OUTPUT },
     };
-    if let Some(scripts) = &setting.scripts {
-        scripts.check(&setting.host)?;
-    }
     let explaining = args.explain.then(|| Explaining::check(args, &guest, pages)).transpose()?;
     let progress = if many { Progress::of(args.repeat) } else { Progress::none() };
     let (boots, interrupted) = boot_all(&setting, args, &progress)?;
@@ -78,6 +74,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         tell::user(&describe(&args.jitter.to_string(), &boots.injected));
     }
     boots.probes.warn_of_silent_ones(&format!("the guest ran for {:.3} s", boots.seconds));
+    watching::tell(&boots.watched);
     if let Some(scripts) = &setting.scripts {
         scripts.tell_changes(&boots.changes, boots.probes.runs());
     }
@@ -130,6 +127,32 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         tell::user(LOST);
     }
     conclude(status, problems)
+}
+
+/// Fails if options don't go together.
+fn check(args: &RunArgs) -> Result<()> {
+    if args.out.is_some() && !args.explain {
+        bail!("--out: that is for --explain, which is not there");
+    }
+    if args.seed.checked_add(args.repeat.unwrap_or(0)).is_none() {
+        bail!("--seed {}: too large for --repeat: seeds end at {}", args.seed, u64::MAX);
+    }
+    if args.trap_pages && args.probing.probe.is_empty() && args.probing.code.is_empty() {
+        bail!("--trap-pages: there is no script: give one by --probe or -e");
+    }
+    args.probing.check_output(args.json, args.explain)
+}
+
+/// Checks that the scripts can run on this host, and decides how they watch the guest's data.
+fn plan(
+    args: &RunArgs,
+    scripts: Option<&Scripts>,
+    machine: &MachineConfig,
+    host: &Host,
+) -> Result<WatchPlan> {
+    let Some(scripts) = scripts else { return Ok(WatchPlan::default()) };
+    scripts.check(host)?;
+    scripts.plan(host, machine, args.trap_pages)
 }
 
 /// Waits until the guest's console is written. What was not read in time is no error: the writer

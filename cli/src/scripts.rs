@@ -19,6 +19,7 @@ use vmm::boot::segments::Segments;
 use vmm::doctor::DebugCapabilities;
 use vmm::hook::Attach;
 use vmm::signals::Signals;
+use vmm::watchpoints::WatchPlan;
 use vmm::{Host, MachineConfig};
 
 use crate::args::ProbeArgs;
@@ -26,6 +27,9 @@ use crate::file::OutputFile;
 use crate::input;
 use crate::status::Status;
 use crate::tell;
+
+/// Why replays trap pages.
+const CONTROLLED: &str = "a replay is the same on every host";
 
 /// All scripts of a command, checked.
 pub(crate) struct Scripts {
@@ -75,7 +79,10 @@ impl Scripts {
         }
         let options = with_arguments(options, args, symbols, machine);
         let script = Script::load(&sources, &options).map_err(|refused| not_run(&refused))?;
-        script.check_watches(machine).map_err(|refused| not_run(&refused))?;
+        if options.mechanisms == Mechanisms::CONTROLLED {
+            let plan = WatchPlan::pages(script.watches(), CONTROLLED);
+            script.check_watches(machine, &plan).map_err(|refused| not_run(&refused))?;
+        }
         warn(script.warnings());
         let folding = match &args.folded {
             Some(_) if !script.counts_stacks() => bail!(
@@ -106,6 +113,28 @@ impl Scripts {
             purpose: "run this script",
         };
         Err(error).context(not_run(&refused))
+    }
+
+    /// Decides how `run` watches the guest's data on this host. Fails if it can't be watched.
+    pub(crate) fn plan(
+        &self,
+        host: &Host,
+        machine: &MachineConfig,
+        trap_pages: bool,
+    ) -> Result<WatchPlan> {
+        let watches = self.script.watches();
+        if trap_pages && watches.is_empty() {
+            bail!(
+                "--trap-pages: no script has a point at the guest's data, such as GUEST:WRITE:..."
+            );
+        }
+        let plan = if trap_pages {
+            WatchPlan::pages(watches, "--trap-pages was given")
+        } else {
+            WatchPlan::choose(host, machine, watches, self.script.most_stops())
+        };
+        self.script.check_watches(machine, &plan).map_err(|refused| not_run(&refused))?;
+        Ok(plan)
     }
 
     /// Starts the scripts for one machine. `seed` is that of their delays. `line` gets what they

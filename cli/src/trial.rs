@@ -8,10 +8,11 @@ use anyhow::Result;
 use inspect::Symbols;
 use probes::engine::Changes;
 use probes::{LineKind, OutputLine};
-use vmm::hook::{Attach, watches};
+use vmm::hook::Attach;
 use vmm::jitter::{Injections, Jitter, JitterSpec};
 use vmm::parallel::{self, Outcome};
 use vmm::signals::Signals;
+use vmm::watchpoints::WatchPlan;
 use vmm::{Host, Machine, MachineConfig};
 
 use crate::console::{CapturedConsole, ConsoleText, Printing, Screen};
@@ -24,6 +25,8 @@ use crate::writer::{self, Stream};
 pub(crate) struct Setting {
     pub(crate) host: Host,
     pub(crate) machine: MachineConfig,
+    /// How the guest's data is watched.
+    pub(crate) plan: WatchPlan,
     pub(crate) jitter: JitterSpec,
     pub(crate) scripts: Option<Scripts>,
     pub(crate) tracing: Option<Tracing>,
@@ -109,7 +112,7 @@ impl Setting {
         if !self.jitter.is_off() {
             hooks.push(&jitter);
         }
-        let machine = Machine::watching(&self.host, &self.machine, &watches(&hooks), console)?;
+        let machine = Machine::watching(&self.host, &self.machine, self.plan.clone(), console)?;
         let options = parallel::Options {
             watchdog: self.watchdog,
             timeout: self.timeout,

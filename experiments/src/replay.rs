@@ -11,7 +11,7 @@ use std::time::Duration;
 use inspect::Symbols;
 use vmm::controlled::{Choice, Chooser, ControlledMachine, Granularity, Point};
 use vmm::end::End;
-use vmm::hook::{self, Attach};
+use vmm::hook::{self, Attach, Watch};
 use vmm::{Cancel, Host, MachineConfig};
 
 use crate::finding::{Finding, Run};
@@ -136,7 +136,9 @@ pub(crate) fn boot(
     machine.set_hang_budget(hang_budget);
     machine.set_cancel(cancel.clone());
     let memory = machine.memory();
-    if let Some(range) = hook::watches(hooks).iter().find(|range| !memory.is_all_trapped(range)) {
+    let watches = hook::watches(hooks);
+    let untrapped = watches.iter().find(|watch| !memory.is_all_trapped(&watch.physical));
+    if let Some(Watch { physical: range, .. }) = untrapped {
         let problem = match config.granularity {
             Granularity::Watch => {
                 "not among what the finding's machine watches, which is what its vCPUs share: each \

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use vmm::hook::{Access, Context, Hook, Points, Verdict};
+use vmm::hook::{Access, Context, Hook, Points, Verdict, Watch};
 use vmm::{CpuCount, GuestImage};
 
 use super::*;
@@ -58,8 +58,8 @@ impl Attach for Counter {
         Box::new(self.clone())
     }
 
-    fn watches(&self) -> Vec<Range<u64>> {
-        self.watches.clone()
+    fn watches(&self) -> Vec<Watch> {
+        self.watches.iter().cloned().map(Into::into).collect()
     }
 }
 

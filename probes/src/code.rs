@@ -6,6 +6,7 @@
 //! frame holds the locals of a probe or function, at the bottom of that routine's part of both
 //! stacks.
 
+mod arguments;
 mod expression;
 mod generate;
 mod print;

@@ -14,7 +14,6 @@ mod watch;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -22,8 +21,8 @@ use inspect::Symbols;
 use vmm::MachineConfig;
 use vmm::boot::segments::Segments;
 use vmm::controlled::START_OF_DAY;
-use vmm::hook::{Attach, Hook};
-use vmm::trapped::can_watch;
+use vmm::hook::{Attach, Hook, Watch};
+use vmm::watchpoints::WatchPlan;
 
 use crate::aggregate::{Limits, lock};
 use crate::code::Code;
@@ -31,7 +30,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::engine::{Budget, Changes, Clock, Engine, Settings, Shared};
 use crate::folded::Folded;
 use crate::output::{LineBuffer, LineKind, OutputLine, Ring, Sink};
-use crate::point::{Class, Mechanisms, NoPoint, Point};
+use crate::point::{Access, Class, Mechanisms, NoPoint, Point};
 use crate::source::Location;
 use crate::trace::Trace;
 use crate::vp::checker::no_point;
@@ -41,7 +40,7 @@ use counts::Counters;
 pub use counts::ProbeCount;
 pub use hook::VcpuProbes;
 pub use load::Dumped;
-use watch::Watch;
+use watch::DataPoint;
 
 /// How scripts are loaded and run.
 #[derive(Clone, Debug, Default)]
@@ -110,6 +109,11 @@ impl Script {
         self.code.has_destructive_actions()
     }
 
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> &Code {
+        &self.code
+    }
+
     /// The warnings about the script.
     pub fn warnings(&self) -> &Diagnostics {
         &self.warnings
@@ -148,14 +152,43 @@ impl Script {
         if list.is_empty() { Ok(()) } else { Err(self.diagnostics(list)) }
     }
 
-    /// Refuses each probe at data that a machine with this configuration can't watch. What the
-    /// guest itself uses these pages for (as page tables, for example) isn't known before it runs.
-    pub fn check_watches(&self, config: &MachineConfig) -> Result<(), Diagnostics> {
+    /// The most addresses at which vCPUs stop at the same time for the script, if no function
+    /// recurses through different callers: a return is one more, and a function that is stepped
+    /// has any number.
+    pub fn most_stops(&self) -> usize {
+        let stops = |point: &Point| match point.address().map(|address| address.access) {
+            Some(Access::Enter | Access::Offset) => 1,
+            Some(Access::Exit) => 2,
+            Some(Access::Step) => usize::MAX,
+            Some(Access::Read | Access::Write) | None => 0,
+        };
+        self.code.points().iter().map(stops).fold(0, usize::saturating_add)
+    }
+
+    /// What the script's probes at data need of the guest's memory.
+    pub fn watches(&self) -> Vec<Watch> {
+        let points = self.code.points();
+        let points = points.iter().filter_map(|it| DataPoint::new(*it, &self.options.segments));
+        points.map(|point| point.watch(&self.code)).collect()
+    }
+
+    /// Refuses each probe at data that a machine with this configuration can't watch as planned.
+    /// What the guest itself uses trapped pages for (as page tables, for example) isn't known
+    /// before it runs.
+    pub fn check_watches(
+        &self,
+        config: &MachineConfig,
+        plan: &WatchPlan,
+    ) -> Result<(), Diagnostics> {
         let refused = self.code.probes.iter().filter_map(|probe| {
-            let watch = Watch::new(probe.point, &self.options.segments)?;
-            let error = can_watch(&watch.physical, config).err()?;
+            let point = DataPoint::new(probe.point, &self.options.segments)?;
+            let error = plan.check(&point.physical, config).err()?;
             let problem = format!("probe point {} can't be had: {error}", probe.name);
-            Some(Diagnostic::error(probe.span, problem, "can't be watched"))
+            let error = Diagnostic::error(probe.span, problem, "can't be watched");
+            Some(match plan.why_pages() {
+                Some(reason) => error.with_help(format!("its pages are trapped, because {reason}")),
+                None => error,
+            })
         });
         let list: Vec<_> = refused.collect();
         if list.is_empty() { Ok(()) } else { Err(self.diagnostics(list)) }
@@ -355,8 +388,8 @@ impl Attach for Session {
         Box::new(self.vcpu(vcpu))
     }
 
-    fn watches(&self) -> Vec<Range<u64>> {
-        self.common.watches.iter().map(|watch| watch.physical.clone()).collect()
+    fn watches(&self) -> Vec<Watch> {
+        self.common.data.iter().map(|point| point.watch(&self.code)).collect()
     }
 
     fn msrs(&self) -> Vec<u32> {

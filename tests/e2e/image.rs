@@ -404,7 +404,7 @@ fn out(a: &mut CodeAssembler, port: u32, byte: u32) -> Result<(), IcedError> {
     a.out(dx, al)
 }
 
-fn end_run(a: &mut CodeAssembler, code: u32) -> Result<(), IcedError> {
+pub(crate) fn end_run(a: &mut CodeAssembler, code: u32) -> Result<(), IcedError> {
     a.mov(dx, END)?;
     a.mov(eax, code)?;
     a.out(dx, eax)?;

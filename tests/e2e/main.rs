@@ -59,6 +59,7 @@ mod symbols;
 mod trace;
 mod usage;
 mod watchdog;
+mod watchpoints;
 
 use std::collections::HashSet;
 use std::env;
@@ -114,6 +115,7 @@ const TESTS: &[&[Test]] = &[
     trace::TESTS,
     usage::TESTS,
     watchdog::TESTS,
+    watchpoints::TESTS,
 ];
 
 fn main() -> ExitCode {

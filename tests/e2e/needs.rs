@@ -36,6 +36,8 @@ pub(crate) enum Needs {
     QuickKvm,
     /// A KVM with execution breakpoints that fire. Single steps miss most of the code in handlers.
     KvmWithBreakpoints,
+    /// A KVM with data watchpoints that fire.
+    KvmWithWatchpoints,
     /// A KVM that can't emulate SSE in ring 0.
     KvmWithoutSse,
     /// A KVM device that only some users may use, and the right to become another user.
@@ -59,6 +61,7 @@ impl Needs {
             Self::KvmAndGdb => no_kvm().or_else(|| no_program(&["gdb"])),
             Self::QuickKvm => no_kvm().or_else(|| SLOW.clone()),
             Self::KvmWithBreakpoints => no_kvm().or_else(|| NO_BREAKPOINTS.clone()),
+            Self::KvmWithWatchpoints => no_kvm().or_else(|| NO_WATCHPOINTS.clone()),
             Self::KvmWithoutSse => no_kvm().or_else(|| SSE.clone()),
             Self::OtherUser => no_kvm().or_else(no_other_user),
             Self::LimitedUser => {
@@ -83,6 +86,13 @@ static NO_BREAKPOINTS: LazyLock<Option<String>> = LazyLock::new(|| {
     let verdict = diagnosis("breakpoint")["verdict"].as_str().expect("a verdict").to_owned();
     (!["works", "partly"].contains(&verdict.as_str()))
         .then(|| format!("execution breakpoints: {verdict}"))
+});
+
+static NO_WATCHPOINTS: LazyLock<Option<String>> = LazyLock::new(|| {
+    ["watch-write", "watch-access", "watch-user"].into_iter().find_map(|id| {
+        let row = diagnosis(id);
+        (row["verdict"] != "works").then(|| format!("{}: {}", row["name"], row["verdict"]))
+    })
 });
 
 /// Whether exits are slow here.

@@ -13,14 +13,14 @@ tests! {
     KvmAndCompiler: an_nmi_in_a_replay;
     Nothing: a_function_that_is_not_there, data_that_can_not_be_watched;
     Kvm: functions_on_every_vcpu, calls_and_returns_with_their_arguments, a_function_step_by_step,
-        a_function_that_is_never_called, each_turn_of_a_loop, more_addresses_than_breakpoints, a_variable_s_loads_and_stores, each_part_of_an_array,
+        a_function_that_is_never_called, a_page_with_code_is_not_trapped, each_turn_of_a_loop, more_addresses_than_breakpoints, a_variable_s_loads_and_stores, each_part_of_an_array,
         what_is_watched_is_no_device, who_spins_on_what_is_watched_hangs, registers_of_each_vcpu,
         a_register_that_kvm_does_not_have, what_only_a_replay_shows,
         a_replay_shows_functions_and_data, each_point_of_a_replay;
 }
 
 /// The number after `name[key] == what`.
-fn figure(run: &Finished, line: &str) -> u64 {
+pub(crate) fn figure(run: &Finished, line: &str) -> u64 {
     let mut found = run.lines_with(line);
     let figure = found.next().and_then(|figure| figure.split(' ').next()?.parse().ok());
     figure.unwrap_or_else(|| panic!("no `{line}`: {run}"))
@@ -129,13 +129,20 @@ fn more_addresses_than_breakpoints() {
 
 fn data_that_can_not_be_watched() {
     for (point, reason) in [
-        ("GUEST:WRITE:main:4", "code is on the same page"),
         ("GUEST:WRITE:0x1000:8", "no segment of the guest's image has 0x1000 to 0x1007"),
         ("GUEST:WRITE:stacks", "a range has 1 to 4096 bytes, and stacks has "),
     ] {
         let run = jitterbug("run hello").probe(&format!("(vprobe {point} 0)"));
         run.ends_with(2).shows("").says(&["-e #1:1:", "the script is not run", reason]);
     }
+}
+
+fn a_page_with_code_is_not_trapped() {
+    jitterbug("run hello --trap-pages")
+        .probe("(vprobe GUEST:WRITE:main:4 0)")
+        .ends_with(2)
+        .shows("")
+        .says(&["-e #1:1:", "the script is not run", "code is on the same page", "--trap-pages"]);
 }
 
 /// Each of two vCPUs adds one by a locked instruction; then vCPU 0 reads the sum.

@@ -19,6 +19,11 @@ impl AtPlaces {
         let addresses: Arc<[u64]> = places.map(|place| place.address).collect();
         criteria.has_places().then(|| Self { criteria: Arc::new(criteria.clone()), addresses })
     }
+
+    /// The number of these instructions.
+    pub(crate) fn count(&self) -> usize {
+        self.addresses.len()
+    }
 }
 
 impl Attach for AtPlaces {

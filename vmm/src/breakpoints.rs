@@ -3,7 +3,9 @@
 //! The first four addresses get an execution breakpoint each, where breakpoints work on the host
 //! ([`DebugCapabilities`] says so). For more addresses, or where breakpoints don't work, the vCPU
 //! is single-stepped and RIP is compared. This is slow, and on most hosts it misses code that runs
-//! in handlers; the breakpoints are then set on the entries of the handlers first.
+//! in handlers; the breakpoints are then set on the entries of the handlers first. Data watchpoints
+//! use the same debug registers, and are set whenever the vCPU runs; what is left is for
+//! breakpoints.
 //!
 //! Five things need care:
 //!
@@ -30,13 +32,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use code::{
-    HLT, REX_W, STI, forget_step, handler, here, in_user, is_unfinished, opcode, returns_to, slots,
+    HLT, REX_W, SLOTS, STI, forget_step, handler, here, in_user, is_unfinished, opcode, returns_to,
+    slots,
 };
 
 use crate::cpu::Debuggable;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
-use crate::guest_debug::GuestDebug;
+use crate::guest_debug::{Breakpoint, GuestDebug};
 use crate::instruction::{self, MAX_INSTRUCTION};
 use crate::kvm::DebugCapabilities;
 use crate::kvm::Host;
@@ -63,6 +66,8 @@ pub(crate) enum Stop {
     /// The vCPU is stopped before the instruction at this linear address, which has a breakpoint.
     /// The vCPU executes the instruction when it next runs.
     Breakpoint(u64),
+    /// The vCPU has executed an instruction that touched watched data: bit n is watchpoint n.
+    Watchpoints(u8),
 }
 
 /// What the scheduler asks of the next run.
@@ -100,6 +105,8 @@ pub(crate) fn stopping(host: &Host) -> Result<DebugCapabilities> {
 pub(crate) struct Breakpoints {
     stopping: DebugCapabilities,
     halts: Halts,
+    /// The data watchpoints, in the first debug registers.
+    watchpoints: Vec<Breakpoint>,
     /// The addresses that were asked for, in that order.
     asked: Vec<u64>,
     /// The same addresses, sorted, without duplicates.
@@ -127,6 +134,7 @@ impl Breakpoints {
         Self {
             stopping,
             halts,
+            watchpoints: Vec::new(),
             asked: Vec::new(),
             wanted: Vec::new(),
             handlers: (None, Vec::new()),
@@ -138,6 +146,13 @@ impl Breakpoints {
             steps: 0,
             emulated: BTreeSet::new(),
         }
+    }
+
+    /// Sets the data watchpoints, at most as many as there are debug registers. For schedulers that
+    /// ask for no steps.
+    pub(crate) fn watching(mut self, watchpoints: impl Iterator<Item = Breakpoint>) -> Self {
+        self.watchpoints = watchpoints.collect();
+        self
     }
 
     /// Sets the linear addresses of the breakpoints; they replace the earlier ones.
@@ -196,7 +211,7 @@ impl Breakpoints {
     ) -> Result<Stop> {
         let (mut entry, mut want) = (entry, want);
         loop {
-            let mut debug = GuestDebug::default();
+            let mut debug = GuestDebug { breakpoints: self.slots(None), ..GuestDebug::default() };
             if want.step || self.must_step() || self.told.is_some() {
                 if let Some(exit) = self.finish(cpu, memory, &mut entry, want)? {
                     return Ok(Stop::Exit(exit));
@@ -247,7 +262,7 @@ impl Breakpoints {
                 };
                 self.choose(&mut debug, &system, memory, want.interrupt, next);
             } else if !self.wanted.is_empty() {
-                debug.breakpoints = slots(self.wanted.iter().copied());
+                debug.breakpoints = self.slots(self.wanted.iter().copied());
             }
             self.arm(cpu, debug)?;
             let exit = cpu.run(std::mem::replace(&mut entry, Entry::Resume))?;
@@ -264,7 +279,17 @@ impl Breakpoints {
                 return Ok(Stop::Exit(exit));
             };
             want.interrupt = None;
+            let touched = self.touched(dr6);
             if dr6 & DR6_STEP == 0 {
+                if touched != 0 {
+                    // Without a step's end, this was an instruction of a handler, or the one that
+                    // the vCPU was stopped before.
+                    let at = here(cpu)?;
+                    if self.told.is_some_and(|told| told != at) {
+                        self.early = self.told.take();
+                    }
+                    return Ok(Stop::Watchpoints(touched));
+                }
                 let at = here(cpu)?;
                 if self.reaches(at) {
                     return Ok(Stop::Breakpoint(at));
@@ -277,10 +302,23 @@ impl Breakpoints {
             if !debug.step {
                 forget_step(cpu)?;
             }
+            if touched != 0 {
+                return Ok(Stop::Watchpoints(touched));
+            }
             if want.step {
                 return Ok(Stop::Exit(exit));
             }
         }
+    }
+
+    /// The watchpoints that DR6 says were hit, one bit for each.
+    fn touched(&self, dr6: u64) -> u8 {
+        dr6 as u8 & ((1 << self.watchpoints.len()) - 1)
+    }
+
+    /// The watchpoints, and breakpoints at the first of these addresses for which there is room.
+    fn slots(&self, addresses: impl IntoIterator<Item = u64>) -> [Option<Breakpoint>; SLOTS] {
+        slots(&self.watchpoints, addresses.into_iter())
     }
 
     /// Completes the access of the latest exit and runs no further, for single steps. `Some` if
@@ -336,7 +374,8 @@ impl Breakpoints {
 
     /// Whether there are more breakpoints than the hardware has.
     pub(crate) fn must_step(&self) -> bool {
-        self.wanted.len() > self.stopping.breakpoint_slots()
+        let left = self.stopping.breakpoint_slots().saturating_sub(self.watchpoints.len());
+        self.wanted.len() > left
     }
 
     /// Whether there is a breakpoint to report here; it then counts as reported.
@@ -392,7 +431,8 @@ impl Breakpoints {
         let first = entry.into_iter().chain(next).filter(|address| self.is_wanted(*address));
         let others = self.wanted.iter().filter(|address| !self.handlers.1.contains(address));
         let order = first.chain(self.handlers.1.iter().chain(others).copied());
-        debug.breakpoints = slots(order.filter(|address| Some(*address) != self.told));
+        let order: Vec<_> = order.filter(|address| Some(*address) != self.told).collect();
+        debug.breakpoints = self.slots(order);
     }
 
     fn find_handlers(&mut self, system: &SystemRegisters, memory: &Memory) {

@@ -1,20 +1,51 @@
 //! What the host wants to see of a vCPU, as plain data: single steps, breakpoints and watchpoints.
 
+/// The number of hardware breakpoints: DR0 to DR3 hold their addresses.
+pub const SLOTS: usize = 4;
+
 /// The event that triggers a hardware breakpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// The execution of the instruction that begins at the address.
     Execute,
-    /// A store of up to 8 bytes at the address.
-    Write,
-    /// A load or store of up to 8 bytes at the address.
-    Access,
+    /// A store that touches one of this number of bytes at the address.
+    Write(Length),
+    /// A load or store that touches one of this number of bytes at the address.
+    Access(Length),
+}
+
+/// The number of bytes that a watchpoint covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// 1 byte.
+    One,
+    /// 2 bytes.
+    Two,
+    /// 4 bytes.
+    Four,
+    /// 8 bytes.
+    Eight,
+}
+
+impl Length {
+    /// All lengths, the longest first.
+    pub const ALL: [Self; 4] = [Self::Eight, Self::Four, Self::Two, Self::One];
+
+    /// The number of bytes.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Four => 4,
+            Self::Eight => 8,
+        }
+    }
 }
 
 /// One of the four hardware breakpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breakpoint {
-    /// The linear address; a multiple of 8 for data.
+    /// The linear address; for data a multiple of the length.
     pub address: u64,
     /// The event that triggers it.
     pub trigger: Trigger,
@@ -30,5 +61,5 @@ pub struct GuestDebug {
     /// Exit at INT3 instead of giving the guest its #BP.
     pub software_breakpoints: bool,
     /// The breakpoints in DR0 to DR3; while any is set, the guest's own don't work.
-    pub breakpoints: [Option<Breakpoint>; 4],
+    pub breakpoints: [Option<Breakpoint>; SLOTS],
 }

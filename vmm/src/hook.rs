@@ -12,8 +12,8 @@ mod access;
 mod action;
 mod apic;
 mod set;
+mod watch;
 
-use std::ops::Range;
 use std::time::Duration;
 
 use bitflags::bitflags;
@@ -27,6 +27,7 @@ pub use access::{Access, MsrAccess};
 pub use action::HookActions;
 pub use apic::{ApicEvent, IpiMode};
 pub(crate) use set::HookSet;
+pub use watch::{Values, Watch};
 
 bitflags! {
     /// The points at which a hook wants to be called. [`Hook::next_tick`] asks for ticks.
@@ -173,14 +174,15 @@ pub trait Attach: Sync {
     /// The hook for vCPU `vcpu` of `vcpus`.
     fn attach(&self, vcpu: u32, vcpus: u32) -> Box<dyn Hook>;
 
-    /// The guest-physical ranges whose loads and stores are reported to [`Hook::access`]. The
-    /// machine has to be created with these ranges ([`watches`]).
+    /// The memory whose loads and stores are reported to [`Hook::access`]. The machine has to be
+    /// created with these ranges ([`watches`]): a parallel one with a
+    /// [`WatchPlan`](crate::watchpoints::WatchPlan) for them, which selects the mechanism.
     ///
-    /// The pages that contain the ranges have no memory slot, so every access to any byte of these
-    /// pages exits, which takes some microseconds. These pages can contain neither code nor page
-    /// tables, descriptor tables or interrupt stacks. In a controlled machine such accesses are
-    /// scheduling points, like the accesses to memory that vCPUs share.
-    fn watches(&self) -> Vec<Range<u64>> {
+    /// Trapped pages have no memory slot, so every access to any byte of the pages that contain the
+    /// ranges exits, which takes some microseconds. These pages can contain neither code nor page
+    /// tables, descriptor tables or interrupt stacks. In a controlled machine, which has no other
+    /// mechanism, such accesses are scheduling points, like accesses to memory that vCPUs share.
+    fn watches(&self) -> Vec<Watch> {
         Vec::new()
     }
 
@@ -191,8 +193,8 @@ pub trait Attach: Sync {
     }
 }
 
-/// The ranges that these hooks watch: a machine is created with them.
-pub fn watches(hooks: &[&dyn Attach]) -> Vec<Range<u64>> {
+/// What these hooks watch: a machine is created with it.
+pub fn watches(hooks: &[&dyn Attach]) -> Vec<Watch> {
     hooks.iter().flat_map(|hook| hook.watches()).collect()
 }
 

@@ -49,6 +49,7 @@ mod thread_time;
 pub mod trapped;
 mod unsupported;
 pub mod watchdog;
+pub mod watchpoints;
 
 pub use cancel::Cancel;
 pub use config::{CpuCount, GuestImage, MachineConfig};

@@ -1,7 +1,6 @@
 //! A machine: memory, vCPUs and devices, built from one [`MachineConfig`] and ready to run.
 
 use std::io::Write;
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::assembly::{Assembly, Needs};
@@ -12,6 +11,8 @@ use crate::criteria::Criteria;
 use crate::error::Result;
 use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
 use crate::memory::Memory;
+use crate::trapped;
+use crate::watchpoints::WatchPlan;
 
 /// A machine that has not run yet.
 pub struct Machine {
@@ -20,6 +21,7 @@ pub struct Machine {
     pub(crate) memory: Arc<Memory>,
     pub(crate) criteria: Criteria,
     pub(crate) places: Option<AtPlaces>,
+    pub(crate) plan: WatchPlan,
     pub(crate) host: Host,
     // Declared last, so dropped last: the vCPUs and devices use the VM.
     pub(crate) vm: Vm,
@@ -33,16 +35,15 @@ impl Machine {
         config: &MachineConfig,
         console: Box<dyn Write + Send>,
     ) -> Result<Self> {
-        Self::watching(host, config, &[], console)
+        Self::watching(host, config, WatchPlan::default(), console)
     }
 
-    /// Like [`Machine::new`], with these guest-physical ranges trapped: the ranges that the hooks
-    /// of the run watch ([`hook::watches`](crate::hook::watches)). Fails if a range can't be
-    /// trapped.
+    /// Like [`Machine::new`], with a plan for what the hooks of the run watch
+    /// ([`hook::watches`](crate::hook::watches)). Fails if something can't be watched.
     pub fn watching(
         host: &Host,
         config: &MachineConfig,
-        watches: &[Range<u64>],
+        plan: WatchPlan,
         console: Box<dyn Write + Send>,
     ) -> Result<Self> {
         let needs = Needs {
@@ -52,7 +53,10 @@ impl Machine {
             log_stores: false,
             timers: false,
         };
-        let assembly = Assembly::new(host, config, watches, console, &needs, |_| Ok(()))?;
+        for watch in plan.watched() {
+            trapped::is_memory(&watch.physical, config)?;
+        }
+        let assembly = Assembly::new(host, config, &plan.trapped(), console, &needs, |_| Ok(()))?;
         let Assembly { mut cpus, board, memory, start, vm, .. } = assembly;
         for cpu in &mut cpus {
             cpu.wire_local_interrupts()?;
@@ -66,6 +70,7 @@ impl Machine {
             memory,
             places,
             criteria: config.criteria.clone(),
+            plan,
             host: host.clone(),
             vm,
         })

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::hook::{Access, Attach, Context, Hook, MsrAccess, Points, Verdict};
+use crate::hook::{self, Access, Attach, Context, Hook, MsrAccess, Points, Verdict};
 
 /// A call at a breakpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,8 +116,8 @@ impl Attach for Watch {
         Box::new(self.clone())
     }
 
-    fn watches(&self) -> Vec<Range<u64>> {
-        self.ranges.clone()
+    fn watches(&self) -> Vec<hook::Watch> {
+        self.ranges.iter().cloned().map(Into::into).collect()
     }
 }
 

@@ -15,5 +15,5 @@ pub use crate::unsupported::{UnsupportedAccess, Watcher};
 pub(crate) use access::{load, store};
 pub(crate) use check::{TableCheck, reason, refuse, split_load};
 pub use refuse::can_watch;
-pub(crate) use refuse::watch;
+pub(crate) use refuse::{is_memory, watch};
 pub(crate) use unsuitable::{misplaced_code, split};

@@ -12,6 +12,7 @@ use vmm::End;
 use vmm::boot::segments::Segments;
 use vmm::hook::{Attach, watches};
 use vmm::parallel;
+use vmm::watchpoints::WatchPlan;
 use vmm::{CpuCount, GuestImage, Host, Machine, MachineConfig};
 
 use crate::Failure;
@@ -74,7 +75,8 @@ fn run(host: &Host, text: &str, make: Make, times: u64) -> Result<Duration, Fail
         Some(Session::new(&script, output.sink()))
     };
     let hooks: Vec<&dyn Attach> = session.iter().map(|session| session as &dyn Attach).collect();
-    let machine = Machine::watching(host, &config, &watches(&hooks), Box::new(std::io::sink()))?;
+    let plan = WatchPlan::pages(watches(&hooks), "measured");
+    let machine = Machine::watching(host, &config, plan, Box::new(std::io::sink()))?;
     let start = Busy::process()?;
     let outcome = parallel::run(machine, &hooks, parallel::Options::default())?;
     let time = start.elapsed()?;

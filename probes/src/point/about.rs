@@ -21,7 +21,7 @@ pub enum Price {
     Stop,
     /// A single step for each instruction.
     Step,
-    /// An exit for each access to a page.
+    /// A hit of a data watchpoint, or an exit for each access to a page.
     Watch,
     /// An exit for each access to a register.
     Register,
@@ -34,7 +34,8 @@ impl Price {
             Self::Nothing | Self::Register | Self::Exit { id: None } => &[],
             Self::Tick => &["kick"],
             Self::Exit { id: Some("port-exit") } => &["port-exit"],
-            Self::Exit { id: Some(_) } | Self::Watch => &["mmio-exit"],
+            Self::Exit { id: Some(_) } => &["mmio-exit"],
+            Self::Watch => &["watch-write", "watch-access", "watch-user", "mmio-exit"],
             Self::Stop => &["breakpoint", "single-step"],
             Self::Step => &["single-step"],
         }
@@ -73,7 +74,10 @@ impl Row {
             Some(Price::Exit { .. }) => "an exit of KVM",
             Some(Price::Stop) => "hardware breakpoints, else single steps",
             Some(Price::Step) => "single steps",
-            Some(Price::Watch) => "pages without a memory slot",
+            Some(Price::Watch) => {
+                "in run, data watchpoints if they tell what the script uses (run -v says so); else \
+                 pages without a memory slot"
+            }
             Some(Price::Register) => "KVM's MSR filter",
         }
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use vmm::boot::segments::Segments;
 
-use super::watch::Watch;
+use super::watch::DataPoint;
 use crate::point::{Fixed, Msr, Point, USUAL};
 
 /// The value of [`Common::last`] before any vCPU has run.
@@ -14,7 +14,7 @@ const NOBODY: u32 = u32::MAX;
 /// others.
 #[derive(Debug)]
 pub(super) struct Common {
-    pub(super) watches: Vec<Watch>,
+    pub(super) data: Vec<DataPoint>,
     pub(super) msrs: Vec<u32>,
     /// The vCPU that the scheduler chose last.
     last: AtomicU32,
@@ -22,7 +22,7 @@ pub(super) struct Common {
 
 impl Common {
     pub(super) fn new(points: &[Point], segments: &Segments) -> Self {
-        let watch = |point: &Point| Watch::new(*point, segments);
+        let data = |point: &Point| DataPoint::new(*point, segments);
         let registers = |point: &Point| match point {
             Point::Msr(Msr { index, .. }) => vec![*index],
             Point::Fixed(Fixed::MsrRead | Fixed::MsrWrite) => USUAL.to_vec(),
@@ -31,8 +31,8 @@ impl Common {
         let mut msrs: Vec<u32> = points.iter().flat_map(registers).collect();
         msrs.sort_unstable();
         msrs.dedup();
-        let watches = points.iter().filter_map(watch).collect();
-        Self { watches, msrs, last: AtomicU32::new(NOBODY) }
+        let data = points.iter().filter_map(data).collect();
+        Self { data, msrs, last: AtomicU32::new(NOBODY) }
     }
 
     /// Records that a vCPU has been chosen, and returns the vCPU that was chosen before.

@@ -3,19 +3,20 @@
 use std::ops::Range;
 
 use vmm::boot::segments::Segments;
-use vmm::hook;
+use vmm::hook::{self, Values, Watch};
 
+use crate::code::Code;
 use crate::point::{Access, Address, Point};
 
-/// A range that a script watches.
+/// A point at data: a range that a script watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Watch {
+pub(super) struct DataPoint {
     pub(super) address: Address,
     /// The range in guest-physical memory.
     pub(super) physical: Range<u64>,
 }
 
-impl Watch {
+impl DataPoint {
     /// `None` if the point isn't a point at data. The place of its data was checked when the script
     /// was loaded.
     pub(super) fn new(point: Point, segments: &Segments) -> Option<Self> {
@@ -25,6 +26,23 @@ impl Watch {
         }
         let physical = segments.physical(address.start, address.length)?;
         Some(Self { address, physical })
+    }
+
+    /// What a scheduler has to watch for the probes of a script at this point.
+    pub(super) fn watch(&self, code: &Code) -> Watch {
+        const VALUE: u16 = 1 << 2;
+        const BEFORE: u16 = 1 << 3;
+        let stores = self.address.access == Access::Write;
+        let here = code.probes.iter().filter(|it| it.point == Point::Address(self.address));
+        let used = here.map(|probe| code.arguments(probe)).fold(0, |all, used| all | used);
+        // A load has no value before.
+        let values = match (stores, used & VALUE != 0, used & BEFORE != 0) {
+            (true, _, true) | (false, true, _) => Values::All,
+            (true, true, false) => Values::OfStores,
+            _ => Values::Unused,
+        };
+        let linear = Some(self.address.start);
+        Watch { physical: self.physical.clone(), linear, loads: !stores, stores, values }
     }
 
     pub(super) fn sees(&self, access: &hook::Access) -> bool {

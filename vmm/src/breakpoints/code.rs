@@ -13,8 +13,7 @@ pub(super) const STI: u8 = 0xfb;
 /// The prefix of IRETQ.
 pub(super) const REX_W: u8 = 0x48;
 
-/// The number of hardware breakpoints.
-pub(super) const SLOTS: usize = 4;
+pub(super) use crate::guest_debug::SLOTS;
 
 /// The linear address of the next instruction.
 pub(super) fn here(cpu: &mut impl Debuggable) -> Result<u64> {
@@ -84,18 +83,22 @@ pub(super) fn handler(vector: u8, system: &SystemRegisters, memory: &Memory) -> 
     (gate[5] & PRESENT != 0).then(|| part(0, 2) | part(6, 2) << 16 | part(8, 4) << 32)
 }
 
-/// The first four addresses, without duplicates.
-pub(super) fn slots(addresses: impl Iterator<Item = u64>) -> [Option<Breakpoint>; SLOTS] {
+/// The watchpoints in the first slots, then the first addresses for which there is room, without
+/// duplicates.
+pub(super) fn slots(
+    watchpoints: &[Breakpoint],
+    addresses: impl Iterator<Item = u64>,
+) -> [Option<Breakpoint>; SLOTS] {
     let mut slots = [None; SLOTS];
     let mut used = 0;
-    for address in addresses {
-        let breakpoint = Some(Breakpoint { address, trigger: Trigger::Execute });
-        if !slots.contains(&breakpoint) {
-            slots[used] = breakpoint;
+    let breakpoints = addresses.map(|address| Breakpoint { address, trigger: Trigger::Execute });
+    for breakpoint in watchpoints.iter().copied().chain(breakpoints) {
+        if used == SLOTS {
+            break;
+        }
+        if !slots.contains(&Some(breakpoint)) {
+            slots[used] = Some(breakpoint);
             used += 1;
-            if used == SLOTS {
-                break;
-            }
         }
     }
     slots

@@ -3,7 +3,7 @@
 //! breakpoints stay as they are, so this is one entry instead of two, and interrupts need not be
 //! blocked: the flag is saved with the other flags, and IRET restores it.
 
-use super::code::{here, slots};
+use super::code::here;
 use super::{Breakpoints, DR6_STEP, Stop, Want};
 use crate::cpu::Debuggable;
 use crate::error::Result;
@@ -32,7 +32,7 @@ impl Breakpoints {
     ) -> Result<Option<Stop>> {
         let before = cpu.registers()?;
         cpu.set_registers(&Registers { rflags: before.rflags | RF, ..before })?;
-        let breakpoints = slots(self.wanted.iter().copied());
+        let breakpoints = self.slots(self.wanted.iter().copied());
         self.arm(cpu, GuestDebug { breakpoints, ..GuestDebug::default() })?;
         let exit = cpu.run(Entry::Resume)?;
         if exit == Exit::ApStart {
@@ -50,6 +50,10 @@ impl Breakpoints {
             self.told = None;
         }
         match exit {
+            // This instruction, or one of a handler that came first, has touched watched data.
+            Exit::Debug { dr6, .. } if self.touched(dr6) != 0 => {
+                Ok(Some(Stop::Watchpoints(self.touched(dr6))))
+            }
             Exit::Debug { dr6, .. } if dr6 & DR6_STEP == 0 => {
                 if !executed {
                     // KVM emulates this instruction, and looks for breakpoints without regard to

@@ -1,6 +1,7 @@
 use super::*;
 use crate::breakpoints::Halts;
 use crate::cpu::Cpu;
+use crate::guest_debug::{Breakpoint, Length, SLOTS, Trigger};
 use crate::kvm::DebugCapabilities;
 use crate::memory::{Memory, MemorySize};
 use crate::registers::{Activity, DebugRegisters, SystemRegisters};
@@ -15,6 +16,9 @@ struct Processor {
     debug: GuestDebug,
     /// The instruction that KVM emulates: the flag has no effect on its breakpoint.
     emulated: Option<u64>,
+    /// The instruction that touches the data of every watchpoint, and how often it did.
+    toucher: Option<u64>,
+    touched: u64,
     /// The number of instructions between kicks.
     kick: u64,
     /// The number of instructions to the next kick.
@@ -28,16 +32,25 @@ impl Cpu for Processor {
         while self.left > 0 {
             let at = self.registers.rip;
             let passes = self.registers.rflags & RF != 0 && self.emulated != Some(at);
-            let stops = self.debug.breakpoints.iter().flatten().any(|it| it.address == at);
+            let set = || self.debug.breakpoints.iter().flatten();
+            let stops = set().any(|it| it.address == at && it.trigger == Trigger::Execute);
+            let touches = self.toucher == Some(at);
+            let watchpoints = set().filter(|it| it.trigger != Trigger::Execute).count();
+            let hits = if touches { (1 << watchpoints) - 1 } else { 0 };
             if stops && !passes {
-                return Ok(Exit::Debug { pc: at, dr6: 1 });
+                let first = self.debug.breakpoints.iter().position(|slot| {
+                    slot.is_some_and(|it| it.address == at && it.trigger == Trigger::Execute)
+                });
+                return Ok(Exit::Debug { pc: at, dr6: 1 << first.unwrap() });
             }
             self.registers.rflags &= !RF;
             self.registers.rip = START + (at + 1 - START) % LENGTH;
             self.executed += 1;
             self.left -= 1;
-            if self.debug.step {
-                return Ok(Exit::Debug { pc: self.registers.rip, dr6: DR6_STEP });
+            self.touched += u64::from(touches);
+            let step = if self.debug.step { DR6_STEP } else { 0 };
+            if step | hits != 0 {
+                return Ok(Exit::Debug { pc: self.registers.rip, dr6: step | hits });
             }
         }
         self.left = self.kick;
@@ -122,7 +135,7 @@ fn hits(processor: &mut Processor, breakpoints: &mut Breakpoints, kicks: u32) ->
                 hits += 1;
             }
             Stop::Exit(Exit::Kicked) => kicked += 1,
-            Stop::Exit(exit) => panic!("{exit:?}"),
+            stop => panic!("{stop:?}"),
         }
         assert_eq!(processor.registers.rflags & RF, 0, "the flag is not seen");
     }
@@ -188,4 +201,49 @@ fn an_instruction_that_kvm_emulates_is_stepped_over() {
     processor.emulated = Some(START + 3);
     let hits = hits(&mut processor, &mut breakpoints, 3);
     assert!(hits > 30 && hits.abs_diff(processor.executed.div_ceil(LENGTH)) <= 1, "{hits}");
+}
+
+/// Watchpoints are hit by instructions with a breakpoint and without, beside breakpoints that are
+/// left by the flag, by steps, or that are too many for the debug registers that are left.
+#[test]
+fn watchpoints_are_hit_once_for_each_access_beside_breakpoints() {
+    for breakpoints in [&[][..], &[3], &[4], &[3, 4], &[2, 3, 4], &[0, 1, 2, 3, 4, 5]] {
+        for (resume_flag, watched) in [(true, 1), (false, 1), (true, 2), (false, 2)] {
+            let addresses: Vec<_> = breakpoints.iter().map(|offset| START + offset).collect();
+            let (mut processor, state) = at(&addresses, resume_flag);
+            processor.toucher = Some(START + 3);
+            let watchpoint = |number| Breakpoint {
+                address: 0x5000 + 8 * number,
+                trigger: Trigger::Write(Length::Eight),
+            };
+            let mut state = state.watching((0..watched).map(watchpoint));
+            let what = format!("{breakpoints:?}, {watched} watched, by the flag: {resume_flag}");
+            let memory = Memory::new(MemorySize::new(2 << 20).unwrap()).unwrap();
+            memory.write(START, &[0x90; LENGTH as usize]).unwrap();
+            let (mut hits, mut touched, mut kicked) = (0u64, 0u64, 0);
+            while kicked < 3 {
+                match state.run(&mut processor, &memory, Entry::Resume, Want::default()).unwrap() {
+                    Stop::Breakpoint(_) => hits += 1,
+                    Stop::Watchpoints(bits) => {
+                        assert_eq!(bits, (1 << watched) - 1, "{what}");
+                        assert_eq!(processor.registers.rip, START + 4, "{what}");
+                        touched += 1;
+                    }
+                    Stop::Exit(exit) => {
+                        assert_eq!(exit, Exit::Kicked, "{what}");
+                        kicked += 1;
+                    }
+                }
+                // Before the first instruction nothing is set.
+                let set = processor.debug.breakpoints.iter().flatten();
+                let set = set.filter(|it| it.trigger != Trigger::Execute).count() as u64;
+                assert!(set == watched || processor.executed == 0, "{what}: {set} are set");
+            }
+            assert!(touched > 30 && touched == processor.touched, "{what}: {touched}");
+            let turns = processor.executed.div_ceil(LENGTH);
+            let count = addresses.len() as u64;
+            assert!(hits.abs_diff(turns * count) <= count, "{what}: {hits} in {turns} turns");
+            assert_eq!(state.must_step(), count + watched > SLOTS as u64, "{what}");
+        }
+    }
 }

@@ -34,7 +34,7 @@ impl ControlledMachine {
         all.extend(hooks);
         // Without hooks there are no hook sets, and nothing is called.
         let called = if all.is_empty() { 0 } else { vcpus };
-        let attached = |vcpu| HookSet::attach(&all, vcpu, vcpus, &self.memory);
+        let attached = |vcpu| HookSet::attach(&all, vcpu, vcpus, &self.memory, &[]);
         self.hooks = (0..called).map(attached).collect::<Result<_>>()?;
         self.filter_msrs()?;
         // At instruction granularity the vCPU stops at every instruction anyway.
@@ -140,6 +140,8 @@ impl ControlledMachine {
             match stop {
                 Stop::Exit(exit) => return Ok(exit),
                 Stop::Breakpoint(address) => self.hook_breakpoint(vcpu, address),
+                // There are none: a controlled machine traps pages.
+                Stop::Watchpoints(_) => {}
             }
         }
     }

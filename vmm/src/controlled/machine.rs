@@ -1,7 +1,6 @@
 //! A machine whose vCPUs all belong to one host thread.
 
 use std::io::Write;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +25,7 @@ use crate::config::MachineConfig;
 use crate::criteria::Met;
 use crate::doctor;
 use crate::error::{Error, Result};
-use crate::hook::{HookActions, HookSet};
+use crate::hook::{HookActions, HookSet, Watch};
 use crate::identity::{CpuidEntry, Frequencies};
 use crate::instruction::Instructions;
 use crate::kvm::{Host, Irqchip, StepCapabilities, Vm};
@@ -93,13 +92,13 @@ impl ControlledMachine {
         Self::watching(host, config, &[], console)
     }
 
-    /// Like [`ControlledMachine::new`], with these guest-physical ranges trapped as well: the
-    /// ranges that the hooks of the run watch ([`hook::watches`](crate::hook::watches)). Accesses
-    /// to their pages are scheduling points. Fails if a range can't be trapped.
+    /// Like [`ControlledMachine::new`], with what the hooks of the run watch trapped as well
+    /// ([`hook::watches`](crate::hook::watches)). Accesses to these pages are scheduling points.
+    /// Fails if a range can't be trapped.
     pub fn watching(
         host: &Host,
         config: &MachineConfig,
-        watches: &[Range<u64>],
+        watches: &[Watch],
         console: Box<dyn Write + Send>,
     ) -> Result<Self> {
         let granularity = config.granularity;
@@ -122,7 +121,8 @@ impl ControlledMachine {
             log_stores: true,
             timers: true,
         };
-        let assembly = Assembly::new(host, config, watches, console, &needs, prepare)?;
+        let watches: Vec<_> = watches.iter().map(|watch| watch.physical.clone()).collect();
+        let assembly = Assembly::new(host, config, &watches, console, &needs, prepare)?;
         let Assembly { cpus, leaves, board, memory, start, vm } = assembly;
         let count = config.cpus.get();
         let has_rdtscp = leaves[0].iter().any(offers_rdtscp);

@@ -11,7 +11,7 @@ use super::outcome::{Outcome, Samples, Tested};
 use super::test_guest::{TestGuest, assemble, done};
 use crate::cpu::Cpu;
 use crate::exit::Exit;
-use crate::guest_debug::{Breakpoint, GuestDebug, Trigger};
+use crate::guest_debug::{Breakpoint, GuestDebug, Length, Trigger};
 use crate::registers::Registers;
 
 const HITS: u64 = 50;
@@ -108,19 +108,56 @@ pub(super) fn execution_user(test_guest: &TestGuest) -> Tested<Outcome> {
     data_or_code(test_guest, Ring::User, CODE + NOP, Trigger::Execute)
 }
 
-/// DR0 on a quadword that the kernel stores to.
+/// DR0 on a quadword that the kernel stores to in a loop, whose stores to other data don't count.
+/// The reported cost is that of a hit.
 pub(super) fn write(test_guest: &TestGuest) -> Tested<Outcome> {
-    data_or_code(test_guest, Ring::Kernel, DATA, Trigger::Write)
+    let mut bench = test_guest.kernel(|a| {
+        let mut again = a.create_label();
+        a.mov(rbx, HITS)?;
+        a.set_label(&mut again)?;
+        a.mov(qword_ptr(DATA + 8), rbx)?;
+        a.mov(qword_ptr(DATA), rbx)?;
+        a.dec(rbx)?;
+        a.jnz(again)?;
+        a.mov(qword_ptr(HOLE), rax)
+    })?;
+    bench.cpu.set_debug(&one(DATA, Trigger::Write(Length::Eight)))?;
+    let mut times = Vec::new();
+    for left in (1..=HITS).rev() {
+        let start = Instant::now();
+        match bench.resume()? {
+            Exit::Debug { dr6, .. } if dr6 & 1 != 0 => {}
+            Exit::Debug { dr6, .. } => {
+                return Ok(Outcome::partly(format!("fires, but DR6 is {dr6:#x}")));
+            }
+            Exit::MmioWrite { .. } if left == HITS => {
+                return Ok(Outcome::silent("accepted, never fires"));
+            }
+            exit => return Ok(bench.odd(&exit)),
+        }
+        times.push(start.elapsed());
+        if bench.cpu.registers()?.rbx != left {
+            return Ok(Outcome::partly("fires, but not after each of the stores"));
+        }
+    }
+    Ok(match bench.resume()? {
+        Exit::MmioWrite { .. } => {
+            let median = times.into_iter().collect::<Samples>().median();
+            Outcome::works("fires after the access").costing(median)
+        }
+        Exit::Debug { .. } => Outcome::partly("fires more often than there are stores"),
+        exit => bench.odd(&exit),
+    })
 }
 
 /// DR0 on a quadword that the kernel loads.
 pub(super) fn access(test_guest: &TestGuest) -> Tested<Outcome> {
-    data_or_code(test_guest, Ring::Kernel, DATA + 8, Trigger::Access)
+    data_or_code(test_guest, Ring::Kernel, DATA + 8, Trigger::Access(Length::Eight))
 }
 
 /// DR0 on a quadword that a user program stores to.
 pub(super) fn write_user(test_guest: &TestGuest) -> Tested<Outcome> {
-    data_or_code(test_guest, Ring::User, DATA, Trigger::Write)
+    data_or_code(test_guest, Ring::User, DATA, Trigger::Write(Length::Eight))
 }
 
 fn data_or_code(
@@ -142,7 +179,7 @@ fn data_or_code(
     Ok(match bench.resume()? {
         Exit::Debug { dr6, .. } if dr6 & 1 != 0 => Outcome::works(match trigger {
             Trigger::Execute => "fires before the instruction",
-            Trigger::Write | Trigger::Access => "fires after the access",
+            Trigger::Write(_) | Trigger::Access(_) => "fires after the access",
         }),
         Exit::Debug { dr6, .. } => Outcome::partly(format!("fires, but DR6 is {dr6:#x}")),
         Exit::MmioWrite { .. } => Outcome::silent("accepted, never fires"),

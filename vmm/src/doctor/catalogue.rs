@@ -189,6 +189,9 @@ pub(super) const GROUPS: &[Group] = &[
     },
 ];
 
+/// The self-tests on which data watchpoints depend.
+pub(super) const WATCHPOINTS: [&str; 3] = ["watch-write", "watch-access", "watch-user"];
+
 /// The self-test from which the report's last row is derived: whether an unmodified Linux can boot.
 pub(super) const SPEED: &str = "ring0-speed";
 

@@ -1,6 +1,6 @@
 //! The conclusions from the self-tests: which mechanism jitterbug uses for which purpose.
 
-use super::catalogue::SPEED;
+use super::catalogue::{SPEED, WATCHPOINTS};
 use super::outcome::{Cost, Outcome, Verdict};
 use super::report::{Choice, Finding};
 
@@ -23,6 +23,16 @@ pub(super) fn choose(rows: &[Finding]) -> Vec<Choice> {
             first(&[
                 (holes, "pages without a memslot: each load and store exits"),
                 (all(&["hole-load", "hole-store"]), "the same, for plain loads and stores only"),
+            ]),
+        ),
+        choice(
+            "data watchpoints",
+            first(&[
+                (
+                    all(&WATCHPOINTS),
+                    "DR0 to DR3, in run, where they tell what a script uses; else trapped pages",
+                ),
+                (true, "none: trapped pages"),
             ]),
         ),
         choice(

@@ -1,10 +1,26 @@
-//! Determines how a vCPU can be stopped at an instruction on a host, by only those self-tests that
-//! concern this, and only when it is needed.
+//! Determines how a vCPU can be stopped at an instruction on a host, and whether data watchpoints
+//! work, by only those self-tests that concern this, and only when it is needed.
 
 use super::catalogue;
 use super::outcome::{Outcome, Verdict};
 use super::test_guest::TestGuest;
 use crate::kvm::{DebugCapabilities, Host};
+
+/// Whether data watchpoints work on this host, in the kernel and in user programs. Determined once;
+/// the first call takes some milliseconds.
+pub(crate) fn has_watchpoints(host: &Host) -> bool {
+    let works = |test_guest: &TestGuest, id: &str| verdict(test_guest, id) == Some(Verdict::Works);
+    host.watchpoints(|| {
+        let test_guest = TestGuest::new(host);
+        test_guest.is_ok_and(|it| catalogue::WATCHPOINTS.iter().all(|id| works(&it, id)))
+    })
+}
+
+fn verdict(test_guest: &TestGuest, id: &str) -> Option<Verdict> {
+    let mut tests = catalogue::GROUPS.iter().flat_map(|group| group.tests);
+    let test = tests.find(|test| test.id == id)?;
+    Some((test.run)(test_guest).unwrap_or_else(Outcome::from).verdict)
+}
 
 impl DebugCapabilities {
     /// Determines the capabilities once; the result is stored while the device is open. The first
@@ -19,11 +35,7 @@ impl DebugCapabilities {
 
     fn examine(host: &Host) -> Self {
         let Ok(test_guest) = TestGuest::new(host) else { return Self::default() };
-        let tests = || catalogue::GROUPS.iter().flat_map(|group| group.tests);
-        let verdict = |id: &str| {
-            let test = tests().find(|test| test.id == id)?;
-            Some((test.run)(&test_guest).unwrap_or_else(Outcome::from).verdict)
-        };
+        let verdict = |id: &str| verdict(&test_guest, id);
         let works = |id: &str| verdict(id) == Some(Verdict::Works);
         // A breakpoint that hits again is removed to step over it.
         let breakpoint = verdict("breakpoint");

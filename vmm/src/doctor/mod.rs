@@ -12,7 +12,7 @@
 //!   `interrupts`, `startup`, `instructions`, `identity`, `clock`, `registers`,
 //!   `kicks`, `slots`, `lifecycle`;
 //! * `outcome`, `report`, `choices`: the results;
-//! * `debug_capabilities`: the few self-tests on which breakpoints depend.
+//! * `debug_capabilities`: the few self-tests on which breakpoints and watchpoints depend.
 
 mod bench;
 mod breakpoints;
@@ -41,6 +41,7 @@ mod test_guest;
 use std::time::{Duration, Instant};
 
 pub use crate::kvm::DebugCapabilities;
+pub(crate) use debug_capabilities::has_watchpoints;
 pub use outcome::{Cost, Verdict};
 pub use platform::Platform;
 pub use report::{Choice, Finding, Report};

@@ -12,16 +12,23 @@ pub struct Access {
     pub size: u8,
     /// True for a store, false for a load.
     pub write: bool,
-    /// The value that is loaded or stored, little-endian.
+    /// The value that is loaded or stored, little-endian. This value and the next are 0 if a data
+    /// watchpoint reports the access and [`Watch::values`](super::Watch::values) doesn't include
+    /// them.
     pub value: u64,
     /// The value before the access.
     pub before: u64,
     /// Whether the access is half of a locked instruction: the load, or the store that immediately
     /// follows it.
     pub locked: bool,
-    /// RIP at the exit: for loads and locked instructions the address of the instruction, for other
-    /// stores the address of the next instruction.
+    /// RIP as hooks see it: for loads and locked instructions the address of the instruction, for
+    /// other stores the address of the next instruction.
     pub rip: u64,
+    /// Whether the instruction that made the access is known, which a trapped page always tells.
+    /// A data watchpoint only tells that the watched bytes at `address` were touched. If the
+    /// instruction isn't known, the access may begin elsewhere and have another size, `locked` is
+    /// not known, and `rip` is behind the instruction.
+    pub exact: bool,
 }
 
 impl Access {

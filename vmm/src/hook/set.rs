@@ -1,12 +1,11 @@
 //! The hooks of one vCPU, called by the points that they asked for.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use crate::choice::Choice;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
-use crate::hook::{Access, ApicEvent, Attach, Context, Hook, MsrAccess, Points, Verdict};
+use crate::hook::{Access, ApicEvent, Attach, Context, Hook, MsrAccess, Points, Verdict, Watch};
 use crate::memory::Memory;
 
 /// Calls each hook at its points, in the order in which they were attached.
@@ -15,24 +14,27 @@ pub(crate) struct HookSet {
     /// The points that each hook asked for, and their union: testing a point calls no hook.
     asked: Vec<Points>,
     points: Points,
-    /// The ranges that each hook watches.
-    watches: Vec<Vec<Range<u64>>>,
+    /// What each hook watches.
+    watches: Vec<Vec<Watch>>,
     /// The MSRs whose accesses each hook wants.
     msrs: Vec<Vec<u32>>,
 }
 
 impl HookSet {
-    /// The hooks for a vCPU of a machine with this memory. Fails if a range that they watch is not
-    /// trapped in the machine.
+    /// The hooks for a vCPU of a machine with this memory and with data watchpoints for
+    /// `watchpoints`. Fails if something that they watch is in neither.
     pub(crate) fn attach(
         hooks: &[&dyn Attach],
         vcpu: u32,
         vcpus: u32,
         memory: &Memory,
+        watchpoints: &[Watch],
     ) -> Result<Self> {
         let watches: Vec<_> = hooks.iter().map(|hook| hook.watches()).collect();
-        let unseen = |range: &&Range<u64>| !memory.is_all_trapped(range);
-        if let Some(range) = watches.iter().flatten().find(unseen) {
+        let unseen = |watch: &&Watch| {
+            !memory.is_all_trapped(&watch.physical) && !watchpoints.contains(watch)
+        };
+        if let Some(Watch { physical: range, .. }) = watches.iter().flatten().find(unseen) {
             let value = format!("{:#x}..{:#x}", range.start, range.end);
             let problem = "the machine was made without it: give it the hooks' watches".into();
             return Err(Error::Config { setting: "watch of guest-physical", value, problem });
@@ -87,14 +89,18 @@ impl HookSet {
 
     /// Whether a hook watches memory.
     pub(crate) fn watch(&self) -> bool {
-        self.watches.iter().any(|ranges| !ranges.is_empty())
+        self.watches.iter().any(|watches| !watches.is_empty())
     }
 
     /// Calls the hooks that watch the accessed memory, and returns how long to hold the vCPU.
     pub(crate) fn access(&mut self, context: &mut Context, access: &Access) -> Duration {
         let watching = self.hooks.iter_mut().zip(&self.watches);
-        let watching =
-            watching.filter(|(_, ranges)| ranges.iter().any(|range| access.touches(range)));
+        let watching = watching.filter(|(_, watches)| {
+            watches.iter().any(|watch| {
+                let kind = if access.write { watch.stores } else { watch.loads };
+                kind && access.touches(&watch.physical)
+            })
+        });
         all(watching.map(|(hook, _)| hook.access(context, access)))
     }
 

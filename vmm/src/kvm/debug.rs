@@ -15,7 +15,7 @@ use super::{KvmCpu, failed};
 use crate::cpu::{Cpu, Debuggable};
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
-use crate::guest_debug::{GuestDebug, Trigger};
+use crate::guest_debug::{GuestDebug, Length, Trigger};
 use crate::registers::Registers;
 
 impl GuestDebug {
@@ -45,13 +45,22 @@ impl GuestDebug {
 /// The bits of DR7 that enable breakpoint `index` (Intel SDM vol. 3, 18.2.4).
 fn dr7(index: usize, trigger: Trigger) -> u64 {
     const EXACT: u64 = 1 << 8 | 1 << 9;
-    const EIGHT_BYTES: u64 = 0b10;
     let (kind, length) = match trigger {
         Trigger::Execute => (0b00, 0),
-        Trigger::Write => (0b01, EIGHT_BYTES),
-        Trigger::Access => (0b11, EIGHT_BYTES),
+        Trigger::Write(length) => (0b01, len(length)),
+        Trigger::Access(length) => (0b11, len(length)),
     };
     EXACT | 0b10 << (2 * index) | (kind | length << 2) << (16 + 4 * index)
+}
+
+/// The LEN field of a watchpoint in DR7 (Intel SDM vol. 3, 18.2.4).
+fn len(length: Length) -> u64 {
+    match length {
+        Length::One => 0b00,
+        Length::Two => 0b01,
+        Length::Four => 0b11,
+        Length::Eight => 0b10,
+    }
 }
 
 impl KvmCpu {
@@ -131,12 +140,19 @@ mod tests {
 
     #[test]
     fn breakpoints_fill_dr7() {
-        let data = Some(Breakpoint { address: 0x1000, trigger: Trigger::Write });
+        let data = Some(Breakpoint { address: 0x1000, trigger: Trigger::Write(Length::Eight) });
         let code = Some(Breakpoint { address: 0x2000, trigger: Trigger::Execute });
         let debug = GuestDebug { breakpoints: [code, data, None, None], ..Default::default() };
         let kvm = debug.to_kvm();
         assert_eq!(kvm.control, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP);
         assert_eq!(kvm.arch.debugreg[..2], [0x2000, 0x1000]);
         assert_eq!(kvm.arch.debugreg[7], 0x90_030a);
+    }
+
+    #[test]
+    fn a_watchpoint_covers_its_bytes_only() {
+        let of = |length| dr7(0, Trigger::Access(length)) >> 16;
+        let fields = Length::ALL.map(of);
+        assert_eq!(fields, [0b1011, 0b1111, 0b0111, 0b0011]);
     }
 }

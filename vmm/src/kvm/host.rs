@@ -30,6 +30,8 @@ struct Device {
     supported_cpuid: OnceLock<Vec<CpuidEntry>>,
     /// Determined once, by self-tests.
     stopping: OnceLock<DebugCapabilities>,
+    /// Determined once, by self-tests.
+    watchpoints: OnceLock<bool>,
 }
 
 impl Host {
@@ -50,7 +52,9 @@ impl Host {
             ));
         }
         let (supported_cpuid, stopping) = (OnceLock::new(), OnceLock::new());
-        let host = Self { device: Arc::new(Device { kvm, supported_cpuid, stopping }) };
+        let watchpoints = OnceLock::new();
+        let device = Device { kvm, supported_cpuid, stopping, watchpoints };
+        let host = Self { device: Arc::new(device) };
         host.require(Cap::UserMemory, "KVM_CAP_USER_MEMORY", "give a guest its memory")?;
         host.require(Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT", "kick a vCPU safely")?;
         host.require(Cap::ExtCpuid, "KVM_CAP_EXT_CPUID", "tell the guest what it runs on")?;
@@ -111,6 +115,11 @@ impl Host {
     /// The debug capabilities of this host, determined by the first call, with `find`.
     pub(crate) fn stopping(&self, find: impl FnOnce() -> DebugCapabilities) -> DebugCapabilities {
         *self.device.stopping.get_or_init(find)
+    }
+
+    /// Whether data watchpoints work, determined by the first call, with `find`.
+    pub(crate) fn watchpoints(&self, find: impl FnOnce() -> bool) -> bool {
+        *self.device.watchpoints.get_or_init(find)
     }
 }
 

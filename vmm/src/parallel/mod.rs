@@ -26,8 +26,9 @@ use crate::kvm::DebugCapabilities;
 use crate::kvm::{KvmCpu, MsrExits};
 use crate::machine::Machine;
 use crate::signals::Signals;
+use crate::watchpoints::Watching;
 use control::Control;
-use trapping::Watching;
+use trapping::Trapping;
 use vcpu::{Devices, VcpuContext, VcpuLoop};
 
 /// The destination of a run's output, as far as the run depends on it: no vCPU may block on a slow
@@ -70,13 +71,13 @@ fn run_stopping(
     options: Options,
     stopping: impl FnOnce() -> Result<DebugCapabilities>,
 ) -> Result<Outcome> {
-    let Machine { cpus, board, memory, criteria, places, host, vm } = machine;
+    let Machine { cpus, board, memory, criteria, places, plan, host, vm } = machine;
     let vcpus = cpus.len() as u32;
     // The criteria come first: when one of them ends the run, the other hooks act on a run that has
     // ended.
     let places = places.as_ref().map(|places| -> &dyn Attach { places });
     let hooks: Vec<_> = places.into_iter().chain(hooks.iter().copied()).collect();
-    let attached = |id| HookSet::attach(&hooks, id, vcpus, &memory);
+    let attached = |id| HookSet::attach(&hooks, id, vcpus, &memory, plan.watched());
     let hooks = (0..vcpus).map(attached).collect::<Result<Vec<_>>>()?;
     let msrs = MsrExits { chosen: hooks.iter().flat_map(HookSet::msrs).collect(), writes: false };
     if !msrs.chosen.is_empty() {
@@ -84,7 +85,12 @@ fn run_stopping(
         vm.exit_on_msrs(&msrs)?;
     }
     let stops = hooks.iter().any(|hooks| hooks.wants(Points::BREAKPOINT));
-    let stopping = if stops { Some(stopping()?) } else { None };
+    // Watchpoints alone need nothing of what these capabilities say.
+    let stopping = if stops {
+        Some(stopping()?)
+    } else {
+        plan.uses_watchpoints().then(DebugCapabilities::default)
+    };
     let control = Control::new(vcpus)?;
     let can_resume = options.signals.is_some();
     let lock = (!memory.trapped().is_empty()).then(Mutex::default);
@@ -92,13 +98,19 @@ fn run_stopping(
         let mut threads = Vec::new();
         for (id, (cpu, hooks)) in (0..).zip(cpus.into_iter().zip(hooks)) {
             let ctx = VcpuContext::new(id, vcpus, cpu, memory.clone());
-            let breakpoints = stopping.map(|stopping| Breakpoints::new(stopping, Halts::InKernel));
-            let watching = lock.as_ref().map(Watching::new);
+            let watchpoints =
+                plan.uses_watchpoints().then(|| Watching::new(plan.watchpoints(), vcpus));
+            let breakpoints = stopping.map(|stopping| {
+                Breakpoints::new(stopping, Halts::InKernel)
+                    .watching(watchpoints.iter().flat_map(Watching::breakpoints))
+            });
+            let trapping = lock.as_ref().map(Trapping::new);
             let devices = Devices { board: &board, controller: Box::new(vm.irqchip()) };
             let control = &control;
             let spawned =
                 thread::Builder::new().name(format!("vcpu{id}")).spawn_scoped(scope, move || {
-                    VcpuLoop::new(ctx, hooks, breakpoints, watching, devices, control)
+                    VcpuLoop::new(ctx, hooks, breakpoints, trapping, devices, control)
+                        .watching(watchpoints)
                         .resumable(can_resume)
                         .printing_to(options.outlet)
                         .run(KvmCpu::bind_to_thread)

@@ -12,6 +12,7 @@ use crate::end::End;
 use crate::exit::Exit;
 use crate::memory::Memory;
 use crate::registers::{Activity, Registers, SystemRegisters};
+use crate::watchpoints::WatchReport;
 
 /// The numbers of exits of a vCPU, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
@@ -85,6 +86,9 @@ pub struct VcpuReport {
     #[serde(serialize_with = "crate::hex::list")]
     #[schemars(with = "Vec<String>")]
     pub sampled_rips: Vec<u64>,
+    /// What watching the guest's data cost; absent if hooks watch none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watching: Option<WatchReport>,
     /// How often the vCPU reached each of the hooks' breakpoints, in ascending order of their
     /// addresses.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -20,7 +20,7 @@ use crate::memory::Memory;
 use crate::trapped::{self, TableCheck};
 
 /// One vCPU's accesses to trapped memory.
-pub(super) struct Watching<'a> {
+pub(super) struct Trapping<'a> {
     lock: &'a Mutex<()>,
     tables: TableCheck,
 }
@@ -35,7 +35,7 @@ pub(super) struct Done {
     pub(super) next: Option<Exit>,
 }
 
-impl<'a> Watching<'a> {
+impl<'a> Trapping<'a> {
     pub(super) fn new(lock: &'a Mutex<()>) -> Self {
         Self { lock, tables: TableCheck::default() }
     }

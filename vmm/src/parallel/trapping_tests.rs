@@ -13,10 +13,12 @@ use crate::error::Error;
 use crate::hook::{Access, watches};
 use crate::kvm::{Host, host};
 use crate::testing::Watch;
+use crate::watchpoints::WatchPlan;
 
 fn run(guest: &Guest, hooks: &[&dyn Attach]) -> Result<Outcome> {
     let host = Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap();
-    let machine = Machine::watching(&host, &guest.config(), &watches(hooks), Box::new(sink()))?;
+    let plan = WatchPlan::pages(watches(hooks), "for this test");
+    let machine = Machine::watching(&host, &guest.config(), plan, Box::new(sink()))?;
     let options = Options { timeout: Some(Duration::from_secs(10)), ..Options::default() };
     super::run(machine, hooks, options)
 }
@@ -63,6 +65,7 @@ fn every_access_is_seen_and_done() {
         before,
         locked,
         rip,
+        exact: true,
     };
     let seen = watch.accesses();
     assert_eq!(
@@ -197,8 +200,9 @@ fn what_is_known_not_to_work_is_refused_beforehand() {
     let host = Host::open(Path::new(host::DEFAULT_DEVICE)).unwrap();
     let code = crate::boot::elf::executable(crate::boot::elf::Image::of(&config));
     let start = code.first().unwrap().start;
-    let watches = Watch::of(start..start + 4).ranges;
-    let refused = Machine::watching(&host, &config, &watches, Box::new(sink()));
+    let watch = Watch::of(start..start + 4);
+    let plan = WatchPlan::pages(watches(&[&watch]), "for this test");
+    let refused = Machine::watching(&host, &config, plan, Box::new(sink()));
     let text = refused.err().unwrap().to_string();
     assert!(text.contains("code is on the same page"), "{text}");
 }

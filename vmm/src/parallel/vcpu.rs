@@ -9,7 +9,7 @@ use devices::device::{InterruptController, Wiring};
 use super::Outlet;
 use super::control::{Control, broken_thread};
 use super::outcome::{ExitCounts, VcpuReport, VcpuState};
-use super::trapping::Watching;
+use super::trapping::Trapping;
 use crate::board::{Board, IoResult};
 use crate::breakpoints::{Breakpoints, Stop, Want};
 use crate::cpu::{Cpu, Debuggable};
@@ -23,6 +23,7 @@ use crate::msr;
 use crate::registers::{Activity, Register, Registers};
 use crate::thread_time::thread_time;
 use crate::watchdog::Sample;
+use crate::watchpoints::{WatchReport, Watching};
 
 /// The maximum time that a suspended vCPU sleeps before it checks whether the run has been resumed.
 const SUSPEND_POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -82,7 +83,11 @@ pub(super) struct VcpuLoop<'a, C> {
     /// `None` if no hook asks for breakpoints.
     breakpoints: Option<Breakpoints>,
     /// `None` if no memory is trapped.
-    watching: Option<Watching<'a>>,
+    trapping: Option<Trapping<'a>>,
+    /// `None` if no data is watched by watchpoints.
+    watchpoints: Option<Watching>,
+    /// How often the vCPU exited because of trapped memory.
+    trapped_exits: u64,
     /// An exit that has occurred and has not been handled.
     pub(super) next: Option<Exit>,
     /// The register values that hooks have set, for the time before the vCPU's next instruction.
@@ -103,7 +108,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         ctx: VcpuContext<C>,
         hooks: HookSet,
         breakpoints: Option<Breakpoints>,
-        watching: Option<Watching<'a>>,
+        trapping: Option<Trapping<'a>>,
         devices: Devices<'a>,
         control: &'a Control,
     ) -> Self {
@@ -114,7 +119,9 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             ctx,
             hooks,
             breakpoints,
-            watching,
+            trapping,
+            watchpoints: None,
+            trapped_exits: 0,
             next,
             registers,
             resumable,
@@ -125,6 +132,12 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             exits,
             activity,
         }
+    }
+
+    /// Sets the data watchpoints.
+    pub(super) fn watching(mut self, watchpoints: Option<Watching>) -> Self {
+        self.watchpoints = watchpoints;
+        self
     }
 
     /// Sets whether a suspended run can be resumed.
@@ -153,14 +166,25 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         }
         let now = control.now();
         self.hooks.stop(&mut Context { actions: None, ..self.ctx.context(now) });
+        let watching = self.watched();
         VcpuReport {
             vcpu: self.ctx.id,
             state: if control.is_success() { None } else { self.state().ok() },
             exits: self.exits,
             processor_time: thread_time(),
             sampled_rips: Vec::new(),
+            watching,
             breakpoints: self.breakpoints.map(|b| b.hits()).unwrap_or_default(),
         }
+    }
+
+    fn watched(&mut self) -> Option<WatchReport> {
+        if let Some(watchpoints) = &self.watchpoints {
+            let system = self.ctx.cpu.system_registers().unwrap_or_default();
+            return Some(watchpoints.report(&system, &self.ctx.memory));
+        }
+        let exits = self.trapped_exits;
+        self.hooks.watch().then(|| WatchReport { exits, ..WatchReport::default() })
     }
 
     fn run_guest(&mut self) -> Result<Option<End>> {
@@ -200,10 +224,10 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         let VcpuContext { cpu, memory, id, .. } = &mut self.ctx;
         let mut wiring = Wiring { clock: self.control, controller: &mut *self.devices.controller };
         let answer = self.devices.board.answer(*id, cpu, exit, &mut wiring)?;
-        if let Some(watching) = &mut self.watching
+        if let Some(trapping) = &mut self.trapping
             && (answer == IoResult::Unanswered || *exit == Exit::Kicked)
         {
-            watching.explain(*id, cpu, memory, exit)?;
+            trapping.explain(*id, cpu, memory, exit)?;
         }
         Ok(answer)
     }
@@ -235,9 +259,10 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             msr::end(&mut self.ctx.cpu, &access)?;
             return Ok(Some(Entry::Resume));
         }
-        let Some(watching) = &mut self.watching else { return Ok(None) };
+        let Some(trapping) = &mut self.trapping else { return Ok(None) };
         let VcpuContext { cpu, memory, id, .. } = &mut self.ctx;
-        let Some(done) = watching.perform(*id, cpu, memory, exit)? else { return Ok(None) };
+        let Some(done) = trapping.perform(*id, cpu, memory, exit)? else { return Ok(None) };
+        self.trapped_exits += done.accesses.len() as u64;
         self.next = done.next;
         for access in &done.accesses {
             let now = self.control.now();
@@ -245,6 +270,29 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             self.apply_actions(hold)?;
         }
         Ok(Some(done.entry))
+    }
+
+    /// Reports the accesses to watched data that the vCPU has just made.
+    fn report_accesses(&mut self, hits: u8) -> Result<()> {
+        let Some(watchpoints) = &mut self.watchpoints else { return Ok(()) };
+        let VcpuContext { cpu, memory, .. } = &mut self.ctx;
+        for access in watchpoints.accesses(hits, cpu, memory)? {
+            let behind = self.ctx.cpu.registers()?;
+            // Hooks see RIP where a trapped page would show it: a locked instruction has been
+            // finished.
+            let rip = if access.locked { behind.rip } else { access.rip };
+            let at = Registers { rip, ..behind };
+            if at != behind {
+                self.ctx.cpu.set_registers(&at)?;
+            }
+            let now = self.control.now();
+            let hold = self.hooks.access(&mut self.ctx.context(now), &access);
+            if at != behind {
+                self.ctx.cpu.set_registers(&behind)?;
+            }
+            self.apply_actions(hold)?;
+        }
+        Ok(())
     }
 
     /// Runs to the next exit. Breakpoints on the way are reported to the hooks.
@@ -268,11 +316,15 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
                     let now = self.control.now();
                     let hold = self.hooks.breakpoint(&mut self.ctx.context(now), address);
                     self.apply_actions(hold)?;
-                    // At a breakpoint no access is incomplete.
-                    if let Some(exit) = self.set_registers(&mut entry)? {
-                        return Ok(exit);
-                    }
                 }
+                Stop::Watchpoints(hits) => {
+                    self.ctx.started = true;
+                    self.report_accesses(hits)?;
+                }
+            }
+            // At a breakpoint or watchpoint no access is incomplete.
+            if let Some(exit) = self.set_registers(&mut entry)? {
+                return Ok(exit);
             }
             if self.control.is_over() {
                 return Ok(Exit::Kicked);

@@ -16,7 +16,10 @@ pub(crate) fn load(
     let mut data = Bytes::from_elem(0, usize::from(size));
     memory.read(address, &mut data)?;
     let value = little(&data);
-    Ok((Access { address, size, write: false, value, before: value, locked, rip }, data))
+    Ok((
+        Access { address, size, write: false, value, before: value, locked, rip, exact: true },
+        data,
+    ))
 }
 
 /// Performs a store. `rip` is the address that the vCPU's RIP has at the exit.
@@ -34,5 +37,14 @@ pub(crate) fn store(
         memory.write(address, data)?;
     }
     let (value, before) = (little(data), little(&before));
-    Ok(Access { address, size: data.len() as u8, write: true, value, before, locked, rip })
+    Ok(Access {
+        address,
+        size: data.len() as u8,
+        write: true,
+        value,
+        before,
+        locked,
+        rip,
+        exact: true,
+    })
 }
