@@ -8,7 +8,7 @@ use probes::point::{Class, Mechanisms, Price, Row, matching};
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::Host;
-use vmm::doctor::{self, Cost, Finding, Verdict};
+use vmm::doctor::{self, Cost, DebugCapabilities, Finding, Verdict};
 
 use crate::args::{Cli, PointArgs};
 use crate::document::{FORMAT, print_json};
@@ -92,6 +92,9 @@ impl Here {
         let needed = rows.iter().fold(Mechanisms::empty(), |all, row| all | row.mechanism);
         let mut ids: Vec<&str> =
             rows.iter().filter_map(Row::price).flat_map(Price::self_tests).copied().collect();
+        if ids.contains(&"breakpoint") {
+            ids.extend(DebugCapabilities::INT3);
+        }
         ids.sort_unstable();
         ids.dedup();
         let measured = doctor::try_out(&host, &ids);
@@ -128,6 +131,14 @@ impl Here {
         tests.all(|row| row.verdict == Verdict::Works)
     }
 
+    /// Whether int3 is used for more addresses than the hardware has breakpoints for.
+    fn int3(&self) -> bool {
+        let works = |id: &str| {
+            self.measured.iter().any(|row| row.id == id && row.verdict == Verdict::Works)
+        };
+        DebugCapabilities::INT3.into_iter().all(works)
+    }
+
     fn cost(&self, price: Price) -> String {
         let about = |id: &str| self.measured(id).map(|cost| format!(", about {cost}"));
         let about = |id: &str| about(id).unwrap_or_default();
@@ -140,9 +151,12 @@ impl Here {
             }
             Price::Stop => match self.measured("breakpoint") {
                 Some(hit) => format!(
-                    "free until it is hit, then about {hit}; more than 4 addresses: single steps, an \
-                     exit an instruction{}",
-                    about("single-step")
+                    "free until it is hit, then about {hit}; more than 4 addresses: {}",
+                    if self.int3() {
+                        format!("int3, free until it is hit{}", about("int3-step"))
+                    } else {
+                        format!("single steps, an exit an instruction{}", about("single-step"))
+                    }
                 ),
                 None => format!("single steps: an exit an instruction{}", about("single-step")),
             },

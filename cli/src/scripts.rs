@@ -321,10 +321,11 @@ pub(crate) fn dumps(written: &[PathBuf], missed: &[PathBuf]) -> Vec<String> {
     written.chain(missed).collect()
 }
 
-/// Single steps are not an error, but the user should know why the run is slow.
+/// Single steps are not an error, but the user should know why the run is slow. (Where int3 is
+/// used, a vCPU that has to be stepped nevertheless says so itself.)
 fn warn_of_steps(stops: usize, stopping: DebugCapabilities) {
     let slots = stopping.breakpoint_slots();
-    if stops <= slots {
+    if stops <= slots || stopping.int3 {
         return;
     }
     let unseen = if slots == 0 && !stopping.steps_into_handlers {

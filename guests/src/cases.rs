@@ -31,6 +31,7 @@ macro_rules! cases {
 }
 
 static CASES: &[Case] = cases![
+    "calls" 2,
     "chatty" 1,
     "gives-up" 2,
     "idle" 2,

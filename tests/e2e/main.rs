@@ -34,6 +34,7 @@ mod json;
 mod lists;
 mod lost_findings;
 mod manual;
+mod many_points;
 mod needs;
 mod paths;
 mod point_list;
@@ -94,6 +95,7 @@ const TESTS: &[&[Test]] = &[
     lists::TESTS,
     lost_findings::TESTS,
     manual::TESTS,
+    many_points::TESTS,
     paths::TESTS,
     point_list::TESTS,
     points::TESTS,

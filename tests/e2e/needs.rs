@@ -38,6 +38,8 @@ pub(crate) enum Needs {
     KvmWithBreakpoints,
     /// A KVM with data watchpoints that fire.
     KvmWithWatchpoints,
+    /// A KVM with int3 as a breakpoint: exact also in handlers, and for any number of addresses.
+    KvmWithInt3,
     /// A KVM that can't emulate SSE in ring 0.
     KvmWithoutSse,
     /// A KVM device that only some users may use, and the right to become another user.
@@ -62,6 +64,7 @@ impl Needs {
             Self::QuickKvm => no_kvm().or_else(|| SLOW.clone()),
             Self::KvmWithBreakpoints => no_kvm().or_else(|| NO_BREAKPOINTS.clone()),
             Self::KvmWithWatchpoints => no_kvm().or_else(|| NO_WATCHPOINTS.clone()),
+            Self::KvmWithInt3 => no_kvm().or_else(|| NO_INT3.clone()),
             Self::KvmWithoutSse => no_kvm().or_else(|| SSE.clone()),
             Self::OtherUser => no_kvm().or_else(no_other_user),
             Self::LimitedUser => {
@@ -98,6 +101,18 @@ static NO_WATCHPOINTS: LazyLock<Option<String>> = LazyLock::new(|| {
 /// Whether exits are slow here.
 pub(crate) fn is_slow() -> bool {
     SLOW.is_some()
+}
+
+static NO_INT3: LazyLock<Option<String>> = LazyLock::new(|| {
+    let verdict = |id| diagnosis(id)["verdict"].as_str().expect("a verdict").to_owned();
+    let mut tests = ["int3", "int3-step", "int3-guest"].map(|id| (id, verdict(id))).into_iter();
+    let missing = tests.find(|(_, verdict)| verdict != "works");
+    missing.map(|(id, verdict)| format!("{id}: {verdict}"))
+});
+
+/// Whether int3 stops vCPUs at more addresses than the hardware has breakpoints for.
+pub(crate) fn has_int3() -> bool {
+    NO_INT3.is_none()
 }
 
 /// The factor by which everything may take longer than on a quick host.

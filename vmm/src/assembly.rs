@@ -64,7 +64,7 @@ impl Assembly {
         trapped::watch(watches, config, &mut memory)?;
         let memory = Arc::new(memory);
 
-        let vm = Vm::new(host, memory.clone(), needs.irqchip)?;
+        let mut vm = Vm::new(host, memory.clone(), needs.irqchip)?;
         if needs.log_stores {
             vm.log_stores()?;
         }

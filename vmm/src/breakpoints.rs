@@ -1,11 +1,11 @@
 //! Stops a vCPU before chosen instructions.
 //!
 //! The first four addresses get an execution breakpoint each, where breakpoints work on the host
-//! ([`DebugCapabilities`] says so). For more addresses, or where breakpoints don't work, the vCPU
-//! is single-stepped and RIP is compared. This is slow, and on most hosts it misses code that runs
-//! in handlers; the breakpoints are then set on the entries of the handlers first. Data watchpoints
-//! use the same debug registers, and are set whenever the vCPU runs; what is left is for
-//! breakpoints.
+//! ([`DebugCapabilities`] says so). For more addresses, INT3s replace the instructions where the
+//! host and the image allow it (`software.rs`). Else, the vCPU is single-stepped and RIP is
+//! compared. This is slow, and on most hosts it misses code that runs in handlers; the breakpoints
+//! are then set on the entries of the handlers first. Data watchpoints use the same debug
+//! registers, and are set whenever the vCPU runs; what is left is for breakpoints.
 //!
 //! Five things need care:
 //!
@@ -25,6 +25,7 @@
 
 mod code;
 mod resume;
+mod software;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +36,9 @@ use code::{
     HLT, REX_W, SLOTS, STI, forget_step, handler, here, in_user, is_unfinished, opcode, returns_to,
     slots,
 };
+
+use software::Software;
+pub(crate) use software::{Code, Gate, Int3s, Kick};
 
 use crate::cpu::Debuggable;
 use crate::error::{Error, Result};
@@ -90,6 +94,18 @@ pub struct Hits {
     pub hits: u64,
 }
 
+/// The breakpoints of a vCPU that have been reported and whose instructions have not been executed
+/// yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reported {
+    /// The one at which the vCPU stands.
+    told: Option<u64>,
+    /// One from which an interrupt has led away, to a handler in which the vCPU can't be stopped.
+    early: Option<u64>,
+    /// Those from which interrupts have led away, with the stack pointers.
+    interrupted: Vec<(u64, u64)>,
+}
+
 /// The debug capabilities of this host. Fails if vCPUs can't be stopped at instructions.
 pub(crate) fn stopping(host: &Host) -> Result<DebugCapabilities> {
     let stopping = DebugCapabilities::of(host);
@@ -127,6 +143,7 @@ pub(crate) struct Breakpoints {
     steps: u64,
     /// The breakpoints at instructions that KVM emulates: RFLAGS.RF does not pass these.
     emulated: BTreeSet<u64>,
+    software: Software,
 }
 
 impl Breakpoints {
@@ -145,6 +162,7 @@ impl Breakpoints {
             hits: BTreeMap::new(),
             steps: 0,
             emulated: BTreeSet::new(),
+            software: Software::default(),
         }
     }
 
@@ -165,6 +183,7 @@ impl Breakpoints {
         self.wanted.sort_unstable();
         self.wanted.dedup();
         self.handlers = (None, Vec::new());
+        self.software.is_stale = true;
     }
 
     /// How often each breakpoint was hit, without those that were never hit.
@@ -184,15 +203,17 @@ impl Breakpoints {
         self.steps
     }
 
-    /// The breakpoint that has been reported and whose instruction has not been executed yet.
-    pub(crate) fn told(&self) -> Option<u64> {
-        self.told
+    /// The breakpoints that have been reported and whose instructions have not been executed yet.
+    pub(crate) fn reported(&self) -> Reported {
+        let interrupted = self.software.interrupted().to_vec();
+        Reported { told: self.told, early: self.early, interrupted }
     }
 
-    /// Called when the vCPU is moved to another place, where the breakpoint `told` has been
-    /// reported. Removes breakpoints and steps from KVM until the vCPU runs again.
-    pub(crate) fn put(&mut self, cpu: &mut impl Debuggable, told: Option<u64>) -> Result<()> {
-        (self.told, self.early, self.asleep) = (told, None, false);
+    /// Called when the vCPU is moved to another place, where these breakpoints have been reported.
+    /// Removes breakpoints and steps from KVM until the vCPU runs again.
+    pub(crate) fn put(&mut self, cpu: &mut impl Debuggable, reported: &Reported) -> Result<()> {
+        (self.told, self.early, self.asleep) = (reported.told, reported.early, false);
+        self.software.put(reported.interrupted.clone());
         self.disarm(cpu)
     }
 
@@ -203,6 +224,34 @@ impl Breakpoints {
 
     /// Runs to the next exit or breakpoint.
     pub(crate) fn run(
+        &mut self,
+        cpu: &mut impl Debuggable,
+        memory: &Memory,
+        entry: Entry,
+        want: Want,
+    ) -> Result<Stop> {
+        let (mut entry, mut want) = (entry, want);
+        loop {
+            self.prepare(memory)?;
+            let stop = if self.software.is_used {
+                self.run_by_int3(cpu, memory, &mut entry, &mut want)?
+            } else {
+                self.clear_int3s(memory)?;
+                let next = std::mem::replace(&mut entry, Entry::Resume);
+                Some(self.run_by_registers(cpu, memory, next, want)?)
+            };
+            match stop {
+                Some(Stop::Exit(exit)) if self.store_to_code(memory, &exit)? => {
+                    want.interrupt = None;
+                }
+                Some(stop) => return Ok(stop),
+                None => {}
+            }
+        }
+    }
+
+    /// Runs to the next exit or breakpoint, by hardware breakpoints and single steps.
+    fn run_by_registers(
         &mut self,
         cpu: &mut impl Debuggable,
         memory: &Memory,
@@ -274,7 +323,7 @@ impl Breakpoints {
             let Exit::Debug { dr6, .. } = exit else {
                 if exit == Exit::ApStart {
                     // The vCPU has been reset, and its trap flag is cleared.
-                    self.put(cpu, None)?;
+                    self.put(cpu, &Reported::default())?;
                 }
                 return Ok(Stop::Exit(exit));
             };
@@ -372,10 +421,10 @@ impl Breakpoints {
         self.wanted.binary_search(&address).is_ok()
     }
 
-    /// Whether there are more breakpoints than the hardware has.
+    /// Whether there are more breakpoints than the hardware has, and INT3 can't be used.
     pub(crate) fn must_step(&self) -> bool {
         let left = self.stopping.breakpoint_slots().saturating_sub(self.watchpoints.len());
-        self.wanted.len() > left
+        !self.software.is_used && self.wanted.len() > left
     }
 
     /// Whether there is a breakpoint to report here; it then counts as reported.

@@ -42,6 +42,11 @@ pub trait Debuggable: Cpu {
     /// Sets the debug exceptions that exit to the host; by default there are no such exceptions.
     fn set_debug(&mut self, debug: &GuestDebug) -> Result<()>;
 
+    /// Gives the guest the #BP of its own INT3 at RIP, which exited, on the next
+    /// [`run`](Cpu::run). `debug` is the debug state that is set. Registers must not be set in
+    /// between.
+    fn raise_breakpoint(&mut self, debug: &GuestDebug) -> Result<()>;
+
     /// Completes the access that the latest exit reported, as [`run`](Cpu::run) does, but does not
     /// run the guest: RIP is then at the instruction where the vCPU continues. `Some` is an exit
     /// that must be handled first: the instruction's next access, a single step that ends with this

@@ -72,6 +72,11 @@ pub enum Exit {
         /// DR6 as the hardware reported it.
         dr6: u64,
     },
+    /// The guest is before an INT3, and the host asked for such exits.
+    Int3 {
+        /// The linear address of the INT3.
+        pc: u64,
+    },
     /// The guest can take an interrupt now.
     InterruptWindow,
     /// The guest has lowered CR8, so interrupts that were masked by priority may now be taken
@@ -112,6 +117,7 @@ impl Exit {
             Self::ApStart => "ap-start",
             Self::Kicked => "kicked",
             Self::Debug { .. } => "debug",
+            Self::Int3 { .. } => "int3",
             Self::InterruptWindow => "interrupt-window",
             Self::TaskPriority => "task-priority",
             Self::Shutdown => "shutdown",

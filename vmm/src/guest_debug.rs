@@ -60,6 +60,8 @@ pub struct GuestDebug {
     pub block_interrupts: bool,
     /// Exit at INT3 instead of giving the guest its #BP.
     pub software_breakpoints: bool,
+    /// Exit at every #DB, also if there is no breakpoint; the guest's own breakpoints don't work.
+    pub debug_exceptions: bool,
     /// The breakpoints in DR0 to DR3; while any is set, the guest's own don't work.
     pub breakpoints: [Option<Breakpoint>; SLOTS],
 }

@@ -111,9 +111,10 @@ pub trait Hook: Send {
     /// change, and the call has to be quick. An address that is not the first byte of an
     /// instruction is never reached.
     ///
-    /// Up to four addresses, counted over all hooks of a vCPU, cost nothing until they are hit;
-    /// more are slow (`doctor::DebugCapabilities` says which mechanism a host uses). While a
-    /// breakpoint is set, the guest's own debug registers and single steps don't work.
+    /// Up to four addresses, counted over all hooks of a vCPU, cost nothing until they are hit. So
+    /// do more, where INT3 works and can replace their instructions; elsewhere they are slow
+    /// (`doctor::DebugCapabilities` says which mechanism a host uses). While a breakpoint is set,
+    /// the guest's own debug registers and single steps don't work.
     fn breakpoints(&self) -> &[u64] {
         &[]
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::assembly::{Assembly, Needs};
 use crate::at_places::AtPlaces;
 use crate::board::Board;
+use crate::breakpoints::Code;
 use crate::config::MachineConfig;
 use crate::criteria::Criteria;
 use crate::error::Result;
@@ -22,6 +23,7 @@ pub struct Machine {
     pub(crate) criteria: Criteria,
     pub(crate) places: Option<AtPlaces>,
     pub(crate) plan: WatchPlan,
+    pub(crate) code: Code,
     pub(crate) host: Host,
     // Declared last, so dropped last: the vCPUs and devices use the VM.
     pub(crate) vm: Vm,
@@ -69,6 +71,7 @@ impl Machine {
             board,
             memory,
             places,
+            code: Code::of(config),
             criteria: config.criteria.clone(),
             plan,
             host: host.clone(),

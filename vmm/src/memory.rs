@@ -9,6 +9,7 @@
 //! | 0x100000- | free for the guest |
 //! | 0xc0000000-0x100000000 | devices (IOAPIC, LAPIC); RAM continues above |
 
+mod int3;
 mod patched;
 mod written;
 
@@ -22,6 +23,8 @@ use vm_memory::{Bytes as _, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, G
 use crate::error::{Error, Result};
 use crate::paging::{self, PhysicalMemory};
 use crate::unsupported::Watcher;
+pub(crate) use int3::INT3;
+use int3::Inserted;
 use patched::Patches;
 use written::WrittenPages;
 
@@ -133,6 +136,7 @@ pub struct Memory {
     /// The ranges among them that the controlled scheduler traps.
     shared: Vec<Range<u64>>,
     patches: Patches,
+    inserted: Inserted,
 }
 
 impl PhysicalMemory for Memory {
@@ -151,7 +155,9 @@ impl Memory {
         }
         let map = GuestMemoryMmap::from_ranges(&ranges)
             .map_err(|error| Error::NoMemory { bytes: size.bytes(), cause: error.to_string() })?;
-        Ok(Self { map, trapped: Vec::new(), shared: Vec::new(), patches: Patches::default() })
+        let (trapped, shared) = (Vec::new(), Vec::new());
+        let (patches, inserted) = (Patches::default(), Inserted::default());
+        Ok(Self { map, trapped, shared, patches, inserted })
     }
 
     /// Traps the pages of this range: they are left out of the guest's memory slots, so that each
@@ -222,6 +228,13 @@ impl Memory {
 
     /// Fills `buffer` from guest-physical `address`.
     pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<()> {
+        if self.inserted.is_used() {
+            return self.read_without_int3(address, buffer);
+        }
+        self.read_all(address, buffer)
+    }
+
+    fn read_all(&self, address: u64, buffer: &mut [u8]) -> Result<()> {
         // A fast path: one region nearly always contains the whole range, and vm-memory's general
         // function takes twice as long for a word.
         let start = GuestAddress(address);
@@ -238,6 +251,13 @@ impl Memory {
 
     /// Writes `data` at guest-physical `address`.
     pub fn write(&self, address: u64, data: &[u8]) -> Result<()> {
+        if self.inserted.is_used() {
+            return self.write_below_int3(address, data);
+        }
+        self.write_all(address, data)
+    }
+
+    fn write_all(&self, address: u64, data: &[u8]) -> Result<()> {
         self.map
             .write_slice(data, GuestAddress(address))
             .map_err(|_| Error::Unbacked { address, length: data.len() })

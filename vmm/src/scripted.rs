@@ -99,6 +99,10 @@ impl Debuggable for ScriptedCpu {
         Ok(())
     }
 
+    fn raise_breakpoint(&mut self, _: &GuestDebug) -> Result<()> {
+        Ok(())
+    }
+
     fn finish_access(&mut self, entry: Entry) -> Result<Option<Exit>> {
         self.entries.push(entry);
         Ok(None)

@@ -72,7 +72,7 @@ impl Row {
             Some(Price::Nothing) => "the scheduler",
             Some(Price::Tick) => "a timer that kicks the vCPU's thread",
             Some(Price::Exit { .. }) => "an exit of KVM",
-            Some(Price::Stop) => "hardware breakpoints, else single steps",
+            Some(Price::Stop) => "hardware breakpoints, then int3 or single steps",
             Some(Price::Step) => "single steps",
             Some(Price::Watch) => {
                 "in run, data watchpoints if they tell what the script uses (run -v says so); else \

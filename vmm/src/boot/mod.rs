@@ -2,11 +2,13 @@
 //!
 //! * `loader`: the trait of what loads a kind of image, and `elf_pvh`, the only implementation;
 //! * [`elf`]: checks an ELF image and loads it into memory;
+//! * `code_pages`: the pages of an image that hold only code;
 //! * `notes`: the PVH entry point of an image;
 //! * [`segments`]: the guest-physical addresses of an image's segments;
 //! * [`pvh`]: the Xen/PVH boot protocol: start info, memory map, the first vCPU's registers;
 //! * [`mptable`]: the table in which a guest without ACPI finds its processors.
 
+mod code_pages;
 pub mod elf;
 mod elf_pvh;
 mod loader;
@@ -19,6 +21,7 @@ use crate::config::MachineConfig;
 use crate::error::Result;
 use crate::memory::Memory;
 
+pub(crate) use code_pages::code_pages;
 use loader::Loader;
 pub(crate) use loader::Start;
 

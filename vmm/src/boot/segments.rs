@@ -42,6 +42,13 @@ impl Segments {
         Self(segment.collect())
     }
 
+    /// One segment, at the same linear and physical addresses.
+    #[cfg(test)]
+    pub(crate) fn identity(range: Range<u64>) -> Self {
+        let size = range.end - range.start;
+        Self(vec![Segment { linear: range.start, physical: range.start, size }])
+    }
+
     /// The guest-physical range of `size` bytes at a linear address. `None` if no segment contains
     /// all of them.
     pub fn physical(&self, linear: u64, size: u64) -> Option<Range<u64>> {

@@ -4,7 +4,7 @@
 //! blocked: the flag is saved with the other flags, and IRET restores it.
 
 use super::code::here;
-use super::{Breakpoints, DR6_STEP, Stop, Want};
+use super::{Breakpoints, DR6_STEP, Reported, Stop, Want};
 use crate::cpu::Debuggable;
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
@@ -36,7 +36,7 @@ impl Breakpoints {
         self.arm(cpu, GuestDebug { breakpoints, ..GuestDebug::default() })?;
         let exit = cpu.run(Entry::Resume)?;
         if exit == Exit::ApStart {
-            self.put(cpu, None)?;
+            self.put(cpu, &Reported::default())?;
             return Ok(Some(Stop::Exit(exit)));
         }
         let (after, stands) = (cpu.registers()?, here(cpu)?);

@@ -94,6 +94,10 @@ impl Debuggable for Processor {
         Ok(())
     }
 
+    fn raise_breakpoint(&mut self, _: &GuestDebug) -> Result<()> {
+        unreachable!("no INT3")
+    }
+
     fn finish_access(&mut self, _: Entry) -> Result<Option<Exit>> {
         Ok(None)
     }

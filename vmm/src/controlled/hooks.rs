@@ -46,6 +46,10 @@ impl ControlledMachine {
             ctx.breakpoints.disarm(&mut ctx.cpu)?;
             ctx.breakpoints = Breakpoints::new(stopping, Halts::Exit);
         }
+        if self.protects_code {
+            self.int3s.gate.reset(&self.memory)?;
+            self.give_int3s();
+        }
         self.at_all(Points::START, HookSet::start);
         Ok(())
     }
@@ -132,6 +136,10 @@ impl ControlledMachine {
             if let Some(hooks) = self.hooks.get(vcpu as usize) {
                 ctx.breakpoints.want(hooks.breakpoints());
             }
+            if ctx.breakpoints.lacks_int3s() {
+                self.protect_code()?;
+            }
+            let ctx = &mut self.vcpus[vcpu as usize];
             let next = std::mem::replace(&mut entry, Entry::Resume);
             let lapic = &mut self.platform.apics.lapics[vcpu as usize];
             ctx.cpu.set_cr8(lapic.cr8());
@@ -143,6 +151,22 @@ impl ControlledMachine {
                 // There are none: a controlled machine traps pages.
                 Stop::Watchpoints(_) => {}
             }
+        }
+    }
+
+    /// Makes the guest's code read-only, so that it can contain INT3s.
+    fn protect_code(&mut self) -> Result<()> {
+        // Changing the slots empties KVM's dirty log.
+        self.take_dirty(|_| ())?;
+        self.vm.protect(self.int3s.code.pages())?;
+        self.protects_code = true;
+        self.give_int3s();
+        Ok(())
+    }
+
+    fn give_int3s(&mut self) {
+        for (vcpu, ctx) in (0..).zip(&mut self.vcpus) {
+            ctx.breakpoints.use_int3s(vcpu, self.int3s.clone());
         }
     }
 

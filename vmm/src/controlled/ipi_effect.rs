@@ -3,6 +3,7 @@
 use super::ControlledMachine;
 use super::vcpu_context::ShadowState;
 use super::vcpu_context::State;
+use crate::breakpoints::Reported;
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::hook::ApicEvent;
@@ -17,7 +18,7 @@ impl ControlledMachine {
                 let ctx = &mut self.vcpus[vcpu as usize];
                 let (registers, system) = ctx.reset;
                 // The access that the vCPU was about to perform is discarded.
-                ctx.disarm(None)?;
+                ctx.disarm(&Reported::default())?;
                 ctx.cpu.complete_pending_io()?;
                 ctx.cpu.clear_nmi()?;
                 ctx.cpu.set_system_registers(&system)?;

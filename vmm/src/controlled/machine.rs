@@ -20,6 +20,7 @@ use crate::assembly::{Assembly, Needs};
 use crate::at_places::AtPlaces;
 use crate::boot::elf;
 use crate::boot::elf::Image;
+use crate::breakpoints::{Code, Gate, Int3s};
 use crate::cancel::Cancel;
 use crate::config::MachineConfig;
 use crate::criteria::Met;
@@ -76,6 +77,10 @@ pub struct ControlledMachine {
     /// The places in the guest's code where the machine's criteria end the run.
     pub(super) places: Option<AtPlaces>,
     pub(super) tracking: Tracking,
+    pub(super) int3s: Arc<Int3s>,
+    /// Whether the pages of the guest's code are read-only, and its stores there are performed by
+    /// the vCPUs' breakpoints.
+    pub(super) protects_code: bool,
     pub(super) host: Host,
     // Declared last, so dropped last: the vCPUs use the VM.
     pub(super) vm: Vm,
@@ -161,6 +166,8 @@ impl ControlledMachine {
             quiet_passes: config.criteria.quiet_passes(),
             places: AtPlaces::of(&config.criteria),
             tracking: Tracking::new(host, &vm, Image::of(config))?,
+            int3s: Arc::new(Int3s { code: Code::of(config), gate: Gate::default() }),
+            protects_code: false,
             host: host.clone(),
             vm,
         };

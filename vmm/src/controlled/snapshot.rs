@@ -16,6 +16,7 @@ use super::vcpu_context::State;
 use super::waiting::ProgressTracker;
 use super::writers::Writers;
 use crate::boot::elf::{self, Image};
+use crate::breakpoints::Reported;
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
@@ -48,7 +49,7 @@ struct SavedVcpu {
     system: SystemRegisters,
     state: State,
     tracker: ProgressTracker,
-    told: Option<u64>,
+    reported: Reported,
     reexecutes: bool,
     held_until: u64,
     shadow: ShadowState,
@@ -167,7 +168,7 @@ impl ControlledMachine {
             moved |= !same_tables(&ctx.cpu.system_registers()?, &saved.system);
             // The vCPUs are restored before memory, because completing an access may still write to
             // memory.
-            ctx.disarm(saved.told)?;
+            ctx.disarm(&saved.reported)?;
             ctx.cpu.restore(&saved.cpu, extended)?;
             (ctx.extended_dirty, ctx.held_until) = (false, saved.held_until);
             ctx.state.clone_from(&saved.state);
@@ -221,7 +222,8 @@ impl ControlledMachine {
     fn save_vcpu(&mut self, vcpu: usize) -> Result<SavedVcpu> {
         let ctx = &mut self.vcpus[vcpu];
         // While single steps are on, completing an access would end with a debug exit.
-        ctx.disarm(ctx.breakpoints.told())?;
+        let reported = ctx.breakpoints.reported();
+        ctx.disarm(&reported)?;
         let reads = matches!(
             ctx.state,
             State::Access(Exit::MmioRead { .. } | Exit::PortRead { .. })
@@ -240,7 +242,7 @@ impl ControlledMachine {
             system: ctx.cpu.system_registers()?,
             state: ctx.state.clone(),
             tracker: ctx.tracker.clone(),
-            told: ctx.breakpoints.told(),
+            reported,
             reexecutes: ctx.reexecutes,
             held_until: ctx.held_until,
             shadow: ctx.shadow,
@@ -263,6 +265,7 @@ impl ControlledMachine {
             return Ok(());
         };
         ctx.dirty = true;
+        ctx.breakpoints.clear_int3s(&self.memory)?;
         let exit = loop {
             match ctx.cpu.run(Entry::Resume)? {
                 Exit::Kicked => {}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::check::Stored;
 use super::waiting::ProgressTracker;
-use crate::breakpoints::{Breakpoints, Halts};
+use crate::breakpoints::{Breakpoints, Halts, Reported};
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::exit::{Bytes, Exit};
@@ -136,9 +136,9 @@ impl VcpuContext {
     }
 
     /// Removes breakpoints and single steps from KVM until the vCPU runs again, because the vCPU is
-    /// moved or examined. `told`: the breakpoint at this place that has already been reported.
-    pub(super) fn disarm(&mut self, told: Option<u64>) -> Result<()> {
-        self.breakpoints.put(&mut self.cpu, told)?;
+    /// moved or examined. `reported`: the breakpoints that have already been reported there.
+    pub(super) fn disarm(&mut self, reported: &Reported) -> Result<()> {
+        self.breakpoints.put(&mut self.cpu, reported)?;
         if self.stepping {
             self.tell_kvm(false)?;
         }

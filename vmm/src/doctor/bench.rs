@@ -163,6 +163,7 @@ impl Bench {
             Exit::Debug { pc, dr6 } => {
                 Outcome::missing(format!("a debug exit at {pc:#x}, DR6 {dr6:#x}"))
             }
+            Exit::Int3 { pc } => Outcome::missing(format!("an int3 exit at {pc:#x}")),
             exit => Outcome::missing(format!("unexpected exit: {exit:x?}")),
         }
     }

@@ -186,21 +186,3 @@ fn data_or_code(
         exit => bench.odd(&exit),
     })
 }
-
-/// INT3 under `KVM_GUESTDBG_USE_SW_BP`.
-pub(super) fn software(test_guest: &TestGuest) -> Tested<Outcome> {
-    let mut bench = test_guest.kernel(|a| {
-        a.nop()?;
-        a.int3()?;
-        done(a)
-    })?;
-    bench.cpu.set_debug(&GuestDebug { software_breakpoints: true, ..Default::default() })?;
-    Ok(match bench.resume()? {
-        Exit::Debug { pc, .. } if pc == CODE + NOP => Outcome::works("any number of breakpoints"),
-        Exit::Debug { pc, .. } => Outcome::partly(format!("exits, but at {pc:#x}")),
-        Exit::PortWrite { port: super::layout::TRAP, .. } => {
-            Outcome::silent("accepted, never fires: the guest gets the #BP itself")
-        }
-        exit => bench.odd(&exit),
-    })
-}

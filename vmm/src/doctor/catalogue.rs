@@ -3,7 +3,7 @@
 use super::outcome::{Outcome, Tested};
 use super::test_guest::TestGuest;
 use super::{
-    breakpoints, clock, exits, holes, identity, instructions, interrupts, kicks, lifecycle,
+    breakpoints, clock, exits, holes, identity, instructions, int3, interrupts, kicks, lifecycle,
     registers, slots, speed, startup, stepping,
 };
 
@@ -129,9 +129,11 @@ pub(super) const GROUPS: &[Group] = &[
             test(
                 "int3",
                 "int3 (USE_SW_BP), ring 0",
-                breakpoints::software,
+                int3::exits,
                 "execution breakpoints, or single steps",
             ),
+            test("int3-step", "int3 taken out and stepped over", int3::step, NO_INT3),
+            test("int3-guest", "int3 of the guest's own", int3::of_the_guest, NO_INT3),
         ],
     },
     Group {
@@ -195,6 +197,7 @@ pub(super) const WATCHPOINTS: [&str; 3] = ["watch-write", "watch-access", "watch
 /// The self-test from which the report's last row is derived: whether an unmodified Linux can boot.
 pub(super) const SPEED: &str = "ring0-speed";
 
+const NO_INT3: &str = "single steps for more than four breakpoints";
 const HOLES: &str = "pages without a memslot (holes)";
 const PARALLEL: &str = "parallel runs only";
 const CONTROLLED: &str = "controlled runs only";

@@ -3,6 +3,7 @@
 use super::catalogue::{SPEED, WATCHPOINTS};
 use super::outcome::{Cost, Outcome, Verdict};
 use super::report::{Choice, Finding};
+use crate::kvm::DebugCapabilities;
 
 /// All choices that follow from these findings.
 pub(super) fn choose(rows: &[Finding]) -> Vec<Choice> {
@@ -10,6 +11,7 @@ pub(super) fn choose(rows: &[Finding]) -> Vec<Choice> {
     let works = |id: &str| verdict(id) == Some(Verdict::Works);
     let usable = |id: &str| works(id) || verdict(id) == Some(Verdict::Partly);
     let all = |ids: &[&str]| ids.iter().all(|id| works(id));
+    let int3 = all(&DebugCapabilities::INT3);
     let first = |options: &[(bool, &str)]| {
         let chosen = options.iter().find(|option| option.0).map_or("nothing", |option| option.1);
         chosen.to_owned()
@@ -47,14 +49,19 @@ pub(super) fn choose(rows: &[Finding]) -> Vec<Choice> {
             first(&[
                 (
                     works("breakpoint") && works("single-step"),
-                    "four execution breakpoints, passed by RFLAGS.RF; more by single steps",
+                    "four execution breakpoints, passed by RFLAGS.RF",
                 ),
                 (
                     usable("breakpoint") && works("single-step"),
-                    "four execution breakpoints, taken out to step over them; more by single steps",
+                    "four execution breakpoints, taken out to step over them",
                 ),
                 (works("single-step"), "single steps, comparing RIP"),
-            ]),
+            ]) + match (int3, usable("breakpoint") && works("single-step")) {
+                (true, true) => "; more by int3",
+                (true, false) => "; int3 in the image's code",
+                (false, true) => "; more by single steps",
+                (false, false) => "",
+            },
         ),
         choice(
             "stepping",

@@ -33,6 +33,11 @@ impl DebugCapabilities {
         })
     }
 
+    /// The self-tests that have to work before INT3s are used. Without the first, the others need
+    /// not be tried.
+    pub const INT3: [&str; 6] =
+        ["int3", "int3-step", "int3-guest", "single-step", "block-irq", "read-only-slot"];
+
     fn examine(host: &Host) -> Self {
         let Ok(test_guest) = TestGuest::new(host) else { return Self::default() };
         let verdict = |id: &str| verdict(&test_guest, id);
@@ -48,6 +53,7 @@ impl DebugCapabilities {
             steps_into_handlers: works("step-handler"),
             steps_from_handlers: works("step-return"),
             block_interrupts: works("block-irq"),
+            int3: Self::INT3.iter().all(|id| works(id)),
         }
     }
 }

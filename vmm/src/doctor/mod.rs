@@ -24,6 +24,7 @@ mod exits;
 mod holes;
 mod identity;
 mod instructions;
+mod int3;
 mod interrupts;
 mod kicks;
 mod layout;

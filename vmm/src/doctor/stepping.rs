@@ -15,6 +15,7 @@ const STEP: GuestDebug = GuestDebug {
     step: true,
     block_interrupts: false,
     software_breakpoints: false,
+    debug_exceptions: false,
     breakpoints: [None; 4],
 };
 const NMI: u8 = 2;

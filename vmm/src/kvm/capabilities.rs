@@ -24,6 +24,9 @@ pub struct DebugCapabilities {
     pub steps_from_handlers: bool,
     /// Interrupts can be blocked during a step.
     pub block_interrupts: bool,
+    /// INT3 in the kernel's code exits, can be left by a step, and the guest's own can be given
+    /// back to it.
+    pub int3: bool,
 }
 
 impl DebugCapabilities {
@@ -47,7 +50,8 @@ impl fmt::Display for DebugCapabilities {
             (true, true) => {
                 f.write_str("four execution breakpoints")?;
                 f.write_str(if self.resume_flag { ", passed by RFLAGS.RF" } else { "" })?;
-                f.write_str("; for more, single steps")?;
+                f.write_str(if self.int3 { "; for more, int3" } else { "; for more" })?;
+                f.write_str(if self.int3 { " or single steps" } else { ", single steps" })?;
                 self.breakpoints_user && self.steps_user
             }
             (false, true) => {

@@ -6,9 +6,9 @@
 //! hits again on resuming unless RFLAGS.RF is set, and on some hosts even then.
 
 use kvm_bindings::{
-    KVM_GUESTDBG_BLOCKIRQ, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP, KVM_GUESTDBG_USE_HW_BP,
-    KVM_GUESTDBG_USE_SW_BP, KVM_MP_STATE_HALTED, KVM_VCPUEVENT_VALID_SHADOW,
-    KVM_X86_SHADOW_INT_STI, kvm_guest_debug, kvm_mp_state,
+    KVM_GUESTDBG_BLOCKIRQ, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_INJECT_BP, KVM_GUESTDBG_SINGLESTEP,
+    KVM_GUESTDBG_USE_HW_BP, KVM_GUESTDBG_USE_SW_BP, KVM_MP_STATE_HALTED,
+    KVM_VCPUEVENT_VALID_SHADOW, KVM_X86_SHADOW_INT_STI, kvm_guest_debug, kvm_mp_state,
 };
 
 use super::{KvmCpu, failed};
@@ -21,7 +21,7 @@ use crate::registers::Registers;
 impl GuestDebug {
     fn to_kvm(self) -> kvm_guest_debug {
         let mut debug = kvm_guest_debug::default();
-        let hardware = self.breakpoints.iter().any(Option::is_some);
+        let hardware = self.debug_exceptions || self.breakpoints.iter().any(Option::is_some);
         let flags = [
             (self.step, KVM_GUESTDBG_SINGLESTEP),
             (self.block_interrupts, KVM_GUESTDBG_BLOCKIRQ),
@@ -69,11 +69,25 @@ impl KvmCpu {
         self.flush()?;
         self.fd().set_guest_debug(&debug.to_kvm()).map_err(failed("KVM_SET_GUEST_DEBUG"))
     }
+
+    /// Queues the #BP of an INT3 at RIP that exited. KVM knows the length of the instruction from
+    /// that exit, so what the guest's handler finds on its stack is the address behind it. Setting
+    /// registers before the next entry drops the exception.
+    pub fn raise_breakpoint(&mut self, debug: &GuestDebug) -> Result<()> {
+        self.flush()?;
+        let mut kvm = debug.to_kvm();
+        kvm.control |= KVM_GUESTDBG_INJECT_BP;
+        self.fd().set_guest_debug(&kvm).map_err(failed("KVM_SET_GUEST_DEBUG"))
+    }
 }
 
 impl Debuggable for KvmCpu {
     fn set_debug(&mut self, debug: &GuestDebug) -> Result<()> {
         KvmCpu::set_debug(self, debug)
+    }
+
+    fn raise_breakpoint(&mut self, debug: &GuestDebug) -> Result<()> {
+        KvmCpu::raise_breakpoint(self, debug)
     }
 
     fn finish_access(&mut self, entry: Entry) -> Result<Option<Exit>> {

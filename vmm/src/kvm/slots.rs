@@ -1,9 +1,12 @@
 //! Memory slots in addition to those that a [`Vm`] creates for its RAM.
 
+use std::ops::Range;
+
 use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_userspace_memory_region};
 
 use super::{Vm, failed};
 use crate::error::{Error, Result};
+use crate::memory::Region;
 
 /// A part of a machine's RAM that is mapped at an additional guest-physical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,11 +76,38 @@ impl Vm {
     }
 
     /// Has KVM log which pages of the RAM's own slots the guest stores to.
-    pub fn log_stores(&self) -> Result<()> {
-        for (slot, region) in (0..).zip(self.slots()) {
-            self.map(slot, *region, KVM_MEM_LOG_DIRTY_PAGES)?;
+    pub fn log_stores(&mut self) -> Result<()> {
+        self.logs = true;
+        self.map_all()
+    }
+
+    /// Makes these ranges of the RAM, in whole pages, read-only for the guest: its stores there
+    /// exit as for MMIO. Returns whether the slots were changed; KVM's dirty log is then empty. No
+    /// vCPU may run meanwhile.
+    pub(crate) fn protect(&mut self, ranges: &[Range<u64>]) -> Result<bool> {
+        if ranges.iter().all(|range| self.read_only.contains(range)) {
+            return Ok(false);
         }
-        Ok(())
+        self.read_only = ranges.to_vec();
+        self.read_only.sort_by_key(|range| range.start);
+        for slot in 0..self.free_slot() {
+            self.set_region(kvm_userspace_memory_region { slot, ..Default::default() })?;
+        }
+        let slots = self.memory().slots();
+        self.set_slots(slots.iter().flat_map(|slot| cut(*slot, &self.read_only)).collect());
+        self.map_all()?;
+        Ok(true)
+    }
+
+    fn map_all(&self) -> Result<()> {
+        (0..).zip(self.slots()).try_for_each(|(slot, region)| self.map_again(slot, *region))
+    }
+
+    /// Maps one of the RAM's own slots.
+    fn map_again(&self, slot: u32, region: Region) -> Result<()> {
+        let read_only = self.read_only.iter().any(|range| range.contains(&region.start));
+        let logs = if self.logs { KVM_MEM_LOG_DIRTY_PAGES } else { 0 };
+        self.map(slot, region, logs | if read_only { KVM_MEM_READONLY } else { 0 })
     }
 
     /// Makes KVM and the processors discard cached translations. Call this when a page table has
@@ -90,7 +120,7 @@ impl Vm {
         let smallest = slots.min_by_key(|(_, region)| region.size);
         let Some((slot, region)) = smallest else { return Ok(()) };
         self.set_region(kvm_userspace_memory_region { slot, ..Default::default() })?;
-        self.map(slot, *region, KVM_MEM_LOG_DIRTY_PAGES)
+        self.map_again(slot, *region)
     }
 
     fn set_region(&self, region: kvm_userspace_memory_region) -> Result<()> {
@@ -99,5 +129,45 @@ impl Vm {
         // volatile copies, so a second mapping of it invalidates no reference.
         unsafe { self.fd().set_user_memory_region(region) }
             .map_err(failed("KVM_SET_USER_MEMORY_REGION"))
+    }
+}
+
+/// The parts of a region inside and outside these ranges, which are in ascending order.
+fn cut(region: Region, ranges: &[Range<u64>]) -> Vec<Region> {
+    let end = region.start + region.size;
+    let inside = ranges.iter().flat_map(|range| [range.start, range.end]);
+    let mut edges: Vec<u64> = inside.filter(|edge| (region.start..end).contains(edge)).collect();
+    edges.extend([region.start, end]);
+    edges.sort_unstable();
+    edges.dedup();
+    let part = |edges: &[u64]| Region {
+        start: edges[0],
+        size: edges[1] - edges[0],
+        host: region.host + (edges[0] - region.start),
+    };
+    edges.windows(2).map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_is_cut_at_the_ranges() {
+        let region = Region { start: 0x1000, size: 0x8000, host: 0x7_0000 };
+        let parts = |ranges: &[Range<u64>]| -> Vec<(u64, u64, u64)> {
+            cut(region, ranges).iter().map(|part| (part.start, part.size, part.host)).collect()
+        };
+        assert_eq!(parts(&[]), [(0x1000, 0x8000, 0x7_0000)]);
+        assert_eq!(
+            parts(&[0..0x2000, 0x4000..0x5000, 0x8000..0xa000]),
+            [
+                (0x1000, 0x1000, 0x7_0000),
+                (0x2000, 0x2000, 0x7_1000),
+                (0x4000, 0x1000, 0x7_3000),
+                (0x5000, 0x3000, 0x7_4000),
+                (0x8000, 0x1000, 0x7_7000)
+            ]
+        );
     }
 }

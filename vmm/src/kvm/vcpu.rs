@@ -53,6 +53,9 @@ pub(super) enum Unfinished {
     More,
 }
 
+/// The vector of the exception that INT3 raises (Intel SDM vol. 3, 6.15).
+const BP_VECTOR: u32 = 3;
+
 /// An AP that waits for its SIPI causes EAGAIN once or twice when it is woken. KVM also returns
 /// EAGAIN, for ever, when it can't start its worker thread (`RLIMIT_NPROC`), and then the guest
 /// never runs.
@@ -282,6 +285,10 @@ impl Cpu for KvmCpu {
             }
             Ok(VcpuExit::Hlt) => Exit::Halt,
             Ok(VcpuExit::IrqWindowOpen) => Exit::InterruptWindow,
+            // For an INT3, KVM does not set DR6.
+            Ok(VcpuExit::Debug(debug)) if debug.exception == BP_VECTOR => {
+                Exit::Int3 { pc: debug.pc }
+            }
             Ok(VcpuExit::Debug(debug)) => Exit::Debug { pc: debug.pc, dr6: debug.dr6 },
             Ok(VcpuExit::SetTpr) => Exit::TaskPriority,
             Ok(VcpuExit::Shutdown) => Exit::Shutdown,

@@ -1,6 +1,7 @@
 //! A virtual machine: its memory slots, irqchip and vCPUs.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use kvm_bindings::{
@@ -33,6 +34,10 @@ pub struct Vm {
     shared: Arc<SharedVm>,
     /// The slots of the RAM, by number.
     slots: Vec<Region>,
+    /// The ranges whose slots are read-only, in ascending order.
+    pub(super) read_only: Vec<Range<u64>>,
+    /// Whether KVM logs stores to the RAM's slots.
+    pub(super) logs: bool,
     sync_registers: bool,
     max_vcpus: usize,
 }
@@ -66,6 +71,8 @@ impl Vm {
         }
         let vm = Self {
             slots: memory.slots(),
+            read_only: Vec::new(),
+            logs: false,
             shared: Arc::new(SharedVm { fd, memory }),
             sync_registers: host.has(Cap::SyncRegs),
             max_vcpus: host.max_vcpus(),
@@ -84,6 +91,11 @@ impl Vm {
     /// The slots of the RAM, by number.
     pub(super) fn slots(&self) -> &[Region] {
         &self.slots
+    }
+
+    /// Replaces the slots of the RAM, whose numbers are those of their places.
+    pub(super) fn set_slots(&mut self, slots: Vec<Region>) {
+        self.slots = slots;
     }
 
     /// The file descriptor, for the other files of this module.

@@ -33,6 +33,14 @@ impl WrittenPages {
         }
     }
 
+    /// Removes the page that contains this offset from the record.
+    pub(super) fn forget(&self, offset: usize) {
+        let page = offset / PAGE_SIZE as usize;
+        if let Some(word) = self.pages.get(page / 64) {
+            word.fetch_and(!(1 << (page % 64)), Ordering::AcqRel);
+        }
+    }
+
     fn mark(&self, page: usize) {
         let Some(word) = self.pages.get(page / 64) else { return };
         let bit = 1 << (page % 64);

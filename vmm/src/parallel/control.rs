@@ -12,6 +12,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::barrier::Barrier;
 use super::outcome::{Outcome, VcpuReport};
+use crate::breakpoints::Kick;
 use crate::criteria::Met;
 use crate::end::End;
 use crate::error::{Error, Result};
@@ -46,7 +47,7 @@ impl Slot {
 /// Shared by all threads of a run.
 pub(super) struct Control {
     start: Instant,
-    slots: Vec<Slot>,
+    slots: Arc<[Slot]>,
     over: AtomicBool,
     suspended: AtomicBool,
     barrier: Barrier,
@@ -115,9 +116,15 @@ impl Control {
     }
 
     fn kick_all(&self) {
-        for slot in &self.slots {
+        for slot in &*self.slots {
             slot.kick();
         }
+    }
+
+    /// A function that kicks one vCPU out of the guest.
+    pub(super) fn kick(&self) -> Kick {
+        let slots = self.slots.clone();
+        Arc::new(move |vcpu| slots[vcpu as usize].kicker.kick())
     }
 
     /// Keeps all vCPUs out of the guest from now on.
@@ -203,7 +210,7 @@ impl Control {
 
     /// Requests a sample of every vCPU's state.
     pub(super) fn request_samples(&self) {
-        for slot in &self.slots {
+        for slot in &*self.slots {
             slot.sample_wanted.store(true, Ordering::SeqCst);
         }
         self.kick_all();

@@ -13,13 +13,13 @@ mod supervisor;
 mod trapping;
 mod vcpu;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 pub use outcome::{ExitCounts, Outcome, VcpuReport, VcpuState};
 
-use crate::breakpoints::{self, Breakpoints, Halts};
+use crate::breakpoints::{self, Breakpoints, Code, Gate, Halts, Int3s};
 use crate::error::{Error, Result};
 use crate::hook::{Attach, HookSet, Points};
 use crate::kvm::DebugCapabilities;
@@ -71,7 +71,7 @@ fn run_stopping(
     options: Options,
     stopping: impl FnOnce() -> Result<DebugCapabilities>,
 ) -> Result<Outcome> {
-    let Machine { cpus, board, memory, criteria, places, plan, host, vm } = machine;
+    let Machine { cpus, board, memory, criteria, places, plan, code, host, mut vm } = machine;
     let vcpus = cpus.len() as u32;
     // The criteria come first: when one of them ends the run, the other hooks act on a run that has
     // ended.
@@ -92,6 +92,14 @@ fn run_stopping(
         plan.uses_watchpoints().then(DebugCapabilities::default)
     };
     let control = Control::new(vcpus)?;
+    // Data watchpoints are chosen only where the debug registers suffice for the breakpoints, too.
+    let int3s = stopping
+        .filter(|_| !plan.uses_watchpoints())
+        .and_then(|stopping| int3s(stopping, &hooks, code, &control));
+    if let Some(int3s) = &int3s {
+        vm.protect(int3s.code.pages())?;
+        memory.allow_int3();
+    }
     let can_resume = options.signals.is_some();
     let lock = (!memory.trapped().is_empty()).then(Mutex::default);
     let reports = thread::scope(|scope| {
@@ -100,10 +108,13 @@ fn run_stopping(
             let ctx = VcpuContext::new(id, vcpus, cpu, memory.clone());
             let watchpoints =
                 plan.uses_watchpoints().then(|| Watching::new(plan.watchpoints(), vcpus));
-            let breakpoints = stopping.map(|stopping| {
+            let mut breakpoints = stopping.map(|stopping| {
                 Breakpoints::new(stopping, Halts::InKernel)
                     .watching(watchpoints.iter().flat_map(Watching::breakpoints))
             });
+            if let (Some(breakpoints), Some(int3s)) = (&mut breakpoints, &int3s) {
+                breakpoints.use_int3s(id, int3s.clone());
+            }
             let trapping = lock.as_ref().map(Trapping::new);
             let devices = Devices { board: &board, controller: Box::new(vm.irqchip()) };
             let control = &control;
@@ -136,6 +147,21 @@ fn run_stopping(
     drop(board);
     drop(vm);
     control.into_outcome(reports, memory)
+}
+
+/// The INT3s of a machine, if they are of use for these hooks.
+fn int3s(
+    stopping: DebugCapabilities,
+    hooks: &[HookSet],
+    code: Code,
+    control: &Control,
+) -> Option<Arc<Int3s>> {
+    let many = |hooks: &HookSet| hooks.breakpoints().count() > stopping.breakpoint_slots();
+    // A single vCPU can begin to use them at any time.
+    let is_single = hooks.len() == 1;
+    let useful = stopping.int3 && !code.pages().is_empty();
+    let gate = if is_single { Gate::default() } else { Gate::kicking(control.kick()) };
+    (useful && (is_single || hooks.iter().any(many))).then(|| Arc::new(Int3s { code, gate }))
 }
 
 #[cfg(test)]
