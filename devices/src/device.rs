@@ -46,9 +46,9 @@ pub trait Clock {
 
 /// An interrupt controller: KVM's, or [`Apics`](crate::apics::Apics).
 pub trait InterruptController {
-    /// Sets the level of an interrupt line, which is a pin of the IOAPIC. What that means depends on
-    /// the line's trigger mode: an edge-triggered line interrupts when it rises, a level-triggered
-    /// line while it is high.
+    /// Sets the level of an interrupt line, which is a pin of the IOAPIC. What that means depends
+    /// on the line's trigger mode: an edge-triggered line interrupts when it rises, a
+    /// level-triggered line while it is high.
     fn set_line(&mut self, line: u32, high: bool);
 
     /// Whether the line is masked for every vCPU.
@@ -98,9 +98,9 @@ pub trait Device: Any + Send {
         ReadKind::Plain
     }
 
-    /// Called by the controlled scheduler at every scheduling point, because virtual time has moved,
-    /// and by no one under the parallel scheduler. It may be tried and undone
-    /// by [`Device::restore`], so it must not act on anything but the device and its line.
+    /// Called by the controlled scheduler at every scheduling point, because virtual time has
+    /// moved, and by no one under the parallel scheduler. It may be tried and undone by
+    /// [`Device::restore`], so it must not act on anything but the device and its line.
     fn advance(&mut self, _wiring: &mut Wiring) {}
 
     /// When the device next raises its line, or requests anything else at its controller, if

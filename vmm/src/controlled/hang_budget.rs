@@ -27,8 +27,8 @@ const REPORT_POINTS: u64 = 60;
 
 /// Counts the scheduling points of each vCPU since the machine last made progress. The machine
 /// makes progress when a vCPU changes a shared byte, writes to a port or an interrupt controller,
-/// reads a register that the read itself changes, takes an interrupt, or goes to sleep. Reading a counter of
-/// a timer is not progress.
+/// reads a register that the read itself changes, takes an interrupt, or goes to sleep. Reading a
+/// counter of a timer is not progress.
 #[derive(Clone, Debug)]
 pub(super) struct ProgressCounter {
     /// The number of times that the machine made progress.

@@ -12,8 +12,8 @@ use serde::Serialize;
 const MODULES: &str = "/sys/module";
 
 /// The parameters of `kvm_intel` and `kvm_amd` that change how a guest is run (Linux,
-/// `Documentation/admin-guide/kernel-parameters.txt`, entries `kvm-intel.` and `kvm-amd.`; others in
-/// the modules' sources).
+/// `Documentation/admin-guide/kernel-parameters.txt`, entries `kvm-intel.` and `kvm-amd.`; others
+/// in the modules' sources).
 const PARAMETERS: [&str; 9] = [
     "avic",
     "enable_apicv",
