@@ -33,6 +33,7 @@ macro_rules! cases {
 static CASES: &[Case] = cases![
     "calls" 2,
     "chatty" 1,
+    "delicate" 1,
     "gives-up" 2,
     "idle" 2,
     "lost-ipi" 3,

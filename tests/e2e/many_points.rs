@@ -10,7 +10,7 @@ use crate::scratch::Folder;
 tests! {
     Kvm: a_replay_with_many_points_is_the_same;
     KvmWithInt3: fifty_functions_of_one_vcpu, fifty_functions_of_two_vcpus, functions_and_their_returns,
-        handlers_and_changed_code, a_hunt_s_runs_are_the_same;
+        handlers_and_changed_code, delicate_instructions, a_hunt_s_runs_are_the_same;
 }
 
 /// The number of times that the case `calls` calls its function `call_NN`, on each vCPU.
@@ -85,6 +85,28 @@ fn handlers_and_changed_code() {
     }
 }
 
+/// The guest counts itself what it has skipped and how often it was woken, and whether it has seen a
+/// trap flag. These places have hardware breakpoints; INT3s at functions come on top.
+fn delicate_instructions() {
+    let places = ["at_ud2", "at_pushf", "at_hlt", "on_ud"];
+    let functions = ["skip", "look_at_flags", "sleep_once", "wake", "send_ipi"];
+    let probes = |names: &[&str]| {
+        let probe = |name: &&str| format!(r#"GUEST:ENTER:{name} {{ n["{name}"] = count(); }}"#);
+        names.iter().map(probe).collect::<Vec<_>>().join("\n")
+    };
+    let both = [&places[..], &functions[..]].concat();
+    for names in [&places[..], &both[..]] {
+        let run = jitterbug("run --cpus 1 --watchdog off")
+            .arg(&*cases::image("delicate"))
+            .probe(&format!("aggr n[0][1]; {}", probes(names)))
+            .ends_with(0);
+        assert!(run.stdout.contains("skipped 10, woken 10, traced 0"), "{run}");
+        for name in names {
+            assert_eq!(count(&run, name), 10, "{name}: {run}");
+        }
+    }
+}
+
 /// Five functions, and an instruction inside of one.
 const POINTS: &str = r#"aggr n[0][1];
     GUEST:ENTER:main { n["main"] = count(); } GUEST:ENTER:add_one { n["add"] = count(); }
@@ -108,7 +130,11 @@ fn a_hunt_s_runs_are_the_same() {
         let out = Folder::new();
         let hunt = jitterbug(&format!("hunt lost-update-fixed --seed 7 --runs 40 --json {more}"));
         let report = hunt.arg("--out").arg(&*out).ends_with(0).json();
-        (report["runs"].clone(), report["points"].clone())
+        ["runs", "points", "hashes"].map(|name| {
+            let value = report[name].clone();
+            assert!(!value.is_null(), "the report has no {name}");
+            value
+        })
     };
     assert_eq!(hunt(places), hunt(""));
 }

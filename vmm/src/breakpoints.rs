@@ -275,7 +275,8 @@ impl Breakpoints {
                 if (undisturbed || self.is_blind()) && self.reaches(at) {
                     return Ok(Stop::Breakpoint(at));
                 }
-                if undisturbed && self.leaves_by_flag(at, want) {
+                let halts = self.halts == Halts::InKernel && opcode(at, &system, memory) == HLT;
+                if undisturbed && !halts && self.leaves_by_flag(cpu, memory, want)? {
                     match self.leave_by_flag(cpu, at)? {
                         Some(stop) => return Ok(stop),
                         None => continue,

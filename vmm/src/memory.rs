@@ -179,6 +179,12 @@ impl Memory {
         self.trapped.iter().any(|range| range.contains(&address))
     }
 
+    /// Whether this address is RAM with a memory slot, which the guest accesses without an exit.
+    pub(crate) fn has_slot(&self, address: u64) -> bool {
+        let has = |region: Region| (region.start..region.start + region.size).contains(&address);
+        self.regions().any(has) && !self.is_trapped(address)
+    }
+
     /// Whether all pages that overlap this range are trapped.
     pub fn is_all_trapped(&self, range: &Range<u64>) -> bool {
         paging::pages(range).step_by(PAGE_SIZE as usize).all(|page| self.is_trapped(page))

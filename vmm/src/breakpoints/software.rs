@@ -18,6 +18,7 @@
 mod choose;
 mod code;
 mod gate;
+mod simple;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use iced_x86::FlowControl;
 
 use super::code::{HLT, handler, here, opcode};
+use super::resume::set_flag;
 use super::{Breakpoints, DR6_STEP, Halts, Reported, Stop, Want};
 use crate::cpu::{Cpu, Debuggable};
 use crate::error::Result;
@@ -173,6 +175,8 @@ impl Breakpoints {
             };
             // The instruction to execute next, of which the step is.
             let mut leaving = None;
+            // The instruction whose hardware breakpoint is left by RFLAGS.RF.
+            let mut by_flag = None;
             if self.is_raising(here(cpu)?) {
                 // A step would put the trap flag on the stack of the guest's handler.
             } else if want.step || self.told.is_some() || passing.is_some() {
@@ -203,6 +207,12 @@ impl Breakpoints {
                             (self.told, self.asleep) = (None, true);
                             continue;
                         }
+                    } else if self.software.place(at).is_none()
+                        && self.leaves_by_flag(cpu, memory, *want)?
+                    {
+                        (debug.step, debug.block_interrupts) = (false, false);
+                        (leaving, by_flag) = (None, Some(at));
+                        set_flag(cpu)?;
                     }
                 }
             }
@@ -210,6 +220,9 @@ impl Breakpoints {
             let resume = std::mem::replace(entry, Entry::Resume);
             let raises = std::mem::take(&mut raise);
             let (without, exit) = self.enter(cpu, memory, resume, &mut debug, leaving, raises)?;
+            if let Some(at) = by_flag {
+                self.look_at_flag(cpu, at, &exit)?;
+            }
             let disturbed = self.asleep || want.interrupt.is_some();
             self.asleep &= exit == Exit::Kicked;
             if exit == Exit::ApStart {
@@ -274,7 +287,9 @@ impl Breakpoints {
         if stops_at_faults {
             self.software.find_faults(&system, memory);
         }
+        // The step has no RFLAGS.RF, so it would never get past a breakpoint at its instruction.
         let faults = self.software.faults.1.iter().filter(|_| stops_at_faults);
+        let faults = faults.filter(|at| Some(**at) != leaving);
         let others = self.software.others.iter().filter(|at| Some(**at) != leaving);
         debug.breakpoints = self.slots(others.chain(faults).copied());
         self.arm(cpu, *debug)?;

@@ -146,3 +146,16 @@ fn the_run_stays_the_same() {
     told.run(&mut random(2), 10_000).unwrap();
     assert_eq!((told.hash(), told.points()), (plain.hash(), plain.points()));
 }
+
+/// A vCPU that was given no NMI serves none, whatever KVM says.
+#[test]
+fn only_an_nmi_that_was_given_is_served() {
+    let mut machine = guest().machine();
+    machine.vcpus[0].cpu.mask_nmi().unwrap();
+    assert!(machine.vcpus[0].cpu.serves_nmi().unwrap(), "KVM says so");
+    assert!(!machine.serves_nmi(0).unwrap());
+    machine.vcpus[0].shadow.nmi_masked = true;
+    assert!(machine.serves_nmi(0).unwrap());
+    machine.vcpus[0].cpu.clear_nmi().unwrap();
+    assert!(!machine.serves_nmi(0).unwrap(), "its IRET has come");
+}

@@ -39,17 +39,19 @@ impl ControlledMachine {
             return Ok(None);
         }
         let ctx = &mut self.vcpus[vcpu as usize];
-        ctx.shadow.nmi_pending = false;
+        (ctx.shadow.nmi_pending, ctx.shadow.nmi_masked) = (false, true);
         ctx.cpu.nmi()?;
         Ok(Some(NMI))
     }
 
-    /// Whether an NMI is being served: no other NMI is taken until IRET.
+    /// Whether an NMI is being served: no other NMI is taken until IRET. At the granularity `watch`
+    /// KVM knows when the IRET has come, but it is not asked about a vCPU that was given no NMI: in
+    /// the Intel bed it once said that such a vCPU served one.
     pub(super) fn serves_nmi(&mut self, vcpu: u32) -> Result<bool> {
         let ctx = &mut self.vcpus[vcpu as usize];
-        match self.granularity {
-            Granularity::Watch => ctx.cpu.serves_nmi(),
-            Granularity::Instruction => Ok(ctx.shadow.nmi_masked),
+        if self.granularity == Granularity::Watch && ctx.shadow.nmi_masked {
+            ctx.shadow.nmi_masked = ctx.cpu.serves_nmi()?;
         }
+        Ok(ctx.shadow.nmi_masked)
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct ShadowState {
     pub(super) interrupt_shadow: bool,
     /// An NMI is pending.
     pub(super) nmi_pending: bool,
-    /// An NMI is being served: no other NMI is taken until IRET. At instruction granularity only.
+    /// An NMI was given to the vCPU, and is being served: no other NMI is taken until IRET.
     pub(super) nmi_masked: bool,
     /// The offset that the guest has added to its TSC. At instruction granularity only.
     pub(super) tsc_offset: u64,

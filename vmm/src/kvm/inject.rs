@@ -33,10 +33,19 @@ impl KvmCpu {
         Ok(lapic.regs[IRR].chunks(16).any(|word| word[..4].iter().any(|byte| *byte != 0)))
     }
 
-    /// Whether an NMI is being served: no other NMI is taken until IRET.
+    /// Whether an NMI is being served, or is taken before the next instruction: no other NMI is
+    /// taken until IRET.
     pub fn serves_nmi(&mut self) -> Result<bool> {
         let events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
-        Ok(events.nmi.masked != 0)
+        Ok(events.nmi.masked != 0 || events.nmi.injected != 0 || events.nmi.pending != 0)
+    }
+
+    /// Makes KVM say that the vCPU serves an NMI.
+    #[cfg(test)]
+    pub(crate) fn mask_nmi(&mut self) -> Result<()> {
+        let mut events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+        events.nmi.masked = 1;
+        self.fd().set_vcpu_events(&events).map_err(failed("KVM_SET_VCPU_EVENTS"))
     }
 
     /// Whether an interrupt or NMI has been queued and not been delivered yet.

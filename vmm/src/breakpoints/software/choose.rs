@@ -62,7 +62,7 @@ impl Breakpoints {
                 if !std::mem::replace(&mut software.is_stepping_told, true) {
                     tracing::warn!(
                         "vCPU {} goes in single steps, which is slow: int3 can't stop it at {:#x}, \
-                         which is not known to be an instruction of the image",
+                         which may fault or is not known to be an instruction of the image",
                         software.vcpu,
                         software.others[free],
                     );

@@ -1,5 +1,8 @@
 //! Which instructions of an image an INT3 can replace.
 //!
+//! The instruction is single-stepped later, so it has to be one whose step shows the guest nothing
+//! and can't lead elsewhere: it uses general registers and the stack only (`simple.rs`).
+//!
 //! An INT3 in the middle of an instruction would change what the guest does, and one in data, too.
 //! So an address has to be one at which an instruction begins when its function is decoded from the
 //! function's symbol on, on a page that holds code and nothing that the guest is meant to write.
@@ -9,6 +12,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::simple::is_simple;
 use crate::boot::code_pages;
 use crate::boot::elf::{Image, code_stretches};
 use crate::boot::segments::Segments;
@@ -87,7 +91,7 @@ impl Code {
         let stretch = self.stretches[..next].last().filter(|stretch| stretch.contains(&at))?;
         let begins =
             stretch.start == at || linear >= ONLY_64_BIT && decodes_to(stretch, at, memory);
-        (self.has(at) && begins).then_some(at)
+        (self.has(at) && begins && is_simple_at(stretch, at, memory)).then_some(at)
     }
 
     fn has(&self, address: u64) -> bool {
@@ -105,6 +109,13 @@ fn decodes_to(stretch: &Range<u64>, at: u64, memory: &Memory) -> bool {
             .take_while(|ip| *ip <= at)
             .last()
             == Some(at)
+}
+
+fn is_simple_at(stretch: &Range<u64>, at: u64, memory: &Memory) -> bool {
+    let end = stretch.end.min(at + instruction::MAX_INSTRUCTION as u64);
+    let mut code = vec![0; (end - at) as usize];
+    memory.as_loaded().read(at, &mut code).is_ok()
+        && instruction::decode_all(&code, at, 64).next().is_some_and(|decoded| is_simple(&decoded))
 }
 
 #[cfg(test)]

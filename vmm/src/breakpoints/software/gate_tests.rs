@@ -52,12 +52,13 @@ fn a_store_that_moves_the_instructions_takes_the_int3_out() {
     // The second address is not known to be an instruction.
     gate.want(&[], &[place(AT), place(AT + 1)], &memory).unwrap();
     gate.together(0, &memory, || Ok(())).unwrap();
-    gate.store(0, &memory, (AT, &[1, 2]), &code).unwrap();
+    // NOP and CMC.
+    gate.store(0, &memory, (AT, &[0x90, 0xf5]), &code).unwrap();
     gate.together(0, &memory, || Ok(())).unwrap();
-    assert_eq!((memory.executed(AT), memory.executed(AT + 1)), (INT3, 2));
+    assert_eq!((memory.executed(AT), memory.executed(AT + 1)), (INT3, 0xf5));
     let mut bytes = [0; 2];
     memory.read(AT, &mut bytes).unwrap();
-    assert_eq!((bytes, code.stores()), ([1, 2], 1));
+    assert_eq!((bytes, code.stores()), ([0x90, 0xf5], 1));
 }
 
 /// Two vCPUs that stay in the guest until they are kicked.
