@@ -85,8 +85,8 @@ fn handlers_and_changed_code() {
     }
 }
 
-/// The guest counts itself what it has skipped and how often it was woken, and whether it has seen a
-/// trap flag. These places have hardware breakpoints; INT3s at functions come on top.
+/// The guest counts itself what it has skipped and how often it was woken, and whether it has seen
+/// a trap flag. These places have hardware breakpoints; INT3s at functions come on top.
 fn delicate_instructions() {
     let places = ["at_ud2", "at_pushf", "at_hlt", "on_ud"];
     let functions = ["skip", "look_at_flags", "sleep_once", "wake", "send_ipi"];

@@ -3,7 +3,8 @@
 //! A step sets the trap flag, which PUSHF and the frames of exceptions would show to the guest; it
 //! ends the interrupt shadow of STI and MOV SS; and after a fault, the handler may go on behind the
 //! instruction, so that it can't be told whether the same place is reached again or executed again.
-//! So an instruction that may fault, or that has to do with flags of the system, gets another means.
+//! So an instruction that may fault, or that has to do with flags of the system, gets another
+//! means.
 
 use iced_x86::{ConditionCode, Instruction, Mnemonic, OpKind};
 
