@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use iced_x86::code_asm::{qword_ptr, rax, rbx};
+use iced_x86::code_asm::{CodeAssembler, qword_ptr, rax, rbx};
 
 use super::bench::Bench;
 use super::layout::{CODE, DATA, HOLE, Ring};
 use super::outcome::{Outcome, Samples, Tested};
-use super::test_guest::{TestGuest, assemble, done};
+use super::test_guest::TestGuest;
 use crate::cpu::Cpu;
 use crate::exit::Exit;
 use crate::guest_debug::{Breakpoint, GuestDebug, Length, Trigger};
@@ -35,16 +35,7 @@ fn one(address: u64, trigger: Trigger) -> GuestDebug {
 /// DR0 on an instruction of a loop. The reported cost is that of hitting and leaving the
 /// breakpoint.
 pub(super) fn execution(test_guest: &TestGuest) -> Tested<Outcome> {
-    let mut bench = test_guest.kernel(|a| {
-        let mut again = a.create_label();
-        a.mov(rbx, HITS)?;
-        a.set_label(&mut again)?;
-        a.nop()?;
-        a.dec(rbx)?;
-        a.jnz(again)?;
-        done(a)
-    })?;
-    let address = CODE + assemble(64, CODE, |a| a.mov(rbx, HITS))?.len() as u64;
+    let (mut bench, address) = test_guest.kernel_loop(HITS, CodeAssembler::nop)?;
     let breakpoint = one(address, Trigger::Execute);
     bench.cpu.set_debug(&breakpoint)?;
     let mut leave = Leave::ResumeFlag;

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use iced_x86::code_asm::{qword_ptr, rax, rbx, rsp};
+use iced_x86::code_asm::{CodeAssembler, qword_ptr, rax, rsp};
 
 use super::bench::Bench;
 use super::layout::{CODE, DATA, TRAP};
 use super::outcome::{Outcome, Samples, Tested};
-use super::test_guest::{TestGuest, assemble, done};
+use super::test_guest::{TestGuest, done};
 use crate::cpu::Cpu;
 use crate::exit::Exit;
 use crate::guest_debug::GuestDebug;
@@ -50,16 +50,7 @@ pub(super) fn exits(test_guest: &TestGuest) -> Tested<Outcome> {
 /// An INT3 in place of an instruction of a loop. The reported cost is that of hitting it, stepping
 /// over the instruction and putting the INT3 in again.
 pub(super) fn step(test_guest: &TestGuest) -> Tested<Outcome> {
-    let mut bench = test_guest.kernel(|a| {
-        let mut again = a.create_label();
-        a.mov(rbx, HITS)?;
-        a.set_label(&mut again)?;
-        a.nop()?;
-        a.dec(rbx)?;
-        a.jnz(again)?;
-        done(a)
-    })?;
-    let address = CODE + assemble(64, CODE, |a| a.mov(rbx, HITS))?.len() as u64;
+    let (mut bench, address) = test_guest.kernel_loop(HITS, CodeAssembler::nop)?;
     let put = |bench: &Bench, byte: u8| bench.vm.memory().write(address, &[byte]);
     put(&bench, OPCODE_INT3)?;
     bench.cpu.set_debug(&EXITS)?;
@@ -88,16 +79,7 @@ pub(super) fn step(test_guest: &TestGuest) -> Tested<Outcome> {
 /// An INT3 of the guest's own exits, and the guest is then given its #BP.
 pub(super) fn of_the_guest(test_guest: &TestGuest) -> Tested<Outcome> {
     const TIMES: u64 = 3;
-    let mut bench = test_guest.kernel(|a| {
-        let mut again = a.create_label();
-        a.mov(rbx, TIMES)?;
-        a.set_label(&mut again)?;
-        a.int3()?;
-        a.dec(rbx)?;
-        a.jnz(again)?;
-        done(a)
-    })?;
-    let address = CODE + assemble(64, CODE, |a| a.mov(rbx, TIMES))?.len() as u64;
+    let (mut bench, address) = test_guest.kernel_loop(TIMES, CodeAssembler::int3)?;
     // The handler keeps its return address, and counts.
     bench.handle(BP, |a| {
         a.mov(rax, qword_ptr(rsp))?;

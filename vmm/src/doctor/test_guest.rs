@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use iced_x86::IcedError;
-use iced_x86::code_asm::{CodeAssembler, al};
+use iced_x86::code_asm::{CodeAssembler, al, rbx};
 
 use super::bench::Bench;
 use super::layout::{self, CODE, DONE, Ring, STACK};
@@ -62,6 +62,26 @@ impl<'h> TestGuest<'h> {
         code: impl FnOnce(&mut CodeAssembler) -> Assembled,
     ) -> Tested<Bench> {
         self.ring(Ring::Kernel, code)
+    }
+
+    /// Like [`Self::kernel`], for a loop that executes one instruction this many times, with the
+    /// number of remaining rounds in RBX. Returns the instruction's address as well.
+    pub(super) fn kernel_loop(
+        &self,
+        rounds: u64,
+        instruction: impl FnOnce(&mut CodeAssembler) -> Assembled,
+    ) -> Tested<(Bench, u64)> {
+        let bench = self.kernel(|a| {
+            let mut again = a.create_label();
+            a.mov(rbx, rounds)?;
+            a.set_label(&mut again)?;
+            instruction(a)?;
+            a.dec(rbx)?;
+            a.jnz(again)?;
+            done(a)
+        })?;
+        let before = assemble(64, CODE, |a| a.mov(rbx, rounds))?;
+        Ok((bench, CODE + before.len() as u64))
     }
 
     /// Like [`Self::kernel`], in ring 3.

@@ -8,65 +8,62 @@
 
 use iced_x86::{ConditionCode, Instruction, Mnemonic, OpKind};
 
+/// Instructions that read and write their operands and the status flags only, or the stack.
+const SIMPLE: [Mnemonic; 47] = [
+    Mnemonic::Adc,
+    Mnemonic::Add,
+    Mnemonic::And,
+    Mnemonic::Bswap,
+    Mnemonic::Bt,
+    Mnemonic::Call,
+    Mnemonic::Cdq,
+    Mnemonic::Cdqe,
+    Mnemonic::Clc,
+    Mnemonic::Cld,
+    Mnemonic::Cmc,
+    Mnemonic::Cmp,
+    Mnemonic::Cqo,
+    Mnemonic::Cwde,
+    Mnemonic::Dec,
+    Mnemonic::Endbr32,
+    Mnemonic::Endbr64,
+    Mnemonic::Imul,
+    Mnemonic::Inc,
+    Mnemonic::Jmp,
+    Mnemonic::Lea,
+    Mnemonic::Leave,
+    Mnemonic::Mov,
+    Mnemonic::Movsx,
+    Mnemonic::Movsxd,
+    Mnemonic::Movzx,
+    Mnemonic::Mul,
+    Mnemonic::Neg,
+    Mnemonic::Nop,
+    Mnemonic::Not,
+    Mnemonic::Or,
+    Mnemonic::Pause,
+    Mnemonic::Pop,
+    Mnemonic::Push,
+    Mnemonic::Ret,
+    Mnemonic::Rol,
+    Mnemonic::Ror,
+    Mnemonic::Sal,
+    Mnemonic::Sar,
+    Mnemonic::Sbb,
+    Mnemonic::Shl,
+    Mnemonic::Shr,
+    Mnemonic::Stc,
+    Mnemonic::Sub,
+    Mnemonic::Test,
+    Mnemonic::Xchg,
+    Mnemonic::Xor,
+];
+
 /// Whether an instruction uses only general registers, the status flags and the stack.
 pub(super) fn is_simple(instruction: &Instruction) -> bool {
-    use Mnemonic::{
-        Adc, Add, And, Bswap, Bt, Call, Cdq, Cdqe, Clc, Cld, Cmc, Cmp, Cqo, Cwde, Dec, Endbr32,
-        Endbr64, Imul, Inc, Jmp, Lea, Leave, Mov, Movsx, Movsxd, Movzx, Mul, Neg, Nop, Not, Or,
-        Pause, Pop, Push, Ret, Rol, Ror, Sal, Sar, Sbb, Shl, Shr, Stc, Sub, Test, Xchg, Xor,
-    };
-    let known = matches!(
-        instruction.mnemonic(),
-        Adc | Add
-            | And
-            | Bswap
-            | Bt
-            | Call
-            | Cdq
-            | Cdqe
-            | Clc
-            | Cld
-            | Cmc
-            | Cmp
-            | Cqo
-            | Cwde
-            | Dec
-            | Endbr32
-            | Endbr64
-            | Imul
-            | Inc
-            | Jmp
-            | Lea
-            | Leave
-            | Mov
-            | Movsx
-            | Movsxd
-            | Movzx
-            | Mul
-            | Neg
-            | Nop
-            | Not
-            | Or
-            | Pause
-            | Pop
-            | Push
-            | Ret
-            | Rol
-            | Ror
-            | Sal
-            | Sar
-            | Sbb
-            | Shl
-            | Shr
-            | Stc
-            | Sub
-            | Test
-            | Xchg
-            | Xor
-    );
     // Jcc, SETcc and CMOVcc; the LOOPs have a condition, too, and are harmless.
     let is_conditional = instruction.condition_code() != ConditionCode::None;
-    let computes_only = matches!(instruction.mnemonic(), Lea | Nop);
+    let computes_only = matches!(instruction.mnemonic(), Mnemonic::Lea | Mnemonic::Nop);
     let operands = (0..instruction.op_count()).all(|operand| match instruction.op_kind(operand) {
         OpKind::Register => instruction.op_register(operand).is_gpr(),
         OpKind::Memory => computes_only,
@@ -74,7 +71,9 @@ pub(super) fn is_simple(instruction: &Instruction) -> bool {
         // String instructions.
         kind => !(OpKind::MemorySegSI..=OpKind::MemoryESRDI).contains(&kind),
     });
-    (known || is_conditional) && operands && !instruction.is_privileged()
+    (SIMPLE.contains(&instruction.mnemonic()) || is_conditional)
+        && operands
+        && !instruction.is_privileged()
 }
 
 #[cfg(test)]
