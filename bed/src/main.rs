@@ -26,6 +26,11 @@ struct Cli {
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
 
+    /// Carry in the bed's own kernel and busybox as files as well, and name them by the variables
+    /// `JITTERBUG_E2E_KERNEL` and `JITTERBUG_E2E_BUSYBOX`
+    #[arg(long)]
+    linux: bool,
+
     /// An environment variable
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<(OsString, OsString)>,
@@ -63,8 +68,9 @@ fn run(cli: Cli) -> Result<i32, Error> {
     let absolute = |path: &PathBuf| {
         std::path::absolute(path).map_err(|source| Error::Io { path: path.clone(), source })
     };
+    let parts = Parts::get(cli.bed, say)?;
     let mut command = cli.command.into_iter();
-    let job = Job {
+    let mut job = Job {
         program: absolute(&command.next().unwrap_or_default().into())?,
         arguments: command.collect(),
         environment: cli.env,
@@ -73,5 +79,13 @@ fn run(cli: Cli) -> Result<i32, Error> {
         results: cli.results.as_ref().map(absolute).transpose()?,
         limit: cli.limit,
     };
-    bed::run(&Parts::get(cli.bed, say)?, &job, &mut || false)
+    if cli.linux {
+        let named =
+            [("JITTERBUG_E2E_KERNEL", parts.kernel()), ("JITTERBUG_E2E_BUSYBOX", parts.busybox())];
+        for (name, path) in named {
+            job.environment.push((name.into(), path.clone().into()));
+            job.files.push(path);
+        }
+    }
+    bed::run(&parts, &job, &mut || false)
 }

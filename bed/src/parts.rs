@@ -71,12 +71,12 @@ impl Parts {
     }
 
     /// The path of the kernel's image.
-    pub(crate) fn kernel(&self) -> PathBuf {
+    pub fn kernel(&self) -> PathBuf {
         self.folder.join(KERNEL)
     }
 
     /// The path of busybox, which provides all other programs.
-    pub(crate) fn busybox(&self) -> PathBuf {
+    pub fn busybox(&self) -> PathBuf {
         self.folder.join(BUSYBOX)
     }
 

@@ -135,9 +135,15 @@ pub(crate) struct ListArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// A guest of the catalogue (`jitterbug guests`), or a file: an ELF64 kernel with a PVH note
+    /// A guest of the catalogue (`jitterbug guests`), or a kernel: an ELF file with a PVH note, a
+    /// Multiboot image, a bzImage or a vmlinux (docs/kernels.md)
     #[arg(value_name = "GUEST|FILE")]
     pub(crate) guest: String,
+
+    /// The initial RAM disk of a Linux kernel. Kernels that boot by PVH or Multiboot get it as a
+    /// module
+    #[arg(long, value_name = "FILE")]
+    pub(crate) initrd: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
@@ -165,7 +171,7 @@ pub(crate) struct RunArgs {
     /// Report a hang after this time without a sign of life, or `off`. For a running vCPU the
     /// processor time counts that the host gave it, so a busy host causes no hang. A guest from a
     /// file that sleeps then, with interrupts on and none pending, is quiet, which is not a failure
-    /// [default: 3s; off for guests that run for ever]
+    /// [default: 3s; off for Linux and for guests that run for ever]
     #[arg(long, value_name = "TIME")]
     pub(crate) watchdog: Option<Watchdog>,
 
@@ -206,7 +212,8 @@ impl RunArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct HuntArgs {
-    /// A guest of the catalogue (`jitterbug guests`), or a file: an ELF64 kernel with a PVH note
+    /// A guest of the catalogue (`jitterbug guests`), or a kernel: an ELF file with a PVH note or a
+    /// Multiboot image (docs/kernels.md)
     #[arg(value_name = "GUEST|FILE")]
     pub(crate) guest: String,
 

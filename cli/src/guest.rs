@@ -10,6 +10,7 @@ use experiments::Finding;
 use experiments::finding::{Machine, image_hash};
 use inspect::Symbols;
 use inspect::suggest::nearest;
+use vmm::boot::kind::is_linux;
 use vmm::controlled::Granularity;
 use vmm::signals::Signals;
 use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
@@ -90,11 +91,21 @@ impl Guest {
             );
         };
         Ok(Self {
-            image: GuestImage { name: name.into(), bytes: Cow::Owned(bytes) },
             default_cpus: 1,
-            endless: false,
+            // An operating system computes and sleeps for as long as it likes.
+            endless: is_linux(&bytes),
             may_idle: true,
+            image: GuestImage { name: name.into(), bytes: Cow::Owned(bytes) },
         })
+    }
+
+    /// Reads the file that `--initrd` names.
+    pub(crate) fn initrd(path: Option<&Path>, signals: &Signals) -> Result<Option<GuestImage>> {
+        let Some(path) = path else { return Ok(None) };
+        let name = format!("--initrd {}", path.display());
+        let bytes =
+            input::bytes(path, signals).with_context(|| format!("{name}: can't be read"))?;
+        Ok(Some(GuestImage { name, bytes: Cow::Owned(bytes) }))
     }
 
     /// The machine that the arguments describe.
@@ -102,6 +113,7 @@ impl Guest {
         let cpus = args.cpus.map_or_else(|| CpuCount::new(self.default_cpus), Ok)?;
         Ok(MachineConfig {
             guest: self.image.clone(),
+            initrd: None,
             cpus,
             memory: args.mem,
             identity: args.identity,

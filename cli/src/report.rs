@@ -210,7 +210,7 @@ impl RunReport {
             script_output: trial.lines.lines,
             script_lines_dropped: trial.lines.dropped,
             window,
-            verdict: ObservedFailure::verdict(&outcome.end),
+            verdict: ObservedFailure::verdict(&outcome.end).filter(|_| setting.can_be_sought()),
             vcpus,
         }
     }

@@ -15,7 +15,7 @@ pub const COM1: u16 = 0x3f8;
 /// COM1's interrupt line.
 pub const COM1_IRQ: u32 = 4;
 /// The number of COM1's ports.
-const PORTS: u16 = 8;
+pub const COM1_PORTS: u16 = 8;
 
 /// Records that the UART has asked for an interrupt during a call.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +55,7 @@ pub struct Console<W: Write + Send> {
 
 impl<W: Write + Send> Console<W> {
     /// Its ports.
-    pub const REGION: Region = Region::Ports(COM1..=COM1 + PORTS - 1);
+    pub const REGION: Region = Region::Ports(COM1..=COM1 + COM1_PORTS - 1);
 
     /// A console that prints to `out`.
     pub fn new(out: W) -> Self {

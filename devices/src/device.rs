@@ -21,6 +21,10 @@ pub enum Effect {
     None,
     /// The guest ends the run: 0 is success, any other value is the guest's failure code.
     End(u32),
+    /// The guest powers the machine off.
+    PowerOff,
+    /// The guest resets the machine.
+    Reset,
     /// The guest marks the place where a search takes its snapshot.
     Mark,
 }

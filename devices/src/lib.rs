@@ -17,6 +17,7 @@ pub mod device;
 pub mod ioapic;
 pub mod lapic;
 pub mod pit;
+pub mod power;
 pub mod rtc;
 #[cfg(test)]
 mod testing;

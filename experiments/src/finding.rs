@@ -202,6 +202,7 @@ impl Machine {
     pub fn config(&self, guest: GuestImage) -> vmm::Result<MachineConfig> {
         Ok(MachineConfig {
             guest,
+            initrd: None,
             cpus: CpuCount::new(self.cpus)?,
             memory: self.memory.parse::<MemorySize>()?,
             identity: self.identity.parse::<Identity>()?,

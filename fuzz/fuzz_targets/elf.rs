@@ -1,4 +1,4 @@
-//! ELF files: their symbols and their DWARF, and what is loaded of them.
+//! Images of every kind, and what is loaded of them; the symbols and the DWARF of ELF files.
 #![no_main]
 
 #[path = "../../inspect/tests/robustness/ask.rs"]
@@ -6,12 +6,15 @@ mod ask;
 
 use inspect::Symbols;
 use libfuzzer_sys::fuzz_target;
-use vmm::boot::elf::{self, Image};
 use vmm::memory::{Memory, MemorySize};
+use vmm::{CpuCount, GuestImage, MachineConfig, boot};
 
 fuzz_target!(|bytes: &[u8]| {
     let memory = Memory::new(MemorySize::new(8 << 20).unwrap()).unwrap();
-    match elf::load(Image { name: "fuzz", bytes }, &memory) {
+    let image = |bytes: &[u8]| GuestImage { name: "fuzz".into(), bytes: bytes.to_vec().into() };
+    let mut config = MachineConfig::new(image(bytes), CpuCount::new(2).unwrap());
+    config.initrd = Some(image(b"an initrd"));
+    match boot::entry_point(&config, &memory) {
         Ok(entry) => assert!(entry >= 1 << 20 && entry < 8 << 20),
         Err(error) => assert!(!error.to_string().is_empty()),
     }

@@ -6,7 +6,7 @@ use crate::image;
 
 tests! {
     Kvm: success_of_a_file, the_time_limit_is_no_failure, a_failure_code_of_the_guest,
-        a_triple_fault, a_triple_fault_of_an_ap, a_time_limit_that_is_short;
+        a_triple_fault, a_triple_fault_of_an_ap, power_off, a_reset, a_time_limit_that_is_short;
     KvmWithoutSse: an_instruction_that_kvm_cant_emulate;
 }
 
@@ -45,6 +45,25 @@ fn a_triple_fault() {
         .ends_with(1)
         .shows("")
         .says(&["vCPU 0: triple fault"]);
+}
+
+fn power_off() {
+    let off = || image::write_port(0x605, 0x20);
+    let said = "the guest powered the machine off";
+    jitterbug("run").image(&off()).ends_with(0).says(&[said]);
+    jitterbug("run --ok ready").image(&off()).ends_with(1).says(&["before anything that --ok"]);
+    let found = jitterbug("hunt --runs 3 --granularity instruction").image(&off()).ends_with(0);
+    found.says(&["0 failed, 0 cut short"]);
+    let report = jitterbug("run --json").image(&off()).ends_with(0).json();
+    assert_eq!(report["boots"][0]["result"], "power-off");
+}
+
+fn a_reset() {
+    let said = "the guest reset the machine";
+    for (port, value) in [(0xcf9, 0x06), (0x64, 0xfe)] {
+        jitterbug("run").image(&image::write_port(port, value)).ends_with(0).says(&[said]);
+    }
+    jitterbug("run --cpus 2").image(&image::jump_to_the_reset_vector()).ends_with(0).says(&[said]);
 }
 
 fn a_triple_fault_of_an_ap() {

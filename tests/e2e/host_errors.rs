@@ -7,13 +7,22 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::harness::{Invocation, PROGRAM, jitterbug, limited};
-use crate::scratch::Folder;
+use crate::scratch::{Folder, ScratchFile};
 
 tests! {
     Nothing: no_device, a_device_that_is_not_kvm;
     Kvm: no_file_descriptors_left, no_address_space_left;
+    KvmWithoutInt3: no_int3_for_linux;
     OtherUser: no_permission;
     LimitedUser: no_threads_left_for_vcpus, no_thread_left_for_kvm, no_thread_left_for_scripts;
+}
+
+/// Linux tries INT3 when it boots. It is not started where that can't work.
+fn no_int3_for_linux() {
+    let kernel = include_bytes!("../../vmm/testdata/linux.bzimage");
+    let kernel = ScratchFile::new("vmlinuz", kernel);
+    let run = jitterbug("run").arg(&*kernel).ends_with(3).shows("");
+    run.says(&["no working INT3 instruction in ring 0", "boot Linux", "--bed"]);
 }
 
 fn no_device() {

@@ -174,6 +174,24 @@ pub(crate) fn print_and_exit(text: impl AsRef<[u8]>, code: u32) -> Image {
     })
 }
 
+/// Writes a byte to a port, and then sleeps for ever, without interrupts.
+pub(crate) fn write_port(port: u16, value: u8) -> Image {
+    Image::new(|a| {
+        out(a, port.into(), value.into())?;
+        sleep(a)
+    })
+}
+
+/// Resets the machine by its firmware: enters real mode and jumps to ffff:0000.
+pub(crate) fn jump_to_the_reset_vector() -> Image {
+    /// At 0800:0000, in real mode: `ljmp $0xffff,$0`.
+    const REAL_MODE: &[u8] = b"\xea\0\0\xff\xff";
+    Image::new(|a| {
+        start_ap(a, REAL_MODE)?;
+        sleep(a)
+    })
+}
+
 /// Prints a text and sleeps for ever, without interrupts.
 pub(crate) fn print_and_halt(text: impl AsRef<[u8]>) -> Image {
     Image::new(|a| {

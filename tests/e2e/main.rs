@@ -31,6 +31,7 @@ mod image;
 mod image_errors;
 mod jitter;
 mod json;
+mod linux;
 mod lists;
 mod lost_findings;
 mod manual;
@@ -92,6 +93,7 @@ const TESTS: &[&[Test]] = &[
     image_errors::TESTS,
     jitter::TESTS,
     json::TESTS,
+    linux::TESTS,
     lists::TESTS,
     lost_findings::TESTS,
     manual::TESTS,

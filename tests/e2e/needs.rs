@@ -1,6 +1,7 @@
 //! What a test needs of its host.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::sync::LazyLock;
@@ -42,6 +43,10 @@ pub(crate) enum Needs {
     KvmWithInt3,
     /// A KVM that can't emulate SSE in ring 0.
     KvmWithoutSse,
+    /// A KVM that can't emulate INT3 in ring 0.
+    KvmWithoutInt3,
+    /// A KVM that runs a distribution's Linux, and its kernel with a busybox.
+    Linux,
     /// A KVM device that only some users may use, and the right to become another user.
     OtherUser,
     /// The same, and programs that limit the user's resources.
@@ -66,6 +71,10 @@ impl Needs {
             Self::KvmWithWatchpoints => no_kvm().or_else(|| NO_WATCHPOINTS.clone()),
             Self::KvmWithInt3 => no_kvm().or_else(|| NO_INT3.clone()),
             Self::KvmWithoutSse => no_kvm().or_else(|| SSE.clone()),
+            Self::KvmWithoutInt3 => no_kvm().or_else(|| {
+                NO_INT3_HANDLER.is_none().then(|| "int3 in ring 0 works here".to_owned())
+            }),
+            Self::Linux => no_kvm().or_else(|| NO_LINUX.clone()),
             Self::OtherUser => no_kvm().or_else(no_other_user),
             Self::LimitedUser => {
                 no_kvm().or_else(no_other_user).or_else(|| no_program(&["prlimit", "setpriv"]))
@@ -108,6 +117,26 @@ static NO_INT3: LazyLock<Option<String>> = LazyLock::new(|| {
     let mut tests = ["int3", "int3-step", "int3-guest"].map(|id| (id, verdict(id))).into_iter();
     let missing = tests.find(|(_, verdict)| verdict != "works");
     missing.map(|(id, verdict)| format!("{id}: {verdict}"))
+});
+
+/// The variables that name a Linux kernel and a busybox without shared libraries.
+pub(crate) const KERNEL: &str = "JITTERBUG_E2E_KERNEL";
+pub(crate) const BUSYBOX: &str = "JITTERBUG_E2E_BUSYBOX";
+
+/// The file that a variable names.
+pub(crate) fn named(variable: &str) -> Option<OsString> {
+    env::var_os(variable).filter(|path| !path.is_empty())
+}
+
+static NO_LINUX: LazyLock<Option<String>> = LazyLock::new(|| {
+    let unnamed = [KERNEL, BUSYBOX].into_iter().find(|variable| named(variable).is_none());
+    let unnamed = unnamed.map(|variable| format!("{variable} names no file"));
+    NO_INT3_HANDLER.clone().or(unnamed)
+});
+
+static NO_INT3_HANDLER: LazyLock<Option<String>> = LazyLock::new(|| {
+    let verdict = diagnosis("int3-handler")["verdict"].as_str().expect("a verdict").to_owned();
+    (verdict != "works").then(|| format!("int3 in ring 0: {verdict}"))
 });
 
 /// Whether int3 stops vCPUs at more addresses than the hardware has breakpoints for.

@@ -20,18 +20,26 @@ use crate::trapped;
 const KVM_CAP_X86_APIC_BUS_CYCLES_NS: u32 = 237;
 const DEFAULT_BUS_KHZ: u32 = 1_000_000;
 
+/// The clocks of a PC that a machine has.
+pub(crate) enum Clocks {
+    /// An RTC with the host's time, which does not interrupt.
+    TimeOfDay,
+    /// A PIT and an RTC that run by virtual time.
+    Timers,
+}
+
 /// What a scheduler needs of the machine that it runs.
-pub(crate) struct Needs {
+pub(crate) struct Needs<'a> {
     /// Who models the interrupt controllers.
     pub(crate) irqchip: Irqchip,
     /// The frequencies that the guest reads; `None` for those of the host.
     pub(crate) frequencies: Option<Frequencies>,
     /// What the guest may see of a CPUID leaf that the host supports.
-    pub(crate) restrict: fn(CpuidEntry) -> CpuidEntry,
+    pub(crate) restrict: &'a dyn Fn(CpuidEntry) -> CpuidEntry,
     /// Whether KVM records the pages that the guest writes.
     pub(crate) log_stores: bool,
-    /// Whether the machine has a PIT and an RTC of jitterbug's.
-    pub(crate) timers: bool,
+    /// Which clocks of a PC the machine has.
+    pub(crate) clocks: Clocks,
 }
 
 /// The parts of a machine. Its vCPUs are in the reset state.
@@ -81,10 +89,11 @@ impl Assembly {
         for (cpu, leaves) in cpus.iter_mut().zip(&leaves) {
             cpu.set_cpuid(leaves)?;
         }
-        let mut board = Board::new(config.identity, frequencies, &config.criteria, console);
-        if needs.timers {
-            board = board.with_timers();
-        }
+        let mut board = Board::new(config, frequencies, console);
+        board = match needs.clocks {
+            Clocks::TimeOfDay => board.with_time_of_day(),
+            Clocks::Timers => board.with_timers(),
+        };
         Ok(Self { cpus, leaves, board, memory, start, vm })
     }
 }

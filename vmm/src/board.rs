@@ -1,9 +1,11 @@
 //! The devices of a machine, and how they answer the exits of its vCPUs.
 
 mod listener;
+mod panic;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use devices::backdoor::{CallRegisters, RegisterPort};
 use devices::bus::{Bus, Handle, Region};
@@ -11,14 +13,18 @@ use devices::console::Console;
 use devices::control::ControlPorts;
 use devices::device::{Address, Device, Effect, ForeignState, ReadKind, State, Wiring};
 use devices::pit::Pit;
+use devices::power::PowerPorts;
 use devices::rtc::Rtc;
 
+use crate::boot::kind::is_linux;
+use crate::config::MachineConfig;
 use crate::cpu::Cpu;
-use crate::criteria::{ConsoleMatcher, Criteria, Met};
+use crate::criteria::Met;
+use crate::end::End;
 use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit};
 use crate::identity::{Frequencies, Identity};
-use listener::{Listener, Listening, lock};
+use listener::{Listener, Listening, Searches, lock};
 
 /// The result of answering an exit.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,10 +33,8 @@ pub(crate) enum IoResult {
     Enter(Entry),
     /// The vCPU runs on. The guest has marked this as the place where a search takes its snapshot.
     Mark,
-    /// The guest ends the run with this code.
-    End(u32),
-    /// The guest's console output meets this criterion, which ends the run.
-    Met(Met),
+    /// The guest ends the run.
+    End(End),
     /// No device answers an exit of this kind.
     Unanswered,
 }
@@ -41,7 +45,7 @@ type GuestConsole = Console<Listener>;
 #[derive(Clone, Debug)]
 pub(crate) struct BoardState {
     devices: Vec<State>,
-    matcher: Option<ConsoleMatcher>,
+    searches: Option<Searches>,
 }
 
 /// The devices of a machine.
@@ -49,27 +53,29 @@ pub(crate) struct Board {
     bus: Bus,
     register_port: Option<Box<dyn RegisterPort>>,
     console: Option<Handle<GuestConsole>>,
-    /// `None` if there are no console criteria.
+    /// `None` if nothing is searched for.
     listening: Option<Arc<Mutex<Listening>>>,
-    /// [`Criteria::expects`].
+    /// [`Criteria::expects`](crate::criteria::Criteria::expects).
     expects: bool,
+    is_linux: bool,
 }
 
 impl Board {
     /// The devices that every machine has, and the devices that belong to its identity. The guest's
     /// console output goes to `out`.
     pub(crate) fn new(
-        identity: Identity,
+        config: &MachineConfig,
         frequencies: Frequencies,
-        criteria: &Criteria,
         out: Box<dyn Write + Send>,
     ) -> Self {
-        let listening = Arc::new(Mutex::new(Listening::new(criteria)));
+        let (criteria, is_linux) = (&config.criteria, is_linux(&config.guest.bytes));
+        let listening = Arc::new(Mutex::new(Listening::new(criteria, is_linux)));
         let console = Console::new(Listener::new(out, listening.clone()));
-        let mut board = Self::bare(identity, frequencies);
+        let mut board = Self::bare(config.identity, frequencies);
         board.console = board.add(console, [GuestConsole::REGION]);
-        board.listening = criteria.has_texts().then_some(listening);
+        board.listening = (criteria.has_texts() || is_linux).then_some(listening);
         board.expects = criteria.expects();
+        board.is_linux = is_linux;
         board
     }
 
@@ -77,8 +83,16 @@ impl Board {
     pub(crate) fn bare(identity: Identity, frequencies: Frequencies) -> Self {
         let register_port = identity.enlightenment().port(frequencies);
         let bus = Bus::default();
-        let mut board = Self { bus, register_port, console: None, listening: None, expects: false };
+        let mut board = Self {
+            bus,
+            register_port,
+            console: None,
+            listening: None,
+            expects: false,
+            is_linux: false,
+        };
         board.add(ControlPorts, [ControlPorts::REGION]);
+        board.add(PowerPorts, PowerPorts::REGIONS);
         board
     }
 
@@ -93,8 +107,16 @@ impl Board {
         added.ok()
     }
 
+    /// Adds an RTC with the host's time, for the parallel scheduler. It answers, but its interrupts
+    /// never come, for nothing calls [`Device::advance`]; the tables name no such interrupt.
+    pub(crate) fn with_time_of_day(mut self) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.add(Rtc::starting_at(now.as_secs()), [Rtc::REGION]);
+        self
+    }
+
     /// Adds the timers of a PC, for the controlled scheduler. Under the parallel scheduler a
-    /// machine has neither PIT nor RTC.
+    /// machine has no PIT.
     pub(crate) fn with_timers(mut self) -> Self {
         self.add(Pit::new(), Pit::REGIONS);
         self.add(Rtc::new(), [Rtc::REGION]);
@@ -111,8 +133,12 @@ impl Board {
         &mut self.bus
     }
 
-    /// Sends bytes to the guest's console, and returns how many it took.
+    /// Sends bytes to the guest's console, and returns how many it took. Linux empties the FIFO
+    /// when it opens the console, so it gets nothing before it takes interrupts for input.
     pub(crate) fn send(&self, bytes: &[u8], wiring: &mut Wiring) -> io::Result<usize> {
+        if self.is_linux && !self.interrupts_on_input() {
+            return Ok(0);
+        }
         self.console(|console| console.send(bytes, wiring)).unwrap_or(Ok(0))
     }
 
@@ -127,14 +153,14 @@ impl Board {
 
     /// Saves the state of the devices.
     pub(crate) fn save(&self) -> BoardState {
-        let matcher = self.listening.as_ref().map(|listening| lock(listening).matcher.clone());
-        BoardState { devices: self.bus.save(), matcher }
+        let searches = self.listening.as_ref().map(|listening| lock(listening).searches.clone());
+        BoardState { devices: self.bus.save(), searches }
     }
 
     /// Restores the state of the devices.
     pub(crate) fn restore(&mut self, state: &BoardState) -> Result<(), ForeignState> {
-        if let (Some(listening), Some(matcher)) = (&self.listening, &state.matcher) {
-            lock(listening).restore(matcher);
+        if let (Some(listening), Some(searches)) = (&self.listening, &state.searches) {
+            lock(listening).restore(searches);
         }
         self.bus.restore(&state.devices)
     }
@@ -188,8 +214,8 @@ impl Board {
                         end => return Ok(end),
                     }
                 }
-                let met = self.listening.as_ref().and_then(|it| lock(it).met.take());
-                Ok(met.map_or(answer, IoResult::Met))
+                let end = self.listening.as_ref().and_then(|it| lock(it).end.take());
+                Ok(end.map_or(answer, IoResult::End))
             }
             Exit::MmioRead { address, size } => {
                 let mut data = Bytes::from_elem(0, usize::from(*size));
@@ -208,10 +234,29 @@ impl Board {
         match self.bus.write(vcpu, at, data, wiring) {
             Effect::None => IoResult::Enter(Entry::Resume),
             Effect::Mark => IoResult::Mark,
-            // Where the user has defined success, a success would already have ended the run.
-            Effect::End(0) if self.expects => IoResult::Met(Met::MISSED),
-            Effect::End(code) => IoResult::End(code),
+            Effect::End(code) if code != 0 => IoResult::End(End::Guest { code }),
+            end => IoResult::End(self.ended(end)),
         }
+    }
+
+    /// How the run ends when the guest ends it without saying that it has failed.
+    fn ended(&self, effect: Effect) -> End {
+        if let Some(panic) = self.panic() {
+            return panic;
+        }
+        match effect {
+            // Where the user has defined success, a success would already have ended the run.
+            _ if self.expects => End::Met(Met::MISSED),
+            Effect::PowerOff => End::PowerOff,
+            Effect::Reset => End::Reset,
+            _ => End::Guest { code: 0 },
+        }
+    }
+
+    /// The panic that a Linux guest has reported on its console.
+    pub(crate) fn panic(&self) -> Option<End> {
+        let listening = self.listening.as_ref()?;
+        lock(listening).panic()
     }
 
     fn is_register_port(&self, port: u16) -> bool {

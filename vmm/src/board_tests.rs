@@ -1,4 +1,6 @@
 use super::*;
+use crate::config::{CpuCount, GuestImage};
+use crate::criteria::Criteria;
 use crate::scripted::ScriptedCpu;
 use crate::testing::{NoClock, NoController};
 
@@ -62,7 +64,7 @@ fn writing_to_the_backdoor_calls_it_too() {
 fn the_guest_ends_the_run() {
     let exit = Exit::PortWrite { port: 0xf4, size: 4, data: Bytes::from_slice(&[3, 0, 0, 0]) };
     let answer = ask(Identity::None, &mut ScriptedCpu::new([]), &exit);
-    assert_eq!(answer, IoResult::End(3));
+    assert_eq!(answer, IoResult::End(End::Guest { code: 3 }));
 }
 
 #[test]
@@ -87,4 +89,36 @@ fn what_no_device_answers_is_said() {
         let answer = ask(Identity::None, &mut ScriptedCpu::new([]), &exit);
         assert_eq!(answer, IoResult::Unanswered, "{exit:?}");
     }
+}
+
+/// The end of a run by a write to this port, behind this text on the console of a Linux guest.
+fn ended_by(port: u16, value: u8, said: &str, criteria: Criteria) -> End {
+    let guest = GuestImage { name: "test".into(), bytes: b"".into() };
+    let config = MachineConfig { criteria, ..MachineConfig::new(guest, CpuCount::new(1).unwrap()) };
+    let mut board = Board::new(&config, FREQUENCIES, Box::new(std::io::sink()));
+    let mut listening = Listening::new(&config.criteria, true);
+    listening.feed(said.as_bytes());
+    board.listening = Some(Arc::new(Mutex::new(listening)));
+    let mut wiring = Wiring { clock: &NoClock, controller: &mut NoController };
+    let exit = Exit::PortWrite { port, size: 1, data: Bytes::from_slice(&[value]) };
+    match board.answer(0, &mut ScriptedCpu::new([]), &exit, &mut wiring).unwrap() {
+        IoResult::End(end) => end,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_guest_ends_the_run_as_what_it_is() {
+    let (off, reset) = ((0x605, 0x20), (0xcf9, 6));
+    let end = |(port, value), said| ended_by(port, value, said, Criteria::default());
+    assert_eq!(end(off, ""), End::PowerOff);
+    assert_eq!(end(reset, ""), End::Reset);
+    let panic = "[    1.0] Kernel panic - not syncing: no init\n";
+    assert_eq!(end(reset, panic), End::Panic { message: "no init".into() });
+    assert!(end(reset, panic).is_failure() && end(off, "").is_success());
+    // A success that the user has defined has not come.
+    let ok = vec!["ready".parse().unwrap()];
+    let expecting = || Criteria { ok: ok.clone(), ..Criteria::default() };
+    assert_eq!(ended_by(off.0, off.1, "", expecting()), End::Met(Met::MISSED));
+    assert!(matches!(ended_by(reset.0, reset.1, panic, expecting()), End::Panic { .. }));
 }

@@ -59,7 +59,7 @@ impl FromStr for CpuCount {
     }
 }
 
-/// A guest kernel image: an ELF64 file with a PVH entry note.
+/// A file that is loaded for the guest: its kernel, or its initrd.
 #[derive(Clone, Debug, Serialize)]
 pub struct GuestImage {
     /// The file name or catalogue name that messages use.
@@ -74,6 +74,8 @@ pub struct GuestImage {
 pub struct MachineConfig {
     /// The guest kernel that the machine boots.
     pub guest: GuestImage,
+    /// The initial RAM disk, which boot protocols other than Linux's call a module.
+    pub initrd: Option<GuestImage>,
     /// The number of vCPUs.
     pub cpus: CpuCount,
     /// The size of the guest's memory.
@@ -94,23 +96,13 @@ impl MachineConfig {
     pub fn new(guest: GuestImage, cpus: CpuCount) -> Self {
         Self {
             guest,
+            initrd: None,
             cpus,
             memory: MemorySize::default(),
             identity: Identity::default(),
             command_line: String::new(),
             granularity: Granularity::default(),
             criteria: Criteria::default(),
-        }
-    }
-
-    /// The command line that the guest gets: `cpus=` with the number of vCPUs, unless the user's
-    /// part sets it, then the user's part.
-    pub fn full_command_line(&self) -> String {
-        let user = self.command_line.trim();
-        if user.split_ascii_whitespace().any(|word| word.starts_with("cpus=")) {
-            user.to_owned()
-        } else {
-            format!("cpus={} {user}", self.cpus).trim_end().to_owned()
         }
     }
 }

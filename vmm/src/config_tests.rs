@@ -1,24 +1,5 @@
 use super::*;
 
-fn config(command_line: &str) -> MachineConfig {
-    let guest = GuestImage { name: "test".into(), bytes: Cow::Borrowed(b"") };
-    let mut config = MachineConfig::new(guest, CpuCount::new(6).unwrap());
-    config.command_line = command_line.into();
-    config
-}
-
-#[test]
-fn the_guest_is_told_its_number_of_vcpus() {
-    assert_eq!(config("").full_command_line(), "cpus=6");
-    assert_eq!(config("quiet").full_command_line(), "cpus=6 quiet");
-}
-
-#[test]
-fn the_user_may_tell_it_otherwise() {
-    assert_eq!(config("a cpus=2").full_command_line(), "a cpus=2");
-    assert_eq!(config("maxcpus=2").full_command_line(), "cpus=6 maxcpus=2");
-}
-
 #[test]
 fn the_number_of_vcpus_has_bounds() {
     for bad in ["0", "65", "1000", "-1", "many", ""] {

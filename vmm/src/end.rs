@@ -17,6 +17,15 @@ pub enum End {
     },
     /// A criterion of the machine was met.
     Met(Met),
+    /// The guest powered the machine off.
+    PowerOff,
+    /// The guest reset the machine. It isn't started again.
+    Reset,
+    /// Linux reported a panic on its console.
+    Panic {
+        /// What it said.
+        message: String,
+    },
     /// A triple fault: a vCPU could not deliver a double fault.
     TripleFault {
         /// The vCPU.
@@ -90,8 +99,14 @@ impl End {
         match self {
             Self::Guest { code } | Self::Stopped { code, .. } => *code != 0,
             Self::Met(met) => met.failed,
-            Self::TripleFault { .. } | Self::Kvm { .. } | Self::Hang(_) | Self::Missed => true,
-            Self::Quiet { .. }
+            Self::Panic { .. }
+            | Self::TripleFault { .. }
+            | Self::Kvm { .. }
+            | Self::Hang(_)
+            | Self::Missed => true,
+            Self::PowerOff
+            | Self::Reset
+            | Self::Quiet { .. }
             | Self::TimeLimit
             | Self::Budget
             | Self::Runaway { .. }
@@ -105,7 +120,7 @@ impl End {
         match self {
             Self::Guest { code } | Self::Stopped { code, .. } => *code == 0,
             Self::Met(met) => !met.failed,
-            Self::Quiet { .. } => true,
+            Self::PowerOff | Self::Reset | Self::Quiet { .. } => true,
             _ => false,
         }
     }
@@ -117,6 +132,9 @@ impl End {
             Self::Guest { .. } => "guest-failure",
             Self::Met(Met { failed: false, .. }) => "ok",
             Self::Met(Met { failed: true, .. }) => "fail",
+            Self::PowerOff => "power-off",
+            Self::Reset => "reset",
+            Self::Panic { .. } => "panic",
             Self::TripleFault { .. } => "triple-fault",
             Self::Kvm { .. } => "kvm-error",
             Self::Hang(_) => "hang",
@@ -142,6 +160,9 @@ impl fmt::Display for End {
             Self::Guest { code: 0 } => f.write_str("success"),
             Self::Guest { code } => write!(f, "the guest's failure code {code}"),
             Self::Met(met) => met.fmt(f),
+            Self::PowerOff => f.write_str("the guest powered the machine off"),
+            Self::Reset => f.write_str("the guest reset the machine"),
+            Self::Panic { message } => write!(f, "kernel panic: {message}"),
             Self::TripleFault { vcpu } => write!(f, "triple fault of vCPU {vcpu}"),
             Self::Kvm { vcpu, exit } => {
                 write!(f, "vCPU {vcpu}: {} exit, which nothing here answers", exit.name())

@@ -3,12 +3,14 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::assembly::{Assembly, Needs};
+use crate::assembly::{Assembly, Clocks, Needs};
 use crate::at_places::AtPlaces;
 use crate::board::Board;
+use crate::boot::kind::is_linux;
 use crate::breakpoints::Code;
 use crate::config::MachineConfig;
 use crate::criteria::Criteria;
+use crate::doctor::{self, Hidden};
 use crate::error::Result;
 use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
 use crate::memory::Memory;
@@ -48,12 +50,18 @@ impl Machine {
         plan: WatchPlan,
         console: Box<dyn Write + Send>,
     ) -> Result<Self> {
+        let hidden = if is_linux(&config.guest.bytes) {
+            doctor::hidden_from_linux(host)?
+        } else {
+            Hidden::default()
+        };
+        let restrict = |leaf| hidden.restrict(leaf);
         let needs = Needs {
             irqchip: Irqchip::InKernel,
             frequencies: None,
-            restrict: |leaf| leaf,
+            restrict: &restrict,
             log_stores: false,
-            timers: false,
+            clocks: Clocks::TimeOfDay,
         };
         for watch in plan.watched() {
             trapped::is_memory(&watch.physical, config)?;

@@ -224,6 +224,8 @@ impl SystemRegisters {
     pub const CR4_LA57: u64 = 1 << 12;
     /// `IA32_APIC_BASE`: the LAPIC is enabled.
     pub const APIC_ENABLED: u64 = 1 << 11;
+    /// EFER.LME: long mode is enabled.
+    pub const EFER_LME: u64 = 1 << 8;
     /// EFER.LMA: long mode is active.
     pub const EFER_LMA: u64 = 1 << 10;
 

@@ -7,10 +7,10 @@
 //!
 //! Source: Motorola MC146818A datasheet; the ports and the century byte are the PC's.
 //!
-//! In every run, the time starts at [`START`] when virtual time is 0. Line 8 is set to [`Rtc::irq`]
-//! after each access and each [`Rtc::advance`], which is called when time has passed, at the latest
-//! when [`Rtc::next_deadline`] has come. Flags that can't interrupt are computed when the guest
-//! reads them: a clock without enabled interrupts changes no state.
+//! In every controlled run, the time starts at [`START`] when virtual time is 0. Line 8 is set to
+//! [`Rtc::irq`] after each access and each [`Rtc::advance`], which is called when time has passed,
+//! at the latest when [`Rtc::next_deadline`] has come. Flags that can't interrupt are computed when
+//! the guest reads them: a clock without enabled interrupts changes no state.
 
 mod alarm;
 mod clock;
@@ -65,9 +65,15 @@ impl Default for Rtc {
 impl Rtc {
     /// A clock as firmware leaves it: BCD, 24 hours, no interrupts.
     pub fn new() -> Self {
+        Self::starting_at(START_UNIX)
+    }
+
+    /// The same, with another time at the machine's start, in seconds since 1970. A time before
+    /// [`START_UNIX`] counts as that.
+    pub fn starting_at(unix: u64) -> Self {
         Self {
             index: 0,
-            clock: Clock::new(START_DATE),
+            clock: Clock::new(START_DATE.plus(unix.saturating_sub(START_UNIX))),
             a: A_START,
             b: reg::B_24_HOURS,
             flags: 0,

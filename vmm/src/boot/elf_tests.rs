@@ -1,6 +1,14 @@
-use super::notes::XEN_ELFNOTE_PHYS32_ENTRY;
+use object::elf::{PT_INTERP, PT_LOAD, PT_NOTE};
+
+use super::super::elf_64::Elf64;
+use super::super::elf_pvh::ElfPvh;
+use super::super::kind::ImageKind;
+use super::super::loader::Loader;
+use super::super::notes::XEN_ELFNOTE_PHYS32_ENTRY;
 use super::*;
-use crate::memory::MemorySize;
+use crate::config::{CpuCount, GuestImage};
+use crate::error::Result;
+use crate::memory::{Memory, MemorySize};
 
 /// A small ELF64 image: one segment and, if asked for, the PVH note.
 struct Builder {
@@ -44,9 +52,17 @@ impl Builder {
     }
 }
 
+/// Loads an image by the loader of its kind. Returns where it starts.
 fn load_bytes(bytes: &[u8]) -> Result<(u64, Memory)> {
+    let guest = GuestImage { name: "test".into(), bytes: bytes.to_vec().into() };
+    let config = MachineConfig::new(guest, CpuCount::new(1).unwrap());
     let memory = Memory::new(MemorySize::new(4 << 20).unwrap()).unwrap();
-    load(Image { name: "test", bytes }, &memory).map(|entry| (entry, memory))
+    let loader: &dyn Loader = match ImageKind::of(bytes) {
+        Some(ImageKind::Pvh) => &ElfPvh,
+        _ => &Elf64,
+    };
+    let start = loader.load(&config, &memory)?;
+    Ok((start.registers.rip, memory))
 }
 
 fn refusal(bytes: &[u8]) -> String {
@@ -63,10 +79,15 @@ fn loads_to_physical_addresses() {
 }
 
 #[test]
-fn refuses_what_is_no_elf() {
-    assert!(refusal(b"").contains("not an ELF file"));
-    assert!(refusal(b"#!/bin/sh").contains("not an ELF file"));
-    assert!(refusal(b"\x7fELF\x01 and so on").contains("32-bit"));
+fn a_32_bit_file_needs_another_entry() {
+    let mut file = vec![0; 52 + 32 + 16];
+    file[..7].copy_from_slice(b"\x7fELF\x01\x01\x01");
+    file[16..24].copy_from_slice(&[2, 0, 3, 0, 1, 0, 0, 0]);
+    file[28] = 52; // program headers
+    file[40..46].copy_from_slice(&[52, 0, 32, 0, 1, 0]);
+    let words = [1u32, 84, 0x10_0000, 0x10_0000, 16, 16, 5, 4];
+    file[52..84].copy_from_slice(&words.map(u32::to_le_bytes).concat());
+    assert!(refusal(&file).contains("32-bit"), "{}", refusal(&file));
 }
 
 #[test]
@@ -98,9 +119,16 @@ fn refuses_another_machine() {
 }
 
 #[test]
-fn refuses_an_image_without_the_note() {
-    let error = refusal(&Builder { note: false, ..Builder::new() }.build());
-    assert!(error.contains("no PVH entry note"), "{error}");
+fn an_image_without_the_note_starts_at_its_entry_in_64_bit_mode() {
+    let mut file = Builder { note: false, ..Builder::new() }.build();
+    // The entry point is 0, which is in no segment.
+    let error = refusal(&file);
+    assert!(error.contains("no PVH entry note") && error.contains("entry point 0x0"), "{error}");
+    file[24..32].copy_from_slice(&0x10_0004u64.to_le_bytes());
+    assert_eq!(load_bytes(&file).unwrap().0, 0x10_0004);
+    // A program of an operating system isn't started.
+    file[64 + 56..64 + 60].copy_from_slice(&PT_INTERP.0.to_le_bytes());
+    assert!(refusal(&file).contains("a program of an operating system"), "{}", refusal(&file));
 }
 
 #[test]
@@ -157,19 +185,6 @@ fn a_note_segment_that_cannot_be_read_does_not_matter_if_another_has_the_note() 
     // Without the other note segment, the error is about the truncated one.
     file[64 + 2 * 56] = 0;
     assert!(refusal(&file).contains("truncated"), "{}", refusal(&file));
-}
-
-#[test]
-fn a_bzimage_is_called_one() {
-    let mut file = vec![0; 0x400];
-    file[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
-    file[0x202..0x206].copy_from_slice(b"HdrS");
-    let error = refusal(&file);
-    assert!(error.contains("this is a bzImage") && error.contains("extract-vmlinux"), "{error}");
-    // A boot sector alone is not a bzImage.
-    file[0x202] = 0;
-    assert!(refusal(&file).contains("not an ELF file"));
-    assert!(refusal(b"\x1f\x8b\x08").contains("a compressed file"));
 }
 
 #[test]

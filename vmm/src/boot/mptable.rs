@@ -5,8 +5,10 @@ use super::layout;
 use crate::error::Result;
 use crate::memory::Memory;
 
-const LAPIC: u32 = 0xfee0_0000;
-const IOAPIC: u32 = 0xfec0_0000;
+/// The address of each LAPIC.
+pub(super) const LAPIC: u32 = 0xfee0_0000;
+/// The address of the IOAPIC.
+pub(super) const IOAPIC: u32 = 0xfec0_0000;
 /// The version that KVM's LAPIC reports.
 const APIC_VERSION: u8 = 0x14;
 const ISA_LINES: u8 = 16;

@@ -7,27 +7,36 @@
 //! well.
 
 use object::LittleEndian as LE;
-use object::elf::{FileHeader64, NoteType, PT_NOTE, ProgramHeader64};
-use object::read::elf::{NoteIterator, ProgramHeader as _};
+use object::elf::{NoteType, PT_NOTE};
+use object::read::elf::{FileHeader, NoteIterator, ProgramHeader as _};
 
 /// The type of the note that holds the PVH entry point.
 pub(super) const XEN_ELFNOTE_PHYS32_ENTRY: NoteType = NoteType(18);
 
-/// The guest-physical entry point in the first PVH note of any `PT_NOTE` segment. A segment that
-/// can't be read is skipped.
-pub(super) fn pvh_entry(segments: &[ProgramHeader64<LE>], bytes: &[u8]) -> Option<u64> {
+/// The guest-physical entry point in the first PVH note of any `PT_NOTE` segment of an ELF32 or
+/// ELF64 file. A segment that can't be read is skipped.
+pub(super) fn pvh_entry<H>(segments: &[H::ProgramHeader], bytes: &[u8]) -> Option<u64>
+where
+    H: FileHeader<Endian = LE, Word: From<u32>>,
+{
     let mut notes = segments.iter().filter(|segment| segment.p_type(LE) == PT_NOTE);
-    notes.find_map(|segment| entry_in(segment, bytes))
+    notes.find_map(|segment| entry_in::<H>(segment, bytes))
 }
 
-fn entry_in(segment: &ProgramHeader64<LE>, bytes: &[u8]) -> Option<u64> {
+fn entry_in<H>(segment: &H::ProgramHeader, bytes: &[u8]) -> Option<u64>
+where
+    H: FileHeader<Endian = LE, Word: From<u32>>,
+{
     let data = segment.data(LE, bytes).ok()?;
-    let alignments: &[u64] = if segment.p_align(LE) == 8 { &[8, 4] } else { &[4] };
-    alignments.iter().find_map(|alignment| entry_aligned(data, *alignment))
+    let alignments: &[u32] = if segment.p_align(LE).into() == 8 { &[8, 4] } else { &[4] };
+    alignments.iter().find_map(|alignment| entry_aligned::<H>(data, *alignment))
 }
 
-fn entry_aligned(data: &[u8], alignment: u64) -> Option<u64> {
-    let notes = NoteIterator::<FileHeader64<LE>>::new(LE, alignment, data).ok()?;
+fn entry_aligned<H>(data: &[u8], alignment: u32) -> Option<u64>
+where
+    H: FileHeader<Endian = LE, Word: From<u32>>,
+{
+    let notes = NoteIterator::<H>::new(LE, alignment.into(), data).ok()?;
     // The iterator ends after the first note that it can't read.
     notes
         .filter_map(Result::ok)

@@ -1,71 +1,63 @@
 //! The Xen/PVH boot protocol (Xen `docs/misc/pvh.pandoc`): the boot data in memory, and the initial
 //! state of the first vCPU.
 
+use std::ops::Range;
+
 use linux_loader::configurator::pvh::PvhBootConfigurator;
 use linux_loader::configurator::{BootConfigurator, BootParams};
-use linux_loader::loader::elf::start_info::{hvm_memmap_table_entry, hvm_start_info};
+use linux_loader::loader::elf::start_info::{
+    hvm_memmap_table_entry, hvm_modlist_entry, hvm_start_info,
+};
 use vm_memory::GuestAddress;
 
-use super::layout;
+use super::{layout, memory_map};
 use crate::error::{Error, Result};
 use crate::memory::Memory;
 use crate::registers::{Registers, Segment, SystemRegisters, Table};
 
 /// `XEN_HVM_START_MAGIC_VALUE`: "xEn3" with the top bit of the E set.
 const START_MAGIC: u32 = 0x336e_c578;
-/// Memory map types, as in E820.
-const RAM: u32 = 1;
-const RESERVED: u32 = 2;
-/// The maximum length of the command line, with its final NUL.
-pub const MAX_COMMAND_LINE: usize = 2048;
-
 /// A flat GDT: null, 32-bit code, data, and a TSS, which PVH requires in TR.
 const GDT: [u64; 4] = [0, 0x00cf_9b00_0000_ffff, 0x00cf_9300_0000_ffff, 0x0000_8b00_0000_0067];
 
-/// Writes the start info, memory map, command line and GDT.
-pub fn write_boot_data(memory: &Memory, command_line: &str) -> Result<()> {
-    let problem = if command_line.len() >= MAX_COMMAND_LINE {
-        Some(format!("{} bytes long; at most {} fit", command_line.len(), MAX_COMMAND_LINE - 1))
-    } else if command_line.contains('\0') {
-        Some("has a NUL byte in it".into())
-    } else {
-        None
-    };
-    if let Some(problem) = problem {
-        return Err(Error::Config { setting: "--cmdline", value: command_line.into(), problem });
-    }
-    memory.write(layout::COMMAND_LINE, command_line.as_bytes())?;
-    memory.write(layout::COMMAND_LINE + command_line.len() as u64, &[0])?;
-    memory.write(layout::GDT, &GDT.map(u64::to_le_bytes).concat())?;
-
-    let map = memory_map(memory);
+/// Writes the start info, memory map, list of modules and GDT. The initrd, if there is one, and the
+/// command line have been loaded.
+pub(super) fn write_boot_data(memory: &Memory, initrd: Option<Range<u64>>) -> Result<()> {
+    write_gdt(memory)?;
+    let map: Vec<_> = memory_map::entries(memory).into_iter().map(map_entry).collect();
+    let modules: Vec<_> = initrd.into_iter().map(module).collect();
     let start_info = hvm_start_info {
         magic: START_MAGIC,
         version: 1,
+        nr_modules: modules.len() as u32,
+        modlist_paddr: if modules.is_empty() { 0 } else { layout::MODULES },
         cmdline_paddr: layout::COMMAND_LINE,
+        rsdp_paddr: layout::RSDP,
         memmap_paddr: layout::MEMORY_MAP,
         memmap_entries: map.len() as u32,
         ..Default::default()
     };
     let mut parameters = BootParams::new(&start_info, GuestAddress(layout::START_INFO));
     parameters.set_sections(&map, GuestAddress(layout::MEMORY_MAP));
+    if !modules.is_empty() {
+        parameters.set_modules(&modules, GuestAddress(layout::MODULES));
+    }
     PvhBootConfigurator::write_bootparams(&parameters, memory.map())
         .map_err(|_| Error::Unbacked { address: layout::START_INFO, length: 0x1000 })
 }
 
-fn memory_map(memory: &Memory) -> Vec<hvm_memmap_table_entry> {
-    let entry = |addr, end: u64, type_| hvm_memmap_table_entry {
-        addr,
-        size: end - addr,
-        type_,
-        reserved: 0,
-    };
-    let mut map =
-        vec![entry(0, layout::LOW_END, RAM), entry(layout::LOW_END, layout::HIGH_START, RESERVED)];
-    for region in memory.regions() {
-        map.push(entry(region.start.max(layout::HIGH_START), region.start + region.size, RAM));
-    }
-    map
+/// Writes the GDT of [`system_registers`].
+pub(super) fn write_gdt(memory: &Memory) -> Result<()> {
+    memory.write(layout::GDT, &GDT.map(u64::to_le_bytes).concat())
+}
+
+fn map_entry(entry: memory_map::Entry) -> hvm_memmap_table_entry {
+    let memory_map::Entry { start, size, kind } = entry;
+    hvm_memmap_table_entry { addr: start, size, type_: kind, reserved: 0 }
+}
+
+fn module(range: Range<u64>) -> hvm_modlist_entry {
+    hvm_modlist_entry { paddr: range.start, size: range.end - range.start, ..Default::default() }
 }
 
 /// The first vCPU's general-purpose registers.

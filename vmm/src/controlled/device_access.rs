@@ -43,8 +43,7 @@ impl ControlledMachine {
                 self.marked = true;
                 Ok(Entry::Resume)
             }
-            IoResult::End(code) => Err(End::Guest { code }),
-            IoResult::Met(met) => Err(End::Met(met)),
+            IoResult::End(end) => Err(end),
             IoResult::Unanswered => Err(self.problem(vcpu, exit.clone())?),
         })
     }

@@ -16,10 +16,11 @@ use super::runaway::RunawayTimer;
 use super::snapshot::Tracking;
 use super::vcpu_context::{State, VcpuContext};
 use super::writers::Writers;
-use crate::assembly::{Assembly, Needs};
+use crate::assembly::{Assembly, Clocks, Needs};
 use crate::at_places::AtPlaces;
 use crate::boot::elf;
 use crate::boot::elf::Image;
+use crate::boot::kind::is_linux;
 use crate::breakpoints::{Code, Gate, Int3s};
 use crate::cancel::Cancel;
 use crate::config::MachineConfig;
@@ -106,6 +107,11 @@ impl ControlledMachine {
         watches: &[Watch],
         console: Box<dyn Write + Send>,
     ) -> Result<Self> {
+        if is_linux(&config.guest.bytes) {
+            let problem = "Linux can't be searched or replayed under control: boot it by \
+                           `jitterbug run`, with --jitter to vary its timing";
+            return Err(Error::Image { name: config.guest.name.clone(), problem: problem.into() });
+        }
         let granularity = config.granularity;
         let mut stepping = StepCapabilities::default();
         let mut clock_ports = ClockPorts::default();
@@ -122,9 +128,9 @@ impl ControlledMachine {
         let needs = Needs {
             irqchip: Irqchip::None,
             frequencies: Some(Frequencies { tsc_khz: Tsc::KHZ, bus_khz: 1_000_000 }),
-            restrict: Granularity::restrict,
+            restrict: &Granularity::restrict,
             log_stores: true,
-            timers: true,
+            clocks: Clocks::Timers,
         };
         let watches: Vec<_> = watches.iter().map(|watch| watch.physical.clone()).collect();
         let assembly = Assembly::new(host, config, &watches, console, &needs, prepare)?;

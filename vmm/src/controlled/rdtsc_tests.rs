@@ -23,7 +23,7 @@ fn the_code_of_a_guest_is_found() {
     let guest = guests::case("tscloop").unwrap();
     let image = Image { name: guest.name, bytes: guest.image };
     let mut memory = Memory::new(crate::memory::MemorySize::new(32 << 20).unwrap()).unwrap();
-    elf::load(image, &memory).unwrap();
+    elf::Elf::check(image, &memory).unwrap().load(&memory).unwrap();
     let Reads { places, ring_3 } = find(image, &memory).unwrap();
     assert!(!ring_3);
     assert_eq!(places.len(), 2, "{places:x?}");
@@ -58,7 +58,7 @@ fn nothing_is_replaced_where_ring_3_may_come() {
     bytes[rdtsc..rdtsc + 2].copy_from_slice(&[0x0f, 0x07]); // SYSRET
     let image = Image { name: guest.name, bytes: &bytes };
     let mut memory = Memory::new(crate::memory::MemorySize::new(32 << 20).unwrap()).unwrap();
-    elf::load(image, &memory).unwrap();
+    elf::Elf::check(image, &memory).unwrap().load(&memory).unwrap();
     let Reads { places, ring_3 } = find(image, &memory).unwrap();
     assert_eq!((places.len(), ring_3), (1, true));
     assert_eq!(replace(image, &mut memory).unwrap(), ClockPorts::default());

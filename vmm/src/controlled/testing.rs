@@ -40,6 +40,7 @@ fn boot(
     granularity: Granularity,
 ) -> ControlledMachine {
     let config = MachineConfig {
+        initrd: None,
         guest: GuestImage { name: name.into(), bytes: Cow::Borrowed(image) },
         cpus: CpuCount::new(cpus).unwrap(),
         memory: MemorySize::new(32 << 20).unwrap(),

@@ -34,6 +34,7 @@ const fn test(
 
 const NO_GUESTS: &str = "no guest can run here";
 const LEAVE_OUT: &str = "kernels must be built without it";
+const NO_XSAVE: &str = "Linux isn't offered XSAVE";
 const NO_WATCH: &str = "such accesses to watched pages can't be followed";
 
 /// All self-tests.
@@ -155,11 +156,13 @@ pub(super) const GROUPS: &[Group] = &[
         name: "Ring-0 instructions",
         tests: &[
             test("int-n", "int n", instructions::int, LEAVE_OUT),
+            test("int3-handler", "int3 to its own handler", instructions::int3, LEAVE_OUT),
             test("vmcall", "vmcall", instructions::vmcall, "a port is the way to the host"),
             test("sse", "SSE arithmetic", instructions::sse, LEAVE_OUT),
             test("popcnt", "popcnt", instructions::popcnt, LEAVE_OUT),
             test("rdtscp", "rdtscp", instructions::rdtscp, "rdtsc"),
             test("xgetbv", "xgetbv", instructions::xgetbv, LEAVE_OUT),
+            test("xsetbv", "xsetbv, and CPUID after it", instructions::xsetbv, NO_XSAVE),
             test("cmpxchg16b", "cmpxchg16b", instructions::cmpxchg16b, LEAVE_OUT),
         ],
     },

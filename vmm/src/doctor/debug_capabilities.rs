@@ -16,7 +16,8 @@ pub(crate) fn has_watchpoints(host: &Host) -> bool {
     })
 }
 
-fn verdict(test_guest: &TestGuest, id: &str) -> Option<Verdict> {
+/// The verdict of one self-test.
+pub(super) fn verdict(test_guest: &TestGuest, id: &str) -> Option<Verdict> {
     let mut tests = catalogue::GROUPS.iter().flat_map(|group| group.tests);
     let test = tests.find(|test| test.id == id)?;
     Some((test.run)(test_guest).unwrap_or_else(Outcome::from).verdict)

@@ -1,13 +1,16 @@
 //! Self-tests of ring-0 instructions that an emulating host may not know. Each runs on a vCPU of
 //! its own, since it may end in a KVM internal error, in an exception, or never.
 
-use iced_x86::code_asm::{CodeAssembler, eax, ecx, rax, rbx, rcx, rdx, xmm0, xmmword_ptr};
+use iced_x86::code_asm::{CodeAssembler, al, eax, ebx, ecx, edx, rax, rbx, rcx, rdx};
+use iced_x86::code_asm::{xmm0, xmmword_ptr};
 
 use super::layout::{DATA, DONE};
 use super::outcome::{Outcome, Tested};
 use super::test_guest::{Assembled, TestGuest, done};
 
 const SOFTWARE_INTERRUPT: u8 = 0x80;
+/// The vector of INT3.
+const BREAKPOINT: u8 = 3;
 
 /// A feature of the processor: its CPUID leaf, register and bit.
 struct Feature {
@@ -37,10 +40,12 @@ fn check(
         code(a)?;
         done(a)
     })?;
-    bench.handle(SOFTWARE_INTERRUPT, |a| {
-        a.add(rbx, 1)?;
-        a.iretq()
-    })?;
+    for vector in [SOFTWARE_INTERRUPT, BREAKPOINT] {
+        bench.handle(vector, |a| {
+            a.add(rbx, 1)?;
+            a.iretq()
+        })?;
+    }
     let got = match bench.resume()? {
         crate::exit::Exit::PortWrite { port: DONE, data, .. } => data.first().copied(),
         exit if offered => return Ok(bench.odd(&exit)),
@@ -66,6 +71,33 @@ pub(super) fn int(test_guest: &TestGuest) -> Tested<Outcome> {
     check(test_guest, None, Some(1), |a| {
         a.int(i32::from(SOFTWARE_INTERRUPT))?;
         a.mov(rax, rbx)
+    })
+}
+
+/// INT3 to the guest's own handler, while nothing debugs the guest.
+pub(super) fn int3(test_guest: &TestGuest) -> Tested<Outcome> {
+    check(test_guest, None, Some(1), |a| {
+        a.int3()?;
+        a.mov(rax, rbx)
+    })
+}
+
+/// XSETBV, which enables all state components that CPUID offers, and what CPUID then says of their
+/// size: it is to be the size of all.
+pub(super) fn xsetbv(test_guest: &TestGuest) -> Tested<Outcome> {
+    const SIZES: u32 = 0xd;
+    let components = test_guest.leaf(SIZES).map_or(1, |leaf| leaf.eax);
+    check(test_guest, Some(&XSAVE), Some(1), |a| {
+        a.mov(eax, components)?;
+        a.xor(edx, edx)?;
+        a.xor(ecx, ecx)?;
+        a.xsetbv()?;
+        a.mov(eax, SIZES)?;
+        a.xor(ecx, ecx)?;
+        a.cpuid()?;
+        // EBX has the size of what is enabled, ECX that of what can be enabled.
+        a.cmp(ebx, ecx)?;
+        a.sete(al)
     })
 }
 

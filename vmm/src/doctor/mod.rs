@@ -29,6 +29,7 @@ mod interrupts;
 mod kicks;
 mod layout;
 mod lifecycle;
+mod linux;
 mod outcome;
 mod platform;
 mod registers;
@@ -43,6 +44,7 @@ use std::time::{Duration, Instant};
 
 pub use crate::kvm::DebugCapabilities;
 pub(crate) use debug_capabilities::has_watchpoints;
+pub(crate) use linux::{Hidden, hidden_from_linux};
 pub use outcome::{Cost, Verdict};
 pub use platform::Platform;
 pub use report::{Choice, Finding, Report};

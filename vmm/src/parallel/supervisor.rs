@@ -33,11 +33,8 @@ pub(super) fn watch(
         EventManager::new().map_err(|error| broken(io::Error::other(format!("{error:?}"))))?;
     manager.add_subscriber(Box::new(Ended(control)));
     if let Some(time) = options.timeout {
-        manager.add_subscriber(Box::new(TimeLimit {
-            control,
-            criteria,
-            timer: timer(time, None)?,
-        }));
+        let timer = timer(time, None)?;
+        manager.add_subscriber(Box::new(TimeLimit { control, board, criteria, timer }));
     }
     let input_open = Rc::new(Cell::new(options.console_input));
     if let Some(window) = options.watchdog {
@@ -86,13 +83,15 @@ impl MutEventSubscriber for Ended<'_> {
 
 struct TimeLimit<'a> {
     control: &'a Control,
+    board: &'a Board,
     criteria: &'a Criteria,
     timer: TimerFd,
 }
 
 impl MutEventSubscriber for TimeLimit<'_> {
     fn process(&mut self, _: Events, _: &mut EventOps) {
-        self.control.end(if self.criteria.expects() { End::Missed } else { End::TimeLimit });
+        let limit = if self.criteria.expects() { End::Missed } else { End::TimeLimit };
+        self.control.end(self.board.panic().unwrap_or(limit));
     }
 
     fn init(&mut self, ops: &mut EventOps) {
@@ -140,7 +139,11 @@ impl MutEventSubscriber for Watcher<'_> {
                 let unstarted = (0..).zip(&tracks).filter(|(_, track)| unstarted(track));
                 control.end(End::Quiet { unstarted: unstarted.map(|(vcpu, _)| vcpu).collect() });
             }
-            Watch::Hung | Watch::Quiet => control.end(End::Hang(HangEvidence::Watchdog)),
+            // A kernel that has panicked spins, too.
+            Watch::Hung | Watch::Quiet => {
+                let hang = End::Hang(HangEvidence::Watchdog);
+                control.end(self.board.panic().unwrap_or(hang));
+            }
         }
     }
 

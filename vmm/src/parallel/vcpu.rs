@@ -201,8 +201,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             entry = match self.answer(&exit)? {
                 IoResult::Enter(entry) => entry,
                 IoResult::Mark => Entry::Resume,
-                IoResult::End(code) => return Ok(Some(End::Guest { code })),
-                IoResult::Met(met) => return Ok(Some(End::Met(met))),
+                IoResult::End(end) => return Ok(Some(end)),
                 IoResult::Unanswered => return Ok(Some(End::unanswered(self.ctx.id, exit))),
             };
             if exit == Exit::Kicked {
