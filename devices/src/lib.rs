@@ -20,3 +20,4 @@ pub mod pit;
 pub mod rtc;
 #[cfg(test)]
 mod testing;
+pub mod virtio;
