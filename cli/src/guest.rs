@@ -106,6 +106,8 @@ impl Guest {
             memory: args.mem,
             identity: args.identity,
             command_line: args.cmdline.clone(),
+            disks: args.disk.clone(),
+            rng: args.rng,
             granularity: Granularity::default(),
             criteria: Criteria { may_idle: self.may_idle, ..Criteria::default() },
         })

@@ -3,6 +3,7 @@
 use anyhow::{Result, anyhow, bail};
 use experiments::finding::Machine;
 use probes::Options;
+use vmm::controlled::can_control;
 use vmm::end::End;
 use vmm::jitter::Injections;
 use vmm::signals::{Second, Signals};
@@ -37,6 +38,9 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let symbols = guest.symbols(args.probing.symbols.as_deref(), &signals)?;
     let criteria = args.criteria.criteria(symbols.as_deref(), guest.may_idle)?;
     let machine = MachineConfig { criteria, ..guest.machine(&args.machine)? };
+    if args.explain {
+        can_control(&machine)?;
+    }
     let options = Options::default();
     if let Some(pass) = args.probing.dump_pass {
         let symbols = symbols.as_ref();

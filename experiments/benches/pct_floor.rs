@@ -81,6 +81,8 @@ fn measure(host: &Host, guest: &Guest, runs: u64) -> vmm::Result<Line> {
             memory: MemorySize::default(),
             identity: Identity::default(),
             command_line: String::new(),
+            disks: Vec::new(),
+            rng: false,
             granularity: Granularity::default(),
             criteria: Criteria::default(),
         },

@@ -35,6 +35,8 @@ pub(crate) fn found_by(host: &Host, guest: &str, seed: u64) -> Option<(MachineCo
         memory: MemorySize::new(32 << 20).unwrap(),
         identity: Identity::Vmware,
         command_line: String::new(),
+        disks: Vec::new(),
+        rng: false,
         granularity: Granularity::default(),
         criteria: Criteria::default(),
     };

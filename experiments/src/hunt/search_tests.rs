@@ -15,6 +15,8 @@ fn setting(keep_going: bool) -> Hunt {
             memory: MemorySize::default(),
             identity: Identity::default(),
             command_line: String::new(),
+            disks: Vec::new(),
+            rng: false,
             granularity: Granularity::default(),
             criteria: Criteria::default(),
         },

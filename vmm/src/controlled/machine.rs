@@ -31,6 +31,7 @@ use crate::identity::{CpuidEntry, Frequencies};
 use crate::instruction::Instructions;
 use crate::kvm::{Host, Irqchip, StepCapabilities, Vm};
 use crate::memory::Memory;
+use crate::virtio::can_control;
 
 /// A machine for the controlled scheduler: accesses to its shared memory are trapped, its interrupt
 /// controllers and its clock are emulated here, and everything that happens follows from choices.
@@ -106,6 +107,7 @@ impl ControlledMachine {
         watches: &[Watch],
         console: Box<dyn Write + Send>,
     ) -> Result<Self> {
+        can_control(config)?;
         let granularity = config.granularity;
         let mut stepping = StepCapabilities::default();
         let mut clock_ports = ClockPorts::default();
@@ -128,7 +130,7 @@ impl ControlledMachine {
         };
         let watches: Vec<_> = watches.iter().map(|watch| watch.physical.clone()).collect();
         let assembly = Assembly::new(host, config, &watches, console, &needs, prepare)?;
-        let Assembly { cpus, leaves, board, memory, start, vm } = assembly;
+        let Assembly { cpus, leaves, board, memory, start, vm, .. } = assembly;
         let count = config.cpus.get();
         let has_rdtscp = leaves[0].iter().any(offers_rdtscp);
         let blocks_interrupts = stepping.block_interrupts;

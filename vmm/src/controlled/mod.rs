@@ -48,6 +48,7 @@ mod writers;
 use std::time::Duration;
 
 pub use crate::choice::{Choice, Chooser, Point};
+pub use crate::virtio::can_control;
 pub use attention::Attention;
 pub use granularity::Granularity;
 pub use hash::RunHash;
