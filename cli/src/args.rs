@@ -13,11 +13,11 @@ use bed::Host;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use experiments::StrategyKind;
-use vmm::CpuCount;
 use vmm::controlled::Granularity;
 use vmm::identity::Identity;
 use vmm::jitter::JitterSpec;
 use vmm::memory::MemorySize;
+use vmm::{CpuCount, DiskConfig};
 
 pub(crate) use criteria::CriteriaArgs;
 pub(crate) use pages::{PageArgs, PageFiles, Pages, ReportArgs};
@@ -171,7 +171,7 @@ pub(crate) struct RunArgs {
     /// Report a hang after this time without a sign of life, or `off`. For a running vCPU the
     /// processor time counts that the host gave it, so a busy host causes no hang. A guest from a
     /// file that sleeps then, with interrupts on and none pending, is quiet, which is not a failure
-    /// [default: 3s; off for Linux and for guests that run for ever]
+    /// [default: 3s; off for Linux, for bzImages, and for guests that run for ever]
     #[arg(long, value_name = "TIME")]
     pub(crate) watchdog: Option<Watchdog>,
 
@@ -363,6 +363,16 @@ pub(crate) struct MachineArgs {
     /// Additional words for the guest's command line
     #[arg(long, default_value = "", value_name = "S")]
     pub(crate) cmdline: String,
+
+    /// A disk with the contents of FILE, byte for byte (may be given up to 8 times). The guest's
+    /// writes change the file, fail (`,read-only`), or are lost at the end (`,copy-on-write`). Only
+    /// for `run` (docs/devices.md)
+    #[arg(long, value_name = "FILE[,MODE]")]
+    pub(crate) disk: Vec<DiskConfig>,
+
+    /// A source of random numbers for the guest. Only for `run`
+    #[arg(long)]
+    pub(crate) rng: bool,
 }
 
 /// How long to wait for a sign of life of the guest.

@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use bed::{Host, Job, Parts};
 use experiments::Finding;
+use vmm::disk::{DiskConfig, DiskMode};
 use vmm::signals::{Second, Signals};
 
-use crate::args::{Cli, Command, Pages};
+use crate::args::{Cli, Command, Pages, RunArgs};
 use crate::status::Status;
 use crate::{guest, tell, writer};
 
@@ -74,6 +75,10 @@ fn files(cli: &Cli, arguments: &[OsString]) -> Result<Vec<PathBuf>> {
             }
         }
     }
+    // The file of a disk may have a mode behind its name. One that is missing is reported inside.
+    for disk in disks(cli).iter().filter(|disk| disk.path.is_file()) {
+        files.push(absolute(&disk.path)?);
+    }
     let finding = match &cli.command {
         Command::Replay(args) => Some(&args.finding),
         Command::Explain(args) => Some(&args.finding),
@@ -96,10 +101,28 @@ fn results(cli: &Cli) -> Result<Option<PathBuf>> {
         Command::Run(args) if args.explain => folder(args.out_folder()),
         // The shortest schedule is written beside the finding.
         Command::Explain(args) => Ok(absolute(&args.finding)?.parent().map(Path::to_owned)),
-        Command::Run(args) => folder_of(&args.probing.files()),
+        Command::Run(args) => folder_of(&written(args)),
         Command::Replay(args) => folder_of(&args.probing.files()),
         _ => Ok(None),
     }
+}
+
+/// The disks of the command's machine.
+fn disks(cli: &Cli) -> &[DiskConfig] {
+    match &cli.command {
+        Command::Run(args) => &args.machine.disk,
+        Command::Hunt(args) => &args.machine.disk,
+        _ => &[],
+    }
+}
+
+/// The files that `run` writes, besides those of `--explain`: also the disks that the guest's
+/// writes change.
+fn written(args: &RunArgs) -> Vec<&Path> {
+    let disks = args.machine.disk.iter().filter(|disk| disk.mode == DiskMode::ReadWrite);
+    let mut files = args.probing.files();
+    files.extend(disks.map(|disk| disk.path.as_path()));
+    files
 }
 
 /// Fails if a file is to be written outside the folder of the results: only that folder is copied
@@ -107,7 +130,7 @@ fn results(cli: &Cli) -> Result<Option<PathBuf>> {
 fn check_files(cli: &Cli, results: Option<&Path>) -> Result<()> {
     let (pages, mut files) = match &cli.command {
         Command::Hunt(args) => (Some(args.pages.get()), Vec::new()),
-        Command::Run(args) => (Some(args.pages.get()), args.probing.files()),
+        Command::Run(args) => (Some(args.pages.get()), written(args)),
         Command::Explain(args) => (Some(args.pages.get()), Vec::new()),
         Command::Replay(args) => (None, args.probing.files()),
         _ => (None, Vec::new()),

@@ -10,7 +10,7 @@ use experiments::Finding;
 use experiments::finding::{Machine, image_hash};
 use inspect::Symbols;
 use inspect::suggest::nearest;
-use vmm::boot::kind::is_linux;
+use vmm::boot::kind::{ImageKind, is_linux};
 use vmm::controlled::Granularity;
 use vmm::signals::Signals;
 use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
@@ -92,8 +92,8 @@ impl Guest {
         };
         Ok(Self {
             default_cpus: 1,
-            // An operating system computes and sleeps for as long as it likes.
-            endless: is_linux(&bytes),
+            // An operating system, or a memory test, computes and sleeps for as long as it likes.
+            endless: is_linux(&bytes) || ImageKind::of(&bytes) == Some(ImageKind::BzImage),
             may_idle: true,
             image: GuestImage { name: name.into(), bytes: Cow::Owned(bytes) },
         })
@@ -118,6 +118,8 @@ impl Guest {
             memory: args.mem,
             identity: args.identity,
             command_line: args.cmdline.clone(),
+            disks: args.disk.clone(),
+            rng: args.rng,
             granularity: Granularity::default(),
             criteria: Criteria { may_idle: self.may_idle, ..Criteria::default() },
         })

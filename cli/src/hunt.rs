@@ -11,6 +11,7 @@ use experiments::cause::can_explain;
 use experiments::hunt::{Next, SearchEvent};
 use experiments::{Hunt, hunt};
 use inspect::{Stack, Symbols};
+use vmm::controlled::can_control;
 use vmm::signals::{Second, Signals};
 use vmm::{Host, MachineConfig};
 
@@ -55,6 +56,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
         keep_going: args.keep_going,
         verify: args.verify,
     };
+    can_control(&setting.machine)?;
     let host = Host::open(&cli.kvm)?;
     let progress = Progress::of(args.runs);
     let mut found = Findings::check(&args.out, &guest, args.keep_going)?;

@@ -14,6 +14,7 @@ use inspect::{Spin, Stack};
 use probes::engine::Changes;
 use schemars::JsonSchema;
 use serde::Serialize;
+use vmm::controlled::can_control;
 use vmm::end::End;
 use vmm::jitter::{Injections, JitterSpec};
 use vmm::parallel::VcpuReport;
@@ -120,7 +121,7 @@ pub(crate) struct RunReport {
     window: Option<Window>,
     /// What each vCPU did.
     vcpus: Vec<Vcpu>,
-    /// The verdict in the words of a finding.
+    /// The verdict in the words of a finding, if a search under control could find it.
     #[serde(skip)]
     #[schemars(skip)]
     verdict: Option<String>,
@@ -210,7 +211,8 @@ impl RunReport {
             script_output: trial.lines.lines,
             script_lines_dropped: trial.lines.dropped,
             window,
-            verdict: ObservedFailure::verdict(&outcome.end).filter(|_| setting.can_be_sought()),
+            verdict: ObservedFailure::verdict(&outcome.end)
+                .filter(|_| can_control(&setting.machine).is_ok()),
             vcpus,
         }
     }

@@ -3,6 +3,7 @@
 use anyhow::{Result, anyhow, bail};
 use experiments::finding::Machine;
 use probes::Options;
+use vmm::controlled::can_control;
 use vmm::end::End;
 use vmm::jitter::Injections;
 use vmm::signals::{Second, Signals};
@@ -38,6 +39,9 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let criteria = args.criteria.criteria(symbols.as_deref(), guest.may_idle)?;
     let initrd = Guest::initrd(args.initrd.as_deref(), &signals)?;
     let machine = MachineConfig { criteria, initrd, ..guest.machine(&args.machine)? };
+    if args.explain {
+        can_control(&machine)?;
+    }
     let options = Options::default();
     if let Some(pass) = args.probing.dump_pass {
         let symbols = symbols.as_ref();
@@ -137,9 +141,6 @@ fn check(args: &RunArgs) -> Result<()> {
     }
     if args.seed.checked_add(args.repeat.unwrap_or(0)).is_none() {
         bail!("--seed {}: too large for --repeat: seeds end at {}", args.seed, u64::MAX);
-    }
-    if args.initrd.is_some() && args.explain {
-        bail!("--initrd: a search under control, which --explain makes, has none: leave out one");
     }
     if args.trap_pages && args.probing.probe.is_empty() && args.probing.code.is_empty() {
         bail!("--trap-pages: there is no script: give one by --probe or -e");

@@ -8,7 +8,6 @@ use anyhow::Result;
 use inspect::Symbols;
 use probes::engine::Changes;
 use probes::{LineKind, OutputLine};
-use vmm::boot::kind::is_linux;
 use vmm::hook::Attach;
 use vmm::jitter::{Injections, Jitter, JitterSpec};
 use vmm::parallel::{self, Outcome};
@@ -82,12 +81,6 @@ impl ScriptLine {
 }
 
 impl Setting {
-    /// Whether `hunt` can boot the same machine: it takes neither Linux nor an initrd.
-    pub(crate) fn can_be_sought(&self) -> bool {
-        let MachineConfig { guest, initrd, .. } = &self.machine;
-        initrd.is_none() && !is_linux(&guest.bytes)
-    }
-
     /// Boots the guest once.
     pub(crate) fn boot(&self, seed: u64, progress: &Progress) -> Result<Trial> {
         writer::relax();

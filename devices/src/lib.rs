@@ -21,3 +21,4 @@ pub mod power;
 pub mod rtc;
 #[cfg(test)]
 mod testing;
+pub mod virtio;

@@ -76,11 +76,14 @@ fn measure(host: &Host, guest: &Guest, runs: u64) -> vmm::Result<Line> {
     let depth = guest.bug.as_ref().map_or(1, |bug| bug.depth);
     let setting = Hunt {
         machine: MachineConfig {
+            initrd: None,
             guest: GuestImage { name: guest.name.into(), bytes: Cow::Borrowed(guest.image) },
             cpus: CpuCount::new(guest.default_cpus)?,
             memory: MemorySize::default(),
             identity: Identity::default(),
             command_line: String::new(),
+            disks: Vec::new(),
+            rng: false,
             granularity: Granularity::default(),
             criteria: Criteria::default(),
         },

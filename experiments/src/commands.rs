@@ -24,6 +24,7 @@ impl Machine {
     /// The arguments of `hunt` that make the same machine.
     pub fn arguments(&self) -> String {
         let Self { guest, cpus, memory, identity, command_line, granularity, criteria, .. } = self;
+        let Self { disks, rng, .. } = self;
         let mut text = format!("{} --cpus {cpus}", quoted(guest));
         let mut add = |option: &str, value: &str, default: &str| {
             if value != default {
@@ -35,12 +36,16 @@ impl Machine {
         add("identity", identity, &Identity::default().to_string());
         add("cmdline", command_line, "");
         add("granularity", granularity, Granularity::default().name());
+        if *rng {
+            text.push_str(" --rng");
+        }
         // With `=`, because a pattern may begin with a hyphen.
         let mut all = |option: &str, values: &mut dyn Iterator<Item = &str>| {
             for value in values {
                 let _ = write!(text, " --{option}={}", quoted(value));
             }
         };
+        all("disk", &mut disks.iter().map(String::as_str));
         all("ok", &mut criteria.ok.iter().map(Pattern::as_str));
         all("fail", &mut criteria.fail.iter().map(Pattern::as_str));
         all("ok-at", &mut criteria.ok_at.iter().map(|place| place.symbol.as_str()));

@@ -27,8 +27,10 @@ fn only_what_is_not_the_default_is_said() {
     machine.identity = "kvm".into();
     machine.command_line = "cpus=3 verbose".into();
     machine.granularity = "instruction".into();
+    machine.disks = vec!["a b.img,read-only".into(), "c.img".into()];
+    machine.rng = true;
     let expected = "'my guest.elf' --cpus 6 --mem 64M --identity kvm --cmdline 'cpus=3 verbose' \
-                    --granularity instruction";
+                    --granularity instruction --rng --disk='a b.img,read-only' --disk=c.img";
     assert_eq!(machine.arguments(), expected);
 }
 

@@ -12,7 +12,7 @@ use twox_hash::XxHash64;
 use vmm::controlled::Granularity;
 use vmm::identity::Identity;
 use vmm::memory::MemorySize;
-use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
+use vmm::{CpuCount, Criteria, DiskConfig, GuestImage, MachineConfig};
 
 use crate::observed::{FailureSignature, ObservedFailure};
 use crate::part::{self, Part};
@@ -70,6 +70,12 @@ pub struct Machine {
     pub identity: String,
     /// The user's part of the guest's command line.
     pub command_line: String,
+    /// The disks, as on the command line. Only `run` has any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<String>,
+    /// Whether the guest has an entropy device; only with `run`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rng: bool,
     /// What a scheduling point is; `watch` if the field is missing.
     #[serde(default = "watch", skip_serializing_if = "is_watch")]
     pub granularity: String,
@@ -179,6 +185,8 @@ impl Machine {
             memory: config.memory.to_string(),
             identity: config.identity.to_string(),
             command_line: config.command_line.clone(),
+            disks: config.disks.iter().map(ToString::to_string).collect(),
+            rng: config.rng,
             granularity: config.granularity.to_string(),
             criteria: config.criteria.clone(),
         }
@@ -195,6 +203,7 @@ impl Machine {
         named("cpus", CpuCount::new(self.cpus))?;
         named("memory", self.memory.parse::<MemorySize>())?;
         named("identity", self.identity.parse::<Identity>())?;
+        self.disks.iter().try_for_each(|disk| named("disks", disk.parse::<DiskConfig>()))?;
         named("granularity", self.granularity.parse::<Granularity>())
     }
 
@@ -207,6 +216,8 @@ impl Machine {
             memory: self.memory.parse::<MemorySize>()?,
             identity: self.identity.parse::<Identity>()?,
             command_line: self.command_line.clone(),
+            disks: self.disks.iter().map(|disk| disk.parse()).collect::<vmm::Result<_>>()?,
+            rng: self.rng,
             granularity: self.granularity.parse::<Granularity>()?,
             criteria: self.criteria.clone(),
         })

@@ -15,6 +15,8 @@ pub(crate) fn finding() -> Finding {
             memory: "128M".into(),
             identity: "vmware".into(),
             command_line: String::new(),
+            disks: Vec::new(),
+            rng: false,
             granularity: "watch".into(),
             criteria: Criteria::default(),
         },

@@ -17,6 +17,7 @@ mod compile;
 mod console;
 mod criteria;
 mod destructive;
+mod disks;
 mod documented;
 mod ends;
 mod explain;
@@ -80,6 +81,7 @@ const TESTS: &[&[Test]] = &[
     console::TESTS,
     criteria::TESTS,
     destructive::TESTS,
+    disks::TESTS,
     documented::TESTS,
     ends::TESTS,
     explain::TESTS,

@@ -14,6 +14,7 @@ use crate::identity::{self, CpuidEntry, Frequencies};
 use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
 use crate::memory::Memory;
 use crate::trapped;
+use crate::virtio::{self, Disk};
 
 /// The KVM capability whose value is the period of the APIC bus in nanoseconds, and the bus
 /// frequency that KVM uses where the capability is missing.
@@ -48,6 +49,7 @@ pub(crate) struct Assembly {
     /// The CPUID leaves of each vCPU.
     pub(crate) leaves: Vec<Vec<CpuidEntry>>,
     pub(crate) board: Board,
+    pub(crate) disks: Vec<Disk>,
     pub(crate) memory: Arc<Memory>,
     /// How the first vCPU starts.
     pub(crate) start: Start,
@@ -66,6 +68,7 @@ impl Assembly {
         needs: &Needs,
         prepare: impl FnOnce(&mut Memory) -> Result<()>,
     ) -> Result<Self> {
+        let disks = virtio::open_disks(config)?;
         let mut memory = Memory::new(config.memory)?;
         let start = boot::load(config, &memory)?;
         prepare(&mut memory)?;
@@ -94,7 +97,8 @@ impl Assembly {
             Clocks::TimeOfDay => board.with_time_of_day(),
             Clocks::Timers => board.with_timers(),
         };
-        Ok(Self { cpus, leaves, board, memory, start, vm })
+        let disks = virtio::add(&mut board, config, disks, &memory)?;
+        Ok(Self { cpus, leaves, board, disks, memory, start, vm })
     }
 }
 

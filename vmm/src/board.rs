@@ -96,7 +96,8 @@ impl Board {
         board
     }
 
-    fn add<D: Device>(
+    /// Adds a device. `None` if one of its addresses is taken.
+    pub(crate) fn add<D: Device>(
         &mut self,
         device: D,
         regions: impl IntoIterator<Item = Region>,

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::criteria::Criteria;
+use crate::disk::DiskConfig;
 use crate::error::{Error, Result};
 use crate::granularity::Granularity;
 use crate::identity::Identity;
@@ -84,6 +85,11 @@ pub struct MachineConfig {
     pub identity: Identity,
     /// The user's part of the guest's command line.
     pub command_line: String,
+    /// The disks, in the order in which the guest finds them. Only the parallel scheduler runs a
+    /// machine with disks.
+    pub disks: Vec<DiskConfig>,
+    /// Whether the guest has an entropy device; the same limit.
+    pub rng: bool,
     /// Where the controlled scheduler has scheduling points. The parallel scheduler ignores it.
     #[serde(skip)]
     pub granularity: Granularity,
@@ -101,6 +107,8 @@ impl MachineConfig {
             memory: MemorySize::default(),
             identity: Identity::default(),
             command_line: String::new(),
+            disks: Vec::new(),
+            rng: false,
             granularity: Granularity::default(),
             criteria: Criteria::default(),
         }

@@ -7,7 +7,7 @@
 //! | 0x20000 | command line |
 //! | 0x9fc00-0x100000 | reserved, as on a PC; the MP table is at 0xf0000 |
 //! | 0x100000- | free for the guest |
-//! | 0xc0000000-0x100000000 | devices (IOAPIC, LAPIC); RAM continues above |
+//! | 0xc0000000-0x100000000 | devices (virtio, IOAPIC, LAPIC); RAM continues above |
 
 mod int3;
 mod patched;
@@ -26,7 +26,7 @@ use crate::unsupported::Watcher;
 pub(crate) use int3::INT3;
 use int3::Inserted;
 use patched::Patches;
-use written::WrittenPages;
+pub(crate) use written::WrittenPages;
 
 pub use crate::paging::PAGE_SIZE;
 

@@ -30,11 +30,14 @@ pub(crate) fn found_by(host: &Host, guest: &str, seed: u64) -> Option<(MachineCo
         (None, None) => panic!("no guest {guest}"),
     };
     let machine = MachineConfig {
+        initrd: None,
         guest: GuestImage { name: name.into(), bytes: Cow::Borrowed(image) },
         cpus: CpuCount::new(cpus).unwrap(),
         memory: MemorySize::new(32 << 20).unwrap(),
         identity: Identity::Vmware,
         command_line: String::new(),
+        disks: Vec::new(),
+        rng: false,
         granularity: Granularity::default(),
         criteria: Criteria::default(),
     };

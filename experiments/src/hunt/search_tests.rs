@@ -10,11 +10,14 @@ use crate::strategy::StrategySpec;
 fn setting(keep_going: bool) -> Hunt {
     Hunt {
         machine: MachineConfig {
+            initrd: None,
             guest: GuestImage { name: "none".into(), bytes: [].as_slice().into() },
             cpus: CpuCount::new(1).unwrap(),
             memory: MemorySize::default(),
             identity: Identity::default(),
             command_line: String::new(),
+            disks: Vec::new(),
+            rng: false,
             granularity: Granularity::default(),
             criteria: Criteria::default(),
         },

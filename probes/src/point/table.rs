@@ -27,7 +27,7 @@ impl Row {
 const NO_VMX: &str = "it probes VMware's own VMX process";
 const NO_MONITOR: &str = "it probes VMware's own monitor";
 const NO_VMKERNEL: &str = "there is no vmkernel below this machine";
-const NO_DISK: &str = "the machine has no disk";
+const NO_DISK: &str = "the machine's disks have no probe points";
 const NO_NETWORK: &str = "the machine has no network adapter";
 const NO_SMM: &str = "the machine has no system management mode";
 

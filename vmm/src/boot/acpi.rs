@@ -19,6 +19,7 @@ use super::layout;
 use super::mptable::{IOAPIC, LAPIC, ioapic_id};
 use crate::error::Result;
 use crate::memory::Memory;
+use crate::virtio_slots::VirtioSlot;
 
 /// The size of the root pointer.
 pub(super) const RSDP_SIZE: usize = size_of::<Rsdp>();
@@ -33,10 +34,11 @@ const DSDT_REVISION: u8 = 2;
 /// `IAPC_BOOT_ARCH` (5.2.9.3): there is no VGA hardware.
 const NO_VGA: u16 = 1 << 2;
 
-/// Writes the tables for `vcpus` processors, whose APIC ids are their numbers.
-pub(super) fn write(memory: &Memory, vcpus: u32) -> Result<()> {
+/// Writes the tables for `vcpus` processors, whose APIC ids are their numbers, and these virtio
+/// devices.
+pub(super) fn write(memory: &Memory, vcpus: u32, virtio: &[VirtioSlot]) -> Result<()> {
     let mut tables = Tables { next: layout::RSDP + RSDP_SIZE as u64, bytes: Vec::new() };
-    let dsdt = tables.add(&dsdt::table());
+    let dsdt = tables.add(&dsdt::table(virtio));
     let fadt = tables.add(&fadt(dsdt));
     let madt = tables.add(&madt(vcpus));
     let mut xsdt = XSDT::new(OEM, OEM_TABLE, 1);

@@ -3,8 +3,12 @@ use crate::memory::MemorySize;
 
 /// The tables by signature, after a check of each checksum.
 fn tables(vcpus: u32) -> Vec<(String, Vec<u8>)> {
+    with_virtio(vcpus, &[])
+}
+
+fn with_virtio(vcpus: u32, virtio: &[VirtioSlot]) -> Vec<(String, Vec<u8>)> {
     let memory = Memory::new(MemorySize::new(4 << 20).unwrap()).unwrap();
-    write(&memory, vcpus).unwrap();
+    write(&memory, vcpus, virtio).unwrap();
     let bytes = |at: u64, length: usize| {
         let mut bytes = vec![0; length];
         memory.read(at, &mut bytes).unwrap();
@@ -81,4 +85,19 @@ fn the_dsdt_names_the_console_and_the_state_off() {
     assert!(has(&[0x41, 0xd0, 0x05, 0x01]));
     assert!(has(&[0x47, 1, 0xf8, 3, 0xf8, 3, 1, 8]));
     assert!(has(b"_S5_"));
+}
+
+#[test]
+fn the_dsdt_names_the_virtio_devices() {
+    let slot = |number: u32| VirtioSlot {
+        address: 0xd000_0000 + 0x1000 * u64::from(number),
+        gsi: 16 + number,
+    };
+    let slots: Vec<_> = (0..8).map(slot).collect();
+    let dsdt = find(&with_virtio(64, &slots), "DSDT");
+    let count = |bytes: &[u8]| dsdt.windows(bytes.len()).filter(|window| *window == bytes).count();
+    assert_eq!(count(b"LNRO0005\0"), 8);
+    // The last device: its registers, writable, and its interrupt, edge-triggered.
+    assert_eq!(count(&[0x86, 9, 0, 1, 0, 0x70, 0, 0xd0, 0, 0x10, 0, 0]), 1);
+    assert_eq!(count(&[0x89, 6, 0, 3, 1, 23, 0, 0, 0]), 1);
 }

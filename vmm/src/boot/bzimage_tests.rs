@@ -94,4 +94,8 @@ fn only_linux_has_a_version() {
     let mut other = SMALL.to_vec();
     other[0x20e..0x210].copy_from_slice(&[0, 0]);
     assert_eq!(SetupHeader::read(&other).unwrap().version_text(&other), None);
+    // iPXE's, for example.
+    let mut other = SMALL.to_vec();
+    other[0x300..0x308].copy_from_slice(b"1.0.0+x\0");
+    assert_eq!(SetupHeader::read(&other).unwrap().version_text(&other), None);
 }

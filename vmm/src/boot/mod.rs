@@ -37,6 +37,7 @@ pub mod segments;
 use crate::config::MachineConfig;
 use crate::error::{Error, Result};
 use crate::memory::Memory;
+use crate::virtio_slots::slots;
 
 pub(crate) use code_pages::code_pages;
 use kind::ImageKind;
@@ -56,7 +57,7 @@ pub(crate) fn load(config: &MachineConfig, memory: &Memory) -> Result<Start> {
     };
     let vcpus = config.cpus.get();
     mptable::write(memory, vcpus)?;
-    acpi::write(memory, vcpus)?;
+    acpi::write(memory, vcpus, &slots(config))?;
     reset_vector::write(memory)?;
     loader.load(config, memory)
 }

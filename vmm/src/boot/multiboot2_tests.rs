@@ -31,7 +31,7 @@ fn boot(bytes: &[u8]) -> Result<(Memory, Start)> {
     let mut config = MachineConfig::new(guest, CpuCount::new(2).unwrap());
     config.initrd = Some(initrd);
     let memory = Memory::new(MemorySize::new(4 << 20).unwrap()).unwrap();
-    acpi::write(&memory, 2)?;
+    acpi::write(&memory, 2, &[])?;
     let start = Multiboot2.load(&config, &memory)?;
     Ok((memory, start))
 }

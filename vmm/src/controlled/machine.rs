@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::can_control::can_control;
 use super::emulate::Tsc;
 use super::granularity::Granularity;
 use super::hang::Rounds;
@@ -20,7 +21,6 @@ use crate::assembly::{Assembly, Clocks, Needs};
 use crate::at_places::AtPlaces;
 use crate::boot::elf;
 use crate::boot::elf::Image;
-use crate::boot::kind::is_linux;
 use crate::breakpoints::{Code, Gate, Int3s};
 use crate::cancel::Cancel;
 use crate::config::MachineConfig;
@@ -107,11 +107,7 @@ impl ControlledMachine {
         watches: &[Watch],
         console: Box<dyn Write + Send>,
     ) -> Result<Self> {
-        if is_linux(&config.guest.bytes) {
-            let problem = "Linux can't be searched or replayed under control: boot it by \
-                           `jitterbug run`, with --jitter to vary its timing";
-            return Err(Error::Image { name: config.guest.name.clone(), problem: problem.into() });
-        }
+        can_control(config)?;
         let granularity = config.granularity;
         let mut stepping = StepCapabilities::default();
         let mut clock_ports = ClockPorts::default();
@@ -134,7 +130,7 @@ impl ControlledMachine {
         };
         let watches: Vec<_> = watches.iter().map(|watch| watch.physical.clone()).collect();
         let assembly = Assembly::new(host, config, &watches, console, &needs, prepare)?;
-        let Assembly { cpus, leaves, board, memory, start, vm } = assembly;
+        let Assembly { cpus, leaves, board, memory, start, vm, .. } = assembly;
         let count = config.cpus.get();
         let has_rdtscp = leaves[0].iter().any(offers_rdtscp);
         let blocks_interrupts = stepping.block_interrupts;

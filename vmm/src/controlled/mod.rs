@@ -9,6 +9,7 @@
 mod advance;
 mod apic;
 mod attention;
+mod can_control;
 mod check;
 mod deliver;
 mod device_access;
@@ -49,6 +50,7 @@ use std::time::Duration;
 
 pub use crate::choice::{Choice, Chooser, Point};
 pub use attention::Attention;
+pub use can_control::can_control;
 pub use granularity::Granularity;
 pub use hash::RunHash;
 pub use machine::ControlledMachine;

@@ -46,6 +46,8 @@ fn boot(
         memory: MemorySize::new(32 << 20).unwrap(),
         identity: Identity::Vmware,
         command_line: String::new(),
+        disks: Vec::new(),
+        rng: false,
         granularity,
         // Cases stand for the users' guests: these may idle.
         criteria: Criteria { may_idle: guests::find(name).is_none(), ..Criteria::default() },

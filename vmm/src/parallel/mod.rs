@@ -6,6 +6,7 @@
 
 mod barrier;
 mod control;
+mod disk;
 mod hook_actions;
 mod input;
 mod outcome;
@@ -28,6 +29,8 @@ use crate::machine::Machine;
 use crate::signals::Signals;
 use crate::watchpoints::Watching;
 use control::Control;
+use disk::RunningDisk;
+use supervisor::Wards;
 use trapping::Trapping;
 use vcpu::{Devices, VcpuContext, VcpuLoop};
 
@@ -71,7 +74,8 @@ fn run_stopping(
     options: Options,
     stopping: impl FnOnce() -> Result<DebugCapabilities>,
 ) -> Result<Outcome> {
-    let Machine { cpus, board, memory, criteria, places, plan, code, host, mut vm } = machine;
+    let Machine { cpus, board, disks, memory, criteria, places, plan, code, host, mut vm } =
+        machine;
     let vcpus = cpus.len() as u32;
     // The criteria come first: when one of them ends the run, the other hooks act on a run that has
     // ended.
@@ -102,6 +106,7 @@ fn run_stopping(
     }
     let can_resume = options.signals.is_some();
     let lock = (!memory.trapped().is_empty()).then(Mutex::default);
+    let disks = disks.into_iter().map(RunningDisk::start).collect::<Result<Vec<_>>>()?;
     let reports = thread::scope(|scope| {
         let mut threads = Vec::new();
         for (id, (cpu, hooks)) in (0..).zip(cpus.into_iter().zip(hooks)) {
@@ -135,7 +140,8 @@ fn run_stopping(
                 }
             }
         }
-        if let Err(error) = supervisor::watch(&control, &board, vm.irqchip(), &criteria, options) {
+        let wards = Wards { board: &board, disks: &disks, irqchip: vm.irqchip() };
+        if let Err(error) = supervisor::watch(&control, wards, &criteria, options) {
             control.fail(error);
         }
         if let Some(outlet) = options.outlet.filter(|_| control.is_cut_short()) {
@@ -144,6 +150,7 @@ fn run_stopping(
         // A thread that panicked has no report; the guard in its loop has ended the run.
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect::<Vec<_>>()
     });
+    disk::close(disks);
     drop(board);
     drop(vm);
     control.into_outcome(reports, memory)

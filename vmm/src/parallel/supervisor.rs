@@ -1,5 +1,5 @@
-//! The thread that supervises a run: its end, the time limit, the watchdog, signals, and console
-//! input.
+//! The thread that supervises a run: its end, the time limit, the watchdog, signals, console input,
+//! and disks.
 
 use std::cell::Cell;
 use std::io;
@@ -12,6 +12,7 @@ use vmm_sys_util::timerfd::TimerFd;
 
 use super::Options;
 use super::control::{Control, broken};
+use super::disk::{DiskCourier, RunningDisk};
 use super::input::Input;
 use crate::board::Board;
 use crate::criteria::Criteria;
@@ -21,14 +22,21 @@ use crate::kvm::KvmIrqchip;
 use crate::signals::{Request, Signals};
 use crate::watchdog::{Standing, Track, Watch, Watchdog};
 
+/// The parts of the machine that the supervisor serves.
+pub(super) struct Wards<'a> {
+    pub(super) board: &'a Board,
+    pub(super) disks: &'a [RunningDisk],
+    pub(super) irqchip: KvmIrqchip,
+}
+
 /// Supervises the run, and returns when it is over.
 pub(super) fn watch(
     control: &Control,
-    board: &Board,
-    irqchip: KvmIrqchip,
+    wards: Wards,
     criteria: &Criteria,
     options: Options,
 ) -> Result<()> {
+    let Wards { board, disks, irqchip } = wards;
     let mut manager: EventManager<Box<dyn MutEventSubscriber + '_>> =
         EventManager::new().map_err(|error| broken(io::Error::other(format!("{error:?}"))))?;
     manager.add_subscriber(Box::new(Ended(control)));
@@ -41,11 +49,15 @@ pub(super) fn watch(
         let watchdog = Watchdog::new(window);
         let timer = timer(watchdog.interval(), Some(watchdog.interval()))?;
         let input = input_open.clone();
-        let watcher = Watcher { control, board, criteria, input, watchdog, timer };
+        let watcher = Watcher { control, board, disks, criteria, input, watchdog, timer };
         manager.add_subscriber(Box::new(watcher));
     }
     if let Some(signals) = options.signals {
         manager.add_subscriber(Box::new(Stop { control, signals }));
+    }
+    for disk in disks {
+        let courier = DiskCourier::new(control, board, irqchip.clone(), disk);
+        manager.add_subscriber(Box::new(courier));
     }
     if options.console_input {
         manager.add_subscriber(Box::new(Input::new(control, board, irqchip, input_open)?));
@@ -102,6 +114,7 @@ impl MutEventSubscriber for TimeLimit<'_> {
 struct Watcher<'a> {
     control: &'a Control,
     board: &'a Board,
+    disks: &'a [RunningDisk],
     criteria: &'a Criteria,
     /// Whether more console input may come.
     input: Rc<Cell<bool>>,
@@ -128,6 +141,10 @@ impl MutEventSubscriber for Watcher<'_> {
             Watch::Starved { time, vcpus } => {
                 warn_of_starved(time, &vcpus);
                 control.request_samples();
+            }
+            // The guest may wait for a slow disk of the host, which is not its fault.
+            Watch::Hung | Watch::Quiet if self.disks.iter().any(RunningDisk::is_busy) => {
+                self.watchdog.postpone(control.now());
             }
             // The guest sleeps until the user types something.
             Watch::Quiet if self.input.get() && self.board.interrupts_on_input() => {

@@ -29,13 +29,14 @@ impl SetupHeader {
         (flag == BOOT_FLAG && magic == MAGIC).then_some(Self(header))
     }
 
-    /// The kernel's version, such as `6.12.0 (builder@host) #1 SMP`, which Linux always has.
+    /// Linux's version, such as `6.12.0 (builder@host) #1 SMP`, which it always has, in this form.
+    /// Others leave the text out, or write a shorter one there.
     pub(in crate::boot) fn version_text<'a>(&self, bytes: &'a [u8]) -> Option<&'a str> {
         let pointer = usize::from(self.0.kernel_version);
         let text = bytes.get(pointer.checked_add(0x200)?..).filter(|_| pointer != 0)?;
         let text = text.split(|byte| *byte == 0).next()?;
         let text = std::str::from_utf8(text).ok()?;
-        text.starts_with(|first: char| first.is_ascii_digit()).then_some(text)
+        (text.contains(" (") && text.contains(") #")).then_some(text)
     }
 
     /// The place of the kernel behind the setup code.

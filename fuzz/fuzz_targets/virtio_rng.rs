@@ -1,0 +1,13 @@
+//! The entropy device: whatever a guest puts into its rings and registers.
+#![no_main]
+
+#[path = "../support/virtio.rs"]
+mod virtio;
+
+use devices::virtio::Rng;
+use libfuzzer_sys::fuzz_target;
+use virtio::Guest;
+
+fuzz_target!(|bytes: &[u8]| {
+    Guest::new(Rng::new(|random| random.fill(0x55))).run(bytes, |_, _, _| {});
+});
