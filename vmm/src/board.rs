@@ -4,6 +4,7 @@ mod listener;
 mod panic;
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -58,7 +59,12 @@ pub(crate) struct Board {
     /// [`Criteria::expects`](crate::criteria::Criteria::expects).
     expects: bool,
     is_linux: bool,
+    /// Since when Linux has taken interrupts for input, in nanoseconds of the machine's time;
+    /// [`NEVER`] while it does not.
+    input_since: AtomicU64,
 }
+
+const NEVER: u64 = u64::MAX;
 
 impl Board {
     /// The devices that every machine has, and the devices that belong to its identity. The guest's
@@ -90,6 +96,7 @@ impl Board {
             listening: None,
             expects: false,
             is_linux: false,
+            input_since: AtomicU64::new(NEVER),
         };
         board.add(ControlPorts, [ControlPorts::REGION]);
         board.add(PowerPorts, PowerPorts::REGIONS);
@@ -134,13 +141,26 @@ impl Board {
         &mut self.bus
     }
 
-    /// Sends bytes to the guest's console, and returns how many it took. Linux empties the FIFO
-    /// when it opens the console, so it gets nothing before it takes interrupts for input.
+    /// Sends bytes to the guest's console, and returns how many it took.
     pub(crate) fn send(&self, bytes: &[u8], wiring: &mut Wiring) -> io::Result<usize> {
-        if self.is_linux && !self.interrupts_on_input() {
+        if self.is_linux && !self.has_opened_console(wiring.clock.now()) {
             return Ok(0);
         }
         self.console(|console| console.send(bytes, wiring)).unwrap_or(Ok(0))
+    }
+
+    /// Whether Linux has opened the console: while it does so, it empties the FIFO more than once,
+    /// before and just after it enables interrupts for input.
+    fn has_opened_console(&self, now: u64) -> bool {
+        /// How long interrupts have been enabled when it has done so, in nanoseconds; it takes
+        /// some milliseconds even on an emulated processor.
+        const SETTLED: u64 = 100_000_000;
+        if !self.interrupts_on_input() {
+            self.input_since.store(NEVER, Ordering::Relaxed);
+            return false;
+        }
+        let since = self.input_since.fetch_min(now, Ordering::Relaxed).min(now);
+        now - since >= SETTLED
     }
 
     /// Whether input at the console would interrupt a vCPU.
