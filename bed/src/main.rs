@@ -26,8 +26,8 @@ struct Cli {
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
 
-    /// Carry in the bed's own kernel and busybox as files as well, and name them by the variables
-    /// `JITTERBUG_E2E_KERNEL` and `JITTERBUG_E2E_BUSYBOX`
+    /// Carry in the bed's own kernel, busybox and virtio drivers as files as well, and name them by
+    /// the variables `JITTERBUG_E2E_KERNEL`, `JITTERBUG_E2E_BUSYBOX` and `JITTERBUG_E2E_DRIVERS`
     #[arg(long)]
     linux: bool,
 
@@ -80,8 +80,11 @@ fn run(cli: Cli) -> Result<i32, Error> {
         limit: cli.limit,
     };
     if cli.linux {
-        let named =
-            [("JITTERBUG_E2E_KERNEL", parts.kernel()), ("JITTERBUG_E2E_BUSYBOX", parts.busybox())];
+        let named = [
+            ("JITTERBUG_E2E_KERNEL", parts.kernel()),
+            ("JITTERBUG_E2E_BUSYBOX", parts.busybox()),
+            ("JITTERBUG_E2E_DRIVERS", parts.drivers()),
+        ];
         for (name, path) in named {
             job.environment.push((name.into(), path.clone().into()));
             job.files.push(path);

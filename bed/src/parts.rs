@@ -18,6 +18,9 @@ pub const FOLDER_VARIABLE: &str = "JITTERBUG_BED";
 const KERNEL: &str = "vmlinuz";
 const BUSYBOX: &str = "busybox";
 const MODULES: &str = "modules";
+const DRIVERS: &str = "drivers";
+/// What a guest of the emulated machine needs for the devices that jitterbug gives it.
+const GUEST_DRIVERS: [&str; 3] = ["virtio_mmio", "virtio_blk", "virtio_rng"];
 const PACKAGE: &str = "package";
 
 /// The parts, as files.
@@ -90,6 +93,12 @@ impl Parts {
         Ok(files)
     }
 
+    /// The folder with the kernel's drivers for virtio devices, for guests that boot the same
+    /// kernel. Their names sort in the order in which they have to be loaded.
+    pub fn drivers(&self) -> PathBuf {
+        self.folder.join(DRIVERS)
+    }
+
     /// The package that the kernel came from.
     pub fn kernel_package(&self) -> Result<String> {
         let file = self.folder.join(PACKAGE);
@@ -126,8 +135,7 @@ fn fetch(host: Host, kept: &Path, to: &Path) -> Result<()> {
     })?;
 
     let parts = scratch.join("parts");
-    let modules = parts.join(MODULES);
-    fs::create_dir_all(&modules).at(&modules)?;
+    fs::create_dir_all(&parts).at(&parts)?;
     let busybox = parts.join(BUSYBOX);
     let unpacked_busybox =
         first(&package, [unpacked.join("bin/busybox"), unpacked.join("usr/bin/busybox")])?;
@@ -136,14 +144,9 @@ fn fetch(host: Host, kept: &Path, to: &Path) -> Result<()> {
     let kernel = unpacked.join("boot").join(format!("vmlinuz-{version}"));
     fs::copy(first(&package, [kernel])?, parts.join(KERNEL)).at(&parts)?;
     let folders = ["lib/modules", "usr/lib/modules"].map(|path| unpacked.join(path).join(version));
-    let needed =
-        Modules::of(&package, &first(&package, folders)?, &busybox)?.needed(host.modules())?;
-    for (number, (name, content)) in needed.iter().enumerate() {
-        let file = modules.join(format!("{number:02}-{name}.ko"));
-        let content =
-            if host.is_slow_to_load() { modules::without_signature(content) } else { content };
-        fs::write(&file, content).at(&file)?;
-    }
+    let modules = Modules::of(&package, &first(&package, folders)?, &busybox)?;
+    keep(host, &modules.needed(host.modules())?, &parts.join(MODULES))?;
+    keep(host, &modules.needed(&GUEST_DRIVERS)?, &parts.join(DRIVERS))?;
     if matches!(host, Host::Intel(_)) {
         bochs::keep(&unpacked, &parts)?;
     }
@@ -153,6 +156,18 @@ fn fetch(host: Host, kept: &Path, to: &Path) -> Result<()> {
         Err(_) if to.is_dir() => Ok(()),
         done => done.at(to),
     }
+}
+
+/// Keeps modules in a folder, with names that sort in their order.
+fn keep(host: Host, needed: &[(String, Vec<u8>)], folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).at(folder)?;
+    for (number, (name, content)) in needed.iter().enumerate() {
+        let file = folder.join(format!("{number:02}-{name}.ko"));
+        let content =
+            if host.is_slow_to_load() { modules::without_signature(content) } else { content };
+        fs::write(&file, content).at(&file)?;
+    }
+    Ok(())
 }
 
 /// Unpacks the packages and returns the name of the kernel's package.

@@ -33,6 +33,8 @@ mod image_errors;
 mod jitter;
 mod json;
 mod linux;
+mod linux_disk;
+mod linux_ends;
 mod lists;
 mod lost_findings;
 mod manual;
@@ -96,6 +98,8 @@ const TESTS: &[&[Test]] = &[
     jitter::TESTS,
     json::TESTS,
     linux::TESTS,
+    linux_disk::TESTS,
+    linux_ends::TESTS,
     lists::TESTS,
     lost_findings::TESTS,
     manual::TESTS,

@@ -119,9 +119,11 @@ static NO_INT3: LazyLock<Option<String>> = LazyLock::new(|| {
     missing.map(|(id, verdict)| format!("{id}: {verdict}"))
 });
 
-/// The variables that name a Linux kernel and a busybox without shared libraries.
+/// The variables that name a Linux kernel, a busybox without shared libraries, and a folder with
+/// the kernel's virtio drivers, whose names sort in the order in which they have to be loaded.
 pub(crate) const KERNEL: &str = "JITTERBUG_E2E_KERNEL";
 pub(crate) const BUSYBOX: &str = "JITTERBUG_E2E_BUSYBOX";
+pub(crate) const DRIVERS: &str = "JITTERBUG_E2E_DRIVERS";
 
 /// The file that a variable names.
 pub(crate) fn named(variable: &str) -> Option<OsString> {
@@ -129,7 +131,7 @@ pub(crate) fn named(variable: &str) -> Option<OsString> {
 }
 
 static NO_LINUX: LazyLock<Option<String>> = LazyLock::new(|| {
-    let unnamed = [KERNEL, BUSYBOX].into_iter().find(|variable| named(variable).is_none());
+    let unnamed = [KERNEL, BUSYBOX, DRIVERS].into_iter().find(|variable| named(variable).is_none());
     let unnamed = unnamed.map(|variable| format!("{variable} names no file"));
     NO_INT3_HANDLER.clone().or(unnamed)
 });
