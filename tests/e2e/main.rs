@@ -57,6 +57,7 @@ mod shipped;
 mod signals;
 mod special_files;
 mod symbols;
+mod terminal;
 mod trace;
 mod usage;
 mod watchdog;
@@ -114,6 +115,7 @@ const TESTS: &[&[Test]] = &[
     signals::TESTS,
     special_files::TESTS,
     symbols::TESTS,
+    terminal::TESTS,
     trace::TESTS,
     usage::TESTS,
     watchdog::TESTS,
