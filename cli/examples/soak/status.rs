@@ -10,7 +10,7 @@ use crate::place::Place;
 use crate::process::Ending;
 
 /// A second signal within this time after the first counts as the same one
-/// (`vmm/src/interrupts.rs`).
+/// (`vmm/src/signals.rs`).
 const SAME_SIGNAL_WINDOW: Duration = Duration::from_millis(200);
 
 /// What is wrong with how the process ended, if anything.
@@ -84,7 +84,9 @@ fn told(drawn: &Drawn, ending: &Ending, stderr: &str, place: &Place) -> Vec<i32>
             None => vec![],
         },
         Kind::Explain => {
-            if stderr.contains("interrupted before anything could be shown") {
+            // The signal may have come while a file was being read.
+            let while_reading = || stderr.lines().any(|line| line.ends_with(": interrupted"));
+            if stderr.contains("interrupted before anything could be shown") || while_reading() {
                 interrupted(ending)
             } else if stderr.contains("no cause could be shown") {
                 // The only valid reason is that the process was ended early.
