@@ -126,6 +126,7 @@ fn told(drawn: &Drawn, ending: &Ending, stderr: &str, place: &Place) -> Vec<i32>
 /// The last line of a search.
 pub(crate) struct Summary {
     pub(crate) runs: u64,
+    pub(crate) distinct: u64,
     pub(crate) failed: u64,
     pub(crate) cut_short: u64,
     pub(crate) interrupted: bool,
@@ -143,8 +144,8 @@ impl Summary {
             .split([' ', '('])
             .filter_map(|word| word.parse::<f64>().ok())
             .map(|number| number as u64);
-        let (runs, _distinct, _seconds) = (numbers.next()?, numbers.next()?, numbers.next()?);
+        let (runs, distinct, _seconds) = (numbers.next()?, numbers.next()?, numbers.next()?);
         let (failed, cut_short) = (numbers.next()?, numbers.next()?);
-        Some(Self { runs, failed, cut_short, interrupted: rest.is_some() })
+        Some(Self { runs, distinct, failed, cut_short, interrupted: rest.is_some() })
     }
 }
