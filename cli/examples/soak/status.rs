@@ -50,6 +50,11 @@ fn interrupted(ending: &Ending) -> Vec<i32> {
     signals.filter(|status| matches!(status, 130 | 143)).collect()
 }
 
+/// Whether the program says that a signal came while it read a file: then it has not begun.
+pub(crate) fn ended_while_reading(stderr: &str) -> bool {
+    stderr.lines().any(|line| line.ends_with(": interrupted"))
+}
+
 /// All statuses that are possible if standard error was not read.
 fn untold(drawn: &Drawn, ending: &Ending, place: &Place) -> Vec<i32> {
     let mut right = vec![0, 1];
@@ -84,9 +89,9 @@ fn told(drawn: &Drawn, ending: &Ending, stderr: &str, place: &Place) -> Vec<i32>
             None => vec![],
         },
         Kind::Explain => {
-            // The signal may have come while a file was being read.
-            let while_reading = || stderr.lines().any(|line| line.ends_with(": interrupted"));
-            if stderr.contains("interrupted before anything could be shown") || while_reading() {
+            if stderr.contains("interrupted before anything could be shown")
+                || ended_while_reading(stderr)
+            {
                 interrupted(ending)
             } else if stderr.contains("no cause could be shown") {
                 // The only valid reason is that the process was ended early.
