@@ -179,6 +179,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) timeout: Option<Duration>,
 
+    /// What a terminal does with keys: `raw` gives each key to the guest at once, also Ctrl-C
+    /// (Ctrl-A x ends the run, Ctrl-A h lists keys); `lines` leaves the terminal as it is (Ctrl-C
+    /// ends the run) [default: raw for one run of a guest from a file whose console is on a
+    /// terminal, else lines]
+    #[arg(long, value_enum, value_name = "MODE", hide_possible_values = true)]
+    pub(crate) console: Option<ConsoleMode>,
+
     /// Run this many times
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) repeat: Option<u64>,
@@ -203,7 +210,21 @@ pub(crate) struct RunArgs {
     pub(crate) json: bool,
 }
 
+/// What the terminal does with the keys that the user types for the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ConsoleMode {
+    /// It passes on each key at once.
+    Raw,
+    /// It stays as it is.
+    Lines,
+}
+
 impl RunArgs {
+    /// Whether the guest is booted more than once, if it doesn't fail.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.until_failure || self.repeat.is_some()
+    }
+
     /// The folder for the findings of --explain.
     pub(crate) fn out_folder(&self) -> &Path {
         self.out.as_deref().unwrap_or(Path::new("."))

@@ -10,22 +10,25 @@ use anyhow::{Context, Result, bail};
 use bed::{Host, Job, Parts};
 use experiments::Finding;
 use vmm::disk::{DiskConfig, DiskMode};
-use vmm::signals::{Second, Signals};
+use vmm::signals::Second;
 
-use crate::args::{Cli, Command, Pages, RunArgs};
+use crate::args::{Cli, Command, ConsoleMode, Pages, RunArgs};
 use crate::status::Status;
-use crate::{guest, tell, writer};
+use crate::{guest, signals, tell};
 
 /// The option that asks for the test bed, alone or with `=HOST` behind it; it is not passed on.
 const OPTION: &[u8] = b"--bed";
 
 /// Runs this command in the test bed. The exit status is that of the program inside.
 pub(crate) fn run(host: Host, cli: &Cli) -> Result<ExitCode> {
-    let signals = Signals::take(Second::IsPassedOn, writer::hurry)?;
+    let signals = signals::take(Second::IsPassedOn)?;
     let arguments: Vec<OsString> =
         std::env::args_os().skip(1).filter(|argument| !asks_for_the_bed(argument)).collect();
     let results = results(cli)?;
     check_files(cli, results.as_deref())?;
+    if matches!(&cli.command, Command::Run(args) if args.console == Some(ConsoleMode::Raw)) {
+        bail!("--console raw: not with --bed: the machine there has no terminal");
+    }
     let parts = Parts::get(host, tell::user)?;
     let job = Job {
         program: std::env::current_exe().context("where this program is")?,

@@ -30,47 +30,41 @@ impl Outlet for Printing {
 }
 
 /// Shows the guest's console on a standard stream, line by line: a UART sends single bytes, and
-/// each would wake up the writer's thread. A terminal gets every byte immediately, so that prompts
-/// appear.
+/// each would wake up the writer's thread. A terminal gets every byte immediately, as a person who
+/// types expects; a program that reads a pipe gets a prompt when its line doesn't go on.
 pub(crate) struct Screen {
     stream: Stream,
-    line: Vec<u8>,
     at_once: bool,
     /// Whether the last byte was not a newline.
     in_line: bool,
 }
 
-/// The longest line that is held back.
-const MAX_LINE: usize = 4096;
-
 impl Screen {
     pub(crate) fn new(stream: Stream) -> Self {
-        let at_once =
-            if stream == OUTPUT { io::stdout().is_terminal() } else { io::stderr().is_terminal() };
-        Self { stream, line: Vec::new(), at_once, in_line: false }
-    }
-
-    /// Never waits, because the caller holds the device's lock. The run waits for room at a point
-    /// where it doesn't hold that lock.
-    fn send(&mut self) {
-        if !self.line.is_empty() {
-            self.stream.offer(std::mem::take(&mut self.line));
-        }
+        Self { stream, at_once: is_terminal(stream), in_line: false }
     }
 }
 
+/// Whether a standard stream is a terminal.
+pub(crate) fn is_terminal(stream: Stream) -> bool {
+    if stream == OUTPUT { io::stdout().is_terminal() } else { io::stderr().is_terminal() }
+}
+
 impl Write for Screen {
+    /// Never waits, because the caller holds the device's lock. The run waits for room at a point
+    /// where it doesn't hold that lock.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.line.extend_from_slice(bytes);
         self.in_line = bytes.last().map_or(self.in_line, |last| *last != b'\n');
-        if self.at_once || bytes.contains(&b'\n') || self.line.len() >= MAX_LINE {
-            self.send();
+        if self.at_once {
+            self.stream.offer(bytes);
+        } else {
+            self.stream.hold(bytes);
         }
         Ok(bytes.len())
     }
 
-    // The UART flushes after every byte. A line that is held back is sent with its newline, or at
-    // the end.
+    // The UART flushes after every byte. A line that is held back is printed with its newline, when
+    // it doesn't go on, or at the end.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -80,9 +74,9 @@ impl Drop for Screen {
     fn drop(&mut self) {
         // Messages about the run go to the same terminal, and should begin on a new line.
         if self.at_once && self.in_line {
-            self.line.push(b'\n');
+            self.stream.offer("\n");
         }
-        self.send();
+        self.stream.release();
     }
 }
 

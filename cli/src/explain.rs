@@ -18,14 +18,14 @@ use crate::document::print_json;
 use crate::file::OutputFile;
 use crate::guest::Guest;
 use crate::input;
+use crate::signals;
 use crate::status::{Status, conclude};
 use crate::tell;
-use crate::writer;
 
 /// Explains a finding, and writes its shortest schedule to a file.
 pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     let pages = args.pages.get().check(true)?;
-    let signals = Signals::take(Second::Ends, writer::hurry)?;
+    let signals = signals::take(Second::Ends)?;
     let finding = input::finding(&args.finding, &signals)?;
     let other = args.guest.as_deref();
     let guest = Guest::of_finding(&finding, &args.finding, other, &signals)?;

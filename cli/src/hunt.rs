@@ -22,7 +22,7 @@ use crate::guest::Guest;
 use crate::progress::Progress;
 use crate::status::{Status, conclude};
 use crate::tell;
-use crate::writer;
+use crate::{signals, writer};
 use arguments::{hang_budget, strategy};
 use findings::Findings;
 use summary::{Repetitions, Summary};
@@ -36,7 +36,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     if args.explain {
         can_explain(args.granularity)?;
     }
-    let signals = Signals::take(Second::Ends, writer::hurry)?;
+    let signals = signals::take(Second::Ends)?;
     let guest = Guest::find(&args.guest, &signals)?;
     let symbols = guest.symbols(args.symbols.as_deref(), &signals)?;
     let strategy = strategy(args, &signals)?;

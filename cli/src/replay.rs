@@ -24,11 +24,11 @@ use crate::document::{FORMAT, print_json};
 use crate::guest::Guest;
 use crate::input;
 use crate::scripts::{self, ProbeSums, Probing, Scripts};
+use crate::signals;
 use crate::status::{Status, conclude};
 use crate::tell;
 use crate::trace::Tracing;
 use crate::trial::{KeptLines, ScriptLine};
-use crate::writer;
 
 /// The report of `replay --json`.
 #[derive(JsonSchema, Serialize)]
@@ -106,7 +106,7 @@ struct Setting<'a> {
 pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     let start = Instant::now();
     args.probing.check_output(args.json, false)?;
-    let signals = Signals::take(Second::Ends, writer::hurry)?;
+    let signals = signals::take(Second::Ends)?;
     let finding = input::finding(&args.finding, &signals)?;
     let recorded = Recorded::try_from(&finding)?;
     let other = args.guest.as_deref();

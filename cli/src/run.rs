@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow, bail};
 use experiments::finding::Machine;
+use inspect::Symbols;
 use probes::Options;
 use vmm::controlled::can_control;
 use vmm::end::End;
@@ -24,24 +25,20 @@ use crate::status::{Status, conclude};
 use crate::tell;
 use crate::trace::Tracing;
 use crate::trial::Setting;
+use crate::typing::{self, Typing};
 use crate::writer::{ERROR, OUTPUT};
-use crate::{explain, reproduce, scripts, watching, writer};
+use crate::{explain, reproduce, scripts, signals, watching};
 
 /// Runs the guest, reports, and returns the exit status.
 pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let pages = args.pages.get().check(args.explain)?;
     check(args)?;
     // This comes before any thread is started, so that all threads leave these signals to it.
-    let signals = Signals::take(Second::Ends, writer::hurry)?;
-    let many = args.until_failure || args.repeat.is_some();
+    let signals = signals::take(Second::Ends)?;
+    let many = args.is_repeated();
     let guest = Guest::find(&args.guest, &signals)?;
     let symbols = guest.symbols(args.probing.symbols.as_deref(), &signals)?;
-    let criteria = args.criteria.criteria(symbols.as_deref(), guest.may_idle)?;
-    let initrd = Guest::initrd(args.initrd.as_deref(), &signals)?;
-    let machine = MachineConfig { criteria, initrd, ..guest.machine(&args.machine)? };
-    if args.explain {
-        can_control(&machine)?;
-    }
+    let machine = machine(args, &guest, symbols.as_deref(), &signals)?;
     let options = Options::default();
     if let Some(pass) = args.probing.dump_pass {
         let symbols = symbols.as_ref();
@@ -51,6 +48,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let tracing = Tracing::check(args.probing.trace.as_deref())?;
     let host = Host::open(&cli.kvm)?;
     let plan = plan(args, scripts.as_ref(), &machine, &host)?;
+    let screen = if args.probing.take_output() { ERROR } else { OUTPUT };
     let setting = Setting {
         jitter: args.jitter.clone(),
         scripts,
@@ -64,11 +62,13 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         signals,
         keep_console: many || args.json,
         keep_lines: args.json,
-        screen: if args.probing.take_output() { ERROR } else { OUTPUT },
+        screen,
     };
     let explaining = args.explain.then(|| Explaining::check(args, &guest, pages)).transpose()?;
     let progress = if many { Progress::of(args.repeat) } else { Progress::none() };
-    let (boots, interrupted) = boot_all(&setting, args, &progress)?;
+    let typing = Typing::begin(args, screen, guest.may_idle)?;
+    let (boots, interrupted) = boot_all(&setting, args, typing.as_ref(), &progress)?;
+    drop(typing);
     progress.finish();
     // A signal that arrived after the last run had ended has interrupted nothing.
     let ended_by = setting.signals.end().filter(|_| interrupted);
@@ -134,6 +134,23 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     conclude(status, problems)
 }
 
+/// The machine that the arguments describe. Fails if a search under control, which `--explain`
+/// makes, can't have it.
+fn machine(
+    args: &RunArgs,
+    guest: &Guest,
+    symbols: Option<&Symbols>,
+    signals: &Signals,
+) -> Result<MachineConfig> {
+    let criteria = args.criteria.criteria(symbols, guest.may_idle)?;
+    let initrd = Guest::initrd(args.initrd.as_deref(), signals)?;
+    let machine = MachineConfig { criteria, initrd, ..guest.machine(&args.machine)? };
+    if args.explain {
+        can_control(&machine)?;
+    }
+    Ok(machine)
+}
+
 /// Fails if options don't go together.
 fn check(args: &RunArgs) -> Result<()> {
     if args.out.is_some() && !args.explain {
@@ -145,6 +162,7 @@ fn check(args: &RunArgs) -> Result<()> {
     if args.trap_pages && args.probing.probe.is_empty() && args.probing.code.is_empty() {
         bail!("--trap-pages: there is no script: give one by --probe or -e");
     }
+    typing::check(args)?;
     args.probing.check_output(args.json, args.explain)
 }
 
@@ -173,8 +191,13 @@ fn flush_console() -> Result<()> {
 
 /// Boots as often as the arguments say. Returns the results, and whether a signal ended the last
 /// run.
-fn boot_all(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<(Boots, bool)> {
-    let many = args.until_failure || args.repeat.is_some();
+fn boot_all(
+    setting: &Setting,
+    args: &RunArgs,
+    typing: Option<&Typing>,
+    progress: &Progress,
+) -> Result<(Boots, bool)> {
+    let many = args.is_repeated();
     let limit = match (args.repeat, args.until_failure) {
         (Some(runs), _) => runs,
         (None, true) => u64::MAX,
@@ -187,7 +210,7 @@ fn boot_all(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<(B
     });
     let mut interrupted = false;
     for number in 0..limit {
-        let trial = setting.boot(args.seed.wrapping_add(number), progress)?;
+        let trial = setting.boot(args.seed.wrapping_add(number), typing, progress)?;
         interrupted = matches!(trial.outcome.end, End::Interrupted);
         let run = RunReport::new(trial, setting);
         let failed = run.failed();
@@ -211,7 +234,7 @@ fn boot_all(setting: &Setting, args: &RunArgs, progress: &Progress) -> Result<(B
 /// Reports one run when it has ended. Of many that fail, only the first is reported in full: the
 /// others are in the summary and in the JSON report.
 fn say(setting: &Setting, args: &RunArgs, run: &RunReport, failed: u64, progress: &Progress) {
-    let many = args.until_failure || args.repeat.is_some();
+    let many = args.is_repeated();
     if run.failed() && failed > 1 {
         progress.print(&format!("jitterbug: seed {}: {}", run.seed(), run.description()));
     } else if run.failed() {

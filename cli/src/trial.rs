@@ -19,6 +19,7 @@ use crate::console::{CapturedConsole, ConsoleText, Printing, Screen};
 use crate::progress::Progress;
 use crate::scripts::{LineRoom, Probing, Scripts};
 use crate::trace::Tracing;
+use crate::typing::Typing;
 use crate::writer::{self, Stream};
 
 /// What stays the same in all boots.
@@ -81,8 +82,13 @@ impl ScriptLine {
 }
 
 impl Setting {
-    /// Boots the guest once.
-    pub(crate) fn boot(&self, seed: u64, progress: &Progress) -> Result<Trial> {
+    /// Boots the guest once. With `typing` the terminal is in raw mode.
+    pub(crate) fn boot(
+        &self,
+        seed: u64,
+        typing: Option<&Typing>,
+        progress: &Progress,
+    ) -> Result<Trial> {
         writer::relax();
         let printing = Printing((!self.keep_console).then_some(self.screen));
         let kept = CapturedConsole::default();
@@ -118,6 +124,7 @@ impl Setting {
             timeout: self.timeout,
             signals: Some(&self.signals),
             console_input: !self.keep_console,
+            keys: typing.map(|typing| -> &dyn parallel::Keys { &typing.keys }),
             outlet: Some(&printing),
         };
         let outcome = parallel::run(machine, &hooks, options)?;

@@ -20,6 +20,8 @@ use queue::Queue;
 
 /// How many bytes may be queued for a stream before threads that print to it have to wait.
 const CAPACITY: usize = 64 << 10;
+/// The longest line that is held back.
+const MAX_LINE: usize = 4096;
 /// How long readers have for the rest of the output after a signal or the time limit.
 const READER_GRACE: Duration = Duration::from_millis(500);
 /// How long readers have at the program's end, if that comes later.
@@ -91,6 +93,11 @@ impl Shared {
     /// Adds bytes to the queue, even if it is full.
     fn push(&self, mut queue: MutexGuard<Queue>, stream: Stream, bytes: Vec<u8>) {
         queue.push(stream.0, bytes);
+        self.pushed(queue);
+    }
+
+    /// Has what was queued written.
+    fn pushed(&self, mut queue: MutexGuard<Queue>) {
         if self.has_thread {
             drop(queue);
             self.work.notify_one();
@@ -131,6 +138,27 @@ impl Stream {
     /// Prints without waiting. The caller asks [`is_full`](Self::is_full) where it can wait.
     pub(crate) fn offer(self, bytes: impl Into<Vec<u8>>) {
         SHARED.push(SHARED.lock(), self, bytes.into());
+    }
+
+    /// Prints without waiting, line by line. A line that doesn't go on is printed after at most
+    /// 50 ms, without its end.
+    pub(crate) fn hold(self, bytes: &[u8]) {
+        let mut queue = SHARED.lock();
+        let begins = queue.hold(self.0, bytes);
+        if bytes.contains(&b'\n') || queue.held(self.0) >= MAX_LINE {
+            queue.release(self.0);
+            SHARED.pushed(queue);
+        } else if begins {
+            drop(queue);
+            SHARED.work.notify_one();
+        }
+    }
+
+    /// Prints what is held.
+    pub(crate) fn release(self) {
+        let mut queue = SHARED.lock();
+        queue.release(self.0);
+        SHARED.pushed(queue);
     }
 
     /// Prints only if almost nothing is queued: for text that is out of date a moment later.

@@ -80,6 +80,11 @@ impl<W: Write + Send> Console<W> {
         self.uart.state().interrupt_enable & RECEIVED != 0
     }
 
+    /// Whether bytes that were sent to the guest wait to be read by it.
+    pub fn has_unread_input(&self) -> bool {
+        !self.uart.state().in_buffer.is_empty()
+    }
+
     /// Passes a requested interrupt on.
     fn interrupt(&self, wiring: &mut Wiring) {
         if self.request.0.swap(false, Ordering::Relaxed) {

@@ -2,6 +2,7 @@
 //! uses this module, too.
 
 use std::fs;
+use std::path::Path;
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
@@ -17,8 +18,11 @@ pub(crate) fn has_ended(pid: u32) -> bool {
 /// (`synchronize_srcu`), on a busy host for 20 s and more.
 pub(crate) fn is_held(pid: u32) -> bool {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks.into_iter().any(|task| {
-        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        stat.rsplit(')').next().is_some_and(|fields| fields.trim_start().starts_with('D'))
-    })
+    tasks.into_iter().any(|task| has_state(&task.path(), 'D'))
+}
+
+/// Whether the task that this folder in `/proc` describes is in the state with this letter.
+pub(crate) fn has_state(folder: &Path, state: char) -> bool {
+    let stat = fs::read_to_string(folder.join("stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|fields| fields.trim_start().starts_with(state))
 }

@@ -2,6 +2,7 @@
 //! and no input or reader that is closed makes the program fail or spin.
 
 use std::fs::File;
+use std::io::Write;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::scratch::ScratchFile;
 use crate::screen::Screen;
 
 tests! {
-    Kvm: a_pipe, a_regular_file, more_than_is_read_at_once, a_reader_who_goes_away, a_full_disk,
+    Kvm: a_pipe, a_regular_file, a_prompt_without_an_end, more_than_is_read_at_once, a_reader_who_goes_away, a_full_disk,
         no_stderr, binary_output, a_line_without_an_end_on_a_terminal;
     QuickKvm: input_that_nobody_takes, an_end_of_input_is_no_work;
 }
@@ -30,6 +31,23 @@ fn a_line_without_an_end_on_a_terminal() {
     let shown = screen.rest();
     run.ends_with(0);
     assert_eq!(shown.join().unwrap(), "up\r\nand no end\r\n");
+}
+
+/// A program that drives the guest through pipes sees a prompt though its line has no end.
+fn a_prompt_without_an_end() {
+    let guest = image::print_and_halt("up\nlogin: ");
+    let running = jitterbug("run --watchdog off").image(&guest).start();
+    running.prints("login: ");
+    running.signal(Signal::SIGINT);
+    running.ends_with(130).shows("up\nlogin: ");
+    // The answer to each byte comes before the next byte is sent.
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let running = echo(3).stdin(Stdio::from(reader)).start();
+    for (byte, so_far) in [(b"a", "a"), (b"b", "ab"), (b"\n", "ab\n")] {
+        writer.write_all(byte).expect("a pipe takes a byte");
+        running.prints(so_far);
+    }
+    running.ends_with(0).shows("ab\n");
 }
 
 fn a_pipe() {

@@ -5,6 +5,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -131,6 +133,13 @@ impl Invocation {
     /// Redirects standard error, which is then not checked.
     pub(crate) fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         self.command.stderr(stderr);
+        self
+    }
+
+    /// Makes the program a process group of its own, as a shell does: only then can SIGTSTP stop
+    /// it, wherever the tests are run from.
+    pub(crate) fn in_own_group(mut self) -> Self {
+        self.command.process_group(0);
         self
     }
 
@@ -267,6 +276,17 @@ impl Running {
         signal::kill(Pid::from_raw(self.child.id() as i32), signal).expect("it still runs");
     }
 
+    /// Waits until it has been stopped by a signal.
+    pub(crate) fn is_stopped(&self) {
+        let folder = format!("/proc/{}", self.child.id());
+        self.wait_until("the stop", || child::has_state(Path::new(&folder), 'T'));
+    }
+
+    /// Waits until something holds that the program does.
+    pub(crate) fn does(&self, what: &str, holds: impl Fn() -> bool) {
+        self.wait_until(what, holds);
+    }
+
     /// The processor time that it has used so far, or in total if it has just ended.
     fn processor_time(&self) -> Duration {
         const TICKS: u64 = 100; // USER_HZ, the same on every x86 Linux
@@ -316,6 +336,12 @@ impl Running {
     pub(crate) fn ends_without_a_word(mut self, expected: i32) {
         let Some(status) = self.wait() else { panic!("not over after {:?}: {self}", self.limit) };
         assert_eq!(status.code(), Some(expected), "{self}");
+    }
+
+    /// Waits until a signal kills it. Returns the signal's number.
+    pub(crate) fn dies(mut self) -> Option<i32> {
+        let Some(status) = self.wait() else { panic!("not over after {:?}: {self}", self.limit) };
+        status.signal()
     }
 
     /// Waits for the end with one of these statuses, and makes the checks for every invocation.

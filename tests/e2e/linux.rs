@@ -1,8 +1,8 @@
 //! The claim: a distribution's kernel, as it is, boots with four vCPUs to a shell that answers,
 //! without a warning, and powers off.
 //!
-//! The kernel, its drivers and a busybox are named by environment variables. `tests/bed` takes those
-//! of the bed itself.
+//! The kernel, its drivers and a busybox are named by environment variables. `tests/bed` takes
+//! those of the bed itself.
 
 use std::fs;
 use std::path::Path;

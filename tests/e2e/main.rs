@@ -61,6 +61,7 @@ mod shipped;
 mod signals;
 mod special_files;
 mod symbols;
+mod terminal;
 mod trace;
 mod usage;
 mod watchdog;
@@ -122,6 +123,7 @@ const TESTS: &[&[Test]] = &[
     signals::TESTS,
     special_files::TESTS,
     symbols::TESTS,
+    terminal::TESTS,
     trace::TESTS,
     usage::TESTS,
     watchdog::TESTS,

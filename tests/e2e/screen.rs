@@ -1,11 +1,12 @@
-//! A terminal to which a program writes.
+//! A terminal on which a program writes, and on which a user types.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::thread::{self, JoinHandle};
 
 use nix::pty::openpty;
+use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
 
 /// A terminal, and what is shown on it.
 pub(crate) struct Screen {
@@ -24,6 +25,28 @@ impl Screen {
     /// The program's end of the terminal, which only the program then has open.
     pub(crate) fn tty(&mut self) -> OwnedFd {
         self.slave.take().expect("one program")
+    }
+
+    /// The same for a stream of the program; others get it, too.
+    pub(crate) fn shared_tty(&mut self) -> OwnedFd {
+        let slave = self.slave.as_ref().expect("a program that has not got its last stream");
+        slave.try_clone().expect("one more descriptor")
+    }
+
+    /// Types on the terminal.
+    pub(crate) fn type_in(&mut self, keys: &[u8]) {
+        self.master.write_all(keys).expect("the terminal takes keys");
+    }
+
+    /// The terminal's settings.
+    pub(crate) fn settings(&self) -> Termios {
+        tcgetattr(&self.master).expect("the terminal has settings")
+    }
+
+    /// Whether the terminal shows keys, edits lines, or acts on keys such as Ctrl-C.
+    pub(crate) fn is_raw(&self) -> bool {
+        let acts = LocalFlags::ECHO | LocalFlags::ICANON | LocalFlags::ISIG | LocalFlags::IEXTEN;
+        !self.settings().local_flags.intersects(acts)
     }
 
     /// Reads until this text is shown. Returns everything that has been shown.

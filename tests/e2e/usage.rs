@@ -34,6 +34,11 @@ fn wrong_values() {
         ("--timeout never", "500ms"),
         ("--repeat 0", "--repeat"),
         ("--seed one", "--seed"),
+        ("--console cooked", "raw, lines"),
+        ("--console raw", "standard input is not a terminal"),
+        ("--console raw --json", "single run"),
+        ("--console raw --repeat 2", "single run"),
+        ("--console raw --bed", "not with --bed"),
         ("--no-such-option", "--no-such-option"),
     ];
     for (arguments, hint) in cases {

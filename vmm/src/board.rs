@@ -168,6 +168,11 @@ impl Board {
         self.console(|console| console.interrupts_on_input()).unwrap_or(false)
     }
 
+    /// Whether the guest has left bytes unread that were sent to its console.
+    pub(crate) fn has_unread_input(&self) -> bool {
+        self.console(|console| console.has_unread_input()).unwrap_or(false)
+    }
+
     fn console<T>(&self, call: impl FnOnce(&mut GuestConsole) -> T) -> Option<T> {
         self.bus.with(self.console?, call)
     }

@@ -12,6 +12,7 @@ use crate::config::MachineConfig;
 use crate::criteria::Criteria;
 use crate::doctor::{self, Hidden};
 use crate::error::Result;
+use crate::identity::Identity;
 use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
 use crate::memory::Memory;
 use crate::trapped;
@@ -53,6 +54,12 @@ impl Machine {
         console: Box<dyn Write + Send>,
     ) -> Result<Self> {
         let hidden = if is_linux(&config.guest.bytes) {
+            if config.identity == Identity::None {
+                tracing::warn!(
+                    "--identity none: Linux finds no clock here by which it could measure its TSC, \
+                     and does not come up: give vmware or kvm"
+                );
+            }
             doctor::hidden_from_linux(host)?
         } else {
             Hidden::default()

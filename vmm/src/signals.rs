@@ -4,6 +4,9 @@
 //! A dedicated thread waits for these signals, so that they are handled whatever the other threads
 //! wait for. The first signal that asks for the end is passed on, and the run ends in order; the
 //! second ends the program.
+//!
+//! The thread also takes SIGTSTP, SIGHUP and SIGQUIT. They do what they always do; the program only
+//! hears of them before, because a terminal that it has changed must not stay so.
 
 use std::collections::VecDeque;
 use std::io;
@@ -45,8 +48,32 @@ pub enum Second {
     IsPassedOn,
 }
 
+/// What a signal is about to do, or has done. The program may have a terminal to put in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// A signal that asks for the end has been passed on.
+    Ends,
+    /// The program is about to die at once.
+    Dies,
+    /// The program is about to be stopped.
+    Stops,
+    /// The program goes on after it was stopped.
+    Continues,
+}
+
 /// A second signal within this time after the first is ignored: timeout(1) sends each signal twice.
 const SAME_SIGNAL_WINDOW: Duration = Duration::from_millis(200);
+
+/// The signals that the thread takes. A blocked SIGCONT still continues a stopped process; in
+/// addition it is reported.
+const TAKEN: [Signal; 6] = [
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGCONT,
+    Signal::SIGTSTP,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+];
 
 /// Receives SIGINT, SIGTERM and SIGCONT. Its file descriptor is readable when a signal has arrived.
 #[derive(Debug)]
@@ -64,25 +91,20 @@ struct Arrived {
 
 impl Signals {
     /// Takes over the signals from their default actions. Call this before any other thread is
-    /// started: a new thread inherits the signal mask of its creator. `at_end` is called for each
-    /// signal that asks for the end and is passed on. It runs on the signal thread, so it must
-    /// return quickly.
-    pub fn take(second: Second, at_end: impl Fn() + Send + 'static) -> Result<Self> {
+    /// started: a new thread inherits the signal mask of its creator. `at` is called at each
+    /// [`Moment`]. It runs on the signal thread, so it must return quickly.
+    pub fn take(second: Second, at: impl Fn(Moment) + Send + 'static) -> Result<Self> {
         let refuse = |source: io::Error| Error::System {
             what: "SIGINT, SIGTERM and SIGCONT can't be taken over by a thread",
             source,
         };
-        let mut signals = SigSet::empty();
-        signals.add(Signal::SIGINT);
-        signals.add(Signal::SIGTERM);
-        // A blocked SIGCONT still continues a stopped process; in addition it is now reported here.
-        signals.add(Signal::SIGCONT);
+        let signals: SigSet = TAKEN.into_iter().collect();
         signals.thread_block().map_err(|errno| refuse(errno.into()))?;
         let event = EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(refuse)?;
         let arrived = Arc::new(Arrived { signals: Mutex::default(), end: OnceLock::new(), event });
         let of_thread = arrived.clone();
         let thread = Builder::new().name("signals".into());
-        thread.spawn(move || of_thread.listen(&signals, second, at_end)).map_err(refuse)?;
+        thread.spawn(move || of_thread.listen(&signals, second, at)).map_err(refuse)?;
         Ok(Self { arrived })
     }
 
@@ -127,15 +149,29 @@ impl Arrived {
         self.signals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn listen(&self, signals: &SigSet, second: Second, at_end: impl Fn()) {
+    fn listen(&self, signals: &SigSet, second: Second, at: impl Fn(Moment)) {
         let mut ended: Option<Instant> = None;
         loop {
             // Waiting fails only for an invalid set of signals, and this set is valid.
             let Ok(signal) = signals.wait() else { return };
             let request = match signal {
-                Signal::SIGCONT => Request::Continue,
+                Signal::SIGCONT => {
+                    at(Moment::Continues);
+                    Request::Continue
+                }
+                Signal::SIGTSTP => {
+                    act(signal, Moment::Stops, &at);
+                    continue;
+                }
+                Signal::SIGHUP | Signal::SIGQUIT => {
+                    act(signal, Moment::Dies, &at);
+                    continue;
+                }
                 _ if ended.is_some_and(|when| when.elapsed() < SAME_SIGNAL_WINDOW) => continue,
-                _ if ended.is_some() && second == Second::Ends => return die(signal),
+                _ if ended.is_some() && second == Second::Ends => {
+                    act(signal, Moment::Dies, &at);
+                    continue;
+                }
                 Signal::SIGTERM => {
                     self.end.get_or_init(|| EndSignal::Terminate);
                     Request::End
@@ -149,14 +185,19 @@ impl Arrived {
             let _ = self.event.write(1);
             if request == Request::End {
                 ended = Some(Instant::now());
-                at_end();
+                at(Moment::Ends);
             }
         }
     }
 }
 
-/// Ends the program as if the signal had never been taken over.
-fn die(signal: Signal) {
-    let _ = SigSet::from(signal).thread_unblock();
+/// Lets a signal do what it does to a program that has not taken it over. The program goes on after
+/// that if it was stopped and continued, or if its parent has it ignore the signal.
+fn act(signal: Signal, moment: Moment, at: &impl Fn(Moment)) {
+    at(moment);
+    let signals = SigSet::from(signal);
+    let _ = signals.thread_unblock();
     let _ = raise(signal);
+    let _ = signals.thread_block();
+    at(Moment::Continues);
 }

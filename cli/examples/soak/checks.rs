@@ -68,8 +68,9 @@ fn document(drawn: &Drawn, stdout: &str, ending: &Ending, place: &Place) -> Vec<
     if stdout.is_empty() {
         // The command was refused, or had nothing to print.
         let refused = place.is_bad() || ending.status.code() == Some(2);
-        let stopped =
-            drawn.kind == Kind::Explain && matches!(ending.status.code(), Some(130 | 143));
+        let before_all = || ending.stderr.as_deref().is_none_or(status::ended_while_reading);
+        let stopped = matches!(ending.status.code(), Some(130 | 143))
+            && (drawn.kind == Kind::Explain || before_all());
         return if refused || stopped { Vec::new() } else { vec!["no JSON".into()] };
     }
     let document: Value = match serde_json::from_str(stdout) {

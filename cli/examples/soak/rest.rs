@@ -102,6 +102,8 @@ pub(crate) struct LongResult {
     pub(crate) samples: Vec<u64>,
     pub(crate) seconds: f64,
     pub(crate) runs: u64,
+    /// How many of them were different.
+    pub(crate) distinct: u64,
     pub(crate) end: Duration,
     pub(crate) problems: Vec<String>,
 }
@@ -160,7 +162,7 @@ impl Long {
         if summary.as_ref().is_none_or(|summary| summary.failed > 0 || !summary.interrupted) {
             problems.push(format!("the long search said: {said}"));
         }
-        let runs = summary.map_or(0, |summary| summary.runs);
-        LongResult { samples: self.samples, seconds, runs, end, problems }
+        let (runs, distinct) = summary.map_or((0, 0), |summary| (summary.runs, summary.distinct));
+        LongResult { samples: self.samples, seconds, runs, distinct, end, problems }
     }
 }

@@ -10,7 +10,7 @@ use crate::place::Place;
 use crate::process::Ending;
 
 /// A second signal within this time after the first counts as the same one
-/// (`vmm/src/interrupts.rs`).
+/// (`vmm/src/signals.rs`).
 const SAME_SIGNAL_WINDOW: Duration = Duration::from_millis(200);
 
 /// What is wrong with how the process ended, if anything.
@@ -50,6 +50,11 @@ fn interrupted(ending: &Ending) -> Vec<i32> {
     signals.filter(|status| matches!(status, 130 | 143)).collect()
 }
 
+/// Whether the program says that a signal came while it read a file: then it has not begun.
+pub(crate) fn ended_while_reading(stderr: &str) -> bool {
+    stderr.lines().any(|line| line.ends_with(": interrupted"))
+}
+
 /// All statuses that are possible if standard error was not read.
 fn untold(drawn: &Drawn, ending: &Ending, place: &Place) -> Vec<i32> {
     let mut right = vec![0, 1];
@@ -84,7 +89,9 @@ fn told(drawn: &Drawn, ending: &Ending, stderr: &str, place: &Place) -> Vec<i32>
             None => vec![],
         },
         Kind::Explain => {
-            if stderr.contains("interrupted before anything could be shown") {
+            if stderr.contains("interrupted before anything could be shown")
+                || ended_while_reading(stderr)
+            {
                 interrupted(ending)
             } else if stderr.contains("no cause could be shown") {
                 // The only valid reason is that the process was ended early.
@@ -124,6 +131,7 @@ fn told(drawn: &Drawn, ending: &Ending, stderr: &str, place: &Place) -> Vec<i32>
 /// The last line of a search.
 pub(crate) struct Summary {
     pub(crate) runs: u64,
+    pub(crate) distinct: u64,
     pub(crate) failed: u64,
     pub(crate) cut_short: u64,
     pub(crate) interrupted: bool,
@@ -141,8 +149,8 @@ impl Summary {
             .split([' ', '('])
             .filter_map(|word| word.parse::<f64>().ok())
             .map(|number| number as u64);
-        let (runs, _distinct, _seconds) = (numbers.next()?, numbers.next()?, numbers.next()?);
+        let (runs, distinct, _seconds) = (numbers.next()?, numbers.next()?, numbers.next()?);
         let (failed, cut_short) = (numbers.next()?, numbers.next()?);
-        Some(Self { runs, failed, cut_short, interrupted: rest.is_some() })
+        Some(Self { runs, distinct, failed, cut_short, interrupted: rest.is_some() })
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Queue {
     hurry: Option<Instant>,
     /// The same for a search whose time limit may come while it waits for a reader.
     limit: Option<Instant>,
+    /// Whether the thread that writes looks from time to time at what is held.
+    is_watched: bool,
 }
 
 struct Entry {
@@ -40,11 +42,21 @@ struct Target {
     error: Option<io::Error>,
     /// Bytes that were not written because of an error or a deadline.
     lost: u64,
+    held: Held,
+}
+
+/// The beginning of a line that waits for its end.
+#[derive(Default)]
+struct Held {
+    bytes: Vec<u8>,
+    /// How many bytes have come in all, and how many had come at the last look.
+    came: u64,
+    seen: u64,
 }
 
 impl Target {
     fn new(file: Option<File>) -> Self {
-        Self { file: file.map(Arc::new), waiting: 0, error: None, lost: 0 }
+        Self { file: file.map(Arc::new), waiting: 0, error: None, lost: 0, held: Held::default() }
     }
 }
 
@@ -66,7 +78,7 @@ impl Queue {
     /// A queue for these streams.
     pub(super) fn new(files: [Option<File>; STANDARD]) -> Self {
         let streams = files.into_iter().map(Target::new).collect();
-        Self { entries: VecDeque::new(), streams, hurry: None, limit: None }
+        Self { entries: VecDeque::new(), streams, hurry: None, limit: None, is_watched: false }
     }
 
     /// The files of the standard streams, to which the queue then writes nothing more.
@@ -98,6 +110,47 @@ impl Queue {
         }
         target.waiting += bytes.len();
         self.entries.push_back(Entry { stream, bytes, done: 0 });
+    }
+
+    /// Adds bytes to the line that is held. Returns whether the thread that writes has to
+    /// be told: from then on it looks at what is held.
+    pub(super) fn hold(&mut self, stream: usize, bytes: &[u8]) -> bool {
+        let held = &mut self.streams[stream].held;
+        held.bytes.extend_from_slice(bytes);
+        held.came += bytes.len() as u64;
+        !std::mem::replace(&mut self.is_watched, true)
+    }
+
+    /// The number of bytes that are held for a stream.
+    pub(super) fn held(&self, stream: usize) -> usize {
+        self.streams[stream].held.bytes.len()
+    }
+
+    /// Queues what is held for a stream.
+    pub(super) fn release(&mut self, stream: usize) {
+        let bytes = std::mem::take(&mut self.streams[stream].held.bytes);
+        if !bytes.is_empty() {
+            self.push(stream, bytes);
+        }
+    }
+
+    /// Whether the thread that writes has to look at what is held.
+    pub(super) fn is_watched(&self) -> bool {
+        self.is_watched
+    }
+
+    /// Queues what is held and has not grown since the last look. If nothing has come since then,
+    /// this was the last look.
+    pub(super) fn look(&mut self) {
+        self.is_watched = false;
+        for stream in 0..self.streams.len() {
+            let held = &mut self.streams[stream].held;
+            if held.seen == held.came {
+                self.release(stream);
+            } else {
+                (held.seen, self.is_watched) = (held.came, true);
+            }
+        }
     }
 
     /// The files for which output is queued, with the numbers of their streams.

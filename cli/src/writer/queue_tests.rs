@@ -126,3 +126,47 @@ fn a_closed_file_makes_room_for_another() {
     assert!(queue.is_empty());
     assert_eq!((queue.add(null()), queue.add(null())), (2, 4));
 }
+
+#[test]
+fn a_line_is_held_until_it_does_not_go_on() {
+    let (mut queue, [mut out, _err]) = queue();
+    assert!(queue.hold(OUT, b"a"), "nobody watches yet");
+    assert!(!queue.hold(OUT, b" line"), "somebody watches");
+    queue.look();
+    assert!(queue.is_empty() && queue.is_watched(), "it has just come");
+    queue.hold(OUT, b" that");
+    queue.look();
+    assert!(queue.is_empty() && queue.is_watched(), "it goes on");
+    queue.look();
+    assert!(!queue.is_watched(), "nothing has come since");
+    write(&mut queue, |_| true, 4096);
+    assert_eq!(read(&mut out, 11), "a line that");
+}
+
+#[test]
+fn a_chatty_stream_is_watched_all_the_time() {
+    let (mut queue, [mut out, _err]) = queue();
+    assert!(queue.hold(OUT, b"one\n"));
+    queue.release(OUT);
+    queue.look();
+    assert!(!queue.hold(OUT, b"two\n"), "the watch goes on after a line");
+    queue.release(OUT);
+    // A line of the same length as the line before is not taken for that line.
+    queue.look();
+    queue.hold(OUT, b"thr");
+    queue.look();
+    assert_eq!((queue.held(OUT), queue.is_watched()), (3, true));
+    write(&mut queue, |_| true, 4096);
+    assert_eq!(read(&mut out, 8), "one\ntwo\n");
+}
+
+#[test]
+fn what_is_held_for_nobody_is_dropped() {
+    let (mut queue, [out, _err]) = queue();
+    drop(out);
+    queue.push(OUT, "x".into());
+    write(&mut queue, |_| true, 4096);
+    queue.hold(OUT, b"y");
+    queue.release(OUT);
+    assert!(queue.is_empty() && queue.held(OUT) == 0);
+}

@@ -3,17 +3,24 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::Builder;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 
 use super::Shared;
+use super::queue::Queue;
 
 /// How long the thread waits for a stream that isn't ready before it checks for output to other
 /// streams.
 const POLL_TIMEOUT_MS: u8 = 20; // milliseconds
+
+/// How often the thread looks at lines that wait for their end. A line that has not grown from one
+/// look to the next is written as it is, so a prompt appears within twice this time. Looking takes
+/// the place of waking the thread for each byte.
+const LOOK: Duration = Duration::from_millis(25);
 
 /// Starts the thread. It never ends by itself; the end of the process ends it, perhaps during a
 /// write.
@@ -29,11 +36,9 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
 }
 
 fn run(shared: &Shared) {
+    let mut next_look = None;
     loop {
-        let mut queue = shared.lock();
-        while queue.is_empty() {
-            queue = shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
+        let queue = wait_for_work(shared, &mut next_look);
         let wanted = queue.wanted();
         drop(queue);
         let ready = ready(&wanted);
@@ -43,6 +48,31 @@ fn run(shared: &Shared) {
         let result = chunk.write();
         shared.lock().written(chunk, result);
         shared.room.notify_all();
+    }
+}
+
+/// Waits until something is to be written. `next_look` is when to look at what is held.
+fn wait_for_work<'a>(shared: &'a Shared, next_look: &mut Option<Instant>) -> MutexGuard<'a, Queue> {
+    let mut queue = shared.lock();
+    loop {
+        let now = Instant::now();
+        if next_look.is_some_and(|look| look <= now) {
+            *next_look = None;
+            queue.look();
+        }
+        if queue.is_watched() {
+            next_look.get_or_insert(now + LOOK);
+        }
+        if !queue.is_empty() {
+            return queue;
+        }
+        queue = match next_look {
+            Some(look) => {
+                let waited = shared.work.wait_timeout(queue, *look - now);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner),
+        };
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
-/// The maximum number of hashes that are kept: up to 16 MiB of memory.
-const MAX_HASHES: usize = 1 << 20;
+/// The maximum number of hashes that are kept. As many fit into a table of 2^20 places, which is at
+/// most 7/8 full and takes 9 MiB. One table larger, a search that has run for half an hour would
+/// suddenly need 9 MiB more.
+const MAX_HASHES: usize = 900_000;
 
 /// The hashes of the runs so far. Above [`MAX_HASHES`], only hashes that end in a certain number of
 /// zero bits are kept, and the total is estimated from them (Wegman's adaptive sampling: within
@@ -32,7 +34,9 @@ impl Interleavings {
         while self.hashes.len() > self.max_hashes {
             self.mask = self.mask << 1 | 1;
             let mask = self.mask;
-            self.hashes.retain(|hash| hash & mask == 0);
+            // A table from which hashes are removed one by one keeps their places, and would grow.
+            let kept: Vec<u64> = self.hashes.drain().filter(|hash| hash & mask == 0).collect();
+            self.hashes.extend(kept);
         }
         Some(new)
     }
@@ -73,5 +77,16 @@ mod tests {
         let before = seen.count();
         assert!((0..300_000).all(|number| seen.add(hash(number)) != Some(true)));
         assert_eq!(seen.count(), before);
+    }
+
+    #[test]
+    fn the_table_has_a_last_size() {
+        const PLACES: usize = 1 << 20;
+        let mut seen = Interleavings::default();
+        for number in 0..3_000_000 {
+            seen.add(hash(number));
+        }
+        let capacity = seen.hashes.capacity();
+        assert!((MAX_HASHES..PLACES).contains(&capacity), "{capacity}");
     }
 }

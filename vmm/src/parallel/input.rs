@@ -12,6 +12,7 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use nix::errno::Errno;
 use vmm_sys_util::timerfd::TimerFd;
 
+use super::Keys;
 use super::control::{Control, broken};
 use crate::board::Board;
 use crate::error::Result;
@@ -21,19 +22,25 @@ use crate::kvm::KvmIrqchip;
 const RETRY: Duration = Duration::from_millis(5);
 /// The maximum number of bytes that are read ahead of the guest.
 const READ_AHEAD: usize = 4096;
+/// The maximum number of typed bytes that wait for the guest, if some keys are not for the guest:
+/// those must be seen, so reading goes on, and bytes that come then are dropped.
+const TYPED_AHEAD: usize = 1 << 20;
 
 /// Reads standard input only when the guest has taken the bytes read before, so that nothing is
-/// lost and nothing accumulates.
+/// lost and nothing accumulates. With [`Keys`], what is typed is read at once.
 pub(super) struct Input<'a> {
     control: &'a Control,
     board: &'a Board,
     irqchip: KvmIrqchip,
+    keys: Option<&'a dyn Keys>,
     stdin: io::Stdin,
     waiting: VecDeque<u8>,
     retry: TimerFd,
     state: State,
     /// Whether more input may come.
     open: Rc<Cell<bool>>,
+    /// Whether the user knows that bytes are dropped.
+    told: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -54,16 +61,19 @@ impl<'a> Input<'a> {
         board: &'a Board,
         irqchip: KvmIrqchip,
         open: Rc<Cell<bool>>,
+        keys: Option<&'a dyn Keys>,
     ) -> Result<Self> {
         Ok(Self {
             control,
             board,
             irqchip,
+            keys,
             stdin: io::stdin(),
             waiting: VecDeque::new(),
             retry: TimerFd::new().map_err(|errno| broken(errno.into()))?,
             state: State::Listening,
             open,
+            told: false,
         })
     }
 
@@ -77,8 +87,24 @@ impl<'a> Input<'a> {
                 self.state = State::Closed;
                 self.open.set(false);
             }
-            Ok(length) => self.waiting.extend(&buffer[..length]),
+            Ok(length) => match self.keys {
+                Some(keys) => self.type_in(keys, &buffer[..length]),
+                None => self.waiting.extend(&buffer[..length]),
+            },
         }
+    }
+
+    /// Takes what was typed, as far as it is for the guest and there is room.
+    fn type_in(&mut self, keys: &dyn Keys, typed: &[u8]) {
+        let unread = !self.waiting.is_empty() || self.board.has_unread_input();
+        let mut bytes = keys.pass(typed, unread);
+        let room = TYPED_AHEAD - self.waiting.len();
+        if bytes.len() > room && !self.told {
+            tracing::warn!("the guest leaves {TYPED_AHEAD} typed bytes unread: more are dropped");
+            self.told = true;
+        }
+        bytes.truncate(room);
+        self.waiting.extend(bytes);
     }
 
     /// Gives the guest as many bytes as it takes.
@@ -92,13 +118,13 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Listens for input only while no bytes wait for the guest.
+    /// Listens for input only while no bytes wait for the guest, unless there are keys to see.
     fn update_events(&mut self, before: State, ops: &mut EventOps) {
         let stdin = Events::new(&self.stdin, EventSet::IN);
         let full = !self.waiting.is_empty();
         match (before, self.state, full) {
             (State::Listening, State::Closed, _) => drop(ops.remove(stdin)),
-            (_, State::Listening, true) => {
+            (_, State::Listening, true) if self.keys.is_none() => {
                 let _ = ops.remove(stdin);
                 self.state = State::Full;
             }

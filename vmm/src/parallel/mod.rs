@@ -45,6 +45,13 @@ pub trait Outlet: Sync {
     fn cut_short(&self);
 }
 
+/// Sees what the user types before the guest does.
+pub trait Keys {
+    /// Returns the bytes for the guest, of those that were typed. `unread` says whether the guest
+    /// has left earlier bytes unread. The supervisor calls this, so it must not wait.
+    fn pass(&self, typed: &[u8], unread: bool) -> Vec<u8>;
+}
+
 /// The options of a run.
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
@@ -56,6 +63,8 @@ pub struct Options<'a> {
     pub signals: Option<&'a Signals>,
     /// Whether standard input goes to the guest's console.
     pub console_input: bool,
+    /// What sees the console's input first, if the user types it at a terminal in raw mode.
+    pub keys: Option<&'a dyn Keys>,
     /// The destination of the output, if it can fill up.
     pub outlet: Option<&'a dyn Outlet>,
 }

@@ -60,7 +60,13 @@ pub(super) fn watch(
         manager.add_subscriber(Box::new(courier));
     }
     if options.console_input {
-        manager.add_subscriber(Box::new(Input::new(control, board, irqchip, input_open)?));
+        manager.add_subscriber(Box::new(Input::new(
+            control,
+            board,
+            irqchip,
+            input_open,
+            options.keys,
+        )?));
     }
     while !control.is_over() {
         manager.run().map_err(|error| broken(io::Error::other(format!("{error:?}"))))?;
