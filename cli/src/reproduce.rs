@@ -7,6 +7,8 @@ use experiments::hunt::Next;
 use experiments::observed::FailureSignature;
 use experiments::reproduce::{Other, Stopped, reproduce, search};
 use experiments::{Finding, ObservedFailure, cause};
+use vmm::GuestImage;
+use vmm::boot::elf::{Image, names_shared_memory};
 
 use crate::args::{PageFiles, RunArgs};
 use crate::explain::{self, Files};
@@ -34,7 +36,15 @@ fn command(args: &RunArgs, setting: &Setting) -> String {
 
 /// The command that searches for such failures under control.
 pub(crate) fn hunt_command(setting: &Setting) -> String {
-    format!("jitterbug hunt {} --explain", Machine::of(&setting.machine).arguments())
+    let granularity = if can_watch(setting) { "" } else { "--granularity instruction " };
+    let arguments = Machine::of(&setting.machine).arguments();
+    format!("jitterbug hunt {arguments} {granularity}--explain")
+}
+
+/// Whether a search can watch what the vCPUs share, as it does by default.
+pub(crate) fn can_watch(setting: &Setting) -> bool {
+    let GuestImage { name, bytes } = &setting.machine.guest;
+    names_shared_memory(Image { name, bytes })
 }
 
 /// What `--explain` needs besides the setting of the runs; checked before the runs.

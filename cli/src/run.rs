@@ -250,10 +250,10 @@ fn say(setting: &Setting, args: &RunArgs, run: &RunReport, failed: u64, progress
         }
         progress.print(&format!("jitterbug: seed {}: {}", run.seed(), run.failure()));
         if run.can_be_sought() && !args.explain {
-            progress.print(&format!(
-                "jitterbug: to have it again and know why: {}, or this command with --explain",
-                reproduce::hunt_command(setting)
-            ));
+            let or_this =
+                if reproduce::can_watch(setting) { ", or this command with --explain" } else { "" };
+            let hunt = reproduce::hunt_command(setting);
+            progress.print(&format!("jitterbug: to have it again and know why: {hunt}{or_this}"));
         }
     } else if !many {
         let what = run.description();

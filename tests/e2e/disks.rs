@@ -53,7 +53,7 @@ fn an_odd_size() {
     for (name, size) in [("empty.img", 0), ("odd.img", 1000)] {
         let file = folder.file(name, vec![0; size]);
         let run = jitterbug("run hello --disk").arg(file).ends_with(2).shows("");
-        run.says(&["--disk ", name, &format!("{size} bytes long"), "sectors of 512 bytes"]);
+        run.says(&["--disk ", name, &format!("{size} bytes long"), "whole sectors of 512 bytes"]);
     }
 }
 

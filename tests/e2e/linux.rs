@@ -60,7 +60,7 @@ static INITRD: LazyLock<ScratchFile> = LazyLock::new(|| {
 /// Boots the kernel with this many vCPUs and this command line.
 pub(crate) fn kernel(cpus: u32, line: &str) -> Invocation {
     let kernel = named(KERNEL).expect("the kernel");
-    let run = jitterbug("run --mem 256M --timeout 900s").arg(Path::new(&kernel));
+    let run = jitterbug("run --mem 256M").arg(Path::new(&kernel));
     run.arg("--cpus").arg(cpus.to_string()).arg("--cmdline").arg(line).within(1000)
 }
 

@@ -26,6 +26,7 @@ use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit};
 use crate::identity::{Frequencies, Identity};
 use listener::{Listener, Listening, Searches, lock};
+use panic::PanicWatch;
 
 /// The result of answering an exit.
 #[derive(Debug, PartialEq, Eq)]
@@ -240,8 +241,8 @@ impl Board {
                         end => return Ok(end),
                     }
                 }
-                let end = self.listening.as_ref().and_then(|it| lock(it).end.take());
-                Ok(end.map_or(answer, IoResult::End))
+                let met = self.listening.as_ref().and_then(|it| lock(it).met.take());
+                Ok(met.map_or(answer, |met| IoResult::End(End::Met(met))))
             }
             Exit::MmioRead { address, size } => {
                 let mut data = Bytes::from_elem(0, usize::from(*size));
@@ -267,10 +268,9 @@ impl Board {
 
     /// How the run ends when the guest ends it without saying that it has failed.
     fn ended(&self, effect: Effect) -> End {
-        if let Some(panic) = self.panic() {
-            return panic;
-        }
+        let panic = self.panic_by(PanicWatch::before_a_reset).filter(|_| effect == Effect::Reset);
         match effect {
+            Effect::Reset if panic.is_some() => panic.unwrap_or(End::Reset),
             // Where the user has defined success, a success would already have ended the run.
             _ if self.expects => End::Met(Met::MISSED),
             Effect::PowerOff => End::PowerOff,
@@ -279,10 +279,20 @@ impl Board {
         }
     }
 
-    /// The panic that a Linux guest has reported on its console.
+    /// The panic that a Linux guest has reported on its console, if it does nothing more.
     pub(crate) fn panic(&self) -> Option<End> {
-        let listening = self.listening.as_ref()?;
-        lock(listening).panic()
+        self.panic_by(PanicWatch::before_nothing)
+    }
+
+    fn panic_by(&self, message: fn(&PanicWatch) -> Option<String>) -> Option<End> {
+        let listening = lock(self.listening.as_ref()?);
+        let message = message(listening.searches.panic.as_ref()?)?;
+        Some(End::Panic { message })
+    }
+
+    /// Whether a guest that idles may go on as long as it likes: Linux has timers that wake it.
+    pub(crate) fn idles(&self) -> bool {
+        self.is_linux
     }
 
     fn is_register_port(&self, port: u16) -> bool {

@@ -4,8 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::panic::PanicWatch;
-use crate::criteria::{ConsoleMatcher, Criteria};
-use crate::end::End;
+use crate::criteria::{ConsoleMatcher, Criteria, Met};
 
 /// The output of a console.
 pub(super) struct Listener {
@@ -13,10 +12,10 @@ pub(super) struct Listener {
     listening: Arc<Mutex<Listening>>,
 }
 
-/// The state of the searches, and how they have found that the run ends.
+/// The state of the searches, and the first criterion that has been met.
 pub(super) struct Listening {
     pub(super) searches: Searches,
-    pub(super) end: Option<End>,
+    pub(super) met: Option<Met>,
 }
 
 /// The state of the searches: plain data, of which a snapshot contains a copy.
@@ -40,28 +39,22 @@ impl Listening {
             matcher: ConsoleMatcher::new(criteria),
             panic: is_linux.then(PanicWatch::default),
         };
-        Self { searches, end: None }
+        Self { searches, met: None }
     }
 
     /// Goes on from a saved state of the searches.
     pub(super) fn restore(&mut self, searches: &Searches) {
         self.searches.clone_from(searches);
-        self.end = None;
+        self.met = None;
     }
 
     /// Searches the next bytes of output.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
-        let met = self.searches.matcher.feed(bytes).map(End::Met);
-        let panicked = self.searches.panic.as_mut().is_some_and(|panic| panic.feed(bytes));
-        // A criterion of the user's comes first.
-        let found = met.or_else(|| self.panic().filter(|_| panicked));
-        self.end = self.end.take().or(found);
-    }
-
-    /// The panic that the guest has reported.
-    pub(super) fn panic(&self) -> Option<End> {
-        let message = self.searches.panic.as_ref()?.message()?;
-        Some(End::Panic { message })
+        let met = self.searches.matcher.feed(bytes);
+        self.met = self.met.take().or(met);
+        if let Some(panic) = &mut self.searches.panic {
+            panic.feed(bytes);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use linux_loader::loader::bootparam::setup_header;
 use super::elf::Image;
 use super::headers::bzimage::SetupHeader;
 use super::loader::{Loader, Start};
-use super::memory_map::low_ram_end;
+use super::memory_map::{advice, low_ram_end};
 use super::{command_line, initrd, layout, linux};
 use crate::config::MachineConfig;
 use crate::error::{Error, Result};
@@ -35,10 +35,9 @@ impl Loader for BzImage {
         let end = load.max(preferred).saturating_add(init_size.max(kernel.len() as u64));
         if end > low_ram_end(memory) {
             let problem = format!(
-                "the kernel needs the memory up to {end:#x} to start, and it ends at {:#x}: give \
-                 --mem {}M or more",
+                "the kernel needs the memory up to {end:#x} to start, and it ends at {:#x}: {}",
                 low_ram_end(memory),
-                end.div_ceil(1 << 20)
+                advice(end)
             );
             return Err(Error::Image { name: image.name.into(), problem });
         }
@@ -67,7 +66,11 @@ fn check(image: Image<'_>) -> Result<(setup_header, &[u8]), String> {
     }
     let load = u64::from(header.0.code32_start);
     if header.0.loadflags & LOADED_HIGH == 0 || load < layout::HIGH_START {
-        return Err(format!("a bzImage that is loaded to {load:#x}, below 1 MiB: give another"));
+        return Err(format!(
+            "a kernel that has to be loaded below 1 MiB, where the boot data is (loadflags {:#x}, \
+             code32_start {load:#x}): give a bzImage",
+            header.0.loadflags
+        ));
     }
     let kernel = image.bytes.get(header.kernel_offset()..).unwrap_or_default();
     // The header counts in units of 16 bytes, the last of which may be incomplete.

@@ -31,9 +31,9 @@ fn the_kernel_starts_in_64_bit_mode_with_its_boot_data() {
     assert_eq!(word(0x202), MAGIC);
     // type_of_loader
     assert_eq!(word(0x210) & 0xff, 0xff);
-    let mut line = [0; 14];
+    let mut line = [0; 23];
     memory.read(word(0x228).into(), &mut line).unwrap();
-    assert_eq!(&line, b"console=ttyS0\0");
+    assert_eq!(&line, b"console=ttyS0 panic=-1\0");
     // The initrd is at the end of the memory.
     let (initrd, size) = (u64::from(word(0x218)), word(0x21c));
     assert_eq!((initrd, size), ((8 << 20) - 0x1000, 9));
@@ -55,8 +55,17 @@ fn what_does_not_fit_is_refused_with_what_would_do() {
     assert!(boot(SMALL, 6, b"").is_ok());
     let initrd = vec![1; 3 << 20];
     let error = refusal(SMALL, 8, &initrd);
-    assert!(error.contains("initrd") && error.contains("--mem 10M"), "{error}");
-    assert!(boot(SMALL, 10, &initrd).is_ok());
+    assert!(error.contains("initrd") && error.contains("--mem 9M"), "{error}");
+    assert!(boot(SMALL, 9, &initrd).is_ok());
+    // The kernel's own limit is no matter of memory.
+    let mut low = SMALL.to_vec();
+    low[0x22c..0x230].copy_from_slice(&0x1000u32.to_le_bytes());
+    let error = refusal(&low, 8, b"initrd");
+    assert!(error.contains("only below 0x1001") && !error.contains("give --mem"), "{error}");
+    let mut huge = SMALL.to_vec();
+    huge[0x260..0x264].copy_from_slice(&u32::MAX.to_le_bytes());
+    let error = refusal(&huge, 8, b"");
+    assert!(error.contains("whatever --mem is") && !error.contains("give --mem"), "{error}");
 }
 
 #[test]

@@ -9,21 +9,24 @@ use crate::memory::Memory;
 /// x86 (`COMMAND_LINE_SIZE`).
 pub(super) const MAX_COMMAND_LINE: usize = 2048;
 
-/// The command line that a guest gets: a word that it needs, unless the user's part has one of its
-/// kind, then the user's part. Linux gets `console=ttyS0`, without which it prints nothing; other
-/// guests get `cpus=` with the number of vCPUs.
+/// The command line that a guest gets: words that it needs, each unless the user's part has one of
+/// its kind, then the user's part. Linux gets `console=ttyS0`, without which it prints nothing, and
+/// `panic=-1`, by which it resets the machine when it has panicked; other guests get `cpus=` with
+/// the number of vCPUs.
 pub(super) fn of(config: &MachineConfig) -> String {
-    let (key, value) = if kind::is_linux(&config.guest.bytes) {
-        ("console=", "ttyS0".into())
+    let needed = if kind::is_linux(&config.guest.bytes) {
+        vec![("console=", "ttyS0".into()), ("panic=", "-1".into())]
     } else {
-        ("cpus=", config.cpus.to_string())
+        vec![("cpus=", config.cpus.to_string())]
     };
     let user = config.command_line.trim();
-    if user.split_ascii_whitespace().any(|word| word.starts_with(key)) {
-        user.to_owned()
-    } else {
-        format!("{key}{value} {user}").trim_end().to_owned()
+    let has = |key: &str| user.split_ascii_whitespace().any(|word| word.starts_with(key));
+    let missing = needed.into_iter().filter(|(key, _)| !has(key));
+    let mut words: Vec<String> = missing.map(|(key, value)| format!("{key}{value}")).collect();
+    if !user.is_empty() {
+        words.push(user.to_owned());
     }
+    words.join(" ")
 }
 
 /// Writes the command line, with a final NUL, to where every protocol looks for it. `most` is the
@@ -70,9 +73,9 @@ mod tests {
     #[test]
     fn linux_is_told_its_console() {
         let linux = crate::boot::bzimage::tests::SMALL;
-        assert_eq!(line(linux, ""), "console=ttyS0");
-        assert_eq!(line(linux, "quiet"), "console=ttyS0 quiet");
-        assert_eq!(line(linux, "console=hvc0"), "console=hvc0");
+        assert_eq!(line(linux, ""), "console=ttyS0 panic=-1");
+        assert_eq!(line(linux, "quiet"), "console=ttyS0 panic=-1 quiet");
+        assert_eq!(line(linux, "panic=5 console=hvc0"), "panic=5 console=hvc0");
     }
 
     #[test]

@@ -43,6 +43,11 @@ pub(crate) fn shared(image: Image) -> Vec<Range<u64>> {
     if shared.is_empty() { named(&[b".data", b".bss"]) } else { shared }
 }
 
+/// Whether an image says what its vCPUs share, so that the controlled scheduler can watch it.
+pub fn names_shared_memory(image: Image) -> bool {
+    !shared(image).is_empty()
+}
+
 /// The guest-physical ranges of code: the executable sections, or in an image without any, the
 /// segments that are executable and not writable.
 pub(crate) fn executable(image: Image) -> Vec<Range<u64>> {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::memory_map::low_ram_end;
+use super::memory_map::{advice, low_ram_end};
 use crate::config::MachineConfig;
 use crate::error::{Error, Result};
 use crate::memory::{Memory, PAGE_SIZE};
@@ -21,14 +21,21 @@ pub(super) fn load(
     if size == 0 {
         return Err(refuse("an empty file: give an initrd, or leave out --initrd".into()));
     }
-    let below = below.min(low_ram_end(memory));
-    let start = below.checked_sub(size).map(|start| start & !(PAGE_SIZE - 1));
+    let end = below.min(low_ram_end(memory));
+    let start = end.checked_sub(size).map(|start| start & !(PAGE_SIZE - 1));
     let Some(start) = start.filter(|start| *start >= above) else {
-        // Enough for the kernel and the initrd, each rounded up to whole MiB.
-        let needed = above.div_ceil(1 << 20) + size.div_ceil(1 << 20) + 1;
+        // The end of the initrd if it followed the kernel at the next page.
+        let needed = above.next_multiple_of(PAGE_SIZE).saturating_add(size);
+        let advice = if needed > below {
+            format!(
+                "the kernel takes it only below {below:#x}, whatever --mem is: give a smaller one"
+            )
+        } else {
+            advice(needed.next_multiple_of(PAGE_SIZE))
+        };
         return Err(refuse(format!(
-            "an initrd of {size} bytes: the kernel needs the memory up to {above:#x}, and {below:#x} \
-             is the end for an initrd; give --mem {needed}M or more"
+            "an initrd of {size} bytes: the kernel needs the memory up to {above:#x}, and the initrd \
+             has to end at {end:#x}; {advice}"
         )));
     };
     memory.write(start, &initrd.bytes)?;

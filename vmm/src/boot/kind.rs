@@ -33,7 +33,10 @@ impl ImageKind {
     pub fn of(bytes: &[u8]) -> Option<Self> {
         if !bytes.starts_with(b"\x7fELF") {
             let bzimage = SetupHeader::read(bytes).map(|_| Self::BzImage);
-            return bzimage.or_else(|| multiboot::has_addresses(bytes).then_some(Self::Multiboot));
+            let has_addresses =
+                || multiboot2::Header::find(bytes)?.addresses.map(|_| Self::Multiboot2);
+            let multiboot = || Some(Self::Multiboot).filter(|_| multiboot::has_addresses(bytes));
+            return bzimage.or_else(has_addresses).or_else(multiboot);
         }
         Some(if has_pvh_entry(bytes) {
             Self::Pvh
@@ -65,6 +68,11 @@ fn has_pvh_entry(bytes: &[u8]) -> bool {
     wide || FileHeader32::<LE>::parse(bytes)
         .and_then(|header| header.program_headers(LE, bytes))
         .is_ok_and(|s| notes::pvh_entry::<FileHeader32<LE>>(s, bytes).is_some())
+}
+
+/// Whether an image has a header of either version of Multiboot.
+pub(super) fn has_multiboot_header(bytes: &[u8]) -> bool {
+    multiboot::Header::find(bytes).is_some() || multiboot2::Header::find(bytes).is_some()
 }
 
 /// Whether an image is a Linux kernel.

@@ -1,7 +1,7 @@
 //! The memory map that every boot protocol hands to the guest, each in its own format.
 
 use super::layout;
-use crate::memory::Memory;
+use crate::memory::{HOLE_START, Memory};
 
 /// The type of usable memory: the same number in E820, PVH and Multiboot.
 pub(super) const RAM: u32 = 1;
@@ -29,6 +29,16 @@ pub(super) fn entries(memory: &Memory) -> Vec<Entry> {
     map
 }
 
+/// What to do about an image that needs RAM up to `end`, as the end of a message.
+pub(super) fn advice(end: u64) -> String {
+    if end > HOLE_START {
+        return format!(
+            "RAM ends below the devices, at {HOLE_START:#x}, whatever --mem is: link it lower"
+        );
+    }
+    format!("give --mem {}M or more", end.div_ceil(1 << 20))
+}
+
 /// The end of the RAM below the devices.
 pub(super) fn low_ram_end(memory: &Memory) -> u64 {
     memory.regions().next().map_or(0, |region| region.start + region.size)
@@ -37,7 +47,15 @@ pub(super) fn low_ram_end(memory: &Memory) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::{HOLE_END, HOLE_START, MemorySize};
+    use crate::memory::{HOLE_END, MemorySize};
+
+    #[test]
+    fn no_memory_size_is_advised_that_would_not_do() {
+        assert_eq!(advice(0x60_0000), "give --mem 6M or more");
+        assert_eq!(advice(0x60_0001), "give --mem 7M or more");
+        assert_eq!(advice(HOLE_START), "give --mem 3072M or more");
+        assert!(advice(HOLE_START + 1).contains("whatever --mem is"));
+    }
 
     #[test]
     fn the_map_leaves_out_the_hole() {

@@ -75,6 +75,8 @@ fn unknown(config: &MachineConfig) -> Error {
         [b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh", b"\x04\x22\x4d\x18"];
     let problem = if packers.iter().any(|magic| bytes.starts_with(magic)) {
         "a compressed file: unpack it, and give the kernel that is inside"
+    } else if kind::has_multiboot_header(bytes) {
+        "it has a Multiboot header without load addresses, and is no ELF file, which would have them"
     } else {
         "not a kernel that boots here: neither an ELF file, nor a bzImage, nor a Multiboot image"
     };

@@ -41,7 +41,7 @@ impl Loader for Multiboot {
             return Err(refuse("no Multiboot header".into()));
         };
         if flags & VIDEO_MODE != 0 {
-            tracing::info!(
+            tracing::warn!(
                 "{}: there is no screen, which its Multiboot header asks for",
                 image.name
             );

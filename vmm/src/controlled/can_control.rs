@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// that vCPUs share, and it doesn't see those of devices. Linux needs instructions and devices
 /// that it doesn't model. Findings name neither disks nor an initrd.
 pub fn can_control(config: &MachineConfig) -> Result<()> {
-    let instead = "use `jitterbug run` without --explain";
+    let instead = "use `run` without --explain";
     if is_linux(&config.guest.bytes) {
         let problem = format!("Linux can't be searched or replayed under control: {instead}");
         return Err(Error::Image { name: config.guest.name.clone(), problem });

@@ -39,9 +39,10 @@ impl OpenDisk {
             return Err(refused(path.display(), "not a regular file: copy the disk into one"));
         }
         if size == 0 || !size.is_multiple_of(SECTOR) {
+            let remedy = if size == 0 { "64M" } else { "%512" };
             let problem = format!(
-                "{size} bytes long: a disk has a whole number of sectors of {SECTOR} bytes \
-                 (`truncate --size=%{SECTOR} FILE` makes it so)"
+                "{size} bytes long: a disk has one or more whole sectors of {SECTOR} bytes \
+                 (`truncate --size={remedy} FILE` makes it so)"
             );
             return Err(refused(path.display(), problem));
         }

@@ -156,6 +156,7 @@ impl MutEventSubscriber for Watcher<'_> {
             Watch::Quiet if self.input.get() && self.board.interrupts_on_input() => {
                 self.watchdog.postpone(control.now());
             }
+            Watch::Quiet if self.board.idles() => self.watchdog.postpone(control.now()),
             Watch::Quiet if self.criteria.quiet_passes() => {
                 let window = self.watchdog.window();
                 let unstarted = |track: &Track| track.standing(window) == Standing::NotStarted;

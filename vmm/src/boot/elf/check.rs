@@ -187,15 +187,15 @@ fn place(start: u64, size: u64, image_end: u64, memory: &Memory) -> Result<(), S
             layout::HIGH_START
         ));
     }
+    if start < HOLE_END && end > HOLE_START {
+        return Err(format!(
+            "a segment from {start:#x} to {end:#x} runs into the devices at {HOLE_START:#x}"
+        ));
+    }
     if end > last {
         let needed = end.max(image_end).div_ceil(1 << 20);
         return Err(format!(
             "larger than memory: a segment ends at {end:#x}, memory at {last:#x}; give --mem {needed}M or more"
-        ));
-    }
-    if start < HOLE_END && end > HOLE_START {
-        return Err(format!(
-            "a segment from {start:#x} to {end:#x} runs into the devices at {HOLE_START:#x}"
         ));
     }
     Ok(())

@@ -4,7 +4,7 @@
 use crate::boot::elf::{Elf, Image};
 use crate::boot::headers::multiboot::Addresses;
 use crate::boot::layout;
-use crate::boot::memory_map::low_ram_end;
+use crate::boot::memory_map::{advice, low_ram_end};
 use crate::error::{Error, Result};
 use crate::memory::Memory;
 
@@ -20,11 +20,14 @@ pub(in crate::boot) fn load(
     let refuse = |problem: String| Error::Image { name: image.name.into(), problem };
     let Some(addresses) = addresses else {
         let elf = Elf::check(image, memory)?;
-        let entry = entry.map_or_else(|| elf.physical_entry(), |entry| Some(entry.into()));
+        let given = entry.map_or(elf.entry(), u64::from);
+        let entry = match entry {
+            Some(entry) => Some(u64::from(entry)).filter(|entry| elf.covers(*entry)),
+            None => elf.physical_entry(),
+        };
         let Some(entry) = entry.filter(|entry| *entry <= u32::MAX.into()) else {
             return Err(refuse(format!(
-                "its entry point {:#x} is in no segment below 4 GiB: link it into one",
-                elf.entry()
+                "its entry point {given:#x} is in no segment below 4 GiB: link it into one"
             )));
         };
         elf.load(memory)?;
@@ -81,10 +84,7 @@ fn place<'a>(
         ));
     }
     if end > low_ram_end(memory) {
-        return Err(format!(
-            "larger than memory: it ends at {end:#x}; give --mem {}M or more",
-            end.div_ceil(1 << 20)
-        ));
+        return Err(format!("larger than memory: it ends at {end:#x}; {}", advice(end)));
     }
     Ok((start.into(), data, end))
 }
