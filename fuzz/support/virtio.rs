@@ -83,7 +83,8 @@ impl<T: DeviceType> Guest<T> {
         self.memory.write(0, memory);
         for step in steps.chunks_exact(7) {
             let [kind, a, b, value @ ..] = step else { continue };
-            let (at, value) = (u16::from_le_bytes([*a, *b]), u32::from_le_bytes(value.try_into().unwrap()));
+            let (at, value) =
+                (u16::from_le_bytes([*a, *b]), u32::from_le_bytes(value.try_into().unwrap()));
             match kind % 6 {
                 0 => self.set(u32::from(*a) * 4 % 0x110, value),
                 1 => drop(self.memory.write(at.into(), &value.to_le_bytes())),
