@@ -225,6 +225,13 @@ impl RunArgs {
         self.until_failure || self.repeat.is_some()
     }
 
+    /// The files that the options name and the machine or its scripts read.
+    pub(crate) fn machine_files(&self) -> impl Iterator<Item = &Path> {
+        let disks = self.machine.disk.iter().map(|disk| disk.path.as_path());
+        let others = self.initrd.iter().chain(&self.probing.symbols).chain(&self.probing.probe);
+        disks.chain(others.map(PathBuf::as_path))
+    }
+
     /// The folder for the findings of --explain.
     pub(crate) fn out_folder(&self) -> &Path {
         self.out.as_deref().unwrap_or(Path::new("."))

@@ -1,5 +1,7 @@
 //! `jitterbug run`: boots a guest, once or repeatedly.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Result, anyhow, bail};
 use experiments::finding::Machine;
 use inspect::Symbols;
@@ -159,11 +161,28 @@ fn check(args: &RunArgs) -> Result<()> {
     if args.seed.checked_add(args.repeat.unwrap_or(0)).is_none() {
         bail!("--seed {}: too large for --repeat: seeds end at {}", args.seed, u64::MAX);
     }
+    check_outputs(args)?;
     if args.trap_pages && args.probing.probe.is_empty() && args.probing.code.is_empty() {
         bail!("--trap-pages: there is no script: give one by --probe or -e");
     }
     typing::check(args)?;
     args.probing.check_output(args.json, args.explain)
+}
+
+/// Fails if a file is to be written that the command reads: a trace would replace a disk or a
+/// kernel.
+fn check_outputs(args: &RunArgs) -> Result<()> {
+    let guest = Path::new(&args.guest);
+    let files = args.machine_files();
+    let inputs: Vec<PathBuf> =
+        std::iter::once(guest).chain(files).filter_map(|path| path.canonicalize().ok()).collect();
+    let outputs = args.probing.files().into_iter().chain(args.pages.get().files());
+    for output in outputs {
+        if output.canonicalize().is_ok_and(|real| inputs.contains(&real)) {
+            bail!("{}: this command reads that file: name another to write to", output.display());
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the scripts can run on this host, and decides how they watch the guest's data.

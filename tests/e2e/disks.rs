@@ -10,12 +10,12 @@ use iced_x86::code_asm::registers::gpr16::{ax, dx};
 use iced_x86::code_asm::{CodeAssembler, byte_ptr, dword_ptr, word_ptr};
 
 use crate::harness::jitterbug;
-use crate::image::{Image, end_run};
+use crate::image::{self, Image, end_run};
 use crate::scratch::Folder;
 
 tests! {
     Nothing: wrong_values, not_with_a_search_under_control;
-    Kvm: a_missing_file, an_odd_size, too_many, used_twice, a_disk_does_no_harm,
+    Kvm: a_missing_file, a_file_that_is_read_is_not_written, an_odd_size, too_many, used_twice, a_disk_does_no_harm,
         what_was_flushed_survives_kill_9;
     Bed: a_written_disk_comes_out;
 }
@@ -46,6 +46,20 @@ fn a_missing_file() {
     run.says(&["--disk ", "none.img: No such file"]);
     let run = jitterbug("run hello --disk").arg(&*folder).ends_with(2).shows("");
     run.says(&["--disk "]);
+}
+
+/// A trace must not replace what the run reads.
+fn a_file_that_is_read_is_not_written() {
+    let folder = Folder::new();
+    let (disk, initrd) = (folder.file("disk.img", DISK), folder.file("initrd", DISK));
+    let kernel = image::exit(0).file();
+    for file in [&disk, &initrd, &kernel.to_path_buf()] {
+        let before = fs::read(file).expect("the file");
+        let run = jitterbug("run").arg(&*kernel).arg("--disk").arg(&disk).arg("--initrd");
+        let run = run.arg(&initrd).arg("--trace").arg(file).ends_with(2).shows("");
+        run.says(&["this command reads that file"]);
+        assert_eq!(fs::read(file).expect("the file"), before);
+    }
 }
 
 fn an_odd_size() {
