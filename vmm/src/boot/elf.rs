@@ -15,7 +15,7 @@ use super::segments::Segments;
 use crate::config::MachineConfig;
 
 pub use check::Elf;
-pub(super) use check::{interpreter, is_32_bit};
+pub(super) use check::{is_32_bit, is_program};
 
 /// An image: its bytes, and the name that errors use.
 #[derive(Clone, Copy, Debug)]

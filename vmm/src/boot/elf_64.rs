@@ -1,7 +1,7 @@
 //! ELF64 images that are started at their entry point in 64-bit mode, with Linux's boot data: a
 //! vmlinux without a PVH note, and kernels that follow the same protocol.
 
-use super::elf::{Elf, Image, interpreter, is_32_bit};
+use super::elf::{Elf, Image, is_32_bit, is_program};
 use super::loader::{Loader, Start};
 use super::{command_line, initrd, linux};
 use crate::config::MachineConfig;
@@ -22,10 +22,8 @@ impl Loader for Elf64 {
                     .into(),
             ));
         }
-        if let Some(interpreter) = interpreter(image.bytes) {
-            return Err(refuse(format!(
-                "a program of an operating system (it asks for {interpreter}): give a kernel"
-            )));
+        if is_program(image.bytes) {
+            return Err(refuse("a program of an operating system: give a kernel".into()));
         }
         let elf = Elf::check(image, memory)?;
         let entry = elf.entry();

@@ -7,7 +7,7 @@
 //! well.
 
 use object::LittleEndian as LE;
-use object::elf::{NoteType, PT_NOTE};
+use object::elf::{FileHeader64, NoteType, PT_NOTE, ProgramHeader64};
 use object::read::elf::{FileHeader, NoteIterator, ProgramHeader as _};
 
 /// The type of the note that holds the PVH entry point.
@@ -21,6 +21,20 @@ where
 {
     let mut notes = segments.iter().filter(|segment| segment.p_type(LE) == PT_NOTE);
     notes.find_map(|segment| entry_in::<H>(segment, bytes))
+}
+
+/// Whether the notes of an ELF64 file say for which operating system the program is: the note of
+/// GNU's ABI tag (Linux Standard Base, 11.5), which linkers put into every program for Linux, also
+/// into those that need no interpreter, and into no kernel.
+pub(super) fn has_abi_tag(segments: &[ProgramHeader64<LE>], bytes: &[u8]) -> bool {
+    const NT_GNU_ABI_TAG: NoteType = NoteType(1);
+    let notes = segments.iter().filter(|segment| segment.p_type(LE) == PT_NOTE);
+    let data = notes.filter_map(|segment| segment.data(LE, bytes).ok());
+    let notes = data.filter_map(|data| NoteIterator::<FileHeader64<LE>>::new(LE, 4, data).ok());
+    notes
+        .flatten()
+        .filter_map(Result::ok)
+        .any(|note| note.name() == b"GNU" && note.n_type(LE) == NT_GNU_ABI_TAG)
 }
 
 fn entry_in<H>(segment: &H::ProgramHeader, bytes: &[u8]) -> Option<u64>

@@ -100,13 +100,13 @@ pub(in crate::boot) fn is_32_bit(bytes: &[u8]) -> bool {
     bytes.get(4) == Some(&ELFCLASS32.0)
 }
 
-/// The interpreter that an ELF64 program of an operating system asks for.
-pub(in crate::boot) fn interpreter(bytes: &[u8]) -> Option<String> {
-    let header = FileHeader64::<LE>::parse(bytes).ok()?;
-    let segments = header.program_headers(LE, bytes).ok()?;
-    let path = segments.iter().find(|it| it.p_type(LE) == PT_INTERP)?.data(LE, bytes).ok()?;
-    let path = path.strip_suffix(b"\0").unwrap_or(path);
-    Some(String::from_utf8_lossy(path).into_owned())
+/// Whether an ELF64 file is a program of an operating system: it asks for an interpreter, or says
+/// for which system it is.
+pub(in crate::boot) fn is_program(bytes: &[u8]) -> bool {
+    let segments = FileHeader64::<LE>::parse(bytes)
+        .and_then(|header| header.program_headers(LE, bytes))
+        .unwrap_or_default();
+    segments.iter().any(|it| it.p_type(LE) == PT_INTERP) || notes::has_abi_tag(segments, bytes)
 }
 
 fn read<'a, H>(image: Image<'a>, memory: &Memory) -> Result<Elf<'a>, String>
