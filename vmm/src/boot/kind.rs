@@ -48,17 +48,6 @@ impl ImageKind {
             Self::Elf
         })
     }
-
-    /// The protocol's name in messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pvh => "PVH",
-            Self::Multiboot2 => "Multiboot 2",
-            Self::Multiboot => "Multiboot",
-            Self::Elf => "64-bit entry of an ELF file",
-            Self::BzImage => "64-bit entry of a bzImage",
-        }
-    }
 }
 
 fn has_pvh_entry(bytes: &[u8]) -> bool {

@@ -2,10 +2,10 @@
 //! 4 GiB, flat segments, interrupts off (Linux, `Documentation/arch/x86/boot.rst`, "64-bit Boot
 //! Protocol").
 
-use super::layout;
+use super::{flat, layout};
 use crate::error::Result;
 use crate::memory::Memory;
-use crate::registers::{Registers, Segment, SystemRegisters, Table};
+use crate::registers::{Registers, SystemRegisters};
 
 /// Two null descriptors, 64-bit code at 0x10 and data at 0x18, as the protocol demands.
 const GDT: [u64; 4] = [0, 0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff];
@@ -49,23 +49,12 @@ pub(super) fn registers(entry: u64, boot_data: u64) -> Registers {
 /// and the task register are taken.
 pub(super) fn system_registers(reset: &SystemRegisters) -> SystemRegisters {
     const ET: u64 = 1 << 4;
-    let flat =
-        |index: u16, access| Segment { base: 0, limit: 0xffff_ffff, selector: index * 8, access };
-    let data = flat(3, 0xc093);
     SystemRegisters {
-        cs: flat(2, 0xa09b),
-        ds: data,
-        es: data,
-        fs: data,
-        gs: data,
-        ss: data,
-        gdt: Table { base: layout::GDT, limit: (size_of_val(&GDT) - 1) as u16 },
-        idt: Table::default(),
         cr0: SystemRegisters::CR0_PE | ET | SystemRegisters::CR0_PG,
         cr3: layout::PAGE_TABLES,
         cr4: SystemRegisters::CR4_PAE,
         efer: SystemRegisters::EFER_LME | SystemRegisters::EFER_LMA,
-        ..*reset
+        ..flat::segments(reset, 2, 0xa09b, size_of_val(&GDT))
     }
 }
 

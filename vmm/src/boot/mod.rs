@@ -8,7 +8,7 @@
 //! * [`elf`]: checks an ELF image and loads it into memory;
 //! * `code_pages`: the pages of an image that hold only code;
 //! * [`segments`]: the guest-physical addresses of an image's segments;
-//! * `layout`, `memory_map`, `command_line`, `initrd`: what the protocols have in common;
+//! * `layout`, `flat`, `memory_map`, `command_line`, `initrd`: what the protocols have in common;
 //! * [`mptable`] and `acpi`: the tables in which a guest finds its processors and devices.
 
 mod acpi;
@@ -18,6 +18,7 @@ mod command_line;
 pub mod elf;
 mod elf_64;
 mod elf_pvh;
+mod flat;
 mod headers;
 mod initrd;
 pub mod kind;

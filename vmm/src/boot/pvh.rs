@@ -10,10 +10,10 @@ use linux_loader::loader::elf::start_info::{
 };
 use vm_memory::GuestAddress;
 
-use super::{layout, memory_map};
+use super::{flat, layout, memory_map};
 use crate::error::{Error, Result};
 use crate::memory::Memory;
-use crate::registers::{Registers, Segment, SystemRegisters, Table};
+use crate::registers::{Registers, Segment, SystemRegisters};
 
 /// `XEN_HVM_START_MAGIC_VALUE`: "xEn3" with the top bit of the E set.
 const START_MAGIC: u32 = 0x336e_c578;
@@ -74,24 +74,13 @@ pub fn registers(entry: u64) -> Registers {
 /// the state after reset, from which the APIC base is taken.
 pub fn system_registers(reset: &SystemRegisters) -> SystemRegisters {
     const ET: u64 = 1 << 4;
-    let flat =
-        |index: u16, access| Segment { base: 0, limit: 0xffff_ffff, selector: index * 8, access };
-    let data = flat(2, 0xc093);
     SystemRegisters {
-        cs: flat(1, 0xc09b),
-        ds: data,
-        es: data,
-        fs: data,
-        gs: data,
-        ss: data,
         tr: Segment { base: 0, limit: 0x67, selector: 0x18, access: 0x8b },
-        gdt: Table { base: layout::GDT, limit: (size_of_val(&GDT) - 1) as u16 },
-        idt: Table::default(),
         cr0: SystemRegisters::CR0_PE | ET,
         cr3: 0,
         cr4: 0,
         efer: 0,
-        ..*reset
+        ..flat::segments(reset, 1, 0xc09b, size_of_val(&GDT))
     }
 }
 
