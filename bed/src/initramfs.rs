@@ -134,11 +134,24 @@ impl Initramfs {
             let links = if mode & FOLDER != 0 { 2 } else { 1 };
             let mut writer =
                 Builder::new(name).ino(number).mode(mode).nlink(links).write(&mut archive, size);
-            io::copy(&mut content.take(size.into()), &mut writer).at(place)?;
+            copy(&mut content.take(size.into()), place, &mut writer, to)?;
             writer.finish().at(to)?;
         }
         let mut archive = trailer(archive).at(to)?;
         archive.flush().at(to)
+    }
+}
+
+/// Copies all that there is to read. An error names the file that it is about.
+fn copy(from: &mut dyn Read, read: &Path, to: &mut dyn Write, written: &Path) -> Result<()> {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(part) => to.write_all(&buffer[..part]).at(written)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).at(read),
+        }
     }
 }
 

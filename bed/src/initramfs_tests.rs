@@ -56,3 +56,14 @@ fn what_is_not_there_cant_be_carried() {
     let error = Initramfs::default().carry(Path::new("/nonexistent")).expect_err("it isn't there");
     assert!(error.to_string().contains("/nonexistent"), "{error}");
 }
+
+#[test]
+fn a_full_disk_is_told_of_the_archive() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    fs::write(&file, vec![1; 1 << 20]).expect("a file");
+    let mut initramfs = Initramfs::default();
+    initramfs.carry(&file).expect("it is there");
+    let error = initramfs.write(Path::new("/dev/full")).expect_err("nothing can be written");
+    assert!(error.to_string().contains("/dev/full"), "{error}");
+}

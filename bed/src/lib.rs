@@ -35,6 +35,7 @@ mod program;
 mod qemu;
 mod results;
 mod run;
+mod scratch;
 mod streams;
 mod tool;
 

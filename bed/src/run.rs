@@ -1,10 +1,11 @@
 //! Runs a job, from the start of the machine to its power-off.
 
-use crate::error::{At, Result};
+use crate::error::Result;
 use crate::job::{Job, Limits};
 use crate::pack::pack;
 use crate::parts::{Emulator, Parts};
 use crate::results;
+use crate::scratch::Scratch;
 
 /// Runs a job and returns the program's exit status (128 + n if signal n ended it). The program's
 /// output goes to this process's own output, and this process's input to the program: with the
@@ -12,8 +13,7 @@ use crate::results;
 /// time, or if the program doesn't end within some time, the machine is switched off. With the
 /// Intel host, the machine is switched off the first time.
 pub fn run(parts: &Parts, job: &Job, stop: &mut dyn FnMut() -> bool) -> Result<i32> {
-    let scratch = tempfile::Builder::new().prefix("jitterbug-bed-").tempdir();
-    let scratch = scratch.at(&std::env::temp_dir())?;
+    let scratch = Scratch::new(&std::env::temp_dir())?;
     let archive = scratch.path().join("initramfs");
     pack(parts, job)?.write(&archive)?;
     let mut limits = Limits { time: job.limit, stop };
