@@ -42,6 +42,9 @@ pub struct Spin {
     /// The instruction at that address, in AT&T syntax; absent if it can't be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instruction: Option<String>,
+    /// Whether the vCPU was seen in the same loop at other times, too. Without that, it may be on
+    /// its way through.
+    pub spins: bool,
     /// The loop around it; absent if no jump back over it is nearby.
     #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
     pub around: Option<Loop>,
@@ -97,7 +100,8 @@ impl Spin {
         if seen.activity != Activity::Running {
             let instruction = (back == 1).then(|| "hlt".to_owned());
             let reads = Vec::new();
-            return Self { activity: seen.activity, at, instruction, around: None, reads };
+            let activity = seen.activity;
+            return Self { activity, at, instruction, spins: false, around: None, reads };
         }
         let code = code::Code::new(seen);
         let here = code.decode(rip);
@@ -122,7 +126,8 @@ impl Spin {
             })
         });
         let instruction = here.as_ref().map(text);
-        Self { activity: seen.activity, at, instruction, around, reads }
+        let spins = around.is_some() && !seen.sampled.is_empty();
+        Self { activity: seen.activity, at, instruction, spins, around, reads }
     }
 }
 
@@ -172,7 +177,11 @@ impl fmt::Display for Spin {
             Activity::Halted => return write!(f, "halted in {}", self.at),
             Activity::Running => {}
         }
-        f.write_str(if self.around.is_some() { "spins in " } else { "is in " })?;
+        f.write_str(match self.around {
+            Some(_) if self.spins => "spins in ",
+            Some(_) => "is in a loop in ",
+            None => "is in ",
+        })?;
         write!(f, "{}", self.at)?;
         if let Some(instruction) = &self.instruction {
             write!(f, ": {instruction}")?;

@@ -62,6 +62,7 @@ fn every_place_in_the_loop_gives_the_same_answer() {
             memory: &memory,
             symbols: Some(&symbols),
         });
+        assert!(spin.to_string().starts_with("is in a loop in tsc_sync_master+"), "{spin}");
         assert_eq!(spin.around.map(|around| around.start), Some(TEXT + 0x0b));
         assert_eq!(spin.reads.len(), 1);
         let frames = addresses(unwinder().unwind(&registers, &system, &memory));
@@ -115,7 +116,7 @@ fn locked_exchanges_read_and_jumps_to_themselves_read_nothing() {
     let spin = analyse(&[0xf0, 0x48, 0x0f, 0xb1, 0x13, 0x75, 0xf9], 0, registers, |_| {});
     assert_eq!(spin.reads[0].value, Some(0x1122_3344_5566_7788));
     assert!(spin.to_string().starts_with(
-        "spins in 0xfffffffffb800000: lock cmpxchg %rdx,(%rbx); reads 0xfffffffffb801000, 8 bytes"
+        "is in a loop in 0xfffffffffb800000: lock cmpxchg %rdx,(%rbx); reads 0xfffffffffb801000, 8 bytes"
     ));
     // jmp .
     let spin = analyse(&[0xeb, 0xfe], 0, registers, |_| {});
