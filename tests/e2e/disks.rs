@@ -9,6 +9,8 @@ use iced_x86::code_asm::registers::gpr8::al;
 use iced_x86::code_asm::registers::gpr16::{ax, dx};
 use iced_x86::code_asm::{CodeAssembler, byte_ptr, dword_ptr, word_ptr};
 
+use nix::sys::signal::Signal;
+
 use crate::harness::jitterbug;
 use crate::image::{self, Image, end_run};
 use crate::scratch::Folder;
@@ -16,7 +18,7 @@ use crate::scratch::Folder;
 tests! {
     Nothing: wrong_values, not_with_a_search_under_control;
     Kvm: a_missing_file, a_file_that_is_read_is_not_written, an_odd_size, too_many, used_twice, a_disk_does_no_harm,
-        what_was_flushed_survives_kill_9;
+        what_was_flushed_survives_kill_9, a_deleted_disk_is_reported;
     Bed: a_written_disk_comes_out;
 }
 
@@ -43,9 +45,9 @@ fn not_with_a_search_under_control() {
 fn a_missing_file() {
     let folder = Folder::new();
     let run = jitterbug("run hello --disk").arg(folder.join("none.img")).ends_with(2).shows("");
-    run.says(&["--disk ", "none.img: No such file"]);
+    run.says(&["--disk ", "none.img: No such file", "`truncate --size=64M FILE`"]);
     let run = jitterbug("run hello --disk").arg(&*folder).ends_with(2).shows("");
-    run.says(&["--disk "]);
+    run.says(&["--disk ", "a disk is a file with the disk's bytes"]);
 }
 
 /// A trace must not replace what the run reads.
@@ -203,6 +205,16 @@ fn what_was_flushed_survives_kill_9() {
     assert_eq!(fs::read(&disk).expect("the disk"), expected());
     // Its lock is gone, too.
     jitterbug("run hello --disk").arg(&disk).ends_with(0);
+}
+
+fn a_deleted_disk_is_reported() {
+    let folder = Folder::new();
+    let disk = folder.file("disk.img", DISK);
+    let run = jitterbug("run --watchdog off --disk").arg(&disk).image(&writer(false)).start();
+    run.prints("flushed");
+    fs::remove_file(&disk).expect("the disk was there");
+    run.signal(Signal::SIGINT);
+    run.ends_with(130).says(&["disk.img: the file was deleted during the run"]);
 }
 
 fn a_written_disk_comes_out() {

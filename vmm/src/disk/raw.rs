@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use devices::virtio::SECTOR;
@@ -48,7 +48,7 @@ impl OpenDisk {
         }
         lock(&file, path, writes)?;
         let storage: Box<dyn Storage> = match mode {
-            DiskMode::ReadWrite | DiskMode::ReadOnly => Box::new(RawFile { file, writes }),
+            DiskMode::ReadWrite | DiskMode::ReadOnly => Box::new(RawFile { file, size, writes }),
             DiskMode::CopyOnWrite => Box::new(Overlay::new(file, size)?),
         };
         Ok(Self { size, read_only: *mode == DiskMode::ReadOnly, storage })
@@ -59,10 +59,13 @@ impl OpenDisk {
 fn unopened(path: &Path, writes: bool, error: &io::Error) -> crate::Error {
     let is_protected =
         matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
-    let hint = if writes && is_protected {
-        ": a disk that is only read takes ,read-only or ,copy-on-write behind its name"
-    } else {
-        ""
+    let hint = match error.kind() {
+        _ if writes && is_protected => {
+            ": a disk that is only read takes ,read-only or ,copy-on-write behind its name"
+        }
+        io::ErrorKind::NotFound => ": `truncate --size=64M FILE` makes an empty disk",
+        io::ErrorKind::IsADirectory => ": a disk is a file with the disk's bytes",
+        _ => "",
     };
     refused(path.display(), format!("{error}{hint}"))
 }
@@ -89,6 +92,7 @@ fn lock(file: &File, path: &Path, writes: bool) -> Result<()> {
 /// A file whose bytes are the disk's.
 struct RawFile {
     file: File,
+    size: u64,
     writes: bool,
 }
 
@@ -103,6 +107,17 @@ impl Storage for RawFile {
 
     fn flush(&mut self) -> io::Result<()> {
         if self.writes { self.file.sync_data() } else { Ok(()) }
+    }
+
+    fn damage(&self) -> Option<String> {
+        let now = self.file.metadata().ok()?;
+        if self.writes && now.nlink() == 0 {
+            return Some("the file was deleted during the run, and all writes with it".into());
+        }
+        let (before, now) = (self.size, now.len());
+        (now != before).then(|| {
+            format!("the file's size was changed during the run, from {before} to {now} bytes")
+        })
     }
 }
 

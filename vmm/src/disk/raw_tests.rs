@@ -47,6 +47,19 @@ fn a_file_that_becomes_shorter_fails() {
     file.as_file().set_len(512).unwrap();
     assert!(disk.read_only && disk.storage.read(512, &mut [0; 512]).is_err());
     assert!(disk.storage.flush().is_ok());
+    let damage = disk.storage.damage().unwrap();
+    assert!(damage.contains("from 1024 to 512 bytes"), "{damage}");
+}
+
+#[test]
+fn a_deleted_file_is_noticed_where_the_writes_are_lost() {
+    for (mode, lost) in [(DiskMode::ReadWrite, true), (DiskMode::ReadOnly, false)] {
+        let file = file(&[1; 1024]);
+        let disk = open(file.path(), mode).unwrap();
+        assert_eq!(disk.storage.damage(), None);
+        drop(file);
+        assert_eq!(disk.storage.damage().is_some(), lost);
+    }
 }
 
 #[test]
@@ -79,7 +92,8 @@ fn one_machine_alone_writes_a_disk() {
 #[test]
 fn what_is_no_disk_is_refused() {
     let mode = DiskMode::ReadWrite;
-    assert!(refusal(Path::new("/no/such/disk"), mode).contains("No such file"));
+    assert!(refusal(Path::new("/no/such/disk"), mode).contains("makes an empty disk"));
+    assert!(refusal(Path::new("/tmp"), mode).contains("a file with the disk's bytes"));
     assert!(refusal(Path::new("/tmp"), DiskMode::ReadOnly).contains("not a regular file"));
     assert!(refusal(Path::new("/dev/null"), mode).contains("not a regular file"));
     for size in [0, 1, 511, 513] {

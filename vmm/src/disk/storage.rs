@@ -15,6 +15,11 @@ pub(crate) trait Storage: Send {
 
     /// Makes what was written survive the end of the host.
     fn flush(&mut self) -> io::Result<()>;
+
+    /// What has happened to the file meanwhile, if it is no longer the disk that was opened.
+    fn damage(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Does what a block device asks for.

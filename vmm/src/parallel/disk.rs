@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use devices::bus::Handle;
@@ -36,6 +36,8 @@ pub(super) struct RunningDisk {
     bell: Arc<EventFd>,
     jobs: Sender<Job>,
     done: Receiver<Done>,
+    /// Its result is what has happened to the file, if it is damaged.
+    thread: JoinHandle<Option<String>>,
     /// Whether the thread has a job.
     busy: Cell<bool>,
     failures: RefCell<Failures>,
@@ -59,9 +61,9 @@ impl RunningDisk {
         // Not a thread of the run's scope: nothing waits for it without a limit.
         let spawned = thread::Builder::new().name("disk".into()).spawn(work);
         let what = "a disk's thread can't be started";
-        spawned.map_err(|source| Error::System { what, source })?;
+        let thread = spawned.map_err(|source| Error::System { what, source })?;
         let (busy, failures) = (Cell::new(false), RefCell::default());
-        Ok(Self { name, device, bell, jobs, done, busy, failures })
+        Ok(Self { name, device, bell, jobs, done, thread, busy, failures })
     }
 
     /// Whether the guest may be waiting for the disk's file.
@@ -80,12 +82,18 @@ impl RunningDisk {
 
     /// Ends the thread, and reports what failed.
     fn close(self, until: Instant) {
-        let Self { name, jobs, done, failures, .. } = self;
+        let Self { name, jobs, done, thread, failures, .. } = self;
         drop(jobs);
         loop {
             match done.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    // The thread's last act was to drop its sender.
+                    if let Ok(Some(damage)) = thread.join() {
+                        tracing::warn!("--disk {name}: {damage}");
+                    }
+                    break;
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     tracing::warn!(
                         "--disk {name}: the host has not finished the last request; the file is in \
@@ -111,21 +119,23 @@ pub(super) fn close(disks: Vec<RunningDisk>) {
     }
 }
 
-/// The thread of a disk: does its jobs until no more can come.
+/// The thread of a disk: does its jobs until no more can come. Returns what has happened to the
+/// file, if it is damaged.
 fn work(
     mut storage: Box<dyn Storage>,
     to_do: &Receiver<Job>,
     results: &Sender<Done>,
     ring: &EventFd,
-) {
+) -> Option<String> {
     while let Ok(mut job) = to_do.recv() {
         let result = perform(&mut *storage, &mut job.action);
         if results.send((job, result)).is_err() {
-            return;
+            return None;
         }
         // The write fails only when the counter is full, and then the bell is readable anyway.
         let _ = ring.write(1);
     }
+    storage.damage()
 }
 
 /// Carries jobs from a device to its disk's thread, and results back.
