@@ -4,6 +4,7 @@ mod criteria;
 mod pages;
 mod paths;
 mod probing;
+mod races;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -22,6 +23,7 @@ use vmm::{CpuCount, DiskConfig};
 pub(crate) use criteria::CriteriaArgs;
 pub(crate) use pages::{PageArgs, PageFiles, Pages, ReportArgs};
 pub(crate) use probing::ProbeArgs;
+pub(crate) use races::RacesArgs;
 
 /// Boots a guest on KVM, presents itself as VMware, delays its vCPUs until a race shows, and lets
 /// VProbes scripts look into every vCPU from outside.
@@ -66,8 +68,9 @@ impl Cli {
 
 const STATUS_HELP: &str = "\
 Exit status: 0 no failure found, 1 failure found, 2 wrong usage or input, 3 the host can't do it,
-4 no run came to its end, 5 a finding did not carry over to another build, 6 a finding could not be
-written, 130 or 143 interrupted by SIGINT or SIGTERM before a failure was found.";
+4 no run came to its end or no race could have been seen, 5 a finding did not carry over to another
+build, 6 a finding could not be written, 130 or 143 interrupted by SIGINT or SIGTERM before a
+failure was found.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -75,6 +78,8 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Searches interleavings for one that fails
     Hunt(Box<HuntArgs>),
+    /// Finds data races on chosen variables, by holding vCPUs at their accesses in real time
+    Races(Box<RacesArgs>),
     /// Replays a finding: status 0 if the failure happens as recorded, 1 if not
     Replay(ReplayArgs),
     /// Finds the cause of a finding: which accesses, in which order, and the proof

@@ -12,7 +12,7 @@ use experiments::Finding;
 use vmm::disk::{DiskConfig, DiskMode};
 use vmm::signals::Second;
 
-use crate::args::{Cli, Command, ConsoleMode, Pages, RunArgs};
+use crate::args::{Cli, Command, ConsoleMode, MachineArgs, Pages, RunArgs};
 use crate::status::Status;
 use crate::{guest, signals, tell};
 
@@ -105,6 +105,7 @@ fn results(cli: &Cli) -> Result<Option<PathBuf>> {
         // The shortest schedule is written beside the finding.
         Command::Explain(args) => Ok(absolute(&args.finding)?.parent().map(Path::to_owned)),
         Command::Run(args) => folder_of(&written(args)),
+        Command::Races(args) => folder_of(&written_disks(&args.machine)),
         Command::Replay(args) => folder_of(&args.probing.files()),
         _ => Ok(None),
     }
@@ -115,6 +116,7 @@ fn disks(cli: &Cli) -> &[DiskConfig] {
     match &cli.command {
         Command::Run(args) => &args.machine.disk,
         Command::Hunt(args) => &args.machine.disk,
+        Command::Races(args) => &args.machine.disk,
         _ => &[],
     }
 }
@@ -122,10 +124,14 @@ fn disks(cli: &Cli) -> &[DiskConfig] {
 /// The files that `run` writes, besides those of `--explain`: also the disks that the guest's
 /// writes change.
 fn written(args: &RunArgs) -> Vec<&Path> {
-    let disks = args.machine.disk.iter().filter(|disk| disk.mode == DiskMode::ReadWrite);
     let mut files = args.probing.files();
-    files.extend(disks.map(|disk| disk.path.as_path()));
+    files.extend(written_disks(&args.machine));
     files
+}
+
+fn written_disks(machine: &MachineArgs) -> Vec<&Path> {
+    let disks = machine.disk.iter().filter(|disk| disk.mode == DiskMode::ReadWrite);
+    disks.map(|disk| disk.path.as_path()).collect()
 }
 
 /// Fails if a file is to be written outside the folder of the results: only that folder is copied
@@ -136,6 +142,7 @@ fn check_files(cli: &Cli, results: Option<&Path>) -> Result<()> {
         Command::Run(args) => (Some(args.pages.get()), written(args)),
         Command::Explain(args) => (Some(args.pages.get()), Vec::new()),
         Command::Replay(args) => (None, args.probing.files()),
+        Command::Races(args) => (None, written_disks(&args.machine)),
         _ => (None, Vec::new()),
     };
     files.extend(pages.into_iter().flat_map(Pages::files));

@@ -4,7 +4,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
-use crate::{doctor, engine, hunt, list, points, replay, report};
+use crate::{doctor, engine, hunt, list, points, races, replay, report};
 
 fn schema<T: JsonSchema>() -> String {
     let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
@@ -18,6 +18,7 @@ fn the_schemas_are_true() {
     let documents = [
         ("run", schema::<report::Report>()),
         ("hunt", schema::<hunt::Report>()),
+        ("races", schema::<races::Document>()),
         ("replay", schema::<replay::Report>()),
         ("explain", schema::<experiments::cause::Report>()),
         ("guests", schema::<list::Document>()),

@@ -20,6 +20,7 @@ mod list;
 mod manual;
 mod points;
 mod progress;
+mod races;
 mod replay;
 mod report;
 mod reproduce;
@@ -90,6 +91,7 @@ fn here(cli: &Cli) -> anyhow::Result<Status> {
     match &cli.command {
         Command::Run(args) => run::run(cli, args),
         Command::Hunt(args) => hunt::run(cli, args),
+        Command::Races(args) => races::run(cli, args),
         Command::Replay(args) => replay::run(cli, args),
         Command::Explain(args) => explain::run(cli, args),
         Command::Guests(args) => list::run(args),

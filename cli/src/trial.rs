@@ -82,10 +82,12 @@ impl ScriptLine {
 }
 
 impl Setting {
-    /// Boots the guest once. With `typing` the terminal is in raw mode.
+    /// Boots the guest once, with these hooks besides those of the setting. With `typing` the
+    /// terminal is in raw mode.
     pub(crate) fn boot(
         &self,
         seed: u64,
+        more: &[&dyn Attach],
         typing: Option<&Typing>,
         progress: &Progress,
     ) -> Result<Trial> {
@@ -118,6 +120,7 @@ impl Setting {
         if !self.jitter.is_off() {
             hooks.push(&jitter);
         }
+        hooks.extend(more);
         let machine = Machine::watching(&self.host, &self.machine, self.plan.clone(), console)?;
         let options = parallel::Options {
             watchdog: self.watchdog,

@@ -7,6 +7,7 @@
 //! * [`mod@replay`]: replays a finding and compares the run at every switch;
 //! * [`mod@follow`]: follows a finding on another build of its guest;
 //! * [`segment_end`]: where each vCPU was when the schedule switched away from it;
+//! * [`collider`]: finds data races of a guest that runs in real time;
 //! * [`cause`]: finds the cause of a finding and proves it;
 //! * [`observed`]: a failure in real time, and whether a failure under control is the same;
 //! * [`mod@reproduce`]: searches under control for a failure that was observed in real time;
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cause;
+pub mod collider;
 pub mod commands;
 pub mod finding;
 pub mod follow;

@@ -46,6 +46,13 @@ impl Stack {
         Self::named(addresses.iter().copied(), symbols)
     }
 
+    /// The same for a vCPU that stopped behind the instruction that is meant: the first address,
+    /// too, is looked up like a return address.
+    pub fn behind(addresses: &[u64], symbols: Option<&Symbols>) -> Self {
+        let frame = |address: &u64| Frame::new(*address, 1, symbols);
+        Self { frames: addresses.iter().map(frame).collect() }
+    }
+
     fn named(addresses: impl Iterator<Item = u64>, symbols: Option<&Symbols>) -> Self {
         let frame = |(index, address)| Frame::new(address, behind(index), symbols);
         Self { frames: addresses.enumerate().map(frame).collect() }

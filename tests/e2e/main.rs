@@ -45,6 +45,7 @@ mod point_list;
 mod points;
 mod probes;
 mod race;
+mod races;
 mod readers;
 mod repeat;
 mod replay_json;
@@ -110,6 +111,7 @@ const TESTS: &[&[Test]] = &[
     points::TESTS,
     probes::TESTS,
     race::TESTS,
+    races::TESTS,
     readers::TESTS,
     repeat::TESTS,
     replay_json::TESTS,

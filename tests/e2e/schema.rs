@@ -10,6 +10,7 @@ use serde_json::Value;
 const SCHEMAS: &[(&str, &str)] = &[
     ("run", include_str!("../../docs/schema/run.json")),
     ("hunt", include_str!("../../docs/schema/hunt.json")),
+    ("races", include_str!("../../docs/schema/races.json")),
     ("replay", include_str!("../../docs/schema/replay.json")),
     ("explain", include_str!("../../docs/schema/explain.json")),
     ("guests", include_str!("../../docs/schema/guests.json")),

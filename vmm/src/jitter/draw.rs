@@ -40,7 +40,7 @@ impl Draw {
     }
 
     /// A time from the range, with a uniformly distributed logarithm.
-    pub(super) fn time(&mut self, range: Range) -> Duration {
+    pub fn time(&mut self, range: Range) -> Duration {
         let (low, high) = (range.low().as_secs_f64(), range.high().as_secs_f64());
         Duration::from_secs_f64(low * (high / low).powf(self.unit()))
     }

@@ -1,0 +1,223 @@
+//! `jitterbug races`: finds data races on chosen variables, in runs in real time.
+
+mod variables;
+
+use anyhow::{Result, bail};
+use experiments::collider::{self, Collider, Race, Report, Tally, Variable};
+use experiments::finding::Machine;
+use schemars::JsonSchema;
+use serde::Serialize;
+use vmm::end::End;
+use vmm::jitter::JitterSpec;
+use vmm::signals::Second;
+use vmm::watchpoints::{WatchPlan, WatchReport};
+use vmm::{Host, MachineConfig};
+
+use crate::args::{Cli, RacesArgs};
+use crate::document::{FORMAT, print_json};
+use crate::guest::Guest;
+use crate::progress::Progress;
+use crate::report::RunReport;
+use crate::status::Status;
+use crate::trial::Setting;
+use crate::writer::OUTPUT;
+use crate::{signals, tell, watching};
+
+/// The maximum number of failed runs that are described.
+const MAX_FAILURES: usize = 100;
+
+/// The report of `races --json`.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Races")]
+pub(crate) struct Document<'a> {
+    /// The version of the documents' format.
+    format: u32,
+    /// The guest and its machine.
+    machine: Machine,
+    /// The variables that were watched.
+    variables: Vec<&'a str>,
+    /// How they were watched, in words.
+    watched_by: String,
+    /// The number of runs that came to their end.
+    runs: u64,
+    /// The number of runs that failed.
+    failed: u64,
+    /// The failures, in words: at most 100.
+    failures: &'a [String],
+    /// Whether a signal ended the last run.
+    interrupted: bool,
+    /// What was looked at, in all runs.
+    tally: &'a Tally,
+    /// Why no race could have been seen; absent if one could.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blind: Option<&'static str>,
+    /// The races.
+    races: &'a [Report],
+}
+
+/// The results of all runs.
+#[derive(Default)]
+struct Found {
+    races: Vec<Race>,
+    tally: Tally,
+    watched: WatchReport,
+    runs: u64,
+    failed: u64,
+    failures: Vec<String>,
+}
+
+/// Runs the guest, holds its vCPUs at accesses, reports, and returns the exit status.
+pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
+    if args.seed.checked_add(args.repeat).is_none() {
+        bail!("--seed {}: too large for --repeat: seeds end at {}", args.seed, u64::MAX);
+    }
+    // This comes before any thread is started, so that all threads leave these signals to it.
+    let signals = signals::take(Second::Ends)?;
+    let guest = Guest::find(&args.guest, &signals)?;
+    let symbols = guest.symbols(args.symbols.as_deref(), &signals)?;
+    let criteria = args.criteria.criteria(symbols.as_deref(), guest.may_idle)?;
+    let initrd = Guest::initrd(args.initrd.as_deref(), &signals)?;
+    let machine = MachineConfig { criteria, initrd, ..guest.machine(&args.machine)? };
+    if machine.cpus.get() == 1 {
+        bail!("--cpus 1: a race needs two vCPUs: give 2 or more");
+    }
+    let variables = variables::find(&args.watch, symbols.as_deref(), &machine)?;
+    let host = Host::open(&cli.kvm)?;
+    let plan = plan(args, &variables, &machine, &host)?;
+    let setting = Setting {
+        jitter: JitterSpec::default(),
+        scripts: None,
+        machine,
+        plan,
+        tracing: None,
+        symbols,
+        watchdog: guest.watchdog(args.watchdog),
+        timeout: args.timeout,
+        host,
+        signals,
+        keep_console: args.json || args.repeat > 1,
+        keep_lines: false,
+        screen: OUTPUT,
+    };
+    let (found, interrupted) = collide(&setting, args, &variables)?;
+    watching::tell(&WatchReport { inexact: 0, ..found.watched.clone() });
+    let symbols = setting.symbols.as_deref();
+    let named = |race: &Race| Report::new(race, &variables, symbols);
+    let races: Vec<_> = found.races.iter().filter_map(named).collect();
+    let blind = found.tally.blind();
+    if args.json {
+        print_json(&Document {
+            format: FORMAT,
+            machine: Machine::of(&setting.machine),
+            variables: variables.iter().map(|variable| &*variable.name).collect(),
+            watched_by: setting.plan.to_string(),
+            runs: found.runs,
+            failed: found.failed,
+            failures: &found.failures,
+            interrupted,
+            tally: &found.tally,
+            blind,
+            races: &races,
+        })?;
+    } else {
+        show(&found, &races, blind);
+    }
+    Ok(match setting.signals.end().filter(|_| interrupted) {
+        _ if !races.is_empty() || found.failed > 0 => Status::Failure,
+        Some(signal) => Status::interrupted(signal),
+        None if blind.is_some() => Status::Nothing,
+        None => Status::Clean,
+    })
+}
+
+/// How the variables are watched. Fails if they can't be.
+fn plan(
+    args: &RacesArgs,
+    variables: &[Variable],
+    machine: &MachineConfig,
+    host: &Host,
+) -> Result<WatchPlan> {
+    let watches = variables.iter().map(Variable::watch).collect();
+    let plan = if args.trap_pages {
+        WatchPlan::pages(watches, "--trap-pages was given")
+    } else {
+        WatchPlan::choose(host, machine, watches, 0)
+    };
+    for variable in variables {
+        plan.check(&variable.physical, machine)?;
+    }
+    Ok(plan)
+}
+
+/// Makes the runs. Returns what was found, and whether a signal ended the last run.
+fn collide(setting: &Setting, args: &RacesArgs, variables: &[Variable]) -> Result<(Found, bool)> {
+    let mut found = Found::default();
+    let progress = if args.repeat > 1 { Progress::of(Some(args.repeat)) } else { Progress::none() };
+    let mut interrupted = false;
+    for number in 0..args.repeat {
+        let seed = args.seed.wrapping_add(number);
+        let collider = Collider::new(
+            variables.into(),
+            args.hold,
+            seed,
+            !setting.plan.uses_watchpoints(),
+            setting.machine.cpus.get(),
+        );
+        let trial = setting.boot(seed, &[&collider], None, &progress)?;
+        interrupted = matches!(trial.outcome.end, End::Interrupted);
+        let run = RunReport::new(trial, setting);
+        let (races, tally) = collider.results();
+        found.tally.merge(&tally);
+        found.tally.left_out += collider::merge(&mut found.races, races);
+        run.watched().for_each(|watched| found.watched.add(watched));
+        if !interrupted {
+            found.runs += 1;
+        }
+        if run.failed() {
+            found.failed += 1;
+            if found.failed == 1 {
+                progress.print(&format!("jitterbug: seed {seed}: {}", run.failure()));
+            }
+            if found.failures.len() < MAX_FAILURES {
+                found.failures.push(format!("seed {seed}: {}", run.description()));
+            }
+        } else if args.repeat == 1 {
+            progress.print(&format!("jitterbug: {}", run.description()));
+        }
+        progress.update(number + 1, found.failed);
+        // A signal that arrives while a run ends is consumed by that run without interrupting it.
+        interrupted |= number + 1 < args.repeat && setting.signals.end().is_some();
+        if interrupted {
+            break;
+        }
+    }
+    progress.finish();
+    Ok((found, interrupted))
+}
+
+/// Prints the results for people.
+fn show(found: &Found, races: &[Report], blind: Option<&str>) {
+    for race in races {
+        tell::user(&race.to_string());
+    }
+    let (failed, tally) = (found.failed, &found.tally);
+    let (races, runs) = (count(races.len() as u64, "race"), count(found.runs, "run"));
+    tell::user(&format!("jitterbug: {races} in {runs}, {failed} failed: {tally}"));
+    if tally.left_out > 0 {
+        tell::user(&format!("jitterbug: {} more races were not kept", tally.left_out));
+    }
+    if tally.unknown > 0 {
+        tell::user(&format!(
+            "jitterbug: {} accesses were not compared, because too little is known of them \
+             (--trap-pages tells all)",
+            tally.unknown
+        ));
+    }
+    if let Some(reason) = blind {
+        tell::user(&format!("jitterbug: that says nothing about races: {reason}"));
+    }
+}
+
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}

@@ -1,0 +1,102 @@
+//! Finds data races in a guest that runs in real time, by delaying accesses to chosen variables.
+//!
+//! A vCPU that has just accessed a watched variable is held for a random time. It stands directly
+//! behind its access: until the time is over, it executes nothing, so it releases no lock and tells
+//! no other vCPU of what it did. If another vCPU accesses the same bytes in this time, nothing in
+//! the guest orders the two, and each could have come first. They race if at least one of them is
+//! a write, and not both are locked instructions. A lock that protects both would have made the
+//! second vCPU wait, so nothing needs to be known of the guest's locks. The one exception is a
+//! variable that is itself the lock, or the flag, by which vCPUs agree: there the access itself is
+//! what lets the other vCPU continue.
+//!
+//! This is the method of `DataCollider` (Erickson, Musuvathi, Burckhardt, Olynyk: Effective
+//! Data-Race Detection for the Kernel, OSDI 2010), from outside the guest.
+
+mod hook;
+mod race;
+mod report;
+mod state;
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use vmm::hook::{Attach, Hook, Values, Watch};
+use vmm::jitter;
+
+use hook::VcpuCollider;
+pub use race::{Access, Race, merge};
+pub use report::{Report, Tally};
+use state::State;
+
+/// A variable whose accesses are delayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name, or its address if it has none.
+    pub name: String,
+    /// Its linear address.
+    pub linear: u64,
+    /// Where it is in guest-physical memory.
+    pub physical: Range<u64>,
+}
+
+impl Variable {
+    /// What a machine has to watch. Values are not asked for, so that data watchpoints can do it.
+    pub fn watch(&self) -> Watch {
+        Watch {
+            physical: self.physical.clone(),
+            linear: Some(self.linear),
+            loads: true,
+            stores: true,
+            values: Values::Unused,
+        }
+    }
+}
+
+/// Delays accesses in one run, and collects the races.
+#[derive(Debug)]
+pub struct Collider {
+    variables: Arc<[Variable]>,
+    hold: jitter::Range,
+    seed: u64,
+    has_values: bool,
+    state: Arc<Mutex<State>>,
+}
+
+impl Collider {
+    /// A collider for one run of a machine that watches these variables. Each hold takes a time of
+    /// the range. `has_values` says that accesses are reported with their values, as trapped pages
+    /// do.
+    pub fn new(
+        variables: Arc<[Variable]>,
+        hold: jitter::Range,
+        seed: u64,
+        has_values: bool,
+        vcpus: u32,
+    ) -> Self {
+        let state = Arc::new(Mutex::new(State::new(vcpus)));
+        Self { variables, hold, seed, has_values, state }
+    }
+
+    /// What was found and what was looked at; complete when the run is over.
+    pub fn results(&self) -> (Vec<Race>, Tally) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.races().to_vec(), state.tally().clone())
+    }
+}
+
+impl Attach for Collider {
+    fn attach(&self, vcpu: u32, _: u32) -> Box<dyn Hook> {
+        Box::new(VcpuCollider::new(
+            vcpu,
+            self.variables.clone(),
+            self.hold,
+            self.seed,
+            self.has_values,
+            self.state.clone(),
+        ))
+    }
+
+    fn watches(&self) -> Vec<Watch> {
+        self.variables.iter().map(Variable::watch).collect()
+    }
+}

@@ -1,0 +1,183 @@
+//! Races with names, and what was looked at.
+
+use std::fmt;
+
+use inspect::{Stack, Symbols};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Access, Race, Variable};
+
+/// What a collider has looked at.
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize)]
+pub struct Tally {
+    /// The number of reads of watched variables, for each vCPU.
+    pub reads: Vec<u64>,
+    /// The number of writes of watched variables, for each vCPU.
+    pub writes: Vec<u64>,
+    /// Accesses of which too little was known to compare them (data watchpoints only).
+    pub unknown: u64,
+    /// How often a vCPU was held behind an access.
+    pub holds: u64,
+    /// The total time of the holds, in seconds.
+    pub held_seconds: f64,
+    /// Races that were not kept, because there was no room.
+    pub left_out: u64,
+}
+
+impl Tally {
+    pub(super) fn new(vcpus: u32) -> Self {
+        let counts = vec![0; vcpus as usize];
+        Self { reads: counts.clone(), writes: counts, ..Self::default() }
+    }
+
+    pub(super) fn add(&mut self, access: &Access) {
+        let counts = if access.write { &mut self.writes } else { &mut self.reads };
+        if let Some(count) = counts.get_mut(access.vcpu as usize) {
+            *count += 1;
+        }
+    }
+
+    /// Adds what another run looked at.
+    pub fn merge(&mut self, other: &Self) {
+        for (counts, more) in [(&mut self.reads, &other.reads), (&mut self.writes, &other.writes)] {
+            counts.resize(counts.len().max(more.len()), 0);
+            counts.iter_mut().zip(more).for_each(|(count, more)| *count += more);
+        }
+        self.unknown += other.unknown;
+        self.holds += other.holds;
+        self.held_seconds += other.held_seconds;
+        self.left_out += other.left_out;
+    }
+
+    /// Why no race could have been seen; `None` if one could.
+    pub fn blind(&self) -> Option<&'static str> {
+        let vcpus = self.reads.iter().zip(&self.writes).filter(|(r, w)| **r + **w > 0).count();
+        if vcpus == 0 && self.unknown > 0 {
+            Some("too little is known of all accesses (--trap-pages tells all)")
+        } else if vcpus == 0 {
+            Some("no watched variable was accessed")
+        } else if vcpus == 1 {
+            Some("only one vCPU accessed the watched variables")
+        } else if self.writes.iter().all(|writes| *writes == 0) {
+            Some("no watched variable was written")
+        } else if self.holds == 0 {
+            Some("no vCPU was held: at each access, all others were")
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (reads, writes) = (self.reads.iter().sum::<u64>(), self.writes.iter().sum::<u64>());
+        let vcpus = self.reads.iter().zip(&self.writes).filter(|(r, w)| **r + **w > 0).count();
+        write!(
+            f,
+            "{reads} reads and {writes} writes by {vcpus} vCPUs, {} holds, {:.3} s in all",
+            self.holds, self.held_seconds
+        )
+    }
+}
+
+/// A race with names.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
+#[schemars(rename = "Race")]
+pub struct Report {
+    /// The variable.
+    pub variable: String,
+    /// Its linear address.
+    #[serde(serialize_with = "vmm::hex::number")]
+    #[schemars(with = "String")]
+    pub address: u64,
+    /// The access behind which a vCPU was held.
+    pub held: Party,
+    /// The access of another vCPU in this time.
+    pub other: Party,
+    /// The time between the two, as far as they were noticed, in microseconds. Which of them came
+    /// first isn't known.
+    pub microseconds: u64,
+    /// How often accesses by these two instructions met.
+    pub times: u64,
+}
+
+/// One of two accesses that race.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
+pub struct Party {
+    /// The vCPU.
+    pub vcpu: u32,
+    /// Whether it is a write.
+    pub write: bool,
+    /// Whether it is a part of a locked instruction.
+    pub locked: bool,
+    /// The offset of its first byte in the variable; negative if it begins before.
+    pub offset: i64,
+    /// The number of bytes.
+    pub size: u8,
+    /// The value that was read or written; absent if it isn't known.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "vmm::hex::option")]
+    #[schemars(with = "Option<String>")]
+    pub value: Option<u64>,
+    /// The vCPU's stack. The innermost address of a write is behind the instruction.
+    pub stack: Stack,
+}
+
+impl Report {
+    /// Names a race.
+    pub fn new(race: &Race, variables: &[Variable], symbols: Option<&Symbols>) -> Option<Self> {
+        let variable = variables.get(race.variable)?;
+        let party = |access: &Access| Party {
+            vcpu: access.vcpu,
+            write: access.write,
+            locked: access.locked,
+            offset: access.address.wrapping_sub(variable.physical.start) as i64,
+            size: access.size,
+            value: access.value,
+            stack: if access.behind {
+                Stack::behind(&access.stack, symbols)
+            } else {
+                Stack::new(&access.stack, symbols)
+            },
+        };
+        Some(Self {
+            variable: variable.name.clone(),
+            address: variable.linear,
+            held: party(&race.held),
+            other: party(&race.other),
+            microseconds: race.apart.as_micros() as u64,
+            times: race.times,
+        })
+    }
+}
+
+impl Party {
+    fn write(&self, f: &mut fmt::Formatter<'_>, more: &str) -> fmt::Result {
+        write!(f, "\n  vCPU {} {}", self.vcpu, if self.write { "wrote" } else { "read" })?;
+        if let Some(value) = self.value {
+            write!(f, " {value:#x}")?;
+        }
+        let bytes = if self.size == 1 { "byte" } else { "bytes" };
+        write!(f, ", {} {bytes}", self.size)?;
+        if self.offset != 0 {
+            write!(f, " at offset {}", self.offset)?;
+        }
+        if self.locked {
+            f.write_str(", in a locked instruction")?;
+        }
+        write!(f, "{more}\n    {}", self.stack)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times = if self.times == 1 { "once".into() } else { format!("{} times", self.times) };
+        write!(f, "race on {} at {:#x}, met {times}", self.variable, self.address)?;
+        self.held.write(f, "")?;
+        self.other.write(f, &format!(", while vCPU {} was still there", self.held.vcpu))
+    }
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

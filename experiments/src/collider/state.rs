@@ -1,0 +1,113 @@
+//! What the vCPUs of a run share: who is held where, and what has met.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::race::{Access, Race, merge};
+use super::report::Tally;
+
+/// The most instructions whose accesses are counted one by one; the others share a count.
+const MAX_SITES: usize = 4096;
+/// The number of accesses of an instruction behind each of which a vCPU is held. Later ones are
+/// chosen at random, ever more seldom: a race of code that runs often shows early or late, and one
+/// of code that runs seldom must not be missed (Marino, Musuvathi, Narayanasamy: `LiteRace`, PLDI
+/// 2009).
+const ALWAYS: u64 = 64;
+
+/// A vCPU that is held.
+#[derive(Debug)]
+struct Held {
+    variable: usize,
+    access: Access,
+    since: Duration,
+    until: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    held: Vec<Option<Held>>,
+    /// The number of accesses of each instruction.
+    sites: HashMap<(u64, bool), u64>,
+    races: Vec<Race>,
+    tally: Tally,
+}
+
+impl State {
+    pub(super) fn new(vcpus: u32) -> Self {
+        let tally = Tally::new(vcpus);
+        let held = (0..vcpus).map(|_| None).collect();
+        Self { held, sites: HashMap::new(), races: Vec::new(), tally }
+    }
+
+    pub(super) fn races(&self) -> &[Race] {
+        &self.races
+    }
+
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Counts an access of which not enough is known.
+    pub(super) fn skip(&mut self) {
+        self.tally.unknown += 1;
+    }
+
+    /// Notes an access, and the races with vCPUs that are held. Returns whether it is to be held,
+    /// according to `chosen`, which is true with one in this number of chances.
+    pub(super) fn add(
+        &mut self,
+        variable: usize,
+        access: &Access,
+        now: Duration,
+        chosen: impl FnOnce(u64) -> bool,
+    ) -> bool {
+        self.tally.add(access);
+        let mut is_free = false;
+        let mut met = Vec::new();
+        for (vcpu, held) in (0..).zip(&self.held) {
+            if vcpu == access.vcpu {
+                continue;
+            }
+            let Some(held) = held.as_ref().filter(|held| held.until > now) else {
+                is_free = true;
+                continue;
+            };
+            if held.variable == variable && held.access.conflicts(access) {
+                let apart = now.saturating_sub(held.since);
+                let (held, other) = (held.access.clone(), access.clone());
+                met.push(Race { variable, held, other, apart, times: 1 });
+            }
+        }
+        self.tally.left_out += merge(&mut self.races, met);
+        // A locked instruction is not interrupted between its two parts, and a vCPU that waits
+        // where all others wait meets none.
+        if access.locked && !access.write || !is_free {
+            return false;
+        }
+        let room = self.sites.len() < MAX_SITES;
+        let site = if room { access.site() } else { (0, access.write) };
+        let count = self.sites.entry(site).or_default();
+        *count += 1;
+        *count <= ALWAYS || chosen(*count / ALWAYS)
+    }
+
+    /// Notes that a vCPU is held behind its access.
+    pub(super) fn hold(
+        &mut self,
+        variable: usize,
+        access: Access,
+        now: Duration,
+        length: Duration,
+    ) {
+        self.tally.holds += 1;
+        self.tally.held_seconds += length.as_secs_f64();
+        let until = now.saturating_add(length);
+        if let Some(place) = self.held.get_mut(access.vcpu as usize) {
+            *place = Some(Held { variable, access, since: now, until });
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -1,0 +1,94 @@
+use super::*;
+
+const fn at(vcpu: u32, rip: u64, write: bool) -> (u32, u64, bool) {
+    (vcpu, rip, write)
+}
+
+fn access((vcpu, rip, write): (u32, u64, bool)) -> Access {
+    Access {
+        vcpu,
+        address: 0x1000,
+        size: 4,
+        write,
+        locked: false,
+        value: None,
+        stack: vec![rip],
+        behind: false,
+    }
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Adds accesses one after the other, a millisecond apart; each is held for this time if the state
+/// wants it to be.
+fn meet(length: Duration, accesses: &[Access]) -> State {
+    let mut state = State::new(4);
+    for (number, access) in (0u32..).zip(accesses) {
+        let now = MS * number;
+        if state.add(0, access, now, |_| false) {
+            state.hold(0, access.clone(), now, length);
+        }
+    }
+    state
+}
+
+#[test]
+fn accesses_meet_while_one_is_held() {
+    let both = [access(at(0, 1, false)), access(at(1, 2, true))];
+    let state = meet(2 * MS, &both);
+    assert_eq!(state.races().len(), 1);
+    let race = &state.races()[0];
+    assert_eq!((race.held.vcpu, race.other.vcpu, race.apart), (0, 1, MS));
+    // The hold is over.
+    assert_eq!(meet(MS, &both).races(), []);
+}
+
+#[test]
+fn only_conflicting_accesses_race() {
+    let held = access(at(0, 1, true));
+    let elsewhere = Access { address: 0x1004, ..access(at(1, 2, true)) };
+    let same_vcpu = access(at(0, 2, true));
+    assert_eq!(meet(2 * MS, &[held.clone(), elsewhere]).races(), []);
+    assert_eq!(meet(2 * MS, &[held.clone(), same_vcpu]).races(), []);
+    let read = |vcpu| access(at(vcpu, 3, false));
+    assert_eq!(meet(2 * MS, &[read(0), read(1)]).races(), []);
+    let inside = Access { address: 0x1003, size: 1, ..read(1) };
+    assert_eq!(meet(2 * MS, &[held, inside]).races().len(), 1);
+}
+
+#[test]
+fn locked_instructions_don_t_race_with_each_other() {
+    let locked = |vcpu, write| Access { locked: true, ..access(at(vcpu, 1, write)) };
+    assert_eq!(meet(2 * MS, &[locked(0, true), locked(1, true)]).races(), []);
+    assert_eq!(meet(2 * MS, &[locked(0, true), access(at(1, 2, false))]).races().len(), 1);
+    // Its first part is followed by the second at once.
+    assert_eq!(meet(2 * MS, &[locked(0, false), access(at(1, 2, true))]).races(), []);
+}
+
+#[test]
+fn the_same_instructions_are_one_race() {
+    let accesses = [at(0, 1, true), at(1, 2, true), at(0, 9, true), at(1, 1, true), at(0, 2, true)];
+    let state = meet(MS + MS / 2, &accesses.map(access));
+    let times: Vec<_> = state.races().iter().map(|race| race.times).collect();
+    assert_eq!(times, [2, 1, 1]);
+}
+
+#[test]
+fn not_all_vcpus_are_held_at_once() {
+    let accesses = [at(0, 1, true), at(1, 2, true), at(2, 3, true), at(3, 4, true)];
+    assert_eq!(meet(10 * MS, &accesses.map(access)).tally().holds, 3);
+}
+
+#[test]
+fn frequent_accesses_are_held_ever_more_seldom() {
+    let mut state = State::new(2);
+    let mut asked = Vec::new();
+    for _ in 0..4 * ALWAYS {
+        state.add(0, &access(at(0, 1, true)), MS, |chances| {
+            asked.push(chances);
+            false
+        });
+    }
+    assert_eq!(asked.len() as u64, 3 * ALWAYS);
+    assert_eq!((asked[0], asked[asked.len() - 1]), (1, 4));
+}

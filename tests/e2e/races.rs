@@ -1,0 +1,82 @@
+//! The claim: `races` finds accesses that nothing orders, names both with their stacks, finds none
+//! where a lock or a flag orders them, and never takes a search that could see nothing for a pass.
+
+use crate::harness::jitterbug;
+
+tests! {
+    Nothing: wrong_use;
+    Kvm: an_unlocked_addition, a_reader_without_a_lock, ordered_accesses, a_race_with_one_locked_side,
+        nothing_to_see, the_document;
+}
+
+fn wrong_use() {
+    jitterbug("races lost-update").ends_with(2).shows("").says(&["--watch"]);
+    let one = jitterbug("races lost-update --cpus 1 --watch counter").ends_with(2).shows("");
+    one.says(&["--cpus 1", "needs two vCPUs"]);
+    let other = jitterbug("races lost-update --watch conter").ends_with(2).shows("");
+    other.says(&["--watch conter", "no symbol conter", "did you mean counter?"]);
+    let nowhere = jitterbug("races lost-update --watch 0x12345000:8").ends_with(2).shows("");
+    nowhere.says(&["--watch 0x12345000:8", "no segment of the guest's image"]);
+    jitterbug("races lost-update --watch counter --hold 5").ends_with(2).says(&["not a time"]);
+}
+
+/// The values and the lines are those of the guest's source.
+fn an_unlocked_addition() {
+    let run = jitterbug("races lost-update --watch counter --repeat 20 --trap-pages").ends_with(1);
+    run.says(&[
+        "race on counter at 0xfffffffffb8",
+        "read 0x0, 8 bytes",
+        "wrote 0x1, 8 bytes",
+        "still there\n    add_one+0x",
+        "(lost-update.c:18) < ",
+        "(lost-update.c:19) < ",
+        "in 20 runs, ",
+    ]);
+}
+
+/// No run fails here, and the race is found all the same.
+fn a_reader_without_a_lock() {
+    let run = jitterbug("races publish-flag --watch result --repeat 20").ends_with(1);
+    run.says(&["race on result", "publish+0x", "(publish-flag.c:20)", "take+0x", "20 runs, "]);
+}
+
+fn ordered_accesses() {
+    for guest in [
+        // Locked instructions.
+        "lost-update-fixed --watch counter",
+        // Locks.
+        "abba-fixed --watch money_a --watch money_b",
+        // A flag.
+        "publish-flag-fixed --watch result",
+    ] {
+        let run = jitterbug(&format!("races {guest} --repeat 20")).ends_with(0);
+        run.says(&["jitterbug: 0 races in 20 runs, 0 failed: ", " by 2 vCPUs, "]);
+    }
+}
+
+fn a_race_with_one_locked_side() {
+    let run = jitterbug("races refcount-fixed --watch object --repeat 10").ends_with(1);
+    run.says(&["race on object", ", in a locked instruction", "get+0x", "put+0x"]);
+}
+
+fn nothing_to_see() {
+    let run = jitterbug("races lost-update --watch room.0").ends_with(4);
+    run.says(&["0 races in 1 run, ", "that says nothing about races: "]);
+    let run = jitterbug("races spin --watch room.0 --timeout 1s").ends_with(4);
+    run.says(&["that says nothing about races"]);
+}
+
+fn the_document() {
+    let command = "races lost-update --watch counter --repeat 20 --trap-pages --json";
+    let json = jitterbug(command).ends_with(1).json();
+    assert_eq!((&json["runs"], &json["interrupted"]), (&20.into(), &false.into()));
+    assert_eq!(json["variables"][0], "counter");
+    let race = &json["races"][0];
+    assert!(race["times"].as_u64() >= Some(1), "{race}");
+    for side in ["held", "other"] {
+        let frame = &race[side]["stack"]["frames"][0];
+        assert_eq!(frame["function"], "add_one", "{race}");
+        let line = frame["line"].as_u64();
+        assert_eq!(line, Some(if race[side]["write"] == true { 19 } else { 18 }), "{race}");
+    }
+}
