@@ -2,9 +2,12 @@
 
 mod variables;
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
-use experiments::collider::{self, Collider, Race, Report, Tally, Variable};
+use experiments::collider::{self, Collider, Report, Tally, Variable};
 use experiments::finding::Machine;
+use inspect::Inspector;
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::end::End;
@@ -58,7 +61,7 @@ pub(crate) struct Document<'a> {
 /// The results of all runs.
 #[derive(Default)]
 struct Found {
-    races: Vec<Race>,
+    races: Vec<Report>,
     tally: Tally,
     watched: WatchReport,
     runs: u64,
@@ -91,6 +94,7 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
         plan,
         tracing: None,
         symbols,
+        is_nameless: args.symbols.as_deref() == Some(Path::new("none")),
         watchdog: guest.watchdog(args.watchdog),
         timeout: args.timeout,
         host,
@@ -101,9 +105,6 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
     };
     let (found, interrupted) = collide(&setting, args, &variables)?;
     watching::tell(&WatchReport { inexact: 0, ..found.watched.clone() });
-    let symbols = setting.symbols.as_deref();
-    let named = |race: &Race| Report::new(race, &variables, symbols);
-    let races: Vec<_> = found.races.iter().filter_map(named).collect();
     let blind = found.tally.blind();
     if args.json {
         print_json(&Document {
@@ -117,13 +118,13 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
             interrupted,
             tally: &found.tally,
             blind,
-            races: &races,
+            races: &found.races,
         })?;
     } else {
-        show(&found, &races, blind);
+        show(&found, blind);
     }
     Ok(match setting.signals.end().filter(|_| interrupted) {
-        _ if !races.is_empty() || found.failed > 0 => Status::Failure,
+        _ if !found.races.is_empty() || found.failed > 0 => Status::Failure,
         Some(signal) => Status::interrupted(signal),
         None if blind.is_some() => Status::Nothing,
         None => Status::Clean,
@@ -162,6 +163,7 @@ fn collide(setting: &Setting, args: &RacesArgs, variables: &[Variable]) -> Resul
             seed,
             !setting.plan.uses_watchpoints(),
             setting.machine.cpus.get(),
+            Inspector::new(setting.symbols.clone(), setting.is_nameless),
         );
         let trial = setting.boot(seed, &[&collider], None, &progress)?;
         interrupted = matches!(trial.outcome.end, End::Interrupted);
@@ -196,12 +198,12 @@ fn collide(setting: &Setting, args: &RacesArgs, variables: &[Variable]) -> Resul
 }
 
 /// Prints the results for people.
-fn show(found: &Found, races: &[Report], blind: Option<&str>) {
-    for race in races {
+fn show(found: &Found, blind: Option<&str>) {
+    for race in &found.races {
         tell::user(&race.to_string());
     }
     let (failed, tally) = (found.failed, &found.tally);
-    let (races, runs) = (count(races.len() as u64, "race"), count(found.runs, "run"));
+    let (races, runs) = (count(found.races.len() as u64, "race"), count(found.runs, "run"));
     tell::user(&format!("jitterbug: {races} in {runs}, {failed} failed: {tally}"));
     if tally.left_out > 0 {
         tell::user(&format!("jitterbug: {} more races were not kept", tally.left_out));

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use experiments::finding::{Machine, image_hash};
 use experiments::follow::obstacle;
 use experiments::{Finding, Recorded, follow, replay};
-use inspect::Symbols;
+use inspect::{Inspector, Symbols};
 use probes::engine::Changes;
 use probes::session::ProbeCount;
 use probes::{Options, OutputLine};
@@ -128,8 +128,10 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     if let Some(scripts) = &scripts {
         scripts.check(&host)?;
     }
+    let inspector = Inspector::new(symbols.clone(), args.probing.is_nameless());
     let mut watch = Watch {
         scripts,
+        inspector: Arc::new(inspector),
         tracing: Tracing::check(args.probing.trace.as_deref())?,
         title: format!("{}: {}", machine.guest.name, finding.verdict),
         vcpus: machine.cpus.get(),
@@ -295,6 +297,8 @@ const SHOWN: usize = 3;
 /// The observers of the replays (scripts and a trace), and what they recorded.
 struct Watch {
     scripts: Option<Scripts>,
+    /// What is known about the guest.
+    inspector: Arc<Inspector>,
     tracing: Option<Tracing>,
     /// The title of the trace, and its number of tracks.
     title: String,
@@ -328,7 +332,7 @@ impl Watch {
                         kept.lock().unwrap_or_else(PoisonError::into_inner).put(&line, &room);
                     }
                 };
-                Some(scripts.start(0, line, trace.as_ref())?)
+                Some(scripts.start(0, &self.inspector, line, trace.as_ref())?)
             }
             None => None,
         };

@@ -9,7 +9,6 @@ use experiments::finding::Machine;
 use experiments::observed::ObservedVcpu;
 use experiments::reproduce::Other;
 use inspect::spin::Observation;
-use inspect::unwind::{Unwinder as _, unwinder};
 use inspect::{Spin, Stack};
 use probes::engine::Changes;
 use schemars::JsonSchema;
@@ -166,13 +165,14 @@ struct Vcpu {
 impl RunReport {
     /// Analyses the result of a run.
     pub(crate) fn new(trial: Trial, setting: &Setting) -> Self {
-        let symbols = setting.symbols.as_deref();
         let outcome = trial.outcome;
         let look = |report: VcpuReport| {
             let (mut stack, mut spin) = (None, None);
             if let Some(state) = report.state.filter(|s| s.activity != Activity::WaitForSipi) {
                 let (registers, system) = (&state.registers, &state.system);
-                let frames = unwinder().unwind(registers, system, &*outcome.memory);
+                let frames = trial.inspector.unwind(registers, system, &*outcome.memory);
+                let symbols = trial.inspector.symbols();
+                let symbols = symbols.as_deref();
                 stack = Some(Stack::of(&frames, symbols));
                 spin = Some(Spin::analyse(&Observation {
                     registers,

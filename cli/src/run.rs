@@ -58,6 +58,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         plan,
         tracing,
         symbols,
+        is_nameless: args.probing.is_nameless(),
         watchdog: guest.watchdog(args.watchdog),
         timeout: args.timeout,
         host,

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
-use inspect::Symbols;
+use inspect::{Inspector, Symbols};
 use probes::engine::Changes;
 use probes::passes::Pass;
 use probes::point::Mechanisms;
@@ -34,7 +34,6 @@ const CONTROLLED: &str = "a replay is the same on every host";
 /// All scripts of a command, checked.
 pub(crate) struct Scripts {
     script: Script,
-    symbols: Option<Arc<Symbols>>,
     scheduler: Mechanisms,
     folding: Option<Folding>,
     room: LineRoom,
@@ -93,8 +92,7 @@ impl Scripts {
             None => None,
         };
         let room = LineRoom(Arc::new(AtomicUsize::new(LineRoom::BYTES)));
-        let symbols = symbols.cloned();
-        Ok(Some(Self { script, symbols, scheduler: options.mechanisms, folding, room }))
+        Ok(Some(Self { script, scheduler: options.mechanisms, folding, room }))
     }
 
     /// Fails if the scripts have points that need something that this host lacks. Warns if points
@@ -137,19 +135,21 @@ impl Scripts {
         Ok(plan)
     }
 
-    /// Starts the scripts for one machine. `seed` is that of their delays. `line` gets what they
-    /// print, on a thread of its own; the trace gets their firings.
+    /// Starts the scripts for one machine, whose stacks `inspector` unwinds. `seed` is that of
+    /// their delays. `line` gets what they print, on a thread of its own; the trace gets their
+    /// firings.
     pub(crate) fn start(
         &self,
         seed: u64,
+        inspector: &Arc<Inspector>,
         line: impl FnMut(OutputLine) + Send + 'static,
         trace: Option<&Trace>,
     ) -> vmm::Result<Probing<'_>> {
-        let output = Output::to_callback(line, self.symbols.clone()).map_err(|source| {
+        let output = Output::to_callback(line, Some(Arc::clone(inspector))).map_err(|source| {
             let what = "the thread that writes the scripts' output can't be started";
             vmm::Error::System { what, source }
         })?;
-        let session = Session::new(&self.script.seeded(seed), output.sink());
+        let session = Session::new(&self.script.seeded(seed).inspecting(inspector), output.sink());
         let session = match trace {
             Some(trace) => session.traced(trace),
             None => session,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use inspect::Symbols;
+use inspect::{Inspector, Symbols};
 use probes::engine::Changes;
 use probes::{LineKind, OutputLine};
 use vmm::hook::Attach;
@@ -32,6 +32,8 @@ pub(crate) struct Setting {
     pub(crate) scripts: Option<Scripts>,
     pub(crate) tracing: Option<Tracing>,
     pub(crate) symbols: Option<Arc<Symbols>>,
+    /// `--symbols none`: nothing is named.
+    pub(crate) is_nameless: bool,
     pub(crate) watchdog: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) signals: Signals,
@@ -46,6 +48,8 @@ pub(crate) struct Setting {
 /// The result of one boot.
 pub(crate) struct Trial {
     pub(crate) seed: u64,
+    /// What is known about the guest.
+    pub(crate) inspector: Arc<Inspector>,
     pub(crate) outcome: Outcome,
     pub(crate) injections: Injections,
     pub(crate) console: ConsoleText,
@@ -104,10 +108,11 @@ impl Setting {
         let title = || format!("{}, seed {seed}", self.machine.guest.name);
         let trace = self.tracing.as_ref();
         let trace = trace.and_then(|tracing| tracing.start(&title(), self.machine.cpus.get()));
+        let inspector = Arc::new(Inspector::new(self.symbols.clone(), self.is_nameless));
         let probing = match &self.scripts {
             Some(scripts) => {
                 let line = self.line(&lines, scripts.line_room(), progress);
-                Some(scripts.start(seed, line, trace.as_ref())?)
+                Some(scripts.start(seed, &inspector, line, trace.as_ref())?)
             }
             None => None,
         };
@@ -140,7 +145,7 @@ impl Setting {
         let (probes, changes) = finished.unwrap_or_default();
         let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
         let (injections, console) = (jitter.injections(), kept.text());
-        Ok(Trial { seed, outcome, injections, console, probes, changes, lines })
+        Ok(Trial { seed, inspector, outcome, injections, console, probes, changes, lines })
     }
 
     /// The function that handles the lines that scripts print.

@@ -20,12 +20,13 @@ mod state;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use inspect::Inspector;
 use vmm::hook::{Attach, Hook, Values, Watch};
 use vmm::jitter;
 
 use hook::VcpuCollider;
-pub use race::{Access, Race, merge};
-pub use report::{Report, Tally};
+use race::Race;
+pub use report::{Party, Report, Tally, merge};
 use state::State;
 
 /// A variable whose accesses are delayed.
@@ -59,28 +60,32 @@ pub struct Collider {
     hold: jitter::Range,
     seed: u64,
     has_values: bool,
+    inspector: Arc<Inspector>,
     state: Arc<Mutex<State>>,
 }
 
 impl Collider {
     /// A collider for one run of a machine that watches these variables. Each hold takes a time of
     /// the range. `has_values` says that accesses are reported with their values, as trapped pages
-    /// do.
+    /// do. Stacks are unwound and named by the inspector.
     pub fn new(
         variables: Arc<[Variable]>,
         hold: jitter::Range,
         seed: u64,
         has_values: bool,
         vcpus: u32,
+        inspector: Inspector,
     ) -> Self {
         let state = Arc::new(Mutex::new(State::new(vcpus)));
-        Self { variables, hold, seed, has_values, state }
+        Self { variables, hold, seed, has_values, inspector: Arc::new(inspector), state }
     }
 
     /// What was found and what was looked at; complete when the run is over.
-    pub fn results(&self) -> (Vec<Race>, Tally) {
+    pub fn results(&self) -> (Vec<Report>, Tally) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        (state.races().to_vec(), state.tally().clone())
+        let symbols = self.inspector.symbols();
+        let named = |race: &Race| Report::new(race, &self.variables, symbols.as_deref());
+        (state.races().iter().filter_map(named).collect(), state.tally().clone())
     }
 }
 
@@ -92,6 +97,7 @@ impl Attach for Collider {
             self.hold,
             self.seed,
             self.has_values,
+            self.inspector.clone(),
             self.state.clone(),
         ))
     }

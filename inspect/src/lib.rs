@@ -2,12 +2,15 @@
 //! vCPUs, and the loop in which a hung vCPU spins.
 //!
 //! [`Symbols`] reads the guest's ELF file or a listing. An unwinder ([`unwind`]) finds the frames
-//! of a call stack, and a [`Stack`] has their names. [`Spin`] says what a vCPU that makes no
+//! of a call stack, and a [`Stack`] has their names. An [`Inspector`] does both for one machine, and
+//! finds the symbols and tables of a Linux kernel in its memory ([`linux`]). [`Spin`] says what a vCPU that makes no
 //! progress is doing. Scripts, reports and explanations use these; nothing here changes the guest.
 
 #![forbid(unsafe_code)]
 
 pub mod image;
+mod inspector;
+pub mod linux;
 pub mod spin;
 pub mod stack;
 pub mod suggest;
@@ -16,6 +19,7 @@ pub mod symbols;
 mod test_guest;
 pub mod unwind;
 
+pub use inspector::Inspector;
 pub use spin::Spin;
 pub use stack::Stack;
 pub use symbols::Symbols;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::symbols::Symbols;
-use crate::unwind::CallFrame;
+use crate::unwind::{CallFrame, Quality};
 
 /// A call stack, innermost frame first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
@@ -22,6 +22,9 @@ pub struct Frame {
     #[serde(serialize_with = "vmm::hex::number")]
     #[schemars(with = "String")]
     pub address: u64,
+    /// How sure it is that the frame belongs to the stack; absent if only its address is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
     /// The function that contains the address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
@@ -38,42 +41,37 @@ pub struct Frame {
 impl Stack {
     /// Looks up the names of the frames that an unwinder has found.
     pub fn of(frames: &[CallFrame], symbols: Option<&Symbols>) -> Self {
-        Self::named(frames.iter().map(|frame| frame.address), symbols)
+        let frame = |frame: &CallFrame| Frame {
+            quality: Some(frame.quality),
+            ..Frame::new(frame.address, u64::from(frame.is_return_address), symbols)
+        };
+        Self { frames: frames.iter().map(frame).collect() }
     }
 
-    /// Looks up the names for the addresses of a stack, innermost first.
+    /// Looks up the names for the addresses of a stack, innermost first. All but the first are
+    /// taken for return addresses.
     pub fn new(addresses: &[u64], symbols: Option<&Symbols>) -> Self {
-        Self::named(addresses.iter().copied(), symbols)
+        Self::with(addresses, symbols, |_| true)
     }
 
-    /// The same for a vCPU that stopped behind the instruction that is meant: the first address,
-    /// too, is looked up like a return address.
-    pub fn behind(addresses: &[u64], symbols: Option<&Symbols>) -> Self {
-        let frame = |address: &u64| Frame::new(*address, 1, symbols);
-        Self { frames: addresses.iter().map(frame).collect() }
+    /// The same; `is_return_address` says which of the addresses are behind a call, except for the
+    /// first.
+    pub(crate) fn with(
+        addresses: &[u64],
+        symbols: Option<&Symbols>,
+        is_return_address: impl Fn(u64) -> bool,
+    ) -> Self {
+        let frame = |(index, &address): (usize, &u64)| {
+            let back = index > 0 && is_return_address(address);
+            Frame::new(address, u64::from(back), symbols)
+        };
+        Self { frames: addresses.iter().enumerate().map(frame).collect() }
     }
-
-    fn named(addresses: impl Iterator<Item = u64>, symbols: Option<&Symbols>) -> Self {
-        let frame = |(index, address)| Frame::new(address, behind(index), symbols);
-        Self { frames: addresses.enumerate().map(frame).collect() }
-    }
-}
-
-/// How far before the address of frame number `index` its name and line are looked up. A return
-/// address follows the call, which may be the last instruction of its function, so the call is
-/// looked up.
-fn behind(index: usize) -> u64 {
-    u64::from(index > 0)
-}
-
-/// The function of frame number `index`, and the offset of the look-up address from the function's
-/// start.
-pub fn function(address: u64, index: usize, symbols: Option<&Symbols>) -> Option<(&str, u64)> {
-    symbols?.function(address.wrapping_sub(behind(index)))
 }
 
 impl Frame {
-    /// Names `address` after the code that is `back` bytes before it.
+    /// Names `address` after the code that is `back` bytes before it: a return address follows the
+    /// call, which may be the last instruction of its function, so the call is looked up.
     pub(crate) fn new(address: u64, back: u64, symbols: Option<&Symbols>) -> Self {
         let looked_up = address.wrapping_sub(back);
         let function = symbols.and_then(|symbols| symbols.function(looked_up));
@@ -83,12 +81,17 @@ impl Frame {
             Some(line) => (Some(line.file), Some(line.line)),
             None => (None, None),
         };
-        Self { address, function: function.map(|(name, _)| name.to_owned()), offset, file, line }
+        let function = function.map(|(name, _)| name.to_owned());
+        Self { address, quality: None, function, offset, file, line }
     }
 }
 
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As in the kernel's own stack traces.
+        if self.quality == Some(Quality::Guessed) {
+            f.write_str("? ")?;
+        }
         match &self.function {
             Some(function) => write!(f, "{function}+{:#x}", self.offset)?,
             None => write!(f, "{:#x}", self.address)?,

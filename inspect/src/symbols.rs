@@ -47,6 +47,16 @@ pub struct Symbol {
     pub size: Option<u64>,
 }
 
+/// A symbol of a running kernel, whose size is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Whole {
+    pub(crate) start: u64,
+    /// The number of bytes.
+    pub(crate) size: u64,
+    pub(crate) kind: Kind,
+    pub(crate) name: Box<str>,
+}
+
 /// The symbols of one file, which threads can share.
 #[derive(Debug)]
 pub struct Symbols {
@@ -99,6 +109,12 @@ impl Symbols {
         }
     }
 
+    /// The symbols of a kernel that were found in memory. `name` is what messages call them. Of
+    /// several symbols at one address, the first gives the name.
+    pub(crate) fn from_kernel(name: &str, symbols: Vec<Whole>) -> Self {
+        Self::new(name.into(), File::Listing(Listing::of(symbols)))
+    }
+
     /// Reads an ELF file or a listing.
     pub fn from_file(
         name: impl Into<String>,
@@ -123,7 +139,7 @@ impl Symbols {
     /// The symbol with this name. If several symbols have the name, the first in the file is used.
     pub fn symbol(&self, name: &str) -> Option<Symbol> {
         let (start, size) = match &self.file {
-            File::Listing(listing) => (listing.address(name)?, 0),
+            File::Listing(listing) => listing.symbol(name)?,
             File::Elf(bytes) => {
                 let file = object::File::parse(&**bytes).ok()?;
                 let named = |symbol: &object::Symbol| {

@@ -8,8 +8,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use inspect::Symbols;
-use inspect::stack::function;
+use inspect::{Inspector, Stack};
 
 use crate::aggregate::{Aggregate, Kind};
 
@@ -24,7 +23,7 @@ impl Folded {
         &mut self,
         aggregate: &Aggregate,
         name: Option<&str>,
-        symbols: Option<&Symbols>,
+        inspector: Option<&Inspector>,
     ) {
         let is_sum = aggregate.shape().kind == Kind::Sum;
         aggregate.each(|parts, cell| {
@@ -39,10 +38,12 @@ impl Folded {
                 push(&mut line, string);
             }
             let stack = parts.stack.as_deref().unwrap_or_default();
-            for (index, address) in stack.iter().enumerate().rev() {
-                match function(*address, index, symbols) {
-                    Some((name, _)) => push(&mut line, name.as_bytes()),
-                    None => push(&mut line, format!("{address:#x}").as_bytes()),
+            let named = inspector
+                .map_or_else(|| Stack::new(stack, None), |inspector| inspector.stack(stack));
+            for frame in named.frames.iter().rev() {
+                match &frame.function {
+                    Some(name) => push(&mut line, name.as_bytes()),
+                    None => push(&mut line, format!("{:#x}", frame.address).as_bytes()),
                 }
             }
             let count = if is_sum { cell.sum } else { u128::from(cell.count) };

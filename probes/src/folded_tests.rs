@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::aggregate::{Key, Limits, Room, Shape, lock};
 use crate::testing::tsc_sync_symbols;
@@ -29,6 +31,7 @@ fn text(folded: &Folded) -> String {
 #[test]
 fn places_in_one_function_are_one_frame_and_the_outermost_comes_first() {
     let symbols = tsc_sync_symbols();
+    let inspector = Inspector::from(Some(Arc::clone(&symbols)));
     let at = |name: &str| symbols.address(name).expect("a function");
     let (sync, caller) = (at("tsc_sync_master"), at("mp_start_cpu_common"));
     let hot = aggregate(Kind::Count, 0, 0);
@@ -37,10 +40,10 @@ fn places_in_one_function_are_one_frame_and_the_outermost_comes_first() {
     lock(&other).add(key(&[], &[], &[sync + 2, caller + 4]).bytes(), 1, 0);
     lock(&other).add(key(&[], &[], &[0x10, 0x20]).bytes(), 1, 0);
     let mut folded = Folded::default();
-    folded.add(&hot, None, Some(&symbols));
+    folded.add(&hot, None, Some(&inspector));
     assert_eq!(text(&folded), "0x20;0x10 1\nmp_start_cpu_common;tsc_sync_master 2\n");
     // The counts of another machine are added.
-    folded.add(&hot, None, Some(&symbols));
+    folded.add(&hot, None, Some(&inspector));
     assert!(text(&folded).ends_with(" 4\n"), "{}", text(&folded));
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use inspect::Symbols;
+use inspect::Inspector;
 
 pub use line::LineBuffer;
 pub use ring::Ring;
@@ -61,28 +61,29 @@ pub struct Output {
 }
 
 impl Output {
-    /// Writes lines and stacks to `out` and notices to `notices`.
+    /// Writes lines and stacks to `out` and notices to `notices`. The inspector is that of the
+    /// machine; without one, stacks have no names.
     pub fn to_streams(
         out: Box<dyn Write + Send>,
         notices: Box<dyn Write + Send>,
-        symbols: Option<Arc<Symbols>>,
+        inspector: Option<Arc<Inspector>>,
     ) -> io::Result<Self> {
-        Self::start(Target::Streams { out, notices }, symbols)
+        Self::start(Target::Streams { out, notices }, inspector)
     }
 
     /// Calls `callback` with each line, in order, on the writer's thread.
     pub fn to_callback(
         callback: impl FnMut(OutputLine) + Send + 'static,
-        symbols: Option<Arc<Symbols>>,
+        inspector: Option<Arc<Inspector>>,
     ) -> io::Result<Self> {
-        Self::start(Target::Callback(Box::new(callback)), symbols)
+        Self::start(Target::Callback(Box::new(callback)), inspector)
     }
 
-    fn start(target: Target, symbols: Option<Arc<Symbols>>) -> io::Result<Self> {
+    fn start(target: Target, inspector: Option<Arc<Inspector>>) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(CAPACITY);
         let thread = thread::Builder::new()
             .name("probe-output".into())
-            .spawn(move || writer::run(&receiver, target, symbols.as_deref()))?;
+            .spawn(move || writer::run(&receiver, target, inspector.as_deref()))?;
         Ok(Self { sender, thread: Some(thread) })
     }
 

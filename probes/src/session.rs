@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use inspect::Symbols;
+use inspect::{Inspector, Symbols};
 use vmm::MachineConfig;
 use vmm::boot::segments::Segments;
 use vmm::controlled::START_OF_DAY;
@@ -55,6 +55,9 @@ pub struct Options {
     pub clock: Clock,
     /// The guest's symbols, for probe points at names and for scripts that print addresses by name.
     pub symbols: Option<Arc<Symbols>>,
+    /// What unwinds and names the stacks of the script's machine; by default it knows `symbols`,
+    /// and a Linux kernel that it finds.
+    pub inspector: Option<Arc<Inspector>>,
     /// Where the guest's image is in memory, for probe points at data.
     pub segments: Segments,
     /// The mechanisms that the scheduler provides.
@@ -102,6 +105,13 @@ impl Script {
         let mut script = self.clone();
         script.options.seed = seed;
         script
+    }
+
+    /// The same script with what unwinds and names the stacks of its machine.
+    #[must_use]
+    pub fn inspecting(mut self, inspector: &Arc<Inspector>) -> Self {
+        self.options.inspector = Some(Arc::clone(inspector));
+        self
     }
 
     /// Whether the script names a function that changes what the guest does, or that writes files.
@@ -230,11 +240,12 @@ impl Session {
     /// Prepares a script to be attached. What it prints goes to `sink`.
     pub fn new(script: &Script, sink: Sink) -> Self {
         let options = &script.options;
+        let inspector = || Arc::new(Inspector::from(options.symbols.clone()));
         let settings = Settings {
             budget: options.budget,
             limits: options.limits,
             clock: options.clock,
-            symbols: options.symbols.clone(),
+            inspector: options.inspector.clone().unwrap_or_else(inspector),
             seed: options.seed,
         };
         let common = Common::new(&script.code.points(), &options.segments);
@@ -351,7 +362,7 @@ impl Session {
         let several = of_stacks().count() > 1;
         for aggregate in of_stacks() {
             let name = several.then_some(aggregate.shape().name.as_str());
-            into.add(aggregate, name, self.shared.symbols());
+            into.add(aggregate, name, Some(self.shared.inspector()));
         }
     }
 

@@ -35,6 +35,7 @@ mod json;
 mod linux;
 mod linux_disk;
 mod linux_ends;
+mod linux_stacks;
 mod lists;
 mod lost_findings;
 mod manual;
@@ -102,6 +103,7 @@ const TESTS: &[&[Test]] = &[
     linux::TESTS,
     linux_disk::TESTS,
     linux_ends::TESTS,
+    linux_stacks::TESTS,
     lists::TESTS,
     lost_findings::TESTS,
     manual::TESTS,

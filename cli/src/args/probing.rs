@@ -86,6 +86,11 @@ impl ProbeArgs {
         }
     }
 
+    /// Whether `--symbols none` was given.
+    pub(crate) fn is_nameless(&self) -> bool {
+        self.symbols.as_deref() == Some(Path::new("none"))
+    }
+
     /// Whether folded stacks go to standard output.
     pub(crate) fn take_output(&self) -> bool {
         self.folded.as_deref().is_some_and(|path| path == Path::new("-"))

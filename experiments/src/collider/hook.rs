@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use inspect::unwind::{Unwinder as _, addresses, unwinder};
+use inspect::Inspector;
 use vmm::hook::{self, Context, Hook, Verdict};
 use vmm::instruction;
 use vmm::jitter::{self, Draw};
@@ -18,6 +18,7 @@ pub(super) struct VcpuCollider {
     hold: jitter::Range,
     draw: Draw,
     has_values: bool,
+    inspector: Arc<Inspector>,
     state: Arc<Mutex<State>>,
 }
 
@@ -28,10 +29,11 @@ impl VcpuCollider {
         hold: jitter::Range,
         seed: u64,
         has_values: bool,
+        inspector: Arc<Inspector>,
         state: Arc<Mutex<State>>,
     ) -> Self {
         let draw = Draw::new(seed, vcpu.into());
-        Self { vcpu, variables, hold, draw, has_values, state }
+        Self { vcpu, variables, hold, draw, has_values, inspector, state }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -42,13 +44,14 @@ impl VcpuCollider {
     fn access(&self, context: &mut Context, access: &hook::Access) -> Option<Access> {
         let (registers, system) =
             (context.cpu.registers().ok()?, context.cpu.system_registers().ok()?);
-        let mut stack = addresses(unwinder().unwind(&registers, &system, context.memory));
+        let mut stack = self.inspector.unwind(&registers, &system, context.memory);
         let rip = instruction::linear(access.rip, &system);
-        if let Some(first) = stack.first_mut() {
-            *first = rip;
-        }
         let is_store = access.write && !access.locked;
-        let behind = is_store && !is_repeated(access, rip, &registers, &system, context);
+        if let Some(first) = stack.first_mut() {
+            first.address = rip;
+            first.is_return_address =
+                is_store && !is_repeated(access, rip, &registers, &system, context);
+        }
         Some(Access {
             vcpu: self.vcpu,
             address: access.address,
@@ -57,7 +60,6 @@ impl VcpuCollider {
             locked: access.locked,
             value: self.has_values.then_some(access.value),
             stack,
-            behind,
         })
     }
 }

@@ -6,7 +6,11 @@ use inspect::{Stack, Symbols};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Access, Race, Variable};
+use super::Variable;
+use super::race::{Access, Race};
+
+/// The most different races that are kept.
+pub(super) const MAX_RACES: usize = 256;
 
 /// What a collider has looked at.
 #[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize)]
@@ -124,8 +128,19 @@ pub struct Party {
 }
 
 impl Report {
+    /// Whether both are about the same two instructions, in either order.
+    fn is_like(&self, other: &Self) -> bool {
+        let (held, met) = (self.held.site(), self.other.site());
+        let theirs = (other.held.site(), other.other.site());
+        self.variable == other.variable && (theirs == (held, met) || theirs == (met, held))
+    }
+
     /// Names a race.
-    pub fn new(race: &Race, variables: &[Variable], symbols: Option<&Symbols>) -> Option<Self> {
+    pub(super) fn new(
+        race: &Race,
+        variables: &[Variable],
+        symbols: Option<&Symbols>,
+    ) -> Option<Self> {
         let variable = variables.get(race.variable)?;
         let party = |access: &Access| Party {
             vcpu: access.vcpu,
@@ -134,11 +149,7 @@ impl Report {
             offset: access.address.wrapping_sub(variable.physical.start) as i64,
             size: access.size,
             value: access.value,
-            stack: if access.behind {
-                Stack::behind(&access.stack, symbols)
-            } else {
-                Stack::new(&access.stack, symbols)
-            },
+            stack: Stack::of(&access.stack, symbols),
         };
         Some(Self {
             variable: variable.name.clone(),
@@ -151,7 +162,31 @@ impl Report {
     }
 }
 
+/// Adds races to those of earlier runs. Returns the number of those that were not kept, because
+/// there was no room.
+pub fn merge(known: &mut Vec<Report>, more: impl IntoIterator<Item = Report>) -> u64 {
+    let mut left_out = 0;
+    for race in more {
+        if let Some(known) = known.iter_mut().find(|known| known.is_like(&race)) {
+            known.times += race.times;
+        } else if known.len() < MAX_RACES {
+            known.push(race);
+        } else {
+            left_out += 1;
+        }
+    }
+    left_out
+}
+
 impl Party {
+    /// The place in the guest's code: the same in all runs, even if the kernel is elsewhere.
+    fn site(&self) -> (bool, Option<&str>, u64) {
+        let frame = self.stack.frames.first();
+        let name = frame.and_then(|frame| frame.function.as_deref());
+        let offset = frame.map_or(0, |it| if name.is_some() { it.offset } else { it.address });
+        (self.write, name, offset)
+    }
+
     fn write(&self, f: &mut fmt::Formatter<'_>, more: &str) -> fmt::Result {
         write!(f, "\n  vCPU {} {}", self.vcpu, if self.write { "wrote" } else { "read" })?;
         if let Some(value) = self.value {

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use inspect::unwind::{CallFrame, Quality};
+
 use super::*;
 
 fn access(vcpu: u32, write: bool) -> Access {
@@ -10,8 +12,9 @@ fn access(vcpu: u32, write: bool) -> Access {
         write,
         locked: vcpu == 1,
         value: write.then_some(7),
-        stack: vec![0x10, 0x20],
-        behind: write,
+        stack: [0x10, 0x20]
+            .map(|address| CallFrame { address, quality: Quality::Exact, is_return_address: write })
+            .into(),
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::race::{Access, Race, merge};
-use super::report::Tally;
+use super::race::{Access, Race};
+use super::report::{MAX_RACES, Tally};
 
 /// The most instructions whose accesses are counted one by one; the others share a count.
 const MAX_SITES: usize = 4096;
@@ -78,7 +78,7 @@ impl State {
                 met.push(Race { variable, held, other, apart, times: 1 });
             }
         }
-        self.tally.left_out += merge(&mut self.races, met);
+        met.into_iter().for_each(|race| self.note(race));
         // A locked instruction is not interrupted between its two parts, and a vCPU that waits
         // where all others wait meets none.
         if access.locked && !access.write || !is_free {
@@ -104,6 +104,15 @@ impl State {
         let until = now.saturating_add(length);
         if let Some(place) = self.held.get_mut(access.vcpu as usize) {
             *place = Some(Held { variable, access, since: now, until });
+        }
+    }
+    fn note(&mut self, race: Race) {
+        if let Some(known) = self.races.iter_mut().find(|known| known.is_like(&race)) {
+            known.times += 1;
+        } else if self.races.len() < MAX_RACES {
+            self.races.push(race);
+        } else {
+            self.tally.left_out += 1;
         }
     }
 }

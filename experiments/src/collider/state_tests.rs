@@ -1,3 +1,5 @@
+use inspect::unwind::{CallFrame, Quality};
+
 use super::*;
 
 const fn at(vcpu: u32, rip: u64, write: bool) -> (u32, u64, bool) {
@@ -12,8 +14,7 @@ fn access((vcpu, rip, write): (u32, u64, bool)) -> Access {
         write,
         locked: false,
         value: None,
-        stack: vec![rip],
-        behind: false,
+        stack: vec![CallFrame { address: rip, quality: Quality::Exact, is_return_address: false }],
     }
 }
 

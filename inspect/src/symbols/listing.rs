@@ -7,6 +7,7 @@
 //! 804d9ae0          nt!KeBugCheck = <no type information>
 //! ```
 
+use super::Whole;
 use super::table::{Candidate, Kind, Table};
 
 /// The symbols in the order of the file.
@@ -16,6 +17,8 @@ pub(super) struct Listing(Vec<Entry>);
 #[derive(Debug)]
 struct Entry {
     start: u64,
+    /// 0 if unknown.
+    size: u64,
     kind: Kind,
     global: bool,
     name: Box<str>,
@@ -39,14 +42,23 @@ impl Listing {
         Ok(Self(entries))
     }
 
-    pub(super) fn address(&self, name: &str) -> Option<u64> {
-        self.0.iter().find(|entry| &*entry.name == name).map(|entry| entry.start)
+    /// The symbols of a running kernel. Of those at one address, the first is used.
+    pub(super) fn of(symbols: impl IntoIterator<Item = Whole>) -> Self {
+        let entry =
+            |Whole { start, size, kind, name }| Entry { start, size, kind, global: true, name };
+        Self(symbols.into_iter().map(entry).collect())
+    }
+
+    /// The address of a symbol, and its size or 0.
+    pub(super) fn symbol(&self, name: &str) -> Option<(u64, u64)> {
+        let found = self.0.iter().find(|entry| &*entry.name == name);
+        found.map(|entry| (entry.start, entry.size))
     }
 
     pub(super) fn candidates(&self, kind: Kind) -> impl Iterator<Item = Candidate<'_>> {
         let candidate = |entry| {
-            let Entry { start, global, name, .. }: &Entry = entry;
-            Candidate { start: *start, size: 0, section_end: u64::MAX, global: *global, name }
+            let Entry { start, size, global, name, .. }: &Entry = entry;
+            Candidate { start: *start, size: *size, section_end: u64::MAX, global: *global, name }
         };
         self.0.iter().filter(move |entry| entry.kind == kind).map(candidate)
     }
@@ -66,7 +78,13 @@ fn entry(line: &str) -> Option<Entry> {
     }
     let start = u64::from_str_radix(&digits, 16).ok()?;
     if second.contains('!') {
-        return Some(Entry { start, kind: Kind::Function, global: true, name: second.into() });
+        return Some(Entry {
+            start,
+            size: 0,
+            kind: Kind::Function,
+            global: true,
+            name: second.into(),
+        });
     }
     let mut letters = second.chars();
     let (letter, None) = (letters.next()?, letters.next()) else { return None };
@@ -78,5 +96,5 @@ fn entry(line: &str) -> Option<Entry> {
         _ => return None,
     };
     let name = words.next()?.into();
-    Some(Entry { start, kind, global: letter.is_ascii_uppercase(), name })
+    Some(Entry { start, size: 0, kind, global: letter.is_ascii_uppercase(), name })
 }

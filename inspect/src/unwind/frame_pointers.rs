@@ -12,7 +12,7 @@ mod leaf;
 use vmm::paging::{self, Mode, PhysicalMemory};
 use vmm::registers::{Registers, SystemRegisters};
 
-use super::{CallFrame, MAX_FRAMES, Unwinder};
+use super::{CallFrame, MAX_FRAMES, Quality, Unwinder, call};
 
 /// The unwinder that follows frame pointers.
 #[derive(Clone, Copy, Debug)]
@@ -29,10 +29,10 @@ impl Unwinder for FramePointers {
             64 => 8,
             32 => 4,
             // Real-mode code has no common frame layout.
-            _ => return vec![CallFrame { address: linear(system.cs.base, registers.rip) }],
+            _ => return vec![innermost(linear(system.cs.base, registers.rip))],
         };
         let guest = Guest { system, memory, word, mode: Mode::of(system) };
-        let mut frames = vec![CallFrame { address: guest.code(registers.rip) }];
+        let mut frames = vec![innermost(guest.code(registers.rip))];
         let early = guest.early_caller(registers);
         if let Some(slot) = early
             && !guest.push_caller(slot, &mut frames)
@@ -55,6 +55,11 @@ impl Unwinder for FramePointers {
         }
         frames
     }
+}
+
+/// The frame of RIP.
+fn innermost(address: u64) -> CallFrame {
+    CallFrame { address, quality: Quality::Exact, is_return_address: false }
 }
 
 fn linear(base: u64, offset: u64) -> u64 {
@@ -90,11 +95,25 @@ impl<M: PhysicalMemory + ?Sized> Guest<'_, M> {
     fn push_caller(&self, slot: u64, frames: &mut Vec<CallFrame>) -> bool {
         match self.stack_word(slot) {
             Some(address) if address != 0 && self.mode.is_canonical(self.code(address)) => {
-                frames.push(CallFrame { address: self.code(address) });
+                frames.push(self.caller(self.code(address)));
                 true
             }
             _ => false,
         }
+    }
+
+    /// The frame with this return address.
+    fn caller(&self, address: u64) -> CallFrame {
+        let mut bytes = [0; call::LONGEST];
+        let start = address.wrapping_sub(call::LONGEST as u64);
+        // Code at the start of a page may follow a page that isn't mapped.
+        let follows_call = (0..call::LONGEST).any(|skipped| {
+            let rest = bytes.get_mut(skipped..).unwrap_or_default();
+            self.read_code(start.wrapping_add(skipped as u64), rest).is_ok()
+                && call::is_at_end(rest)
+        });
+        let quality = if follows_call { Quality::Plausible } else { Quality::Guessed };
+        CallFrame { address, quality, is_return_address: true }
     }
 
     /// The stack slot of the return address, if RBP isn't this function's own.

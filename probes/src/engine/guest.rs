@@ -1,6 +1,6 @@
 //! Script instructions that read the vCPU and its memory.
 
-use inspect::unwind::{Unwinder as _, addresses, unwinder};
+use inspect::unwind::addresses;
 use vmm::registers::Register;
 
 use super::machine::{Firing, Result};
@@ -51,7 +51,8 @@ impl Firing<'_, '_> {
         self.in_vcpu("the stack")?;
         let registers = *self.values.general(self.context)?;
         let system = *self.values.system(self.context)?;
-        let frames = addresses(unwinder().unwind(&registers, &system, self.context.memory));
+        let inspector = self.shared.inspector();
+        let frames = addresses(inspector.unwind(&registers, &system, self.context.memory));
         self.charge(50 + 10 * frames.len() as u64)?;
         Ok(frames)
     }

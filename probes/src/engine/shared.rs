@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use inspect::Symbols;
+use inspect::Inspector;
 
 use super::changes::Changes;
 use super::{Budget, Reported};
@@ -46,8 +46,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The source of the time of day.
     pub clock: Clock,
-    /// The guest's symbols.
-    pub symbols: Option<Arc<Symbols>>,
+    /// Unwinds the guest's stacks, and names its addresses.
+    pub inspector: Arc<Inspector>,
     /// The seed from which delays are drawn.
     pub seed: u64,
 }
@@ -93,9 +93,9 @@ impl Shared {
         &self.aggregates
     }
 
-    /// The guest's symbols.
-    pub fn symbols(&self) -> Option<&Symbols> {
-        self.settings.symbols.as_deref()
+    /// What unwinds the guest's stacks, and names its addresses.
+    pub fn inspector(&self) -> &Inspector {
+        &self.settings.inspector
     }
 
     /// What the script did to the guest so far.

@@ -161,9 +161,15 @@ impl Firing<'_, '_> {
     fn symbol_name(&mut self) -> Result<()> {
         let address = self.pop();
         self.charge(20)?;
-        let symbols = self.shared.settings.symbols.as_deref();
-        let known =
-            symbols.and_then(|symbols| symbols.function(address).or_else(|| symbols.data(address)));
+        let inspector = self.shared.inspector();
+        if self.probe.point.is_in_vcpu() && inspector.has_no_symbols() {
+            let system = self.values.system(self.context)?;
+            inspector.seek(system, self.context.memory);
+        }
+        let symbols = inspector.symbols();
+        let known = symbols
+            .as_deref()
+            .and_then(|symbols| symbols.function(address).or_else(|| symbols.data(address)));
         let name = match known {
             Some((name, 0)) => name.to_owned(),
             Some((name, offset)) => format!("{name}+{offset:#x}"),

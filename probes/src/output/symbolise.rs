@@ -1,12 +1,12 @@
 //! Finds stacks in a line, and looks up the names of their functions.
 
-use inspect::Symbols;
-use inspect::stack::Stack;
+use inspect::Inspector;
 
 use super::{LineKind, OutputLine};
 
-/// The line with the names for the stacks in a line; `None` if the line contains no stack.
-pub(super) fn stack_line(line: &OutputLine, symbols: &Symbols) -> Option<OutputLine> {
+/// The line with the names for the stacks in a line; `None` if the line contains no stack, or if
+/// there are no symbols.
+pub(super) fn stack_line(line: &OutputLine, inspector: &Inspector) -> Option<OutputLine> {
     let text = line.text();
     let stacks: Vec<String> = text
         .match_indices("GUEST_0x")
@@ -15,10 +15,10 @@ pub(super) fn stack_line(line: &OutputLine, symbols: &Symbols) -> Option<OutputL
         .filter(|(addresses, _)| !addresses.is_empty())
         .map(|(addresses, cut)| {
             let end = if cut { " < ..." } else { "" };
-            format!("{}{end}", Stack::new(&addresses, Some(symbols)))
+            format!("{}{end}", inspector.stack(&addresses))
         })
         .collect();
-    if stacks.is_empty() {
+    if stacks.is_empty() || inspector.symbols().is_none() {
         return None;
     }
     let bytes = format!("    {}", stacks.join("; ")).into_bytes();
@@ -26,10 +26,10 @@ pub(super) fn stack_line(line: &OutputLine, symbols: &Symbols) -> Option<OutputL
 }
 
 /// Replaces the stacks in a line by the names of their functions.
-pub(super) fn in_line(mut line: OutputLine, symbols: &Symbols) -> OutputLine {
+pub(super) fn in_line(mut line: OutputLine, inspector: &Inspector) -> OutputLine {
     const MARK: &str = "GUEST_0x";
     let text = String::from_utf8_lossy(&line.bytes);
-    if !text.contains(MARK) {
+    if !text.contains(MARK) || inspector.symbols().is_none() {
         return line;
     }
     let mut named = String::with_capacity(text.len() * 2);
@@ -41,7 +41,7 @@ pub(super) fn in_line(mut line: OutputLine, symbols: &Symbols) -> OutputLine {
         let (frames, after) = stack.split_at(length.unwrap_or(stack.len()));
         let (addresses, _) = addresses(frames);
         named.push_str(before);
-        named.push_str(&Stack::new(&addresses, Some(symbols)).to_string());
+        named.push_str(&inspector.stack(&addresses).to_string());
         rest = after;
     }
     named.push_str(rest);

@@ -2,13 +2,16 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use inspect::Symbols;
+
 use super::*;
 use crate::testing::tsc_sync_symbols;
 
 fn capture(symbols: Option<Arc<Symbols>>) -> (Output, Receiver<OutputLine>) {
     let (sender, lines) = channel();
     let callback = move |line| drop(sender.send(line));
-    (Output::to_callback(callback, symbols).expect("a thread"), lines)
+    let inspector = symbols.map(|symbols| Arc::new(Some(symbols).into()));
+    (Output::to_callback(callback, inspector).expect("a thread"), lines)
 }
 
 fn texts(lines: Receiver<OutputLine>) -> Vec<String> {
@@ -126,8 +129,8 @@ impl Write for Stream {
 #[test]
 fn streams_get_lines_with_newlines_and_notices_go_elsewhere() {
     let (out, notices) = (Stream::default(), Stream::default());
-    let symbols = Some(tsc_sync_symbols());
-    let output = Output::to_streams(Box::new(out.clone()), Box::new(notices.clone()), symbols);
+    let inspector = Some(Arc::new(Some(tsc_sync_symbols()).into()));
+    let output = Output::to_streams(Box::new(out.clone()), Box::new(notices.clone()), inspector);
     let output = output.expect("a thread");
     let mut buffer = LineBuffer::new(0, output.sink());
     buffer
@@ -177,7 +180,8 @@ fn stacks_in_a_block_are_named_in_place_and_nothing_comes_between_its_lines() {
     let symbols = crate::testing::tsc_sync_symbols();
     let main = symbols.address("tsc_sync_master").expect("a symbol");
     let (sender, lines) = std::sync::mpsc::channel();
-    let output = Output::to_callback(move |line| drop(sender.send(line)), Some(symbols));
+    let inspector = Arc::new(Some(symbols).into());
+    let output = Output::to_callback(move |line| drop(sender.send(line)), Some(inspector));
     let output = output.expect("a thread");
     let line = |text: String| OutputLine { vcpu: 0, kind: LineKind::Script, bytes: text.into() };
     let stack = format!("GUEST_{main:#x}_0x5");

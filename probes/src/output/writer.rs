@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use inspect::Symbols;
+use inspect::Inspector;
 
 use super::{LineKind, OutputLine, symbolise};
 
@@ -50,7 +50,7 @@ impl Target {
 pub(super) fn run(
     receiver: &Receiver<Message>,
     mut target: Target,
-    symbols: Option<&Symbols>,
+    inspector: Option<&Inspector>,
 ) -> io::Result<()> {
     loop {
         let message = match receiver.try_recv() {
@@ -67,8 +67,8 @@ pub(super) fn run(
             Message::Line(line) => line,
             Message::Block(lines) => {
                 for line in lines {
-                    target.line(match symbols {
-                        Some(symbols) => symbolise::in_line(line, symbols),
+                    target.line(match inspector {
+                        Some(inspector) => symbolise::in_line(line, inspector),
                         None => line,
                     })?;
                 }
@@ -76,8 +76,8 @@ pub(super) fn run(
             }
             Message::Finish => break,
         };
-        let named = match (symbols, line.kind) {
-            (Some(symbols), LineKind::Script) => symbolise::stack_line(&line, symbols),
+        let named = match (inspector, line.kind) {
+            (Some(inspector), LineKind::Script) => symbolise::stack_line(&line, inspector),
             _ => None,
         };
         target.line(line)?;

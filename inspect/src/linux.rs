@@ -1,0 +1,110 @@
+//! A running Linux kernel, found in the guest's memory.
+//!
+//! A distribution's kernel has no symbols in its file, and with address-space layout randomisation
+//! (KASLR) a file would not tell its addresses. But the kernel carries what it needs for its own
+//! messages: its symbols ([`kallsyms`]), and tables to unwind its stacks ([`orc`]). A stopped vCPU
+//! leads to them: its interrupt descriptor table names the page-fault handler, whose address is
+//! inside the kernel.
+
+mod finder;
+mod kallsyms;
+mod orc;
+#[cfg(test)]
+mod test_kernel;
+mod view;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use vmm::paging::PhysicalMemory;
+use vmm::registers::{Registers, SystemRegisters};
+
+use crate::symbols::{Kind, Symbols, Whole};
+use crate::unwind::CallFrame;
+pub use finder::Finder;
+use kallsyms::Kallsyms;
+use orc::Orc;
+use view::View;
+
+/// A Linux kernel in a guest's memory.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The address of its page-fault handler, by which it is recognised.
+    handler: u64,
+    symbols: Arc<Symbols>,
+    code: Vec<Range<u64>>,
+    orc: Result<Orc, &'static str>,
+}
+
+impl Kernel {
+    /// Finds the kernel with this page-fault handler.
+    fn find<M: PhysicalMemory + ?Sized>(view: &View<'_, M>, handler: u64) -> Option<Self> {
+        let table = Kallsyms::find(view, handler)?;
+        let code = code(&table);
+        Some(Self {
+            handler,
+            symbols: Arc::new(symbols(&table, &code)),
+            orc: Orc::find(view, &table),
+            code,
+        })
+    }
+
+    /// Its symbols: functions, and data that has an address. Their names are those of the kernel's
+    /// own `/proc/kallsyms`; modules are not included.
+    pub fn symbols(&self) -> &Arc<Symbols> {
+        &self.symbols
+    }
+
+    /// Why its stacks are not unwound by ORC; `None` if they are.
+    pub fn orc_problem(&self) -> Option<&'static str> {
+        self.orc.as_ref().err().copied()
+    }
+
+    /// The frames of a vCPU in kernel mode, by ORC; `None` if this kernel has no ORC tables that
+    /// can be used.
+    pub(crate) fn unwind<M: PhysicalMemory + ?Sized>(
+        &self,
+        registers: &Registers,
+        system: &SystemRegisters,
+        memory: &M,
+    ) -> Option<Vec<CallFrame>> {
+        let orc = self.orc.as_ref().ok()?;
+        let view = View::new(system, memory);
+        Some(orc.unwind(&view, registers, |address| {
+            self.code.iter().any(|range| range.contains(&address))
+        }))
+    }
+}
+
+/// The kernel's code: the part that stays, and that which is only for the start.
+fn code(table: &Kallsyms) -> Vec<Range<u64>> {
+    let range = |start, end| Some(table.address(start)?..table.address(end)?);
+    [range("_stext", "_etext"), range("_sinittext", "_einittext")].into_iter().flatten().collect()
+}
+
+/// The symbols in the form of those of files. A function ends at the next symbol, and only what is
+/// in the code is a function: no address behind the code gets the name of the last function.
+fn symbols(table: &Kallsyms, code: &[Range<u64>]) -> Symbols {
+    let all = table.all();
+    let mut next = u64::MAX;
+    let mut above = u64::MAX;
+    let mut whole = Vec::with_capacity(all.len());
+    for symbol in all.iter().rev() {
+        if symbol.address != above {
+            next = above;
+            above = symbol.address;
+        }
+        let in_code = code.iter().find(|range| range.contains(&symbol.address));
+        let (kind, end) = match (symbol.kind.to_ascii_lowercase(), in_code) {
+            // Absolute symbols are offsets into per-CPU areas.
+            (b'a', _) => continue,
+            (b't' | b'w', Some(range)) => (Kind::Function, next.min(range.end)),
+            (_, None) if !symbol.kind.eq_ignore_ascii_case(&b't') => (Kind::Data, next),
+            _ => continue,
+        };
+        let (start, size) = (symbol.address, end.saturating_sub(symbol.address));
+        whole.push(Whole { start, size, kind, name: symbol.name.clone() });
+    }
+    whole.reverse();
+    Symbols::from_kernel("the kernel's own symbols", whole)
+}
