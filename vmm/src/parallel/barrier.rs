@@ -1,10 +1,10 @@
-//! A rendezvous barrier: all vCPUs leave the guest at once, so that the machine can be dumped as a
-//! whole.
+//! A rendezvous barrier: all vCPUs leave the guest at once, so that the machine can be dumped or
+//! looked at as a whole.
 //!
-//! A vCPU that wants a dump kicks the others. Each vCPU arrives with its registers and waits. When
-//! the last has arrived, a separate thread writes the files, and then all vCPUs continue. No lock
-//! is held meanwhile: a run whose dumps can't be written ends nevertheless, and reports that they
-//! are missing.
+//! The thread that wants this kicks the vCPUs. Each vCPU arrives with its registers and waits. When
+//! the last has arrived, a separate thread does the work, and then all vCPUs continue. No lock is
+//! held meanwhile: a run whose dumps can't be written ends nevertheless, and reports that they are
+//! missing.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::outcome::VcpuState;
+use super::remote::Stopped;
 use crate::dump;
 use crate::error::{Error, Result};
 use crate::memory::Memory;
@@ -22,6 +23,9 @@ use crate::memory::Memory;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The maximum time that the end of a run waits for a dump that is being written.
 const DUMP_END_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// Work on the stopped machine, which is not a hook's dump.
+pub(super) type Look = Box<dyn FnOnce(&Stopped) + Send>;
 
 /// A requested dump.
 #[derive(Clone)]
@@ -34,11 +38,12 @@ struct Wanted {
 #[derive(Default)]
 struct Meeting {
     wanted: Vec<Wanted>,
+    looks: Vec<Look>,
     present: Vec<Option<VcpuState>>,
     /// The number of completed rendezvous.
     round: u64,
-    /// Whether a thread is writing dumps, and the dumps that it has not written yet.
-    is_writing: bool,
+    /// Whether a thread is at work, and the dumps that it has not written yet.
+    is_at_work: bool,
     writing: VecDeque<Wanted>,
     written: Vec<PathBuf>,
     error: Option<Error>,
@@ -71,12 +76,18 @@ impl Barrier {
         self.shared.is_called.store(true, Ordering::SeqCst);
     }
 
+    /// Requests this work, for which all vCPUs have to arrive. The caller has to kick them.
+    pub(super) fn call_for(&self, look: Look) {
+        self.shared.lock().looks.push(look);
+        self.shared.is_called.store(true, Ordering::SeqCst);
+    }
+
     /// Whether the vCPUs are to arrive.
     pub(super) fn is_called(&self) -> bool {
         self.shared.is_called.load(Ordering::SeqCst)
     }
 
-    /// Called by a vCPU that arrives: waits until the dumps are written or the run ends.
+    /// Called by a vCPU that arrives: waits until the work is done or the run ends.
     pub(super) fn rendezvous(
         &self,
         vcpu: u32,
@@ -85,8 +96,8 @@ impl Barrier {
         is_over: impl Fn() -> bool,
     ) -> Result<()> {
         let mut meeting = self.shared.lock();
-        if !meeting.is_writing {
-            if meeting.wanted.is_empty() {
+        if !meeting.is_at_work {
+            if meeting.wanted.is_empty() && meeting.looks.is_empty() {
                 return Ok(());
             }
             if let Some(place) = meeting.present.get_mut(vcpu as usize) {
@@ -95,9 +106,10 @@ impl Barrier {
             let states: Option<Vec<VcpuState>> = meeting.present.iter().copied().collect();
             if let Some(states) = states {
                 let wanted = std::mem::take(&mut meeting.wanted);
-                meeting.is_writing = true;
+                let looks = std::mem::take(&mut meeting.looks);
+                meeting.is_at_work = true;
                 meeting.writing.extend(wanted.iter().cloned());
-                self.write(wanted, states, memory.clone())?;
+                self.work(wanted, looks, states, memory.clone())?;
             }
         }
         let round = meeting.round;
@@ -108,15 +120,21 @@ impl Barrier {
         meeting.error.take().map_or(Ok(()), Err)
     }
 
-    /// Has the dumps written by a thread that no other thread has to wait for.
-    fn write(
+    /// Has the work done by a thread that no other thread has to wait for.
+    fn work(
         &self,
         wanted: Vec<Wanted>,
+        looks: Vec<Look>,
         states: Vec<VcpuState>,
         memory: Arc<Memory>,
     ) -> Result<()> {
         let shared = self.shared.clone();
-        let write = move || {
+        let work = move || {
+            let _ending = EndOnDrop(&shared);
+            let stopped = Stopped { vcpus: &states, memory: &memory };
+            for look in looks {
+                look(&stopped);
+            }
             let vcpus: Vec<_> =
                 states.iter().map(|state| (state.registers, state.system)).collect();
             for Wanted { path, vcpu } in wanted {
@@ -128,19 +146,18 @@ impl Barrier {
                 }
                 meeting.writing.pop_front();
             }
-            shared.end();
         };
-        let thread = Builder::new().name("dump".into()).spawn(write);
-        let what = "the thread that writes a dump can't be started";
+        let thread = Builder::new().name("stopped".into()).spawn(work);
+        let what = "the thread that looks at the stopped machine can't be started";
         thread.map(drop).map_err(|source| Error::System { what, source })
     }
 
     /// The files that were written, and those that were not, or not completely. Fails if a file
     /// could not be written.
-    pub(super) fn into_dumps(self) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    pub(super) fn dumps(&self) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
         let end = Instant::now() + DUMP_END_TIMEOUT;
         let mut meeting = self.shared.lock();
-        while meeting.is_writing && Instant::now() < end {
+        while meeting.is_at_work && Instant::now() < end {
             let waited = self.shared.over.wait_timeout(meeting, POLL_INTERVAL);
             meeting = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -158,13 +175,24 @@ impl Shared {
         self.meeting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the rendezvous: all dumps are finished, and the vCPUs continue.
+    /// Ends the rendezvous: all work is done, and the vCPUs continue. Work that was requested
+    /// meanwhile is for the next rendezvous, for which the vCPUs have been kicked.
     fn end(&self) {
         let mut meeting = self.lock();
-        meeting.is_writing = false;
+        meeting.is_at_work = false;
         meeting.present.fill(None);
         meeting.round += 1;
-        self.is_called.store(false, Ordering::SeqCst);
+        let is_called = !(meeting.wanted.is_empty() && meeting.looks.is_empty());
+        self.is_called.store(is_called, Ordering::SeqCst);
         self.over.notify_all();
+    }
+}
+
+/// Ends the rendezvous however the work ends: no vCPU may wait for ever.
+struct EndOnDrop<'a>(&'a Shared);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }

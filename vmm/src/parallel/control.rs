@@ -1,5 +1,7 @@
 //! The state that the vCPU threads and their supervisor share.
 
+mod requests;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +13,9 @@ use devices::device::Clock;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::barrier::Barrier;
+use super::found_hang::FoundHang;
 use super::outcome::{Outcome, VcpuReport};
+use super::pauses::Pauses;
 use crate::breakpoints::Kick;
 use crate::criteria::Met;
 use crate::end::End;
@@ -49,8 +53,9 @@ pub(super) struct Control {
     start: Instant,
     slots: Arc<[Slot]>,
     over: AtomicBool,
-    suspended: AtomicBool,
+    pauses: Pauses,
     barrier: Barrier,
+    found_hang: FoundHang,
     /// The first reason, and when it came. An error if jitterbug or the host failed.
     end: Mutex<Option<(Result<End>, Duration)>>,
     ended: EventFd,
@@ -66,8 +71,9 @@ impl Control {
             start: Instant::now(),
             slots: (0..vcpus).map(|_| Slot::default()).collect(),
             over: AtomicBool::new(false),
-            suspended: AtomicBool::new(false),
+            pauses: Pauses::default(),
             barrier: Barrier::new(vcpus),
+            found_hang: FoundHang::default(),
             end: Mutex::new(None),
             ended,
             alive: AtomicU64::new(0),
@@ -99,7 +105,13 @@ impl Control {
 
     /// The first reason counts. As an exception, an unsupported access to a trapped page replaces a
     /// hang or a time limit, because it explains them.
+    ///
+    /// Once a hang has been found, whatever ends the run is only the last act of a guest that hung.
     fn end_with(&self, end: Result<End>) {
+        let (end, when) = match (end, self.found_hang.get()) {
+            (Ok(_), Some((verdict, when))) => (Ok(verdict), when),
+            (end, _) => (end, self.now()),
+        };
         {
             let mut first = self.end.lock().unwrap_or_else(PoisonError::into_inner);
             let explained = matches!(end, Err(Error::Trapped { .. }))
@@ -107,11 +119,12 @@ impl Control {
             if first.is_some() && !explained {
                 return;
             }
-            *first = Some((end, self.now()));
+            *first = Some((end, when));
         }
         self.over.store(true, Ordering::SeqCst);
         // An eventfd's write fails only when its counter is full, and then it is readable anyway.
         let _ = self.ended.write(1);
+        self.found_hang.run_is_over();
         self.kick_all();
     }
 
@@ -127,15 +140,15 @@ impl Control {
         Arc::new(move |vcpu| slots[vcpu as usize].kicker.kick())
     }
 
-    /// Keeps all vCPUs out of the guest from now on.
+    /// Keeps all vCPUs out of the guest from now on, because a hook wants it.
     pub(super) fn suspend(&self) {
-        self.suspended.store(true, Ordering::SeqCst);
+        self.pauses.suspend();
         self.kick_all();
     }
 
     /// Lets the vCPUs of a suspended run continue.
     pub(super) fn resume(&self) {
-        if self.suspended.swap(false, Ordering::SeqCst) {
+        if self.pauses.end_suspension() {
             tracing::info!("the run goes on");
             self.kick_all();
         }
@@ -143,7 +156,12 @@ impl Control {
 
     /// Whether the vCPUs are to stay out of the guest.
     pub(super) fn is_suspended(&self) -> bool {
-        self.suspended.load(Ordering::SeqCst)
+        self.pauses.hold_vcpus()
+    }
+
+    /// What is known of a hang while the run has not ended yet.
+    pub(super) fn found_hang(&self) -> &FoundHang {
+        &self.found_hang
     }
 
     /// Requests a dump, for which all vCPUs have to arrive at the barrier.
@@ -238,17 +256,17 @@ impl Control {
     }
 
     /// The outcome of the run, when all threads have ended.
-    pub(super) fn into_outcome(
-        self,
+    pub(super) fn outcome(
+        &self,
         mut vcpus: Vec<VcpuReport>,
         memory: Arc<Memory>,
     ) -> Result<Outcome> {
         for report in &mut vcpus {
             report.sampled_rips = self.track(report.vcpu).rips().to_vec();
         }
-        let alive = Duration::from_nanos(self.alive.into_inner());
-        let (dumps, missed_dumps) = self.barrier.into_dumps()?;
-        match self.end.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        let alive = Duration::from_nanos(self.alive.load(Ordering::Relaxed));
+        let (dumps, missed_dumps) = self.barrier.dumps()?;
+        match self.end.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some((Err(error), _)) => Err(error),
             Some((Ok(end), elapsed)) => {
                 Ok(Outcome { end, elapsed, alive, vcpus, memory, dumps, missed_dumps })

@@ -7,9 +7,12 @@
 mod barrier;
 mod control;
 mod disk;
+mod found_hang;
 mod hook_actions;
 mod input;
 mod outcome;
+mod pauses;
+mod remote;
 mod supervisor;
 mod trapping;
 mod vcpu;
@@ -19,8 +22,10 @@ use std::thread;
 use std::time::Duration;
 
 pub use outcome::{ExitCounts, Outcome, VcpuReport, VcpuState};
+pub use remote::{NotRunning, Remote, RunStatus, Standstill, Stopped};
 
 use crate::breakpoints::{self, Breakpoints, Code, Gate, Halts, Int3s};
+use crate::end::End;
 use crate::error::{Error, Result};
 use crate::hook::{Attach, HookSet, Points};
 use crate::kvm::DebugCapabilities;
@@ -67,6 +72,12 @@ pub struct Options<'a> {
     pub keys: Option<&'a dyn Keys>,
     /// The destination of the output, if it can fill up.
     pub outlet: Option<&'a dyn Outlet>,
+    /// Is connected with this run, so that other threads can control it.
+    pub remote: Option<&'a Remote>,
+    /// Called once the watchdog has found a hang, or a kernel that has stopped after its panic. The
+    /// run goes on meanwhile, and ends when this returns. It has the verdict whatever the guest
+    /// does until then.
+    pub on_hang: Option<&'a (dyn Fn(&End) + Sync)>,
 }
 
 /// Runs a machine to its end.
@@ -104,7 +115,8 @@ fn run_stopping(
     } else {
         plan.uses_watchpoints().then(DebugCapabilities::default)
     };
-    let control = Control::new(vcpus)?;
+    let control = Arc::new(Control::new(vcpus)?);
+    let _attached = options.remote.map(|remote| remote.attach(control.clone()));
     // Data watchpoints are chosen only where the debug registers suffice for the breakpoints, too.
     let int3s = stopping
         .filter(|_| !plan.uses_watchpoints())
@@ -131,7 +143,7 @@ fn run_stopping(
             }
             let trapping = lock.as_ref().map(Trapping::new);
             let devices = Devices { board: &board, controller: Box::new(vm.irqchip()) };
-            let control = &control;
+            let control = &*control;
             let spawned =
                 thread::Builder::new().name(format!("vcpu{id}")).spawn_scoped(scope, move || {
                     VcpuLoop::new(ctx, hooks, breakpoints, trapping, devices, control)
@@ -149,6 +161,10 @@ fn run_stopping(
                 }
             }
         }
+        if let Some(on_hang) = options.on_hang {
+            let control = &*control;
+            scope.spawn(move || control.examine_hang(on_hang));
+        }
         let wards = Wards { board: &board, disks: &disks, irqchip: vm.irqchip() };
         if let Err(error) = supervisor::watch(&control, wards, &criteria, options) {
             control.fail(error);
@@ -162,7 +178,7 @@ fn run_stopping(
     disk::close(disks);
     drop(board);
     drop(vm);
-    control.into_outcome(reports, memory)
+    control.outcome(reports, memory)
 }
 
 /// The INT3s of a machine, if they are of use for these hooks.

@@ -41,15 +41,16 @@ pub(super) fn watch(
         EventManager::new().map_err(|error| broken(io::Error::other(format!("{error:?}"))))?;
     manager.add_subscriber(Box::new(Ended(control)));
     if let Some(time) = options.timeout {
-        let timer = timer(time, None)?;
-        manager.add_subscriber(Box::new(TimeLimit { control, board, criteria, timer }));
+        let limit = TimeLimit { control, board, criteria, time, timer: timer(time, None)? };
+        manager.add_subscriber(Box::new(limit));
     }
     let input_open = Rc::new(Cell::new(options.console_input));
     if let Some(window) = options.watchdog {
         let watchdog = Watchdog::new(window);
         let timer = timer(watchdog.interval(), Some(watchdog.interval()))?;
         let input = input_open.clone();
-        let watcher = Watcher { control, board, disks, criteria, input, watchdog, timer };
+        let examines = options.on_hang.is_some();
+        let watcher = Watcher { control, board, disks, criteria, input, examines, watchdog, timer };
         manager.add_subscriber(Box::new(watcher));
     }
     if let Some(signals) = options.signals {
@@ -103,11 +104,21 @@ struct TimeLimit<'a> {
     control: &'a Control,
     board: &'a Board,
     criteria: &'a Criteria,
+    time: Duration,
     timer: TimerFd,
 }
 
+/// The interval at which an expired time limit checks a machine that is paused.
+const PAUSE_POLL_INTERVAL: Duration = Duration::from_millis(50);
+
 impl MutEventSubscriber for TimeLimit<'_> {
     fn process(&mut self, _: Events, _: &mut EventOps) {
+        let left = self.time.saturating_sub(self.control.unpaused_time());
+        if !left.is_zero() {
+            let _ = self.timer.wait();
+            let again = self.timer.reset(left.max(PAUSE_POLL_INTERVAL), None);
+            return again.unwrap_or_else(|errno| self.control.fail(broken(errno.into())));
+        }
         let limit = if self.criteria.expects() { End::Missed } else { End::TimeLimit };
         self.control.end(self.board.panic().unwrap_or(limit));
     }
@@ -124,6 +135,8 @@ struct Watcher<'a> {
     criteria: &'a Criteria,
     /// Whether more console input may come.
     input: Rc<Cell<bool>>,
+    /// Whether a hung machine is examined before the run ends.
+    examines: bool,
     watchdog: Watchdog,
     timer: TimerFd,
 }
@@ -132,7 +145,10 @@ impl MutEventSubscriber for Watcher<'_> {
     fn process(&mut self, _: Events, _: &mut EventOps) {
         let _ = self.timer.wait();
         let control = self.control;
-        if control.is_suspended() {
+        if control.found_hang().get().is_some() {
+            return;
+        }
+        if control.is_suspended() || control.barrier().is_called() {
             self.watchdog.postpone(control.now());
             return control.clear_samples();
         }
@@ -166,7 +182,12 @@ impl MutEventSubscriber for Watcher<'_> {
             // A kernel that has panicked spins, too.
             Watch::Hung | Watch::Quiet => {
                 let hang = End::Hang(HangEvidence::Watchdog);
-                control.end(self.board.panic().unwrap_or(hang));
+                let end = self.board.panic().unwrap_or(hang);
+                if self.examines {
+                    control.found_hang().set(end, control.now());
+                } else {
+                    control.end(end);
+                }
             }
         }
     }

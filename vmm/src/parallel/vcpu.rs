@@ -189,6 +189,8 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
 
     fn run_guest(&mut self) -> Result<Option<End>> {
         self.begin()?;
+        // What was requested before kicks reached this thread.
+        self.serve()?;
         let mut entry = Entry::Resume;
         while !self.control.is_over() {
             let exit = self.enter(entry)?;

@@ -73,7 +73,7 @@ fn play(exits: Vec<Exit>, verdict: Verdict) -> (VcpuReport, Option<End>, Vec<Str
         &control,
     )
     .run(|_| {});
-    let outcome = control.into_outcome(vec![report.clone()], memory);
+    let outcome = control.outcome(vec![report.clone()], memory);
     let log = log.lock().unwrap().clone();
     (report, outcome.ok().map(|outcome| outcome.end), log)
 }

@@ -1,0 +1,69 @@
+//! What threads outside the run ask of it: to pause, to stop for a look, to tell its status.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Control;
+use crate::end::End;
+use crate::parallel::barrier::Look;
+use crate::parallel::remote::{RunStatus, Standstill};
+
+impl Control {
+    /// Keeps all vCPUs out of the guest from now on, because the user wants it. Returns false if
+    /// they are paused already.
+    pub(in crate::parallel) fn pause(&self) -> bool {
+        let changed = self.pauses.pause(self.now());
+        self.kick_all();
+        changed
+    }
+
+    /// Lets the vCPUs of a paused or suspended run continue. Returns false if it was neither.
+    pub(in crate::parallel) fn resume_all(&self) -> bool {
+        let was_paused = self.pauses.end_pause(self.now());
+        let changed = self.pauses.end_suspension() || was_paused;
+        self.kick_all();
+        changed
+    }
+
+    /// The time since the machine started, without the time in which the user had it paused.
+    pub(in crate::parallel) fn unpaused_time(&self) -> Duration {
+        let now = self.now();
+        now.saturating_sub(self.pauses.paused_time(now))
+    }
+
+    /// The status of the run.
+    pub(in crate::parallel) fn status(&self) -> RunStatus {
+        let time = self.now();
+        let standstill = if self.pauses.is_paused() {
+            Some(Standstill::Paused)
+        } else {
+            self.pauses.is_suspended().then_some(Standstill::Suspended)
+        };
+        let exits = self.slots.iter().map(|slot| slot.activity.load(Ordering::Relaxed)).collect();
+        let (paused, hung) = (self.pauses.paused_time(time), self.found_hang.get().is_some());
+        RunStatus { time, paused, standstill, hung, exits }
+    }
+
+    /// Waits for the watchdog to find a hang, has it examined, and ends the run. Returns at once
+    /// when the run ends without a hang.
+    pub(in crate::parallel) fn examine_hang(&self, examine: &(dyn Fn(&End) + Sync)) {
+        /// However the examination ends, the run has to end with it.
+        struct EndOnDrop<'a>(&'a Control, End);
+        impl Drop for EndOnDrop<'_> {
+            fn drop(&mut self) {
+                self.0.end(self.1.clone());
+            }
+        }
+        if let Some(verdict) = self.found_hang.wait() {
+            let _end = EndOnDrop(self, verdict.clone());
+            examine(&verdict);
+        }
+    }
+
+    /// Has `look` called when all vCPUs have arrived at the barrier. It is dropped if the run ends
+    /// before that.
+    pub(in crate::parallel) fn when_stopped(&self, look: Look) {
+        self.barrier.call_for(look);
+        self.kick_all();
+    }
+}
