@@ -3,14 +3,16 @@
 //!
 //! [`Symbols`] reads the guest's ELF file or a listing. An unwinder ([`unwind`]) finds the frames
 //! of a call stack, and a [`Stack`] has their names. An [`Inspector`] does both for one machine, and
-//! finds the symbols and tables of a Linux kernel in its memory ([`linux`]). [`Spin`] says what a vCPU that makes no
-//! progress is doing. Scripts, reports and explanations use these; nothing here changes the guest.
+//! finds the symbols and tables of a Linux kernel in its memory ([`linux`]). [`Spin`] says what a
+//! vCPU that makes no progress is doing. Scripts, reports and explanations use these, and so do the
+//! commands of a [`Monitor`]. Only those can change the guest.
 
 #![forbid(unsafe_code)]
 
 pub mod image;
 mod inspector;
 pub mod linux;
+pub mod monitor;
 pub mod spin;
 pub mod stack;
 pub mod suggest;
@@ -20,6 +22,7 @@ mod test_guest;
 pub mod unwind;
 
 pub use inspector::Inspector;
+pub use monitor::Monitor;
 pub use spin::Spin;
 pub use stack::Stack;
 pub use symbols::Symbols;
