@@ -16,6 +16,7 @@ pub mod control;
 pub mod device;
 pub mod ioapic;
 pub mod lapic;
+pub mod nmi_status;
 pub mod pit;
 pub mod power;
 pub mod rtc;

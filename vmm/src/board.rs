@@ -13,6 +13,7 @@ use devices::bus::{Bus, Handle, Region};
 use devices::console::Console;
 use devices::control::ControlPorts;
 use devices::device::{Address, Device, Effect, ForeignState, ReadKind, State, Wiring};
+use devices::nmi_status::NmiStatus;
 use devices::pit::Pit;
 use devices::power::PowerPorts;
 use devices::rtc::Rtc;
@@ -116,11 +117,13 @@ impl Board {
         added.ok()
     }
 
-    /// Adds an RTC with the host's time, for the parallel scheduler. It answers, but its interrupts
-    /// never come, for nothing calls [`Device::advance`]; the tables name no such interrupt.
+    /// Adds what the parallel scheduler has instead of timers: an RTC with the host's time, and the
+    /// status of NMIs. The RTC answers, but its interrupts never come, for nothing calls
+    /// [`Device::advance`]; the tables name no such interrupt.
     pub(crate) fn with_time_of_day(mut self) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.add(Rtc::starting_at(now.as_secs()), [Rtc::REGION]);
+        self.add(NmiStatus::default(), [NmiStatus::REGION]);
         self
     }
 
