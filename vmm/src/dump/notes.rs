@@ -15,7 +15,8 @@ pub(super) fn all(vcpus: &[(Registers, SystemRegisters)]) -> Vec<u8> {
     notes
 }
 
-fn note(notes: &mut Vec<u8>, name: &[u8], kind: u32, content: &[u8]) {
+/// Adds a note.
+pub(super) fn note(notes: &mut Vec<u8>, name: &[u8], kind: u32, content: &[u8]) {
     for word in [name.len() as u32, content.len() as u32, kind] {
         notes.extend(word.to_le_bytes());
     }

@@ -16,6 +16,10 @@ fn machine() -> (Memory, SystemRegisters) {
     put(0x4008, 0x9003);
     put(0x4018, 0x5000_0003);
     memory.write(0x9ff8, b"the mark").unwrap();
+    memory.write(0x1f_fff8, b"the last").unwrap();
+    let text = b"OSRELEASE=6.1\nPAGESIZE=4096\n";
+    let note = [&[11, 0, 0, 0, 28, 0, 0, 0, 0, 0, 0, 0][..], b"VMCOREINFO\0\0", text].concat();
+    memory.write(0x10_0000, &note).unwrap();
     let system = SystemRegisters {
         cr0: SystemRegisters::CR0_PG | SystemRegisters::CR0_PE,
         cr3: 0x1000,
@@ -48,13 +52,14 @@ fn the_file_is_a_core_that_holds_the_machine() {
     std::fs::create_dir_all(&folder).unwrap();
     let path = write(&folder.join("c"), &[(registers, system); 3], 2, &memory).unwrap();
     let bytes = std::fs::read(&path).unwrap();
+    let blocks = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(&path).unwrap());
     std::fs::remove_dir_all(&folder).unwrap();
 
     let header = FileHeader64::<LittleEndian>::parse(&*bytes).unwrap();
     assert_eq!(header.e_type.get(LittleEndian), object::elf::ET_CORE);
     let endian = LittleEndian;
     let segments = header.program_headers(endian, &*bytes).unwrap();
-    let mut threads = Vec::new();
+    let (mut threads, mut info) = (Vec::new(), Vec::new());
     for segment in segments {
         let Some(mut notes) = segment.notes(endian, &*bytes).unwrap() else { continue };
         while let Some(note) = notes.next().unwrap() {
@@ -65,6 +70,9 @@ fn the_file_is_a_core_that_holds_the_machine() {
                 assert_eq!((word(112 + 10 * 8), word(112 + 16 * 8)), (7, registers.rip));
                 threads.push(u32::from_le_bytes(desc[32..36].try_into().unwrap()));
             }
+            if note.name() == b"VMCOREINFO" {
+                info = note.desc().to_vec();
+            }
             if note.name() == b"QEMU" {
                 assert_eq!(desc.len(), 440);
                 assert_eq!(desc[4..8], 440_u32.to_le_bytes());
@@ -72,6 +80,8 @@ fn the_file_is_a_core_that_holds_the_machine() {
         }
     }
     assert_eq!(threads, [1, 2, 3]);
+    assert_eq!(info, b"OSRELEASE=6.1\nPAGESIZE=4096\n");
+    assert!(blocks * 512 < 64 << 10, "pages of zeroes take no room: {blocks} blocks");
     let find = |virt: u64, phys: u64| {
         let loads = segments.iter().filter(|s| s.p_type(endian) == object::elf::PT_LOAD);
         loads.into_iter().find(|s| (s.p_vaddr(endian), s.p_paddr(endian)) == (virt, phys))
@@ -80,7 +90,12 @@ fn the_file_is_a_core_that_holds_the_machine() {
     assert_eq!(kernel.data(endian, &*bytes).unwrap()[0x1ff8..], *b"the mark");
     let all = find(0, 0).unwrap();
     assert_eq!(all.p_memsz(endian), 2 << 20);
-    assert_eq!(all.data(endian, &*bytes).unwrap()[0x9ff8..0xa000], *b"the mark");
+    let memory_of_dump = all.data(endian, &*bytes).unwrap();
+    assert_eq!(memory_of_dump[0x9ff8..0xa000], *b"the mark");
+    assert_eq!(memory_of_dump[0x1f_fff8..], *b"the last");
+    let mut same = vec![0; 2 << 20];
+    memory.read(0, &mut same).unwrap();
+    assert!(memory_of_dump == same);
     // Pages outside RAM have no segment.
     assert!(find(0xffff_ffff_8000_3000, 0x5000_0000).is_none());
 }
