@@ -13,6 +13,7 @@ pub mod image;
 mod inspector;
 pub mod linux;
 pub mod monitor;
+pub mod seen;
 pub mod spin;
 pub mod stack;
 pub mod suggest;

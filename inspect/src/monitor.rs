@@ -8,6 +8,7 @@ mod stacks;
 mod waits;
 
 use std::fmt::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -78,14 +79,8 @@ impl Monitor {
             }
             Command::Waits => self.waits(),
             Command::Dump(path) => {
-                let path = path.clone();
                 let begin = Instant::now();
-                let written = self.remote.when_stopped(move |machine| {
-                    let vcpus: Vec<_> =
-                        machine.vcpus.iter().map(|vcpu| (vcpu.registers, vcpu.system)).collect();
-                    dump::write(&path, &vcpus, 0, machine.memory)
-                })?;
-                let path = written.map_err(|error| Refusal::Failed(chain(&error)))?;
+                let path = self.dump(path)?;
                 let seconds = begin.elapsed().as_secs_f64();
                 Ok(format!("dumped to {} in {seconds:.1} s\n", path.display()))
             }
@@ -95,6 +90,17 @@ impl Monitor {
                 Ok("the run ends\n".into())
             }
         }
+    }
+
+    /// Writes a dump to this file, or to `FILE.1` and so on if it exists. Returns the file.
+    pub fn dump(&self, path: &Path) -> Result<PathBuf, Refusal> {
+        let path = path.to_owned();
+        let written = self.remote.when_stopped(move |machine| {
+            let vcpus: Vec<_> =
+                machine.vcpus.iter().map(|vcpu| (vcpu.registers, vcpu.system)).collect();
+            dump::write(&path, &vcpus, 0, machine.memory)
+        })?;
+        written.map_err(|error| Refusal::Failed(chain(&error)))
     }
 
     fn status(&self) -> Result<String, Refusal> {

@@ -50,19 +50,21 @@ fn without_a_machine_nothing_is_done() {
     assert!(monitor.execute(&Command::Help).unwrap().contains("dump FILE"));
 }
 
-fn vcpu(rip: u64, activity: Activity, rflags: u64, system: SystemRegisters) -> VcpuState {
+fn vcpu(rip: u64, activity: Activity, rflags: u64, system: &SystemRegisters) -> VcpuState {
     let registers = Registers { rip, rflags, rax: 7, ..Registers::default() };
-    VcpuState { activity, registers, system }
+    VcpuState { activity, registers, system: *system }
 }
 
 #[test]
 fn a_vcpu_spins_only_if_it_was_in_the_loop_at_every_look() {
     let (memory, system) = tsc_sync_guest();
     let symbols = tsc_sync_symbols();
-    let at = |rip: u64| [vcpu(rip, Activity::Running, 2, system)];
+    let at = |rip: u64| [vcpu(rip, Activity::Running, 2, &system)];
     let text = |rips: &[u64], period: Option<u64>| {
         let mut seen = waits::Seen::default();
-        rips.iter().for_each(|rip| seen.add(&at(*rip)));
+        for rip in rips {
+            seen.add(&at(*rip));
+        }
         let last = at(*rips.last().unwrap());
         let period = period.map(Duration::from_millis);
         waits::text(&seen, &last, &memory, Some(&symbols), period)
@@ -85,9 +87,9 @@ fn a_vcpu_spins_only_if_it_was_in_the_loop_at_every_look() {
 fn halted_and_unstarted_vcpus_are_told_apart() {
     let (memory, system) = tsc_sync_guest();
     let vcpus = [
-        vcpu(TEXT + 1, Activity::Halted, Registers::INTERRUPT_FLAG, system),
-        vcpu(TEXT + 1, Activity::Halted, 2, system),
-        vcpu(0, Activity::WaitForSipi, 2, system),
+        vcpu(TEXT + 1, Activity::Halted, Registers::INTERRUPT_FLAG, &system),
+        vcpu(TEXT + 1, Activity::Halted, 2, &system),
+        vcpu(0, Activity::WaitForSipi, 2, &system),
     ];
     let mut seen = waits::Seen::default();
     seen.add(&vcpus);

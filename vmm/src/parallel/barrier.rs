@@ -14,7 +14,7 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::outcome::VcpuState;
-use super::remote::Stopped;
+use super::status::Stopped;
 use crate::dump;
 use crate::error::{Error, Result};
 use crate::memory::Memory;

@@ -13,6 +13,7 @@ mod input;
 mod outcome;
 mod pauses;
 mod remote;
+mod status;
 mod supervisor;
 mod trapping;
 mod vcpu;
@@ -22,7 +23,8 @@ use std::thread;
 use std::time::Duration;
 
 pub use outcome::{ExitCounts, Outcome, VcpuReport, VcpuState};
-pub use remote::{NotRunning, Remote, RunStatus, Standstill, Stopped};
+pub use remote::{NotRunning, Remote};
+pub use status::{RunStatus, Standstill, Stopped};
 
 use crate::breakpoints::{self, Breakpoints, Code, Gate, Halts, Int3s};
 use crate::end::End;

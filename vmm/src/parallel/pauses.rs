@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A hook suspends a run until SIGCONT; a [`Remote`](super::Remote) pauses it until that resumes it.
-/// Both keep all vCPUs out of the guest. Only the time of a pause doesn't count for the time limit:
-/// a script may have suspended a run that no user watches.
+/// A hook suspends a run until SIGCONT. The remote control pauses it until it resumes it. Both keep
+/// all vCPUs out of the guest. Only the time of a pause doesn't count for the time limit: a script
+/// may have suspended a run that no user watches.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     suspended: AtomicBool,

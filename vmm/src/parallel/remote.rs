@@ -6,9 +6,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::VcpuState;
 use super::control::Control;
-use crate::memory::Memory;
+use super::status::{RunStatus, Stopped};
 
 /// The interval at which a caller that waits for the vCPUs checks whether the run has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -28,38 +27,6 @@ pub struct Remote {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no machine is running: its run has ended, or has not begun")]
 pub struct NotRunning;
-
-/// A machine whose vCPUs are all out of the guest, and stay there while this is looked at.
-pub struct Stopped<'a> {
-    /// The state of each vCPU, in the order of their numbers.
-    pub vcpus: &'a [VcpuState],
-    /// Guest-physical memory.
-    pub memory: &'a Memory,
-}
-
-/// Why the vCPUs don't run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standstill {
-    /// A [`Remote`] has paused the run.
-    Paused,
-    /// A hook has suspended the run.
-    Suspended,
-}
-
-/// What can be said of a run without stopping it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunStatus {
-    /// The time since the machine started.
-    pub time: Duration,
-    /// How much of it the machine was paused.
-    pub paused: Duration,
-    /// Why the vCPUs don't run at present, if they don't.
-    pub standstill: Option<Standstill>,
-    /// Whether the watchdog has found a hang, so that the run is about to end.
-    pub hung: bool,
-    /// For each vCPU, how many times the guest has left it by itself.
-    pub exits: Vec<u64>,
-}
 
 impl Remote {
     /// Connects the handle with a run, until the guard is dropped.

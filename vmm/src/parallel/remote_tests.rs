@@ -148,7 +148,11 @@ fn many_threads_look_at_once() {
                 })
             })
             .collect();
-        lookers.into_iter().for_each(|looker| looker.join().unwrap());
+        for looker in lookers {
+            looker.join().unwrap();
+        }
+        // Before it counts, the guest has no handler.
+        wait_for_more(remote, 0);
         remote.send_nmis(1).unwrap();
         while remote.send_nmis(1).is_ok() {
             thread::sleep(Duration::from_millis(5));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Control;
 use crate::end::End;
 use crate::parallel::barrier::Look;
-use crate::parallel::remote::{RunStatus, Standstill};
+use crate::parallel::status::{RunStatus, Standstill};
 
 impl Control {
     /// Keeps all vCPUs out of the guest from now on, because the user wants it. Returns false if

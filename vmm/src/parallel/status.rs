@@ -1,0 +1,38 @@
+//! What threads outside a run get to know of it.
+
+use std::time::Duration;
+
+use super::outcome::VcpuState;
+use crate::memory::Memory;
+
+/// A machine whose vCPUs are all out of the guest, and stay there while this is looked at.
+pub struct Stopped<'a> {
+    /// The state of each vCPU, in the order of their numbers.
+    pub vcpus: &'a [VcpuState],
+    /// Guest-physical memory.
+    pub memory: &'a Memory,
+}
+
+/// Why the vCPUs don't run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standstill {
+    /// A [`Remote`] has paused the run.
+    Paused,
+    /// A hook has suspended the run.
+    Suspended,
+}
+
+/// What can be said of a run without stopping it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunStatus {
+    /// The time since the machine started.
+    pub time: Duration,
+    /// How much of it the machine was paused.
+    pub paused: Duration,
+    /// Why the vCPUs don't run at present, if they don't.
+    pub standstill: Option<Standstill>,
+    /// Whether the watchdog has found a hang, so that the run is about to end.
+    pub hung: bool,
+    /// For each vCPU, how many times the guest has left it by itself.
+    pub exits: Vec<u64>,
+}
