@@ -1,5 +1,6 @@
 //! The command line.
 
+mod control;
 mod criteria;
 mod pages;
 mod paths;
@@ -20,6 +21,7 @@ use vmm::jitter::JitterSpec;
 use vmm::memory::MemorySize;
 use vmm::{CpuCount, DiskConfig};
 
+pub(crate) use control::{ControlArgs, CtlArgs};
 pub(crate) use criteria::CriteriaArgs;
 pub(crate) use pages::{PageArgs, PageFiles, Pages, ReportArgs};
 pub(crate) use probing::ProbeArgs;
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Finds the cause of a finding: which accesses, in which order, and the proof
     Explain(ExplainArgs),
+    /// Examines and controls a machine that runs with --ctl
+    Ctl(CtlArgs),
     /// Lists the guests that come with jitterbug
     Guests(ListArgs),
     /// Lists the probe points and what each costs on this host, or measures the engine (--bench)
@@ -108,7 +112,7 @@ impl Command {
     /// Whether the command uses the host's KVM, so that `--bed` makes a difference.
     pub(crate) fn needs_a_host(&self) -> bool {
         match self {
-            Self::Completions { .. } | Self::Man { .. } => false,
+            Self::Completions { .. } | Self::Man { .. } | Self::Ctl(_) => false,
             Self::Run(args) => args.probing.dump_pass.is_none(),
             Self::Replay(args) => args.probing.dump_pass.is_none(),
             _ => true,
@@ -155,6 +159,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) criteria: CriteriaArgs,
+
+    #[command(flatten)]
+    pub(crate) control: ControlArgs,
 
     #[command(flatten)]
     pub(crate) probing: ProbeArgs,

@@ -13,6 +13,7 @@ use vmm::disk::{DiskConfig, DiskMode};
 use vmm::signals::Second;
 
 use crate::args::{Cli, Command, ConsoleMode, MachineArgs, Pages, RunArgs};
+use crate::on_hang::OnHang;
 use crate::status::Status;
 use crate::{guest, signals, tell};
 
@@ -28,6 +29,9 @@ pub(crate) fn run(host: Host, cli: &Cli) -> Result<ExitCode> {
     check_files(cli, results.as_deref())?;
     if matches!(&cli.command, Command::Run(args) if args.console == Some(ConsoleMode::Raw)) {
         bail!("--console raw: not with --bed: the machine there has no terminal");
+    }
+    if matches!(&cli.command, Command::Run(args) if args.control.ctl.is_some()) {
+        bail!("--ctl: not with --bed: the socket would be in the machine there, out of reach");
     }
     let parts = Parts::get(host, tell::user)?;
     let job = Job {
@@ -125,6 +129,7 @@ fn disks(cli: &Cli) -> &[DiskConfig] {
 /// writes change.
 fn written(args: &RunArgs) -> Vec<&Path> {
     let mut files = args.probing.files();
+    files.extend(args.control.on_hang.iter().flat_map(OnHang::dumps));
     files.extend(written_disks(&args.machine));
     files
 }

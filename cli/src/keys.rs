@@ -2,6 +2,7 @@
 //! QEMU and in terminal programs for serial lines.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -100,8 +101,13 @@ impl parallel::Keys for Keys {
     }
 }
 
-/// Ends the run just as Ctrl-C does where it is not for the guest.
-fn end_run() {
+/// Ends the run just as Ctrl-C does where it is not for the guest. Only the first call counts: a
+/// second signal would end the program at once.
+pub(crate) fn end_run() {
+    static ASKED: AtomicBool = AtomicBool::new(false);
+    if ASKED.swap(true, Ordering::SeqCst) {
+        return;
+    }
     // A process may always send itself a signal.
     let _ = kill(Pid::this(), Signal::SIGINT);
 }

@@ -6,6 +6,7 @@ mod args;
 mod bed;
 mod boots;
 mod console;
+mod ctl;
 mod doctor;
 mod document;
 mod engine;
@@ -18,6 +19,7 @@ mod input;
 mod keys;
 mod list;
 mod manual;
+mod on_hang;
 mod points;
 mod progress;
 mod races;
@@ -94,6 +96,7 @@ fn here(cli: &Cli) -> anyhow::Result<Status> {
         Command::Races(args) => races::run(cli, args),
         Command::Replay(args) => replay::run(cli, args),
         Command::Explain(args) => explain::run(cli, args),
+        Command::Ctl(args) => ctl::run(args),
         Command::Guests(args) => list::run(args),
         Command::Probes(args) => points::run(cli, args),
         Command::Doctor(args) => doctor::run(cli, args),

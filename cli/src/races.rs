@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::end::End;
 use vmm::jitter::JitterSpec;
+use vmm::parallel::Remote;
 use vmm::signals::Second;
 use vmm::watchpoints::{WatchPlan, WatchReport};
 use vmm::{Host, MachineConfig};
@@ -99,6 +100,8 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
         timeout: args.timeout,
         host,
         signals,
+        remote: Remote::default(),
+        on_hang: None,
         keep_console: args.json || args.repeat > 1,
         keep_lines: false,
         screen: OUTPUT,

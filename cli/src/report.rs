@@ -8,7 +8,7 @@ use experiments::ObservedFailure;
 use experiments::finding::Machine;
 use experiments::observed::ObservedVcpu;
 use experiments::reproduce::Other;
-use inspect::spin::Observation;
+use inspect::seen::Seen;
 use inspect::{Spin, Stack};
 use probes::engine::Changes;
 use schemars::JsonSchema;
@@ -166,23 +166,22 @@ impl RunReport {
     /// Analyses the result of a run.
     pub(crate) fn new(trial: Trial, setting: &Setting) -> Self {
         let outcome = trial.outcome;
-        let look = |report: VcpuReport| {
-            let (mut stack, mut spin) = (None, None);
-            if let Some(state) = report.state.filter(|s| s.activity != Activity::WaitForSipi) {
-                let (registers, system) = (&state.registers, &state.system);
-                let frames = trial.inspector.unwind(registers, system, &*outcome.memory);
-                let symbols = trial.inspector.symbols();
-                let symbols = symbols.as_deref();
-                stack = Some(Stack::of(&frames, symbols));
-                spin = Some(Spin::analyse(&Observation {
-                    registers,
-                    system,
-                    activity: state.activity,
-                    sampled: &report.sampled_rips,
-                    memory: &*outcome.memory,
-                    symbols,
-                }));
-            }
+        let mut dumps = outcome.dumps;
+        let mut examined = trial.examined.map_or_else(Vec::new, |examined| {
+            dumps.extend(examined.dumps);
+            examined.vcpus
+        });
+        examined.reverse();
+        let look = |mut report: VcpuReport| {
+            // What a hung vCPU did is what it did before --on-hang did anything with it.
+            let seen = if let Some(hung) = examined.pop() {
+                report.state = Some(hung.state);
+                hung.seen
+            } else {
+                let (state, sampled) = (report.state.as_ref(), &report.sampled_rips);
+                state.and_then(|state| Seen::of(state, sampled, &*outcome.memory, &trial.inspector))
+            };
+            let (stack, spin) = seen.map(|Seen { stack, spin }| (stack, spin)).unzip();
             Vcpu { report, stack, spin }
         };
         let vcpus: Vec<_> = outcome.vcpus.into_iter().map(look).collect();
@@ -206,7 +205,7 @@ impl RunReport {
             console_dropped: trial.console.dropped,
             probes: trial.probes,
             changes: trial.changes,
-            dumps: outcome.dumps,
+            dumps,
             missed_dumps: outcome.missed_dumps,
             script_output: trial.lines.lines,
             script_lines_dropped: trial.lines.dropped,

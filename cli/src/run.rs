@@ -1,14 +1,17 @@
 //! `jitterbug run`: boots a guest, once or repeatedly.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use experiments::finding::Machine;
-use inspect::Symbols;
+use inspect::{Inspector, Monitor, Symbols};
 use probes::Options;
 use vmm::controlled::can_control;
 use vmm::end::End;
 use vmm::jitter::Injections;
+use vmm::parallel::Remote;
 use vmm::signals::{Second, Signals};
 use vmm::watchpoints::WatchPlan;
 use vmm::{Host, MachineConfig};
@@ -29,7 +32,7 @@ use crate::trace::Tracing;
 use crate::trial::Setting;
 use crate::typing::{self, Typing};
 use crate::writer::{ERROR, OUTPUT};
-use crate::{explain, reproduce, scripts, signals, watching};
+use crate::{ctl, explain, keys, reproduce, scripts, signals, watching};
 
 /// Runs the guest, reports, and returns the exit status.
 pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
@@ -41,6 +44,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let guest = Guest::find(&args.guest, &signals)?;
     let symbols = guest.symbols(args.probing.symbols.as_deref(), &signals)?;
     let machine = machine(args, &guest, symbols.as_deref(), &signals)?;
+    let watchdog = watchdog(args, &guest)?;
     let options = Options::default();
     if let Some(pass) = args.probing.dump_pass {
         let symbols = symbols.as_ref();
@@ -59,19 +63,19 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         tracing,
         symbols,
         is_nameless: args.probing.is_nameless(),
-        watchdog: guest.watchdog(args.watchdog),
+        watchdog,
         timeout: args.timeout,
         host,
         signals,
+        remote: Remote::default(),
+        on_hang: args.control.on_hang.clone(),
         keep_console: many || args.json,
         keep_lines: args.json,
         screen,
     };
     let explaining = args.explain.then(|| Explaining::check(args, &guest, pages)).transpose()?;
     let progress = if many { Progress::of(args.repeat) } else { Progress::none() };
-    let typing = Typing::begin(args, screen, guest.may_idle)?;
-    let (boots, interrupted) = boot_all(&setting, args, typing.as_ref(), &progress)?;
-    drop(typing);
+    let (boots, interrupted) = boot_attended(&setting, args, guest.may_idle, &progress)?;
     progress.finish();
     // A signal that arrived after the last run had ended has interrupted nothing.
     let ended_by = setting.signals.end().filter(|_| interrupted);
@@ -170,6 +174,15 @@ fn check(args: &RunArgs) -> Result<()> {
     args.probing.check_output(args.json, args.explain)
 }
 
+/// The watchdog's window. Fails if a hang is to be examined that can't be found.
+fn watchdog(args: &RunArgs, guest: &Guest) -> Result<Option<Duration>> {
+    let watchdog = guest.watchdog(args.watchdog);
+    if let Some(on_hang) = &args.control.on_hang {
+        on_hang.check(watchdog)?;
+    }
+    Ok(watchdog)
+}
+
 /// Fails if a file is to be written that the command reads: a trace would replace a disk or a
 /// kernel.
 fn check_outputs(args: &RunArgs) -> Result<()> {
@@ -207,6 +220,23 @@ fn flush_console() -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// The same as [`boot_all`], with the control socket and the terminal that the arguments ask for.
+fn boot_attended(
+    setting: &Setting,
+    args: &RunArgs,
+    is_from_file: bool,
+    progress: &Progress,
+) -> Result<(Boots, bool)> {
+    let server = args.control.ctl.as_deref().map(|path| {
+        let inspector = Inspector::new(setting.symbols.clone(), setting.is_nameless);
+        let monitor = Monitor::new(setting.remote.clone(), Arc::new(inspector), keys::end_run);
+        ctl::Server::start(path, monitor)
+    });
+    let _server = server.transpose()?;
+    let typing = Typing::begin(args, setting.screen, is_from_file)?;
+    boot_all(setting, args, typing.as_ref(), progress)
 }
 
 /// Boots as often as the arguments say. Returns the results, and whether a signal ended the last

@@ -8,14 +8,16 @@ use anyhow::Result;
 use inspect::{Inspector, Symbols};
 use probes::engine::Changes;
 use probes::{LineKind, OutputLine};
+use vmm::end::End;
 use vmm::hook::Attach;
 use vmm::jitter::{Injections, Jitter, JitterSpec};
-use vmm::parallel::{self, Outcome};
+use vmm::parallel::{self, Outcome, Remote};
 use vmm::signals::Signals;
 use vmm::watchpoints::WatchPlan;
 use vmm::{Host, Machine, MachineConfig};
 
 use crate::console::{CapturedConsole, ConsoleText, Printing, Screen};
+use crate::on_hang::{Examined, OnHang};
 use crate::progress::Progress;
 use crate::scripts::{LineRoom, Probing, Scripts};
 use crate::trace::Tracing;
@@ -37,6 +39,9 @@ pub(crate) struct Setting {
     pub(crate) watchdog: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) signals: Signals,
+    /// Controls the machine from other threads.
+    pub(crate) remote: Remote,
+    pub(crate) on_hang: Option<OnHang>,
     /// Whether the console is kept for the report instead of being shown.
     pub(crate) keep_console: bool,
     /// Whether the scripts' lines are kept for the report as well.
@@ -51,6 +56,8 @@ pub(crate) struct Trial {
     /// What is known about the guest.
     pub(crate) inspector: Arc<Inspector>,
     pub(crate) outcome: Outcome,
+    /// What a hung machine showed, if --on-hang had it examined.
+    pub(crate) examined: Option<Examined>,
     pub(crate) injections: Injections,
     pub(crate) console: ConsoleText,
     pub(crate) probes: Vec<probes::session::ProbeCount>,
@@ -127,6 +134,14 @@ impl Setting {
         }
         hooks.extend(more);
         let machine = Machine::watching(&self.host, &self.machine, self.plan.clone(), console)?;
+        let examined = Mutex::new(None);
+        let on_hang = self.on_hang.as_ref().map(|on_hang| {
+            |_: &End| {
+                let print = |line: &str| progress.print(line);
+                let seen = on_hang.examine(&self.remote, &inspector, print);
+                *examined.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+            }
+        });
         let options = parallel::Options {
             watchdog: self.watchdog,
             timeout: self.timeout,
@@ -134,6 +149,8 @@ impl Setting {
             console_input: !self.keep_console,
             keys: typing.map(|typing| -> &dyn parallel::Keys { &typing.keys }),
             outlet: Some(&printing),
+            remote: Some(&self.remote),
+            on_hang: on_hang.as_ref().map(|on_hang| -> &(dyn Fn(&End) + Sync) { on_hang }),
         };
         let outcome = parallel::run(machine, &hooks, options)?;
 
@@ -145,7 +162,18 @@ impl Setting {
         let (probes, changes) = finished.unwrap_or_default();
         let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
         let (injections, console) = (jitter.injections(), kept.text());
-        Ok(Trial { seed, inspector, outcome, injections, console, probes, changes, lines })
+        let examined = examined.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Trial {
+            seed,
+            inspector,
+            outcome,
+            examined,
+            injections,
+            console,
+            probes,
+            changes,
+            lines,
+        })
     }
 
     /// The function that handles the lines that scripts print.

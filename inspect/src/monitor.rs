@@ -16,7 +16,7 @@ use vmm::dump;
 use vmm::parallel::{NotRunning, Remote, Standstill, Stopped, VcpuState};
 use vmm::registers::Activity;
 
-use crate::symbols::Symbols;
+use crate::inspector::Inspector;
 
 pub use command::{Command, HELP};
 pub use stacks::stacks;
@@ -47,18 +47,19 @@ impl From<NotRunning> for Refusal {
 #[derive(Clone)]
 pub struct Monitor {
     remote: Remote,
-    symbols: Option<Arc<Symbols>>,
+    inspector: Arc<Inspector>,
     quit: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Monitor {
-    /// A monitor for the machine that `remote` controls. `quit` ends its run.
+    /// A monitor for the machine that `remote` controls, whose stacks `inspector` unwinds. `quit`
+    /// ends its run.
     pub fn new(
         remote: Remote,
-        symbols: Option<Arc<Symbols>>,
+        inspector: Arc<Inspector>,
         quit: impl Fn() + Send + Sync + 'static,
     ) -> Self {
-        Self { remote, symbols, quit: Arc::new(quit) }
+        Self { remote, inspector, quit: Arc::new(quit) }
     }
 
     /// Does a command, and returns its answer: lines for the user.
@@ -72,9 +73,9 @@ impl Monitor {
             Command::Resume => Ok("it was not paused\n".into()),
             Command::Nmi(vcpu) => self.nmi(*vcpu),
             Command::Stacks => {
-                let symbols = self.symbols.clone();
+                let inspector = self.inspector.clone();
                 Ok(self.remote.when_stopped(move |machine| {
-                    stacks(machine.vcpus, machine.memory, symbols.as_deref())
+                    stacks(machine.vcpus, machine.memory, &inspector)
                 })?)
             }
             Command::Waits => self.waits(),
@@ -159,11 +160,17 @@ impl Monitor {
             seen.add(&states);
             std::thread::sleep(waits::INTERVAL);
         }
-        let symbols = self.symbols.clone();
+        let inspector = self.inspector.clone();
         Ok(self.remote.when_stopped(move |machine: &Stopped| {
             seen.add(machine.vcpus);
             let period = is_moving.then(|| begin.elapsed());
-            waits::text(&seen, machine.vcpus, machine.memory, symbols.as_deref(), period)
+            waits::text(
+                &seen,
+                machine.vcpus,
+                machine.memory,
+                inspector.symbols().as_deref(),
+                period,
+            )
         })?)
     }
 }

@@ -4,10 +4,9 @@ use vmm::paging::PhysicalMemory;
 use vmm::parallel::VcpuState;
 use vmm::registers::Activity;
 
+use crate::inspector::Inspector;
 use crate::spin::{Observation, Spin};
 use crate::stack::Stack;
-use crate::symbols::Symbols;
-use crate::unwind::{Unwinder as _, unwinder};
 
 /// What a stopped vCPU shows.
 #[derive(Clone, Debug)]
@@ -24,13 +23,15 @@ impl Seen {
         state: &VcpuState,
         sampled: &[u64],
         memory: &M,
-        symbols: Option<&Symbols>,
+        inspector: &Inspector,
     ) -> Option<Self> {
         let VcpuState { activity, registers, system } = state;
         if *activity == Activity::WaitForSipi {
             return None;
         }
-        let frames = unwinder().unwind(registers, system, memory);
+        let frames = inspector.unwind(registers, system, memory);
+        let symbols = inspector.symbols();
+        let symbols = symbols.as_deref();
         let stack = Stack::of(&frames, symbols);
         let activity = *activity;
         let spin =

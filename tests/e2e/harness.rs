@@ -182,6 +182,13 @@ impl Invocation {
         self.start().ends_with(status)
     }
 
+    /// Runs to the end and returns the status, as [`Self::any_status`], and the standard output.
+    pub(crate) fn any_status_and_output(self) -> (i32, String) {
+        let mut running = self.start();
+        let status = running.wait().and_then(|status| status.code()).unwrap_or(-1);
+        (status, running.printed())
+    }
+
     /// Runs to the end and returns the status; -1 stands for a death by signal or by the time
     /// limit.
     pub(crate) fn any_status(self) -> i32 {
@@ -235,6 +242,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// What is on its standard output so far.
+    pub(crate) fn printed(&self) -> String {
+        self.stdout.text()
+    }
+
     /// Waits until this text is on its standard output.
     pub(crate) fn prints(&self, text: &str) {
         self.wait_until(&format!("`{text}`"), || self.stdout.text().contains(text));

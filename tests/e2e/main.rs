@@ -16,6 +16,7 @@ mod child;
 mod compile;
 mod console;
 mod criteria;
+mod ctl;
 mod destructive;
 mod disks;
 mod documented;
@@ -33,6 +34,7 @@ mod image_errors;
 mod jitter;
 mod json;
 mod linux;
+mod linux_ctl;
 mod linux_disk;
 mod linux_ends;
 mod linux_stacks;
@@ -41,6 +43,7 @@ mod lost_findings;
 mod manual;
 mod many_points;
 mod needs;
+mod on_hang;
 mod paths;
 mod point_list;
 mod points;
@@ -85,6 +88,7 @@ const TESTS: &[&[Test]] = &[
     cases::TESTS,
     console::TESTS,
     criteria::TESTS,
+    ctl::TESTS,
     destructive::TESTS,
     disks::TESTS,
     documented::TESTS,
@@ -101,6 +105,7 @@ const TESTS: &[&[Test]] = &[
     jitter::TESTS,
     json::TESTS,
     linux::TESTS,
+    linux_ctl::TESTS,
     linux_disk::TESTS,
     linux_ends::TESTS,
     linux_stacks::TESTS,
@@ -108,6 +113,7 @@ const TESTS: &[&[Test]] = &[
     lost_findings::TESTS,
     manual::TESTS,
     many_points::TESTS,
+    on_hang::TESTS,
     paths::TESTS,
     point_list::TESTS,
     points::TESTS,

@@ -6,15 +6,14 @@ use vmm::paging::PhysicalMemory;
 use vmm::parallel::VcpuState;
 use vmm::registers::Activity;
 
+use crate::inspector::Inspector;
 use crate::stack::Stack;
-use crate::symbols::Symbols;
-use crate::unwind::{Unwinder as _, unwinder};
 
 /// The call stack of each vCPU, innermost frame first, a line for each frame.
 pub fn stacks<M: PhysicalMemory + ?Sized>(
     vcpus: &[VcpuState],
     memory: &M,
-    symbols: Option<&Symbols>,
+    inspector: &Inspector,
 ) -> String {
     let mut text = String::new();
     for (number, vcpu) in vcpus.iter().enumerate() {
@@ -23,8 +22,8 @@ pub fn stacks<M: PhysicalMemory + ?Sized>(
         if vcpu.activity == Activity::WaitForSipi {
             continue;
         }
-        let frames = unwinder().unwind(&vcpu.registers, &vcpu.system, memory);
-        for frame in Stack::of(&frames, symbols).frames {
+        let frames = inspector.unwind(&vcpu.registers, &vcpu.system, memory);
+        for frame in Stack::of(&frames, inspector.symbols().as_deref()).frames {
             let _ = writeln!(text, "  {frame}");
         }
     }

@@ -42,7 +42,8 @@ fn what_is_no_command_is_refused_with_a_reason() {
 
 #[test]
 fn without_a_machine_nothing_is_done() {
-    let monitor = Monitor::new(Remote::default(), None, || panic!("there is nothing to end"));
+    let monitor =
+        Monitor::new(Remote::default(), Arc::default(), || panic!("there is nothing to end"));
     for line in ["status", "stacks", "waits", "pause", "resume", "nmi", "dump x", "quit"] {
         let refusal = monitor.execute(&Command::parse(line).unwrap()).unwrap_err();
         assert!(matches!(&refusal, Refusal::Failed(text) if text.contains("no machine")), "{line}");
@@ -98,7 +99,7 @@ fn halted_and_unstarted_vcpus_are_told_apart() {
     assert_eq!(lines[0], "vCPU 0: halted in 0xfffffffffb854001; waits for an interrupt");
     assert!(lines[1].ends_with(" with interrupts off; only an NMI or a reset wakes it"), "{text}");
     assert_eq!(lines[2], "vCPU 2: not started: waits for its SIPI");
-    let stacks = stacks(&vcpus, &memory, None);
+    let stacks = stacks(&vcpus, &memory, &Inspector::default());
     assert!(stacks.starts_with("vCPU 0: halted\n  0xfffffffffb854001\n"), "{stacks}");
     assert!(stacks.ends_with("vCPU 2: not started: waits for its SIPI\n"), "{stacks}");
 }
