@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use vmm::paging::PhysicalMemory;
 use vmm::registers::{Registers, SystemRegisters};
 
-use crate::linux::{Finder, Kernel};
+use crate::linux::{Finder, Kernel, Task};
 use crate::stack::Stack;
 use crate::symbols::Symbols;
 use crate::unwind::{CallFrame, Unwinder as _, unwinder};
@@ -59,6 +59,18 @@ impl Inspector {
             return frames;
         }
         unwinder().unwind(registers, system, memory)
+    }
+
+    /// The task that a vCPU runs, or why it can't be told. `data` is the address of the kernel's
+    /// data for this vCPU: the base of GS in kernel mode.
+    pub fn task<M: PhysicalMemory + ?Sized>(
+        &self,
+        system: &SystemRegisters,
+        data: u64,
+        memory: &M,
+    ) -> Result<Task, &'static str> {
+        let kernel = self.linux.kernel(system, memory);
+        kernel.ok_or("no Linux kernel was found in memory")?.task(system, data, memory)
     }
 
     /// The symbols that names come from: the given ones, or else those of the kernel that was

@@ -2,19 +2,24 @@
 //!
 //! A distribution's kernel has no symbols in its file, and with address-space layout randomisation
 //! (KASLR) a file would not tell its addresses. But the kernel carries what it needs for its own
-//! messages: its symbols ([`kallsyms`]), and tables to unwind its stacks ([`orc`]). A stopped vCPU
-//! leads to them: its interrupt descriptor table names the page-fault handler, whose address is
-//! inside the kernel.
+//! messages: its symbols ([`kallsyms`]), tables to unwind its stacks ([`orc`]), and the layout of
+//! its structures ([`btf`]), by which its tasks ([`task`]) and [`modules`] are found. A stopped
+//! vCPU leads to them: its interrupt descriptor table names the page-fault handler, whose address
+//! is inside the kernel.
 
+mod btf;
 mod finder;
 mod kallsyms;
+mod layouts;
+mod modules;
 mod orc;
+mod task;
 #[cfg(test)]
 mod test_kernel;
 mod view;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use vmm::paging::PhysicalMemory;
 use vmm::registers::{Registers, SystemRegisters};
@@ -23,7 +28,9 @@ use crate::symbols::{Kind, Symbols, Whole};
 use crate::unwind::CallFrame;
 pub use finder::Finder;
 use kallsyms::Kallsyms;
+use layouts::{Layouts, Places};
 use orc::Orc;
+pub use task::Task;
 use view::View;
 
 /// A Linux kernel in a guest's memory.
@@ -34,6 +41,9 @@ pub struct Kernel {
     symbols: Arc<Symbols>,
     code: Vec<Range<u64>>,
     orc: Result<Orc, &'static str>,
+    places: Places,
+    /// The layouts of its structures; read when they are first needed.
+    layouts: OnceLock<Result<Layouts, &'static str>>,
 }
 
 impl Kernel {
@@ -46,6 +56,8 @@ impl Kernel {
             symbols: Arc::new(symbols(&table, &code)),
             orc: Orc::find(view, &table),
             code,
+            places: Places::of(&table),
+            layouts: OnceLock::new(),
         })
     }
 
@@ -60,6 +72,30 @@ impl Kernel {
         self.orc.as_ref().err().copied()
     }
 
+    /// The task that a vCPU runs, whose own data is at `data`; or why it can't be told.
+    pub(crate) fn task<M: PhysicalMemory + ?Sized>(
+        &self,
+        system: &SystemRegisters,
+        data: u64,
+        memory: &M,
+    ) -> Result<Task, &'static str> {
+        let view = View::new(system, memory);
+        // A program's page tables may not map the kernel's data.
+        let isolated = || view.isolated().filter(|_| view.word(data).is_none());
+        let isolated = isolated();
+        let view = isolated.as_ref().unwrap_or(&view);
+        let tasks = self.layouts(view)?.tasks.as_ref().map_err(|problem| *problem)?;
+        tasks.task(view, data).ok_or("the vCPU has no task yet")
+    }
+
+    fn layouts<M: PhysicalMemory + ?Sized>(
+        &self,
+        view: &View<'_, M>,
+    ) -> Result<&Layouts, &'static str> {
+        let layouts = self.layouts.get_or_init(|| Layouts::find(view, &self.places));
+        layouts.as_ref().map_err(|problem| *problem)
+    }
+
     /// The frames of a vCPU in kernel mode, by ORC; `None` if this kernel has no ORC tables that
     /// can be used.
     pub(crate) fn unwind<M: PhysicalMemory + ?Sized>(
@@ -70,9 +106,13 @@ impl Kernel {
     ) -> Option<Vec<CallFrame>> {
         let orc = self.orc.as_ref().ok()?;
         let view = View::new(system, memory);
-        Some(orc.unwind(&view, registers, |address| {
-            self.code.iter().any(|range| range.contains(&address))
-        }))
+        let tables = |address| {
+            if self.code.iter().any(|range| range.contains(&address)) {
+                return Some(*orc);
+            }
+            self.layouts(&view).ok()?.modules.as_ref()?.orc(&view, orc, address)
+        };
+        Some(Orc::unwind(&view, registers, tables))
     }
 }
 

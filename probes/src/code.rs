@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::aggregate::Shape;
 use crate::destructive::DestructiveAction;
 use crate::format::Conversion;
-use crate::ir::{Bag, Frame, Operator, Place, Program, Reading, Scan, Space};
+use crate::ir::{Bag, Frame, Operator, Place, Program, Reading, Scan, Space, TaskValue};
 use crate::point::Point;
 use crate::source::{Source, Span};
 use crate::text::Text;
@@ -126,6 +126,8 @@ pub enum Op {
     Compare,
     /// Pops an address, and pushes its symbol as a string.
     SymbolName,
+    /// Pushes the name of the vCPU's task.
+    TaskName,
     /// Pops the arguments of an entry of [`Code::formats`], prints the formatted bytes, and pushes
     /// 1, or 0 if the output is closed.
     Print(u32),
@@ -143,6 +145,8 @@ pub enum Op {
     GeneralRegister,
     /// Pops an MSR's number, and pushes the MSR's value.
     ModelRegister,
+    /// Pushes a number that belongs to the vCPU's task.
+    Task(TaskValue),
     /// Pops the callee if the scan needs one, then an address; pushes what the scan found.
     Scan(Scan),
     /// Pops this number of integers, carries out the action with them, and pushes 1.

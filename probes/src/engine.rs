@@ -16,6 +16,7 @@ mod report;
 mod scan;
 mod shared;
 mod strings;
+mod task;
 mod values;
 
 use std::sync::Arc;
@@ -120,6 +121,14 @@ pub enum Cause {
         /// What was not found.
         problem: &'static str,
     },
+    /// The task that the vCPU runs can't be told.
+    #[error("{what}: {problem}")]
+    NoTask {
+        /// The function that asked.
+        what: &'static str,
+        /// Why it can't be told.
+        problem: &'static str,
+    },
     /// The script used something that belongs to a vCPU in a probe at a `VMX...` point, which
     /// doesn't belong to a vCPU.
     #[error("{0} belongs to a vCPU, and this probe runs in none (non-vcpu vmx threads)")]
@@ -166,6 +175,7 @@ impl Cause {
             Self::Over(_) => "RunOver",
             Self::Argument { .. } => "BadValue",
             Self::Scan { .. } => "BadCode",
+            Self::NoTask { .. } => "NoTask",
             Self::NoVcpu(_) => "NoVcpu",
             Self::Assertion => "Assertion",
             Self::Steps(_) | Self::StepsPerStop | Self::Time(_) | Self::Depth => "Budget",

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 pub use expression::{
     Argument, Expression, Integer, IntegerTarget, Operator, Piece, Scan, Statement, Str,
-    StringTarget,
+    StringTarget, TaskValue,
 };
 
 pub(crate) use print::spelled;

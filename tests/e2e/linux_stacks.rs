@@ -11,7 +11,8 @@ use crate::linux::shell;
 use crate::scratch::Folder;
 
 tests! {
-    Linux: the_script_of_2012_names_the_functions_of_linux, a_stack_is_the_one_that_linux_prints;
+    Linux: the_script_of_2012_names_the_functions_of_linux, a_stack_is_the_one_that_linux_prints,
+        a_script_knows_the_process, a_stack_goes_through_modules;
 }
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../probes/scripts/one-good-probe.vp");
@@ -125,8 +126,8 @@ fn the_script_of_2012_names_the_functions_of_linux() {
     assert!(stacks.iter().any(|stack| is_read(&stack)), "{run}");
 }
 
-/// Sysrq's `l` makes Linux print the stack of the vCPU that has asked for it, to the serial console,
-/// which takes long enough for a script to see the same stack from outside.
+/// Sysrq's `l` makes Linux print the stack of the vCPU that has asked for it, to the serial
+/// console. This takes long enough for a script to see the same stack from outside.
 fn a_stack_is_the_one_that_linux_prints() {
     let commands =
         format!("{}busybox poweroff -f\n", "busybox echo l >/proc/sysrq-trigger\n".repeat(8));
@@ -146,13 +147,57 @@ fn a_stack_is_the_one_that_linux_prints() {
         .take_while(|line| !line.contains("</TASK>"))
         .filter_map(printed)
         .collect();
-    let handler = own.iter().position(|place| place.starts_with("write_sysrq_trigger+"));
-    let own = &own[handler.unwrap_or_else(|| panic!("no call trace: {run}"))..];
-    assert!(own.len() >= 5, "{own:?}");
-    let stacks = stacks(&run);
+    let start = own.iter().position(|place| place.starts_with("nmi_cpu_backtrace"));
+    let own = &own[start.unwrap_or_else(|| panic!("no call trace: {run}"))..];
+    assert!(own.len() >= 8, "{own:?}");
+    assert!(own[own.len() - 1].starts_with("entry_SYSCALL_64_after_hwframe+"), "{own:?}");
+    // The text of a script's stack has room for about 13 frames, of which most print.
     let is_same = |(_, frames): &(u32, Vec<Frame>)| {
-        let names: Vec<&String> = frames.iter().map(|(_, name)| name).collect();
-        names.len() > own.len() && names[names.len() - own.len()..].iter().copied().eq(own)
+        let outer: Vec<&String> =
+            frames.iter().map(|(_, name)| name).skip_while(|name| **name != own[0]).collect();
+        outer.len() >= 3 && outer.into_iter().zip(own).all(|(ours, its)| ours == its)
     };
-    assert!(stacks.iter().any(is_same), "{own:?}: {run}");
+    assert!(stacks(&run).iter().any(is_same), "{own:?}: {run}");
+}
+
+/// A script sees the process whose number the guest's shell prints, in the kernel and in the
+/// program itself, and the idle tasks.
+fn a_script_knows_the_process() {
+    let commands = "busybox dd if=/dev/zero of=/dev/null bs=64k & busybox echo number $!.\n\
+         busybox sleep 4\n\
+         busybox poweroff -f\n";
+    let vp = "(defstring name)(vprobe VMM10Hz (setstr name (curprocname))\n\
+              (printf \"VP %d %d %s\\n\" VCPUID (curpid) name))";
+    let emmett = "VMM10Hz printf(\"EM %d %d %s %d\\n\", VCPUID, curpid(), curprocname(), \
+                  curtask() >> 63);";
+    let run = shell(2, "quiet", commands).probe(vp).probe(emmett).ends_with(0);
+    let console = run.stdout.replace('\r', "");
+    let number = console.lines().find_map(|line| line.strip_prefix("number ")?.strip_suffix('.'));
+    let number = number.unwrap_or_else(|| panic!("{run}"));
+    let has = |line: &str| run.stderr.lines().any(|printed| printed == line);
+    for vcpu in 0..2 {
+        assert!(has(&format!("EM {vcpu} 0 swapper/{vcpu} 1")), "{run}");
+        assert!(has(&format!("VP {vcpu} 0 swapper/{vcpu}")), "{run}");
+    }
+    let ran = |vcpu: u32| {
+        has(&format!("EM {vcpu} {number} busybox 1")) && has(&format!("VP {vcpu} {number} busybox"))
+    };
+    assert!(ran(0) || ran(1), "process {number}: {run}");
+}
+
+/// A vCPU that tells its disk of a request is in a module: the kernel's own frames follow.
+fn a_stack_goes_through_modules() {
+    let folder = Folder::new();
+    let disk = folder.file("disk.img", vec![0; 1 << 20]);
+    let commands = "busybox cat /dev/vda >/dev/null; busybox poweroff -f\n";
+    let code = "HV_Exit / RIP >= 0xffffffffc0000000 / \
+                { string s; gueststack(s); printf(\"CPUD: %d Stack: %s\\n\", VCPUID, s); }";
+    let run = shell(1, "quiet", commands).arg("--disk").arg(&disk).probe(code).ends_with(0);
+    let is_whole = |(_, frames): &(u32, Vec<Frame>)| {
+        let in_module = |(address, name): &Frame| *name == format!("{address:#x}");
+        let modules = frames.iter().take_while(|frame| in_module(frame)).count();
+        let names = functions(&frames[modules..]);
+        modules > 0 && names.iter().any(|name| name.starts_with("blk_mq_"))
+    };
+    assert!(stacks(&run).iter().any(is_whole), "{run}");
 }

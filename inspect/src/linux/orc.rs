@@ -20,8 +20,8 @@ use entry::{Entry, Format};
 /// The most entries. Distributions' kernels have 400,000 to 800,000.
 const MAX_ENTRIES: u64 = 8 << 20;
 
-/// The places of a kernel's tables.
-#[derive(Debug)]
+/// The places of the tables of a kernel or of a module.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Orc {
     starts: u64,
     entries: u64,
@@ -55,10 +55,17 @@ impl Orc {
         Ok(Self { starts: starts.0, entries: entries.0, count, format })
     }
 
+    /// Other tables of the same format: those of a module.
+    pub(super) fn like(&self, starts: u64, entries: u64, count: u32) -> Option<Self> {
+        let count = u64::from(count);
+        let is_possible = (1..=MAX_ENTRIES).contains(&count);
+        is_possible.then_some(Self { starts, entries, count, format: self.format })
+    }
+
     /// The entry for the instruction at `address`.
     fn entry<M: PhysicalMemory + ?Sized>(&self, view: &View<'_, M>, address: u64) -> Option<Entry> {
         let start = |index: u64| {
-            let at = self.starts + 4 * index;
+            let at = self.starts.wrapping_add(4 * index);
             Some(at.wrapping_add(i64::from(view.half(at)? as i32) as u64))
         };
         // The last entry that begins at or before the address.
@@ -68,19 +75,17 @@ impl Orc {
             if start(middle)? <= address { low = middle + 1 } else { high = middle }
         }
         let mut bytes = [0; 6];
-        view.read(self.entries + 6 * low.checked_sub(1)?, &mut bytes).then_some(())?;
+        view.read(self.entries.wrapping_add(6 * low.checked_sub(1)?), &mut bytes).then_some(())?;
         self.format.entry(bytes)
     }
 
-    /// The frames of a vCPU in kernel mode. `is_code` says whether the tables are for an address.
+    /// The frames of a vCPU in kernel mode. `tables` finds those for an address.
     pub(super) fn unwind<M: PhysicalMemory + ?Sized>(
-        &self,
         view: &View<'_, M>,
         registers: &Registers,
-        is_code: impl Fn(u64) -> bool,
+        tables: impl Fn(u64) -> Option<Self>,
     ) -> Vec<CallFrame> {
-        let entry = |address| if is_code(address) { self.entry(view, address) } else { None };
-        walk::frames(view, registers, entry)
+        walk::frames(view, registers, |address| tables(address)?.entry(view, address))
     }
 }
 

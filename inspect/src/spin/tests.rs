@@ -164,7 +164,7 @@ fn vcpus_that_do_not_run() {
     let json = serde_json::to_string(&analyse(Activity::Halted)).expect("JSON");
     assert_eq!(
         json,
-        r#"{"activity":"halted","at":{"address":"0xfffffffffb85404a","function":"mp_idle","offset":1,"file":"/usr/src/uts/start.S","line":8},"instruction":"hlt","reads":[]}"#
+        r#"{"activity":"halted","at":{"address":"0xfffffffffb85404a","function":"mp_idle","offset":1,"file":"/usr/src/uts/start.S","line":8},"instruction":"hlt","spins":false,"reads":[]}"#
     );
 }
 

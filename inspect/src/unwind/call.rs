@@ -3,8 +3,8 @@
 /// The longest call in bytes, without prefixes: the opcode, `ModRM`, SIB and 4 bytes.
 pub(super) const LONGEST: usize = 7;
 
-/// Whether these bytes end in a call: `e8` with a relative address, or `ff` with `ModRM.reg` 2 (near)
-/// or 3 (far) in 32- and 64-bit code (Intel SDM vol. 2, CALL). Prefixes come before.
+/// Whether these bytes end in a call: `e8` with a relative address, or `ff` with `ModRM.reg` 2
+/// (near) or 3 (far) in 32- and 64-bit code (Intel SDM vol. 2, CALL). Prefixes come before.
 pub(super) fn is_at_end(bytes: &[u8]) -> bool {
     (0..bytes.len()).any(|start| match bytes.get(start..).unwrap_or_default() {
         [0xe8, rest @ ..] => rest.len() == 4,

@@ -87,6 +87,7 @@ impl Generator {
                 self.integer(number);
                 self.emit_at(Op::ModelRegister, *place);
             }
+            Integer::Task(value, place) => self.emit_at(Op::Task(*value), *place),
             Integer::Scan { scan, address, callee, place } => {
                 self.integer(address);
                 if let Some(callee) = callee {
@@ -170,6 +171,7 @@ impl Generator {
                 self.op(Op::Constant(crate::text::Text::MAX as u64));
                 self.emit_at(Op::LoadText(*space), *place);
             }
+            Str::TaskName(place) => self.emit_at(Op::TaskName, *place),
             Str::SymbolName(address) => {
                 self.integer(address);
                 self.op(Op::SymbolName);

@@ -227,7 +227,8 @@ impl Generator {
             | Op::ExitName
             | Op::FaultName
             | Op::FaultDescription
-            | Op::GuestStack => (0, 1),
+            | Op::GuestStack
+            | Op::TaskName => (0, 1),
             Op::DropText | Op::Append | Op::ReturnString => (0, -1),
             Op::Compare => (1, -2),
             Op::Dump => (1, -1),

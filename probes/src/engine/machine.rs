@@ -299,6 +299,7 @@ impl<'a, 'c> Firing<'a, 'c> {
                 }
                 Op::GeneralRegister => self.general_register()?,
                 Op::ModelRegister => self.model_register()?,
+                Op::Task(value) => self.task_value(value)?,
                 Op::Scan(scan) => {
                     let callee = if scan == Scan::Source { self.pop() } else { 0 };
                     self.scan(scan, callee)?;

@@ -26,7 +26,7 @@ impl Firing<'_, '_> {
         self.state.text_top = self.state.text_top.saturating_sub(1);
     }
 
-    fn push_bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
         self.push_text().set(bytes);
     }
 
@@ -115,6 +115,7 @@ impl Firing<'_, '_> {
             }
             Op::Compare => self.compare(),
             Op::SymbolName => self.symbol_name()?,
+            Op::TaskName => self.task_name()?,
             Op::Format(format) => {
                 self.format(format)?;
                 let line = std::mem::take(&mut self.state.scratch);

@@ -13,8 +13,6 @@ pub(crate) enum Head {
     Top(Top),
     /// A form or function that has a value.
     Value(Value),
-    /// A function that depends on the guest's system. It isn't built in, and scripts may define it.
-    Preload,
     /// A name of VP that is not available here; the text says why.
     Never(&'static str),
 }
@@ -64,6 +62,9 @@ pub(crate) enum Value {
     GetGpr,
     ReadMsr,
     SymName,
+    CurTask,
+    CurPid,
+    CurProcName,
     Assert,
     Destructive(DestructiveAction),
     And,
@@ -173,8 +174,9 @@ const TABLE: &[(&str, Head)] = &[
     action(DestructiveAction::Stop),
     action(DestructiveAction::Suspend),
     action(DestructiveAction::Dump),
-    ("curpid", Head::Preload),
-    ("curprocname", Head::Preload),
+    ("curtask", Head::Value(Value::CurTask)),
+    ("curpid", Head::Value(Value::CurPid)),
+    ("curprocname", Head::Value(Value::CurProcName)),
     ("syscname", Head::Never("it needs VMware's table of a guest's system calls")),
     ("getvmcs", Head::Never("KVM doesn't show the VMCS to user space")),
     ("worldtovmid", Head::Never(VMKERNEL)),
@@ -191,10 +193,14 @@ const TABLE: &[(&str, Head)] = &[
 const VMKERNEL: &str = "there is no vmkernel below this machine";
 const MONITOR: &str = "it looks into VMware's own monitor";
 
-/// Names that jitterbug has added. A script may define these names itself.
+/// Names that jitterbug has added, and those that scripts define for their guest's system. A script
+/// may define these names itself.
 const ADDED: &[&str] = &[
     "unload",
     "symname",
+    "curtask",
+    "curpid",
+    "curprocname",
     "readmsr",
     "getgpr",
     "assert",
@@ -208,7 +214,7 @@ const ADDED: &[&str] = &[
 
 /// Whether a script can't define this name.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    !ADDED.contains(&name) && !matches!(head(name), None | Some(Head::Preload))
+    !ADDED.contains(&name) && head(name).is_some()
 }
 
 /// Every name, for the documentation's table.

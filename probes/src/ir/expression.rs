@@ -141,6 +141,8 @@ pub enum Integer {
     GeneralRegister(Box<Integer>, Place),
     /// A model-specific register of the vCPU.
     ModelRegister(Box<Integer>, Place),
+    /// What a Linux guest's own data says of the task that the vCPU runs.
+    Task(TaskValue, Place),
     /// What a scan of the guest's code at an address finds, without running the code.
     Scan {
         /// What the scan looks for.
@@ -226,6 +228,8 @@ pub enum Str {
     /// The function or variable at an address as `name+0x12`; the bare address if no symbol covers
     /// it.
     SymbolName(Box<Integer>),
+    /// The name of the task that the vCPU runs.
+    TaskName(Place),
 }
 
 /// An argument of a call of the script's own functions.
@@ -237,6 +241,25 @@ pub enum Argument {
     Reference(StringTarget),
     /// The value of a string expression.
     Value(Str),
+}
+
+/// A number that belongs to a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskValue {
+    /// The address of its `task_struct`.
+    Address,
+    /// The number of its process.
+    Process,
+}
+
+impl TaskValue {
+    /// The function that yields it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Address => "curtask",
+            Self::Process => "curpid",
+        }
+    }
 }
 
 /// What a scan of the guest's code looks for.

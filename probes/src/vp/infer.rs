@@ -170,6 +170,7 @@ impl Walk<'_> {
                 self.integers(arguments);
                 Types::STR
             }
+            Value::CurProcName => Types::STR,
             Value::Aggr => {
                 let [_, integers, strings, rest @ ..] = arguments else { return Types::INTEGER };
                 if let NodeKind::List(keys) = &integers.kind {

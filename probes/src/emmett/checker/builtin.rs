@@ -6,7 +6,9 @@ use super::Checker;
 use super::expression::Target;
 use super::value::Value;
 use crate::front::vocabulary::{self, Head, Value as Function};
-use crate::ir::{self, Integer, IntegerTarget, Reading, Scan, Space, Statement, Str, StringTarget};
+use crate::ir::{
+    self, Integer, IntegerTarget, Reading, Scan, Space, Statement, Str, StringTarget, TaskValue,
+};
 use crate::source::Span;
 use crate::text::Text;
 
@@ -148,8 +150,27 @@ impl Checker<'_> {
                 let address = self.single(name, arguments, span)?;
                 Some(Value::Text(Str::SymbolName(address)))
             }
+            Function::CurTask => self.task(name, arguments, TaskValue::Address, span),
+            Function::CurPid => self.task(name, arguments, TaskValue::Process, span),
+            Function::CurProcName => match arguments {
+                [] => Some(Value::Text(Str::TaskName(self.place(span)))),
+                _ => self.arity(name, "no arguments", span),
+            },
             // `is_form` excludes the remaining forms.
             _ => self.unknown(name, span, "expected a function"),
+        }
+    }
+
+    fn task(
+        &mut self,
+        name: &str,
+        arguments: &[Expression],
+        value: TaskValue,
+        span: Span,
+    ) -> Option<Value> {
+        match arguments {
+            [] => Value::number(Integer::Task(value, self.place(span))),
+            _ => self.arity(name, "no arguments", span),
         }
     }
 

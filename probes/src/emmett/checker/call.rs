@@ -35,35 +35,25 @@ impl Checker<'_> {
         if super::builtin::is_builtin(name) {
             return self.builtin(name, arguments, span);
         }
-        match vocabulary::head(name) {
-            Some(Head::Preload) => {
-                let problem = format!("{name} isn't built in: it depends on the guest's system");
-                let label = "expected a function that a script defines";
-                let help = format!("load a script beside this one that defines {name}");
-                self.fail(Diagnostic::error(head, problem, label).with_help(help))
-            }
-            Some(Head::Never(reason)) => {
-                let problem = format!("{name} is not available: {reason}");
-                self.wrong(head, problem, "not available")
-            }
-            _ => {
-                if !self.reported.insert(name.to_owned()) {
-                    return None;
-                }
-                let mut known: Vec<&str> = self.signatures.keys().map(String::as_str).collect();
-                known.sort_unstable();
-                for name in super::builtin::names() {
-                    known.push(name);
-                }
-                let near = nearest(name, known).map(str::to_owned);
-                let problem = format!("unknown ident {name}");
-                let error = Diagnostic::error(head, problem, "expected a function");
-                self.fail(match foreign::name(name) {
-                    Some(here) => error.with_help(here),
-                    None => error.suggesting(near.as_deref()),
-                })
-            }
+        if let Some(Head::Never(reason)) = vocabulary::head(name) {
+            let problem = format!("{name} is not available: {reason}");
+            return self.wrong(head, problem, "not available");
         }
+        if !self.reported.insert(name.to_owned()) {
+            return None;
+        }
+        let mut known: Vec<&str> = self.signatures.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        for name in super::builtin::names() {
+            known.push(name);
+        }
+        let near = nearest(name, known).map(str::to_owned);
+        let problem = format!("unknown ident {name}");
+        let error = Diagnostic::error(head, problem, "expected a function");
+        self.fail(match foreign::name(name) {
+            Some(here) => error.with_help(here),
+            None => error.suggesting(near.as_deref()),
+        })
     }
 
     fn call_function(

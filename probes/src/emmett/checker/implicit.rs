@@ -292,7 +292,7 @@ impl Checker<'_> {
             return signature.result.clone();
         }
         match name {
-            "gueststack" | "symname" | "excname" | "excdesc" => Type::Str,
+            "gueststack" | "symname" | "curprocname" | "excname" | "excdesc" => Type::Str,
             _ => Type::NUMBER,
         }
     }

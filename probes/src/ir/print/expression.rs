@@ -100,6 +100,7 @@ impl Program {
             Integer::ModelRegister(number, _) => {
                 Sexpr::list("model-register", [self.integer(number)])
             }
+            Integer::Task(value, _) => Sexpr::list(value.name(), []),
             Integer::Scan { scan, address, callee, .. } => {
                 let operands = [address].into_iter().chain(callee);
                 Sexpr::list(scan.name(), operands.map(|operand| self.integer(operand)))
@@ -148,6 +149,7 @@ impl Program {
             Str::Load(space, address, _) => {
                 Sexpr::list("load-string", [space_of(*space), self.integer(address)])
             }
+            Str::TaskName(_) => Sexpr::list("curprocname", []),
             Str::SymbolName(address) => Sexpr::list("symbol-name", [self.integer(address)]),
         }
     }

@@ -4,7 +4,7 @@ use inspect::suggest::nearest;
 
 use crate::diagnostic::Diagnostic;
 use crate::front::comparison;
-use crate::ir::{Expression, Integer, Operator, Scan, Space, Statement, Str};
+use crate::ir::{Expression, Integer, Operator, Scan, Space, Statement, Str, TaskValue};
 
 use super::super::tree::{Node, NodeKind};
 use super::{Call, Checker, Slot};
@@ -50,7 +50,6 @@ impl Checker<'_> {
         }
         let value = match vocabulary::head(call.name) {
             Some(Head::Value(value)) => value,
-            Some(Head::Preload) => return self.preload(call),
             Some(Head::Never(reason)) => {
                 let problem = format!("{} is not available: {reason}", call.name);
                 return self.fail(Diagnostic::error(call.head, problem, "not available"));
@@ -69,6 +68,9 @@ impl Checker<'_> {
                 let address = self.single(call)?;
                 return Some(Expression::Str(Str::SymbolName(address)));
             }
+            Value::CurProcName => return self.task_name(call).map(Expression::Str),
+            Value::CurTask => self.task(call, TaskValue::Address),
+            Value::CurPid => self.task(call, TaskValue::Process),
             Value::SetInt => self.set_integer(call),
             Value::Printf => self.printf(call),
             Value::Sprintf => self.sprintf(call),

@@ -1,6 +1,5 @@
 //! Checks calls of the script's own functions.
 
-use crate::diagnostic::Diagnostic;
 use crate::ir::{Argument, Expression, FunctionSlot, Integer, Str, Type};
 
 use super::super::tree::{Node, NodeKind};
@@ -48,17 +47,5 @@ impl Checker<'_> {
             return Some(Argument::Reference(target));
         }
         self.string(node).map(Argument::Value)
-    }
-
-    /// Reports a call of a function that depends on the guest's system and that no script defines.
-    pub(super) fn preload<T>(&mut self, call: &Call) -> Option<T> {
-        let problem = format!("{} isn't built in: it depends on the guest's system", call.name);
-        self.fail(
-            Diagnostic::error(call.head, problem, "expected a function that a script defines")
-                .with_help(format!(
-                    "load a script beside this one that has (defun {} () ...)",
-                    call.name
-                )),
-        )
     }
 }

@@ -3,7 +3,7 @@
 use inspect::suggest::nearest;
 
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Integer, Operator, Scan, Space, StringTarget};
+use crate::ir::{Integer, Operator, Scan, Space, Str, StringTarget, TaskValue};
 use crate::text::Text;
 
 use super::super::tree::{Node, NodeKind};
@@ -94,6 +94,20 @@ impl Checker<'_> {
                 Some(Integer::Sequence(vec![done], Box::new(Integer::Constant(1))))
             }
             _ => self.arity(call, "an integer variable or nothing"),
+        }
+    }
+
+    pub(super) fn task(&mut self, call: &Call, value: TaskValue) -> Option<Integer> {
+        match call.arguments {
+            [] => Some(Integer::Task(value, self.place(call.span))),
+            _ => self.arity(call, "no arguments"),
+        }
+    }
+
+    pub(super) fn task_name(&mut self, call: &Call) -> Option<Str> {
+        match call.arguments {
+            [] => Some(Str::TaskName(self.place(call.span))),
+            _ => self.arity(call, "no arguments"),
         }
     }
 

@@ -73,7 +73,7 @@ impl Checker<'_> {
             Some(Head::Top(Top::DefString)) => self.define_string(&call),
             Some(Head::Top(Top::DefAggr)) => self.define_aggregate(&call),
             Some(Head::Top(Top::DefBag)) => self.define_bag(&call),
-            Some(Head::Value(_) | Head::Preload | Head::Never(_)) => {
+            Some(Head::Value(_) | Head::Never(_)) => {
                 let problem = format!("{} can't stand outside a probe", call.name);
                 self.fail(
                     Diagnostic::error(call.head, problem, EXPECTED)
