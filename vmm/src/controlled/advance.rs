@@ -18,7 +18,7 @@ use crate::hook::ApicEvent;
 
 /// The number of single steps that a vCPU may take without a scheduling point before the limit on
 /// its time applies.
-const MAX_SINGLE_STEPS: u64 = 1_000_000;
+pub(super) const MAX_SINGLE_STEPS: u64 = 1_000_000;
 
 /// The way of a vCPU to its next scheduling point.
 struct Way {
@@ -85,13 +85,14 @@ impl ControlledMachine {
         }
         way.stored = self.vcpus[vcpu as usize].stored.take();
         let exit = match way.found.take() {
+            None if self.is_walking() => self.walk_on(vcpu, &mut way.entry, way.interrupt)?,
             None => self.look_ahead(vcpu, &mut way.entry)?,
             found => found,
         };
         let exit = if let Some(exit) = exit {
             exit
         } else {
-            let step = way.masked.any() || self.rounds.is_some();
+            let step = way.masked.any() || self.rounds.is_some() || self.is_walking();
             let want = Want { step, interrupt: way.interrupt };
             self.run_on(vcpu, std::mem::replace(&mut way.entry, Entry::Resume), want)?
         };
@@ -105,6 +106,9 @@ impl ControlledMachine {
     }
 
     fn handle(&mut self, vcpu: u32, exit: Exit, way: &mut Way) -> Result<Flow> {
+        if let Exit::Debug { .. } = exit {
+            self.walked();
+        }
         let ctx = &mut self.vcpus[vcpu as usize];
         match exit {
             // Interrupts are enabled again: whether the pending one is taken here is a choice.
@@ -150,7 +154,9 @@ impl ControlledMachine {
     fn kicked(&mut self, vcpu: u32, way: &mut Way) -> Result<Flow> {
         way.was_kicked = true;
         let breakpoints = &self.vcpus[vcpu as usize].breakpoints;
-        if breakpoints.must_step() && breakpoints.steps() - way.steps < MAX_SINGLE_STEPS {
+        let steps = self.is_walking()
+            || breakpoints.must_step() && breakpoints.steps() - way.steps < MAX_SINGLE_STEPS;
+        if steps {
             self.cancel.check()?;
             return Ok(RUNS_ON);
         }

@@ -16,6 +16,7 @@ use super::rdtsc::{self, ClockPorts};
 use super::runaway::RunawayTimer;
 use super::snapshot::Tracking;
 use super::vcpu_context::{State, VcpuContext};
+use super::walk::Pace;
 use super::writers::Writers;
 use crate::assembly::{Assembly, Clocks, Needs};
 use crate::at_places::AtPlaces;
@@ -73,6 +74,8 @@ pub struct ControlledMachine {
     pub(super) runs_out: bool,
     /// Set while a hang is being proven.
     pub(super) rounds: Option<Rounds>,
+    /// Set while a step is made instruction by instruction.
+    pub(super) pace: Option<Pace>,
     /// Whether a quiet machine counts as a success.
     pub(super) quiet_passes: bool,
     /// The places in the guest's code where the machine's criteria end the run.
@@ -165,6 +168,7 @@ impl ControlledMachine {
             hang_budget: granularity.hang_budget(),
             runs_out: true,
             rounds: None,
+            pace: None,
             quiet_passes: config.criteria.quiet_passes(),
             places: AtPlaces::of(&config.criteria),
             tracking: Tracking::new(host, &vm, Image::of(config))?,

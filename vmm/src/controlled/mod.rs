@@ -35,6 +35,7 @@ mod run_out;
 mod runaway;
 mod single;
 mod snapshot;
+mod standing;
 mod step;
 #[cfg(test)]
 pub(crate) mod test_guest;
@@ -44,6 +45,7 @@ mod unsteppable;
 mod vcpu_context;
 mod virtual_tsc;
 mod waiting;
+mod walk;
 mod writers;
 
 use std::time::Duration;
@@ -56,6 +58,8 @@ pub use hash::RunHash;
 pub use machine::ControlledMachine;
 pub use outcome::{Awaited, Waiter, Waits};
 pub use snapshot::Snapshot;
+pub use standing::{About, Standing};
+pub use walk::{Boundary, Walk};
 pub use writers::Store;
 
 /// The time of day of the guest's real-time clock at virtual time 0, since 1970.

@@ -100,6 +100,7 @@ impl ControlledMachine {
             if !enabled.contains(&choice) {
                 return Err(self.impossible(choice, &enabled));
             }
+            self.walk_is_chosen();
             if let Some(ending) = self.take(choice)? {
                 return Ok(Some(ending));
             }

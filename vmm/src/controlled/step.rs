@@ -38,6 +38,9 @@ impl ControlledMachine {
         self.reexecute_to_exit(vcpu)?;
         self.vcpus[vcpu as usize].dirty = true;
         self.hook_choice(choice);
+        let accesses =
+            matches!(self.vcpus[vcpu as usize].state, State::Access(_) | State::Waiting(_));
+        self.walk_begins(vcpu, accesses)?;
         if self.granularity == Granularity::Instruction {
             return self.take_instruction(choice);
         }
