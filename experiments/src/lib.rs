@@ -13,6 +13,7 @@
 //! * [`mod@reproduce`]: searches under control for a failure that was observed in real time;
 //! * [`commands`]: command lines for the user to type;
 //! * [`part`]: writes a file whole or not at all;
+//! * [`timeline`]: a replay that can be moved forwards and backwards;
 //! * [`waits`]: names what each vCPU waits for.
 
 #![forbid(unsafe_code)]
@@ -30,6 +31,7 @@ pub mod reproduce;
 pub mod schedule;
 pub mod segment_end;
 pub mod strategy;
+pub mod timeline;
 pub mod waits;
 
 pub use finding::Finding;

@@ -64,7 +64,7 @@ impl Recorded {
     }
 
     /// The difference between the end of a run and the recorded end, if there is one.
-    fn differs(&self, machine: &ControlledMachine, ending: &End) -> Option<Divergence> {
+    pub(crate) fn differs(&self, machine: &ControlledMachine, ending: &End) -> Option<Divergence> {
         let (points, hash) = (machine.points(), format!("{:016x}", machine.hash()));
         let differs = |recorded, happened| Some(Divergence { point: points, recorded, happened });
         let verdict = ending.to_string();
@@ -174,7 +174,7 @@ pub(crate) fn survey(
 }
 
 /// Called at each scheduling point with the choice and whether it begins a segment.
-type Look<'a> = &'a mut dyn FnMut(&Point, Choice, bool);
+pub(crate) type Look<'a> = &'a mut dyn FnMut(&Point, Choice, bool);
 
 fn follow(
     host: &Host,
@@ -185,24 +185,9 @@ fn follow(
     cancel: &Cancel,
 ) -> vmm::Result<Replay> {
     let mut machine = boot(host, machine, recorded.hang_budget, hooks, cancel)?;
-    let mut follower = Follower {
-        choices: recorded.schedule.choices().collect(),
-        starts: recorded
-            .schedule
-            .segments()
-            .iter()
-            .scan(0, |at, segment| {
-                let start = *at;
-                *at += segment.points as usize;
-                Some(start)
-            })
-            .zip(recorded.switches.iter().cloned())
-            .collect(),
-        next: 0,
-        next_switch: 0,
-        divergence: None,
-        look,
-    };
+    let plan = Plan::of(recorded);
+    let mut cursor = Cursor::default();
+    let mut follower = Follower::new(&plan, &mut cursor, look);
     // A run that leaves its schedule is stopped by this budget at the latest.
     let budget = recorded.points.saturating_add(1);
     let ending = machine.run(&mut follower, budget)?;
@@ -212,14 +197,50 @@ fn follow(
     Ok(Replay { ending, time: machine.now(), dumps, divergence })
 }
 
-/// Follows a schedule and compares the run's hash at each switch.
-struct Follower<'a> {
-    choices: Vec<Choice>,
+/// A schedule, made ready to be followed.
+pub(crate) struct Plan {
+    pub(crate) choices: Vec<Choice>,
+    /// Where each segment begins, and the run's hash there.
     starts: Vec<(usize, String)>,
-    next: usize,
+}
+
+impl Plan {
+    pub(crate) fn of(recorded: &Recorded) -> Self {
+        let segments = recorded.schedule.segments().iter();
+        let starts = segments.scan(0, |at, segment| {
+            let start = *at;
+            *at += segment.points as usize;
+            Some(start)
+        });
+        Self {
+            choices: recorded.schedule.choices().collect(),
+            starts: starts.zip(recorded.switches.iter().cloned()).collect(),
+        }
+    }
+}
+
+/// How far a schedule has been followed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cursor {
+    /// The number of choices that were made.
+    pub(crate) next: usize,
+    /// The number of segments that were begun.
     next_switch: usize,
-    divergence: Option<Divergence>,
+}
+
+/// Follows a schedule and compares the run's hash at each switch.
+pub(crate) struct Follower<'a> {
+    plan: &'a Plan,
+    cursor: &'a mut Cursor,
+    /// The first difference.
+    pub(crate) divergence: Option<Divergence>,
     look: Look<'a>,
+}
+
+impl<'a> Follower<'a> {
+    pub(crate) fn new(plan: &'a Plan, cursor: &'a mut Cursor, look: Look<'a>) -> Self {
+        Self { plan, cursor, divergence: None, look }
+    }
 }
 
 impl Follower<'_> {
@@ -231,18 +252,19 @@ impl Follower<'_> {
 impl Chooser for Follower<'_> {
     fn choose(&mut self, point: &Point) -> Choice {
         let mut begins = false;
-        if let Some((at, recorded)) = self.starts.get(self.next_switch).cloned()
-            && at == self.next
+        let (plan, Cursor { next, next_switch }) = (self.plan, *self.cursor);
+        if let Some((at, recorded)) = plan.starts.get(next_switch)
+            && *at == next
         {
             begins = true;
-            self.next_switch += 1;
+            self.cursor.next_switch += 1;
             let hash = format!("{:016x}", point.hash);
-            if hash != recorded {
+            if hash != *recorded {
                 self.differ(point, format!("hash {recorded}"), format!("hash {hash}"));
             }
         }
-        let planned = self.choices.get(self.next).copied();
-        self.next += 1;
+        let planned = plan.choices.get(next).copied();
+        self.cursor.next += 1;
         match planned {
             Some(choice) if point.enabled.contains(&choice) => {
                 (self.look)(point, choice, begins);

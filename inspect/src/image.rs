@@ -12,6 +12,14 @@ pub fn linear(image: &[u8], physical: u64) -> Option<u64> {
     })
 }
 
+/// The guest-physical address at which memory is loaded that was linked at a linear address.
+pub fn physical(image: &[u8], linear: u64) -> Option<u64> {
+    segments(image).find_map(|segment| {
+        let offset = linear.checked_sub(segment.p_vaddr(LE))?;
+        (offset < segment.p_memsz(LE)).then(|| segment.p_paddr(LE).wrapping_add(offset))
+    })
+}
+
 /// The bytes of an image at a linear address: at most `length`, and none after the end of the
 /// segment. `None` if the file has no byte there.
 pub fn bytes(image: &[u8], address: u64, length: u64) -> Option<&[u8]> {

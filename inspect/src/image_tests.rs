@@ -8,6 +8,8 @@ const TEXT: u64 = 0xffff_ffff_fb85_4000;
 fn addresses_and_bytes_are_those_of_the_segments() {
     assert_eq!(linear(TSC_SYNC, TEXT + 0x10), Some(TEXT + 0x10));
     assert_eq!(linear(TSC_SYNC, 0x1000), None);
+    assert_eq!(physical(TSC_SYNC, TEXT + 0x10), Some(TEXT + 0x10));
+    assert_eq!(physical(TSC_SYNC, 0x1000), None);
     // hlt, at mp_idle
     assert_eq!(bytes(TSC_SYNC, TEXT + 0x49, 1), Some(&[0xf4][..]));
     let all = bytes(TSC_SYNC, TEXT, u64::MAX).expect("code");
