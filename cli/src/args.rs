@@ -21,6 +21,8 @@ use vmm::jitter::JitterSpec;
 use vmm::memory::MemorySize;
 use vmm::{CpuCount, DiskConfig};
 
+use crate::gdb::Address;
+
 pub(crate) use control::{ControlArgs, CtlArgs};
 pub(crate) use criteria::CriteriaArgs;
 pub(crate) use pages::{PageArgs, PageFiles, Pages, ReportArgs};
@@ -350,6 +352,18 @@ pub(crate) struct ReplayArgs {
 
     #[command(flatten)]
     pub(crate) probing: ProbeArgs,
+
+    /// Wait until gdb connects, and let it look at the replay and go through it, forwards and
+    /// backwards (docs/gdb.md): on this TCP port of the loopback interface, or on a Unix socket
+    #[arg(
+        long,
+        value_name = "SOCKET|PORT",
+        conflicts_with_all = [
+            "probe", "code", "set", "timestamps", "ring", "folded", "destructive", "trace",
+            "strict_vp", "dump_pass", "repeat",
+        ]
+    )]
+    pub(crate) gdb: Option<Address>,
 
     /// The number of replays
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

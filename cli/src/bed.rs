@@ -33,6 +33,9 @@ pub(crate) fn run(host: Host, cli: &Cli) -> Result<ExitCode> {
     if matches!(&cli.command, Command::Run(args) if args.control.ctl.is_some()) {
         bail!("--ctl: not with --bed: the socket would be in the machine there, out of reach");
     }
+    if matches!(&cli.command, Command::Replay(args) if args.gdb.is_some()) {
+        bail!("--gdb: not with --bed: gdb can't connect to the machine there");
+    }
     let parts = Parts::get(host, tell::user)?;
     let job = Job {
         program: std::env::current_exe().context("where this program is")?,

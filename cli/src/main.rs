@@ -13,6 +13,7 @@ mod engine;
 mod explain;
 mod file;
 mod finding_folder;
+mod gdb;
 mod guest;
 mod hunt;
 mod input;

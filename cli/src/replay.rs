@@ -21,6 +21,7 @@ use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, ReplayArgs};
 use crate::document::{FORMAT, print_json};
+use crate::gdb::{self, Subject};
 use crate::guest::Guest;
 use crate::input;
 use crate::scripts::{self, ProbeSums, Probing, Scripts};
@@ -127,6 +128,20 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
     let host = Host::open(&cli.kvm)?;
     if let Some(scripts) = &scripts {
         scripts.check(&host)?;
+    }
+    if let Some(address) = &args.gdb {
+        if !same {
+            bail!(
+                "--gdb: {}: not the image that the finding is about, so there is no recorded run \
+                 of it to go through",
+                guest.image.name
+            );
+        }
+        let symbols = symbols.clone();
+        let subject = Subject { host: &host, recorded: &recorded, machine: &machine, symbols };
+        if let Some(status) = gdb::debug(&subject, address, &signals)? {
+            return Ok(status);
+        }
     }
     let inspector = Inspector::new(symbols.clone(), args.probing.is_nameless());
     let mut watch = Watch {

@@ -64,16 +64,22 @@ impl Schedule {
     }
 }
 
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.choice {
+            Choice::Step(vcpu) => write!(f, "{vcpu}@{}", self.points),
+            Choice::Interrupt(vcpu) => write!(f, "{vcpu}!"),
+        }
+    }
+}
+
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, segment) in self.segments.iter().enumerate() {
             if number > 0 {
                 f.write_str(">")?;
             }
-            match segment.choice {
-                Choice::Step(vcpu) => write!(f, "{vcpu}@{}", segment.points)?,
-                Choice::Interrupt(vcpu) => write!(f, "{vcpu}!")?,
-            }
+            segment.fmt(f)?;
         }
         Ok(())
     }

@@ -1,0 +1,104 @@
+//! `--gdb`: lets gdb look at a replay and move it, forwards and backwards.
+//!
+//! gdb's protocol is the crate gdbstub's; this module connects it with the replay: threads are
+//! vCPUs, and where gdb asks the machine to run, the [`Timeline`] moves.
+
+mod address;
+mod arch;
+mod breakpoints;
+mod connection;
+mod listener;
+mod monitor;
+mod packet;
+mod resume;
+mod session;
+mod target;
+mod threads;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use experiments::Recorded;
+use experiments::timeline::{Timeline, TimelineError};
+use inspect::Symbols;
+use vmm::signals::{EndSignal, Signals};
+use vmm::{Host, MachineConfig};
+
+pub(crate) use address::Address;
+use listener::Listener;
+use target::Debugged;
+
+use crate::status::Status;
+use crate::tell;
+
+/// How a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ended {
+    /// gdb has detached itself.
+    Detached,
+    /// gdb has killed the replay.
+    Killed,
+    /// The connection ended without either.
+    Lost,
+    /// A signal asked for the end of the program.
+    Signal(EndSignal),
+    /// The run is not the recorded one.
+    Diverged(String),
+}
+
+/// What is replayed for gdb.
+pub(crate) struct Subject<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) recorded: &'a Recorded,
+    pub(crate) machine: &'a MachineConfig,
+    pub(crate) symbols: Option<Arc<Symbols>>,
+}
+
+/// Lets gdb look at a replay. `None` if gdb detached itself, so that the replay is made as usual;
+/// else the program's exit status.
+pub(crate) fn debug(
+    subject: &Subject,
+    address: &Address,
+    signals: &Signals,
+) -> Result<Option<Status>> {
+    let (text, status) = match serve(subject, address, signals)? {
+        Ended::Detached => return Ok(None),
+        Ended::Killed => ("interrupted: gdb has killed the replay".into(), Status::Interrupted),
+        Ended::Lost => {
+            let text = "gdb has gone without `detach`: the replay was not made";
+            (text.into(), Status::Nothing)
+        }
+        Ended::Signal(signal) => {
+            ("interrupted: the replay was not made".into(), Status::interrupted(signal))
+        }
+        Ended::Diverged(text) => (text, Status::Failure),
+    };
+    tell::user(&format!("jitterbug: {text}"));
+    Ok(Some(status))
+}
+
+/// Waits for gdb, and serves it until the session ends.
+fn serve(subject: &Subject, address: &Address, signals: &Signals) -> Result<Ended> {
+    let listener = Listener::bind(address)?;
+    let Subject { host, recorded, machine, symbols } = subject;
+    let timeline = Timeline::new(host, recorded, machine, &signals.cancel());
+    let timeline = match timeline {
+        Ok(timeline) => timeline,
+        Err(error) => return session::failed(error, signals),
+    };
+    let mut target = Debugged::new(timeline, symbols.as_deref(), &machine.guest.bytes);
+    tell::user(&format!("jitterbug: waiting for gdb: target remote {}", listener.name()));
+    let Some(connection) = listener.accept(signals)? else {
+        return Ok(Ended::Signal(signals.end().unwrap_or(EndSignal::Interrupt)));
+    };
+    session::run(connection, &mut target, signals)
+}
+
+/// What an error of the timeline means for the session.
+fn ended(error: TimelineError) -> Result<Ended> {
+    match error {
+        TimelineError::Diverged(_) => Ok(Ended::Diverged(error.to_string())),
+        TimelineError::Machine(error) => Err(error.into()),
+        error => Err(error.into()),
+    }
+}
