@@ -3,6 +3,7 @@
 //! gdb's protocol is the crate gdbstub's; this module connects it with the replay: threads are
 //! vCPUs, and where gdb asks the machine to run, the [`Timeline`] moves.
 
+mod action;
 mod address;
 mod arch;
 mod breakpoints;
@@ -99,6 +100,6 @@ fn ended(error: TimelineError) -> Result<Ended> {
     match error {
         TimelineError::Diverged(_) => Ok(Ended::Diverged(error.to_string())),
         TimelineError::Machine(error) => Err(error.into()),
-        error => Err(error.into()),
+        TimelineError::TooLong { .. } => Err(error.into()),
     }
 }

@@ -24,6 +24,8 @@ mod ends;
 mod explain;
 mod explain_page;
 mod folded;
+mod gdb;
+mod gdb_client;
 mod granularity;
 mod hang_budget;
 mod hello;
@@ -96,6 +98,8 @@ const TESTS: &[&[Test]] = &[
     explain::TESTS,
     explain_page::TESTS,
     folded::TESTS,
+    gdb::TESTS,
+    gdb_client::TESTS,
     granularity::TESTS,
     hang_budget::TESTS,
     hello::TESTS,

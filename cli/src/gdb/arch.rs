@@ -36,7 +36,7 @@ impl GdbRegisters for VcpuRegisters {
         self.general.rip
     }
 
-    fn gdb_serialize(&self, mut write_byte: impl FnMut(Option<u8>)) {
+    fn gdb_serialize(&self, write_byte: impl FnMut(Option<u8>)) {
         let Self { general: r, system: s } = self;
         let general = [
             r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11,
@@ -52,13 +52,13 @@ impl GdbRegisters for VcpuRegisters {
             s.gs.selector.into(),
         ];
         let system = [s.fs.base, s.gs.base, s.cr0, s.cr2, s.cr3, s.cr4, s.cr8, s.efer];
-        let mut put = |bytes: &[u8]| bytes.iter().for_each(|byte| write_byte(Some(*byte)));
-        general.iter().for_each(|value| put(&value.to_le_bytes()));
-        short.iter().for_each(|value| put(&value.to_le_bytes()));
+        let general = general.iter().flat_map(|value| value.to_le_bytes());
+        let short = short.iter().flat_map(|value| value.to_le_bytes());
+        let mut bytes: Vec<_> = general.chain(short).map(Some).collect();
         // gdb insists on descriptions of these; they are not available.
-        (0..X87 + SSE).for_each(|_| write_byte(None));
-        let mut put = |bytes: &[u8]| bytes.iter().for_each(|byte| write_byte(Some(*byte)));
-        system.iter().for_each(|value| put(&value.to_le_bytes()));
+        bytes.extend([None; X87 + SSE]);
+        bytes.extend(system.iter().flat_map(|value| value.to_le_bytes()).map(Some));
+        bytes.into_iter().for_each(write_byte);
     }
 
     fn gdb_deserialize(&mut self, _: &[u8]) -> Result<(), ()> {

@@ -13,8 +13,8 @@ use vmm::signals::Signals;
 use super::address::Address;
 use super::connection::{Connection, POLL_TIMEOUT, Stream, is_ready};
 
-/// A socket that waits for a client. When one has come, or nobody waits any longer, there is no
-/// socket that a second one could connect to.
+/// A socket that waits for a client. When one has come, there is no socket
+/// any more that a second one could connect to.
 pub(super) struct Listener {
     socket: Socket,
     name: String,

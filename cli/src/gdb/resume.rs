@@ -1,7 +1,5 @@
 //! Lets the replay run as gdb asks.
 
-use std::ops::Range;
-
 use experiments::timeline::{Poll, Stop, TimelineError, WatchKind, Why};
 use gdbstub::common::{Signal, Tid};
 use gdbstub::stub::MultiThreadStopReason;
@@ -15,18 +13,9 @@ use gdbstub::target::ext::base::reverse_exec::{
 };
 use gdbstub::target::ext::breakpoints::WatchKind as GdbKind;
 
+use super::action::Action;
 use super::target::{Debugged, tid, vcpu};
 use crate::tell;
-
-/// What gdb asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Action {
-    Continue,
-    /// A vCPU executes an instruction, or instructions until it leaves the range.
-    Step(u32, Option<Range<u64>>),
-    Back,
-    StepBack(u32),
-}
 
 /// Why gdb is told that the replay stopped.
 pub(super) type Reason = MultiThreadStopReason<u64>;
@@ -51,6 +40,7 @@ impl Debugged<'_> {
             Err(error) => return Err(error),
         };
         self.look()?;
+        self.stopped = stop.vcpu;
         let rip = self.timeline.standing(stop.vcpu)?.registers.rip;
         Ok(self.reason(&stop, rip))
     }
@@ -177,7 +167,9 @@ impl ReverseCont<Tid> for Debugged<'_> {
 
 impl ReverseStep<Tid> for Debugged<'_> {
     fn reverse_step(&mut self, tid: Tid) -> Result<(), TimelineError> {
-        self.action = Action::StepBack(self.vcpu_of(tid));
+        // gdb names no thread here, for which gdbstub takes the first one.
+        let first = tid == Tid::MIN;
+        self.action = Action::StepBack(if first { self.stopped } else { self.vcpu_of(tid) });
         Ok(())
     }
 }

@@ -13,8 +13,8 @@ use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOp
 use gdbstub::target::{Target, TargetError, TargetResult};
 use inspect::Symbols;
 
+use super::action::Action;
 use super::arch::{VcpuRegisters, X86};
-use super::resume::Action;
 use super::threads;
 use crate::tell;
 
@@ -33,6 +33,8 @@ pub(super) struct Debugged<'a> {
     pub(super) action: Action,
     /// The scheduling point to which the next move goes instead.
     pub(super) next_point: Option<u64>,
+    /// The vCPU that stopped last.
+    pub(super) stopped: u32,
     /// What each vCPU does, in words, at the last stop.
     pub(super) states: Vec<String>,
     /// Whether the user was told that nothing is written.
@@ -52,6 +54,7 @@ impl<'a> Debugged<'a> {
             hardware: Vec::new(),
             action: Action::Continue,
             next_point: None,
+            stopped: 0,
             states: Vec::new(),
             told: false,
         }

@@ -14,7 +14,7 @@ use crate::replay::{self, Cursor, Divergence, Follower, Recorded};
 const MIN_INTERVAL: u64 = 256;
 /// About the most snapshots.
 const MAX_PLACES: u64 = 256;
-/// A snapshot near the position is worth its time if it saves so many scheduling points.
+/// A snapshot near the position is worth its time if it saves this number of scheduling points.
 const NEAR: u64 = 16;
 
 /// A snapshot, and where the schedule was.
@@ -54,7 +54,7 @@ impl Timeline<'_> {
         (self.machine.points() / interval + 1).saturating_mul(interval)
     }
 
-    /// Follows the schedule until so many points have passed. `Some` if the run ended.
+    /// Follows the schedule until this number of points have passed. `Some` if the run ended.
     fn follow(&mut self, budget: u64) -> Result<Option<End>> {
         let watcher = self.watcher.clone();
         let mut look = |point: &Point, _: Choice, _| watcher.lock().step = Some(point.number);

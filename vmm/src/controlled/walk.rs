@@ -7,7 +7,7 @@
 //! place of the run each time.
 //!
 //! The instructions of a proof (`hang.rs`) and of loops that are run out (`run_out.rs`) are not
-//! walked through: nobody has chosen these steps.
+//! walked through: no chooser is asked about these steps.
 
 use std::mem::replace;
 
@@ -47,7 +47,7 @@ pub struct Walk {
 /// A walk that is under way.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// The walk ends when so many instructions have been executed.
+    /// The walk ends when this number of instructions have been executed.
     until: u64,
     executed: u64,
     /// Whether the step is one that the chooser was asked about.
