@@ -114,7 +114,8 @@ fn stacks_are_jitterbugs_own() {
     let (_, rest) = text.split_once("<gdb>\n").expect("the mark");
     let (frames, rest) = rest.split_once("<own>\n").expect("the mark");
     let (own, threads) = rest.split_once("<end>\n").expect("the mark");
-    let frames = frames.lines().map(|line| {
+    // A gdb without Python's modules complains in between.
+    let frames = frames.lines().filter(|line| line.starts_with('#')).map(|line| {
         let name = line.split_once("  ").expect("a frame").1;
         name.split_once(" in ").map_or(name, |(_, name)| name)
     });
