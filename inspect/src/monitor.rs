@@ -10,7 +10,7 @@ mod waits;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vmm::dump;
 use vmm::parallel::{NotRunning, Remote, Standstill, Stopped, VcpuState};
@@ -60,6 +60,11 @@ impl Monitor {
         quit: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         Self { remote, inspector, quit: Arc::new(quit) }
+    }
+
+    /// Waits until there is a machine, at most for this time.
+    pub fn wait_for_begin(&self, timeout: Duration) {
+        self.remote.wait_for_begin(timeout);
     }
 
     /// Does a command, and returns its answer: lines for the user.

@@ -22,6 +22,8 @@ const MAX_CLIENTS: usize = 32;
 const PACE: Duration = Duration::from_millis(10);
 /// How long a client may leave its answer unread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a command waits for the machine of a run that has just been started.
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the end of the run waits for answers that are under way.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -125,6 +127,7 @@ fn serve(stream: &UnixStream, monitor: &Monitor, clients: &Clients) -> io::Resul
             tracing::info!("control socket: {line:?}");
             let stop = command.stops_the_machine();
             let _one = stop.then(|| clients.stop.lock().unwrap_or_else(PoisonError::into_inner));
+            monitor.wait_for_begin(BEGIN_TIMEOUT);
             let answer = monitor.execute(&command);
             if stop {
                 thread::sleep(PACE);

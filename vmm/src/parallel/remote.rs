@@ -2,8 +2,10 @@
 //! and resume it, and send NMIs.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::control::Control;
@@ -21,6 +23,8 @@ const END_TIMEOUT: Duration = Duration::from_millis(300);
 #[derive(Clone, Default)]
 pub struct Remote {
     run: Arc<Mutex<Option<Arc<Control>>>>,
+    /// Whether a run has ever been started with it.
+    has_begun: Arc<AtomicBool>,
 }
 
 /// No machine runs: none has been started yet, or its run has ended.
@@ -32,7 +36,16 @@ impl Remote {
     /// Connects the handle with a run, until the guard is dropped.
     pub(super) fn attach(&self, run: Arc<Control>) -> Attached<'_> {
         *self.lock() = Some(run);
+        self.has_begun.store(true, Ordering::Release);
         Attached(self)
+    }
+
+    /// Waits until the first run has begun, at most for this time.
+    pub fn wait_for_begin(&self, timeout: Duration) {
+        let begin = Instant::now();
+        while !self.has_begun.load(Ordering::Acquire) && begin.elapsed() < timeout {
+            thread::sleep(POLL_INTERVAL);
+        }
     }
 
     /// Pauses the run, and returns when all vCPUs have left the guest. Returns false if it was
