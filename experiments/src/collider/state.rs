@@ -78,7 +78,9 @@ impl State {
                 met.push(Race { variable, held, other, apart, times: 1 });
             }
         }
-        met.into_iter().for_each(|race| self.note(race));
+        for race in met {
+            self.note(race);
+        }
         // A locked instruction is not interrupted between its two parts, and a vCPU that waits
         // where all others wait meets none.
         if access.locked && !access.write || !is_free {
