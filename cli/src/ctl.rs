@@ -4,7 +4,7 @@ mod protocol;
 mod server;
 mod socket;
 
-use std::io::{BufReader, Write};
+use std::io::{BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -35,7 +35,11 @@ pub(crate) fn run(args: &CtlArgs) -> Result<Status> {
     let stream = connect(&args.socket)?;
     let broken = || format!("{socket}: the connection broke");
     stream.set_read_timeout(Some(PATIENCE)).with_context(broken)?;
-    (&stream).write_all(request.as_bytes()).with_context(broken)?;
+    match (&stream).write_all(request.as_bytes()) {
+        // A server that has too many clients has answered already, and closed the connection.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        sent => sent.with_context(broken)?,
+    }
     let mut answer = BufReader::new(&stream);
     let (mut text, mut told) = (String::new(), false);
     loop {
@@ -68,8 +72,8 @@ pub(crate) fn run(args: &CtlArgs) -> Result<Status> {
 fn connect(path: &Path) -> Result<UnixStream> {
     UnixStream::connect(path).map_err(|error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::NotFound => ": give the socket of `run --ctl`; its run may be over",
-            std::io::ErrorKind::ConnectionRefused => {
+            ErrorKind::NotFound => ": give the socket of `run --ctl`; its run may be over",
+            ErrorKind::ConnectionRefused => {
                 ": no program listens there: it is no socket, or its run is over"
             }
             _ => "",
