@@ -2,10 +2,10 @@
 //! vCPUs, and the loop in which a hung vCPU spins.
 //!
 //! [`Symbols`] reads the guest's ELF file or a listing. An unwinder ([`unwind`]) finds the frames
-//! of a call stack, and a [`Stack`] has their names. An [`Inspector`] does both for one machine, and
-//! finds the symbols and tables of a Linux kernel in its memory ([`linux`]). [`Spin`] says what a
-//! vCPU that makes no progress is doing. Scripts, reports and explanations use these, and so do the
-//! commands of a [`Monitor`]. Only those can change the guest.
+//! of a call stack, and a [`Stack`] has their names. An [`Inspector`] does both for one machine,
+//! and finds the symbols and tables of a Linux kernel in its memory ([`linux`]). [`Spin`] says what
+//! a vCPU that makes no progress is doing. Scripts, reports and explanations use these, and so do
+//! the commands of a [`Monitor`]. Only those can change the guest.
 
 #![forbid(unsafe_code)]
 

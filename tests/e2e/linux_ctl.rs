@@ -63,7 +63,8 @@ fn linux_is_dumped_and_prints_its_stack_at_an_nmi() {
     let sent = answer(&socket, "nmi");
     assert_eq!(sent, "NMI sent to vCPU 0, 1\n");
     let run = running.ends_with(1).says(&["kernel panic: NMI: Not continuing"]);
-    for text in ["NMI received for unknown reason", "Call Trace:", "exc_nmi+", "asm_exc_nmi+"] {
+    for text in ["NMI received for unknown reason", "Call Trace:", "unknown_nmi_error", "exc_nmi+"]
+    {
         assert!(run.stdout.contains(text), "{text}: {run}");
     }
 }
