@@ -185,6 +185,11 @@ impl Memory {
         self.regions().any(has) && !self.is_trapped(address)
     }
 
+    /// Whether any page is trapped.
+    pub fn has_trapped_pages(&self) -> bool {
+        !self.trapped.is_empty()
+    }
+
     /// Whether all pages that overlap this range are trapped.
     pub fn is_all_trapped(&self, range: &Range<u64>) -> bool {
         paging::pages(range).step_by(PAGE_SIZE as usize).all(|page| self.is_trapped(page))

@@ -13,7 +13,7 @@ mod unsuitable;
 
 pub use crate::unsupported::{UnsupportedAccess, Watcher};
 pub(crate) use access::{load, store};
-pub(crate) use check::{TableCheck, reason, refuse, split_load};
+pub(crate) use check::{TableCheck, behind_a_failure, reason, refuse, split_load};
 pub use refuse::can_watch;
 pub(crate) use refuse::{is_memory, watch};
 pub(crate) use unsuitable::{misplaced_code, split};

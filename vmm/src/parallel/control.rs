@@ -14,7 +14,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::barrier::Barrier;
 use super::found_hang::FoundHang;
-use super::outcome::{Outcome, VcpuReport};
+use super::outcome::{Outcome, VcpuReport, VcpuState};
 use super::pauses::Pauses;
 use crate::breakpoints::Kick;
 use crate::criteria::Met;
@@ -22,6 +22,8 @@ use crate::end::End;
 use crate::error::{Error, Result};
 use crate::kvm::kick::{Kicker, Receiving};
 use crate::memory::Memory;
+use crate::registers::Activity;
+use crate::trapped;
 use crate::watchdog::{Sample, Track};
 
 /// The part that belongs to one vCPU.
@@ -61,6 +63,18 @@ pub(super) struct Control {
     ended: EventFd,
     /// The time of the latest activity that the watchdog saw, in nanoseconds.
     alive: AtomicU64,
+}
+
+/// Why a failure may be that of a watched page and not the guest's.
+fn failure_of_watching(vcpus: &[VcpuReport], memory: &Memory) -> Option<Error> {
+    if !memory.has_trapped_pages() {
+        return None;
+    }
+    vcpus.iter().find_map(|report| {
+        let VcpuState { activity, registers, system } = report.state.as_ref()?;
+        let is_started = *activity != Activity::WaitForSipi;
+        is_started.then(|| trapped::behind_a_failure(report.vcpu, registers, system, memory))?
+    })
 }
 
 impl Control {
@@ -269,6 +283,11 @@ impl Control {
         match self.end.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some((Err(error), _)) => Err(error),
             Some((Ok(end), elapsed)) => {
+                if end.is_failure()
+                    && let Some(error) = failure_of_watching(&vcpus, &memory)
+                {
+                    return Err(error);
+                }
                 Ok(Outcome { end, elapsed, alive, vcpus, memory, dumps, missed_dumps })
             }
             None => Err(broken_thread()),

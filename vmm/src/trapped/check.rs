@@ -66,6 +66,19 @@ pub(crate) fn split_load(
     split(decoded, registers, system, memory, gpa, instruction::reads)
 }
 
+/// The error behind a failure of the guest, if a trapped page may be its cause: the processor, or
+/// KVM, uses the page in another way than by plain loads and stores.
+pub(crate) fn behind_a_failure(
+    vcpu: u32,
+    registers: &Registers,
+    system: &SystemRegisters,
+    memory: &Memory,
+) -> Option<Error> {
+    let decoded = instruction::look(registers.rip, system, memory);
+    let found = explain(registers, system, memory, decoded.as_ref(), None);
+    found.map(|unsupported| refuse(vcpu, registers.rip, unsupported, memory))
+}
+
 /// The error behind an exit that nothing answers, if a trapped page caused it. `exit` is `None` if
 /// KVM may be retrying for ever.
 pub(crate) fn reason(
