@@ -419,12 +419,12 @@ pub(crate) struct MachineArgs {
     pub(crate) cmdline: String,
 
     /// A disk with the contents of FILE, byte for byte (may be given up to 8 times). The guest's
-    /// writes change the file, fail (`,read-only`), or are lost at the end (`,copy-on-write`). Only
-    /// for `run` (docs/devices.md)
+    /// writes change the file, fail (`,read-only`), or are lost at the end (`,copy-on-write`). Not
+    /// for `hunt` (docs/devices.md)
     #[arg(long, value_name = "FILE[,MODE]")]
     pub(crate) disk: Vec<DiskConfig>,
 
-    /// A source of random numbers for the guest. Only for `run`
+    /// A source of random numbers for the guest. Not for `hunt`
     #[arg(long)]
     pub(crate) rng: bool,
 }

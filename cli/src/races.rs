@@ -5,7 +5,7 @@ mod variables;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use experiments::collider::{self, Collider, Report, Tally, Variable};
+use experiments::collider::{self, Collider, Report, Tally, Variable, count};
 use experiments::finding::Machine;
 use inspect::Inspector;
 use schemars::JsonSchema;
@@ -83,7 +83,7 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
     let initrd = Guest::initrd(args.initrd.as_deref(), &signals)?;
     let machine = MachineConfig { criteria, initrd, ..guest.machine(&args.machine)? };
     if machine.cpus.get() == 1 {
-        bail!("--cpus 1: a race needs two vCPUs: give 2 or more");
+        bail!("one vCPU: a race needs two: give --cpus 2 or more");
     }
     let variables = variables::find(&args.watch, symbols.as_deref(), &machine)?;
     let host = Host::open(&cli.kvm)?;
@@ -124,7 +124,7 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
             races: &found.races,
         })?;
     } else {
-        show(&found, blind);
+        show(&found, interrupted, blind);
     }
     Ok(match setting.signals.end().filter(|_| interrupted) {
         _ if !found.races.is_empty() || found.failed > 0 => Status::Failure,
@@ -201,13 +201,14 @@ fn collide(setting: &Setting, args: &RacesArgs, variables: &[Variable]) -> Resul
 }
 
 /// Prints the results for people.
-fn show(found: &Found, blind: Option<&str>) {
+fn show(found: &Found, interrupted: bool, blind: Option<&str>) {
     for race in &found.races {
         tell::user(&race.to_string());
     }
     let (failed, tally) = (found.failed, &found.tally);
     let (races, runs) = (count(found.races.len() as u64, "race"), count(found.runs, "run"));
-    tell::user(&format!("jitterbug: {races} in {runs}, {failed} failed: {tally}"));
+    let cut = if interrupted { " and an interrupted one" } else { "" };
+    tell::user(&format!("jitterbug: {races} in {runs}{cut}, {failed} failed: {tally}"));
     if tally.left_out > 0 {
         tell::user(&format!("jitterbug: {} more races were not kept", tally.left_out));
     }
@@ -221,8 +222,4 @@ fn show(found: &Found, blind: Option<&str>) {
     if let Some(reason) = blind {
         tell::user(&format!("jitterbug: that says nothing about races: {reason}"));
     }
-}
-
-fn count(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -26,7 +26,7 @@ use vmm::jitter;
 
 use hook::VcpuCollider;
 use race::Race;
-pub use report::{Party, Report, Tally, merge};
+pub use report::{Party, Report, Tally, count, merge};
 use state::State;
 
 /// A variable whose accesses are delayed.

@@ -6,13 +6,13 @@ use crate::harness::jitterbug;
 tests! {
     Nothing: wrong_use;
     Kvm: an_unlocked_addition, a_reader_without_a_lock, ordered_accesses, a_race_with_one_locked_side,
-        nothing_to_see, the_document;
+        nothing_to_see, the_processor_s_own_pages, a_hold_that_is_cut_short, the_document;
 }
 
 fn wrong_use() {
     jitterbug("races lost-update").ends_with(2).shows("").says(&["--watch"]);
     let one = jitterbug("races lost-update --cpus 1 --watch counter").ends_with(2).shows("");
-    one.says(&["--cpus 1", "needs two vCPUs"]);
+    one.says(&["one vCPU", "--cpus 2 or more"]);
     let other = jitterbug("races lost-update --watch conter").ends_with(2).shows("");
     other.says(&["--watch conter", "no symbol conter", "did you mean counter?"]);
     let nowhere = jitterbug("races lost-update --watch 0x12345000:8").ends_with(2).shows("");
@@ -64,6 +64,27 @@ fn nothing_to_see() {
     run.says(&["0 races in 1 run, ", "that says nothing about races: "]);
     let run = jitterbug("races spin --watch room.0 --timeout 1s").ends_with(4);
     run.says(&["that says nothing about races"]);
+}
+
+/// What fails then is the watching.
+fn the_processor_s_own_pages() {
+    for (page, reason) in [
+        ("low_pt", "in a watched page: move it"),
+        ("pml4", "in a watched page: move it"),
+        ("gdt", "KVM can't do `lgdt "),
+    ] {
+        let run = jitterbug(&format!("races lost-update-fixed --watch {page}")).ends_with(2);
+        run.says(&[reason]);
+    }
+    let run = jitterbug("run lost-update-fixed -e").arg("GUEST:WRITE:low_pt { }").ends_with(2);
+    run.says(&["the page table at gpa ", "is in a watched page"]);
+}
+
+fn a_hold_that_is_cut_short() {
+    let command = "races lost-update --watch counter --hold 50s --timeout 1s --json --trap-pages";
+    let json = jitterbug(command).within(30).ends_with(1).json();
+    let held = json["tally"]["held_seconds"].as_f64().expect("a time");
+    assert!(held > 0.1 && held < 10.0, "{json}");
 }
 
 fn the_document() {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use inspect::Inspector;
-use vmm::hook::{self, Context, Hook, Verdict};
+use vmm::hook::{self, Context, Hook, Points, Verdict};
 use vmm::instruction;
 use vmm::jitter::{self, Draw};
 use vmm::registers::{Registers, SystemRegisters};
@@ -81,6 +81,14 @@ fn is_repeated(
 }
 
 impl Hook for VcpuCollider {
+    fn points(&self) -> Points {
+        Points::STOP
+    }
+
+    fn stop(&mut self, context: &mut Context) {
+        self.state().stop(self.vcpu, context.now);
+    }
+
     fn access(&mut self, context: &mut Context, access: &hook::Access) -> Verdict {
         let Some(variable) = self.variables.iter().position(|it| access.touches(&it.physical))
         else {

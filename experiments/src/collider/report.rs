@@ -79,10 +79,19 @@ impl fmt::Display for Tally {
         let vcpus = self.reads.iter().zip(&self.writes).filter(|(r, w)| **r + **w > 0).count();
         write!(
             f,
-            "{reads} reads and {writes} writes by {vcpus} vCPUs, {} holds, {:.3} s in all",
-            self.holds, self.held_seconds
+            "{} and {} by {}, {} of {:.3} s in all",
+            count(reads, "read"),
+            count(writes, "write"),
+            count(vcpus as u64, "vCPU"),
+            count(self.holds, "hold"),
+            self.held_seconds
         )
     }
+}
+
+/// A number of things, in words.
+pub fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A race with names.
@@ -206,7 +215,7 @@ impl Party {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let times = if self.times == 1 { "once".into() } else { format!("{} times", self.times) };
+        let times = count(self.times, "time");
         write!(f, "race on {} at {:#x}, met {times}", self.variable, self.address)?;
         self.held.write(f, "")?;
         self.other.write(f, &format!(", while vCPU {} was still there", self.held.vcpu))

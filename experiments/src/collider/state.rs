@@ -108,6 +108,13 @@ impl State {
             *place = Some(Held { variable, access, since: now, until });
         }
     }
+    /// Notes that a vCPU does nothing more: a hold that is not over was shorter than planned.
+    pub(super) fn stop(&mut self, vcpu: u32, now: Duration) {
+        let held = self.held.get_mut(vcpu as usize).and_then(Option::take);
+        let left = held.map_or(Duration::ZERO, |held| held.until.saturating_sub(now));
+        self.tally.held_seconds -= left.as_secs_f64();
+    }
+
     fn note(&mut self, race: Race) {
         if let Some(known) = self.races.iter_mut().find(|known| known.is_like(&race)) {
             known.times += 1;
