@@ -30,8 +30,8 @@ impl FromStr for Address {
         }
         if !matches!(host, "" | "localhost" | "127.0.0.1") {
             return Err(format!(
-                "{host} is another machine's name: gdb can connect from this machine only: give a \
-                 port"
+                "{host}: gdb can connect from this machine only: give the port, as {port}, or as \
+                 127.0.0.1:{port}"
             ));
         }
         let port = port.parse().map_err(|_| format!("{port} is no port: 0 to 65535 are"))?;

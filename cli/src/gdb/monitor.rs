@@ -120,6 +120,10 @@ impl Debugged<'_> {
         }
         parts.extend(more.then(|| "...".to_owned()));
         parts.extend((current == segments.len()).then(|| "[end]".to_owned()));
-        format!("segment {} of {}: {}", current + 1, segments.len(), parts.join(">"))
+        let (of, shown) = (segments.len(), parts.join(">"));
+        if current == of {
+            return format!("at the end, after {of} segments: {shown}");
+        }
+        format!("segment {} of {of}: {shown}", current + 1)
     }
 }
