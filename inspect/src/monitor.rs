@@ -62,9 +62,9 @@ impl Monitor {
         Self { remote, inspector, quit: Arc::new(quit) }
     }
 
-    /// Waits until there is a machine, at most for this time.
-    pub fn wait_for_begin(&self, timeout: Duration) {
-        self.remote.wait_for_begin(timeout);
+    /// Waits until a machine runs, at most for this time.
+    pub fn wait_for_machine(&self, timeout: Duration) {
+        self.remote.wait_for_machine(timeout);
     }
 
     /// Does a command, and returns its answer: lines for the user.
@@ -91,7 +91,6 @@ impl Monitor {
                 Ok(format!("dumped to {} in {seconds:.1} s\n", path.display()))
             }
             Command::Quit => {
-                self.remote.status()?;
                 (self.quit)();
                 Ok("the run ends\n".into())
             }

@@ -22,8 +22,9 @@ const MAX_CLIENTS: usize = 32;
 const PACE: Duration = Duration::from_millis(10);
 /// How long a client may leave its answer unread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a command waits for the machine of a run that has just been started.
-const BEGIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a command waits for a machine: that of a run that has just been started, or the next of
+/// several runs.
+const MACHINE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the end of the run waits for answers that are under way.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -127,7 +128,9 @@ fn serve(stream: &UnixStream, monitor: &Monitor, clients: &Clients) -> io::Resul
             tracing::info!("control socket: {line:?}");
             let stop = command.stops_the_machine();
             let _one = stop.then(|| clients.stop.lock().unwrap_or_else(PoisonError::into_inner));
-            monitor.wait_for_begin(BEGIN_TIMEOUT);
+            if command != Command::Quit {
+                monitor.wait_for_machine(MACHINE_TIMEOUT);
+            }
             let answer = monitor.execute(&command);
             if stop {
                 thread::sleep(PACE);

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use vmm::registers::{Registers, SystemRegisters};
@@ -42,13 +43,18 @@ fn what_is_no_command_is_refused_with_a_reason() {
 
 #[test]
 fn without_a_machine_nothing_is_done() {
-    let monitor =
-        Monitor::new(Remote::default(), Arc::default(), || panic!("there is nothing to end"));
-    for line in ["status", "stacks", "waits", "pause", "resume", "nmi", "dump x", "quit"] {
+    let ended = Arc::new(AtomicBool::new(false));
+    let end = ended.clone();
+    let quit = move || end.store(true, Ordering::Relaxed);
+    let monitor = Monitor::new(Remote::default(), Arc::default(), quit);
+    for line in ["status", "stacks", "waits", "pause", "resume", "nmi", "dump x"] {
         let refusal = monitor.execute(&Command::parse(line).unwrap()).unwrap_err();
         assert!(matches!(&refusal, Refusal::Failed(text) if text.contains("no machine")), "{line}");
     }
     assert!(monitor.execute(&Command::Help).unwrap().contains("dump FILE"));
+    // Between two runs, it is the next one that would go on.
+    assert_eq!(monitor.execute(&Command::Quit).unwrap(), "the run ends\n");
+    assert!(ended.load(Ordering::Relaxed));
 }
 
 fn vcpu(rip: u64, activity: Activity, rflags: u64, system: &SystemRegisters) -> VcpuState {

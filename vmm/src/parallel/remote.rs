@@ -2,7 +2,6 @@
 //! and resume it, and send NMIs.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -23,27 +22,25 @@ const END_TIMEOUT: Duration = Duration::from_millis(300);
 #[derive(Clone, Default)]
 pub struct Remote {
     run: Arc<Mutex<Option<Arc<Control>>>>,
-    /// Whether a run has ever been started with it.
-    has_begun: Arc<AtomicBool>,
 }
 
 /// No machine runs: none has been started yet, or its run has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no machine is running: its run has ended, or has not begun")]
+#[error("no machine is running: the run has ended, or none has begun")]
 pub struct NotRunning;
 
 impl Remote {
     /// Connects the handle with a run, until the guard is dropped.
     pub(super) fn attach(&self, run: Arc<Control>) -> Attached<'_> {
         *self.lock() = Some(run);
-        self.has_begun.store(true, Ordering::Release);
         Attached(self)
     }
 
-    /// Waits until the first run has begun, at most for this time.
-    pub fn wait_for_begin(&self, timeout: Duration) {
+    /// Waits until a machine runs, at most for this time. After a run that has ended, another may
+    /// follow.
+    pub fn wait_for_machine(&self, timeout: Duration) {
         let begin = Instant::now();
-        while !self.has_begun.load(Ordering::Acquire) && begin.elapsed() < timeout {
+        while self.control().is_err() && begin.elapsed() < timeout {
             thread::sleep(POLL_INTERVAL);
         }
     }
