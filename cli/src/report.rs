@@ -16,7 +16,7 @@ use serde::Serialize;
 use vmm::controlled::can_control;
 use vmm::end::End;
 use vmm::jitter::{Injections, JitterSpec};
-use vmm::parallel::VcpuReport;
+use vmm::parallel::{ConsoleUse, VcpuReport};
 use vmm::registers::{Activity, Registers};
 use vmm::watchpoints::WatchReport;
 
@@ -303,6 +303,15 @@ impl RunReport {
     /// What each vCPU's watches of the guest's data could not tell.
     pub(crate) fn watched(&self) -> impl Iterator<Item = &WatchReport> {
         self.vcpus.iter().filter_map(|vcpu| vcpu.report.watching.as_ref())
+    }
+
+    /// What all vCPUs' use of the console cost.
+    pub(crate) fn console_use(&self) -> ConsoleUse {
+        let mut all = ConsoleUse::default();
+        for vcpu in &self.vcpus {
+            all.add(&vcpu.report.console_use);
+        }
+        all
     }
 
     /// Messages about dumps.

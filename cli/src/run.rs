@@ -313,6 +313,8 @@ fn say(setting: &Setting, args: &RunArgs, run: &RunReport, failed: u64, progress
             run.guest_exits()
         ));
     }
+    let console = run.console_use();
+    tracing::info!(exits = console.exits, time = ?console.time, "the vCPUs' use of the console");
     for line in run.dumps() {
         progress.print(&line);
     }

@@ -15,8 +15,22 @@ use crate::screen::Screen;
 
 tests! {
     Kvm: a_pipe, a_regular_file, a_prompt_without_an_end, more_than_is_read_at_once, a_reader_who_goes_away, a_full_disk,
-        no_stderr, binary_output, a_line_without_an_end_on_a_terminal;
+        no_stderr, binary_output, a_line_without_an_end_on_a_terminal, what_it_costs;
     QuickKvm: input_that_nobody_takes, an_end_of_input_is_no_work;
+}
+
+/// Each byte is at least one exit.
+fn what_it_costs() {
+    let run = jitterbug("run hello --cpus 2 -v").ends_with(0);
+    run.says(&["the vCPUs' use of the console exits=", " time="]);
+    let json = jitterbug("run hello --cpus 2 --json").ends_with(0).json();
+    let boot = &json["boots"][0];
+    let printed = boot["console"].as_str().expect("the console").len() as u64;
+    let vcpus = boot["vcpus"].as_array().expect("the vCPUs");
+    let uses = || vcpus.iter().map(|vcpu| &vcpu["console_use"]);
+    let exits: u64 = uses().map(|console| console["exits"].as_u64().expect("a count")).sum();
+    assert!(printed > 0 && exits >= printed, "{json}");
+    assert!(uses().any(|console| console["seconds"].as_f64() > Some(0.0)), "{json}");
 }
 
 fn echo(bytes: usize) -> Invocation {

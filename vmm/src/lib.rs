@@ -42,6 +42,7 @@ pub mod paging;
 pub mod parallel;
 pub mod registers;
 pub mod scripted;
+mod seconds;
 pub mod signals;
 mod snapshot;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! (`vcpu`), and all threads share one small structure (`control`).
 
 mod barrier;
+mod console_use;
 mod control;
 mod disk;
 mod found_hang;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+pub use console_use::ConsoleUse;
 pub use outcome::{ExitCounts, Outcome, VcpuReport, VcpuState};
 pub use remote::{NotRunning, Remote};
 pub use status::{RunStatus, Standstill, Stopped};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
+use super::console_use::ConsoleUse;
 use crate::breakpoints::Hits;
 use crate::end::End;
 use crate::exit::Exit;
@@ -79,9 +80,11 @@ pub struct VcpuReport {
     /// Its state at the end of the run; absent if the run was a success.
     pub state: Option<VcpuState>,
     /// The processor time of its thread.
-    #[serde(rename = "processor_seconds", serialize_with = "seconds")]
+    #[serde(rename = "processor_seconds", serialize_with = "crate::seconds::serialize")]
     #[schemars(with = "f64")]
     pub processor_time: Duration,
+    /// What its use of the console cost.
+    pub console_use: ConsoleUse,
     /// The instruction pointers that the watchdog sampled, without duplicates, in ascending order.
     #[serde(serialize_with = "crate::hex::list")]
     #[schemars(with = "Vec<String>")]
@@ -93,10 +96,6 @@ pub struct VcpuReport {
     /// addresses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub breakpoints: Vec<Hits>,
-}
-
-fn seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64(time.as_secs_f64())
 }
 
 /// The outcome of a run.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use devices::device::{InterruptController, Wiring};
 
 use super::Outlet;
+use super::console_use::ConsoleUse;
 use super::control::{Control, broken_thread};
 use super::outcome::{ExitCounts, VcpuReport, VcpuState};
 use super::trapping::Trapping;
@@ -100,6 +101,7 @@ pub(super) struct VcpuLoop<'a, C> {
     pub(super) control: &'a Control,
     alarm: Option<Alarm>,
     exits: ExitCounts,
+    console_use: ConsoleUse,
     activity: u64,
 }
 
@@ -130,6 +132,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             control,
             alarm,
             exits,
+            console_use: ConsoleUse::default(),
             activity,
         }
     }
@@ -171,6 +174,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             vcpu: self.ctx.id,
             state: if control.is_success() { None } else { self.state().ok() },
             exits: self.exits,
+            console_use: self.console_use,
             processor_time: thread_time(),
             sampled_rips: Vec::new(),
             watching,
@@ -200,6 +204,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
                 let hold = self.hooks.exit(&mut self.ctx.context(now), &exit);
                 self.apply_actions(hold)?;
             }
+            let console = ConsoleUse::begin(&exit);
             entry = match self.answer(&exit)? {
                 IoResult::Enter(entry) => entry,
                 IoResult::Mark => Entry::Resume,
@@ -212,6 +217,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             if let (Some(outlet), Exit::PortWrite { .. }) = (self.outlet, &exit) {
                 self.wait_for_room(outlet)?;
             }
+            self.console_use.end(console);
             if self.hooks.wants(Points::ENTRY) {
                 let now = self.control.now();
                 self.hooks.entry(&mut self.ctx.context(now), &entry);
