@@ -16,7 +16,7 @@ use serde::Serialize;
 use vmm::controlled::can_control;
 use vmm::end::End;
 use vmm::jitter::{Injections, JitterSpec};
-use vmm::parallel::{ConsoleUse, VcpuReport};
+use vmm::parallel::{ConsoleUse, VcpuReport, VcpuState};
 use vmm::registers::{Activity, Registers};
 use vmm::watchpoints::WatchReport;
 
@@ -120,6 +120,9 @@ pub(crate) struct RunReport {
     window: Option<Window>,
     /// What each vCPU did.
     vcpus: Vec<Vcpu>,
+    /// Whether trapped pages can be the cause of the failure, and it can't be seen whether they are.
+    #[serde(rename = "trapping_may_be_the_cause", skip_serializing_if = "std::ops::Not::not")]
+    is_blind: bool,
     /// The verdict in the words of a finding, if a search under control could find it.
     #[serde(skip)]
     #[schemars(skip)]
@@ -179,6 +182,7 @@ impl RunReport {
                 hung.seen
             } else {
                 let (state, sampled) = (report.state.as_ref(), &report.sampled_rips);
+                let state = state.filter(|state| !state.is_reset());
                 state.and_then(|state| Seen::of(state, sampled, &*outcome.memory, &trial.inspector))
             };
             let (stack, spin) = seen.map(|Seen { stack, spin }| (stack, spin)).unzip();
@@ -186,6 +190,9 @@ impl RunReport {
         };
         let vcpus: Vec<_> = outcome.vcpus.into_iter().map(look).collect();
         let is_hang = matches!(outcome.end, End::Hang(_));
+        let is_blind = matches!(outcome.end, End::TripleFault { .. })
+            && setting.plan.why_pages().is_some()
+            && vcpus.iter().any(Vcpu::is_reset);
         let seconds = outcome.elapsed.as_secs_f64();
         let window = setting.watchdog.filter(|_| is_hang).map(|length| Window {
             from_seconds: outcome.alive.as_secs_f64(),
@@ -210,6 +217,7 @@ impl RunReport {
             script_output: trial.lines.lines,
             script_lines_dropped: trial.lines.dropped,
             window,
+            is_blind,
             verdict: ObservedFailure::verdict(&outcome.end)
                 .filter(|_| can_control(&setting.machine).is_ok()),
             vcpus,
@@ -229,6 +237,12 @@ impl RunReport {
         };
         for vcpu in &self.vcpus {
             vcpu.describe(&mut text);
+        }
+        if self.is_blind {
+            text.push_str(
+                "pages of the guest were trapped to watch its data; if the processor uses one of them \
+                 itself, that is the cause, which this host can't tell: run again without watching\n",
+            );
         }
         text.truncate(text.trim_end().len());
         text
@@ -344,6 +358,10 @@ impl RunReport {
 }
 
 impl Vcpu {
+    fn is_reset(&self) -> bool {
+        self.report.state.as_ref().is_some_and(VcpuState::is_reset)
+    }
+
     fn describe(&self, text: &mut String) {
         let id = self.report.vcpu;
         // Writing to a String can't fail.
@@ -351,6 +369,11 @@ impl Vcpu {
             (Some(state), Some(stack), Some(spin)) => {
                 writeln!(text, "vCPU {id}: {spin}\n  {stack}\n{}", registers(&state.registers))
             }
+            (Some(_), ..) if self.is_reset() => writeln!(
+                text,
+                "vCPU {id}: has been reset, as KVM does at a triple fault on AMD processors: what it \
+                 was doing is lost"
+            ),
             (Some(_), ..) => writeln!(text, "vCPU {id}: not started: waits for its SIPI"),
             (None, ..) => writeln!(text, "vCPU {id}: its state can't be had"),
         };

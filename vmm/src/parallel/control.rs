@@ -17,7 +17,6 @@ use super::found_hang::FoundHang;
 use super::outcome::{Outcome, VcpuReport, VcpuState};
 use super::pauses::Pauses;
 use crate::breakpoints::Kick;
-use crate::criteria::Met;
 use crate::end::End;
 use crate::error::{Error, Result};
 use crate::kvm::kick::{Kicker, Receiving};
@@ -217,7 +216,7 @@ impl Control {
     /// Whether the run ended with a success.
     pub(super) fn is_success(&self) -> bool {
         let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*end, Some((Ok(End::Guest { code: 0 } | End::Met(Met { failed: false, .. })), _)))
+        matches!(&*end, Some((Ok(end), _)) if end.is_success())
     }
 
     /// An eventfd that is readable once the run has ended.

@@ -70,6 +70,19 @@ pub struct VcpuState {
     pub system: SystemRegisters,
 }
 
+impl VcpuState {
+    /// Whether the vCPU was started and is in the state after a reset (Intel SDM, volume 3A, table 10-1), in
+    /// which it has executed nothing yet. KVM resets a vCPU at its triple fault on AMD processors, so what
+    /// it did before is lost (`shutdown_interception` in `arch/x86/kvm/svm/svm.c`).
+    pub fn is_reset(&self) -> bool {
+        const PROTECTED_MODE: u64 = 1;
+        self.activity != Activity::WaitForSipi
+            && self.registers.rip == 0xfff0
+            && self.system.cs.base == 0xffff_0000
+            && self.system.cr0 & PROTECTED_MODE == 0
+    }
+}
+
 /// The report on one vCPU.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct VcpuReport {
