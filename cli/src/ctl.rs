@@ -2,7 +2,6 @@
 
 mod protocol;
 mod server;
-mod socket;
 
 use std::io::{BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
@@ -13,6 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use inspect::monitor::{Command, HELP, Refusal};
 
 use crate::args::CtlArgs;
+use crate::socket::check_length;
 use crate::status::Status;
 use crate::tell;
 use protocol::Line;
@@ -70,6 +70,7 @@ pub(crate) fn run(args: &CtlArgs) -> Result<Status> {
 }
 
 fn connect(path: &Path) -> Result<UnixStream> {
+    check_length(path).with_context(|| path.display().to_string())?;
     UnixStream::connect(path).map_err(|error| {
         let hint = match error.kind() {
             ErrorKind::NotFound => ": give the socket of `run --ctl`; its run may be over",

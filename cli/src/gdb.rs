@@ -18,7 +18,7 @@ mod threads;
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use experiments::Recorded;
 use experiments::timeline::{Timeline, TimelineError};
 use inspect::Symbols;
@@ -27,12 +27,13 @@ use vmm::{Host, MachineConfig};
 
 pub(crate) use address::Address;
 use listener::Listener;
+use session::{Failure, Left};
 use target::Debugged;
 
 use crate::status::Status;
 use crate::tell;
 
-/// How a session ended.
+/// How the debugging of a replay ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Ended {
     /// gdb has detached itself.
@@ -85,19 +86,38 @@ fn serve(subject: &Subject, address: &Address, signals: &Signals) -> Result<Ende
     let timeline = Timeline::new(host, recorded, machine, &signals.cancel());
     let timeline = match timeline {
         Ok(timeline) => timeline,
-        Err(error) => return session::failed(error, signals),
+        Err(error) => return failed(error, signals),
     };
     let mut target = Debugged::new(timeline, symbols.as_deref(), &machine.guest.bytes);
     tell::user(&format!("jitterbug: waiting for gdb: target remote {}", listener.name()));
-    let Some(connection) = listener.accept(signals)? else {
-        return Ok(Ended::Signal(signals.end().unwrap_or(EndSignal::Interrupt)));
-    };
-    session::run(connection, &mut target, signals)
+    let is_over = || signals.end().is_some();
+    let connection = listener.accept(&is_over)?;
+    // When gdb has come, there is no socket any more that another one could connect to.
+    drop(listener);
+    let Some(connection) = connection else { return Ok(interrupted(signals)) };
+    if let Err(error) = target.look() {
+        return failed(error, signals);
+    }
+    match session::serve(connection, &mut target, &is_over) {
+        Ok(Left::Detached) => Ok(Ended::Detached),
+        Ok(Left::Killed) => Ok(Ended::Killed),
+        Ok(Left::Lost | Left::Told) => Ok(Ended::Lost),
+        Ok(Left::Over) => Ok(interrupted(signals)),
+        Err(Failure::Protocol(problem)) => {
+            bail!("--gdb: the client doesn't speak gdb's protocol as jitterbug knows it: {problem}")
+        }
+        Err(Failure::Target(error)) => failed(error, signals),
+    }
 }
 
-/// What an error of the timeline means for the session.
-fn ended(error: TimelineError) -> Result<Ended> {
+fn interrupted(signals: &Signals) -> Ended {
+    Ended::Signal(signals.end().unwrap_or(EndSignal::Interrupt))
+}
+
+/// What an error of the timeline means.
+fn failed(error: TimelineError, signals: &Signals) -> Result<Ended> {
     match error {
+        TimelineError::Machine(vmm::Error::Cancelled) => Ok(interrupted(signals)),
         TimelineError::Diverged(_) => Ok(Ended::Diverged(error.to_string())),
         TimelineError::Machine(error) => Err(error.into()),
         TimelineError::TooLong { .. } => Err(error.into()),

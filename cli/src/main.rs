@@ -30,6 +30,7 @@ mod reproduce;
 mod run;
 mod scripts;
 mod signals;
+mod socket;
 mod status;
 mod tell;
 mod terminal;

@@ -19,7 +19,7 @@ use vmm::registers::Activity;
 use crate::inspector::Inspector;
 
 pub use command::{Command, HELP};
-pub use stacks::stacks;
+pub use stacks::{Listed, list as list_stacks, stacks};
 
 /// Why a command was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -112,7 +112,7 @@ fn hex(address: u64) -> String {
 
 fn what_is_no_protocol() {
     let folder = Folder::new();
-    let nonsense = ["GET / HTTP/1.1\r\n\r\n", "$mffffffffffffffff,20#00", "$g#00", "$m0,ffffff#00"];
+    let nonsense = ["GET / HTTP/1.1\r\n\r\n", "$mffffffffffffffff,20#5b", "$m0,ffffff#2d"];
     for text in nonsense {
         let replay = waits(&folder);
         let mut client = Client::new(&folder);
@@ -126,6 +126,16 @@ fn what_is_no_protocol() {
     let _ = client.0.write_all(&noise.collect::<Vec<_>>());
     drop(client);
     replay.ends_with_any(&[2, 4]);
+    // A packet that came garbled has to be sent again.
+    let replay = waits(&folder);
+    let mut client = Client::new(&folder);
+    client.0.write_all(b"$?#00").expect("the socket takes it");
+    let mut answer = [0];
+    client.0.read_exact(&mut answer).expect("an answer");
+    assert_eq!(answer, *b"-");
+    assert!(client.ask("?").starts_with("T05"));
+    assert_eq!(client.ask("D"), "OK");
+    replay.ends_with(0);
     // What it doesn't know has an empty answer; a thread that there is not gets none.
     let replay = waits(&folder);
     let mut client = Client::new(&folder);
@@ -184,10 +194,13 @@ fn places_in_use() {
     }
     let file = folder.file("file", "");
     let taken = jitterbug("replay --gdb").arg(&file).arg(&finding).ends_with(2);
-    taken.says(&["there is such a file: remove it"]);
+    taken.says(&["it exists and is no socket: give another name"]);
     assert!(file.exists());
     let nowhere = jitterbug("replay --gdb /nowhere/socket").arg(&finding).ends_with(2);
-    nowhere.says(&["--gdb /nowhere/socket: can't wait for gdb there", "No such file"]);
+    nowhere.says(&["--gdb /nowhere/socket: the socket can't be made", "No such file"]);
+    let long = folder.join("x".repeat(200));
+    let long = jitterbug("replay --gdb").arg(long).arg(&finding).ends_with(2);
+    long.says(&["--gdb /", "the path of a socket has at most 107: give a shorter one"]);
 }
 
 fn signals_end_it() {
@@ -205,7 +218,7 @@ fn signals_end_it() {
 fn what_gdb_cant_have() {
     let folder = Folder::new();
     let finding = finding(&folder);
-    for wrong in ["99999", "example.org:1234"] {
+    for wrong in ["99999", "example.org:1234", "22x", ":x"] {
         let usage = jitterbug("replay --gdb").arg(wrong).arg(&finding).ends_with(2);
         usage.says(&["--gdb"]);
     }

@@ -13,7 +13,7 @@ use inspect::Monitor;
 use inspect::monitor::{Command, Refusal};
 
 use super::protocol::{self, Request};
-use super::socket::Socket;
+use crate::socket::Socket;
 
 /// The most clients at a time.
 const MAX_CLIENTS: usize = 32;
@@ -53,7 +53,7 @@ struct Counts {
 impl Server {
     /// Creates the socket and serves it.
     pub(crate) fn start(path: &Path, monitor: Monitor) -> Result<Self> {
-        let socket = Socket::create(path)?;
+        let socket = Socket::create("--ctl", path)?;
         let clients = Arc::new(Clients::default());
         let listener = socket.listener.try_clone().context("--ctl")?;
         let of_thread = clients.clone();

@@ -11,3 +11,10 @@ pub(super) enum Action {
     Back,
     StepBack(u32),
 }
+
+/// The kind of a breakpoint, by which gdb recognises its own. Both are the same to a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Software,
+    Hardware,
+}

@@ -13,6 +13,9 @@ pub(crate) enum Address {
     Socket(PathBuf),
 }
 
+/// The hosts that can be named before a port.
+const LOOPBACK: [&str; 3] = ["", "localhost", "127.0.0.1"];
+
 impl FromStr for Address {
     type Err = String;
 
@@ -25,10 +28,21 @@ impl FromStr for Address {
         if text.is_empty() {
             return Err("it is empty: give a port or the path of a socket".into());
         }
-        if !is_number || host.contains('/') {
+        if text.contains('/') {
             return Ok(Self::Socket(text.into()));
         }
-        if !matches!(host, "" | "localhost" | "127.0.0.1") {
+        if !is_number {
+            let begins_as_port = text.starts_with(|first: char| first.is_ascii_digit());
+            let begins_as_host = LOOPBACK.iter().any(|host| text.starts_with(&format!("{host}:")));
+            if begins_as_port || begins_as_host {
+                return Err(format!(
+                    "{text}: neither a port nor the path of a socket: a port is a number, and a \
+                     socket of this name is ./{text}"
+                ));
+            }
+            return Ok(Self::Socket(text.into()));
+        }
+        if !LOOPBACK.contains(&host) {
             return Err(format!(
                 "{host}: gdb can connect from this machine only: give the port, as {port}, or as \
                  127.0.0.1:{port}"

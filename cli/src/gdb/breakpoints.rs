@@ -7,20 +7,29 @@ use gdbstub::target::ext::breakpoints::{
 };
 use gdbstub::target::{TargetError, TargetResult};
 
+use super::action::Kind;
 use super::target::Debugged;
 use crate::tell;
 
 impl Debugged<'_> {
-    fn set_breakpoints(&mut self) {
-        let all = self.software.iter().chain(&self.hardware).copied();
-        self.timeline.set_breakpoints(all.collect());
+    fn add_breakpoint(&mut self, kind: Kind, address: u64) -> bool {
+        self.breakpoints.push((kind, address));
+        self.set_breakpoints();
+        true
     }
-}
 
-/// Removes one element. Returns whether there was one.
-fn remove(list: &mut Vec<u64>, address: u64) -> bool {
-    let at = list.iter().position(|other| *other == address);
-    at.map(|at| list.swap_remove(at)).is_some()
+    /// Removes one. Returns whether there was one.
+    fn remove_breakpoint(&mut self, kind: Kind, address: u64) -> bool {
+        let at = self.breakpoints.iter().position(|other| *other == (kind, address));
+        let removed = at.map(|at| self.breakpoints.swap_remove(at)).is_some();
+        self.set_breakpoints();
+        removed
+    }
+
+    fn set_breakpoints(&mut self) {
+        let addresses = self.breakpoints.iter().map(|(_, address)| *address);
+        self.timeline.set_breakpoints(addresses.collect());
+    }
 }
 
 impl Breakpoints for Debugged<'_> {
@@ -39,29 +48,21 @@ impl Breakpoints for Debugged<'_> {
 
 impl SwBreakpoint for Debugged<'_> {
     fn add_sw_breakpoint(&mut self, address: u64, _: usize) -> TargetResult<bool, Self> {
-        self.software.push(address);
-        self.set_breakpoints();
-        Ok(true)
+        Ok(self.add_breakpoint(Kind::Software, address))
     }
 
     fn remove_sw_breakpoint(&mut self, address: u64, _: usize) -> TargetResult<bool, Self> {
-        let removed = remove(&mut self.software, address);
-        self.set_breakpoints();
-        Ok(removed)
+        Ok(self.remove_breakpoint(Kind::Software, address))
     }
 }
 
 impl HwBreakpoint for Debugged<'_> {
     fn add_hw_breakpoint(&mut self, address: u64, _: usize) -> TargetResult<bool, Self> {
-        self.hardware.push(address);
-        self.set_breakpoints();
-        Ok(true)
+        Ok(self.add_breakpoint(Kind::Hardware, address))
     }
 
     fn remove_hw_breakpoint(&mut self, address: u64, _: usize) -> TargetResult<bool, Self> {
-        let removed = remove(&mut self.hardware, address);
-        self.set_breakpoints();
-        Ok(removed)
+        Ok(self.remove_breakpoint(Kind::Hardware, address))
     }
 }
 

@@ -83,6 +83,13 @@ impl Connection {
         self.received.pop_front().map_or(Received::Nothing, Received::Byte)
     }
 
+    /// Tells the client that a packet did not come whole, so that it sends it again.
+    pub(super) fn refuse_packet(&mut self) -> io::Result<()> {
+        use gdbstub::conn::Connection as _;
+        self.write(b'-')?;
+        self.flush()
+    }
+
     fn fd(&self) -> BorrowedFd<'_> {
         match &self.stream {
             Stream::Tcp(stream) => stream.as_fd(),

@@ -1,10 +1,8 @@
 //! The `monitor` commands.
 
-use std::fmt::Write as _;
-
 use experiments::timeline::{Position, TimelineError};
 use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, outputln};
-use inspect::Stack;
+use inspect::monitor::{Listed, list_stacks};
 use inspect::unwind::{Unwinder as _, unwinder};
 use vmm::controlled::About;
 
@@ -72,23 +70,18 @@ impl Debugged<'_> {
     }
 
     fn stacks(&mut self) -> Result<String, TimelineError> {
-        let mut text = String::new();
+        let mut listed = Vec::new();
         for vcpu in 0..self.timeline.vcpus() {
             let standing = self.timeline.standing(vcpu)?;
             let memory = self.timeline.machine().memory();
-            let frames = unwinder().unwind(&standing.registers, &standing.system, &**memory);
-            let stack = Stack::of(&frames, self.names.symbols);
-            let state = self.states.get(vcpu as usize).map_or("", String::as_str);
-            // Writing to a String can't fail.
-            let _ = writeln!(text, "{state}");
-            if standing.about == About::Start {
-                continue;
-            }
-            for frame in stack.frames {
-                let _ = writeln!(text, "  {frame}");
-            }
+            let frames = match standing.about {
+                About::Start => Vec::new(),
+                _ => unwinder().unwind(&standing.registers, &standing.system, &**memory),
+            };
+            let heading = self.states.get(vcpu as usize).cloned().unwrap_or_default();
+            listed.push(Listed { heading, frames });
         }
-        Ok(text.trim_end().to_owned())
+        Ok(list_stacks(listed, self.names.symbols).trim_end().to_owned())
     }
 
     fn waits(&mut self) -> Result<String, TimelineError> {

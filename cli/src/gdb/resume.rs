@@ -2,7 +2,6 @@
 
 use experiments::timeline::{Poll, Stop, TimelineError, WatchKind, Why};
 use gdbstub::common::{Signal, Tid};
-use gdbstub::stub::MultiThreadStopReason;
 use gdbstub::target::ext::base::multithread::{
     MultiThreadRangeStepping, MultiThreadRangeSteppingOps, MultiThreadResume,
     MultiThreadSchedulerLocking, MultiThreadSchedulerLockingOps, MultiThreadSingleStep,
@@ -13,16 +12,26 @@ use gdbstub::target::ext::base::reverse_exec::{
 };
 use gdbstub::target::ext::breakpoints::WatchKind as GdbKind;
 
-use super::action::Action;
+use super::action::{Action, Kind};
+use super::connection::Connection;
+use super::session::{Debuggee, Reason};
 use super::target::{Debugged, tid, vcpu};
 use crate::tell;
 
-/// Why gdb is told that the replay stopped.
-pub(super) type Reason = MultiThreadStopReason<u64>;
+impl Debuggee for Debugged<'_> {
+    fn go(&mut self, connection: &Connection) -> Result<Option<Reason>, TimelineError> {
+        self.move_on(&mut || connection.has_input())
+    }
+
+    fn interrupt(&mut self) -> Result<Reason, TimelineError> {
+        let tid = tid(self.timeline.vcpu());
+        Ok(Reason::SignalWithThread { tid, signal: Signal::SIGINT })
+    }
+}
 
 impl Debugged<'_> {
     /// Does what gdb asked for. `None` if `poll` interrupted it.
-    pub(super) fn go(&mut self, poll: Poll) -> Result<Option<Reason>, TimelineError> {
+    fn move_on(&mut self, poll: Poll) -> Result<Option<Reason>, TimelineError> {
         let moved = match (self.next_point.take(), self.action.clone()) {
             (Some(point), _) => self.timeline.go_to(point),
             (None, Action::Continue) => self.timeline.go_on(poll),
@@ -51,7 +60,9 @@ impl Debugged<'_> {
             Why::Interrupted => return None,
             Why::Step => trapped(tid),
             Why::Breakpoint => {
-                if self.hardware.contains(&rip) && !self.software.contains(&rip) {
+                let is_software = self.breakpoints.contains(&(Kind::Software, rip));
+                let is_hardware = self.breakpoints.contains(&(Kind::Hardware, rip));
+                if is_hardware && !is_software {
                     Reason::HwBreak(tid)
                 } else {
                     Reason::SwBreak(tid)

@@ -13,7 +13,7 @@ use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOp
 use gdbstub::target::{Target, TargetError, TargetResult};
 use inspect::Symbols;
 
-use super::action::Action;
+use super::action::{Action, Kind};
 use super::arch::{VcpuRegisters, X86};
 use super::threads;
 use crate::tell;
@@ -26,9 +26,8 @@ const EFAULT: u8 = 14;
 pub(super) struct Debugged<'a> {
     pub(super) timeline: Timeline<'a>,
     pub(super) names: Names<'a>,
-    /// The addresses of gdb's breakpoints, hardware breakpoints apart.
-    pub(super) software: Vec<u64>,
-    pub(super) hardware: Vec<u64>,
+    /// gdb's breakpoints.
+    pub(super) breakpoints: Vec<(Kind, u64)>,
     /// What gdb asked for last.
     pub(super) action: Action,
     /// The scheduling point to which the next move goes instead.
@@ -50,8 +49,7 @@ impl<'a> Debugged<'a> {
         Self {
             timeline,
             names: Names { symbols, image },
-            software: Vec::new(),
-            hardware: Vec::new(),
+            breakpoints: Vec::new(),
             action: Action::Continue,
             next_point: None,
             stopped: 0,

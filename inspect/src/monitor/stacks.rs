@@ -8,6 +8,29 @@ use vmm::registers::Activity;
 
 use crate::inspector::Inspector;
 use crate::stack::Stack;
+use crate::symbols::Symbols;
+use crate::unwind::CallFrame;
+
+/// A vCPU with its stack, as [`list`] shows it.
+pub struct Listed {
+    /// What it does, in words.
+    pub heading: String,
+    /// The frames of its stack, innermost first; none if it was never started.
+    pub frames: Vec<CallFrame>,
+}
+
+/// A line for each vCPU, and behind it one for each frame.
+pub fn list(vcpus: impl IntoIterator<Item = Listed>, symbols: Option<&Symbols>) -> String {
+    let mut text = String::new();
+    for Listed { heading, frames } in vcpus {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{heading}");
+        for frame in Stack::of(&frames, symbols).frames {
+            let _ = writeln!(text, "  {frame}");
+        }
+    }
+    text
+}
 
 /// The call stack of each vCPU, innermost frame first, a line for each frame.
 pub fn stacks<M: PhysicalMemory + ?Sized>(
@@ -15,19 +38,16 @@ pub fn stacks<M: PhysicalMemory + ?Sized>(
     memory: &M,
     inspector: &Inspector,
 ) -> String {
-    let mut text = String::new();
-    for (number, vcpu) in vcpus.iter().enumerate() {
-        // Writing to a String can't fail.
-        let _ = writeln!(text, "vCPU {number}: {}", activity(vcpu.activity));
-        if vcpu.activity == Activity::WaitForSipi {
-            continue;
-        }
-        let frames = inspector.unwind(&vcpu.registers, &vcpu.system, memory);
-        for frame in Stack::of(&frames, inspector.symbols().as_deref()).frames {
-            let _ = writeln!(text, "  {frame}");
-        }
-    }
-    text
+    let listed = |(number, vcpu): (usize, &VcpuState)| Listed {
+        heading: format!("vCPU {number}: {}", activity(vcpu.activity)),
+        frames: match vcpu.activity {
+            Activity::WaitForSipi => Vec::new(),
+            _ => inspector.unwind(&vcpu.registers, &vcpu.system, memory),
+        },
+    };
+    // A kernel's symbols are there once a stack has been unwound.
+    let vcpus: Vec<_> = vcpus.iter().enumerate().map(listed).collect();
+    list(vcpus, inspector.symbols().as_deref())
 }
 
 fn activity(activity: Activity) -> &'static str {

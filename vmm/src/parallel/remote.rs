@@ -3,8 +3,7 @@
 
 use std::fmt;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::control::Control;
@@ -21,7 +20,14 @@ const END_TIMEOUT: Duration = Duration::from_millis(300);
 /// [`Options::remote`]: super::Options::remote
 #[derive(Clone, Default)]
 pub struct Remote {
-    run: Arc<Mutex<Option<Arc<Control>>>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    run: Mutex<Option<Arc<Control>>>,
+    /// A run has begun.
+    begun: Condvar,
 }
 
 /// No machine runs: none has been started yet, or its run has ended.
@@ -33,16 +39,16 @@ impl Remote {
     /// Connects the handle with a run, until the guard is dropped.
     pub(super) fn attach(&self, run: Arc<Control>) -> Attached<'_> {
         *self.lock() = Some(run);
+        self.shared.begun.notify_all();
         Attached(self)
     }
 
     /// Waits until a machine runs, at most for this time. After a run that has ended, another may
     /// follow.
     pub fn wait_for_machine(&self, timeout: Duration) {
-        let begin = Instant::now();
-        while self.control().is_err() && begin.elapsed() < timeout {
-            thread::sleep(POLL_INTERVAL);
-        }
+        let is_missing =
+            |run: &mut Option<Arc<Control>>| run.as_ref().is_none_or(|run| run.is_over());
+        drop(self.shared.begun.wait_timeout_while(self.lock(), timeout, is_missing));
     }
 
     /// Pauses the run, and returns when all vCPUs have left the guest. Returns false if it was
@@ -105,7 +111,7 @@ impl Remote {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Control>>> {
-        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.run.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -75,6 +75,22 @@ fn wait_for_more(remote: &Remote, than: u32) {
 }
 
 #[test]
+fn who_waits_for_a_machine_is_woken_when_it_runs() {
+    let remote = Remote::default();
+    let begin = Instant::now();
+    remote.wait_for_machine(Duration::from_millis(20));
+    assert!(begin.elapsed() >= Duration::from_millis(20), "there is none");
+    let waiter = remote.clone();
+    let waiting = thread::spawn(move || {
+        waiter.wait_for_machine(Duration::from_secs(20));
+        waiter.status().is_ok()
+    });
+    let _attached = remote.attach(Arc::new(Control::new(1).unwrap()));
+    assert!(waiting.join().unwrap());
+    assert!(begin.elapsed() < Duration::from_secs(15));
+}
+
+#[test]
 fn a_paused_guest_stands_still_and_goes_on() {
     let outcome = with_remote(&counter(2), within(20), |remote| {
         wait_for_more(remote, 0);
