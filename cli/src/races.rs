@@ -5,9 +5,8 @@ mod variables;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use experiments::collider::{self, Collider, Report, Tally, Variable, count};
+use experiments::collider::{self, Collider, Report, Search, Tally, Variable, count};
 use experiments::finding::Machine;
-use inspect::Inspector;
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::end::End;
@@ -160,15 +159,16 @@ fn collide(setting: &Setting, args: &RacesArgs, variables: &[Variable]) -> Resul
     let mut interrupted = false;
     for number in 0..args.repeat {
         let seed = args.seed.wrapping_add(number);
-        let collider = Collider::new(
-            variables.into(),
-            args.hold,
+        let search = Search {
+            variables: variables.into(),
+            hold: args.hold,
             seed,
-            !setting.plan.uses_watchpoints(),
-            setting.machine.cpus.get(),
-            Inspector::new(setting.symbols.clone(), setting.is_nameless),
-        );
-        let trial = setting.boot(seed, &[&collider], None, &progress)?;
+            has_values: !setting.plan.uses_watchpoints(),
+            inspector: setting.inspector(),
+        };
+        let inspector = search.inspector.clone();
+        let collider = Collider::new(search, setting.machine.cpus.get());
+        let trial = setting.boot(seed, inspector, &[&collider], None, &progress)?;
         interrupted = matches!(trial.outcome.end, End::Interrupted);
         let run = RunReport::new(trial, setting);
         let (races, tally) = collider.results();

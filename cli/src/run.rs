@@ -260,7 +260,8 @@ fn boot_all(
     });
     let mut interrupted = false;
     for number in 0..limit {
-        let trial = setting.boot(args.seed.wrapping_add(number), &[], typing, progress)?;
+        let seed = args.seed.wrapping_add(number);
+        let trial = setting.boot(seed, setting.inspector(), &[], typing, progress)?;
         interrupted = matches!(trial.outcome.end, End::Interrupted);
         let run = RunReport::new(trial, setting);
         let failed = run.failed();

@@ -93,11 +93,17 @@ impl ScriptLine {
 }
 
 impl Setting {
-    /// Boots the guest once, with these hooks besides those of the setting. With `typing` the
-    /// terminal is in raw mode.
+    /// What is known about the guest of one boot before it runs.
+    pub(crate) fn inspector(&self) -> Arc<Inspector> {
+        Arc::new(Inspector::new(self.symbols.clone(), self.is_nameless))
+    }
+
+    /// Boots the guest once, with these hooks besides those of the setting, which may share the
+    /// boot's inspector. With `typing` the terminal is in raw mode.
     pub(crate) fn boot(
         &self,
         seed: u64,
+        inspector: Arc<Inspector>,
         more: &[&dyn Attach],
         typing: Option<&Typing>,
         progress: &Progress,
@@ -115,7 +121,6 @@ impl Setting {
         let title = || format!("{}, seed {seed}", self.machine.guest.name);
         let trace = self.tracing.as_ref();
         let trace = trace.and_then(|tracing| tracing.start(&title(), self.machine.cpus.get()));
-        let inspector = Arc::new(Inspector::new(self.symbols.clone(), self.is_nameless));
         let probing = match &self.scripts {
             Some(scripts) => {
                 let line = self.line(&lines, scripts.line_room(), progress);

@@ -18,7 +18,7 @@ mod report;
 mod state;
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use inspect::Inspector;
 use vmm::hook::{Attach, Hook, Values, Watch};
@@ -53,56 +53,59 @@ impl Variable {
     }
 }
 
-/// Delays accesses in one run, and collects the races.
-#[derive(Debug)]
-pub struct Collider {
-    variables: Arc<[Variable]>,
-    hold: jitter::Range,
-    seed: u64,
-    has_values: bool,
-    inspector: Arc<Inspector>,
-    state: Arc<Mutex<State>>,
+/// What a run searches, and how.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// The variables that the machine watches.
+    pub variables: Arc<[Variable]>,
+    /// Each hold takes a time of this range.
+    pub hold: jitter::Range,
+    /// The seed of all random decisions.
+    pub seed: u64,
+    /// Whether accesses are reported with their values, as trapped pages do.
+    pub has_values: bool,
+    /// Unwinds and names stacks.
+    pub inspector: Arc<Inspector>,
 }
 
+/// What the hooks of a run share.
+#[derive(Debug)]
+struct Shared {
+    search: Search,
+    state: Mutex<State>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Delays accesses in one run, and collects the races.
+#[derive(Debug)]
+pub struct Collider(Arc<Shared>);
+
 impl Collider {
-    /// A collider for one run of a machine that watches these variables. Each hold takes a time of
-    /// the range. `has_values` says that accesses are reported with their values, as trapped pages
-    /// do. Stacks are unwound and named by the inspector.
-    pub fn new(
-        variables: Arc<[Variable]>,
-        hold: jitter::Range,
-        seed: u64,
-        has_values: bool,
-        vcpus: u32,
-        inspector: Inspector,
-    ) -> Self {
-        let state = Arc::new(Mutex::new(State::new(vcpus)));
-        Self { variables, hold, seed, has_values, inspector: Arc::new(inspector), state }
+    /// A collider for one run of a machine with this number of vCPUs.
+    pub fn new(search: Search, vcpus: u32) -> Self {
+        Self(Arc::new(Shared { search, state: Mutex::new(State::new(vcpus)) }))
     }
 
     /// What was found and what was looked at; complete when the run is over.
     pub fn results(&self) -> (Vec<Report>, Tally) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let symbols = self.inspector.symbols();
-        let named = |race: &Race| Report::new(race, &self.variables, symbols.as_deref());
+        let (search, state) = (&self.0.search, self.0.state());
+        let symbols = search.inspector.symbols();
+        let named = |race: &Race| Report::new(race, &search.variables, symbols.as_deref());
         (state.races().iter().filter_map(named).collect(), state.tally().clone())
     }
 }
 
 impl Attach for Collider {
     fn attach(&self, vcpu: u32, _: u32) -> Box<dyn Hook> {
-        Box::new(VcpuCollider::new(
-            vcpu,
-            self.variables.clone(),
-            self.hold,
-            self.seed,
-            self.has_values,
-            self.inspector.clone(),
-            self.state.clone(),
-        ))
+        Box::new(VcpuCollider::new(vcpu, self.0.clone()))
     }
 
     fn watches(&self) -> Vec<Watch> {
-        self.variables.iter().map(Variable::watch).collect()
+        self.0.search.variables.iter().map(Variable::watch).collect()
     }
 }

@@ -1,83 +1,86 @@
 //! The hook of one vCPU: tells the others of its accesses, and is held behind some of them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use inspect::Inspector;
+use inspect::unwind::{CallFrame, Quality};
 use vmm::hook::{self, Context, Hook, Points, Verdict};
 use vmm::instruction;
-use vmm::jitter::{self, Draw};
+use vmm::jitter::Draw;
+use vmm::memory::Memory;
 use vmm::registers::{Registers, SystemRegisters};
 
-use super::Variable;
 use super::race::Access;
-use super::state::State;
+use super::{Shared, Variable};
 
 pub(super) struct VcpuCollider {
     vcpu: u32,
-    variables: Arc<[Variable]>,
-    hold: jitter::Range,
     draw: Draw,
-    has_values: bool,
-    inspector: Arc<Inspector>,
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
 }
 
 impl VcpuCollider {
-    pub(super) fn new(
-        vcpu: u32,
-        variables: Arc<[Variable]>,
-        hold: jitter::Range,
-        seed: u64,
-        has_values: bool,
-        inspector: Arc<Inspector>,
-        state: Arc<Mutex<State>>,
-    ) -> Self {
-        let draw = Draw::new(seed, vcpu.into());
-        Self { vcpu, variables, hold, draw, has_values, inspector, state }
+    pub(super) fn new(vcpu: u32, shared: Arc<Shared>) -> Self {
+        let draw = Draw::new(shared.search.seed, vcpu.into());
+        Self { vcpu, draw, shared }
     }
+}
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The vCPU's registers behind an access.
+struct Behind {
+    /// The linear address of the instruction, or of the one behind it if it was a plain write.
+    rip: u64,
+    registers: Registers,
+    system: SystemRegisters,
+}
 
-    /// The access with its stack; `None` if the vCPU's registers can't be read.
-    fn access(&self, context: &mut Context, access: &hook::Access) -> Option<Access> {
+impl Behind {
+    /// `None` if the vCPU's registers can't be read.
+    fn of(access: &hook::Access, context: &mut Context) -> Option<Self> {
         let (registers, system) =
             (context.cpu.registers().ok()?, context.cpu.system_registers().ok()?);
-        let mut stack = self.inspector.unwind(&registers, &system, context.memory);
-        let rip = instruction::linear(access.rip, &system);
-        let is_store = access.write && !access.locked;
-        if let Some(first) = stack.first_mut() {
-            first.address = rip;
-            first.is_return_address =
-                is_store && !is_repeated(access, rip, &registers, &system, context);
-        }
-        Some(Access {
-            vcpu: self.vcpu,
+        Some(Self { rip: instruction::linear(access.rip, &system), registers, system })
+    }
+
+    /// The access, with the innermost frame only.
+    fn access(&self, vcpu: u32, access: &hook::Access, has_values: bool) -> Access {
+        let (address, quality) = (self.rip, Quality::Exact);
+        Access {
+            vcpu,
             address: access.address,
             size: access.size,
             write: access.write,
             locked: access.locked,
-            value: self.has_values.then_some(access.value),
-            stack,
-        })
+            value: has_values.then_some(access.value),
+            stack: vec![CallFrame { address, quality, is_return_address: false }],
+        }
     }
-}
 
-/// Whether a store is that of the repeated string instruction at RIP, which has not ended.
-fn is_repeated(
-    store: &hook::Access,
-    rip: u64,
-    registers: &Registers,
-    system: &SystemRegisters,
-    context: &Context,
-) -> bool {
-    const PAGE: u64 = 0xfff;
-    let next = instruction::at(rip, system, context.memory);
-    let is_string = next.is_some_and(|it| it.is_string_instruction() && it.has_rep_prefix());
-    // Its destination has already moved on, or not yet.
-    let apart = (registers.rdi & PAGE).abs_diff(store.address & PAGE);
-    is_string && apart <= u64::from(store.size)
+    /// The whole stack.
+    fn stack(
+        &self,
+        access: &hook::Access,
+        inspector: &Inspector,
+        memory: &Memory,
+    ) -> Vec<CallFrame> {
+        let mut stack = inspector.unwind(&self.registers, &self.system, memory);
+        if let Some(first) = stack.first_mut() {
+            first.address = self.rip;
+            let is_store = access.write && !access.locked;
+            first.is_return_address = is_store && !self.is_repeated(access, memory);
+        }
+        stack
+    }
+
+    /// Whether a store is that of the repeated string instruction at RIP, which has not ended.
+    fn is_repeated(&self, store: &hook::Access, memory: &Memory) -> bool {
+        const PAGE: u64 = 0xfff;
+        let next = instruction::at(self.rip, &self.system, memory);
+        let is_string = next.is_some_and(|it| it.is_string_instruction() && it.has_rep_prefix());
+        // Its destination has already moved on, or not yet.
+        let apart = (self.registers.rdi & PAGE).abs_diff(store.address & PAGE);
+        is_string && apart <= u64::from(store.size)
+    }
 }
 
 impl Hook for VcpuCollider {
@@ -86,30 +89,34 @@ impl Hook for VcpuCollider {
     }
 
     fn stop(&mut self, context: &mut Context) {
-        self.state().stop(self.vcpu, context.now);
+        self.shared.state().stop(self.vcpu, context.now);
     }
 
     fn access(&mut self, context: &mut Context, access: &hook::Access) -> Verdict {
-        let Some(variable) = self.variables.iter().position(|it| access.touches(&it.physical))
-        else {
+        let search = &self.shared.search;
+        let touched = |variable: &Variable| access.touches(&variable.physical);
+        let Some(variable) = search.variables.iter().position(touched) else {
             return Verdict::Continue;
         };
-        if !access.exact {
-            self.state().skip();
-            return Verdict::Continue;
-        }
-        let Some(access) = VcpuCollider::access(self, context, access) else {
-            self.state().skip();
+        let behind = if access.exact { Behind::of(access, context) } else { None };
+        let Some(behind) = behind else {
+            self.shared.state().skip();
             return Verdict::Continue;
         };
-        let (state, now) = (self.state.clone(), context.now);
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        let draw = &mut self.draw;
-        if !state.add(variable, &access, now, |chances| draw.between(1, chances) == 1) {
+        let mut noted = behind.access(self.vcpu, access, search.has_values);
+        let (now, draw) = (context.now, &mut self.draw);
+        // The stack is unwound under the lock: the others must see the hold as soon as it is
+        // decided.
+        let mut state = self.shared.state();
+        let chosen = |chances| draw.between(1, chances) == 1;
+        let complete = |noted: &mut Access| {
+            noted.stack = behind.stack(access, &search.inspector, context.memory);
+        };
+        if !state.add(variable, &mut noted, now, chosen, complete) {
             return Verdict::Continue;
         }
-        let length = draw.time(self.hold);
-        state.hold(variable, access, now, length);
+        let length = draw.time(search.hold);
+        state.hold(variable, noted, now, length);
         Verdict::Hold(length)
     }
 }

@@ -59,7 +59,11 @@ impl Race {
     /// Whether both are about the same two instructions, in either order.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let sites = |race: &Self| (race.held.site(), race.other.site());
-        let (one, two) = sites(other);
-        self.variable == other.variable && (sites(self) == (one, two) || sites(self) == (two, one))
+        self.variable == other.variable && is_same_pair(sites(self), sites(other))
     }
+}
+
+/// Whether two pairs of sites are the same, in either order.
+pub(super) fn is_same_pair<T: PartialEq>((one, two): (T, T), (first, second): (T, T)) -> bool {
+    one == first && two == second || one == second && two == first
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Variable;
-use super::race::{Access, Race};
+use super::race::{Access, Race, is_same_pair};
 
 /// The most different races that are kept.
 pub(super) const MAX_RACES: usize = 256;
@@ -139,9 +139,9 @@ pub struct Party {
 impl Report {
     /// Whether both are about the same two instructions, in either order.
     fn is_like(&self, other: &Self) -> bool {
-        let (held, met) = (self.held.site(), self.other.site());
-        let theirs = (other.held.site(), other.other.site());
-        self.variable == other.variable && (theirs == (held, met) || theirs == (met, held))
+        let (sites, theirs) =
+            ((self.held.site(), self.other.site()), (other.held.site(), other.other.site()));
+        self.variable == other.variable && is_same_pair(sites, theirs)
     }
 
     /// Names a race.

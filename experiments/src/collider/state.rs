@@ -53,13 +53,16 @@ impl State {
     }
 
     /// Notes an access, and the races with vCPUs that are held. Returns whether it is to be held,
-    /// according to `chosen`, which is true with one in this number of chances.
+    /// according to `chosen`, which is true with one in this number of chances. Only the innermost
+    /// frame of the access's stack has to be known: `complete` is called for the others if the
+    /// access is to be held or has met one that is.
     pub(super) fn add(
         &mut self,
         variable: usize,
-        access: &Access,
+        access: &mut Access,
         now: Duration,
         chosen: impl FnOnce(u64) -> bool,
+        complete: impl FnOnce(&mut Access),
     ) -> bool {
         self.tally.add(access);
         let mut is_free = false;
@@ -73,22 +76,27 @@ impl State {
                 continue;
             };
             if held.variable == variable && held.access.conflicts(access) {
-                let apart = now.saturating_sub(held.since);
-                let (held, other) = (held.access.clone(), access.clone());
-                met.push(Race { variable, held, other, apart, times: 1 });
+                met.push((held.access.clone(), now.saturating_sub(held.since)));
             }
-        }
-        for race in met {
-            self.note(race);
         }
         // A locked instruction is not interrupted between its two parts, and a vCPU that waits
         // where all others wait meets none.
-        if access.locked && !access.write || !is_free {
-            return false;
+        let may_be_held = is_free && (!access.locked || access.write);
+        let is_held = may_be_held && self.is_chosen(access.site(), chosen);
+        if is_held || !met.is_empty() {
+            complete(access);
         }
-        let room = self.sites.len() < MAX_SITES;
-        let site = if room { access.site() } else { (0, access.write) };
-        let count = self.sites.entry(site).or_default();
+        for (held, apart) in met {
+            self.note(Race { variable, held, other: access.clone(), apart, times: 1 });
+        }
+        is_held
+    }
+
+    /// Counts an access of the instruction at a site. Returns whether it is to be held.
+    fn is_chosen(&mut self, site: (u64, bool), chosen: impl FnOnce(u64) -> bool) -> bool {
+        let has_count = self.sites.len() < MAX_SITES || self.sites.contains_key(&site);
+        let counted = if has_count { site } else { (0, site.1) };
+        let count = self.sites.entry(counted).or_default();
         *count += 1;
         *count <= ALWAYS || chosen(*count / ALWAYS)
     }
@@ -108,6 +116,7 @@ impl State {
             *place = Some(Held { variable, access, since: now, until });
         }
     }
+
     /// Notes that a vCPU does nothing more: a hold that is not over was shorter than planned.
     pub(super) fn stop(&mut self, vcpu: u32, now: Duration) {
         let held = self.held.get_mut(vcpu as usize).and_then(Option::take);

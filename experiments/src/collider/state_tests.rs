@@ -26,8 +26,9 @@ fn meet(length: Duration, accesses: &[Access]) -> State {
     let mut state = State::new(4);
     for (number, access) in (0u32..).zip(accesses) {
         let now = MS * number;
-        if state.add(0, access, now, |_| false) {
-            state.hold(0, access.clone(), now, length);
+        let mut access = access.clone();
+        if state.add(0, &mut access, now, |_| false, |_| ()) {
+            state.hold(0, access, now, length);
         }
     }
     state
@@ -85,11 +86,54 @@ fn frequent_accesses_are_held_ever_more_seldom() {
     let mut state = State::new(2);
     let mut asked = Vec::new();
     for _ in 0..4 * ALWAYS {
-        state.add(0, &access(at(0, 1, true)), MS, |chances| {
+        let chosen = |chances| {
             asked.push(chances);
             false
-        });
+        };
+        state.add(0, &mut access(at(0, 1, true)), MS, chosen, |_| ());
     }
     assert_eq!(asked.len() as u64, 3 * ALWAYS);
     assert_eq!((asked[0], asked[asked.len() - 1]), (1, 4));
+}
+
+#[test]
+fn known_instructions_keep_their_counts_when_there_is_no_room_for_others() {
+    let mut state = State::new(2);
+    let mut is_held = |rip| state.add(0, &mut access(at(0, rip, true)), MS, |_| false, |_| ());
+    for rip in 0..MAX_SITES as u64 {
+        assert!(is_held(1 + rip));
+    }
+    // The others share a count, and use it up.
+    for rip in 0..ALWAYS {
+        assert!(is_held(0x10_0000 + rip));
+    }
+    assert!(!is_held(0x20_0000));
+    for _ in 1..ALWAYS {
+        assert!(is_held(1));
+    }
+    assert!(!is_held(1));
+}
+
+#[test]
+fn stacks_are_completed_only_where_they_are_told() {
+    let mut state = State::new(3);
+    let mut completed = |access: Access, is_chosen: bool| {
+        let (mut access, mut completed) = (access, false);
+        let complete = |access: &mut Access| {
+            access.stack.push(access.stack[0]);
+            completed = true;
+        };
+        let site = access.site();
+        state.sites.insert(site, ALWAYS);
+        if state.add(0, &mut access, MS, |_| is_chosen, complete) {
+            state.hold(0, access, MS, MS);
+        }
+        completed
+    };
+    assert!(!completed(access(at(0, 1, true)), false));
+    assert!(completed(access(at(0, 1, true)), true));
+    assert!(!completed(Access { address: 0x2000, ..access(at(1, 2, false)) }, false));
+    assert!(completed(access(at(1, 2, false)), false));
+    let race = &state.races()[0];
+    assert_eq!((race.held.stack.len(), race.other.stack.len()), (2, 2));
 }
