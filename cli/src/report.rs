@@ -120,7 +120,8 @@ pub(crate) struct RunReport {
     window: Option<Window>,
     /// What each vCPU did.
     vcpus: Vec<Vcpu>,
-    /// Whether trapped pages can be the cause of the failure, and it can't be seen whether they are.
+    /// Whether trapped pages can be the cause of the failure, without a way to see whether they
+    /// are.
     #[serde(rename = "trapping_may_be_the_cause", skip_serializing_if = "std::ops::Not::not")]
     is_blind: bool,
     /// The verdict in the words of a finding, if a search under control could find it.

@@ -9,6 +9,9 @@ tests! {
         nothing_to_see, the_processor_s_own_pages, a_hold_that_is_cut_short, the_document;
 }
 
+/// On a loaded machine a vCPU that is not held may get no processor for some milliseconds.
+const LONG_HOLDS: &str = "--repeat 20 --hold 20ms..50ms";
+
 fn wrong_use() {
     jitterbug("races lost-update").ends_with(2).shows("").says(&["--watch"]);
     let one = jitterbug("races lost-update --cpus 1 --watch counter").ends_with(2).shows("");
@@ -22,7 +25,8 @@ fn wrong_use() {
 
 /// The values and the lines are those of the guest's source.
 fn an_unlocked_addition() {
-    let run = jitterbug("races lost-update --watch counter --repeat 20 --trap-pages").ends_with(1);
+    let run = jitterbug(&format!("races lost-update --watch counter --trap-pages {LONG_HOLDS}"))
+        .ends_with(1);
     run.says(&[
         "race on counter at 0xfffffffffb8",
         "read 0x0, 8 bytes",
@@ -36,7 +40,7 @@ fn an_unlocked_addition() {
 
 /// No run fails here, and the race is found all the same.
 fn a_reader_without_a_lock() {
-    let run = jitterbug("races publish-flag --watch result --repeat 20").ends_with(1);
+    let run = jitterbug(&format!("races publish-flag --watch result {LONG_HOLDS}")).ends_with(1);
     run.says(&["race on result", "publish+0x", "(publish-flag.c:20)", "take+0x", "20 runs, "]);
 }
 
@@ -55,7 +59,7 @@ fn ordered_accesses() {
 }
 
 fn a_race_with_one_locked_side() {
-    let run = jitterbug("races refcount-fixed --watch object --repeat 10").ends_with(1);
+    let run = jitterbug(&format!("races refcount-fixed --watch object {LONG_HOLDS}")).ends_with(1);
     run.says(&["race on object", ", in a locked instruction", "get+0x", "put+0x"]);
 }
 
@@ -82,7 +86,7 @@ fn a_hold_that_is_cut_short() {
 }
 
 fn the_document() {
-    let command = "races lost-update --watch counter --repeat 20 --trap-pages --json";
+    let command = &format!("races lost-update --watch counter --trap-pages --json {LONG_HOLDS}");
     let json = jitterbug(command).ends_with(1).json();
     assert_eq!((&json["runs"], &json["interrupted"]), (&20.into(), &false.into()));
     assert_eq!(json["variables"][0], "counter");

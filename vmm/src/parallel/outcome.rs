@@ -71,9 +71,10 @@ pub struct VcpuState {
 }
 
 impl VcpuState {
-    /// Whether the vCPU was started and is in the state after a reset (Intel SDM, volume 3A, table 10-1), in
-    /// which it has executed nothing yet. KVM resets a vCPU at its triple fault on AMD processors, so what
-    /// it did before is lost (`shutdown_interception` in `arch/x86/kvm/svm/svm.c`).
+    /// Whether the vCPU was started and is in the state after a reset (Intel SDM, volume 3A, table
+    /// 10-1), in which it has executed nothing yet. KVM resets a vCPU at its triple fault on AMD
+    /// processors, so what it did before is lost (`shutdown_interception` in
+    /// `arch/x86/kvm/svm/svm.c`).
     pub fn is_reset(&self) -> bool {
         const PROTECTED_MODE: u64 = 1;
         self.activity != Activity::WaitForSipi
@@ -130,3 +131,7 @@ pub struct Outcome {
     /// had stopped or the dump was finished.
     pub missed_dumps: Vec<PathBuf>,
 }
+
+#[cfg(test)]
+#[path = "outcome_tests.rs"]
+mod tests;
