@@ -1,12 +1,11 @@
 //! `jitterbug run`: boots a guest, once or repeatedly.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use experiments::finding::Machine;
-use inspect::{Inspector, Monitor, Symbols};
+use inspect::{Monitor, Symbols};
 use probes::Options;
 use vmm::controlled::can_control;
 use vmm::end::End;
@@ -230,8 +229,7 @@ fn boot_attended(
     progress: &Progress,
 ) -> Result<(Boots, bool)> {
     let server = args.control.ctl.as_deref().map(|path| {
-        let inspector = Inspector::new(setting.symbols.clone(), setting.is_nameless);
-        let monitor = Monitor::new(setting.remote.clone(), Arc::new(inspector), keys::end_run);
+        let monitor = Monitor::new(setting.remote.clone(), setting.inspector(), keys::end_run);
         ctl::Server::start(path, monitor)
     });
     let _server = server.transpose()?;
