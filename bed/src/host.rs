@@ -81,8 +81,8 @@ impl Host {
     /// The name of the folder of this host's parts. Parts with other contents need another name.
     pub(crate) fn kept(self) -> &'static str {
         match self {
-            Self::Amd => "parts-2",
-            Self::Intel(_) => "intel-2",
+            Self::Amd => "parts-3",
+            Self::Intel(_) => "intel-3",
         }
     }
 

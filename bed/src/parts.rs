@@ -20,7 +20,7 @@ const BUSYBOX: &str = "busybox";
 const MODULES: &str = "modules";
 const DRIVERS: &str = "drivers";
 /// What a guest of the emulated machine needs for the devices that jitterbug gives it.
-const GUEST_DRIVERS: [&str; 3] = ["virtio_mmio", "virtio_blk", "virtio_rng"];
+const GUEST_DRIVERS: [&str; 4] = ["virtio_mmio", "virtio_blk", "virtio_rng", "virtio_console"];
 const PACKAGE: &str = "package";
 
 /// The parts, as files.

@@ -427,6 +427,11 @@ pub(crate) struct MachineArgs {
     /// A source of random numbers for the guest. Not for `hunt`
     #[arg(long)]
     pub(crate) rng: bool,
+
+    /// A virtio console beside the serial port (in Linux: hvc0): it prints to the same output, and
+    /// gets all input. Not for `hunt`
+    #[arg(long)]
+    pub(crate) virtio_console: bool,
 }
 
 /// How long to wait for a sign of life of the guest.

@@ -120,6 +120,7 @@ impl Guest {
             command_line: args.cmdline.clone(),
             disks: args.disk.clone(),
             rng: args.rng,
+            virtio_console: args.virtio_console,
             granularity: Granularity::default(),
             criteria: Criteria { may_idle: self.may_idle, ..Criteria::default() },
         })

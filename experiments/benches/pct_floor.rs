@@ -84,6 +84,7 @@ fn measure(host: &Host, guest: &Guest, runs: u64) -> vmm::Result<Line> {
             command_line: String::new(),
             disks: Vec::new(),
             rng: false,
+            virtio_console: false,
             granularity: Granularity::default(),
             criteria: Criteria::default(),
         },

@@ -24,7 +24,7 @@ impl Machine {
     /// The arguments of `hunt` that make the same machine.
     pub fn arguments(&self) -> String {
         let Self { guest, cpus, memory, identity, command_line, granularity, criteria, .. } = self;
-        let Self { disks, rng, .. } = self;
+        let Self { disks, rng, virtio_console, .. } = self;
         let mut text = format!("{} --cpus {cpus}", quoted(guest));
         let mut add = |option: &str, value: &str, default: &str| {
             if value != default {
@@ -38,6 +38,9 @@ impl Machine {
         add("granularity", granularity, Granularity::default().name());
         if *rng {
             text.push_str(" --rng");
+        }
+        if *virtio_console {
+            text.push_str(" --virtio-console");
         }
         // With `=`, because a pattern may begin with a hyphen.
         let mut all = |option: &str, values: &mut dyn Iterator<Item = &str>| {

@@ -29,8 +29,10 @@ fn only_what_is_not_the_default_is_said() {
     machine.granularity = "instruction".into();
     machine.disks = vec!["a b.img,read-only".into(), "c.img".into()];
     machine.rng = true;
+    machine.virtio_console = true;
     let expected = "'my guest.elf' --cpus 6 --mem 64M --identity kvm --cmdline 'cpus=3 verbose' \
-                    --granularity instruction --rng --disk='a b.img,read-only' --disk=c.img";
+                    --granularity instruction --rng --virtio-console \
+                    --disk='a b.img,read-only' --disk=c.img";
     assert_eq!(machine.arguments(), expected);
 }
 

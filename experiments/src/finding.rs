@@ -76,6 +76,9 @@ pub struct Machine {
     /// Whether the guest has an entropy device; only with `run`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rng: bool,
+    /// Whether the guest has a virtio console; only with `run`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub virtio_console: bool,
     /// What a scheduling point is; `watch` if the field is missing.
     #[serde(default = "watch", skip_serializing_if = "is_watch")]
     pub granularity: String,
@@ -187,6 +190,7 @@ impl Machine {
             command_line: config.command_line.clone(),
             disks: config.disks.iter().map(ToString::to_string).collect(),
             rng: config.rng,
+            virtio_console: config.virtio_console,
             granularity: config.granularity.to_string(),
             criteria: config.criteria.clone(),
         }
@@ -218,6 +222,7 @@ impl Machine {
             command_line: self.command_line.clone(),
             disks: self.disks.iter().map(|disk| disk.parse()).collect::<vmm::Result<_>>()?,
             rng: self.rng,
+            virtio_console: self.virtio_console,
             granularity: self.granularity.parse::<Granularity>()?,
             criteria: self.criteria.clone(),
         })

@@ -17,6 +17,7 @@ pub(crate) fn finding() -> Finding {
             command_line: String::new(),
             disks: Vec::new(),
             rng: false,
+            virtio_console: false,
             granularity: "watch".into(),
             criteria: Criteria::default(),
         },

@@ -9,5 +9,6 @@ use libfuzzer_sys::fuzz_target;
 use virtio::Guest;
 
 fuzz_target!(|bytes: &[u8]| {
-    Guest::new(Rng::new(|random| random.fill(0x55))).run(bytes, |_, _, _| {});
+    let device = Rng::new(|random| random.fill(0x55), || {});
+    Guest::new(device).run(bytes, |device, _, wiring| device.go_on(wiring));
 });

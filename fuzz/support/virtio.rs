@@ -9,10 +9,12 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 const SLOT: Slot = Slot { address: 0xd000_0000, line: 16 };
 /// The bytes of memory: an input's 16-bit addresses reach all of it, and nothing else is there.
 const MEMORY: usize = 1 << 16;
-/// The parts of queue 0, side by side, so that an input overlays them easily.
+/// The parts of queue 0, side by side, so that an input overlays them easily. Those of the next
+/// queue are [`QUEUE_BYTES`] behind.
 const DESCRIPTORS: u32 = 0;
 const AVAILABLE: u32 = 0x80;
 const USED: u32 = 0xa0;
+const QUEUE_BYTES: u32 = 0x100;
 const QUEUE_SIZE: u32 = 8;
 
 /// The memory of the guest.
@@ -57,6 +59,8 @@ impl InterruptController for Lines {
 /// The guest and its device.
 pub struct Guest<T> {
     device: Mmio<T, Memory>,
+    /// The features of the device type.
+    features: u32,
     memory: Memory,
     lines: Lines,
 }
@@ -66,8 +70,9 @@ impl<T: DeviceType> Guest<T> {
     pub fn new(kind: T) -> Self {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY)]).unwrap();
         let memory = Memory(memory);
+        let features = kind.features() as u32;
         let device = Mmio::new(SLOT, kind, memory.clone());
-        let mut guest = Self { device, memory, lines: Lines::default() };
+        let mut guest = Self { device, features, memory, lines: Lines::default() };
         guest.initialise(!0);
         guest
     }
@@ -79,7 +84,8 @@ impl<T: DeviceType> Guest<T> {
         mut work: impl FnMut(&mut Mmio<T, Memory>, u8, &mut Wiring),
     ) {
         // The memory is what the input begins with, as long as that goes.
-        let (memory, steps) = input.split_at(input.len().min(0x200));
+        let rings = (QUEUE_BYTES as usize * T::QUEUES.len()).max(0x200);
+        let (memory, steps) = input.split_at(input.len().min(rings));
         self.memory.write(0, memory);
         for step in steps.chunks_exact(7) {
             let [kind, a, b, value @ ..] = step else { continue };
@@ -88,7 +94,7 @@ impl<T: DeviceType> Guest<T> {
             match kind % 6 {
                 0 => self.set(u32::from(*a) * 4 % 0x110, value),
                 1 => drop(self.memory.write(at.into(), &value.to_le_bytes())),
-                2 => self.set(0x50, 0),
+                2 => self.set(0x50, value % T::QUEUES.len() as u32),
                 3 => self.get(at.into()),
                 4 if *a == 0 => self.initialise(value),
                 _ => {
@@ -120,26 +126,34 @@ impl<T: DeviceType> Guest<T> {
         u32::from_le_bytes(word)
     }
 
-    /// The initialisation, with some of the features: those of the rings and of flushes.
+    /// The initialisation, with some of the features: those of the rings and of the device type.
     fn initialise(&mut self, features: u32) {
+        let own = self.features;
         for (offset, value) in [
             (0x70, 0),
             (0x70, 3),
             (0x24, 0),
-            (0x20, features & (1 << 29 | 1 << 28)),
+            (0x20, features & (1 << 29 | 1 << 28 | own)),
             (0x24, 1),
             (0x20, 1),
             (0x70, 0xb),
-            (0x30, 0),
-            (0x38, QUEUE_SIZE),
-            (0x80, DESCRIPTORS),
-            (0x90, AVAILABLE),
-            (0xa0, USED),
-            (0x44, 1),
-            (0x70, 0xf),
         ] {
             self.set(offset, value);
         }
+        for queue in 0..T::QUEUES.len() as u32 {
+            let behind = queue * QUEUE_BYTES;
+            for (offset, value) in [
+                (0x30, queue),
+                (0x38, QUEUE_SIZE),
+                (0x80, DESCRIPTORS + behind),
+                (0x90, AVAILABLE + behind),
+                (0xa0, USED + behind),
+                (0x44, 1),
+            ] {
+                self.set(offset, value);
+            }
+        }
+        self.set(0x70, 0xf);
         assert_eq!(self.status(), 0xf);
     }
 }

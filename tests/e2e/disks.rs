@@ -81,7 +81,7 @@ fn too_many() {
     for _ in 0..8 {
         run = run.arg("--disk").arg(&value);
     }
-    run.ends_with(2).shows("").says(&["disk.img", "one too many", "8 disks, or 7 and --rng"]);
+    run.ends_with(2).shows("").says(&["disk.img", "one too many", "8 virtio devices", "--rng"]);
 }
 
 fn used_twice() {

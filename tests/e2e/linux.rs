@@ -18,13 +18,16 @@ tests! {
     Linux: a_shell_answers;
 }
 
-/// The first program: a shell at the console, in a session of its own, as a user has it.
+/// The first program: a shell at the console, in a session of its own, as a user has it. If there
+/// is a virtio console, that is where it is.
 const INIT: &str = "#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /dev
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs dev /dev
 for driver in /drivers/*; do /bin/busybox insmod $driver; done
-exec /bin/busybox setsid /bin/busybox sh -c 'exec /bin/busybox sh </dev/ttyS0 >/dev/ttyS0 2>&1'
+console=/dev/ttyS0
+[ -c /dev/hvc0 ] && console=/dev/hvc0
+exec /bin/busybox setsid /bin/busybox sh -c \"exec /bin/busybox sh <$console >$console 2>&1\"
 ";
 
 /// An initramfs with that program, and the drivers for virtio devices.

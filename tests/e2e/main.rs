@@ -36,6 +36,7 @@ mod image_errors;
 mod jitter;
 mod json;
 mod linux;
+mod linux_console;
 mod linux_ctl;
 mod linux_disk;
 mod linux_ends;
@@ -110,6 +111,7 @@ const TESTS: &[&[Test]] = &[
     json::TESTS,
     linux::TESTS,
     linux_ctl::TESTS,
+    linux_console::TESTS,
     linux_disk::TESTS,
     linux_ends::TESTS,
     linux_stacks::TESTS,

@@ -14,7 +14,7 @@ use crate::identity::{self, CpuidEntry, Frequencies};
 use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
 use crate::memory::Memory;
 use crate::trapped;
-use crate::virtio::{self, Disk};
+use crate::virtio::{self, Served};
 
 /// The KVM capability whose value is the period of the APIC bus in nanoseconds, and the bus
 /// frequency that KVM uses where the capability is missing.
@@ -49,7 +49,7 @@ pub(crate) struct Assembly {
     /// The CPUID leaves of each vCPU.
     pub(crate) leaves: Vec<Vec<CpuidEntry>>,
     pub(crate) board: Board,
-    pub(crate) disks: Vec<Disk>,
+    pub(crate) served: Served,
     pub(crate) memory: Arc<Memory>,
     /// How the first vCPU starts.
     pub(crate) start: Start,
@@ -97,8 +97,8 @@ impl Assembly {
             Clocks::TimeOfDay => board.with_time_of_day(),
             Clocks::Timers => board.with_timers(),
         };
-        let disks = virtio::add(&mut board, config, disks, &memory)?;
-        Ok(Self { cpus, leaves, board, disks, memory, start, vm })
+        let served = virtio::add(&mut board, config, disks, &memory)?;
+        Ok(Self { cpus, leaves, board, served, memory, start, vm })
     }
 }
 

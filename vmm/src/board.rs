@@ -1,22 +1,23 @@
 //! The devices of a machine, and how they answer the exits of its vCPUs.
 
+mod consoles;
 mod listener;
 mod panic;
+mod source;
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use devices::backdoor::{CallRegisters, RegisterPort};
 use devices::bus::{Bus, Handle, Region};
-use devices::console::Console;
 use devices::control::ControlPorts;
 use devices::device::{Address, Device, Effect, ForeignState, ReadKind, State, Wiring};
 use devices::nmi_status::NmiStatus;
 use devices::pit::Pit;
 use devices::power::PowerPorts;
 use devices::rtc::Rtc;
+use devices::virtio::Slot;
 
 use crate::boot::kind::is_linux;
 use crate::config::MachineConfig;
@@ -26,8 +27,11 @@ use crate::end::End;
 use crate::error::Result;
 use crate::exit::{Bytes, Entry, Exit};
 use crate::identity::{Frequencies, Identity};
+use crate::memory::SharedMemory;
+use consoles::{Consoles, SerialConsole};
 use listener::{Listener, Listening, Searches, lock};
 use panic::PanicWatch;
+use source::Source;
 
 /// The result of answering an exit.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,8 +46,6 @@ pub(crate) enum IoResult {
     Unanswered,
 }
 
-type GuestConsole = Console<Listener>;
-
 /// The devices' state.
 #[derive(Clone, Debug)]
 pub(crate) struct BoardState {
@@ -55,18 +57,15 @@ pub(crate) struct BoardState {
 pub(crate) struct Board {
     bus: Bus,
     register_port: Option<Box<dyn RegisterPort>>,
-    console: Option<Handle<GuestConsole>>,
+    consoles: Option<Consoles>,
+    /// The output of the consoles.
+    out: Option<Listener>,
     /// `None` if nothing is searched for.
     listening: Option<Arc<Mutex<Listening>>>,
     /// [`Criteria::expects`](crate::criteria::Criteria::expects).
     expects: bool,
     is_linux: bool,
-    /// Since when Linux has taken interrupts for input, in nanoseconds of the machine's time;
-    /// [`NEVER`] while it does not.
-    input_since: AtomicU64,
 }
-
-const NEVER: u64 = u64::MAX;
 
 impl Board {
     /// The devices that every machine has, and the devices that belong to its identity. The guest's
@@ -78,9 +77,11 @@ impl Board {
     ) -> Self {
         let (criteria, is_linux) = (&config.criteria, is_linux(&config.guest.bytes));
         let listening = Arc::new(Mutex::new(Listening::new(criteria, is_linux)));
-        let console = Console::new(Listener::new(out, listening.clone()));
+        let out = Listener::new(out, listening.clone());
         let mut board = Self::bare(config.identity, frequencies);
-        board.console = board.add(console, [GuestConsole::REGION]);
+        let serial = board.add(SerialConsole::new(out.clone()), [SerialConsole::REGION]);
+        board.consoles = serial.map(|serial| Consoles::new(serial, is_linux));
+        board.out = Some(out);
         board.listening = (criteria.has_texts() || is_linux).then_some(listening);
         board.expects = criteria.expects();
         board.is_linux = is_linux;
@@ -94,11 +95,11 @@ impl Board {
         let mut board = Self {
             bus,
             register_port,
-            console: None,
+            consoles: None,
+            out: None,
             listening: None,
             expects: false,
             is_linux: false,
-            input_since: AtomicU64::new(NEVER),
         };
         board.add(ControlPorts, [ControlPorts::REGION]);
         board.add(PowerPorts, PowerPorts::REGIONS);
@@ -145,40 +146,64 @@ impl Board {
         &mut self.bus
     }
 
-    /// Sends bytes to the guest's console, and returns how many it took.
-    pub(crate) fn send(&self, bytes: &[u8], wiring: &mut Wiring) -> io::Result<usize> {
-        if self.is_linux && !self.has_opened_console(wiring.clock.now()) {
-            return Ok(0);
+    /// Adds a virtio console, which prints to the same output as COM1. `wake` is called when it has
+    /// left work behind, which [`Board::go_on_with_console`] does. Does nothing on a board without
+    /// a console.
+    pub(crate) fn add_virtio_console(
+        &mut self,
+        slot: Slot,
+        memory: SharedMemory,
+        wake: impl Fn() + Send + 'static,
+    ) {
+        let Some(out) = self.out.as_ref().map(|out| out.of(Source::Virtio)) else { return };
+        let device = consoles::virtio_console(slot, out, memory, wake);
+        let device = self.add(device, [slot.region()]);
+        if let (Some(consoles), Some(device)) = (&mut self.consoles, device) {
+            consoles.add_virtio(slot, device);
         }
-        self.console(|console| console.send(bytes, wiring)).unwrap_or(Ok(0))
     }
 
-    /// Whether Linux has opened the console: while it does so, it empties the FIFO more than once,
-    /// before and just after it enables interrupts for input.
-    fn has_opened_console(&self, now: u64) -> bool {
-        /// How long interrupts have been enabled when it has done so, in nanoseconds; it takes
-        /// some milliseconds even on an emulated processor.
-        const SETTLED: u64 = 100_000_000;
-        if !self.interrupts_on_input() {
-            self.input_since.store(NEVER, Ordering::Relaxed);
-            return false;
-        }
-        let since = self.input_since.fetch_min(now, Ordering::Relaxed).min(now);
-        now - since >= SETTLED
+    /// Sends bytes to the guest's console, and returns how many it took.
+    pub(crate) fn send(&self, bytes: &[u8], wiring: &mut Wiring) -> io::Result<usize> {
+        let consoles = self.consoles.as_ref();
+        consoles.map_or(Ok(0), |consoles| consoles.send(&self.bus, bytes, wiring))
     }
 
     /// Whether input at the console would interrupt a vCPU.
     pub(crate) fn interrupts_on_input(&self) -> bool {
-        self.console(|console| console.interrupts_on_input()).unwrap_or(false)
+        self.consoles.as_ref().is_some_and(|consoles| consoles.interrupts_on_input(&self.bus))
     }
 
     /// Whether the guest has left bytes unread that were sent to its console.
     pub(crate) fn has_unread_input(&self) -> bool {
-        self.console(|console| console.has_unread_input()).unwrap_or(false)
+        self.consoles.as_ref().is_some_and(|consoles| consoles.has_unread_input(&self.bus))
     }
 
-    fn console<T>(&self, call: impl FnOnce(&mut GuestConsole) -> T) -> Option<T> {
-        self.bus.with(self.console?, call)
+    /// Whether a vCPU left the guest to use a console.
+    pub(crate) fn is_use_of_console(&self, exit: &Exit) -> bool {
+        self.consoles.as_ref().is_some_and(|consoles| consoles.are_used_by(exit))
+    }
+
+    /// Goes on with the output of the virtio console.
+    pub(crate) fn go_on_with_console(&self, wiring: &mut Wiring) {
+        if let Some(consoles) = &self.consoles {
+            consoles.go_on(&self.bus, wiring);
+        }
+    }
+
+    /// Warns of a virtio console that no driver has used: what was typed has not reached the guest.
+    pub(crate) fn warn_of_unused_console(&self) {
+        if self.consoles.as_ref().is_some_and(|consoles| consoles.is_virtio_unused(&self.bus)) {
+            tracing::warn!(
+                "--virtio-console: the guest has not used it, so it has got no input; its driver \
+                 may be missing (in Linux: virtio_console, virtio_mmio)"
+            );
+        }
+    }
+
+    /// The end of the run that a text at the console has caused.
+    pub(crate) fn take_met(&self) -> Option<End> {
+        self.listening.as_ref().and_then(|it| lock(it).met.take()).map(End::Met)
     }
 
     /// Saves the state of the devices.
@@ -244,8 +269,7 @@ impl Board {
                         end => return Ok(end),
                     }
                 }
-                let met = self.listening.as_ref().and_then(|it| lock(it).met.take());
-                Ok(met.map_or(answer, |met| IoResult::End(End::Met(met))))
+                Ok(self.take_met().map_or(answer, IoResult::End))
             }
             Exit::MmioRead { address, size } => {
                 let mut data = Bytes::from_elem(0, usize::from(*size));
@@ -253,7 +277,8 @@ impl Board {
                 Ok(IoResult::Enter(Entry::Data(data)))
             }
             Exit::MmioWrite { address, data } => {
-                Ok(self.write(vcpu, Address::Memory(*address), data, wiring))
+                let answer = self.write(vcpu, Address::Memory(*address), data, wiring);
+                Ok(self.take_met().map_or(answer, IoResult::End))
             }
             Exit::ApStart | Exit::Kicked => Ok(resume),
             _ => Ok(IoResult::Unanswered),

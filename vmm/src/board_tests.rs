@@ -97,7 +97,7 @@ fn ended_by(port: u16, value: u8, said: &str, criteria: Criteria) -> End {
     let config = MachineConfig { criteria, ..MachineConfig::new(guest, CpuCount::new(1).unwrap()) };
     let mut board = Board::new(&config, FREQUENCIES, Box::new(std::io::sink()));
     let mut listening = Listening::new(&config.criteria, true);
-    listening.feed(said.as_bytes());
+    listening.feed(Source::Serial, said.as_bytes());
     board.listening = Some(Arc::new(Mutex::new(listening)));
     let mut wiring = Wiring { clock: &NoClock, controller: &mut NoController };
     let exit = Exit::PortWrite { port, size: 1, data: Bytes::from_slice(&[value]) };

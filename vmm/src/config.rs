@@ -90,6 +90,8 @@ pub struct MachineConfig {
     pub disks: Vec<DiskConfig>,
     /// Whether the guest has an entropy device; the same limit.
     pub rng: bool,
+    /// Whether the guest has a virtio console beside its serial port; the same limit.
+    pub virtio_console: bool,
     /// Where the controlled scheduler has scheduling points. The parallel scheduler ignores it.
     #[serde(skip)]
     pub granularity: Granularity,
@@ -109,6 +111,7 @@ impl MachineConfig {
             command_line: String::new(),
             disks: Vec::new(),
             rng: false,
+            virtio_console: false,
             granularity: Granularity::default(),
             criteria: Criteria::default(),
         }

@@ -16,14 +16,14 @@ use crate::identity::Identity;
 use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
 use crate::memory::Memory;
 use crate::trapped;
-use crate::virtio::Disk;
+use crate::virtio::Served;
 use crate::watchpoints::WatchPlan;
 
 /// A machine that has not run yet.
 pub struct Machine {
     pub(crate) cpus: Vec<KvmCpu>,
     pub(crate) board: Board,
-    pub(crate) disks: Vec<Disk>,
+    pub(crate) served: Served,
     pub(crate) memory: Arc<Memory>,
     pub(crate) criteria: Criteria,
     pub(crate) places: Option<AtPlaces>,
@@ -76,7 +76,7 @@ impl Machine {
             trapped::is_memory(&watch.physical, config)?;
         }
         let assembly = Assembly::new(host, config, &plan.trapped(), console, &needs, |_| Ok(()))?;
-        let Assembly { mut cpus, board, disks, memory, start, vm, .. } = assembly;
+        let Assembly { mut cpus, board, served, memory, start, vm, .. } = assembly;
         for cpu in &mut cpus {
             cpu.wire_local_interrupts()?;
         }
@@ -86,7 +86,7 @@ impl Machine {
         Ok(Self {
             cpus,
             board,
-            disks,
+            served,
             memory,
             places,
             code: Code::of(config),

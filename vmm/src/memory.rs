@@ -11,6 +11,7 @@
 
 mod int3;
 mod patched;
+mod shared;
 mod written;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use crate::unsupported::Watcher;
 pub(crate) use int3::INT3;
 use int3::Inserted;
 use patched::Patches;
+pub(crate) use shared::SharedMemory;
 pub(crate) use written::WrittenPages;
 
 pub use crate::paging::PAGE_SIZE;

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use devices::bus::Handle;
-use devices::virtio::{Block, Mmio, Ram, Rng, Slot};
+use devices::device::Wiring;
+use devices::virtio::{Block, Mmio, Rng, Slot};
 use rand::SeedableRng as _;
 use rand::rngs::SysRng;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng as _;
-use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::board::Board;
 use crate::config::MachineConfig;
 use crate::disk::{OpenDisk, Storage};
 use crate::error::{Error, Result};
-use crate::memory::{Memory, WrittenPages};
-use crate::virtio_slots::{VirtioSlot, slots};
+use crate::memory::{Memory, SharedMemory};
+use crate::virtio_slots::{VirtioSlot, others, slots};
 
 /// The most devices: as many as there are lines.
 const MOST_DEVICES: usize = 8;
@@ -24,14 +24,14 @@ const MOST_DEVICES: usize = 8;
 /// Opens the disks of a machine. Fails if one can't be used, or if there are more devices than
 /// lines.
 pub(crate) fn open_disks(config: &MachineConfig) -> Result<Vec<OpenDisk>> {
-    let most = MOST_DEVICES - usize::from(config.rng);
+    let most = MOST_DEVICES - others(config);
     if let Some(disk) = config.disks.get(most) {
         return Err(Error::Config {
             setting: "--disk",
             value: disk.to_string(),
             problem: format!(
-                "one too many: a machine has at most {MOST_DEVICES} disks, or {} and --rng",
-                MOST_DEVICES - 1
+                "one too many: a machine has at most {MOST_DEVICES} virtio devices, which are its \
+                 disks, --rng and --virtio-console"
             ),
         });
     }
@@ -53,35 +53,74 @@ pub(crate) struct Disk {
     pub(crate) bell: Arc<EventFd>,
 }
 
+/// A device that leaves work behind now and then, because a call has a bound.
+pub(crate) struct Deferred {
+    /// Readable when there is work.
+    pub(crate) bell: Arc<EventFd>,
+    /// Does a part of the work.
+    pub(crate) perform: Perform,
+}
+
+type Perform = Box<dyn Fn(&Board, &mut Wiring) + Send + Sync>;
+
+/// What the parallel scheduler has to serve.
+#[derive(Default)]
+pub(crate) struct Served {
+    pub(crate) disks: Vec<Disk>,
+    pub(crate) deferred: Vec<Deferred>,
+}
+
 /// Adds the virtio devices to the board.
 pub(crate) fn add(
     board: &mut Board,
     config: &MachineConfig,
     disks: Vec<OpenDisk>,
     memory: &Arc<Memory>,
-) -> Result<Vec<Disk>> {
+) -> Result<Served> {
     let ram = || SharedMemory(memory.clone());
     let places = slots(config).into_iter();
     let mut places = places.map(|VirtioSlot { address, gsi }| Slot { address, line: gsi });
-    let mut added = Vec::new();
+    let mut served = Served::default();
     for ((open, disk), slot) in disks.into_iter().zip(&config.disks).zip(&mut places) {
-        let bell = EventFd::new(EFD_NONBLOCK)
-            .map_err(|source| Error::System { what: "an eventfd can't be made", source })?;
-        let bell = Arc::new(bell);
-        let ring = bell.clone();
-        // The write fails only when the counter is full, and then the bell is readable anyway.
-        let wake = move || drop(ring.write(1));
+        let (bell, wake) = bell()?;
         let name = disk.path.file_name().unwrap_or_default().to_string_lossy();
         let block = Block::new(open.size, open.read_only, &name, wake);
         let device = board.add(Mmio::new(slot, block, ram()), [slot.region()]);
         let Some(device) = device else { continue };
         let (name, storage) = (disk.path.display().to_string(), open.storage);
-        added.push(Disk { name, device, storage, bell });
+        served.disks.push(Disk { name, device, storage, bell });
     }
-    if let Some(slot) = places.next() {
-        board.add(Mmio::new(slot, Rng::new(random()?), ram()), [slot.region()]);
+    if config.rng
+        && let Some(slot) = places.next()
+    {
+        let (bell, wake) = bell()?;
+        let device = Mmio::new(slot, Rng::new(random()?, wake), ram());
+        if let Some(device) = board.add(device, [slot.region()]) {
+            let perform: Perform = Box::new(move |board, wiring| {
+                board.bus().with(device, |rng| rng.go_on(wiring));
+            });
+            served.deferred.push(Deferred { bell, perform });
+        }
     }
-    Ok(added)
+    if config.virtio_console
+        && let Some(slot) = places.next()
+    {
+        let (bell, wake) = bell()?;
+        board.add_virtio_console(slot, ram(), wake);
+        let perform: Perform = Box::new(Board::go_on_with_console);
+        served.deferred.push(Deferred { bell, perform });
+    }
+    Ok(served)
+}
+
+/// An event, and what sets it.
+fn bell() -> Result<(Arc<EventFd>, impl Fn() + Send + 'static)> {
+    let bell = EventFd::new(EFD_NONBLOCK)
+        .map_err(|source| Error::System { what: "an eventfd can't be made", source })?;
+    let bell = Arc::new(bell);
+    let ring = bell.clone();
+    // The write fails only when the counter is full, and then the bell is readable anyway.
+    Ok((bell, move || drop(ring.write(1))))
 }
 
 /// A source of random bytes that never waits: a generator with a seed of the host's.
@@ -93,25 +132,6 @@ fn random() -> Result<impl FnMut(&mut [u8]) + Send + 'static> {
         source: std::io::Error::other(error.to_string()),
     })?;
     Ok(move |bytes: &mut [u8]| generator.fill_bytes(bytes))
-}
-
-/// The guest's memory, for devices. Breakpoints in the guest's code stay invisible to them.
-pub(crate) struct SharedMemory(Arc<Memory>);
-
-impl Ram for SharedMemory {
-    type Map = GuestMemoryMmap<WrittenPages>;
-
-    fn map(&self) -> &Self::Map {
-        self.0.map()
-    }
-
-    fn read(&self, address: u64, data: &mut [u8]) -> bool {
-        self.0.read(address, data).is_ok()
-    }
-
-    fn write(&self, address: u64, data: &[u8]) -> bool {
-        self.0.write(address, data).is_ok()
-    }
 }
 
 #[cfg(test)]

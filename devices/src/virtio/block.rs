@@ -63,8 +63,8 @@ pub struct Job {
 }
 
 /// A request that takes one job or more.
-#[derive(Debug)]
-struct Request {
+#[derive(Clone, Debug)]
+pub struct Request {
     chain: Chain,
     operation: Operation,
     /// The bytes of data that are done.
@@ -173,6 +173,8 @@ impl DeviceType for Block {
     const ID: u32 = VIRTIO_ID_BLOCK;
     const QUEUES: &'static [u16] = &[QUEUE_SIZE];
 
+    type UnderWay = Option<Request>;
+
     fn features(&self) -> u64 {
         let read_only = if self.read_only { 1 << spec::VIRTIO_BLK_F_RO } else { 0 };
         let rest = [spec::VIRTIO_BLK_F_SEG_MAX, spec::VIRTIO_BLK_F_BLK_SIZE];
@@ -189,6 +191,19 @@ impl DeviceType for Block {
 
     fn reset(&mut self) {
         self.request = None;
+    }
+
+    fn under_way(&self) -> Self::UnderWay {
+        self.request.clone()
+    }
+
+    // A job of the request that has been handed out is done once more: its result is not the
+    // device's any longer.
+    fn resume<R: Ram>(&mut self, under_way: &Self::UnderWay, transport: &Transport<R>) {
+        let revive =
+            |request: &Request| Request { chain: transport.revive(&request.chain), ..*request };
+        self.request = under_way.as_ref().map(revive);
+        (self.wake)();
     }
 }
 

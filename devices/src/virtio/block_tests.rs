@@ -315,7 +315,7 @@ proptest! {
 }
 
 #[test]
-fn a_restored_device_has_no_request_under_way() {
+fn the_result_of_a_job_from_before_a_restored_state_is_dropped() {
     let (mut disk, _) = disk(false);
     request(&mut disk, IN, 0, 512, WRITE);
     let saved = disk.device.save();
@@ -324,4 +324,23 @@ fn a_restored_device_has_no_request_under_way() {
     finish(&mut disk, &job, &Ok(()));
     assert_eq!(disk.used(), 0);
     assert!(next(&mut disk).is_some());
+}
+
+#[test]
+fn a_restored_state_goes_on_with_the_request_under_way() {
+    let (mut disk, woken) = disk(false);
+    request(&mut disk, IN, 1, 512, WRITE);
+    let job = next(&mut disk).unwrap();
+    let saved = disk.device.save();
+    finish(&mut disk, &job, &Ok(()));
+    assert_eq!(disk.used(), 1);
+    disk.put(USED + 2, &[0, 0]);
+    let before = woken.load(Ordering::Relaxed);
+    disk.device.restore(&saved).unwrap();
+    assert_eq!(woken.load(Ordering::Relaxed), before + 1);
+    let again = next(&mut disk).unwrap();
+    assert_eq!(again.action, job.action);
+    finish(&mut disk, &again, &Ok(()));
+    assert_eq!((disk.used(), status(&disk)), (1, 0));
+    assert!(next(&mut disk).is_none());
 }

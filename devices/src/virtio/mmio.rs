@@ -2,7 +2,6 @@
 
 use virtio_bindings::virtio_mmio as register;
 
-use super::queues::DeviceQueue;
 use super::ram::Ram;
 use super::transport::{Saved, Transport};
 use crate::bus::Region;
@@ -43,6 +42,10 @@ pub trait DeviceType: Send + 'static {
     /// The maximum size of each queue, a power of 2.
     const QUEUES: &'static [u16];
 
+    /// The requests that the device has taken from its queues and not given back: a part of its
+    /// state.
+    type UnderWay: Clone + Send + Sync + 'static;
+
     /// The features of the device type.
     fn features(&self) -> u64 {
         0
@@ -59,6 +62,12 @@ pub trait DeviceType: Send + 'static {
 
     /// The driver has reset the device. The transport has dropped all requests.
     fn reset(&mut self);
+
+    /// The requests that are under way, for a saved state.
+    fn under_way(&self) -> Self::UnderWay;
+
+    /// Goes on with the requests of a saved state, after a reset. `transport` is in that state.
+    fn resume<R: Ram>(&mut self, under_way: &Self::UnderWay, transport: &Transport<R>);
 }
 
 /// A device of type `T` with the mmio transport.
@@ -158,8 +167,7 @@ impl<T: DeviceType, R: Ram> Mmio<T, R> {
     /// (4.2.3.3).
     fn notify(&mut self, queue: u32) {
         let Ok(queue) = usize::try_from(queue) else { return };
-        let is_ready = self.transport.queues.get(queue).is_some_and(DeviceQueue::is_ready);
-        if is_ready && self.transport.status.is_live() {
+        if self.transport.is_ready(queue) {
             self.kind.notified(queue, &mut self.transport);
         }
     }
@@ -198,13 +206,14 @@ impl<T: DeviceType, R: Ram> Device for Mmio<T, R> {
     }
 
     fn save(&self) -> State {
-        State::new(self.transport.save())
+        State::new((self.transport.save(), self.kind.under_way()))
     }
 
     fn restore(&mut self, state: &State) -> Result<(), ForeignState> {
-        let saved: &Saved = state.get()?;
+        let (transport, under_way): &(Saved, T::UnderWay) = state.get()?;
         self.kind.reset();
-        self.transport.restore(saved);
+        self.transport.restore(transport);
+        self.kind.resume(under_way, &self.transport);
         Ok(())
     }
 }

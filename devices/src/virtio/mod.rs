@@ -5,7 +5,7 @@
 //!
 //! A device has three parts. The transport ([`Mmio`]) has the registers, the status and the
 //! interrupt line. Its queues read the rings in guest memory. The device type ([`DeviceType`])
-//! decides what a request means: [`Block`] and [`Rng`] exist.
+//! decides what a request means: [`Block`], [`Console`] and [`Rng`] exist.
 //!
 //! The guest is not trusted. A ring that makes no sense sets `DEVICE_NEEDS_RESET` (2.1.2), after
 //! which the device does nothing until the driver resets it. A register write that the
@@ -13,6 +13,7 @@
 
 mod block;
 mod buffers;
+mod console;
 mod mmio;
 mod queues;
 mod ram;
@@ -24,6 +25,7 @@ mod testing;
 mod transport;
 
 pub use block::{Action, Block, Job, SECTOR};
+pub use console::Console;
 pub use mmio::{DeviceType, Mmio, REGION_SIZE, Slot};
 pub use queues::Chain;
 pub use ram::Ram;

@@ -100,6 +100,11 @@ impl DeviceQueue {
         *self = Self { life: self.life + 1, ..Self::new(self.max) };
     }
 
+    /// The life to which the requests that are taken now belong.
+    pub(super) fn life(&self) -> u64 {
+        self.life
+    }
+
     /// Whether a request still belongs to the queue.
     pub(super) fn has(&self, chain: &Chain) -> bool {
         self.is_ready() && chain.life == self.life

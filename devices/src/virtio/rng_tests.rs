@@ -3,12 +3,13 @@ use super::*;
 
 fn driver() -> Driver<Rng> {
     let mut next = 0u8;
-    Driver::ready(Rng::new(move |bytes| {
+    let source = move |bytes: &mut [u8]| {
         bytes.fill_with(|| {
             next = next.wrapping_add(1);
             next
         });
-    }))
+    };
+    Driver::ready(Rng::new(source, || {}))
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::testing::{Lines, wired};
 pub(super) const SLOT: Slot = Slot { address: 0xd000_0000, line: 16 };
 /// The bytes of guest memory.
 pub(super) const MEMORY: u64 = 0x10_0000;
-/// The parts of queue 0.
+/// The parts of queue 0. The others' are `Driver::part` behind.
 pub(super) const DESCRIPTORS: u64 = 0x1000;
 pub(super) const AVAILABLE: u64 = 0x3000;
 pub(super) const USED: u64 = 0x4000;
@@ -55,15 +55,17 @@ pub(super) struct Driver<T> {
     pub(super) device: Mmio<T, TestRam>,
     pub(super) ram: TestRam,
     pub(super) lines: Lines,
+    /// The queue that is used.
+    queue: u32,
     size: u16,
-    available: u16,
+    available: [u16; 4],
 }
 
 impl<T: DeviceType> Driver<T> {
     pub(super) fn new(kind: T) -> Self {
         let ram = TestRam::new();
         let device = Mmio::new(SLOT, kind, ram.clone());
-        Self { device, ram, lines: Lines::default(), size: 8, available: 0 }
+        Self { device, ram, lines: Lines::default(), queue: 0, size: 8, available: [0; 4] }
     }
 
     /// A driver that has initialised its device with all features but those for interrupts.
@@ -71,6 +73,34 @@ impl<T: DeviceType> Driver<T> {
         let mut driver = Self::new(kind);
         driver.start(!(1 << 29));
         driver
+    }
+
+    /// The same for a driver that uses all queues, with the features among `wanted`.
+    pub(super) fn ready_with_all(kind: T, wanted: u64) -> Self {
+        let mut driver = Self::new(kind);
+        driver.negotiate(wanted);
+        for queue in 0..T::QUEUES.len() as u32 {
+            driver.queue = queue;
+            driver.set_up_queue();
+            driver.set(register::VIRTIO_MMIO_QUEUE_READY, 1);
+        }
+        driver.set_status(0xf);
+        assert_eq!(driver.status(), 0xf);
+        driver.on(0);
+        driver
+    }
+
+    /// Uses this queue from now on.
+    pub(super) fn on(&mut self, queue: usize) -> &mut Self {
+        self.queue = queue as u32;
+        self
+    }
+
+    /// Where a part of the queue that is used is.
+    fn part(&self, of_first: u64) -> u64 {
+        const BEHIND: u64 = 0xe_f000;
+        let queue = u64::from(self.queue);
+        of_first + if queue > 0 { BEHIND + 0x4000 * queue } else { 0 }
     }
 
     pub(super) fn get(&mut self, offset: u32) -> u32 {
@@ -120,15 +150,16 @@ impl<T: DeviceType> Driver<T> {
         assert_eq!(self.status(), 0xb);
     }
 
-    /// Describes queue 0.
+    /// Describes the queue.
     pub(super) fn set_up_queue(&mut self) {
-        self.set(register::VIRTIO_MMIO_QUEUE_SEL, 0);
+        self.set(register::VIRTIO_MMIO_QUEUE_SEL, self.queue);
         self.set(register::VIRTIO_MMIO_QUEUE_NUM, self.size.into());
         for (low, address) in [
             (register::VIRTIO_MMIO_QUEUE_DESC_LOW, DESCRIPTORS),
             (register::VIRTIO_MMIO_QUEUE_AVAIL_LOW, AVAILABLE),
             (register::VIRTIO_MMIO_QUEUE_USED_LOW, USED),
         ] {
+            let address = self.part(address);
             self.set(low, address as u32);
             self.set(low + 4, (address >> 32) as u32);
         }
@@ -139,7 +170,7 @@ impl<T: DeviceType> Driver<T> {
         self.negotiate(wanted);
         self.put(AVAILABLE, &[0; 32]);
         self.put(USED, &[0; 128]);
-        self.available = 0;
+        self.available = [0; 4];
         self.set_up_queue();
         self.set(register::VIRTIO_MMIO_QUEUE_READY, 1);
         self.set_status(0xf);
@@ -175,30 +206,31 @@ impl<T: DeviceType> Driver<T> {
         for (number, (address, length, flags)) in (first..).zip(buffers) {
             let is_last = usize::from(number - first) + 1 == buffers.len();
             let flags = flags | if is_last { 0 } else { NEXT };
-            self.describe(DESCRIPTORS, number, (*address, *length, flags, number + 1));
+            self.describe(self.part(DESCRIPTORS), number, (*address, *length, flags, number + 1));
         }
     }
 
     /// Makes a chain available.
     pub(super) fn offer(&mut self, head: u16) {
-        let at = AVAILABLE + 4 + 2 * u64::from(self.available % self.size);
-        self.put(at, &head.to_le_bytes());
-        self.available += 1;
-        self.put(AVAILABLE + 2, &self.available.to_le_bytes());
+        let available = &mut self.available[self.queue as usize];
+        let (slot, next) = (u64::from(*available % self.size), available.wrapping_add(1));
+        *available = next;
+        self.put(self.part(AVAILABLE) + 4 + 2 * slot, &head.to_le_bytes());
+        self.put(self.part(AVAILABLE) + 2, &next.to_le_bytes());
     }
 
     pub(super) fn notify(&mut self) {
-        self.set(register::VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+        self.set(register::VIRTIO_MMIO_QUEUE_NOTIFY, self.queue);
     }
 
     /// How many requests came back.
     pub(super) fn used(&self) -> u16 {
-        self.word(USED + 2)
+        self.word(self.part(USED) + 2)
     }
 
     /// The head and the written bytes of the last request that came back.
     pub(super) fn last_used(&self) -> (u16, u32) {
-        let at = USED + 4 + 8 * u64::from((self.used() - 1) % self.size);
+        let at = self.part(USED) + 4 + 8 * u64::from((self.used() - 1) % self.size);
         let length = self.bytes(at + 4, 4).try_into().unwrap();
         (self.word(at), u32::from_le_bytes(length))
     }
@@ -220,6 +252,8 @@ pub(super) struct Echo {
 impl DeviceType for Echo {
     const ID: u32 = 42;
     const QUEUES: &'static [u16] = &[16, 4];
+
+    type UnderWay = ();
 
     fn features(&self) -> u64 {
         1 << 3
@@ -246,4 +280,8 @@ impl DeviceType for Echo {
     fn reset(&mut self) {
         self.resets += 1;
     }
+
+    fn under_way(&self) {}
+
+    fn resume<R: Ram>(&mut self, (): &(), _transport: &super::Transport<R>) {}
 }

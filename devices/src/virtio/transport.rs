@@ -42,7 +42,7 @@ pub struct Transport<R> {
     pub(super) pulse: bool,
 }
 
-/// The saved state of a device. Requests that are under way are not part of it.
+/// The saved state of a transport.
 #[derive(Clone, Debug)]
 pub(super) struct Saved {
     status: Status,
@@ -104,6 +104,17 @@ impl<R: Ram> Transport<R> {
     pub fn has(&self, chain: &Chain) -> bool {
         let is_in = |queue: &DeviceQueue| queue.has(chain);
         self.status.is_live() && self.queues.get(chain.queue).is_some_and(is_in)
+    }
+
+    /// Whether the device may use this queue.
+    pub(super) fn is_ready(&self, queue: usize) -> bool {
+        self.status.is_live() && self.queues.get(queue).is_some_and(DeviceQueue::is_ready)
+    }
+
+    /// A request of a saved state, in the queues that were restored from that state.
+    pub(super) fn revive(&self, chain: &Chain) -> Chain {
+        let life = self.queues.get(chain.queue).map_or(chain.life, DeviceQueue::life);
+        Chain { life, ..chain.clone() }
     }
 
     /// Reads from the part of a request that the device reads. False if it is shorter, or not in

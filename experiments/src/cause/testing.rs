@@ -38,6 +38,7 @@ pub(crate) fn found_by(host: &Host, guest: &str, seed: u64) -> Option<(MachineCo
         command_line: String::new(),
         disks: Vec::new(),
         rng: false,
+        virtio_console: false,
         granularity: Granularity::default(),
         criteria: Criteria::default(),
     };

@@ -18,6 +18,7 @@ fn setting(keep_going: bool) -> Hunt {
             command_line: String::new(),
             disks: Vec::new(),
             rng: false,
+            virtio_console: false,
             granularity: Granularity::default(),
             criteria: Criteria::default(),
         },

@@ -1,6 +1,8 @@
 //! Recognises on the console that Linux has panicked, so that a reset behind it isn't taken for a
 //! reboot.
 
+use super::source::Source;
+
 /// How Linux begins the line of a panic, and the last line that it prints about it if it then waits
 /// for ever (`panic` in `kernel/panic.c`).
 const PANIC: &[u8] = b"Kernel panic - not syncing";
@@ -17,17 +19,18 @@ const MAX_LINE: usize = 512;
 /// only with what follows: a reset that is not in order, or nothing at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PanicWatch {
-    line: Vec<u8>,
+    /// The present line of each console: the kernel may print to both.
+    lines: [Vec<u8>; Source::COUNT],
     message: Option<String>,
     /// Whether the last line is the last one of a panic, and nothing has followed.
     is_over: bool,
 }
 
 impl PanicWatch {
-    /// Takes the next bytes of the console.
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    /// Takes the next bytes of a console.
+    pub(super) fn feed(&mut self, source: Source, bytes: &[u8]) {
         for byte in bytes {
-            self.take(*byte);
+            self.take(source, *byte);
         }
     }
 
@@ -38,17 +41,18 @@ impl PanicWatch {
 
     /// The same, if the machine does nothing more.
     pub(super) fn before_nothing(&self) -> Option<String> {
-        self.message.clone().filter(|_| self.is_over && self.line.is_empty())
+        self.message.clone().filter(|_| self.is_over && self.lines.iter().all(Vec::is_empty))
     }
 
-    fn take(&mut self, byte: u8) {
+    fn take(&mut self, source: Source, byte: u8) {
+        let line = &mut self.lines[source as usize];
         if byte != b'\n' {
-            if self.line.len() < MAX_LINE {
-                self.line.push(byte);
+            if line.len() < MAX_LINE {
+                line.push(byte);
             }
             return;
         }
-        let line = std::mem::take(&mut self.line);
+        let line = std::mem::take(line);
         let text = without_prefix(line.trim_ascii());
         if text.starts_with(IN_ORDER) {
             self.message = None;
@@ -76,7 +80,7 @@ mod tests {
     /// What counts before a reset, and before nothing.
     fn watch(text: &str) -> (Option<String>, Option<String>) {
         let mut watch = PanicWatch::default();
-        watch.feed(text.as_bytes());
+        watch.feed(Source::Serial, text.as_bytes());
         (watch.before_a_reset(), watch.before_nothing())
     }
 
@@ -91,6 +95,23 @@ mod tests {
         // The guest goes on.
         assert_eq!(watch(&format!("{whole}/ # ")), (message.clone(), None));
         assert_eq!(watch(&format!("{whole}next\n")), (message, None));
+    }
+
+    #[test]
+    fn lines_of_two_consoles_are_not_mixed() {
+        let mut watch = PanicWatch::default();
+        for byte in b"Kernel panic - not syncing: a\n" {
+            watch.feed(Source::Serial, &[*byte]);
+            watch.feed(Source::Virtio, &[*byte]);
+        }
+        assert_eq!(watch.before_a_reset().unwrap(), "a");
+        watch.feed(Source::Virtio, b"---[ end Kernel panic - not syncing: a ]---\n");
+        assert_eq!(watch.before_nothing().unwrap(), "a");
+        watch.feed(Source::Serial, b"goes on");
+        assert_eq!(watch.before_nothing(), None);
+        // Only one of them is the kernel's own.
+        watch.feed(Source::Serial, b"\nreboot: Power down\n");
+        assert_eq!(watch.before_a_reset(), None);
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub fn can_control(config: &MachineConfig) -> Result<()> {
     if config.rng {
         return refused("--rng", "(the entropy device)".into(), unseen);
     }
+    if config.virtio_console {
+        return refused("--virtio-console", "(the console)".into(), unseen);
+    }
     match &config.initrd {
         Some(initrd) => refused("--initrd", initrd.name.clone(), "a finding can't name it"),
         None => Ok(()),
@@ -54,6 +57,8 @@ mod tests {
         assert!(refusal(&disks).starts_with("--disk /no/disk0: "), "{}", refusal(&disks));
         let rng = MachineConfig { rng: true, ..config(b"") };
         assert!(refusal(&rng).starts_with("--rng") && refusal(&rng).contains("unseen"));
+        let console = MachineConfig { virtio_console: true, ..config(b"") };
+        assert!(refusal(&console).starts_with("--virtio-console"), "{}", refusal(&console));
         let initrd = GuestImage { name: "some".into(), bytes: b"x".into() };
         let initrd = MachineConfig { initrd: Some(initrd), ..config(b"") };
         assert!(refusal(&initrd).starts_with("--initrd"), "{}", refusal(&initrd));

@@ -48,6 +48,7 @@ fn boot(
         command_line: String::new(),
         disks: Vec::new(),
         rng: false,
+        virtio_console: false,
         granularity,
         // Cases stand for the users' guests: these may idle.
         criteria: Criteria { may_idle: guests::find(name).is_none(), ..Criteria::default() },

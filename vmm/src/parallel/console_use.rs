@@ -1,17 +1,14 @@
-//! What a vCPU's use of the console costs.
+//! What a vCPU's use of the consoles costs.
 
 use std::time::{Duration, Instant};
 
-use devices::console::{COM1, COM1_PORTS};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::exit::Exit;
-
-/// A vCPU's use of the serial port.
+/// A vCPU's use of the serial port and of the virtio console.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ConsoleUse {
-    /// The number of its exits to the port: a driver makes several for a byte.
+    /// The number of its exits to them: a driver of the serial port makes several for a byte.
     pub exits: u64,
     /// How long the vCPU was out of the guest for them, also while it waited for the reader of the
     /// output. What KVM and the processor take for an exit is not part of it.
@@ -21,20 +18,11 @@ pub struct ConsoleUse {
 }
 
 impl ConsoleUse {
-    /// Called when the vCPU has left the guest. The result is for [`ConsoleUse::end`].
-    pub(super) fn begin(exit: &Exit) -> Option<Instant> {
-        let (Exit::PortRead { port, .. } | Exit::PortWrite { port, .. }) = exit else {
-            return None;
-        };
-        (COM1..COM1 + COM1_PORTS).contains(port).then(Instant::now)
-    }
-
-    /// Called before the vCPU enters the guest again.
-    pub(super) fn end(&mut self, begin: Option<Instant>) {
-        if let Some(begin) = begin {
-            self.exits += 1;
-            self.time += begin.elapsed();
-        }
+    /// Counts an exit to a console. `begin` is when the vCPU had left the guest for it; it is about
+    /// to enter the guest again.
+    pub(super) fn count(&mut self, begin: Instant) {
+        self.exits += 1;
+        self.time += begin.elapsed();
     }
 
     /// Adds the use of another vCPU.

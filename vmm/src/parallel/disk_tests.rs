@@ -194,7 +194,7 @@ impl Storage for Broken {
 fn broken(time: Duration) -> Machine {
     let file = disk_file();
     let mut machine = machine(file.path().to_str().unwrap());
-    machine.disks[0].storage = Box::new(Broken(time));
+    machine.served.disks[0].storage = Box::new(Broken(time));
     machine
 }
 

@@ -7,6 +7,7 @@
 mod barrier;
 mod console_use;
 mod control;
+mod deferred;
 mod disk;
 mod found_hang;
 mod hook_actions;
@@ -36,6 +37,7 @@ use crate::kvm::DebugCapabilities;
 use crate::kvm::{KvmCpu, MsrExits};
 use crate::machine::Machine;
 use crate::signals::Signals;
+use crate::virtio::Served;
 use crate::watchpoints::Watching;
 use control::Control;
 use disk::RunningDisk;
@@ -98,7 +100,7 @@ fn run_stopping(
     options: Options,
     stopping: impl FnOnce() -> Result<DebugCapabilities>,
 ) -> Result<Outcome> {
-    let Machine { cpus, board, disks, memory, criteria, places, plan, code, host, mut vm } =
+    let Machine { cpus, board, served, memory, criteria, places, plan, code, host, mut vm } =
         machine;
     let vcpus = cpus.len() as u32;
     // The criteria come first: when one of them ends the run, the other hooks act on a run that has
@@ -131,6 +133,7 @@ fn run_stopping(
     }
     let can_resume = options.signals.is_some();
     let lock = (!memory.trapped().is_empty()).then(Mutex::default);
+    let Served { disks, deferred } = served;
     let disks = disks.into_iter().map(RunningDisk::start).collect::<Result<Vec<_>>>()?;
     let reports = thread::scope(|scope| {
         let mut threads = Vec::new();
@@ -169,7 +172,8 @@ fn run_stopping(
             let control = &*control;
             scope.spawn(move || control.examine_hang(on_hang));
         }
-        let wards = Wards { board: &board, disks: &disks, irqchip: vm.irqchip() };
+        let wards =
+            Wards { board: &board, disks: &disks, deferred: &deferred, irqchip: vm.irqchip() };
         if let Err(error) = supervisor::watch(&control, wards, &criteria, options) {
             control.fail(error);
         }
@@ -180,6 +184,7 @@ fn run_stopping(
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect::<Vec<_>>()
     });
     disk::close(disks);
+    board.warn_of_unused_console();
     drop(board);
     drop(vm);
     control.outcome(reports, memory)

@@ -1,5 +1,5 @@
 //! The thread that supervises a run: its end, the time limit, the watchdog, signals, console input,
-//! and disks.
+//! disks and deferred work.
 
 use std::cell::Cell;
 use std::io;
@@ -12,6 +12,7 @@ use vmm_sys_util::timerfd::TimerFd;
 
 use super::Options;
 use super::control::{Control, broken};
+use super::deferred::DeferredWork;
 use super::disk::{DiskCourier, RunningDisk};
 use super::input::Input;
 use crate::board::Board;
@@ -20,12 +21,14 @@ use crate::end::{End, HangEvidence};
 use crate::error::Result;
 use crate::kvm::KvmIrqchip;
 use crate::signals::{Request, Signals};
+use crate::virtio::Deferred;
 use crate::watchdog::{Standing, Track, Watch, Watchdog};
 
 /// The parts of the machine that the supervisor serves.
 pub(super) struct Wards<'a> {
     pub(super) board: &'a Board,
     pub(super) disks: &'a [RunningDisk],
+    pub(super) deferred: &'a [Deferred],
     pub(super) irqchip: KvmIrqchip,
 }
 
@@ -36,7 +39,7 @@ pub(super) fn watch(
     criteria: &Criteria,
     options: Options,
 ) -> Result<()> {
-    let Wards { board, disks, irqchip } = wards;
+    let Wards { board, disks, deferred, irqchip } = wards;
     let mut manager: EventManager<Box<dyn MutEventSubscriber + '_>> =
         EventManager::new().map_err(|error| broken(io::Error::other(format!("{error:?}"))))?;
     manager.add_subscriber(Box::new(Ended(control)));
@@ -59,6 +62,11 @@ pub(super) fn watch(
     for disk in disks {
         let courier = DiskCourier::new(control, board, irqchip.clone(), disk);
         manager.add_subscriber(Box::new(courier));
+    }
+    for deferred in deferred {
+        let (irqchip, outlet) = (irqchip.clone(), options.outlet);
+        let work = DeferredWork::new(control, board, irqchip, deferred, outlet)?;
+        manager.add_subscriber(Box::new(work));
     }
     if options.console_input {
         manager.add_subscriber(Box::new(Input::new(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use devices::device::{InterruptController, Wiring};
 
@@ -204,7 +204,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
                 let hold = self.hooks.exit(&mut self.ctx.context(now), &exit);
                 self.apply_actions(hold)?;
             }
-            let console = ConsoleUse::begin(&exit);
+            let console = self.devices.board.is_use_of_console(&exit).then(Instant::now);
             entry = match self.answer(&exit)? {
                 IoResult::Enter(entry) => entry,
                 IoResult::Mark => Entry::Resume,
@@ -214,10 +214,12 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             if exit == Exit::Kicked {
                 self.serve()?;
             }
-            if let (Some(outlet), Exit::PortWrite { .. }) = (self.outlet, &exit) {
-                self.wait_for_room(outlet)?;
+            if let Some(begin) = console {
+                if let Some(outlet) = self.outlet {
+                    self.wait_for_room(outlet)?;
+                }
+                self.console_use.count(begin);
             }
-            self.console_use.end(console);
             if self.hooks.wants(Points::ENTRY) {
                 let now = self.control.now();
                 self.hooks.entry(&mut self.ctx.context(now), &entry);
