@@ -95,7 +95,7 @@ pub(crate) enum Command {
     /// Lists the probe points and what each costs on this host, or measures the engine (--bench)
     Probes(PointArgs),
     /// Tests what this host's KVM can do, and reports what jitterbug will use
-    Doctor(ListArgs),
+    Doctor(DoctorArgs),
     /// Prints a shell's completion script for jitterbug
     Completions {
         /// The shell
@@ -135,6 +135,17 @@ pub(crate) struct PointArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Skip the self-tests that have not begun after this time; the default suffices on an idle
+    /// host, also in the test bed
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "4500ms")]
+    pub(crate) timeout: Duration,
+
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
 }
 
 #[derive(Debug, Args)]

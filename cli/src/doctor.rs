@@ -6,7 +6,7 @@ use serde::Serialize;
 use vmm::Host;
 use vmm::doctor::Report;
 
-use crate::args::{Cli, ListArgs};
+use crate::args::{Cli, DoctorArgs};
 use crate::document::{FORMAT, print_json};
 use crate::status::Status;
 use crate::tell;
@@ -22,9 +22,9 @@ pub(crate) struct Document<'a> {
 }
 
 /// Examines the host and prints what was found.
-pub(crate) fn run(cli: &Cli, args: &ListArgs) -> Result<Status> {
-    let report = vmm::doctor::examine(&Host::open(&cli.kvm)?);
-    if args.json {
+pub(crate) fn run(cli: &Cli, args: &DoctorArgs) -> Result<Status> {
+    let report = vmm::doctor::examine(&Host::open(&cli.kvm)?, args.timeout);
+    if args.list.json {
         print_json(&Document { format: FORMAT, report: &report })?;
     } else {
         tell::output(&report.to_string())?;

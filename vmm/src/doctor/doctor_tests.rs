@@ -15,7 +15,7 @@ fn host() -> Host {
 #[test]
 fn examines_every_mechanism() {
     let host = host();
-    let report = examine(&host);
+    let report = examine(&host, Duration::from_mins(1));
     println!("{report}");
     let tests: usize = catalogue::GROUPS.iter().map(|group| group.tests.len()).sum();
     assert_eq!(report.rows.len(), tests + 1);
@@ -74,7 +74,7 @@ fn what_stops_a_vcpu_is_found_out_once() {
     let host = host();
     let found = DebugCapabilities::of(&host);
     assert_eq!(host.clone().stopping(|| panic!("it is known")), found);
-    let report = examine(&host);
+    let report = examine(&host, Duration::from_mins(1));
     let works = |id: &str| report.row(id).is_some_and(|row| row.verdict == Verdict::Works);
     assert_eq!((found.steps, found.block_interrupts), (works("single-step"), works("block-irq")));
 }

@@ -55,18 +55,18 @@ use crate::kvm::StepCapabilities;
 use outcome::Outcome;
 use test_guest::TestGuest;
 
-/// After this time, the remaining self-tests are skipped.
-const DOCTOR_TIME_LIMIT: Duration = Duration::from_millis(4500);
-
 /// Runs all self-tests. A failing self-test doesn't stop the others: its row reports the failure.
-pub fn examine(host: &Host) -> Report {
+/// After this time, the remaining self-tests are skipped.
+pub fn examine(host: &Host, time_limit: Duration) -> Report {
     let start = Instant::now();
     let test_guest = TestGuest::new(host);
     let mut rows = Vec::new();
     for group in catalogue::GROUPS {
         for test in group.tests {
             let outcome = match &test_guest {
-                Ok(_) if start.elapsed() > DOCTOR_TIME_LIMIT => Outcome::untested("no time left"),
+                Ok(_) if start.elapsed() > time_limit => {
+                    Outcome::untested("no time left: give more by --timeout")
+                }
                 Ok(test_guest) => (test.run)(test_guest).unwrap_or_else(Outcome::from),
                 Err(error) => Outcome::untested(error.to_string()),
             };
