@@ -94,8 +94,7 @@ impl Collider {
     /// What was found and what was looked at; complete when the run is over.
     pub fn results(&self) -> (Vec<Report>, Tally) {
         let (search, state) = (&self.0.search, self.0.state());
-        let symbols = search.inspector.symbols();
-        let named = |race: &Race| Report::new(race, &search.variables, symbols.as_deref());
+        let named = |race: &Race| Report::new(race, &search.variables, &search.inspector);
         (state.races().iter().filter_map(named).collect(), state.tally().clone())
     }
 }

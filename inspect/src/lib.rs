@@ -11,6 +11,7 @@
 
 pub mod image;
 mod inspector;
+mod learned;
 pub mod linux;
 pub mod monitor;
 pub mod seen;

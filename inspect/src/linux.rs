@@ -24,14 +24,31 @@ use std::sync::{Arc, OnceLock};
 use vmm::paging::PhysicalMemory;
 use vmm::registers::{Registers, SystemRegisters};
 
-use crate::symbols::{Kind, Symbols, Whole};
+use crate::symbols::{Kind, Symbol, Symbols, Whole};
 use crate::unwind::CallFrame;
 pub use finder::Finder;
 use kallsyms::Kallsyms;
 use layouts::{Layouts, Places};
+use modules::Named;
 use orc::Orc;
 pub use task::Task;
 use view::View;
+
+/// A symbol of a running kernel or of one of its modules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The name.
+    pub name: String,
+    /// Its address.
+    pub start: u64,
+    /// Its size in bytes, if it is known. Of the kernel itself it is the distance to the next
+    /// symbol, which can be more than the variable has.
+    pub size: Option<u64>,
+    /// Whether it is code or data.
+    pub kind: Kind,
+    /// The module's name; `None` for the kernel itself.
+    pub module: Option<String>,
+}
 
 /// A Linux kernel in a guest's memory.
 #[derive(Debug)]
@@ -88,6 +105,71 @@ impl Kernel {
         tasks.task(view, data).ok_or("the vCPU has no task yet")
     }
 
+    /// The symbols with this name, of the kernel and of the modules that are loaded now; with
+    /// `module:name`, only those of this module. An error says why modules can't be looked into.
+    pub(crate) fn named<M: PhysicalMemory + ?Sized>(
+        &self,
+        name: &str,
+        system: &SystemRegisters,
+        memory: &M,
+    ) -> Result<Vec<Found>, &'static str> {
+        let (module, name) = match name.split_once(':') {
+            Some((module, name)) => (Some(module), name),
+            None => (None, name),
+        };
+        let own = |kind| self.symbols.matching(kind, |known| module.is_none() && known == name);
+        let mut found: Vec<Found> = Vec::new();
+        for kind in [Kind::Function, Kind::Data] {
+            let whole = |symbol: Symbol| {
+                let Symbol { name, start, size } = symbol;
+                Found { name, start, size, kind, module: None }
+            };
+            found.extend(own(kind).into_iter().map(whole));
+        }
+        match self.named_in_modules(name, module, system, memory) {
+            Ok(more) => found.extend(more.into_iter().map(Found::from)),
+            Err(problem) if found.is_empty() => return Err(problem),
+            Err(_) => {}
+        }
+        Ok(found)
+    }
+
+    fn named_in_modules<M: PhysicalMemory + ?Sized>(
+        &self,
+        name: &str,
+        module: Option<&str>,
+        system: &SystemRegisters,
+        memory: &M,
+    ) -> Result<Vec<Named>, &'static str> {
+        let view = View::new(system, memory);
+        // A program's page tables may not map the kernel's data.
+        let isolated = view.isolated().filter(|_| !self.places.is_mapped(&view));
+        let view = isolated.as_ref().unwrap_or(&view);
+        let modules = self.layouts(view)?.modules.as_ref();
+        let modules = modules.ok_or("the BTF of the guest's kernel does not describe modules")?;
+        modules.named(view, name, module)
+    }
+
+    /// The functions of modules that contain these addresses, in the same order. Those of the
+    /// kernel itself are not looked up.
+    pub(crate) fn functions_of_modules<M: PhysicalMemory + ?Sized>(
+        &self,
+        addresses: &[u64],
+        system: &SystemRegisters,
+        memory: &M,
+    ) -> Vec<Option<Found>> {
+        let view = View::new(system, memory);
+        let modules = self.layouts(&view).ok().and_then(|layouts| layouts.modules.as_ref());
+        let Some(modules) = modules else { return vec![None; addresses.len()] };
+        let functions = modules.functions(&view, addresses);
+        functions.into_iter().map(|function| function.map(Found::from)).collect()
+    }
+
+    /// Whether an address is in the kernel's own code.
+    pub(crate) fn has_code_at(&self, address: u64) -> bool {
+        self.code.iter().any(|range| range.contains(&address))
+    }
+
     fn layouts<M: PhysicalMemory + ?Sized>(
         &self,
         view: &View<'_, M>,
@@ -107,12 +189,19 @@ impl Kernel {
         let orc = self.orc.as_ref().ok()?;
         let view = View::new(system, memory);
         let tables = |address| {
-            if self.code.iter().any(|range| range.contains(&address)) {
+            if self.has_code_at(address) {
                 return Some(*orc);
             }
             self.layouts(&view).ok()?.modules.as_ref()?.orc(&view, orc, address)
         };
         Some(Orc::unwind(&view, registers, tables))
+    }
+}
+
+impl From<Named> for Found {
+    fn from(named: Named) -> Self {
+        let Named { name, start, size, kind, module } = named;
+        Self { name, start, size: (size > 0).then_some(size), kind, module: Some(module) }
     }
 }
 

@@ -168,13 +168,7 @@ impl Monitor {
         Ok(self.remote.when_stopped(move |machine: &Stopped| {
             seen.add(machine.vcpus);
             let period = is_moving.then(|| begin.elapsed());
-            waits::text(
-                &seen,
-                machine.vcpus,
-                machine.memory,
-                inspector.symbols().as_deref(),
-                period,
-            )
+            waits::text(&seen, machine.vcpus, machine.memory, &inspector, period)
         })?)
     }
 }

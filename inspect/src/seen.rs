@@ -30,12 +30,10 @@ impl Seen {
             return None;
         }
         let frames = inspector.unwind(registers, system, memory);
-        let symbols = inspector.symbols();
-        let symbols = symbols.as_deref();
-        let stack = Stack::of(&frames, symbols);
+        let stack = inspector.name(&frames);
         let activity = *activity;
         let spin =
-            Spin::analyse(&Observation { registers, system, activity, sampled, memory, symbols });
+            Spin::analyse(&Observation { registers, system, activity, sampled, memory, inspector });
         Some(Self { stack, spin })
     }
 }

@@ -13,8 +13,8 @@ use vmm::instruction;
 use vmm::paging::{self, PhysicalMemory};
 use vmm::registers::{Activity, Registers, SystemRegisters};
 
+use crate::inspector::Inspector;
 use crate::stack::Frame;
-use crate::symbols::Symbols;
 
 /// What is known about a vCPU that makes no progress.
 pub struct Observation<'a, M: ?Sized> {
@@ -28,8 +28,8 @@ pub struct Observation<'a, M: ?Sized> {
     pub sampled: &'a [u64],
     /// Guest-physical memory.
     pub memory: &'a M,
-    /// The guest's symbols.
-    pub symbols: Option<&'a Symbols>,
+    /// What is known about the guest.
+    pub inspector: &'a Inspector,
 }
 
 /// What a vCPU is doing.
@@ -96,7 +96,7 @@ impl Spin {
         // The RIP of a halted vCPU is after its HLT, which may be the last instruction of a
         // function.
         let back = u64::from(seen.activity == Activity::Halted);
-        let at = Frame::new(rip, back, seen.symbols);
+        let at = seen.inspector.frame(rip, back, system, seen.memory);
         if seen.activity != Activity::Running {
             let instruction = (back == 1).then(|| "hlt".to_owned());
             let reads = Vec::new();
@@ -138,7 +138,8 @@ fn text(instruction: &Instruction) -> String {
 
 impl Read {
     fn new<M: PhysicalMemory + ?Sized>(address: u64, size: usize, seen: &Observation<M>) -> Self {
-        let symbol = seen.symbols.and_then(|symbols| symbols.data(address));
+        let symbols = seen.inspector.symbols();
+        let symbol = symbols.as_deref().and_then(|symbols| symbols.data(address));
         let value = (1..=8)
             .contains(&size)
             .then(|| paging::read_integer(seen.system, seen.memory, address, size).ok());

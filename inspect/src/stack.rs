@@ -30,6 +30,9 @@ pub struct Frame {
     pub function: Option<String>,
     /// The address's offset from the start of the function; 0 if the function is unknown.
     pub offset: u64,
+    /// The module of the guest's kernel that contains the function; absent for the kernel itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
     /// The source file, with its path as the compiler recorded it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -51,20 +54,8 @@ impl Stack {
     /// Looks up the names for the addresses of a stack, innermost first. All but the first are
     /// taken for return addresses.
     pub fn new(addresses: &[u64], symbols: Option<&Symbols>) -> Self {
-        Self::with(addresses, symbols, |_| true)
-    }
-
-    /// The same; `is_return_address` says which of the addresses are behind a call, except for the
-    /// first.
-    pub(crate) fn with(
-        addresses: &[u64],
-        symbols: Option<&Symbols>,
-        is_return_address: impl Fn(u64) -> bool,
-    ) -> Self {
-        let frame = |(index, &address): (usize, &u64)| {
-            let back = index > 0 && is_return_address(address);
-            Frame::new(address, u64::from(back), symbols)
-        };
+        let frame =
+            |(index, &address): (usize, &u64)| Frame::new(address, u64::from(index > 0), symbols);
         Self { frames: addresses.iter().enumerate().map(frame).collect() }
     }
 }
@@ -82,7 +73,7 @@ impl Frame {
             None => (None, None),
         };
         let function = function.map(|(name, _)| name.to_owned());
-        Self { address, quality: None, function, offset, file, line }
+        Self { address, quality: None, function, offset, module: None, file, line }
     }
 }
 
@@ -95,6 +86,9 @@ impl fmt::Display for Frame {
         match &self.function {
             Some(function) => write!(f, "{function}+{:#x}", self.offset)?,
             None => write!(f, "{:#x}", self.address)?,
+        }
+        if let Some(module) = &self.module {
+            write!(f, " [{module}]")?;
         }
         match (&self.file, self.line) {
             (Some(file), Some(line)) => write!(f, " ({}:{line})", basename(file)),

@@ -41,9 +41,12 @@ impl Folded {
             let named = inspector
                 .map_or_else(|| Stack::new(stack, None), |inspector| inspector.stack(stack));
             for frame in named.frames.iter().rev() {
-                match &frame.function {
-                    Some(name) => push(&mut line, name.as_bytes()),
-                    None => push(&mut line, format!("{:#x}", frame.address).as_bytes()),
+                match (&frame.function, &frame.module) {
+                    (Some(name), Some(module)) => {
+                        push(&mut line, format!("{name} [{module}]").as_bytes());
+                    }
+                    (Some(name), None) => push(&mut line, name.as_bytes()),
+                    (None, _) => push(&mut line, format!("{:#x}", frame.address).as_bytes()),
                 }
             }
             let count = if is_sum { cell.sum } else { u128::from(cell.count) };

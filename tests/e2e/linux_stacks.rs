@@ -17,7 +17,8 @@ tests! {
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../probes/scripts/one-good-probe.vp");
 
-/// A frame that was printed: its address, and `name+0x12`, or the address if it has no name.
+/// A frame that was printed: its address, and `name+0x12`, in a module `name+0x12 [module]`, or the
+/// address if it has no name.
 type Frame = (u64, String);
 
 /// The stacks in the lines of the script of 2012, innermost frame first, with the vCPU.
@@ -40,15 +41,14 @@ fn stacks(run: &Finished) -> Vec<(u32, Vec<Frame>)> {
     stacks
 }
 
-/// The code in the guest's own list: for each address, the names.
+/// The code in the guest's own list: for each address, the names, with `[module]` behind them.
 fn kallsyms(text: &str) -> BTreeMap<u64, BTreeSet<String>> {
     let mut symbols = BTreeMap::<u64, BTreeSet<String>>::new();
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
-        // A fourth word is a module.
-        if let [address, "t" | "T" | "w" | "W", name] = words[..] {
+        if let [address, "t" | "T" | "w" | "W", name @ ..] = &words[..] {
             let address = u64::from_str_radix(address, 16).expect("an address");
-            symbols.entry(address).or_default().insert(name.to_owned());
+            symbols.entry(address).or_default().insert(name.join(" "));
         }
     }
     symbols
@@ -58,14 +58,25 @@ fn kallsyms(text: &str) -> BTreeMap<u64, BTreeSet<String>> {
 fn agree(stacks: &[(u32, Vec<Frame>)], symbols: &BTreeMap<u64, BTreeSet<String>>) -> usize {
     let mut named = 0;
     for (address, name) in stacks.iter().flat_map(|(_, frames)| frames) {
-        let Some((name, offset)) = name.rsplit_once("+0x") else {
+        let (place, module) = match name.split_once(' ') {
+            Some((place, module)) => (place, format!(" {module}")),
+            None => (name.as_str(), String::new()),
+        };
+        let Some((function, offset)) = place.rsplit_once("+0x") else {
             assert_eq!(*name, format!("{address:#x}"));
-            // A module, or a program.
-            let start = *symbols.keys().next().expect("symbols");
-            let end = *symbols.keys().last().expect("symbols");
+            // A program, or code that the kernel has generated.
+            let of_kernel = |names: &BTreeSet<String>| names.iter().any(|name| !name.contains(' '));
+            let mut own = symbols.iter().filter(|(_, names)| of_kernel(names)).map(|(at, _)| *at);
+            let (start, end) = (own.next().expect("symbols"), own.last().expect("symbols"));
             assert!(!(start..end).contains(address), "{address:#x} has no name");
             continue;
         };
+        let name = &format!("{function}{module}");
+        // The code of a module's start is freed behind it, and is in no list that comes later.
+        let is_listed = || symbols.values().any(|names| names.contains(name));
+        if !module.is_empty() && function.ends_with("_init") && !is_listed() {
+            continue;
+        }
         let offset = u64::from_str_radix(offset, 16).expect("an offset");
         let start = address - offset;
         let names = symbols.get(&start).unwrap_or_else(|| panic!("nothing at {start:#x}: {name}"));
@@ -185,19 +196,29 @@ fn a_script_knows_the_process() {
     assert!(ran(0) || ran(1), "process {number}: {run}");
 }
 
-/// A vCPU that tells its disk of a request is in a module: the kernel's own frames follow.
+/// A vCPU that tells its disk of a request is in a module. The names of its functions are those
+/// in the guest's own list, and the kernel's own frames follow.
 fn a_stack_goes_through_modules() {
     let folder = Folder::new();
-    let disk = folder.file("disk.img", vec![0; 1 << 20]);
-    let commands = "busybox cat /dev/vda >/dev/null; busybox poweroff -f\n";
+    let disk = folder.file("disk.img", vec![0; 16 << 20]);
+    let commands = "busybox echo 0 >/proc/sys/kernel/kptr_restrict\n\
+         busybox cat /proc/kallsyms >/dev/vda; busybox sync; busybox poweroff -f\n";
     let code = "HV_Exit / RIP >= 0xffffffffc0000000 / \
                 { string s; gueststack(s); printf(\"CPUD: %d Stack: %s\\n\", VCPUID, s); }";
     let run = shell(1, "quiet", commands).arg("--disk").arg(&disk).probe(code).ends_with(0);
+    let written = fs::read(&disk).expect("the disk");
+    let end = written.iter().position(|byte| *byte == 0).expect("the end of the list");
+    let symbols = kallsyms(&String::from_utf8_lossy(&written[..end]));
+    let stacks = stacks(&run);
+    agree(&stacks, &symbols);
     let is_whole = |(_, frames): &(u32, Vec<Frame>)| {
-        let in_module = |(address, name): &Frame| *name == format!("{address:#x}");
-        let modules = frames.iter().take_while(|frame| in_module(frame)).count();
-        let names = functions(&frames[modules..]);
-        modules > 0 && names.iter().any(|name| name.starts_with("blk_mq_"))
+        let in_module = |(_, name): &&Frame| name.ends_with(']');
+        let modules = frames.iter().take_while(in_module).count();
+        let names = functions(frames);
+        let of = |module: &str| frames.iter().any(|(_, name)| name.ends_with(module));
+        of(" [virtio_mmio]")
+            && of(" [virtio_blk]")
+            && names[modules..].iter().any(|name| name.starts_with("blk_mq_"))
     };
-    assert!(stacks(&run).iter().any(is_whole), "{run}");
+    assert!(stacks.iter().any(is_whole), "{run}");
 }

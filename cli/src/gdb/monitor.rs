@@ -2,8 +2,9 @@
 
 use experiments::timeline::{Position, TimelineError};
 use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, outputln};
+use inspect::Stack;
 use inspect::monitor::{Listed, list_stacks};
-use inspect::unwind::{Unwinder as _, unwinder};
+use inspect::unwind::{CallFrame, Unwinder as _, unwinder};
 use vmm::controlled::About;
 
 use super::target::Debugged;
@@ -81,7 +82,8 @@ impl Debugged<'_> {
             let heading = self.states.get(vcpu as usize).cloned().unwrap_or_default();
             listed.push(Listed { heading, frames });
         }
-        Ok(list_stacks(listed, self.names.symbols).trim_end().to_owned())
+        let name = |frames: &[CallFrame]| Stack::of(frames, self.names.symbols);
+        Ok(list_stacks(listed, name).trim_end().to_owned())
     }
 
     fn waits(&mut self) -> Result<String, TimelineError> {

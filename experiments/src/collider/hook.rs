@@ -68,6 +68,9 @@ impl Behind {
             first.address = self.rip;
             let is_store = access.write && !access.locked;
             first.is_return_address = is_store && !self.is_repeated(access, memory);
+            // The name is read now: a module may be gone when the race is reported.
+            let back = u64::from(first.is_return_address);
+            inspector.frame(self.rip, back, &self.system, memory);
         }
         stack
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use inspect::{Stack, Symbols};
+use inspect::{Inspector, Stack};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -145,11 +145,7 @@ impl Report {
     }
 
     /// Names a race.
-    pub(super) fn new(
-        race: &Race,
-        variables: &[Variable],
-        symbols: Option<&Symbols>,
-    ) -> Option<Self> {
+    pub(super) fn new(race: &Race, variables: &[Variable], inspector: &Inspector) -> Option<Self> {
         let variable = variables.get(race.variable)?;
         let party = |access: &Access| Party {
             vcpu: access.vcpu,
@@ -158,7 +154,7 @@ impl Report {
             offset: access.address.wrapping_sub(variable.physical.start) as i64,
             size: access.size,
             value: access.value,
-            stack: Stack::of(&access.stack, symbols),
+            stack: inspector.name(&access.stack),
         };
         Some(Self {
             variable: variable.name.clone(),
@@ -189,11 +185,11 @@ pub fn merge(known: &mut Vec<Report>, more: impl IntoIterator<Item = Report>) ->
 
 impl Party {
     /// The place in the guest's code: the same in all runs, even if the kernel is elsewhere.
-    fn site(&self) -> (bool, Option<&str>, u64) {
+    fn site(&self) -> (bool, Option<&str>, Option<&str>, u64) {
         let frame = self.stack.frames.first();
         let name = frame.and_then(|frame| frame.function.as_deref());
         let offset = frame.map_or(0, |it| if name.is_some() { it.offset } else { it.address });
-        (self.write, name, offset)
+        (self.write, frame.and_then(|frame| frame.module.as_deref()), name, offset)
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>, more: &str) -> fmt::Result {

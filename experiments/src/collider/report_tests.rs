@@ -28,7 +28,8 @@ fn a_race_is_told_with_both_accesses() {
         times: 2,
     };
     let variable = Variable { name: "counter".into(), linear: 0xff00, physical: 0x1000..0x1008 };
-    let report = Report::new(&race, &[variable], None).expect("the variable is there");
+    let report =
+        Report::new(&race, &[variable], &Inspector::default()).expect("the variable is there");
     assert_eq!(
         report.to_string(),
         "race on counter at 0xff00, met 2 times\n  \
@@ -36,7 +37,7 @@ fn a_race_is_told_with_both_accesses() {
          vCPU 1 wrote 0x7, 4 bytes at offset 4, in a locked instruction, while vCPU 0 was still \
          there\n    0x10 < 0x20"
     );
-    assert_eq!(Report::new(&race, &[], None), None);
+    assert_eq!(Report::new(&race, &[], &Inspector::default()), None);
 }
 
 #[test]

@@ -32,6 +32,11 @@ impl Places {
             modules: table.address("modules"),
         }
     }
+
+    /// Whether what is at these places is mapped.
+    pub(super) fn is_mapped<M: PhysicalMemory + ?Sized>(&self, view: &View<'_, M>) -> bool {
+        self.modules.is_some_and(|head| view.word(head).is_some())
+    }
 }
 
 /// The layouts.

@@ -61,6 +61,25 @@ impl<'a, M: PhysicalMemory + ?Sized> View<'a, M> {
         self.read(address, &mut bytes).then_some(bytes)
     }
 
+    /// The text at `address`, which ends at a NUL; `None` if it has `max` bytes or more, or others
+    /// than the visible characters of ASCII.
+    pub(super) fn text(&self, address: u64, max: usize) -> Option<String> {
+        let mut text = Vec::new();
+        while text.len() < max {
+            // The next page need not be mapped.
+            let at = address.wrapping_add(text.len() as u64);
+            let in_page = PAGE_SIZE - at % PAGE_SIZE;
+            let bytes = self.bytes(at, in_page.min((max - text.len()) as u64) as usize)?;
+            let end = memchr::memchr(0, &bytes);
+            text.extend_from_slice(bytes.get(..end.unwrap_or(bytes.len()))?);
+            if end.is_some() {
+                let is_visible = text.iter().all(u8::is_ascii_graphic);
+                return String::from_utf8(text).ok().filter(|_| is_visible);
+            }
+        }
+        None
+    }
+
     /// The mapped pages around `address`, without a gap: up to `before` bytes before its page, and
     /// up to `behind` bytes from its page on.
     pub(super) fn around(&self, address: u64, before: u64, behind: u64) -> Region {

@@ -8,7 +8,6 @@ use vmm::registers::Activity;
 
 use crate::inspector::Inspector;
 use crate::stack::Stack;
-use crate::symbols::Symbols;
 use crate::unwind::CallFrame;
 
 /// A vCPU with its stack, as [`list`] shows it.
@@ -19,13 +18,16 @@ pub struct Listed {
     pub frames: Vec<CallFrame>,
 }
 
-/// A line for each vCPU, and behind it one for each frame.
-pub fn list(vcpus: impl IntoIterator<Item = Listed>, symbols: Option<&Symbols>) -> String {
+/// A line for each vCPU, and behind it one for each frame, which `name` names.
+pub fn list(
+    vcpus: impl IntoIterator<Item = Listed>,
+    name: impl Fn(&[CallFrame]) -> Stack,
+) -> String {
     let mut text = String::new();
     for Listed { heading, frames } in vcpus {
         // Writing to a String can't fail.
         let _ = writeln!(text, "{heading}");
-        for frame in Stack::of(&frames, symbols).frames {
+        for frame in name(&frames).frames {
             let _ = writeln!(text, "  {frame}");
         }
     }
@@ -47,7 +49,7 @@ pub fn stacks<M: PhysicalMemory + ?Sized>(
     };
     // A kernel's symbols are there once a stack has been unwound.
     let vcpus: Vec<_> = vcpus.iter().enumerate().map(listed).collect();
-    list(vcpus, inspector.symbols().as_deref())
+    list(vcpus, |frames| inspector.name(frames))
 }
 
 fn activity(activity: Activity) -> &'static str {

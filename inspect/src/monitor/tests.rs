@@ -65,7 +65,7 @@ fn vcpu(rip: u64, activity: Activity, rflags: u64, system: &SystemRegisters) -> 
 #[test]
 fn a_vcpu_spins_only_if_it_was_in_the_loop_at_every_look() {
     let (memory, system) = tsc_sync_guest();
-    let symbols = tsc_sync_symbols();
+    let inspector = Inspector::from(Some(tsc_sync_symbols()));
     let at = |rip: u64| [vcpu(rip, Activity::Running, 2, &system)];
     let text = |rips: &[u64], period: Option<u64>| {
         let mut seen = waits::Seen::default();
@@ -74,7 +74,7 @@ fn a_vcpu_spins_only_if_it_was_in_the_loop_at_every_look() {
         }
         let last = at(*rips.last().unwrap());
         let period = period.map(Duration::from_millis);
-        waits::text(&seen, &last, &memory, Some(&symbols), period)
+        waits::text(&seen, &last, &memory, &inspector, period)
     };
     let spins = text(&[TEXT + 0x0b, TEXT + 0x13], Some(20));
     assert_eq!(
@@ -100,7 +100,7 @@ fn halted_and_unstarted_vcpus_are_told_apart() {
     ];
     let mut seen = waits::Seen::default();
     seen.add(&vcpus);
-    let text = waits::text(&seen, &vcpus, &memory, None, None);
+    let text = waits::text(&seen, &vcpus, &memory, &Inspector::default(), None);
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines[0], "vCPU 0: halted in 0xfffffffffb854001; waits for an interrupt");
     assert!(lines[1].ends_with(" with interrupts off; only an NMI or a reset wakes it"), "{text}");

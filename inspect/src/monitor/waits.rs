@@ -13,8 +13,8 @@ use vmm::paging::PhysicalMemory;
 use vmm::parallel::VcpuState;
 use vmm::registers::{Activity, Registers};
 
+use crate::inspector::Inspector;
 use crate::spin::{Observation, Spin};
-use crate::symbols::Symbols;
 
 /// How many times a running machine is stopped.
 pub(super) const LOOKS: u32 = 10;
@@ -45,7 +45,7 @@ pub(super) fn text<M: PhysicalMemory + ?Sized>(
     seen: &Seen,
     vcpus: &[VcpuState],
     memory: &M,
-    symbols: Option<&Symbols>,
+    inspector: &Inspector,
     period: Option<Duration>,
 ) -> String {
     let mut text = String::new();
@@ -57,7 +57,7 @@ pub(super) fn text<M: PhysicalMemory + ?Sized>(
             activity: vcpu.activity,
             sampled: &sampled,
             memory,
-            symbols,
+            inspector,
         });
         // Writing to a String can't fail.
         let _ = write!(text, "vCPU {number}: ");

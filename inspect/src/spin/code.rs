@@ -1,5 +1,7 @@
 //! Finds the loop around RIP in the guest's code.
 
+use std::sync::Arc;
+
 use iced_x86::{FlowControl, Instruction};
 use vmm::instruction;
 use vmm::paging::PhysicalMemory;
@@ -18,12 +20,12 @@ const NEARBY: u64 = 256;
 pub(super) struct Code<'a, M: ?Sized> {
     system: &'a SystemRegisters,
     memory: &'a M,
-    symbols: Option<&'a Symbols>,
+    symbols: Option<Arc<Symbols>>,
 }
 
 impl<'a, M: PhysicalMemory + ?Sized> Code<'a, M> {
     pub(super) fn new(seen: &Observation<'a, M>) -> Self {
-        Self { system: seen.system, memory: seen.memory, symbols: seen.symbols }
+        Self { system: seen.system, memory: seen.memory, symbols: seen.inspector.symbols() }
     }
 
     /// The instruction at a linear address.
@@ -74,7 +76,7 @@ impl<'a, M: PhysicalMemory + ?Sized> Code<'a, M> {
 
     fn same_function(&self, rip: u64, address: u64) -> bool {
         let start = |address| {
-            let (_, offset) = self.symbols?.function(address)?;
+            let (_, offset) = self.symbols.as_deref()?.function(address)?;
             Some(address.wrapping_sub(offset))
         };
         match start(rip) {

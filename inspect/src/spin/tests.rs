@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use vmm::memory::Memory;
 use vmm::registers::Segment;
@@ -21,7 +23,7 @@ fn the_master_waits_for_tsc_ready() {
         activity: Activity::Running,
         sampled: &[TEXT + 0x0d, TEXT + 0x0b],
         memory: &memory,
-        symbols: Some(&symbols),
+        inspector: &Some(Arc::clone(&symbols)).into(),
     });
     assert_eq!(
         spin.to_string(),
@@ -60,7 +62,7 @@ fn every_place_in_the_loop_gives_the_same_answer() {
             activity: Activity::Running,
             sampled: &[],
             memory: &memory,
-            symbols: Some(&symbols),
+            inspector: &Some(Arc::clone(&symbols)).into(),
         });
         assert!(spin.to_string().starts_with("is in a loop in tsc_sync_master+"), "{spin}");
         assert_eq!(spin.around.map(|around| around.start), Some(TEXT + 0x0b));
@@ -87,7 +89,7 @@ fn analyse(
         activity: Activity::Running,
         sampled: &[],
         memory: &memory,
-        symbols: None,
+        inspector: &Inspector::default(),
     })
 }
 
@@ -156,7 +158,7 @@ fn vcpus_that_do_not_run() {
             activity,
             sampled: &[],
             memory: &memory,
-            symbols: Some(&symbols),
+            inspector: &Some(Arc::clone(&symbols)).into(),
         })
     };
     assert_eq!(analyse(Activity::Halted).to_string(), "halted in mp_idle+0x1 (start.S:8)");
@@ -189,7 +191,7 @@ proptest! {
             activity: Activity::Running,
             sampled: &sampled,
             memory: &memory,
-            symbols: None,
+            inspector: &Inspector::default(),
         });
         prop_assert!(!spin.to_string().is_empty());
     }

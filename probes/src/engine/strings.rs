@@ -163,9 +163,13 @@ impl Firing<'_, '_> {
         let address = self.pop();
         self.charge(20)?;
         let inspector = self.shared.inspector();
-        if self.probe.point.is_in_vcpu() && inspector.has_no_symbols() {
+        if self.probe.point.is_in_vcpu() {
             let system = self.values.system(self.context)?;
-            inspector.seek(system, self.context.memory);
+            let frame = inspector.frame(address, 0, system, self.context.memory);
+            if frame.module.is_some() {
+                self.push_bytes(frame.to_string().as_bytes());
+                return Ok(());
+            }
         }
         let symbols = inspector.symbols();
         let known = symbols

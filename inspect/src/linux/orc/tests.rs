@@ -254,7 +254,7 @@ fn an_interrupted_first_instruction_has_the_name_of_its_function() {
     let registers = Registers { rsp: STACK + 0x100, ..at(CODE) };
     let inspector = crate::Inspector::default();
     let frames = inspector.unwind(&registers, &system, &memory);
-    let names = crate::Stack::of(&frames, inspector.symbols().as_deref()).to_string();
+    let names = inspector.name(&frames).to_string();
     assert_eq!(names, "function_15+0x0 < function_31+0x0");
     // The text of a script's stack has the addresses alone.
     assert_eq!(inspector.stack(&[CODE, CALLER]).to_string(), names);
