@@ -14,6 +14,8 @@ use flags::{FLAGS, LINK_FLAGS};
 const CASES: &str = "cases";
 /// They are kept as they were reported, warnings included.
 const CASE_FLAGS: &[&str] = &["-w"];
+/// The folder of modules for Linux, which the bed builds for its kernel.
+const MODULES: &str = "modules";
 
 fn main() {
     let guests =
@@ -47,11 +49,12 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
 }
 
-/// The folders with a guest in them: those with C sources, but for the runtime and the cases.
+/// The folders with a guest in them: those with C sources, but for the runtime, cases and modules.
 fn guest_folders(guests: &Path) -> Vec<String> {
     let mut folders: Vec<String> = read_dir(guests)
         .into_iter()
-        .filter(|path| path.is_dir() && !path.ends_with("rt") && !path.ends_with(CASES))
+        .filter(|path| path.is_dir())
+        .filter(|path| !["rt", CASES, MODULES].iter().any(|other| path.ends_with(other)))
         .filter(|path| !sources(path).is_empty())
         .map(|path| file_name(&path))
         .collect();

@@ -55,19 +55,27 @@ impl Apt {
         tool::run(&self.get, &all, folder)
     }
 
+    /// The packages on which a package depends.
+    pub(crate) fn depends(&self, package: &str) -> Result<Vec<String>> {
+        let mut all = self.options.clone();
+        all.extend(["depends", "--important", package].map(str::to_owned));
+        let said = tool::run(&self.cache, &all, Path::new("/"))?;
+        let said = String::from_utf8_lossy(&said);
+        let depends = said.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+        Ok(depends.map(str::to_owned).collect())
+    }
+
     /// The name of the current kernel's package.
     pub(crate) fn kernel(&self) -> Result<String> {
-        let mut all = self.options.clone();
-        all.extend(["depends", "--important", NEWEST_KERNEL].map(str::to_owned));
-        let said = tool::run(&self.cache, &all, Path::new("/")).map_err(|_| Error::Missing {
+        let depends = self.depends(NEWEST_KERNEL).map_err(|_| Error::Missing {
             what: format!("the package {NEWEST_KERNEL}, which apt doesn't know"),
             remedy: "on Debian, see that `apt-get update` works; elsewhere there is no bed yet"
                 .into(),
         })?;
-        let said = String::from_utf8_lossy(&said);
-        let depends = said.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-        depends.map(str::to_owned).find(|name| name.starts_with("linux-image-")).ok_or_else(|| {
-            Error::Package { package: NEWEST_KERNEL.into(), problem: "names no kernel".into() }
+        let kernel = depends.into_iter().find(|name| name.starts_with("linux-image-"));
+        kernel.ok_or_else(|| Error::Package {
+            package: NEWEST_KERNEL.into(),
+            problem: "names no kernel".into(),
         })
     }
 

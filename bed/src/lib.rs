@@ -12,6 +12,7 @@
 //!
 //! * `host`: the two hosts, and how they differ;
 //! * `parts`, with `apt` and `modules`: kernel, modules, busybox and Bochs, from Debian's packages;
+//! * `kernel_modules`: modules that are built for that kernel, for tests;
 //! * `pack`, with `initramfs`, `program` and `input`: everything that is carried in, as one
 //!   archive; `init.sh` in it starts the job;
 //! * `run`: a job from the start of the machine to its power-off; `qemu` and `bochs`: the emulators
@@ -27,6 +28,7 @@ mod host;
 mod initramfs;
 mod input;
 mod job;
+mod kernel_modules;
 mod machine;
 mod modules;
 mod pack;
@@ -43,5 +45,6 @@ pub use bochs::Processor;
 pub use error::{Error, ErrorClass, Result};
 pub use host::Host;
 pub use job::Job;
+pub use kernel_modules::kernel_modules;
 pub use parts::{FOLDER_VARIABLE, Parts};
 pub use run::run;

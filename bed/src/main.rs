@@ -31,6 +31,11 @@ struct Cli {
     #[arg(long)]
     linux: bool,
 
+    /// Build the kernel modules in this folder for the bed's kernel, carry them in, and name their
+    /// folder by the variable `JITTERBUG_E2E_KERNEL_MODULES`
+    #[arg(long, value_name = "DIR")]
+    modules: Option<PathBuf>,
+
     /// An environment variable
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<(OsString, OsString)>,
@@ -89,6 +94,12 @@ fn run(cli: Cli) -> Result<i32, Error> {
             job.environment.push((name.into(), path.clone().into()));
             job.files.push(path);
         }
+    }
+    if let Some(sources) = &cli.modules {
+        let modules = bed::kernel_modules(&parts, &absolute(sources)?, say)?;
+        let variable = "JITTERBUG_E2E_KERNEL_MODULES".into();
+        job.environment.push((variable, modules.clone().into()));
+        job.files.push(modules);
     }
     bed::run(&parts, &job, &mut || false)
 }

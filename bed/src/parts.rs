@@ -107,7 +107,7 @@ impl Parts {
 }
 
 /// The folder for the parts: [`FOLDER_VARIABLE`], or `jitterbug/bed` in the user's cache.
-fn folder() -> Result<PathBuf> {
+pub(crate) fn folder() -> Result<PathBuf> {
     let absolute = |value: OsString| Some(PathBuf::from(value)).filter(|path| path.is_absolute());
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(value) = variable(FOLDER_VARIABLE) {

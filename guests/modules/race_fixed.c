@@ -1,0 +1,3 @@
+/* The counter of race.c with a lock. */
+#define FIXED
+#include "race.c"
