@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use cpio::newc::{Builder, trailer};
 
 use crate::harness::{Invocation, jitterbug};
-use crate::needs::{BUSYBOX, DRIVERS, KERNEL, named};
+use crate::needs::{BUSYBOX, DRIVERS, KERNEL, KERNEL_MODULES, named};
 use crate::scratch::ScratchFile;
 
 tests! {
@@ -30,7 +30,8 @@ console=/dev/ttyS0
 exec /bin/busybox setsid /bin/busybox sh -c \"exec /bin/busybox sh <$console >$console 2>&1\"
 ";
 
-/// An initramfs with that program, and the drivers for virtio devices.
+/// An initramfs with that program, the drivers for virtio devices, and the modules for tests if
+/// there are some.
 static INITRD: LazyLock<ScratchFile> = LazyLock::new(|| {
     const FOLDER: u32 = 0o040_755;
     const DEVICE: u32 = 0o020_600;
@@ -42,13 +43,17 @@ static INITRD: LazyLock<ScratchFile> = LazyLock::new(|| {
         ("dev/console".into(), DEVICE, Vec::new()),
         ("bin/busybox".into(), PROGRAM, busybox),
         ("init".into(), PROGRAM, INIT.into()),
-        ("drivers".into(), FOLDER, Vec::new()),
     ];
-    for driver in fs::read_dir(named(DRIVERS).expect("drivers")).expect("drivers") {
-        let driver = driver.expect("a driver").path();
-        let name = driver.file_name().expect("a name").display().to_string();
-        let content = fs::read(&driver).expect("a driver");
-        entries.push((format!("drivers/{name}"), PROGRAM, content));
+    let drivers = named(DRIVERS).expect("drivers");
+    let modules = named(KERNEL_MODULES).map(|modules| ("modules", modules));
+    for (folder, from) in [("drivers", drivers)].into_iter().chain(modules) {
+        entries.push((folder.into(), FOLDER, Vec::new()));
+        for module in fs::read_dir(from).expect("modules") {
+            let module = module.expect("a module").path();
+            let name = module.file_name().expect("a name").display().to_string();
+            let content = fs::read(&module).expect("a module");
+            entries.push((format!("{folder}/{name}"), PROGRAM, content));
+        }
     }
     let mut archive = Vec::new();
     for (name, mode, content) in entries {

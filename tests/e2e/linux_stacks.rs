@@ -15,14 +15,15 @@ tests! {
         a_script_knows_the_process, a_stack_goes_through_modules;
 }
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../probes/scripts/one-good-probe.vp");
+pub(crate) const SCRIPT: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../probes/scripts/one-good-probe.vp");
 
 /// A frame that was printed: its address, and `name+0x12`, in a module `name+0x12 [module]`, or the
 /// address if it has no name.
-type Frame = (u64, String);
+pub(crate) type Frame = (u64, String);
 
 /// The stacks in the lines of the script of 2012, innermost frame first, with the vCPU.
-fn stacks(run: &Finished) -> Vec<(u32, Vec<Frame>)> {
+pub(crate) fn stacks(run: &Finished) -> Vec<(u32, Vec<Frame>)> {
     let mut stacks = Vec::new();
     let mut lines = run.stderr.lines();
     while let Some(line) = lines.next() {
@@ -42,7 +43,7 @@ fn stacks(run: &Finished) -> Vec<(u32, Vec<Frame>)> {
 }
 
 /// The code in the guest's own list: for each address, the names, with `[module]` behind them.
-fn kallsyms(text: &str) -> BTreeMap<u64, BTreeSet<String>> {
+pub(crate) fn kallsyms(text: &str) -> BTreeMap<u64, BTreeSet<String>> {
     let mut symbols = BTreeMap::<u64, BTreeSet<String>>::new();
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -55,7 +56,10 @@ fn kallsyms(text: &str) -> BTreeMap<u64, BTreeSet<String>> {
 }
 
 /// Checks that each frame has the name that the guest's list gives for it.
-fn agree(stacks: &[(u32, Vec<Frame>)], symbols: &BTreeMap<u64, BTreeSet<String>>) -> usize {
+pub(crate) fn agree(
+    stacks: &[(u32, Vec<Frame>)],
+    symbols: &BTreeMap<u64, BTreeSet<String>>,
+) -> usize {
     let mut named = 0;
     for (address, name) in stacks.iter().flat_map(|(_, frames)| frames) {
         let (place, module) = match name.split_once(' ') {
@@ -67,7 +71,7 @@ fn agree(stacks: &[(u32, Vec<Frame>)], symbols: &BTreeMap<u64, BTreeSet<String>>
             // A program, or code that the kernel has generated.
             let of_kernel = |names: &BTreeSet<String>| names.iter().any(|name| !name.contains(' '));
             let mut own = symbols.iter().filter(|(_, names)| of_kernel(names)).map(|(at, _)| *at);
-            let (start, end) = (own.next().expect("symbols"), own.last().expect("symbols"));
+            let (start, end) = (own.next().expect("symbols"), own.next_back().expect("symbols"));
             assert!(!(start..end).contains(address), "{address:#x} has no name");
             continue;
         };

@@ -40,6 +40,7 @@ mod linux_console;
 mod linux_ctl;
 mod linux_disk;
 mod linux_ends;
+mod linux_hung;
 mod linux_stacks;
 mod lists;
 mod lost_findings;
@@ -114,6 +115,7 @@ const TESTS: &[&[Test]] = &[
     linux_console::TESTS,
     linux_disk::TESTS,
     linux_ends::TESTS,
+    linux_hung::TESTS,
     linux_stacks::TESTS,
     lists::TESTS,
     lost_findings::TESTS,

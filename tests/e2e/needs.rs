@@ -47,6 +47,8 @@ pub(crate) enum Needs {
     KvmWithoutInt3,
     /// A KVM that runs a distribution's Linux, and its kernel with a busybox.
     Linux,
+    /// The same, and modules for that kernel (`guests/modules`).
+    LinuxWithModules,
     /// A KVM device that only some users may use, and the right to become another user.
     OtherUser,
     /// The same, and programs that limit the user's resources.
@@ -75,6 +77,11 @@ impl Needs {
                 NO_INT3_HANDLER.is_none().then(|| "int3 in ring 0 works here".to_owned())
             }),
             Self::Linux => no_kvm().or_else(|| NO_LINUX.clone()),
+            Self::LinuxWithModules => Self::Linux.unmet().or_else(|| {
+                named(KERNEL_MODULES)
+                    .is_none()
+                    .then(|| format!("{KERNEL_MODULES} names no folder (in-bed --modules)"))
+            }),
             Self::OtherUser => no_kvm().or_else(no_other_user),
             Self::LimitedUser => {
                 no_kvm().or_else(no_other_user).or_else(|| no_program(&["prlimit", "setpriv"]))
@@ -125,6 +132,9 @@ static NO_INT3: LazyLock<Option<String>> = LazyLock::new(|| {
 pub(crate) const KERNEL: &str = "JITTERBUG_E2E_KERNEL";
 pub(crate) const BUSYBOX: &str = "JITTERBUG_E2E_BUSYBOX";
 pub(crate) const DRIVERS: &str = "JITTERBUG_E2E_DRIVERS";
+
+/// The variable that names a folder with the modules of `guests/modules`, built for that kernel.
+pub(crate) const KERNEL_MODULES: &str = "JITTERBUG_E2E_KERNEL_MODULES";
 
 /// The file that a variable names.
 pub(crate) fn named(variable: &str) -> Option<OsString> {
