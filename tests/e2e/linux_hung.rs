@@ -13,11 +13,15 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use crate::ctl::{answer, start};
 use crate::linux::shell;
 use crate::linux_stacks::{Frame, SCRIPT, agree, kallsyms, stacks};
+use crate::needs::named;
 use crate::scratch::Folder;
 
 tests! {
     LinuxWithModules: a_cpu_that_a_module_hangs_is_seen_from_outside;
 }
+
+/// The variable that names a folder in which the dump and the stack of CPU 1 are kept.
+const KEPT: &str = "JITTERBUG_E2E_KEPT";
 
 /// What runs on CPU 1, innermost function first.
 const FUNCTIONS: [&str; 6] =
@@ -84,6 +88,13 @@ fn a_cpu_that_a_module_hangs_is_seen_from_outside() {
     assert!(is_stack(own.iter().map(String::as_str)) && own[1..] == names[1..], "{own:?}: {run}");
 
     holds(&file, frames);
+    // For `tests/dump`.
+    if let Some(kept) = named(KEPT) {
+        fs::rename(&file, Path::new(&kept).join("core")).expect("it can be moved");
+        let line = |(address, name): &Frame| format!("{address:#x} {name}\n");
+        let text: String = frames.iter().map(line).collect();
+        fs::write(Path::new(&kept).join("stack"), text).expect("the stack is written");
+    }
 }
 
 /// Whether these are the frames of CPU 1, with `[hang]` behind those of the module.
