@@ -51,6 +51,9 @@ bitflags! {
         const APIC = 128;
         /// Whenever the vCPU is held out of the guest.
         const HOLD = 256;
+        /// Every access to memory that is watched only since the machine runs
+        /// ([`Stopped::watch`](crate::parallel::Stopped::watch); parallel scheduler only).
+        const ADDED_WATCH = 512;
     }
 }
 
@@ -124,7 +127,8 @@ pub trait Hook: Send {
         Verdict::Continue
     }
 
-    /// Called when the vCPU has accessed memory that [`Attach::watches`] names.
+    /// Called when the vCPU has accessed memory that [`Attach::watches`] names, or that is watched
+    /// only since the machine runs ([`Points::ADDED_WATCH`]).
     fn access(&mut self, context: &mut Context, access: &Access) -> Verdict {
         Verdict::Continue
     }

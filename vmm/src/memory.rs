@@ -12,6 +12,7 @@
 mod int3;
 mod patched;
 mod shared;
+mod trapped_pages;
 mod written;
 
 use std::fmt;
@@ -28,6 +29,7 @@ pub(crate) use int3::INT3;
 use int3::Inserted;
 use patched::Patches;
 pub(crate) use shared::SharedMemory;
+use trapped_pages::TrappedPages;
 pub(crate) use written::WrittenPages;
 
 pub use crate::paging::PAGE_SIZE;
@@ -133,8 +135,8 @@ pub struct Region {
 #[derive(Debug)]
 pub struct Memory {
     map: GuestMemoryMmap<WrittenPages>,
-    /// The guest-physical ranges that get no memory slot, in ascending order.
-    trapped: Vec<Range<u64>>,
+    /// The guest-physical ranges that get no memory slot.
+    trapped: TrappedPages,
     /// The ranges among them that the controlled scheduler traps.
     shared: Vec<Range<u64>>,
     patches: Patches,
@@ -157,7 +159,7 @@ impl Memory {
         }
         let map = GuestMemoryMmap::from_ranges(&ranges)
             .map_err(|error| Error::NoMemory { bytes: size.bytes(), cause: error.to_string() })?;
-        let (trapped, shared) = (Vec::new(), Vec::new());
+        let (trapped, shared) = (TrappedPages::default(), Vec::new());
         let (patches, inserted) = (Patches::default(), Inserted::default());
         Ok(Self { map, trapped, shared, patches, inserted })
     }
@@ -166,8 +168,19 @@ impl Memory {
     /// load and store of the guest there exits. The contents remain accessible by [`Self::read`]
     /// and [`Self::write`]. Call this before the VM is created.
     pub fn watch(&mut self, range: Range<u64>) {
-        self.trapped.push(paging::pages(&range));
-        self.trapped.sort_by_key(|range| range.start);
+        self.trapped.add(&range);
+    }
+
+    /// The same for the memory of a machine that exists: its slots have to be made anew
+    /// ([`Vm::remap`](crate::kvm::Vm::remap)) before a vCPU runs.
+    pub(crate) fn trap(&self, range: &Range<u64>) {
+        self.trapped.add(range);
+    }
+
+    /// Undoes [`Self::trap`] for the same range. Pages that are trapped for another range as well
+    /// stay trapped.
+    pub(crate) fn release(&self, range: &Range<u64>) {
+        self.trapped.remove(range);
     }
 
     /// Like [`Self::watch`], for memory that the vCPUs share under the controlled scheduler.
@@ -178,7 +191,13 @@ impl Memory {
 
     /// Whether the guest's accesses to this address exit.
     pub fn is_trapped(&self, address: u64) -> bool {
-        self.trapped.iter().any(|range| range.contains(&address))
+        self.trapped.contains(address)
+    }
+
+    /// Whether an exit of the guest because of an access to this address may be outstanding: its
+    /// page is trapped, or was so before.
+    pub(crate) fn may_exit(&self, address: u64) -> bool {
+        self.trapped.may_exit(address)
     }
 
     /// Whether this address is RAM with a memory slot, which the guest accesses without an exit.
@@ -203,14 +222,14 @@ impl Memory {
         if self.shared.iter().any(shared) { Watcher::Scheduler } else { Watcher::Hook }
     }
 
-    /// The guest-physical ranges that are trapped.
-    pub fn trapped(&self) -> &[Range<u64>] {
-        &self.trapped
+    /// The guest-physical ranges that are trapped, in ascending order.
+    pub fn trapped(&self) -> Vec<Range<u64>> {
+        self.trapped.all()
     }
 
     /// The RAM that gets memory slots: the regions without the trapped ranges.
     pub fn slots(&self) -> Vec<Region> {
-        let mut slots = Vec::new();
+        let (mut slots, trapped) = (Vec::new(), self.trapped());
         for region in self.regions() {
             let (mut start, end) = (region.start, region.start + region.size);
             let mut put = |start: u64, end: u64| {
@@ -219,7 +238,7 @@ impl Memory {
                     slots.push(Region { start, size: end - start, host });
                 }
             };
-            for hole in &self.trapped {
+            for hole in &trapped {
                 if hole.start < end && start < hole.end {
                     put(start, hole.start);
                     start = hole.end;

@@ -15,5 +15,5 @@ pub use crate::unsupported::{UnsupportedAccess, Watcher};
 pub(crate) use access::{load, store};
 pub(crate) use check::{TableCheck, behind_a_failure, reason, refuse, split_load};
 pub use refuse::can_watch;
-pub(crate) use refuse::{is_memory, watch};
-pub(crate) use unsuitable::{misplaced_code, split};
+pub(crate) use refuse::{is_memory, is_ram, watch};
+pub(crate) use unsuitable::{misplaced_code, misplaced_table, split};

@@ -1,5 +1,6 @@
 //! The hooks of one vCPU, called by the points that they asked for.
 
+use std::iter::repeat;
 use std::time::Duration;
 
 use crate::choice::Choice;
@@ -16,6 +17,8 @@ pub(crate) struct HookSet {
     points: Points,
     /// What each hook watches.
     watches: Vec<Vec<Watch>>,
+    /// What is watched only since the machine runs.
+    added: Vec<Watch>,
     /// The MSRs whose accesses each hook wants.
     msrs: Vec<Vec<u32>>,
 }
@@ -48,7 +51,7 @@ impl HookSet {
         let hooks: Vec<_> = hooks.collect();
         let asked: Vec<_> = hooks.iter().map(|hook| hook.points()).collect();
         let points = asked.iter().copied().collect();
-        Self { hooks, asked, points, watches: Vec::new(), msrs: Vec::new() }
+        Self { hooks, asked, points, watches: Vec::new(), added: Vec::new(), msrs: Vec::new() }
     }
 
     /// Whether a hook asked for this point. If no hook did, the point costs this one test.
@@ -89,19 +92,31 @@ impl HookSet {
 
     /// Whether a hook watches memory.
     pub(crate) fn watch(&self) -> bool {
-        self.watches.iter().any(|watches| !watches.is_empty())
+        let wants_added = self.wants(Points::ADDED_WATCH);
+        wants_added || self.watches.iter().any(|watches| !watches.is_empty())
+    }
+
+    /// Sets what is watched only since the machine runs.
+    pub(crate) fn set_added(&mut self, watches: Vec<Watch>) {
+        self.added = watches;
     }
 
     /// Calls the hooks that watch the accessed memory, and returns how long to hold the vCPU.
     pub(crate) fn access(&mut self, context: &mut Context, access: &Access) -> Duration {
-        let watching = self.hooks.iter_mut().zip(&self.watches);
-        let watching = watching.filter(|(_, watches)| {
+        let touched = |watches: &[Watch]| {
             watches.iter().any(|watch| {
                 let kind = if access.write { watch.stores } else { watch.loads };
                 kind && access.touches(&watch.physical)
             })
+        };
+        let is_added = touched(&self.added);
+        // A set without hooks of a machine has no lists of watches either.
+        let own = self.watches.iter().map(|watches| touched(watches)).chain(repeat(false));
+        let hooks = self.hooks.iter_mut().zip(&self.asked).zip(own);
+        let told = hooks.filter(|((_, asked), is_own)| {
+            *is_own || is_added && asked.intersects(Points::ADDED_WATCH)
         });
-        all(watching.map(|(hook, _)| hook.access(context, access)))
+        all(told.map(|((hook, _), _)| hook.access(context, access)))
     }
 
     /// The MSRs whose accesses the hooks want.

@@ -90,13 +90,19 @@ impl Vm {
         }
         self.read_only = ranges.to_vec();
         self.read_only.sort_by_key(|range| range.start);
+        self.remap()?;
+        Ok(true)
+    }
+
+    /// Makes the slots of the RAM anew, after the memory's trapped pages have changed. KVM's dirty
+    /// log is then empty. No vCPU may run meanwhile.
+    pub(crate) fn remap(&mut self) -> Result<()> {
         for slot in 0..self.free_slot() {
             self.set_region(kvm_userspace_memory_region { slot, ..Default::default() })?;
         }
         let slots = self.memory().slots();
         self.set_slots(slots.iter().flat_map(|slot| cut(*slot, &self.read_only)).collect());
-        self.map_all()?;
-        Ok(true)
+        self.map_all()
     }
 
     fn map_all(&self) -> Result<()> {

@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+use super::added_watches::AddedWatches;
 use super::outcome::VcpuState;
 use super::status::Stopped;
 use crate::dump;
@@ -60,6 +61,7 @@ struct Shared {
     is_called: AtomicBool,
     meeting: Mutex<Meeting>,
     over: Condvar,
+    added: AddedWatches,
 }
 
 impl Barrier {
@@ -68,6 +70,11 @@ impl Barrier {
         let barrier = Self::default();
         barrier.shared.lock().present = vec![None; vcpus as usize];
         barrier
+    }
+
+    /// The watches that are added during a rendezvous.
+    pub(super) fn added(&self) -> &AddedWatches {
+        &self.shared.added
     }
 
     /// Requests a dump, for which all vCPUs have to arrive. The caller has to kick them.
@@ -131,7 +138,7 @@ impl Barrier {
         let shared = self.shared.clone();
         let work = move || {
             let _ending = EndOnDrop(&shared);
-            let stopped = Stopped { vcpus: &states, memory: &memory };
+            let stopped = Stopped { vcpus: &states, memory: &memory, added: &shared.added };
             for look in looks {
                 look(&stopped);
             }

@@ -73,7 +73,23 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
         }
         let control = self.control;
         let barrier = control.barrier();
-        barrier.rendezvous(self.ctx.id, &state, &self.ctx.memory, || control.is_over())
+        barrier.rendezvous(self.ctx.id, &state, &self.ctx.memory, || control.is_over())?;
+        self.take_watches();
+        Ok(())
+    }
+
+    /// Takes over what has been watched since the last call.
+    fn take_watches(&mut self) {
+        let added = self.control.barrier().added();
+        let changes = added.changes();
+        if self.watch_changes == changes {
+            return;
+        }
+        self.watch_changes = changes;
+        self.hooks.set_added(added.list());
+        if let Some(trapping) = &mut self.trapping {
+            trapping.forget();
+        }
     }
 
     /// Sets the registers that hooks have changed. The access that the vCPU has begun is completed

@@ -4,6 +4,7 @@
 //! The calling thread supervises the run (`supervisor`), each vCPU's thread executes one run loop
 //! (`vcpu`), and all threads share one small structure (`control`).
 
+mod added_watches;
 mod barrier;
 mod console_use;
 mod control;
@@ -132,7 +133,11 @@ fn run_stopping(
         memory.allow_int3();
     }
     let can_resume = options.signals.is_some();
-    let lock = (!memory.trapped().is_empty()).then(Mutex::default);
+    // Pages can be trapped later only by who has the remote control.
+    let traps = memory.has_trapped_pages() || options.remote.is_some();
+    let lock = traps.then(Mutex::default);
+    let irqchip = vm.irqchip();
+    control.barrier().added().begin(vm);
     let Served { disks, deferred } = served;
     let disks = disks.into_iter().map(RunningDisk::start).collect::<Result<Vec<_>>>()?;
     let reports = thread::scope(|scope| {
@@ -149,7 +154,7 @@ fn run_stopping(
                 breakpoints.use_int3s(id, int3s.clone());
             }
             let trapping = lock.as_ref().map(Trapping::new);
-            let devices = Devices { board: &board, controller: Box::new(vm.irqchip()) };
+            let devices = Devices { board: &board, controller: Box::new(irqchip.clone()) };
             let control = &*control;
             let spawned =
                 thread::Builder::new().name(format!("vcpu{id}")).spawn_scoped(scope, move || {
@@ -173,7 +178,7 @@ fn run_stopping(
             scope.spawn(move || control.examine_hang(on_hang));
         }
         let wards =
-            Wards { board: &board, disks: &disks, deferred: &deferred, irqchip: vm.irqchip() };
+            Wards { board: &board, disks: &disks, deferred: &deferred, irqchip: irqchip.clone() };
         if let Err(error) = supervisor::watch(&control, wards, &criteria, options) {
             control.fail(error);
         }
@@ -186,7 +191,7 @@ fn run_stopping(
     disk::close(disks);
     board.warn_of_unused_console();
     drop(board);
-    drop(vm);
+    drop((irqchip, control.barrier().added().end()));
     control.outcome(reports, memory)
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use super::added_watches::AddedWatches;
 use super::outcome::VcpuState;
+use crate::error::Result;
+use crate::hook::Watch;
 use crate::memory::Memory;
 
 /// A machine whose vCPUs are all out of the guest, and stay there while this is looked at.
@@ -11,6 +14,21 @@ pub struct Stopped<'a> {
     pub vcpus: &'a [VcpuState],
     /// Guest-physical memory.
     pub memory: &'a Memory,
+    pub(super) added: &'a AddedWatches,
+}
+
+impl Stopped<'_> {
+    /// Watches this memory from now on, by trapped pages: the run's hooks are told of each access
+    /// if they asked for [`Points::ADDED_WATCH`](crate::hook::Points::ADDED_WATCH). Fails if there
+    /// is no RAM, or if a vCPU has a table of the processor's on these pages.
+    pub fn watch(&self, watch: Watch) -> Result<()> {
+        self.added.add(watch, self.vcpus, self.memory)
+    }
+
+    /// Ends a watch that was added. Nothing happens if there is none like this.
+    pub fn unwatch(&self, watch: &Watch) -> Result<()> {
+        self.added.remove(watch, self.memory)
+    }
 }
 
 /// Why the vCPUs don't run.

@@ -40,6 +40,11 @@ impl<'a> Trapping<'a> {
         Self { lock, tables: TableCheck::default() }
     }
 
+    /// Looks at the tables again: other pages are trapped now.
+    pub(super) fn forget(&mut self) {
+        self.tables = TableCheck::default();
+    }
+
     /// Performs the access that an exit reports; `None` if the exit is not an access to trapped
     /// memory.
     pub(super) fn perform(
@@ -51,12 +56,12 @@ impl<'a> Trapping<'a> {
     ) -> Result<Option<Done>> {
         let mut done = Done { entry: Entry::Resume, accesses: SmallVec::new(), next: None };
         match exit {
-            Exit::MmioWrite { address, data } if memory.is_trapped(*address) => {
+            Exit::MmioWrite { address, data } if memory.may_exit(*address) => {
                 let rip = cpu.registers()?.rip;
                 let _doing = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
                 done.accesses.push(trapped::store(memory, *address, data, false, rip)?);
             }
-            Exit::MmioRead { address, size } if memory.is_trapped(*address) => {
+            Exit::MmioRead { address, size } if memory.may_exit(*address) => {
                 let (registers, system) = (cpu.registers()?, cpu.system_registers()?);
                 self.tables.check(vcpu, registers.rip, &system, memory)?;
                 let decoded = instruction::look(registers.rip, &system, memory);
@@ -92,6 +97,9 @@ impl<'a> Trapping<'a> {
         memory: &Memory,
         exit: &Exit,
     ) -> Result<()> {
+        if !memory.has_trapped_pages() {
+            return Ok(());
+        }
         if *exit != Exit::Kicked {
             return trapped::reason(vcpu, cpu, memory, Some(exit))?.map_or(Ok(()), Err);
         }
@@ -109,10 +117,10 @@ fn finish(cpu: &mut impl Debuggable, memory: &Memory, done: &mut Done, rip: u64)
     loop {
         let entry = std::mem::replace(&mut done.entry, Entry::Resume);
         match cpu.finish_access(entry)? {
-            Some(Exit::MmioWrite { address, data }) if memory.is_trapped(address) => {
+            Some(Exit::MmioWrite { address, data }) if memory.may_exit(address) => {
                 done.accesses.push(trapped::store(memory, address, &data, true, rip)?);
             }
-            Some(Exit::MmioRead { address, size }) if memory.is_trapped(address) => {
+            Some(Exit::MmioRead { address, size }) if memory.may_exit(address) => {
                 let (access, data) = trapped::load(memory, address, size, true, rip)?;
                 done.accesses.push(access);
                 done.entry = Entry::Data(data);

@@ -80,11 +80,13 @@ pub(super) struct Devices<'a> {
 /// The run loop of a vCPU, until the run is over.
 pub(super) struct VcpuLoop<'a, C> {
     pub(super) ctx: VcpuContext<C>,
-    hooks: HookSet,
+    pub(super) hooks: HookSet,
     /// `None` if no hook asks for breakpoints.
     breakpoints: Option<Breakpoints>,
-    /// `None` if no memory is trapped.
-    trapping: Option<Trapping<'a>>,
+    /// `None` if no memory is trapped, and none will be.
+    pub(super) trapping: Option<Trapping<'a>>,
+    /// How often the list of added watches had changed when it was taken over.
+    pub(super) watch_changes: u64,
     /// `None` if no data is watched by watchpoints.
     watchpoints: Option<Watching>,
     /// How often the vCPU exited because of trapped memory.
@@ -122,6 +124,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             hooks,
             breakpoints,
             trapping,
+            watch_changes: 0,
             watchpoints: None,
             trapped_exits: 0,
             next,

@@ -15,9 +15,9 @@ pub fn can_watch(range: &Range<u64>, config: &MachineConfig) -> Result<()> {
     check(range, Image::of(config), &Memory::new(config.memory)?)
 }
 
-/// Fails unless there is RAM at all of these guest-physical addresses.
+/// Fails unless a machine with this configuration has RAM at all of these guest-physical addresses.
 pub(crate) fn is_memory(range: &Range<u64>, config: &MachineConfig) -> Result<()> {
-    check_memory(range, &Memory::new(config.memory)?)
+    is_ram(range, &Memory::new(config.memory)?)
 }
 
 /// Traps the ranges that hooks watch, in the memory of a machine that is being created. Fails if
@@ -39,8 +39,8 @@ fn refuse<T>(range: &Range<u64>, problem: String) -> Result<T> {
     Err(Error::Config { setting: "watch of guest-physical", value, problem })
 }
 
-/// Refuses a guest-physical range that isn't RAM.
-fn check_memory(range: &Range<u64>, memory: &Memory) -> Result<()> {
+/// Fails unless there is RAM at all of these guest-physical addresses.
+pub(crate) fn is_ram(range: &Range<u64>, memory: &Memory) -> Result<()> {
     if range.is_empty() {
         return refuse(range, "nothing is in there".into());
     }
@@ -64,7 +64,7 @@ fn check_memory(range: &Range<u64>, memory: &Memory) -> Result<()> {
 /// Refuses a guest-physical range that can't be trapped, with the reason. What the guest itself
 /// will put there, page tables for example, isn't known yet.
 fn check(range: &Range<u64>, image: Image, memory: &Memory) -> Result<()> {
-    check_memory(range, memory)?;
+    is_ram(range, memory)?;
     let pages = pages(range);
     let meets = |other: &Range<u64>| other.start < pages.end && pages.start < other.end;
     if meets(&(layout::GDT..layout::GDT + 1)) {

@@ -84,7 +84,7 @@ fn misplaced_stack(
 }
 
 /// A table of the processor that is in a trapped page.
-pub(super) fn misplaced_table(
+pub(crate) fn misplaced_table(
     system: &SystemRegisters,
     memory: &Memory,
 ) -> Option<UnsupportedAccess> {
