@@ -3,10 +3,14 @@
 mod variables;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use anyhow::{Result, bail};
 use experiments::collider::{self, Collider, Report, Search, Tally, Variable, count};
 use experiments::finding::Machine;
+use inspect::Inspector;
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::end::End;
@@ -22,9 +26,10 @@ use crate::guest::Guest;
 use crate::progress::Progress;
 use crate::report::RunReport;
 use crate::status::Status;
-use crate::trial::Setting;
+use crate::trial::{Setting, Trial};
 use crate::writer::OUTPUT;
 use crate::{signals, tell, watching};
+use variables::Named;
 
 /// The maximum number of failed runs that are described.
 const MAX_FAILURES: usize = 100;
@@ -37,8 +42,12 @@ pub(crate) struct Document<'a> {
     format: u32,
     /// The guest and its machine.
     machine: Machine,
-    /// The variables that were watched.
-    variables: Vec<&'a str>,
+    /// The variables that were to be watched.
+    variables: Vec<String>,
+    /// Those among them that were not found in the running kernel, in at least one run.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schemars(default)]
+    missing: &'a [Missing],
     /// How they were watched, in words.
     watched_by: String,
     /// The number of runs that came to their end.
@@ -58,6 +67,17 @@ pub(crate) struct Document<'a> {
     races: &'a [Report],
 }
 
+/// A variable that was not found in the running kernel.
+#[derive(JsonSchema, Serialize)]
+struct Missing {
+    /// The variable.
+    variable: String,
+    /// The number of runs in which it was never found.
+    runs: u64,
+    /// Why, in the last of these runs.
+    reason: String,
+}
+
 /// The results of all runs.
 #[derive(Default)]
 struct Found {
@@ -67,6 +87,19 @@ struct Found {
     runs: u64,
     failed: u64,
     failures: Vec<String>,
+    missing: Vec<Missing>,
+}
+
+impl Found {
+    /// Notes that these variables were never found in a run.
+    fn miss(&mut self, never_found: Vec<(String, String)>) {
+        for (variable, reason) in never_found {
+            match self.missing.iter_mut().find(|known| known.variable == variable) {
+                Some(known) => (known.runs, known.reason) = (known.runs + 1, reason),
+                None => self.missing.push(Missing { variable, runs: 1, reason }),
+            }
+        }
+    }
 }
 
 /// Runs the guest, holds its vCPUs at accesses, reports, and returns the exit status.
@@ -84,9 +117,9 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
     if machine.cpus.get() == 1 {
         bail!("one vCPU: a race needs two: give --cpus 2 or more");
     }
-    let variables = variables::find(&args.watch, symbols.as_deref(), &machine)?;
+    let named = variables::find(&args.watch, symbols.as_deref(), &machine)?;
     let host = Host::open(&cli.kvm)?;
-    let plan = plan(args, &variables, &machine, &host)?;
+    let plan = plan(args, &named, &machine, &host)?;
     let setting = Setting {
         jitter: JitterSpec::default(),
         scripts: None,
@@ -105,14 +138,15 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
         keep_lines: false,
         screen: OUTPUT,
     };
-    let (found, interrupted) = collide(&setting, args, &variables)?;
+    let (found, interrupted) = collide(&setting, args, &named)?;
     watching::tell(&WatchReport { inexact: 0, ..found.watched.clone() });
     let blind = found.tally.blind();
     if args.json {
         print_json(&Document {
             format: FORMAT,
             machine: Machine::of(&setting.machine),
-            variables: variables.iter().map(|variable| &*variable.name).collect(),
+            variables: named.names(),
+            missing: &found.missing,
             watched_by: setting.plan.to_string(),
             runs: found.runs,
             failed: found.failed,
@@ -128,7 +162,7 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
     Ok(match setting.signals.end().filter(|_| interrupted) {
         _ if !found.races.is_empty() || found.failed > 0 => Status::Failure,
         Some(signal) => Status::interrupted(signal),
-        None if blind.is_some() => Status::Nothing,
+        None if blind.is_some() || !found.missing.is_empty() => Status::Nothing,
         None => Status::Clean,
     })
 }
@@ -136,31 +170,34 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
 /// How the variables are watched. Fails if they can't be.
 fn plan(
     args: &RacesArgs,
-    variables: &[Variable],
+    named: &Named,
     machine: &MachineConfig,
     host: &Host,
 ) -> Result<WatchPlan> {
-    let watches = variables.iter().map(Variable::watch).collect();
-    let plan = if args.trap_pages {
+    let watches = named.known.iter().map(Variable::watch).collect();
+    let plan = if !named.sought.is_empty() {
+        WatchPlan::pages(watches, "a variable is sought in the running kernel")
+    } else if args.trap_pages {
         WatchPlan::pages(watches, "--trap-pages was given")
     } else {
         WatchPlan::choose(host, machine, watches, 0)
     };
-    for variable in variables {
+    for variable in &named.known {
         plan.check(&variable.physical, machine)?;
     }
     Ok(plan)
 }
 
 /// Makes the runs. Returns what was found, and whether a signal ended the last run.
-fn collide(setting: &Setting, args: &RacesArgs, variables: &[Variable]) -> Result<(Found, bool)> {
+fn collide(setting: &Setting, args: &RacesArgs, named: &Named) -> Result<(Found, bool)> {
     let mut found = Found::default();
     let progress = if args.repeat > 1 { Progress::of(Some(args.repeat)) } else { Progress::none() };
     let mut interrupted = false;
     for number in 0..args.repeat {
         let seed = args.seed.wrapping_add(number);
         let search = Search {
-            variables: variables.into(),
+            variables: named.known.as_slice().into(),
+            sought: named.sought.as_slice().into(),
             hold: args.hold,
             seed,
             has_values: !setting.plan.uses_watchpoints(),
@@ -168,13 +205,14 @@ fn collide(setting: &Setting, args: &RacesArgs, variables: &[Variable]) -> Resul
         };
         let inspector = search.inspector.clone();
         let collider = Collider::new(search, setting.machine.cpus.get());
-        let trial = setting.boot(seed, inspector, &[&collider], None, &progress)?;
+        let trial = boot(setting, seed, inspector, &collider, &progress)?;
         interrupted = matches!(trial.outcome.end, End::Interrupted);
         let run = RunReport::new(trial, setting);
         let (races, tally) = collider.results();
         found.tally.merge(&tally);
         found.tally.left_out += collider::merge(&mut found.races, races);
         run.watched().for_each(|watched| found.watched.add(watched));
+        found.miss(collider.never_found());
         if !interrupted {
             found.runs += 1;
         }
@@ -200,6 +238,28 @@ fn collide(setting: &Setting, args: &RacesArgs, variables: &[Variable]) -> Resul
     Ok((found, interrupted))
 }
 
+/// Makes a run. Variables that have no place before it are sought meanwhile.
+fn boot(
+    setting: &Setting,
+    seed: u64,
+    inspector: Arc<Inspector>,
+    collider: &Collider,
+    progress: &Progress,
+) -> Result<Trial> {
+    let boot = || setting.boot(seed, inspector, &[collider], None, progress);
+    if !collider.seeks() {
+        return boot();
+    }
+    let is_over = AtomicBool::new(false);
+    let notice = |text: &str| progress.print(&format!("jitterbug: {text}"));
+    thread::scope(|scope| {
+        scope.spawn(|| collider.seek(&setting.remote, &is_over, notice));
+        let trial = boot();
+        is_over.store(true, Ordering::SeqCst);
+        trial
+    })
+}
+
 /// Prints the results for people.
 fn show(found: &Found, interrupted: bool, blind: Option<&str>) {
     for race in &found.races {
@@ -218,6 +278,11 @@ fn show(found: &Found, interrupted: bool, blind: Option<&str>) {
              (--trap-pages tells all)",
             tally.unknown
         ));
+    }
+    for Missing { variable, runs, reason } in &found.missing {
+        let of =
+            if found.runs > 1 { format!(" in {}", count(*runs, "run")) } else { String::new() };
+        tell::user(&format!("jitterbug: --watch {variable}: never found{of}: {reason}"));
     }
     if let Some(reason) = blind {
         tell::user(&format!("jitterbug: that says nothing about races: {reason}"));

@@ -15,49 +15,34 @@
 mod hook;
 mod race;
 mod report;
+mod seeker;
+mod seeking;
 mod state;
+mod variables;
 
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use inspect::Inspector;
-use vmm::hook::{Attach, Hook, Values, Watch};
+use vmm::hook::{Attach, Hook, Watch};
 use vmm::jitter;
 
 use hook::VcpuCollider;
 use race::Race;
 pub use report::{Party, Report, Tally, count, merge};
+use seeker::Seeker;
+pub use seeker::Sought;
+use seeking::KernelVariables;
 use state::State;
-
-/// A variable whose accesses are delayed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Variable {
-    /// Its name, or its address if it has none.
-    pub name: String,
-    /// Its linear address.
-    pub linear: u64,
-    /// Where it is in guest-physical memory.
-    pub physical: Range<u64>,
-}
-
-impl Variable {
-    /// What a machine has to watch. Values are not asked for, so that data watchpoints can do it.
-    pub fn watch(&self) -> Watch {
-        Watch {
-            physical: self.physical.clone(),
-            linear: Some(self.linear),
-            loads: true,
-            stores: true,
-            values: Values::Unused,
-        }
-    }
-}
+pub use variables::Variable;
+use variables::Variables;
 
 /// What a run searches, and how.
 #[derive(Clone, Debug)]
 pub struct Search {
     /// The variables that the machine watches.
     pub variables: Arc<[Variable]>,
+    /// The variables that are sought while the machine runs ([`Collider::seek`]).
+    pub sought: Arc<[Sought]>,
     /// Each hold takes a time of this range.
     pub hold: jitter::Range,
     /// The seed of all random decisions.
@@ -72,6 +57,8 @@ pub struct Search {
 #[derive(Debug)]
 struct Shared {
     search: Search,
+    variables: Variables,
+    sought: Mutex<(Seeker, KernelVariables)>,
     state: Mutex<State>,
 }
 
@@ -88,14 +75,28 @@ pub struct Collider(Arc<Shared>);
 impl Collider {
     /// A collider for one run of a machine with this number of vCPUs.
     pub fn new(search: Search, vcpus: u32) -> Self {
-        Self(Arc::new(Shared { search, state: Mutex::new(State::new(vcpus)) }))
+        let variables = Variables::of(&search.variables);
+        let sought = Mutex::new((Seeker::new(&search.sought), KernelVariables::default()));
+        let state = Mutex::new(State::new(vcpus));
+        Self(Arc::new(Shared { search, variables, sought, state }))
     }
 
     /// What was found and what was looked at; complete when the run is over.
     pub fn results(&self) -> (Vec<Report>, Tally) {
         let (search, state) = (&self.0.search, self.0.state());
-        let named = |race: &Race| Report::new(race, &search.variables, &search.inspector);
+        let variables = self.0.variables.all();
+        let named = |race: &Race| Report::new(race, &variables, &search.inspector);
         (state.races().iter().filter_map(named).collect(), state.tally().clone())
+    }
+
+    /// Whether variables are sought, so that [`Self::seek`] has to be called during the run.
+    pub fn seeks(&self) -> bool {
+        !self.0.search.sought.is_empty()
+    }
+
+    /// The names of the sought variables that were never watched, and why.
+    pub fn never_found(&self) -> Vec<(String, String)> {
+        self.0.sought.lock().unwrap_or_else(PoisonError::into_inner).0.never_found()
     }
 }
 

@@ -112,6 +112,15 @@ impl Inspector {
         kernel.ok_or("no Linux kernel was found in memory")?.named(name, system, memory)
     }
 
+    /// The kernel that this vCPU runs, or whose programs it runs.
+    pub fn kernel<M: PhysicalMemory + ?Sized>(
+        &self,
+        system: &SystemRegisters,
+        memory: &M,
+    ) -> Option<Arc<Kernel>> {
+        self.linux.kernel(system, memory)
+    }
+
     /// The symbols that names come from: the given ones, or else those of the kernel that was
     /// found last.
     pub fn symbols(&self) -> Option<Arc<Symbols>> {

@@ -16,6 +16,7 @@ mod orc;
 mod task;
 #[cfg(test)]
 mod test_kernel;
+mod variables;
 mod view;
 
 use std::ops::Range;
@@ -31,7 +32,8 @@ use kallsyms::Kallsyms;
 use layouts::{Layouts, Places};
 use modules::Named;
 use orc::Orc;
-pub use task::Task;
+pub use task::{Task, data_of};
+pub use variables::physical;
 use view::View;
 
 /// A symbol of a running kernel or of one of its modules.

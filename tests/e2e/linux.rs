@@ -67,14 +67,24 @@ static INITRD: LazyLock<ScratchFile> = LazyLock::new(|| {
 
 /// Boots the kernel with this many vCPUs and this command line.
 pub(crate) fn kernel(cpus: u32, line: &str) -> Invocation {
+    booted("run", cpus, line)
+}
+
+/// Boots it by another command than `run`.
+pub(crate) fn booted(command: &str, cpus: u32, line: &str) -> Invocation {
     let kernel = named(KERNEL).expect("the kernel");
-    let run = jitterbug("run --mem 256M").arg(Path::new(&kernel));
+    let run = jitterbug(&format!("{command} --mem 256M")).arg(Path::new(&kernel));
     run.arg("--cpus").arg(cpus.to_string()).arg("--cmdline").arg(line).within(1000)
 }
 
 /// The same, with a shell that gets these commands.
 pub(crate) fn shell(cpus: u32, line: &str, commands: &str) -> Invocation {
-    kernel(cpus, line).arg("--initrd").arg(&**INITRD).input(commands)
+    with_shell(kernel(cpus, line), commands)
+}
+
+/// Adds a shell that gets these commands.
+pub(crate) fn with_shell(run: Invocation, commands: &str) -> Invocation {
+    run.arg("--initrd").arg(&**INITRD).input(commands)
 }
 
 /// The kernel uses ACPI, VMware's frequencies, all vCPUs and the clock, and warns of nothing.

@@ -41,6 +41,7 @@ mod linux_ctl;
 mod linux_disk;
 mod linux_ends;
 mod linux_hung;
+mod linux_races;
 mod linux_stacks;
 mod lists;
 mod lost_findings;
@@ -116,6 +117,7 @@ const TESTS: &[&[Test]] = &[
     linux_disk::TESTS,
     linux_ends::TESTS,
     linux_hung::TESTS,
+    linux_races::TESTS,
     linux_stacks::TESTS,
     lists::TESTS,
     lost_findings::TESTS,

@@ -15,8 +15,9 @@ pub(crate) struct RacesArgs {
     pub(crate) guest: String,
 
     /// A variable of the guest: a symbol, a pattern such as 'lock_*', or an address; a number of
-    /// bytes may follow, such as 0xffffffff81c00000:8 (may be given more than once)
-    #[arg(long, value_name = "VARIABLE[:BYTES]", required = true)]
+    /// bytes may follow, such as 0xffffffff81c00000:8. Of a running Linux kernel it can also be in
+    /// a module, such as `virtio_blk:major` (may be given more than once)
+    #[arg(long, value_name = "[MODULE:]VARIABLE[:BYTES]", required = true)]
     pub(crate) watch: Vec<String>,
 
     /// How long a vCPU is held behind an access to a watched variable: a time, or a range from

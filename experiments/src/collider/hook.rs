@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use inspect::Inspector;
+use inspect::linux::{self, Task};
 use inspect::unwind::{CallFrame, Quality};
 use vmm::hook::{self, Context, Hook, Points, Verdict};
 use vmm::instruction;
@@ -10,8 +11,9 @@ use vmm::jitter::Draw;
 use vmm::memory::Memory;
 use vmm::registers::{Registers, SystemRegisters};
 
+use super::Shared;
 use super::race::Access;
-use super::{Shared, Variable};
+use super::variables::TouchedVariable;
 
 pub(super) struct VcpuCollider {
     vcpu: u32,
@@ -32,6 +34,8 @@ struct Behind {
     rip: u64,
     registers: Registers,
     system: SystemRegisters,
+    /// The address of a Linux kernel's data for the vCPU, if the guest is one.
+    data: Option<u64>,
 }
 
 impl Behind {
@@ -39,7 +43,8 @@ impl Behind {
     fn of(access: &hook::Access, context: &mut Context) -> Option<Self> {
         let (registers, system) =
             (context.cpu.registers().ok()?, context.cpu.system_registers().ok()?);
-        Some(Self { rip: instruction::linear(access.rip, &system), registers, system })
+        let data = linux::data_of(context.cpu, &system).ok();
+        Some(Self { rip: instruction::linear(access.rip, &system), registers, system, data })
     }
 
     /// The access, with the innermost frame only.
@@ -53,6 +58,7 @@ impl Behind {
             locked: access.locked,
             value: has_values.then_some(access.value),
             stack: vec![CallFrame { address, quality, is_return_address: false }],
+            task: None,
         }
     }
 
@@ -75,6 +81,23 @@ impl Behind {
         stack
     }
 
+    fn task(&self, inspector: &Inspector, memory: &Memory) -> Option<Task> {
+        inspector.task(&self.system, self.data?, memory).ok()
+    }
+
+    /// Whether the variable is still where it was found: its module may have been unloaded since
+    /// the last look, and its memory be used for other things.
+    fn is_there(&self, touched: &TouchedVariable, inspector: &Inspector, memory: &Memory) -> bool {
+        let Some((linear, physical, home)) = &touched.found else { return true };
+        if linux::physical(linear, &self.system, memory).as_ref() != Ok(physical) {
+            return false;
+        }
+        let Some(module) = &home.module else { return true };
+        let kernel = inspector.kernel(&self.system, memory);
+        let now = kernel.and_then(|it| it.module_at(linear.start, &self.system, memory));
+        now.as_ref() == Some(module)
+    }
+
     /// Whether a store is that of the repeated string instruction at RIP, which has not ended.
     fn is_repeated(&self, store: &hook::Access, memory: &Memory) -> bool {
         const PAGE: u64 = 0xfff;
@@ -88,7 +111,10 @@ impl Behind {
 
 impl Hook for VcpuCollider {
     fn points(&self) -> Points {
-        Points::STOP
+        if self.shared.search.sought.is_empty() {
+            return Points::STOP;
+        }
+        Points::STOP | Points::ADDED_WATCH
     }
 
     fn stop(&mut self, context: &mut Context) {
@@ -97,15 +123,18 @@ impl Hook for VcpuCollider {
 
     fn access(&mut self, context: &mut Context, access: &hook::Access) -> Verdict {
         let search = &self.shared.search;
-        let touched = |variable: &Variable| access.touches(&variable.physical);
-        let Some(variable) = search.variables.iter().position(touched) else {
+        let Some(touched) = self.shared.variables.touched(access) else {
             return Verdict::Continue;
         };
+        let variable = touched.number;
         let behind = if access.exact { Behind::of(access, context) } else { None };
         let Some(behind) = behind else {
             self.shared.state().skip();
             return Verdict::Continue;
         };
+        if !behind.is_there(&touched, &search.inspector, context.memory) {
+            return Verdict::Continue;
+        }
         let mut noted = behind.access(self.vcpu, access, search.has_values);
         let (now, draw) = (context.now, &mut self.draw);
         // The stack is unwound under the lock: the others must see the hold as soon as it is
@@ -114,6 +143,7 @@ impl Hook for VcpuCollider {
         let chosen = |chances| draw.between(1, chances) == 1;
         let complete = |noted: &mut Access| {
             noted.stack = behind.stack(access, &search.inspector, context.memory);
+            noted.task = behind.task(&search.inspector, context.memory);
         };
         if !state.add(variable, &mut noted, now, chosen, complete) {
             return Verdict::Continue;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use inspect::linux::Task;
 use inspect::unwind::CallFrame;
 
 /// One of two accesses that race.
@@ -22,6 +23,8 @@ pub(super) struct Access {
     /// Where the vCPU was, innermost frame first. The address of that of a plain write is behind
     /// the instruction, like a return address.
     pub(super) stack: Vec<CallFrame>,
+    /// The task of the guest's kernel that the vCPU ran; `None` if it isn't known.
+    pub(super) task: Option<Task>,
 }
 
 impl Access {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use inspect::linux::Task;
 use inspect::{Inspector, Stack};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -132,8 +133,27 @@ pub struct Party {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "vmm::hex::option")]
     #[schemars(with = "Option<String>")]
     pub value: Option<u64>,
+    /// The task of a Linux kernel that the vCPU ran; absent if it isn't known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<Running>,
     /// The vCPU's stack. The innermost address of a write is behind the instruction.
     pub stack: Stack,
+}
+
+/// A task that accessed a variable.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[schemars(rename = "RaceTask")]
+pub struct Running {
+    /// The thread: what the kernel calls its pid. The idle task of each vCPU has 0.
+    pub thread: u32,
+    /// The name of the program or of the kernel's thread, up to 15 bytes.
+    pub name: String,
+}
+
+impl From<&Task> for Running {
+    fn from(task: &Task) -> Self {
+        Self { thread: task.thread, name: String::from_utf8_lossy(&task.name).into_owned() }
+    }
 }
 
 impl Report {
@@ -154,6 +174,7 @@ impl Report {
             offset: access.address.wrapping_sub(variable.physical.start) as i64,
             size: access.size,
             value: access.value,
+            task: access.task.as_ref().map(Running::from),
             stack: inspector.name(&access.stack),
         };
         Some(Self {
@@ -204,6 +225,9 @@ impl Party {
         }
         if self.locked {
             f.write_str(", in a locked instruction")?;
+        }
+        if let Some(Running { thread, name }) = &self.task {
+            write!(f, ", by {} ({thread})", name.escape_debug())?;
         }
         write!(f, "{more}\n    {}", self.stack)
     }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use inspect::linux::Task;
 use inspect::unwind::{CallFrame, Quality};
 
 use super::*;
@@ -15,6 +16,12 @@ fn access(vcpu: u32, write: bool) -> Access {
         stack: [0x10, 0x20]
             .map(|address| CallFrame { address, quality: Quality::Exact, is_return_address: write })
             .into(),
+        task: write.then(|| Task {
+            address: 0x5000,
+            process: 7,
+            thread: 9,
+            name: b"insmod".into(),
+        }),
     }
 }
 
@@ -34,8 +41,8 @@ fn a_race_is_told_with_both_accesses() {
         report.to_string(),
         "race on counter at 0xff00, met 2 times\n  \
          vCPU 0 read, 4 bytes at offset 4\n    0x10 < 0x20\n  \
-         vCPU 1 wrote 0x7, 4 bytes at offset 4, in a locked instruction, while vCPU 0 was still \
-         there\n    0x10 < 0x20"
+         vCPU 1 wrote 0x7, 4 bytes at offset 4, in a locked instruction, by insmod (9), while vCPU \
+         0 was still there\n    0x10 < 0x20"
     );
     assert_eq!(Report::new(&race, &[], &Inspector::default()), None);
 }

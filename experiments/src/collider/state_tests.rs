@@ -15,6 +15,7 @@ fn access((vcpu, rip, write): (u32, u64, bool)) -> Access {
         locked: false,
         value: None,
         stack: vec![CallFrame { address: rip, quality: Quality::Exact, is_return_address: false }],
+        task: None,
     }
 }
 

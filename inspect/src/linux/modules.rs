@@ -166,6 +166,22 @@ impl Modules {
         addresses.iter().map(&mut function).collect()
     }
 
+    /// The names of the modules that are loaded.
+    pub(super) fn names<M: PhysicalMemory + ?Sized>(&self, view: &View<'_, M>) -> Vec<String> {
+        let name = |module| self.symbols.as_ref()?.name(view, module);
+        self.all(view).filter_map(name).collect()
+    }
+
+    /// The name of the module whose code or data contains `address`.
+    pub(super) fn name_at<M: PhysicalMemory + ?Sized>(
+        &self,
+        view: &View<'_, M>,
+        address: u64,
+    ) -> Option<String> {
+        let module = self.all(view).find(|module| self.contains(view, *module, address, false))?;
+        self.symbols.as_ref()?.name(view, module)
+    }
+
     /// The symbols with this name, of all modules or of one, or why they can't be read.
     pub(super) fn named<M: PhysicalMemory + ?Sized>(
         &self,
@@ -190,7 +206,7 @@ impl Modules {
 }
 
 /// Whether these are names of one module: the kernel writes `_` where a file's name can have `-`.
-fn is_same_module(one: &str, other: &str) -> bool {
+pub(super) fn is_same_module(one: &str, other: &str) -> bool {
     one.replace('-', "_") == other.replace('-', "_")
 }
 

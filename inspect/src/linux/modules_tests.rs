@@ -248,6 +248,43 @@ fn symbols_are_found_in_the_kernel_and_in_its_modules() {
     assert!(Inspector::default().named("x", &SystemRegisters::default(), &memory).is_err());
 }
 
+#[test]
+fn a_variable_is_told_with_its_module_or_why_there_is_none() {
+    let (memory, system) = with_modules(false);
+    put_symbols(&memory, &CODE_SYMBOLS);
+    words(&memory, LISTS[1] - 8 + 0x80 + 0x18, &[CODE[1] + 0x800, 0, 0x100]);
+    let kernel = Inspector::default().kernel(&system, &memory).expect("a kernel");
+    let variable = |module: Option<&str>, name: &str| {
+        kernel.variable_of_module(module, name, &system, &memory)
+    };
+    let counter = CODE[1] + 0x800..CODE[1] + 0x808;
+    for module in [None, Some("one_module"), Some("one-module")] {
+        let found = variable(module, "counter");
+        assert_eq!(found, Ok((counter.clone(), "one_module".to_owned())));
+    }
+    let refused = |module, name| variable(module, name).expect_err("no variable");
+    assert_eq!(refused(None, "open"), "open is a function");
+    assert_eq!(
+        refused(None, "x"),
+        "neither the kernel nor a module has a variable x; loaded modules: one_module"
+    );
+    assert_eq!(
+        refused(Some("other"), "counter"),
+        "no module other is loaded; loaded modules: one_module"
+    );
+    assert_eq!(refused(Some("one-module"), "x"), "the module one-module has no variable x");
+    // Which module has an address, as long as it is there.
+    let module = || kernel.module_at(counter.start, &system, &memory);
+    assert_eq!(module().as_deref(), Some("one_module"));
+    assert_eq!(kernel.module_at(IMAGE, &system, &memory), None);
+    put(&memory, LISTS[1] - 8 + 0x30, &[3]);
+    assert_eq!(module(), None);
+    put(&memory, LISTS[1] - 8 + 0x30, &[0]);
+    words(&memory, LISTS[0], &[HEAD]);
+    assert_eq!(module(), None);
+    assert_eq!(refused(Some("other"), "x"), "no module other is loaded; no module is loaded");
+}
+
 fn stack(memory: &Memory, system: &SystemRegisters, rip: u64) -> Vec<u64> {
     let registers = Registers { rip, rsp: STACK, ..Registers::default() };
     let frames = Inspector::default().unwind(&registers, system, memory);

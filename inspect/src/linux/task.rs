@@ -1,10 +1,16 @@
 //! The task that a vCPU runs.
 
+use vmm::cpu::Cpu;
+use vmm::error::Result as VmmResult;
 use vmm::paging::PhysicalMemory;
+use vmm::registers::SystemRegisters;
 
 use super::btf::Btf;
 use super::view::View;
 
+/// `IA32_KERNEL_GS_BASE` (AMD APM vol. 2, appendix A): the base that SWAPGS exchanges with that of
+/// GS.
+const KERNEL_GS_BASE: u32 = 0xc000_0102;
 /// The size of `task_struct.comm` (`TASK_COMM_LEN`).
 const NAME: usize = 16;
 
@@ -19,6 +25,13 @@ pub struct Task {
     pub thread: u32,
     /// The name of the program or of the kernel's thread, up to 15 bytes.
     pub name: Vec<u8>,
+}
+
+/// The address of the kernel's data for a vCPU, whether it is in the kernel or in a program. Fails
+/// if the vCPU's registers can't be read.
+pub fn data_of(cpu: &mut dyn Cpu, system: &SystemRegisters) -> VmmResult<u64> {
+    // The kernel's data is in the upper half of the addresses, where no program's GS can be.
+    if system.gs.base >> 63 == 1 { Ok(system.gs.base) } else { cpu.msr(KERNEL_GS_BASE) }
 }
 
 /// Where things are that lead to a task.

@@ -39,6 +39,11 @@ impl<'a, M: PhysicalMemory + ?Sized> View<'a, M> {
         is_second.then_some(Self { system, memory: self.memory })
     }
 
+    /// The guest-physical address of a linear one.
+    pub(super) fn physical(&self, address: u64) -> Option<u64> {
+        paging::translate(&self.system, self.memory, address).ok()
+    }
+
     /// Fills `buffer`; returns whether all of it is mapped.
     pub(super) fn read(&self, address: u64, buffer: &mut [u8]) -> bool {
         paging::read(&self.system, self.memory, address, buffer).is_ok()

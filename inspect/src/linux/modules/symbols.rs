@@ -80,6 +80,19 @@ impl ModuleSymbols {
         })
     }
 
+    /// The name of the `struct module` at `module`; `None` if it is being set up or taken apart.
+    pub(super) fn name<M: PhysicalMemory + ?Sized>(
+        &self,
+        view: &View<'_, M>,
+        module: u64,
+    ) -> Option<String> {
+        let member = |offset: u64| module.wrapping_add(offset);
+        if view.half(member(self.state))? == UNFORMED {
+            return None;
+        }
+        view.text(member(self.name), MAX_MODULE_NAME).filter(|name| !name.is_empty())
+    }
+
     /// Reads the table of the `struct module` at `module`; `None` if it has none, or none that can
     /// be read as a whole.
     pub(super) fn table<M: PhysicalMemory + ?Sized>(
@@ -87,12 +100,8 @@ impl ModuleSymbols {
         view: &View<'_, M>,
         module: u64,
     ) -> Option<Table> {
-        let member = |offset: u64| module.wrapping_add(offset);
-        if view.half(member(self.state))? == UNFORMED {
-            return None;
-        }
-        let name = view.text(member(self.name), MAX_MODULE_NAME).filter(|name| !name.is_empty())?;
-        let kallsyms = view.word(member(self.kallsyms))?;
+        let name = self.name(view, module)?;
+        let kallsyms = view.word(module.wrapping_add(self.kallsyms))?;
         let word = |offset: u64| view.word(kallsyms.wrapping_add(offset));
         let count = view.half(kallsyms.wrapping_add(self.count))?;
         if count > MAX_SYMBOLS {

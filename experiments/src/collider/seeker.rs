@@ -1,0 +1,170 @@
+//! Seeks variables in a machine that runs, watches them where they are found, and notices when they
+//! are gone.
+
+use std::fmt;
+use std::ops::Range;
+
+use super::variables::{Home, Variable, Variables};
+use vmm::hook::Watch;
+
+/// The most bytes that are watched without being asked for. A kernel's table of symbols does not
+/// tell sizes: a variable may end long before the next symbol.
+const MAX_BYTES: u64 = 4096;
+
+/// A variable that is sought while the machine runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sought {
+    /// The module that contains it, if the user has named one; without, it can be anywhere.
+    pub module: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// How many bytes of it are meant, if the user has said so.
+    pub bytes: Option<u64>,
+}
+
+impl fmt::Display for Sought {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.module {
+            Some(module) => write!(f, "{module}:{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// Where a sought variable is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Its linear addresses, up to the next symbol.
+    pub(super) linear: Range<u64>,
+    /// The module that contains it; `None` for the kernel itself.
+    pub(super) module: Option<String>,
+}
+
+/// A machine whose vCPUs are all stopped.
+pub(super) trait Machine {
+    /// Where a variable is, or why it isn't found.
+    fn find(&mut self, sought: &Sought) -> Result<Place, String>;
+    /// The guest-physical range at these linear addresses, or why there is none.
+    fn physical(&self, linear: &Range<u64>) -> Result<Range<u64>, String>;
+    /// Watches this from now on, or says why that can't be.
+    fn watch(&self, watch: Watch) -> Result<(), String>;
+    /// Ends a watch.
+    fn unwatch(&self, watch: &Watch) -> Result<(), String>;
+}
+
+/// What is known of one sought variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// It isn't there, or can't be watched: why.
+    Missing(String),
+    /// It is watched.
+    Watched { place: Place, number: usize, variable: Variable },
+}
+
+/// The sought variables of one run.
+#[derive(Debug)]
+pub(super) struct Seeker {
+    all: Vec<(Sought, State, bool)>,
+}
+
+impl Seeker {
+    pub(super) fn new(sought: &[Sought]) -> Self {
+        let missing = || State::Missing("the machine was never looked at".into());
+        Self { all: sought.iter().map(|sought| (sought.clone(), missing(), false)).collect() }
+    }
+
+    /// Looks at the machine. Variables that were found are added to `variables` and watched; the
+    /// watches of those that are gone, or are elsewhere, end. Returns what has changed, for people.
+    pub(super) fn look(&mut self, machine: &mut dyn Machine, variables: &Variables) -> Vec<String> {
+        let mut news = Vec::new();
+        for (sought, state, was_found) in &mut self.all {
+            let found = machine.find(sought).and_then(|place| {
+                let linear = chosen(sought, &place.linear)?;
+                let physical = machine.physical(&linear)?;
+                Ok((place, Variable { name: sought.to_string(), linear: linear.start, physical }))
+            });
+            if let State::Watched { place, number, variable } = state {
+                if found.as_ref().is_ok_and(|(now, at)| (now, at) == (&*place, &*variable)) {
+                    continue;
+                }
+                variables.forget(*number);
+                let ended = machine.unwatch(&variable.watch());
+                let problem = ended.err().map(|problem| format!(": {problem}"));
+                let problem = problem.unwrap_or_default();
+                news.push(format!("{sought} is gone, and not watched any more{problem}"));
+            }
+            let watched = found.and_then(|(place, variable)| {
+                let refused = |reason| format!("it can't be watched: {reason}");
+                machine.watch(variable.watch()).map_err(refused)?;
+                Ok((place, variable))
+            });
+            *state = match watched {
+                Err(reason) => State::Missing(reason),
+                Ok((place, variable)) => {
+                    let other = variables.at(&variable.physical);
+                    news.push(told(sought, &place, &variable, other.as_deref()));
+                    *was_found = true;
+                    let home = Home { module: place.module.clone() };
+                    let number = variables.add(variable.clone(), home);
+                    State::Watched { place, number, variable }
+                }
+            };
+        }
+        news
+    }
+
+    /// Whether the machine has to be looked at often: something is sought, or can go at any time.
+    pub(super) fn is_restless(&self) -> bool {
+        self.all.iter().any(|(_, state, _)| match state {
+            State::Missing(_) => true,
+            State::Watched { place, .. } => place.module.is_some(),
+        })
+    }
+
+    /// The variables that were never watched, and why: for the last look.
+    pub(super) fn never_found(&self) -> Vec<(String, String)> {
+        let never = self.all.iter().filter_map(|(sought, state, was_found)| match state {
+            State::Missing(reason) if !was_found => Some((sought.to_string(), reason.clone())),
+            _ => None,
+        });
+        never.collect()
+    }
+}
+
+/// The linear addresses that are to be watched.
+fn chosen(sought: &Sought, linear: &Range<u64>) -> Result<Range<u64>, String> {
+    let size = linear.end.saturating_sub(linear.start);
+    let bytes = match sought.bytes {
+        Some(bytes) => bytes,
+        None if (1..=MAX_BYTES).contains(&size) => size,
+        None => {
+            return Err(format!(
+                "its size is not known: give the number of bytes, as in --watch {sought}:8"
+            ));
+        }
+    };
+    let end = linear.start.checked_add(bytes).ok_or("it would end behind all addresses")?;
+    Ok(linear.start..end)
+}
+
+/// `other` is the name of a watched variable at the same place.
+fn told(sought: &Sought, place: &Place, variable: &Variable, other: Option<&str>) -> String {
+    let bytes = variable.physical.end - variable.physical.start;
+    let of = match (&place.module, &sought.module) {
+        (Some(module), None) => format!(" of module {module}"),
+        _ => String::new(),
+    };
+    let unsure = if place.module.is_none() && sought.bytes.is_none() {
+        " up to the next symbol"
+    } else {
+        ""
+    };
+    let other = other.map_or(String::new(), |other| {
+        format!("; {other} is at the same place, and its name is used")
+    });
+    format!("watching {sought}{of} at {:#x}, {bytes} bytes{unsure}{other}", variable.linear)
+}
+
+#[cfg(test)]
+#[path = "seeker_tests.rs"]
+mod tests;
