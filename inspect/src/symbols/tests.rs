@@ -67,6 +67,8 @@ fn threads_share_symbols() {
     shared(&*tsc_sync_symbols());
 }
 
+// Inlined, it would have no symbol.
+#[inline(never)]
 #[test]
 fn this_very_program_has_functions_and_lines() {
     let path = std::env::current_exe().expect("a path");
