@@ -33,7 +33,12 @@ pub(crate) fn run(host: Host, cli: &Cli) -> Result<ExitCode> {
     if matches!(&cli.command, Command::Run(args) if args.control.ctl.is_some()) {
         bail!("--ctl: not with --bed: the socket would be in the machine there, out of reach");
     }
-    if matches!(&cli.command, Command::Replay(args) if args.gdb.is_some()) {
+    let has_gdb = match &cli.command {
+        Command::Run(args) => args.control.gdb.is_some(),
+        Command::Replay(args) => args.gdb.is_some(),
+        _ => false,
+    };
+    if has_gdb {
         bail!("--gdb: not with --bed: gdb can't connect to the machine there");
     }
     let parts = Parts::get(host, tell::user)?;

@@ -1,4 +1,5 @@
-//! `--gdb`: lets gdb look at a replay and move it, forwards and backwards.
+//! `--gdb`: lets gdb look at a replay and move it, forwards and backwards, or debug a machine that
+//! runs (`live`).
 //!
 //! gdb's protocol is the crate gdbstub's; this module connects it with the replay: threads are
 //! vCPUs, and where gdb asks the machine to run, the [`Timeline`] moves.
@@ -9,6 +10,7 @@ mod arch;
 mod breakpoints;
 mod connection;
 mod listener;
+pub(crate) mod live;
 mod monitor;
 mod packet;
 mod resume;

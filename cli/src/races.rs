@@ -134,6 +134,7 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
         signals,
         remote: Remote::default(),
         on_hang: None,
+        debugged: false,
         keep_console: args.json || args.repeat > 1,
         keep_lines: false,
         screen: OUTPUT,

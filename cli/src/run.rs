@@ -20,6 +20,7 @@ use crate::boots::{Boots, Keep};
 use crate::console;
 use crate::document::{FORMAT, print_json};
 use crate::finding_folder::LOST;
+use crate::gdb::live;
 use crate::guest::Guest;
 use crate::progress::Progress;
 use crate::report::{Report, RunReport};
@@ -53,7 +54,6 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     let tracing = Tracing::check(args.probing.trace.as_deref())?;
     let host = Host::open(&cli.kvm)?;
     let plan = plan(args, scripts.as_ref(), &machine, &host)?;
-    let screen = if args.probing.take_output() { ERROR } else { OUTPUT };
     let setting = Setting {
         jitter: args.jitter.clone(),
         scripts,
@@ -68,9 +68,10 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
         signals,
         remote: Remote::default(),
         on_hang: args.control.on_hang.clone(),
+        debugged: args.control.gdb.is_some(),
         keep_console: many || args.json,
         keep_lines: args.json,
-        screen,
+        screen: if args.probing.take_output() { ERROR } else { OUTPUT },
     };
     let explaining = args.explain.then(|| Explaining::check(args, &guest, pages)).transpose()?;
     let progress = if many { Progress::of(args.repeat) } else { Progress::none() };
@@ -221,18 +222,22 @@ fn flush_console() -> Result<()> {
     }
 }
 
-/// The same as [`boot_all`], with the control socket and the terminal that the arguments ask for.
+/// The same as [`boot_all`], with the control socket, gdb and the terminal that the arguments ask
+/// for.
 fn boot_attended(
     setting: &Setting,
     args: &RunArgs,
     is_from_file: bool,
     progress: &Progress,
 ) -> Result<(Boots, bool)> {
-    let server = args.control.ctl.as_deref().map(|path| {
-        let monitor = Monitor::new(setting.remote.clone(), setting.inspector(), keys::end_run);
-        ctl::Server::start(path, monitor)
+    let monitor = || Monitor::new(setting.remote.clone(), setting.inspector(), keys::end_run);
+    let ctl = args.control.ctl.as_deref().map(|path| ctl::Server::start(path, monitor()));
+    let _ctl = ctl.transpose()?;
+    let gdb = args.control.gdb.as_ref().map(|address| {
+        let (remote, image) = (setting.remote.clone(), setting.machine.guest.bytes.clone());
+        live::Server::start(address, live::Machine { remote, monitor: monitor(), image })
     });
-    let _server = server.transpose()?;
+    let _gdb = gdb.transpose()?;
     let typing = Typing::begin(args, setting.screen, is_from_file)?;
     boot_all(setting, args, typing.as_ref(), progress)
 }

@@ -42,6 +42,8 @@ pub(crate) struct Setting {
     /// Controls the machine from other threads.
     pub(crate) remote: Remote,
     pub(crate) on_hang: Option<OnHang>,
+    /// Whether the machine starts for gdb.
+    pub(crate) debugged: bool,
     /// Whether the console is kept for the report instead of being shown.
     pub(crate) keep_console: bool,
     /// Whether the scripts' lines are kept for the report as well.
@@ -155,6 +157,7 @@ impl Setting {
             keys: typing.map(|typing| -> &dyn parallel::Keys { &typing.keys }),
             outlet: Some(&printing),
             remote: Some(&self.remote),
+            debugged: self.debugged,
             on_hang: on_hang.as_ref().map(|on_hang| -> &(dyn Fn(&End) + Sync) { on_hang }),
         };
         let outcome = parallel::run(machine, &hooks, options)?;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use inspect::image;
 use vmm::controlled::{ControlledMachine, Granularity, Standing, Walk};
 use vmm::paging::{self, PhysicalMemory};
-use vmm::registers::{Registers, SystemRegisters};
+use vmm::registers::Registers;
 use vmm::{Cancel, Host, MachineConfig};
 
 use crate::replay::{Cursor, Divergence, Plan, Recorded};
@@ -204,18 +204,10 @@ impl<'a> Timeline<'a> {
     pub fn read(&mut self, vcpu: u32, address: u64, buffer: &mut [u8]) -> Result<usize> {
         let system = self.machine.standing(vcpu)?.system;
         let memory = self.machine.loaded_memory();
-        let mut done = 0;
-        while done < buffer.len() {
-            let Some(at) = address.checked_add(done as u64) else { break };
-            let in_page = (paging::PAGE_SIZE - at % paging::PAGE_SIZE) as usize;
-            let end = buffer.len().min(done + in_page);
-            let physical = physical(&system, &memory, &self.config.guest.bytes, at);
-            if !physical.is_some_and(|from| memory.read(from, &mut buffer[done..end])) {
-                break;
-            }
-            done = end;
-        }
-        Ok(done)
+        let (image, range) = (&self.config.guest.bytes, (address, buffer.len()));
+        Ok(image::for_each_part(&system, &memory, image, range, |from, part| {
+            memory.read(from, &mut buffer[part])
+        }))
     }
 
     /// Sets the breakpoints: linear addresses of instructions.
@@ -245,7 +237,7 @@ impl<'a> Timeline<'a> {
     fn shared(&mut self, watchpoint: &Watchpoint) -> Result<Option<Range<u64>>> {
         let system = self.machine.standing(watchpoint.vcpu)?.system;
         let memory = self.machine.memory();
-        let start = physical(&system, &**memory, &self.config.guest.bytes, watchpoint.address);
+        let start = image::locate(&system, &**memory, &self.config.guest.bytes, watchpoint.address);
         let range = start.and_then(|at| Some(at..at.checked_add(watchpoint.length)?));
         // Pages that are next to each other need not be so in physical memory.
         let in_page = (watchpoint.address % paging::PAGE_SIZE).saturating_add(watchpoint.length);
@@ -468,16 +460,6 @@ impl<'a> Timeline<'a> {
         let happened = format!("hash {:016x} and others", shown.hash);
         Err(TimelineError::Diverged(Divergence { point, recorded, happened }))
     }
-}
-
-/// The guest-physical address of a linear one: by the page tables, else by the image's segments.
-fn physical<M: PhysicalMemory + ?Sized>(
-    system: &SystemRegisters,
-    memory: &M,
-    image: &[u8],
-    linear: u64,
-) -> Option<u64> {
-    paging::translate(system, memory, linear).ok().or_else(|| image::physical(image, linear))
 }
 
 #[cfg(test)]

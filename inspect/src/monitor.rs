@@ -19,7 +19,7 @@ use vmm::registers::Activity;
 use crate::inspector::Inspector;
 
 pub use command::{Command, HELP};
-pub use stacks::{Listed, list as list_stacks, stacks};
+pub use stacks::{Listed, activity, list as list_stacks, stacks};
 
 /// Why a command was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,11 @@ impl Monitor {
         self.remote.wait_for_machine(timeout);
     }
 
+    /// Ends the run, as [`Command::Quit`] does.
+    pub fn quit(&self) {
+        (self.quit)();
+    }
+
     /// Does a command, and returns its answer: lines for the user.
     pub fn execute(&self, command: &Command) -> Result<String, Refusal> {
         match command {
@@ -74,8 +79,7 @@ impl Monitor {
             Command::Status => self.status(),
             Command::Pause if self.remote.pause()? => Ok("paused\n".into()),
             Command::Pause => Ok("it was paused already\n".into()),
-            Command::Resume if self.remote.resume()? => Ok("resumed\n".into()),
-            Command::Resume => Ok("it was not paused\n".into()),
+            Command::Resume => self.resume(),
             Command::Nmi(vcpu) => self.nmi(*vcpu),
             Command::Stacks => {
                 let inspector = self.inspector.clone();
@@ -91,9 +95,21 @@ impl Monitor {
                 Ok(format!("dumped to {} in {seconds:.1} s\n", path.display()))
             }
             Command::Quit => {
-                (self.quit)();
+                self.quit();
                 Ok("the run ends\n".into())
             }
+        }
+    }
+
+    fn resume(&self) -> Result<String, Refusal> {
+        let resumed = self.remote.resume()?;
+        match self.remote.status()?.standstill {
+            Some(Standstill::Debugged) => {
+                let problem = "gdb has stopped the machine: `continue` there lets it go on";
+                Err(Refusal::Failed(problem.into()))
+            }
+            _ if resumed => Ok("resumed\n".into()),
+            _ => Ok("it was not paused\n".into()),
         }
     }
 
@@ -117,6 +133,7 @@ impl Monitor {
         let state = match status.standstill {
             Some(Standstill::Paused) => "paused",
             Some(Standstill::Suspended) => "suspended by a script",
+            Some(Standstill::Debugged) => "stopped for gdb",
             None if status.hung => "hung: the run is about to end",
             None => "running",
         };

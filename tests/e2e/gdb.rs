@@ -54,7 +54,7 @@ impl Case {
 }
 
 /// What gdb prints. It goes on behind a command that fails.
-fn gdb<'a>(image: &Path, commands: impl Iterator<Item = &'a &'a str>) -> String {
+pub(crate) fn gdb<'a>(image: &Path, commands: impl Iterator<Item = &'a &'a str>) -> String {
     let arguments = commands.flat_map(|command| ["-ex", command]);
     // What a target prints is on standard error.
     let output = Command::new("sh")

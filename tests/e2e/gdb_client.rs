@@ -31,22 +31,32 @@ fn waits(folder: &Folder) -> Running {
     replay
 }
 
-struct Client(UnixStream);
+pub(crate) struct Client(UnixStream);
 
 impl Client {
-    fn new(folder: &Folder) -> Self {
+    pub(crate) fn new(folder: &Folder) -> Self {
         let stream = UnixStream::connect(folder.join("socket")).expect("a connection");
         stream.set_read_timeout(Some(Duration::from_secs(100))).expect("a timeout");
         Self(stream)
     }
 
-    fn send(&mut self, text: &str) {
+    pub(crate) fn send(&mut self, text: &str) {
         let sum = text.bytes().fold(0u8, u8::wrapping_add);
         write!(self.0, "${text}#{sum:02x}").expect("the socket takes it");
     }
 
+    /// Sends what may be no packet.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).expect("the socket takes it");
+    }
+
+    /// Sends Ctrl-C.
+    pub(crate) fn interrupt(&mut self) {
+        self.write(b"\x03");
+    }
+
     /// The next packet.
-    fn answer(&mut self) -> String {
+    pub(crate) fn answer(&mut self) -> String {
         let mut byte = [0];
         let mut text = String::new();
         while text.is_empty() || !text.contains('#') {
@@ -58,10 +68,26 @@ impl Client {
         self.0.read_exact(&mut [0; 2]).expect("a sum");
         // After `D` it is not read.
         let _ = self.0.write_all(b"+");
-        text.trim_matches(['$', '#']).to_owned()
+        expanded(text.trim_matches(['$', '#']))
     }
 
-    fn ask(&mut self, text: &str) -> String {
+    /// What a `monitor` command prints.
+    pub(crate) fn monitor(&mut self, command: &str) -> String {
+        let coded = |text, byte| format!("{text}{byte:02x}");
+        self.send(&command.bytes().fold("qRcmd,".to_owned(), coded));
+        let mut text = Vec::new();
+        loop {
+            let answer = self.answer();
+            let Some(part) = answer.strip_prefix('O').filter(|_| answer != "OK") else {
+                assert_eq!(answer, "OK");
+                return String::from_utf8(text).expect("a text");
+            };
+            let byte = |at: usize| u8::from_str_radix(&part[at..at + 2], 16).expect("a byte");
+            text.extend((0..part.len()).step_by(2).map(byte));
+        }
+    }
+
+    pub(crate) fn ask(&mut self, text: &str) -> String {
         self.send(text);
         self.answer()
     }
@@ -104,10 +130,33 @@ fn a_whole_session() {
 }
 
 /// An address as it is in a register: its bytes in hex, the lowest first.
-fn hex(address: u64) -> String {
-    // Runs of a character are compressed on the way: the low bytes are enough.
-    let [first, second, third, ..] = address.to_le_bytes();
-    format!("{first:02x}{second:02x}{third:02x}")
+/// The contents of a packet whose runs of a character are compressed: `0*"` stands for `00000`,
+/// because the character behind `*` is the number of repetitions plus 29.
+fn expanded(text: &str) -> String {
+    let mut whole = String::new();
+    let mut rest = text.chars();
+    while let Some(next) = rest.next() {
+        match whole.chars().last().filter(|_| next == '*') {
+            Some(last) => {
+                let repetitions = u32::from(rest.next().expect("a number")) - 29;
+                whole.extend((0..repetitions).map(|_| last));
+            }
+            None => whole.push(next),
+        }
+    }
+    whole
+}
+
+/// The thread that a stop is about.
+pub(crate) fn thread(stop: &str) -> u32 {
+    let (_, behind) = stop.split_once("thread:").unwrap_or_else(|| panic!("no thread: {stop}"));
+    let number = behind.split(';').next().expect("a part").rsplit('.').next().expect("a part");
+    u32::from_str_radix(number, 16).expect("a number")
+}
+
+pub(crate) fn hex(address: u64) -> String {
+    let hex = |text, byte| format!("{text}{byte:02x}");
+    address.to_le_bytes().into_iter().fold(String::new(), hex)
 }
 
 fn what_is_no_protocol() {

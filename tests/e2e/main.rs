@@ -40,6 +40,7 @@ mod linux_console;
 mod linux_ctl;
 mod linux_disk;
 mod linux_ends;
+mod linux_gdb;
 mod linux_hung;
 mod linux_races;
 mod linux_stacks;
@@ -59,6 +60,7 @@ mod readers;
 mod repeat;
 mod replay_json;
 mod replay_scripts;
+mod run_gdb;
 mod schema;
 mod scratch;
 mod screen;
@@ -118,6 +120,7 @@ const TESTS: &[&[Test]] = &[
     linux_ends::TESTS,
     linux_hung::TESTS,
     linux_races::TESTS,
+    linux_gdb::TESTS,
     linux_stacks::TESTS,
     lists::TESTS,
     lost_findings::TESTS,
@@ -134,6 +137,7 @@ const TESTS: &[&[Test]] = &[
     repeat::TESTS,
     replay_json::TESTS,
     replay_scripts::TESTS,
+    run_gdb::TESTS,
     script_2012::TESTS,
     script_cases::TESTS,
     script_options::TESTS,

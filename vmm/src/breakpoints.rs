@@ -79,6 +79,8 @@ pub(crate) enum Stop {
 pub(crate) struct Want {
     /// Return after one instruction.
     pub(crate) step: bool,
+    /// Let the vCPU take no interrupt before that, where the host can block interrupts.
+    pub(crate) holds_interrupts: bool,
     /// The vector of an interrupt that KVM delivers before the next instruction.
     pub(crate) interrupt: Option<u8>,
 }
@@ -123,6 +125,8 @@ pub(crate) struct Breakpoints {
     halts: Halts,
     /// The data watchpoints, in the first debug registers.
     watchpoints: Vec<Breakpoint>,
+    /// How many of them were set by [`Self::watching`].
+    fixed: usize,
     /// The addresses that were asked for, in that order.
     asked: Vec<u64>,
     /// The same addresses, sorted, without duplicates.
@@ -152,6 +156,7 @@ impl Breakpoints {
             stopping,
             halts,
             watchpoints: Vec::new(),
+            fixed: 0,
             asked: Vec::new(),
             wanted: Vec::new(),
             handlers: (None, Vec::new()),
@@ -170,7 +175,33 @@ impl Breakpoints {
     /// ask for no steps.
     pub(crate) fn watching(mut self, watchpoints: impl Iterator<Item = Breakpoint>) -> Self {
         self.watchpoints = watchpoints.collect();
+        self.fixed = self.watchpoints.len();
         self
+    }
+
+    /// Sets data watchpoints behind those, in place of the ones that this call set before.
+    pub(crate) fn watch_also(&mut self, watchpoints: &[Breakpoint]) {
+        self.watchpoints.truncate(self.fixed);
+        self.watchpoints.extend_from_slice(watchpoints);
+        self.software.is_stale = true;
+    }
+
+    /// Executes the HLT at RIP, if there is one: the vCPU then sleeps behind it. Returns whether
+    /// there is. For machines with an in-kernel irqchip.
+    pub(crate) fn halt(&mut self, cpu: &mut impl Debuggable, memory: &Memory) -> Result<bool> {
+        let at = here(cpu)?;
+        let halts = self.opcode_at(at, cpu, memory)? == HLT;
+        if halts {
+            self.fall_asleep(cpu)?;
+        }
+        Ok(halts)
+    }
+
+    /// Executes the HLT at RIP.
+    fn fall_asleep(&mut self, cpu: &mut impl Debuggable) -> Result<()> {
+        cpu.halt()?;
+        (self.told, self.asleep) = (None, true);
+        Ok(())
     }
 
     /// Sets the linear addresses of the breakpoints; they replace the earlier ones.
@@ -283,15 +314,14 @@ impl Breakpoints {
                     }
                 }
                 debug.step = want.step || self.must_step() || self.told.is_some();
-                debug.block_interrupts =
-                    undisturbed && self.told.is_some() && self.stopping.block_interrupts;
+                let holds = self.told.is_some() || want.holds_interrupts;
+                debug.block_interrupts = undisturbed && holds && self.stopping.block_interrupts;
                 let next = match opcode(at, &system, memory) {
                     _ if !undisturbed => Some(at),
                     HLT if debug.step => {
                         debug.step = false;
                         if self.halts == Halts::InKernel {
-                            cpu.halt()?;
-                            (self.told, self.asleep) = (None, true);
+                            self.fall_asleep(cpu)?;
                             continue;
                         }
                         None
@@ -379,7 +409,7 @@ impl Breakpoints {
         memory: &Memory,
         entry: Entry,
     ) -> Result<Option<Exit>> {
-        self.finish(cpu, memory, &mut { entry }, Want { step: true, interrupt: None })
+        self.finish(cpu, memory, &mut { entry }, Want { step: true, ..Want::default() })
     }
 
     /// Completes the access of the latest exit before the vCPU runs on. `Some` if this ended with
@@ -424,8 +454,12 @@ impl Breakpoints {
 
     /// Whether there are more breakpoints than the hardware has, and INT3 can't be used.
     pub(crate) fn must_step(&self) -> bool {
-        let left = self.stopping.breakpoint_slots().saturating_sub(self.watchpoints.len());
-        !self.software.is_used && self.wanted.len() > left
+        !self.software.is_used && self.wanted.len() > self.free_slots()
+    }
+
+    /// The number of debug registers that are left for breakpoints.
+    fn free_slots(&self) -> usize {
+        self.stopping.breakpoint_slots().saturating_sub(self.watchpoints.len())
     }
 
     /// Whether there is a breakpoint to report here; it then counts as reported.

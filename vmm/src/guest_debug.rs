@@ -42,6 +42,19 @@ impl Length {
     }
 }
 
+/// Divides a range of linear addresses into pieces that a debug register can watch: 1, 2, 4 or 8
+/// bytes, each at a multiple of its length. A range that goes beyond the last address ends there.
+pub fn pieces(start: u64, size: u64) -> impl Iterator<Item = (u64, Length)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let (linear, left) = (start.checked_add(done)?, size - done);
+        let fits = |length: &Length| length.bytes() <= left && linear % length.bytes() == 0;
+        let length = Length::ALL.into_iter().find(fits)?;
+        done += length.bytes();
+        Some((linear, length))
+    })
+}
+
 /// One of the four hardware breakpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breakpoint {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::gdb::Address;
 use crate::on_hang::OnHang;
 
 /// Options of `run` for a machine in hand.
@@ -13,6 +14,16 @@ pub(crate) struct ControlArgs {
     /// while it runs: status, stacks, waits, pause, resume, nmi, dump, quit (docs/control.md)
     #[arg(long, value_name = "SOCKET", conflicts_with = "dump_pass")]
     pub(crate) ctl: Option<PathBuf>,
+
+    /// Wait for gdb on this TCP port of the loopback interface, or on a Unix socket (docs/gdb.md).
+    /// The machine stands before its first instruction until gdb lets it go on. Time in which it is
+    /// stopped for gdb doesn't count for --timeout and --watchdog
+    #[arg(
+        long,
+        value_name = "SOCKET|PORT",
+        conflicts_with_all = ["dump_pass", "repeat", "until_failure", "explain"]
+    )]
+    pub(crate) gdb: Option<Address>,
 
     /// What to do when the watchdog finds a hang, before the run ends: a list in order of `stacks`,
     /// `nmi` (the guest gets up to 10 s to print what it makes of it) and `dump=FILE`

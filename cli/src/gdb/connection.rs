@@ -62,6 +62,13 @@ impl Connection {
         !self.received.is_empty() || is_ready(self.fd(), 0).unwrap_or(true)
     }
 
+    /// Waits for a moment until gdb sends something or the other file is readable.
+    pub(super) fn wait_beside(&self, other: BorrowedFd) {
+        let mut fds = [self.fd(), other].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        // An error is found by the read.
+        let _ = poll(&mut fds, PollTimeout::from(POLL_TIMEOUT));
+    }
+
     /// Waits for a moment for the next byte.
     pub(super) fn receive(&mut self) -> Received {
         if self.received.is_empty() {

@@ -19,8 +19,8 @@ use super::threads;
 use crate::tell;
 
 /// Linux's numbers of the errors that gdb shows.
-const EPERM: u8 = 1;
-const EFAULT: u8 = 14;
+pub(super) const EPERM: u8 = 1;
+pub(super) const EFAULT: u8 = 14;
 
 /// A replay, as gdb's target.
 pub(super) struct Debugged<'a> {

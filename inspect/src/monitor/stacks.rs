@@ -52,7 +52,8 @@ pub fn stacks<M: PhysicalMemory + ?Sized>(
     list(vcpus, |frames| inspector.name(frames))
 }
 
-fn activity(activity: Activity) -> &'static str {
+/// What a vCPU does, in words.
+pub fn activity(activity: Activity) -> &'static str {
     match activity {
         Activity::Running => "in the guest",
         Activity::Halted => "halted",

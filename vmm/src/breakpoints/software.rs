@@ -54,6 +54,18 @@ pub(crate) struct Int3s {
     pub(crate) gate: Gate,
 }
 
+impl Int3s {
+    /// Whether an INT3 can replace the instruction at a linear address.
+    pub(crate) fn can_replace(&self, linear: u64, memory: &Memory) -> bool {
+        self.code.instruction(linear, memory).is_some()
+    }
+
+    /// Called when the host has written guest memory, which may be code.
+    pub(crate) fn code_has_changed(&self) {
+        self.code.changed();
+    }
+}
+
 /// The registers that determine the page tables.
 type Tables = (u64, u64, u64, u64);
 
@@ -198,13 +210,13 @@ impl Breakpoints {
                     }
                     let leaves = self.told.is_some() || passing.is_some();
                     debug.step = want.step || leaves;
-                    debug.block_interrupts = leaves;
+                    debug.block_interrupts =
+                        leaves || want.holds_interrupts && self.stopping.block_interrupts;
                     leaving = debug.step.then_some(at);
                     if debug.step && self.opcode_at(at, cpu, memory)? == HLT {
                         debug.step = false;
                         if self.halts == Halts::InKernel {
-                            cpu.halt()?;
-                            (self.told, self.asleep) = (None, true);
+                            self.fall_asleep(cpu)?;
                             continue;
                         }
                     } else if self.software.place(at).is_none()
@@ -247,26 +259,34 @@ impl Breakpoints {
                 Exit::Debug { .. } if !stepped => {
                     want.interrupt = None;
                     let at = here(cpu)?;
-                    if self.reaches(at) {
-                        return Ok(Some(Stop::Breakpoint(at)));
+                    let watched = self.watched_by(&exit);
+                    let stop = watched.or_else(|| self.reaches(at).then_some(Stop::Breakpoint(at)));
+                    if stop.is_some() {
+                        return Ok(stop);
                     }
                     // The entry of a handler, or a breakpoint of the guest's own: these don't work
                     // while the host uses breakpoints.
                 }
                 Exit::Debug { .. } => {
-                    want.interrupt = None;
-                    passing = None;
+                    (want.interrupt, passing) = (None, None);
                     self.pass(cpu, memory, disturbed)?;
                     if !debug.step {
                         super::code::forget_step(cpu)?;
                     }
-                    if want.step {
-                        return Ok(Some(Stop::Exit(exit)));
+                    let watched = self.watched_by(&exit);
+                    if watched.is_some() || want.step {
+                        return Ok(watched.or(Some(Stop::Exit(exit))));
                     }
                 }
                 exit => return Ok(Some(Stop::Exit(exit))),
             }
         }
+    }
+
+    /// The stop at the watchpoints that this debug exit tells of.
+    fn watched_by(&self, exit: &Exit) -> Option<Stop> {
+        let Exit::Debug { dr6, .. } = exit else { return None };
+        Some(self.touched(*dr6)).filter(|hits| *hits != 0).map(Stop::Watchpoints)
     }
 
     /// Enters the guest, to execute the instruction at `leaving` if that is given. `raises`: the
@@ -338,7 +358,7 @@ impl Breakpoints {
     }
 
     /// The first byte of the instruction at a linear address.
-    fn opcode_at(&self, at: u64, cpu: &mut impl Cpu, memory: &Memory) -> Result<u8> {
+    pub(super) fn opcode_at(&self, at: u64, cpu: &mut impl Cpu, memory: &Memory) -> Result<u8> {
         match self.software.place(at) {
             Some(place) => Ok(place.opcode),
             None => Ok(opcode(at, &cpu.system_registers()?, memory)),

@@ -278,7 +278,7 @@ fn an_interrupt_at_an_int3_is_no_second_hit() {
     let mut cpu = bench.processor(1000);
     let mut breakpoints = bench.breakpoints(0, &many());
     let mut run = |cpu: &mut Processor, interrupt| {
-        let want = Want { step: false, interrupt };
+        let want = Want { interrupt, ..Want::default() };
         breakpoints.run(cpu, &bench.memory, Entry::Resume, want).unwrap()
     };
     assert_eq!(run(&mut cpu, None), Stop::Breakpoint(START + 1));

@@ -93,7 +93,7 @@ impl ControlledMachine {
             exit
         } else {
             let step = way.masked.any() || self.rounds.is_some() || self.is_walking();
-            let want = Want { step, interrupt: way.interrupt };
+            let want = Want { step, interrupt: way.interrupt, ..Want::default() };
             self.run_on(vcpu, std::mem::replace(&mut way.entry, Entry::Resume), want)?
         };
         self.check_tables(vcpu)?;

@@ -172,7 +172,7 @@ impl ControlledMachine {
         }
         let mut exit = Exit::Kicked;
         for _ in 0..MAX_KICKS {
-            exit = self.run_on(vcpu, Entry::Resume, Want { step: true, interrupt: None })?;
+            exit = self.run_on(vcpu, Entry::Resume, Want { step: true, ..Want::default() })?;
             if exit != Exit::Kicked {
                 break;
             }

@@ -13,6 +13,7 @@ use devices::device::Clock;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::barrier::Barrier;
+use super::debugging::Wants;
 use super::found_hang::FoundHang;
 use super::outcome::{Outcome, VcpuReport, VcpuState};
 use super::pauses::Pauses;
@@ -57,6 +58,7 @@ pub(super) struct Control {
     pauses: Pauses,
     barrier: Barrier,
     found_hang: FoundHang,
+    debugging: Wants,
     /// The first reason, and when it came. An error if jitterbug or the host failed.
     end: Mutex<Option<(Result<End>, Duration)>>,
     ended: EventFd,
@@ -87,6 +89,7 @@ impl Control {
             pauses: Pauses::default(),
             barrier: Barrier::new(vcpus),
             found_hang: FoundHang::default(),
+            debugging: Wants::new()?,
             end: Mutex::new(None),
             ended,
             alive: AtomicU64::new(0),
@@ -132,6 +135,7 @@ impl Control {
             if first.is_some() && !explained {
                 return;
             }
+            self.debugging.run_is_over(end.as_ref().ok().cloned());
             *first = Some((end, when));
         }
         self.over.store(true, Ordering::SeqCst);
@@ -167,9 +171,19 @@ impl Control {
         }
     }
 
-    /// Whether the vCPUs are to stay out of the guest.
+    /// Whether the vCPUs are to stay out of the guest, all or all but one that makes a step.
     pub(super) fn is_suspended(&self) -> bool {
-        self.pauses.hold_vcpus()
+        self.pauses.hold_vcpu(false)
+    }
+
+    /// Whether this vCPU is to stay out of the guest.
+    pub(super) fn holds(&self, vcpu: u32) -> bool {
+        self.pauses.hold_vcpu(self.debugging.steps(vcpu))
+    }
+
+    /// What a debugger wants.
+    pub(super) fn debugging(&self) -> &Wants {
+        &self.debugging
     }
 
     /// What is known of a hang while the run has not ended yet.

@@ -64,6 +64,7 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
 
     /// Arrives at the barrier if it was called.
     pub(super) fn rendezvous(&mut self) -> Result<()> {
+        self.take_debugger_registers();
         if !self.control.barrier().is_called() {
             return Ok(());
         }

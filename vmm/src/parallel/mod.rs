@@ -8,6 +8,9 @@ mod added_watches;
 mod barrier;
 mod console_use;
 mod control;
+mod debug_stops;
+mod debugger;
+mod debugging;
 mod deferred;
 mod disk;
 mod found_hang;
@@ -26,11 +29,14 @@ use std::thread;
 use std::time::Duration;
 
 pub use console_use::ConsoleUse;
+pub use debugger::Debugger;
+pub use debugging::{Event, Refused, Why};
 pub use outcome::{ExitCounts, Outcome, VcpuReport, VcpuState};
 pub use remote::{NotRunning, Remote};
 pub use status::{RunStatus, Standstill, Stopped};
 
 use crate::breakpoints::{self, Breakpoints, Code, Gate, Halts, Int3s};
+use crate::doctor;
 use crate::end::End;
 use crate::error::{Error, Result};
 use crate::hook::{Attach, HookSet, Points};
@@ -41,6 +47,7 @@ use crate::signals::Signals;
 use crate::virtio::Served;
 use crate::watchpoints::Watching;
 use control::Control;
+use debugging::Means;
 use disk::RunningDisk;
 use supervisor::Wards;
 use trapping::Trapping;
@@ -81,6 +88,9 @@ pub struct Options<'a> {
     pub outlet: Option<&'a dyn Outlet>,
     /// Is connected with this run, so that other threads can control it.
     pub remote: Option<&'a Remote>,
+    /// Starts the run for a [`Debugger`]: it stands still before the first instruction until that
+    /// lets it go on.
+    pub debugged: bool,
     /// Called once the watchdog has found a hang, or a kernel that has stopped after its panic. The
     /// run goes on meanwhile, and ends when this returns. It has the verdict whatever the guest
     /// does until then.
@@ -119,18 +129,31 @@ fn run_stopping(
     // Watchpoints alone need nothing of what these capabilities say.
     let stopping = if stops {
         Some(stopping()?)
+    } else if options.debugged {
+        // A debugger is of use even where it can't have breakpoints.
+        stopping().ok()
     } else {
         plan.uses_watchpoints().then(DebugCapabilities::default)
     };
     let control = Arc::new(Control::new(vcpus)?);
-    let _attached = options.remote.map(|remote| remote.attach(control.clone()));
     // Data watchpoints are chosen only where the debug registers suffice for the breakpoints, too.
     let int3s = stopping
         .filter(|_| !plan.uses_watchpoints())
-        .and_then(|stopping| int3s(stopping, &hooks, code, &control));
+        .and_then(|stopping| int3s(stopping, &hooks, code, options.debugged, &control));
     if let Some(int3s) = &int3s {
         vm.protect(int3s.code.pages())?;
         memory.allow_int3();
+    }
+    if options.debugged {
+        control.debugging().enable(Means {
+            stopping,
+            has_watchpoints: doctor::has_watchpoints(&host),
+            int3s: int3s.clone(),
+            breakpoints: hooks.iter().flat_map(HookSet::breakpoints).collect(),
+            watchpoints: plan.watchpoints().len(),
+            memory: memory.clone(),
+        });
+        control.stop_for_debugger();
     }
     let can_resume = options.signals.is_some();
     // Pages can be trapped later only by who has the remote control.
@@ -138,6 +161,7 @@ fn run_stopping(
     let lock = traps.then(Mutex::default);
     let irqchip = vm.irqchip();
     control.barrier().added().begin(vm);
+    let _attached = options.remote.map(|remote| remote.attach(control.clone()));
     let Served { disks, deferred } = served;
     let disks = disks.into_iter().map(RunningDisk::start).collect::<Result<Vec<_>>>()?;
     let reports = thread::scope(|scope| {
@@ -200,6 +224,7 @@ fn int3s(
     stopping: DebugCapabilities,
     hooks: &[HookSet],
     code: Code,
+    debugged: bool,
     control: &Control,
 ) -> Option<Arc<Int3s>> {
     let many = |hooks: &HookSet| hooks.breakpoints().count() > stopping.breakpoint_slots();
@@ -207,7 +232,8 @@ fn int3s(
     let is_single = hooks.len() == 1;
     let useful = stopping.int3 && !code.pages().is_empty();
     let gate = if is_single { Gate::default() } else { Gate::kicking(control.kick()) };
-    (useful && (is_single || hooks.iter().any(many))).then(|| Arc::new(Int3s { code, gate }))
+    (useful && (debugged || is_single || hooks.iter().any(many)))
+        .then(|| Arc::new(Int3s { code, gate }))
 }
 
 #[cfg(test)]

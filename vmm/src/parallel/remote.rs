@@ -106,7 +106,7 @@ impl Remote {
         Ok(self.control()?.status())
     }
 
-    fn control(&self) -> Result<Arc<Control>, NotRunning> {
+    pub(super) fn control(&self) -> Result<Arc<Control>, NotRunning> {
         self.lock().clone().filter(|control| !control.is_over()).ok_or(NotRunning)
     }
 

@@ -38,6 +38,8 @@ pub enum Standstill {
     Paused,
     /// A hook has suspended the run.
     Suspended,
+    /// It is stopped for a debugger, and makes steps for it at most.
+    Debugged,
 }
 
 /// What can be said of a run without stopping it.

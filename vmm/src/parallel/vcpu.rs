@@ -9,10 +9,11 @@ use devices::device::{InterruptController, Wiring};
 use super::Outlet;
 use super::console_use::ConsoleUse;
 use super::control::{Control, broken_thread};
+use super::debugging::View;
 use super::outcome::{ExitCounts, VcpuReport, VcpuState};
 use super::trapping::Trapping;
 use crate::board::{Board, IoResult};
-use crate::breakpoints::{Breakpoints, Stop, Want};
+use crate::breakpoints::Breakpoints;
 use crate::cpu::{Cpu, Debuggable};
 use crate::end::End;
 use crate::error::{Error, Result};
@@ -39,7 +40,7 @@ pub(super) struct VcpuContext<C> {
     vcpus: u32,
     pub(super) cpu: C,
     pub(super) memory: Arc<Memory>,
-    started: bool,
+    pub(super) started: bool,
     held: bool,
     pub(super) actions: HookActions,
 }
@@ -50,7 +51,7 @@ impl<C: Cpu> VcpuContext<C> {
         Self { id, vcpus, cpu, memory, started: id == 0, held: false, actions }
     }
 
-    fn context(&mut self, now: Duration) -> Context<'_> {
+    pub(super) fn context(&mut self, now: Duration) -> Context<'_> {
         Context {
             vcpu: self.id,
             vcpus: self.vcpus,
@@ -81,14 +82,16 @@ pub(super) struct Devices<'a> {
 pub(super) struct VcpuLoop<'a, C> {
     pub(super) ctx: VcpuContext<C>,
     pub(super) hooks: HookSet,
-    /// `None` if no hook asks for breakpoints.
-    breakpoints: Option<Breakpoints>,
+    /// `None` if neither a hook nor a debugger can ask for breakpoints.
+    pub(super) breakpoints: Option<Breakpoints>,
     /// `None` if no memory is trapped, and none will be.
     pub(super) trapping: Option<Trapping<'a>>,
     /// How often the list of added watches had changed when it was taken over.
     pub(super) watch_changes: u64,
     /// `None` if no data is watched by watchpoints.
-    watchpoints: Option<Watching>,
+    pub(super) watchpoints: Option<Watching>,
+    /// The debugger's breakpoints and watchpoints.
+    pub(super) debugged: View,
     /// How often the vCPU exited because of trapped memory.
     trapped_exits: u64,
     /// An exit that has occurred and has not been handled.
@@ -126,6 +129,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             trapping,
             watch_changes: 0,
             watchpoints: None,
+            debugged: View::default(),
             trapped_exits: 0,
             next,
             registers,
@@ -285,7 +289,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     }
 
     /// Reports the accesses to watched data that the vCPU has just made.
-    fn report_accesses(&mut self, hits: u8) -> Result<()> {
+    pub(super) fn report_accesses(&mut self, hits: u8) -> Result<()> {
         let Some(watchpoints) = &mut self.watchpoints else { return Ok(()) };
         let VcpuContext { cpu, memory, .. } = &mut self.ctx;
         for access in watchpoints.accesses(hits, cpu, memory)? {
@@ -316,25 +320,11 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         if let Some(exit) = self.set_registers(&mut entry)? {
             return Ok(exit);
         }
-        while let Some(breakpoints) = &mut self.breakpoints {
-            let VcpuContext { cpu, memory, .. } = &mut self.ctx;
-            breakpoints.want(self.hooks.breakpoints());
-            let next = std::mem::replace(&mut entry, Entry::Resume);
-            match breakpoints.run(cpu, memory, next, Want::default())? {
-                Stop::Exit(exit) => return Ok(exit),
-                // The vCPU has reached an instruction, so it has been started.
-                Stop::Breakpoint(address) => {
-                    self.ctx.started = true;
-                    let now = self.control.now();
-                    let hold = self.hooks.breakpoint(&mut self.ctx.context(now), address);
-                    self.apply_actions(hold)?;
-                }
-                Stop::Watchpoints(hits) => {
-                    self.ctx.started = true;
-                    self.report_accesses(hits)?;
-                }
+        while self.breakpoints.is_some() {
+            if let Some(exit) = self.run_to_stop(std::mem::replace(&mut entry, Entry::Resume))? {
+                return Ok(exit);
             }
-            // At a breakpoint or watchpoint no access is incomplete.
+            // Where the vCPU has stopped, no access is incomplete.
             if let Some(exit) = self.set_registers(&mut entry)? {
                 return Ok(exit);
             }
@@ -375,7 +365,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             // Repeated after every hold: requests that came during the hold are handled before the
             // guest runs.
             let hold = self.serve_once()?;
-            if hold.is_zero() && !self.control.is_suspended() || self.control.is_over() {
+            if hold.is_zero() && !self.control.holds(self.ctx.id) || self.control.is_over() {
                 return self.set_alarm();
             }
             self.hold(hold)?;
@@ -412,15 +402,16 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     /// Keeps the vCPU out of the guest for this long, and while the run is suspended. Its ticks
     /// continue meanwhile.
     pub(super) fn hold(&mut self, time: Duration) -> Result<()> {
-        if time.is_zero() && !self.control.is_suspended() {
+        if time.is_zero() && !self.control.holds(self.ctx.id) {
             return Ok(());
         }
         self.ctx.held = true;
         let mut now = self.control.now();
         let mut until = now.saturating_add(time);
         let mut told = Duration::ZERO;
-        while (now < until || self.control.is_suspended()) && !self.control.is_over() {
-            let end = if self.control.is_suspended() { now + SUSPEND_POLL_INTERVAL } else { until };
+        while (now < until || self.control.holds(self.ctx.id)) && !self.control.is_over() {
+            let end =
+                if self.control.holds(self.ctx.id) { now + SUSPEND_POLL_INTERVAL } else { until };
             if end > told && self.hooks.wants(Points::HOLD) {
                 self.hooks.held(&mut self.ctx.context(now), end.saturating_sub(now));
             }
@@ -428,7 +419,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
             let wake = self.hooks.next_tick().map_or(end, |tick| tick.clamp(now, end.max(now)));
             thread::park_timeout(wake.saturating_sub(now));
             now = self.control.now();
-            if now < until || self.control.is_suspended() {
+            if now < until || self.control.holds(self.ctx.id) {
                 until = until.max(now.saturating_add(self.serve_once()?));
             }
         }

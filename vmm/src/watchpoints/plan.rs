@@ -8,7 +8,7 @@ use crate::at_places::AtPlaces;
 use crate::config::MachineConfig;
 use crate::doctor;
 use crate::error::Result;
-use crate::guest_debug::{Length, SLOTS};
+use crate::guest_debug::{self, Length, SLOTS};
 use crate::hook::{Values, Watch};
 use crate::kvm::Host;
 use crate::trapped;
@@ -155,22 +155,16 @@ fn watchpoints(watches: &[Watch], vcpus: u32, stops: usize) -> Result<Vec<Watchp
     Ok(found)
 }
 
-/// Divides a range at linear address `start` into pieces of 1, 2, 4 or 8 bytes, each at a multiple
-/// of its length.
+/// The watchpoints for a range at linear address `start`.
 fn pieces(
     start: u64,
     physical: u64,
     size: u64,
     stores_only: bool,
 ) -> impl Iterator<Item = Watchpoint> {
-    let mut done = 0;
-    std::iter::from_fn(move || {
-        let (linear, left) = (start + done, size - done);
-        let fits = |length: &Length| length.bytes() <= left && linear % length.bytes() == 0;
-        let length = Length::ALL.into_iter().find(fits)?;
-        let physical = physical + done;
-        done += length.bytes();
-        Some(Watchpoint { linear, physical, length, stores_only })
+    guest_debug::pieces(start, size).map(move |(linear, length)| {
+        let physical = physical + (linear - start);
+        Watchpoint { linear, physical, length, stores_only }
     })
 }
 

@@ -34,6 +34,7 @@ impl Breakpoints {
         let Some(int3s) = self.software.int3s.clone() else { return Ok(()) };
         let stores = int3s.code.stores();
         let given_up = int3s.gate.is_shared() && int3s.gate.is_given_up();
+        let free = self.free_slots();
         let software = &mut self.software;
         if !software.is_stale && software.stores == stores && !(given_up && software.is_used) {
             return Ok(());
@@ -41,7 +42,6 @@ impl Breakpoints {
         (software.is_stale, software.stores) = (false, stores);
         let before = std::mem::take(&mut software.places);
         software.others.clear();
-        let free = self.stopping.breakpoint_slots();
         // Among several threads, all use them or none.
         let useful = int3s.gate.is_shared() || self.wanted.len() > free;
         software.is_used = self.stopping.int3 && useful && !given_up;

@@ -6,20 +6,22 @@ use std::time::Duration;
 use super::Control;
 use crate::end::End;
 use crate::parallel::barrier::Look;
+use crate::parallel::debugging::Why;
+use crate::parallel::pauses::Pauser;
 use crate::parallel::status::{RunStatus, Standstill};
 
 impl Control {
     /// Keeps all vCPUs out of the guest from now on, because the user wants it. Returns false if
     /// they are paused already.
     pub(in crate::parallel) fn pause(&self) -> bool {
-        let changed = self.pauses.pause(self.now());
+        let changed = self.pauses.pause(Pauser::Remote, self.now());
         self.kick_all();
         changed
     }
 
     /// Lets the vCPUs of a paused or suspended run continue. Returns false if it was neither.
     pub(in crate::parallel) fn resume_all(&self) -> bool {
-        let was_paused = self.pauses.end_pause(self.now());
+        let was_paused = self.pauses.end_pause(Pauser::Remote, self.now());
         let changed = self.pauses.end_suspension() || was_paused;
         self.kick_all();
         changed
@@ -34,7 +36,9 @@ impl Control {
     /// The status of the run.
     pub(in crate::parallel) fn status(&self) -> RunStatus {
         let time = self.now();
-        let standstill = if self.pauses.is_paused() {
+        let standstill = if self.pauses.is_paused_by(Pauser::Debugger) {
+            Some(Standstill::Debugged)
+        } else if self.pauses.is_paused_by(Pauser::Remote) {
             Some(Standstill::Paused)
         } else {
             self.pauses.is_suspended().then_some(Standstill::Suspended)
@@ -58,6 +62,35 @@ impl Control {
             let _end = EndOnDrop(self, verdict.clone());
             examine(&verdict);
         }
+    }
+
+    /// Keeps all vCPUs out of the guest from now on, for a debugger. A step that is being made
+    /// ends.
+    pub(in crate::parallel) fn stop_for_debugger(&self) {
+        self.debugging.end_step();
+        self.pauses.pause(Pauser::Debugger, self.now());
+        self.kick_all();
+    }
+
+    /// Called by a vCPU that has stopped for a debugger: stops the others, too.
+    pub(in crate::parallel) fn stopped_for_debugger(&self, vcpu: u32, why: Why) {
+        self.stop_for_debugger();
+        self.debugging.add_stop(vcpu, why);
+    }
+
+    /// Lets the vCPUs go on that were stopped for a debugger, unless it has to be told of a stop
+    /// first.
+    pub(in crate::parallel) fn go_on_for_debugger(&self) {
+        if !self.debugging.has_stop() {
+            self.pauses.end_pause(Pauser::Debugger, self.now());
+            self.kick_all();
+        }
+    }
+
+    /// Lets this vCPU execute an instruction.
+    pub(in crate::parallel) fn step_for_debugger(&self, vcpu: u32, shown: u64) {
+        self.debugging.begin_step(vcpu, shown);
+        self.slot(vcpu).kick();
     }
 
     /// Has `look` called when all vCPUs have arrived at the barrier. It is dropped if the run ends

@@ -1,0 +1,188 @@
+//! Lets the machine go on as gdb asks.
+
+use gdbstub::common::{Signal, Tid};
+use gdbstub::target::ext::base::multithread::{
+    MultiThreadRangeStepping, MultiThreadRangeSteppingOps, MultiThreadResume,
+    MultiThreadSchedulerLocking, MultiThreadSchedulerLockingOps, MultiThreadSingleStep,
+    MultiThreadSingleStepOps,
+};
+use vmm::end::End;
+use vmm::parallel::{Event, NotRunning, Why};
+use vmm::registers::Activity;
+
+use super::asked::Action;
+use super::target::Live;
+use crate::gdb::action::Kind;
+use crate::gdb::connection::Connection;
+use crate::gdb::resume::trapped;
+use crate::gdb::session::{Debuggee, Reason};
+use crate::gdb::target::{tid, vcpu};
+use crate::tell;
+
+impl Debuggee for Live<'_> {
+    fn go(&mut self, connection: &Connection) -> Result<Option<Reason>, NotRunning> {
+        if let Some(reason) = self.begin() {
+            return Ok(Some(reason));
+        }
+        loop {
+            match self.debugger.next_event() {
+                Some(Event::Ended(end)) => return Ok(Some(ended(end.as_ref()))),
+                Some(Event::Stopped { vcpu, why }) => {
+                    self.look()?;
+                    self.stopped = vcpu;
+                    if why != Why::Step || !self.steps_on(vcpu) {
+                        return Ok(Some(self.reason(vcpu, why)));
+                    }
+                }
+                None => connection.wait_beside(self.debugger.fd()),
+            }
+            if connection.has_input() {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn interrupt(&mut self) -> Result<Reason, NotRunning> {
+        self.debugger.stop();
+        self.range = None;
+        self.look()?;
+        Ok(Reason::SignalWithThread { tid: tid(self.stopped), signal: Signal::SIGINT })
+    }
+}
+
+impl Live<'_> {
+    /// Begins what gdb asked for. Returns why that is not possible.
+    fn begin(&mut self) -> Option<Reason> {
+        match self.action.take()? {
+            Action::Continue => self.debugger.go(),
+            Action::Step(vcpu, range) => {
+                self.range = range.map(|range| (vcpu, range));
+                let shown = self.vcpus.get(vcpu as usize).map_or(0, |state| state.registers.rip);
+                if let Err(refused) = self.debugger.step(vcpu, shown) {
+                    tell::user(&format!("jitterbug: gdb: {refused}"));
+                    // gdb steps on behind a trap, but not behind another signal.
+                    return Some(Reason::SignalWithThread {
+                        tid: tid(vcpu),
+                        signal: Signal::SIGSTOP,
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// Begins the next step of the vCPU if it has not left the range.
+    fn steps_on(&mut self, stopped: u32) -> bool {
+        let rip = self.vcpus.get(stopped as usize).map_or(0, |state| state.registers.rip);
+        let range = self.range.as_ref();
+        let stays = range.is_some_and(|(vcpu, range)| *vcpu == stopped && range.contains(&rip));
+        stays && self.debugger.step(stopped, rip).is_ok()
+    }
+
+    fn reason(&self, vcpu: u32, why: Why) -> Reason {
+        let tid = tid(vcpu);
+        match why {
+            Why::Step => trapped(tid),
+            Why::Asleep => {
+                let halted = self
+                    .vcpus
+                    .get(vcpu as usize)
+                    .is_some_and(|state| state.activity == Activity::Halted);
+                let why = if halted {
+                    "it sleeps in HLT, and a step lets no interrupt wake it"
+                } else {
+                    "it was never started"
+                };
+                tell::user(&format!("jitterbug: gdb: vCPU {vcpu} makes no step: {why}"));
+                Reason::SignalWithThread { tid, signal: Signal::SIGSTOP }
+            }
+            Why::Breakpoint(address) => {
+                let has = |kind| self.set.breakpoints.contains(&(kind, address));
+                if has(Kind::Hardware) && !has(Kind::Software) {
+                    Reason::HwBreak(tid)
+                } else {
+                    Reason::SwBreak(tid)
+                }
+            }
+            Why::Watchpoint(breakpoint) => match self.set.watch_of(&breakpoint) {
+                Some(watch) => Reason::Watch { tid, kind: watch.kind, addr: watch.address },
+                None => trapped(tid),
+            },
+        }
+    }
+}
+
+/// What gdb is told of the end of a run.
+fn ended(end: Option<&End>) -> Reason {
+    let (exited, terminated) = (Reason::Exited, Reason::Terminated);
+    // gdb shows 8 bits; a failure must not look like a success.
+    let status = |code: u32| match code as u8 {
+        0 if code != 0 => u8::MAX,
+        code => code,
+    };
+    match end {
+        Some(End::Guest { code } | End::Stopped { code, .. }) => exited(status(*code)),
+        Some(End::Interrupted) => terminated(Signal::SIGINT),
+        Some(End::TimeLimit | End::Missed) => terminated(Signal::SIGALRM),
+        Some(end) if end.is_failure() => terminated(Signal::SIGABRT),
+        Some(_) => exited(0),
+        None => terminated(Signal::SIGKILL),
+    }
+}
+
+impl MultiThreadResume for Live<'_> {
+    fn resume(&mut self) -> Result<(), NotRunning> {
+        Ok(())
+    }
+
+    fn clear_resume_actions(&mut self) -> Result<(), NotRunning> {
+        (self.action, self.range) = (Some(Action::Continue), None);
+        Ok(())
+    }
+
+    fn set_resume_action_continue(&mut self, _: Tid, _: Option<Signal>) -> Result<(), NotRunning> {
+        Ok(())
+    }
+
+    fn support_single_step(&mut self) -> Option<MultiThreadSingleStepOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_range_step(&mut self) -> Option<MultiThreadRangeSteppingOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_scheduler_locking(&mut self) -> Option<MultiThreadSchedulerLockingOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl MultiThreadSingleStep for Live<'_> {
+    fn set_resume_action_step(&mut self, tid: Tid, _: Option<Signal>) -> Result<(), NotRunning> {
+        self.action = Some(Action::Step(vcpu(tid), None));
+        Ok(())
+    }
+}
+
+impl MultiThreadRangeStepping for Live<'_> {
+    fn set_resume_action_range_step(
+        &mut self,
+        tid: Tid,
+        start: u64,
+        end: u64,
+    ) -> Result<(), NotRunning> {
+        self.action = Some(Action::Step(vcpu(tid), Some(start..end)));
+        Ok(())
+    }
+}
+
+impl MultiThreadSchedulerLocking for Live<'_> {
+    /// The other vCPUs stand still during a step anyway.
+    fn set_resume_action_scheduler_lock(&mut self) -> Result<(), NotRunning> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "resume_tests.rs"]
+mod tests;
