@@ -177,7 +177,7 @@ fn plan(
 ) -> Result<WatchPlan> {
     let watches = named.known.iter().map(Variable::watch).collect();
     let plan = if !named.sought.is_empty() {
-        WatchPlan::pages(watches, "a variable is sought in the running kernel")
+        WatchPlan::growing(watches, "a variable is sought in the running kernel")
     } else if args.trap_pages {
         WatchPlan::pages(watches, "--trap-pages was given")
     } else {
@@ -206,7 +206,18 @@ fn collide(setting: &Setting, args: &RacesArgs, named: &Named) -> Result<(Found,
         };
         let inspector = search.inspector.clone();
         let collider = Collider::new(search, setting.machine.cpus.get());
-        let trial = boot(setting, seed, inspector, &collider, &progress)?;
+        let trial = match boot(setting, seed, inspector, &collider, &progress) {
+            Ok(trial) => trial,
+            Err(error) => {
+                // What was found is true whatever comes after it.
+                collider::merge(&mut found.races, collider.results().0);
+                for race in &found.races {
+                    progress.print(&race.to_string());
+                }
+                progress.finish();
+                return Err(error);
+            }
+        };
         interrupted = matches!(trial.outcome.end, End::Interrupted);
         let run = RunReport::new(trial, setting);
         let (races, tally) = collider.results();
@@ -255,10 +266,18 @@ fn boot(
     let notice = |text: &str| progress.print(&format!("jitterbug: {text}"));
     thread::scope(|scope| {
         scope.spawn(|| collider.seek(&setting.remote, &is_over, notice));
-        let trial = boot();
-        is_over.store(true, Ordering::SeqCst);
-        trial
+        let _ends = Ends(&is_over);
+        boot()
     })
+}
+
+/// Ends the search when it is dropped, also by a panic.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Prints the results for people.

@@ -160,7 +160,7 @@ impl Kernel {
         system: &SystemRegisters,
         memory: &M,
     ) -> Vec<Option<Found>> {
-        let view = View::new(system, memory);
+        let view = self.mapped(system, memory);
         let modules = self.layouts(&view).ok().and_then(|layouts| layouts.modules.as_ref());
         let Some(modules) = modules else { return vec![None; addresses.len()] };
         let functions = modules.functions(&view, addresses);
@@ -194,7 +194,8 @@ impl Kernel {
             if self.has_code_at(address) {
                 return Some(*orc);
             }
-            self.layouts(&view).ok()?.modules.as_ref()?.orc(&view, orc, address)
+            let layouts = self.layouts(&self.mapped(system, memory)).ok()?;
+            layouts.modules.as_ref()?.orc(&view, orc, address)
         };
         Some(Orc::unwind(&view, registers, tables))
     }

@@ -21,5 +21,5 @@ fn a_shell_at_the_virtio_console_answers() {
 
 fn a_console_without_a_driver_is_reported() {
     let run = kernel(1, "quiet").arg("--virtio-console").ends_with(1);
-    run.says(&["Kernel panic", "--virtio-console: the guest has not used it"]);
+    run.says(&["failure: kernel panic", "--virtio-console: the guest has not used it"]);
 }

@@ -59,6 +59,8 @@ pub(crate) struct Deferred {
     pub(crate) bell: Arc<EventFd>,
     /// Does a part of the work.
     pub(crate) perform: Perform,
+    /// Whether the work prints: it waits while the reader of the output has no room.
+    pub(crate) prints: bool,
 }
 
 type Perform = Box<dyn Fn(&Board, &mut Wiring) + Send + Sync>;
@@ -99,7 +101,7 @@ pub(crate) fn add(
             let perform: Perform = Box::new(move |board, wiring| {
                 board.bus().with(device, |rng| rng.go_on(wiring));
             });
-            served.deferred.push(Deferred { bell, perform });
+            served.deferred.push(Deferred { bell, perform, prints: false });
         }
     }
     if config.virtio_console
@@ -108,7 +110,7 @@ pub(crate) fn add(
         let (bell, wake) = bell()?;
         board.add_virtio_console(slot, ram(), wake);
         let perform: Perform = Box::new(Board::go_on_with_console);
-        served.deferred.push(Deferred { bell, perform });
+        served.deferred.push(Deferred { bell, perform, prints: true });
     }
     Ok(served)
 }

@@ -39,8 +39,10 @@ pub(super) fn find(
             bail!("--watch: name a variable, such as --watch counter");
         }
         let sought = sought(place).filter(|_| is_linux);
+        // What the kernel's own symbols don't have may be in a module.
+        let has = |name: &str| symbols.is_some_and(|symbols| symbols.symbol(name).is_some());
         if let Some(sought) = &sought
-            && (moves || sought.module.is_some())
+            && (moves || sought.module.is_some() || !has(&sought.name))
         {
             named.seek(sought);
             continue;
@@ -52,15 +54,8 @@ pub(super) fn find(
             );
         }
         let prefix = format!("GUEST:{}:", Access::Write.name());
-        let found = match (point::find(&format!("{prefix}{place}"), &scope), sought) {
-            (Ok(found), _) => found,
-            // It may be in a module.
-            (Err(NoPoint::Unknown { .. }), Some(sought)) => {
-                named.seek(&sought);
-                continue;
-            }
-            (Err(problem), _) => return Err(refused(place, problem)),
-        };
+        let found = point::find(&format!("{prefix}{place}"), &scope);
+        let found = found.map_err(|problem| refused(place, problem))?;
         for found in found {
             let address = found.point.address().context("a place of data")?;
             let name = found.name.strip_prefix(&*prefix).unwrap_or(&found.name).to_owned();

@@ -69,7 +69,10 @@ impl DeviceType for Rng {
 
     fn under_way(&self) {}
 
-    fn resume<R: Ram>(&mut self, (): &(), _transport: &Transport<R>) {}
+    // Requests may have been left when the state was saved.
+    fn resume<R: Ram>(&mut self, (): &(), _transport: &Transport<R>) {
+        (self.wake)();
+    }
 }
 
 impl<R: Ram> Mmio<Rng, R> {

@@ -89,9 +89,10 @@ impl Seeker {
                 }
                 variables.forget(*number);
                 let ended = machine.unwatch(&variable.watch());
-                let problem = ended.err().map(|problem| format!(": {problem}"));
+                let problem = ended.err().map(|problem| format!(" ({problem})"));
                 let problem = problem.unwrap_or_default();
-                news.push(format!("{sought} is gone, and not watched any more{problem}"));
+                let reason = found.as_ref().err().map_or("it has moved", |reason| reason);
+                news.push(format!("{sought} is not watched any more: {reason}{problem}"));
             }
             let watched = found.and_then(|(place, variable)| {
                 let refused = |reason| format!("it can't be watched: {reason}");
@@ -99,7 +100,13 @@ impl Seeker {
                 Ok((place, variable))
             });
             *state = match watched {
-                Err(reason) => State::Missing(reason),
+                Err(reason) => {
+                    // A variable that came back is not watched for another reason than before.
+                    if *was_found && matches!(state, State::Missing(before) if *before != reason) {
+                        news.push(format!("{sought} is not watched: {reason}"));
+                    }
+                    State::Missing(reason)
+                }
                 Ok((place, variable)) => {
                     let other = variables.at(&variable.physical);
                     news.push(told(sought, &place, &variable, other.as_deref()));

@@ -88,9 +88,10 @@ fn what_is_gone_or_elsewhere_is_not_reported_under_the_old_name() {
     assert!(seeker.is_restless(), "a module can go");
     machine.places.clear();
     let news = seeker.look(&mut machine, &variables);
-    assert_eq!(news, ["m:a is gone, and not watched any more"]);
+    assert_eq!(news, ["m:a is not watched any more: no m:a"]);
     assert!(machine.watched.borrow().is_empty() && touched(&variables, 0x9000).is_none());
     assert!(seeker.never_found().is_empty(), "it was there");
+    assert!(seeker.look(&mut machine, &variables).is_empty(), "nothing has changed");
     // The module is loaded elsewhere, and moves again.
     for (number, start) in [(1, 0xb000), (2, 0xc000)] {
         machine.places = vec![("m:a", at(start, 8, Some("m")))];

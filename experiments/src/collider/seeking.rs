@@ -53,6 +53,7 @@ impl Collider {
             let Ok((news, is_restless)) = remote.when_stopped(move |machine| shared.look(machine))
             else {
                 remote.wait_for_machine(INTERVAL);
+                thread::sleep(INTERVAL);
                 continue;
             };
             for text in news {
@@ -106,14 +107,18 @@ impl Machine for Live<'_> {
         let Some((system, kernel)) = &self.kernel else {
             return Err("no Linux kernel with symbols was found in the guest's memory".into());
         };
-        if sought.module.is_none()
-            && let Some(linear) = self.known.find(kernel, &sought.name)?
-        {
+        let in_kernel = match sought.module {
+            None => self.known.find(kernel, &sought.name),
+            Some(_) => Ok(None),
+        };
+        if let Ok(Some(linear)) = in_kernel {
             return Ok(Place { linear, module: None });
         }
         let (module, memory) = (sought.module.as_deref(), self.machine.memory);
         let found = kernel.variable_of_module(module, &sought.name, system, memory);
-        found.map(|(linear, module)| Place { linear, module: Some(module) })
+        let found = found.map(|(linear, module)| Place { linear, module: Some(module) });
+        // Why the kernel's own can't be meant tells more than that no module has one.
+        found.map_err(|absent| in_kernel.err().unwrap_or(absent))
     }
 
     fn physical(&self, linear: &Range<u64>) -> Result<Range<u64>, String> {

@@ -266,13 +266,16 @@ fn a_variable_is_told_with_its_module_or_why_there_is_none() {
     assert_eq!(refused(None, "open"), "open is a function");
     assert_eq!(
         refused(None, "x"),
-        "neither the kernel nor a module has a variable x; loaded modules: one_module"
+        "neither the kernel nor a module has a variable x with a single address; loaded modules: one_module"
     );
     assert_eq!(
         refused(Some("other"), "counter"),
         "no module other is loaded; loaded modules: one_module"
     );
-    assert_eq!(refused(Some("one-module"), "x"), "the module one-module has no variable x");
+    assert_eq!(
+        refused(Some("one-module"), "x"),
+        "the module one-module has no variable x with a single address"
+    );
     // Which module has an address, as long as it is there.
     let module = || kernel.module_at(counter.start, &system, &memory);
     assert_eq!(module().as_deref(), Some("one_module"));

@@ -90,10 +90,14 @@ impl Kernel {
         let is_loaded = |module| names.iter().any(|known| is_same_module(known, module));
         let what = match module {
             Some(module) if is_loaded(module) => {
-                return Ok(format!("the module {module} has no variable {name}"));
+                return Ok(format!(
+                    "the module {module} has no variable {name} with a single address"
+                ));
             }
             Some(module) => format!("no module {module} is loaded"),
-            None => format!("neither the kernel nor a module has a variable {name}"),
+            None => format!(
+                "neither the kernel nor a module has a variable {name} with a single address"
+            ),
         };
         let listed = names.iter().take(MAX_LISTED).map(String::as_str).collect::<Vec<_>>();
         Ok(match names.len() {
@@ -107,7 +111,7 @@ impl Kernel {
     }
 
     /// The memory with the kernel's data, which a program's page tables may not map.
-    fn mapped<'a, M: PhysicalMemory + ?Sized>(
+    pub(super) fn mapped<'a, M: PhysicalMemory + ?Sized>(
         &self,
         system: &SystemRegisters,
         memory: &'a M,

@@ -48,7 +48,7 @@ impl MutEventSubscriber for DeferredWork<'_> {
             let _ = self.deferred.bell.read();
         }
         // A vCPU that prints waits for the reader as well.
-        if self.outlet.is_some_and(Outlet::is_full) {
+        if self.deferred.prints && self.outlet.is_some_and(Outlet::is_full) {
             let again = self.retry.reset(RETRY, None);
             return again.unwrap_or_else(|errno| self.control.fail(broken(errno.into())));
         }

@@ -53,7 +53,18 @@ pub(super) fn watch(
         let timer = timer(watchdog.interval(), Some(watchdog.interval()))?;
         let input = input_open.clone();
         let examines = options.on_hang.is_some();
-        let watcher = Watcher { control, board, disks, criteria, input, examines, watchdog, timer };
+        let is_stopped = false;
+        let watcher = Watcher {
+            control,
+            board,
+            disks,
+            criteria,
+            input,
+            examines,
+            watchdog,
+            is_stopped,
+            timer,
+        };
         manager.add_subscriber(Box::new(watcher));
     }
     if let Some(signals) = options.signals {
@@ -146,6 +157,8 @@ struct Watcher<'a> {
     /// Whether a hung machine is examined before the run ends.
     examines: bool,
     watchdog: Watchdog,
+    /// Whether the vCPUs were to stop at the last tick.
+    is_stopped: bool,
     timer: TimerFd,
 }
 
@@ -156,9 +169,16 @@ impl MutEventSubscriber for Watcher<'_> {
         if control.found_hang().get().is_some() {
             return;
         }
-        if control.is_suspended() || control.barrier().is_called() {
+        // vCPUs that are stopped for a moment, as those of a machine that is looked at again and
+        // again, are judged at the next tick. Those that were stopped at the last one, too, may be
+        // for longer.
+        let was_stopped = std::mem::replace(&mut self.is_stopped, control.barrier().is_called());
+        if control.is_suspended() || was_stopped && self.is_stopped {
             self.watchdog.postpone(control.now());
             return control.clear_samples();
+        }
+        if self.is_stopped {
+            return;
         }
         let tracks = control.tracks();
         match self.watchdog.look(control.now(), control.activity(), &tracks) {

@@ -21,12 +21,19 @@ pub struct WatchPlan {
     watchpoints: Vec<Watchpoint>,
     /// Why pages are trapped.
     reason: String,
+    /// Whether pages may be trapped later, while the guest runs.
+    adds: bool,
 }
 
 impl WatchPlan {
     /// Trapped pages, whatever the host has. `reason` says why.
     pub fn pages(watches: Vec<Watch>, reason: &str) -> Self {
-        Self { watches, watchpoints: Vec::new(), reason: reason.into() }
+        Self { watches, watchpoints: Vec::new(), reason: reason.into(), adds: false }
+    }
+
+    /// Trapped pages, to which more are added while the guest runs.
+    pub fn growing(watches: Vec<Watch>, reason: &str) -> Self {
+        Self { adds: true, ..Self::pages(watches, reason) }
     }
 
     /// Watchpoints if they can tell what the watches ask for and work on this host, otherwise
@@ -41,7 +48,7 @@ impl WatchPlan {
             Ok(_) if !doctor::has_watchpoints(host) => {
                 Self::pages(watches, "data watchpoints don't work on this host")
             }
-            Ok(watchpoints) => Self { watches, watchpoints, reason: String::new() },
+            Ok(watchpoints) => Self { watches, watchpoints, ..Self::default() },
             Err(reason) => Self::pages(watches, &reason),
         };
         tracing::info!(%plan, "watching the guest's data");
@@ -65,7 +72,8 @@ impl WatchPlan {
 
     /// Why pages are trapped; `None` if they are not.
     pub fn why_pages(&self) -> Option<&str> {
-        (!self.uses_watchpoints() && !self.watches.is_empty()).then_some(&self.reason)
+        let traps = self.adds || !self.watches.is_empty();
+        (!self.uses_watchpoints() && traps).then_some(&self.reason)
     }
 
     /// The guest-physical ranges that are to be trapped.

@@ -70,11 +70,13 @@ fn a_plan_says_what_is_not_seen_or_why_pages_are_trapped() {
     let plan = WatchPlan {
         watchpoints: watchpoints(&watches, 1, 0).unwrap(),
         watches: watches.clone(),
-        reason: String::new(),
+        ..WatchPlan::default()
     };
     let text = plan.to_string();
     assert!(text.contains("1 of 4 debug registers; accesses are seen only at 0x5000"), "{text}");
     assert!(plan.trapped().is_empty() && plan.watched() == watches && plan.why_pages().is_none());
+    assert_eq!(WatchPlan::pages(Vec::new(), "so").why_pages(), None);
+    assert_eq!(WatchPlan::growing(Vec::new(), "so").why_pages(), Some("so"));
     let plan = WatchPlan::pages(watches, "so");
     assert_eq!((plan.to_string().as_str(), plan.why_pages()), ("trapped pages: so", Some("so")));
     assert!(plan.watched().is_empty());

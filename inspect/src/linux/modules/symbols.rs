@@ -158,20 +158,25 @@ impl Table {
         view: &View<'_, M>,
         address: u64,
     ) -> Option<Named> {
-        let mut before: Vec<Entry> = self
-            .entries()
-            .filter(|entry| entry.kind == Kind::Function && entry.start <= address)
-            .collect();
-        // The sort is stable.
-        before.sort_by_key(|entry| u64::MAX - entry.start);
-        for entry in before.into_iter().take(MAX_LABELS) {
-            let name = view.text(self.names.wrapping_add(entry.name.into()), MAX_SYMBOL_NAME)?;
-            if !is_label(&name) {
-                let is_inside = entry.size == 0 || address - entry.start < entry.size;
-                return is_inside.then(|| self.symbol(&entry, name));
+        let functions = || self.entries().filter(|entry| entry.kind == Kind::Function);
+        let (mut limit, mut labels) = (address, 0);
+        loop {
+            let starts = functions().map(|entry| entry.start).filter(|start| *start <= limit);
+            let nearest = starts.max()?;
+            for entry in functions().filter(|entry| entry.start == nearest) {
+                let name =
+                    view.text(self.names.wrapping_add(entry.name.into()), MAX_SYMBOL_NAME)?;
+                if !is_label(&name) {
+                    let is_inside = entry.size == 0 || address - entry.start < entry.size;
+                    return is_inside.then(|| self.symbol(&entry, name));
+                }
+                labels += 1;
+                if labels == MAX_LABELS {
+                    return None;
+                }
             }
+            limit = nearest.checked_sub(1)?;
         }
-        None
     }
 
     /// The symbols with this name.
