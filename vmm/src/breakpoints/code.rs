@@ -83,17 +83,19 @@ pub(super) fn handler(vector: u8, system: &SystemRegisters, memory: &Memory) -> 
     (gate[5] & PRESENT != 0).then(|| part(0, 2) | part(6, 2) << 16 | part(8, 4) << 32)
 }
 
-/// The watchpoints in the first slots, then the first addresses for which there is room, without
-/// duplicates.
+/// The watchpoints, each in the slot of its number, which DR6 names, also where two are the same;
+/// then the first addresses for which there is room, without duplicates.
 pub(super) fn slots(
     watchpoints: &[Breakpoint],
     addresses: impl Iterator<Item = u64>,
 ) -> [Option<Breakpoint>; SLOTS] {
     let mut slots = [None; SLOTS];
-    let mut used = 0;
-    let breakpoints = addresses.map(|address| Breakpoint { address, trigger: Trigger::Execute });
-    for breakpoint in watchpoints.iter().copied().chain(breakpoints) {
-        if used == SLOTS {
+    for (slot, watchpoint) in slots.iter_mut().zip(watchpoints) {
+        *slot = Some(*watchpoint);
+    }
+    let mut used = watchpoints.len();
+    for breakpoint in addresses.map(|address| Breakpoint { address, trigger: Trigger::Execute }) {
+        if used >= SLOTS {
             break;
         }
         if !slots.contains(&Some(breakpoint)) {

@@ -126,15 +126,16 @@ fn run_stopping(
         vm.exit_on_msrs(&msrs)?;
     }
     let stops = hooks.iter().any(|hooks| hooks.wants(Points::BREAKPOINT));
-    // Watchpoints alone need nothing of what these capabilities say.
-    let stopping = if stops {
+    let usable = if stops {
         Some(stopping()?)
     } else if options.debugged {
         // A debugger is of use even where it can't have breakpoints.
         stopping().ok()
     } else {
-        plan.uses_watchpoints().then(DebugCapabilities::default)
+        None
     };
+    // Watchpoints alone need nothing of what these capabilities say.
+    let stopping = usable.or_else(|| plan.uses_watchpoints().then(DebugCapabilities::default));
     let control = Arc::new(Control::new(vcpus)?);
     // Data watchpoints are chosen only where the debug registers suffice for the breakpoints, too.
     let int3s = stopping
@@ -146,7 +147,7 @@ fn run_stopping(
     }
     if options.debugged {
         control.debugging().enable(Means {
-            stopping,
+            stopping: usable,
             has_watchpoints: doctor::has_watchpoints(&host),
             int3s: int3s.clone(),
             breakpoints: hooks.iter().flat_map(HookSet::breakpoints).collect(),
