@@ -96,6 +96,11 @@ impl Control {
         })
     }
 
+    /// The number of vCPUs.
+    pub(super) fn vcpus(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
     /// The time since the machine started.
     pub(super) fn now(&self) -> Duration {
         self.start.elapsed()

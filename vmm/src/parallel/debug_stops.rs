@@ -57,23 +57,25 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
                 self.ctx.started = true;
                 let now = self.control.now();
                 let hold = self.hooks.breakpoint(&mut self.ctx.context(now), address);
-                self.apply_actions(hold)?;
+                // The debugger is told first: while the vCPU is held, it may leave or go on.
                 if self.debugged.breakpoints.contains(&address) {
-                    self.stop_all(Why::Breakpoint(address))?;
+                    self.control.stopped_for_debugger(self.ctx.id, Why::Breakpoint(address));
                 }
+                self.apply_actions(hold)?;
             }
             Stop::Watchpoints(hits) => {
                 self.ctx.started = true;
                 let hooks = self.watchpoints.as_ref().map_or(0, |own| own.breakpoints().count());
                 let of_hooks = hits & ((1 << hooks) - 1);
-                if of_hooks != 0 {
-                    self.report_accesses(of_hooks)?;
-                }
                 let first = (hits & !of_hooks).trailing_zeros() as usize;
                 let touched = first.checked_sub(hooks);
                 if let Some(touched) = touched.and_then(|at| self.debugged.watchpoints.get(at)) {
-                    self.stop_all(Why::Watchpoint(*touched))?;
+                    self.control.stopped_for_debugger(self.ctx.id, Why::Watchpoint(*touched));
                 }
+                if of_hooks != 0 {
+                    self.report_accesses(of_hooks)?;
+                }
+                self.hold(Duration::ZERO)?;
             }
         }
         Ok(None)
@@ -99,7 +101,8 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
         Ok(if halts { Step::End(Why::Step) } else { Step::Make })
     }
 
-    /// Stops all vCPUs for the debugger, and stays out of the guest until it goes on.
+    /// Stops all vCPUs for the debugger, and stays out of the guest until it goes on. Does nothing
+    /// if the debugger no longer waits for this.
     fn stop_all(&mut self, why: Why) -> Result<()> {
         self.control.stopped_for_debugger(self.ctx.id, why);
         self.hold(Duration::ZERO)

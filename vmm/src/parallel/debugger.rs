@@ -56,7 +56,6 @@ impl Debugger {
     /// Stops all vCPUs. A step that is being made ends where it is. [`Self::look`] waits for them.
     pub fn stop(&self) {
         self.control.stop_for_debugger();
-        self.control.debugging().forget_step();
     }
 
     /// Waits until all vCPUs have stopped, and has `look` called on another thread.
@@ -78,6 +77,9 @@ impl Debugger {
     /// access that KVM still has to complete there is this step.
     pub fn step(&self, vcpu: u32, shown: u64) -> Result<(), Refused> {
         self.means.can_step()?;
+        if vcpu >= self.control.vcpus() {
+            return Err(Refused::NoVcpu(vcpu));
+        }
         self.control.step_for_debugger(vcpu, shown);
         Ok(())
     }
@@ -110,10 +112,10 @@ impl Debugger {
         self.means.write(address, data)
     }
 
-    /// Removes all breakpoints and watchpoints, forgets stops, and lets the vCPUs go on.
+    /// Removes all breakpoints and watchpoints, forgets stops, and lets the vCPUs go on, one that
+    /// makes a step too.
     pub fn detach(&self) {
-        self.control.debugging().forget();
-        self.control.go_on_for_debugger();
+        self.control.forget_debugger();
     }
 }
 

@@ -9,7 +9,7 @@ use iced_x86::code_asm::*;
 
 use super::super::*;
 use super::*;
-use crate::controlled::test_guest::{CODE, DATA, END, Guest, LAPIC, places};
+use crate::controlled::test_guest::{CODE, DATA, END, Guest, LAPIC, places, start_others};
 use crate::kvm::{Host, host};
 use crate::registers::Registers;
 
@@ -81,6 +81,7 @@ fn a_guest_is_stepped_stopped_and_changed() {
         debugger.step(0, start).unwrap();
         assert_eq!(next(debugger), Event::Stopped { vcpu: 0, why: Why::Step });
         assert_eq!(registers(debugger, 0).rip, start + 1, "CLD has one byte");
+        assert_eq!(debugger.step(1, start), Err(Refused::NoVcpu(1)));
         debugger.set(&[CODE], &[]).unwrap();
         debugger.go();
         assert_eq!(next(debugger), Event::Stopped { vcpu: 0, why: Why::Breakpoint(CODE) });
@@ -183,4 +184,121 @@ fn a_step_takes_no_interrupt() {
         assert_eq!(debugger.memory().read_u32(DATA).unwrap(), 0);
     });
     assert_eq!(outcome.end, End::Guest { code: 1 }, "it comes when the vCPU goes on");
+}
+
+#[test]
+fn a_debugger_that_goes_during_a_step_leaves_a_machine_that_runs() {
+    let outcome = debug(&counter(), |debugger| {
+        for round in 0u32..300 {
+            let start = registers(debugger, 0).rip;
+            debugger.step(0, start).unwrap();
+            // At some time before, during or after the step.
+            for _ in 0..round * 20 {
+                std::hint::spin_loop();
+            }
+            debugger.detach();
+            let before = debugger.memory().read_u32(DATA).unwrap();
+            let begin = Instant::now();
+            while debugger.memory().read_u32(DATA).unwrap() == before {
+                assert!(
+                    begin.elapsed() < Duration::from_secs(10),
+                    "round {round}: it stands still"
+                );
+            }
+            assert!(debugger.next_event().is_none());
+            debugger.stop();
+        }
+        registers(debugger, 0);
+        debugger.set_registers(0, vec![(Register::Rbx, 1), (Register::Rcx, 3)]);
+    });
+    assert_eq!(outcome.end, End::Guest { code: 3 });
+}
+
+#[test]
+fn a_step_begins_where_the_debugger_has_just_set_rip() {
+    let (guest, [loops, there]) = places(|a, [loops, there]| {
+        a.xor(ecx, ecx)?;
+        a.set_label(loops)?;
+        a.jmp(*loops)?;
+        a.set_label(there)?;
+        for _ in 0..4 {
+            a.inc(ecx)?;
+        }
+        a.mov(eax, ecx)?;
+        a.out(END, eax)?;
+        a.hlt()
+    });
+    let outcome = debug(&guest, move |debugger| {
+        debugger.go();
+        for _ in 0..100 {
+            debugger.stop();
+            registers(debugger, 0);
+            debugger.set_registers(0, vec![(Register::Rip, there), (Register::Rcx, 0)]);
+            debugger.step(0, there).unwrap();
+            assert_eq!(next(debugger), Event::Stopped { vcpu: 0, why: Why::Step });
+            let now = registers(debugger, 0);
+            assert_eq!((now.rip, now.rcx), (there + 2, 1), "INC has two bytes");
+            debugger.set_registers(0, vec![(Register::Rip, loops)]);
+            debugger.go();
+        }
+        debugger.stop();
+        registers(debugger, 0);
+        debugger.set_registers(0, vec![(Register::Rip, there), (Register::Rcx, 0)]);
+    });
+    assert_eq!(outcome.end, End::Guest { code: 4 });
+}
+
+#[test]
+fn a_breakpoint_that_two_vcpus_reach_at_once_stops_no_machine_that_was_left() {
+    // Both vCPUs come to the place again and again, each with its own counter.
+    let (guest, [place]) = places(|a, [place]| {
+        let (mut is_ap, mut end) = (a.create_label(), a.create_label());
+        a.test(edi, edi)?;
+        a.jnz(is_ap)?;
+        start_others(a)?;
+        a.set_label(&mut is_ap)?;
+        a.mov(esi, edi)?;
+        a.lea(rsi, qword_ptr(rsi * 4 + DATA as i32))?;
+        a.set_label(place)?;
+        a.inc(dword_ptr(rsi))?;
+        a.cmp(dword_ptr(DATA + 8), 0)?;
+        a.je(*place)?;
+        a.test(edi, edi)?;
+        a.jz(end)?;
+        a.hlt()?;
+        a.set_label(&mut end)?;
+        a.mov(eax, 5)?;
+        a.out(END, eax)?;
+        a.hlt()
+    });
+    let outcome = debug(&guest.with_vcpus(2), move |debugger| {
+        let counts = || [0, 4].map(|at| debugger.memory().read_u32(DATA + at).unwrap());
+        let both_run = |round| {
+            let (before, begin) = (counts(), Instant::now());
+            while counts().iter().zip(before).any(|(now, before)| *now == before) {
+                assert!(begin.elapsed() < Duration::from_secs(10), "round {round}: {before:?}");
+            }
+            assert!(debugger.next_event().is_none(), "round {round}");
+        };
+        debugger.go();
+        both_run(0);
+        for round in 1..40 {
+            debugger.stop();
+            registers(debugger, 0);
+            debugger.set(&[place], &[]).unwrap();
+            debugger.go();
+            let Event::Stopped { why, .. } = next(debugger) else { panic!("it ends") };
+            assert_eq!(why, Why::Breakpoint(place));
+            if round % 2 == 0 {
+                debugger.detach();
+            } else {
+                registers(debugger, 0);
+                debugger.set(&[], &[]).unwrap();
+                debugger.go();
+            }
+            both_run(round);
+        }
+        debugger.write(DATA + 8, &[1]).unwrap();
+    });
+    assert_eq!(outcome.end, End::Guest { code: 5 });
 }

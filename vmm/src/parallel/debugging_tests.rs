@@ -10,6 +10,22 @@ fn watchpoint(address: u64) -> Breakpoint {
     Breakpoint { address, trigger: Trigger::Write(Length::Four) }
 }
 
+/// Reports a stop. Returns whether the vCPUs are paused for it.
+fn report(wants: &Wants, vcpu: u32, why: Why) -> bool {
+    let mut pauses = false;
+    let is_wanted = wants.report(vcpu, why, || pauses = true);
+    assert_eq!(is_wanted, pauses);
+    pauses
+}
+
+/// Lets the vCPUs go on. Returns whether their pause ends.
+fn goes_on(wants: &Wants) -> bool {
+    let mut ends = false;
+    let goes_on = wants.go_on(|| ends = true);
+    assert_eq!(goes_on, ends);
+    ends
+}
+
 #[test]
 fn stops_are_told_one_at_a_time_and_only_while_they_are_wanted() {
     let wants = Wants::new().unwrap();
@@ -20,20 +36,19 @@ fn stops_are_told_one_at_a_time_and_only_while_they_are_wanted() {
         (2, Why::Watchpoint(watchpoint(0x40))),
     ];
     for (vcpu, why) in stops {
-        wants.add_stop(vcpu, why);
+        assert!(report(&wants, vcpu, why));
     }
     let stopped = |vcpu, why| Some(Event::Stopped { vcpu, why });
     assert_eq!(wants.next_event(), stopped(0, Why::Breakpoint(0x10)));
     wants.set(&[0x10], &[watchpoint(0x40)]);
-    assert!(wants.has_stop(), "the watchpoint's");
+    assert!(!goes_on(&wants), "the watchpoint's");
     assert_eq!(wants.next_event(), stopped(2, Why::Watchpoint(watchpoint(0x40))));
-    assert_eq!((wants.has_stop(), wants.next_event()), (false, None));
+    assert_eq!((goes_on(&wants), wants.next_event()), (true, None));
     // A vCPU that steps has left the place where it stopped.
-    wants.add_stop(1, Why::Breakpoint(0x10));
+    assert!(report(&wants, 1, Why::Breakpoint(0x10)));
     wants.begin_step(1, 7);
     assert_eq!((wants.step_from(1), wants.step_from(0)), (Some(7), None));
-    assert!(!wants.has_stop());
-    wants.end_step();
+    assert!(goes_on(&wants));
     assert!(!wants.steps(1));
     assert_eq!(wants.next_event(), None);
     wants.run_is_over(Some(End::PowerOff));
@@ -47,26 +62,46 @@ fn stops_are_told_one_at_a_time_and_only_while_they_are_wanted() {
 fn the_end_of_a_step_comes_before_the_stops_of_others() {
     let wants = Wants::new().unwrap();
     wants.set(&[0x10], &[]);
-    wants.add_stop(0, Why::Breakpoint(0x10));
+    assert!(report(&wants, 0, Why::Breakpoint(0x10)));
     wants.begin_step(1, 7);
     assert_eq!(wants.next_event(), None, "the step has not ended");
-    wants.add_stop(1, Why::Step);
-    wants.end_step();
+    assert!(report(&wants, 1, Why::Step));
+    assert!(!wants.steps(1));
     assert_eq!(wants.next_event(), Some(Event::Stopped { vcpu: 1, why: Why::Step }));
-    assert!(wants.has_stop());
+    assert!(!goes_on(&wants));
     let stopped = Event::Stopped { vcpu: 0, why: Why::Breakpoint(0x10) };
     assert_eq!(wants.next_event(), Some(stopped));
     // A step that ends while the debugger stops all vCPUs is no news, then or later.
     wants.begin_step(1, 7);
-    wants.add_stop(1, Why::Step);
-    wants.forget_step();
+    assert!(report(&wants, 1, Why::Step));
+    wants.stop(|| ());
     assert_eq!(wants.next_event(), None);
     wants.begin_step(1, 7);
-    wants.forget_step();
-    wants.add_stop(1, Why::Step);
+    wants.stop(|| ());
+    assert!(!wants.steps(1) && !report(&wants, 1, Why::Step));
     wants.begin_step(0, 7);
-    assert_eq!(wants.next_event(), None, "that of vCPU 1 is an old one");
-    assert!(!wants.has_stop());
+    assert!(!report(&wants, 1, Why::Step), "that of vCPU 1 is an old one");
+    assert_eq!(wants.next_event(), None);
+    assert!(goes_on(&wants));
+}
+
+#[test]
+fn a_stop_that_comes_late_pauses_nothing() {
+    let late = |why, forget: fn(&Wants)| {
+        let wants = Wants::new().unwrap();
+        wants.set(&[0x10], &[watchpoint(0x40)]);
+        wants.begin_step(1, 7);
+        forget(&wants);
+        assert!(!report(&wants, 1, why), "{why:?}");
+        assert_eq!((wants.steps(1), wants.next_event()), (false, None));
+    };
+    let whys = [Why::Breakpoint(0x10), Why::Watchpoint(watchpoint(0x40)), Why::Step, Why::Asleep];
+    for why in whys {
+        late(why, |wants| wants.forget(|| ()));
+    }
+    for why in [Why::Step, Why::Asleep] {
+        late(why, |wants| assert!(goes_on(wants)));
+    }
 }
 
 #[test]
@@ -96,6 +131,9 @@ fn more_than_the_host_has_is_refused() {
     assert_eq!(means(true).check(&four, &[]), refused);
     assert_eq!(means(true).check(&four[..3], &[watchpoint(8)]), refused);
     assert_eq!(means(true).check(&[1, 1, 1, 1], &[watchpoint(8)]), Ok(()), "one address");
+    // The hooks' breakpoint keeps its register, and does not become a reason for single steps.
+    let watched = [8, 16, 24, 32].map(watchpoint);
+    assert_eq!(means(true).check(&[], &watched), refused);
     // Where each instruction is stepped, there is no limit.
     assert_eq!(means(false).check(&four, &[]), Ok(()));
     assert_eq!(means(false).check(&[], &[watchpoint(8)]), Err(Refused::NoWatchpoints));

@@ -93,10 +93,12 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
         }
     }
 
-    /// Sets the registers that hooks have changed. The access that the vCPU has begun is completed
+    /// Sets the registers that hooks and the debugger have changed: a debugger may let the vCPU go
+    /// on before `rendezvous` has seen its changes. The access that the vCPU has begun is completed
     /// first, with the old registers. `Some` if this leads to another exit: the registers are then
     /// set later.
     pub(super) fn set_registers(&mut self, entry: &mut Entry) -> Result<Option<Exit>> {
+        self.take_debugger_registers();
         if self.registers.is_empty() {
             return Ok(None);
         }

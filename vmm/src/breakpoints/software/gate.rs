@@ -75,7 +75,7 @@ impl Gate {
     }
 
     /// Whether no INT3 is used any more.
-    pub(super) fn is_given_up(&self) -> bool {
+    pub(crate) fn is_given_up(&self) -> bool {
         self.lock().given_up
     }
 

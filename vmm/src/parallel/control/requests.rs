@@ -67,24 +67,38 @@ impl Control {
     /// Keeps all vCPUs out of the guest from now on, for a debugger. A step that is being made
     /// ends.
     pub(in crate::parallel) fn stop_for_debugger(&self) {
-        self.debugging.end_step();
-        self.pauses.pause(Pauser::Debugger, self.now());
+        self.debugging.stop(|| self.pause_for_debugger());
         self.kick_all();
     }
 
-    /// Called by a vCPU that has stopped for a debugger: stops the others, too.
+    fn pause_for_debugger(&self) {
+        self.pauses.pause(Pauser::Debugger, self.now());
+    }
+
+    fn unpause_for_debugger(&self) {
+        self.pauses.end_pause(Pauser::Debugger, self.now());
+    }
+
+    /// Called by a vCPU that has stopped for a debugger: stops the others, too, if the debugger
+    /// still wants to know of it.
     pub(in crate::parallel) fn stopped_for_debugger(&self, vcpu: u32, why: Why) {
-        self.stop_for_debugger();
-        self.debugging.add_stop(vcpu, why);
+        if self.debugging.report(vcpu, why, || self.pause_for_debugger()) {
+            self.kick_all();
+        }
     }
 
     /// Lets the vCPUs go on that were stopped for a debugger, unless it has to be told of a stop
     /// first.
     pub(in crate::parallel) fn go_on_for_debugger(&self) {
-        if !self.debugging.has_stop() {
-            self.pauses.end_pause(Pauser::Debugger, self.now());
+        if self.debugging.go_on(|| self.unpause_for_debugger()) {
             self.kick_all();
         }
+    }
+
+    /// Lets the vCPUs go on without a debugger: what it wanted is forgotten.
+    pub(in crate::parallel) fn forget_debugger(&self) {
+        self.debugging.forget(|| self.unpause_for_debugger());
+        self.kick_all();
     }
 
     /// Lets this vCPU execute an instruction.

@@ -14,6 +14,9 @@ pub enum Refused {
     /// This host can't stop a vCPU at an instruction.
     #[error("this host can't stop vCPUs at instructions (`jitterbug doctor`: single-step)")]
     NoSteps,
+    /// There is no such vCPU.
+    #[error("there is no vCPU {0}")]
+    NoVcpu(u32),
     /// Data watchpoints don't work on this host.
     #[error("data watchpoints don't work on this host (`jitterbug doctor`: watch-write)")]
     NoWatchpoints,
@@ -65,8 +68,9 @@ impl Means {
         let hooks = self.registers_for(&self.breakpoints);
         let others = self.watchpoints + hooks;
         let slots = stopping.breakpoint_slots();
-        // Where all breakpoints are found by single steps, any number is.
-        let steps = hooks > slots.saturating_sub(self.watchpoints + watchpoints.len());
+        // Where all breakpoints are found by single steps, any number is. The debugger's own
+        // watchpoints must not lead to that: they are refused.
+        let steps = hooks > slots.saturating_sub(self.watchpoints);
         let needed = if steps || slots == 0 { 0 } else { self.registers_for(breakpoints) };
         let wanted = others + needed + watchpoints.len();
         let fits = if steps || slots == 0 {
@@ -80,7 +84,7 @@ impl Means {
     /// The number of these breakpoints that an INT3 can't be used for.
     fn registers_for(&self, breakpoints: &[u64]) -> usize {
         let by_int3 = |address: &&u64| {
-            let int3s = self.int3s.as_ref();
+            let int3s = self.int3s.as_ref().filter(|int3s| !int3s.gate.is_given_up());
             int3s.is_some_and(|int3s| int3s.can_replace(**address, &self.memory))
         };
         let mut others: Vec<_> = breakpoints.iter().filter(|address| !by_int3(address)).collect();

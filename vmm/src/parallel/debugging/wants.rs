@@ -43,12 +43,12 @@ struct State {
 }
 
 impl State {
-    /// Whether the debugger wants to know of this stop after the step in which it came, if any.
-    fn is_wanted(&self, why: &Why) -> bool {
+    /// Whether the debugger wants to know of this stop.
+    fn is_wanted(&self, vcpu: u32, why: &Why) -> bool {
         match why {
             Why::Breakpoint(address) => self.breakpoints.contains(address),
             Why::Watchpoint(watchpoint) => self.watchpoints.contains(watchpoint),
-            Why::Step | Why::Asleep => false,
+            Why::Step | Why::Asleep => self.awaited == Some(vcpu),
         }
     }
 
@@ -104,7 +104,10 @@ impl Wants {
     }
 
     pub(in crate::parallel) fn set(&self, breakpoints: &[u64], watchpoints: &[Breakpoint]) {
-        let mut state = self.lock();
+        self.put(&mut self.lock(), breakpoints, watchpoints);
+    }
+
+    fn put(&self, state: &mut State, breakpoints: &[u64], watchpoints: &[Breakpoint]) {
         state.breakpoints = breakpoints.to_vec();
         state.watchpoints = watchpoints.to_vec();
         self.changes.fetch_add(1, Ordering::Release);
@@ -115,12 +118,16 @@ impl Wants {
         self.lock().registers.extend(values);
     }
 
-    /// Removes everything that the debugger wanted, except for registers that it has set.
-    pub(in crate::parallel) fn forget(&self) {
-        self.set(&[], &[]);
+    /// Removes everything that the debugger wanted, except for registers that it has set, and has
+    /// `end_pause` called before a vCPU can report another stop. A step that is being made ends
+    /// unreported.
+    pub(in crate::parallel) fn forget(&self, end_pause: impl FnOnce()) {
         let mut state = self.lock();
+        self.stepping.store(NOBODY, Ordering::SeqCst);
+        self.put(&mut state, &[], &[]);
         state.stops.clear();
         state.awaited = None;
+        end_pause();
     }
 
     /// The number of changes, and the breakpoints and watchpoints, if the number is another one.
@@ -164,34 +171,47 @@ impl Wants {
         self.stepping.store(vcpu, Ordering::SeqCst);
     }
 
-    /// No vCPU makes a step any more.
-    pub(in crate::parallel) fn end_step(&self) {
-        self.stepping.store(NOBODY, Ordering::SeqCst);
-    }
-
-    /// The debugger waits for no step any more.
-    pub(in crate::parallel) fn forget_step(&self) {
-        self.lock().forget_steps(None);
-    }
-
-    /// Adds a stop.
-    pub(in crate::parallel) fn add_stop(&self, vcpu: u32, why: Why) {
-        self.lock().stops.push_back((vcpu, why));
-        self.tell();
-    }
-
-    /// Whether a stop has to be told of before the vCPUs go on. Forgets those that the debugger
-    /// does not want to know of any more.
-    pub(in crate::parallel) fn has_stop(&self) -> bool {
+    /// Has `pause` called. No vCPU makes a step any more, and the debugger waits for none.
+    pub(in crate::parallel) fn stop(&self, pause: impl FnOnce()) {
         let mut state = self.lock();
-        state.awaited = None;
-        let stops = std::mem::take(&mut state.stops);
-        state.stops = stops.into_iter().filter(|(_, why)| state.is_wanted(why)).collect();
-        let is_left = !state.stops.is_empty();
-        if is_left {
+        self.stepping.store(NOBODY, Ordering::SeqCst);
+        state.forget_steps(None);
+        pause();
+    }
+
+    /// Adds a stop and has `pause` called, unless the debugger does not want to know of the stop
+    /// any more, because it has gone on or left since the vCPU left the guest. Returns whether it
+    /// wants to. The lock is held meanwhile: a machine is never paused without a stop to tell of.
+    pub(in crate::parallel) fn report(&self, vcpu: u32, why: Why, pause: impl FnOnce()) -> bool {
+        let mut state = self.lock();
+        let is_wanted = state.is_wanted(vcpu, &why);
+        if is_wanted {
+            if self.steps(vcpu) {
+                self.stepping.store(NOBODY, Ordering::SeqCst);
+            }
+            pause();
+            state.stops.push_back((vcpu, why));
             self.tell();
         }
-        is_left
+        is_wanted
+    }
+
+    /// Has `end_pause` called, unless a stop has to be told of before the vCPUs go on. Forgets
+    /// those that the debugger does not want to know of any more. Returns whether the vCPUs go on.
+    pub(in crate::parallel) fn go_on(&self, end_pause: impl FnOnce()) -> bool {
+        let mut state = self.lock();
+        self.stepping.store(NOBODY, Ordering::SeqCst);
+        state.awaited = None;
+        let stops = std::mem::take(&mut state.stops);
+        let wanted = stops.into_iter().filter(|(vcpu, why)| state.is_wanted(*vcpu, why)).collect();
+        state.stops = wanted;
+        let goes_on = state.stops.is_empty();
+        if goes_on {
+            end_pause();
+        } else {
+            self.tell();
+        }
+        goes_on
     }
 
     /// Called when the run has ended; `None` because of an error. The first call counts.
