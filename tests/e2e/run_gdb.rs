@@ -118,6 +118,7 @@ fn ctrl_c_stops_a_spinner() {
     thread::sleep(Duration::from_secs(3));
     assert_eq!([client.ask("Hg1"), client.ask("g"), client.ask("Hg2"), client.ask("g")], stopped);
     assert!(client.ask("vCont;s:2;c").starts_with("T05"));
+    assert!(client.ask("vCont;s:63").starts_with("T05thread:02"), "no such thread: the last one");
     client.ask("Hg1");
     assert_eq!(client.ask("g"), stopped[1], "the other vCPU stands still");
     client.send("vCont;c");

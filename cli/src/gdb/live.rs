@@ -78,17 +78,29 @@ impl Drop for Server {
     }
 }
 
+/// Lets the machine go on if the thread that serves gdb panics.
+struct Guarded(Debugger);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.detach();
+        }
+    }
+}
+
 /// Serves one client after the other, until the run is over.
 fn serve_all(listener: &Listener, machine: &Machine, is_over: &AtomicBool) {
     let debugger = loop {
         match machine.remote.debugger(POLL_INTERVAL) {
-            Some(debugger) => break debugger,
+            Some(debugger) => break Guarded(debugger),
             None if is_over.load(Ordering::SeqCst) => return,
             None => {}
         }
     };
+    let debugger = &debugger.0;
     let is_over = || debugger.is_over() || is_over.load(Ordering::SeqCst);
-    while let Some(said) = serve(listener, &debugger, machine, &is_over) {
+    while let Some(said) = serve(listener, debugger, machine, &is_over) {
         tell::user(&format!("jitterbug: {said}"));
     }
 }

@@ -28,7 +28,9 @@ impl Debuggee for Live<'_> {
             match self.debugger.next_event() {
                 Some(Event::Ended(end)) => return Ok(Some(ended(end.as_ref()))),
                 Some(Event::Stopped { vcpu, why }) => {
-                    self.look()?;
+                    if let Err(error) = self.look() {
+                        return self.ended_meanwhile(error).map(Some);
+                    }
                     self.stopped = vcpu;
                     if why != Why::Step || !self.steps_on(vcpu) {
                         return Ok(Some(self.reason(vcpu, why)));
@@ -45,12 +47,28 @@ impl Debuggee for Live<'_> {
     fn interrupt(&mut self) -> Result<Reason, NotRunning> {
         self.debugger.stop();
         self.range = None;
-        self.look()?;
+        if let Err(error) = self.look() {
+            return self.ended_meanwhile(error);
+        }
         Ok(Reason::SignalWithThread { tid: tid(self.stopped), signal: Signal::SIGINT })
     }
 }
 
 impl Live<'_> {
+    /// How the run ended while its vCPUs were to stop.
+    fn ended_meanwhile(&self, error: NotRunning) -> Result<Reason, NotRunning> {
+        match self.debugger.next_event() {
+            Some(Event::Ended(end)) => Ok(ended(end.as_ref())),
+            _ => Err(error),
+        }
+    }
+
+    /// The vCPU that is a thread; for a thread that there is not, the one that stopped last.
+    fn vcpu_of(&self, tid: Tid) -> u32 {
+        let vcpu = vcpu(tid);
+        if (vcpu as usize) < self.vcpus.len() { vcpu } else { self.stopped }
+    }
+
     /// Begins what gdb asked for. Returns why that is not possible.
     fn begin(&mut self) -> Option<Reason> {
         match self.action.take()? {
@@ -159,7 +177,7 @@ impl MultiThreadResume for Live<'_> {
 
 impl MultiThreadSingleStep for Live<'_> {
     fn set_resume_action_step(&mut self, tid: Tid, _: Option<Signal>) -> Result<(), NotRunning> {
-        self.action = Some(Action::Step(vcpu(tid), None));
+        self.action = Some(Action::Step(self.vcpu_of(tid), None));
         Ok(())
     }
 }
@@ -171,7 +189,7 @@ impl MultiThreadRangeStepping for Live<'_> {
         start: u64,
         end: u64,
     ) -> Result<(), NotRunning> {
-        self.action = Some(Action::Step(vcpu(tid), Some(start..end)));
+        self.action = Some(Action::Step(self.vcpu_of(tid), Some(start..end)));
         Ok(())
     }
 }
