@@ -91,7 +91,7 @@ impl Seeker {
                 let ended = machine.unwatch(&variable.watch());
                 let problem = ended.err().map(|problem| format!(" ({problem})"));
                 let problem = problem.unwrap_or_default();
-                let reason = found.as_ref().err().map_or("it has moved", |reason| reason);
+                let reason = found.as_ref().err().map_or("it has moved", |reason| brief(reason));
                 news.push(format!("{sought} is not watched any more: {reason}{problem}"));
             }
             let watched = found.and_then(|(place, variable)| {
@@ -102,8 +102,11 @@ impl Seeker {
             *state = match watched {
                 Err(reason) => {
                     // A variable that came back is not watched for another reason than before.
-                    if *was_found && matches!(state, State::Missing(before) if *before != reason) {
-                        news.push(format!("{sought} is not watched: {reason}"));
+                    let reason_now = brief(&reason);
+                    if *was_found
+                        && matches!(state, State::Missing(before) if brief(before) != reason_now)
+                    {
+                        news.push(format!("{sought} is not watched: {reason_now}"));
                     }
                     State::Missing(reason)
                 }
@@ -136,6 +139,11 @@ impl Seeker {
         });
         never.collect()
     }
+}
+
+/// A reason without the details behind it, such as the modules that are loaded.
+fn brief(reason: &str) -> &str {
+    reason.split(';').next().unwrap_or(reason)
 }
 
 /// The linear addresses that are to be watched.
