@@ -30,7 +30,7 @@ impl Apt {
     }
 
     /// Uses new package lists in this folder, fetched now from the same sources.
-    pub(crate) fn with_lists_in(folder: &Path) -> Result<Self> {
+    fn with_lists_in(folder: &Path) -> Result<Self> {
         let mut apt = Self::of_the_machine()?;
         for part in ["lists/partial", "cache/archives/partial"] {
             let path = folder.join(part);
@@ -41,6 +41,17 @@ impl Apt {
         }
         apt.run_get(&["update", "-q"], folder)?;
         Ok(apt)
+    }
+
+    /// Calls `take` with the machine's package lists, and if that fails with new ones, which are
+    /// kept in the folder `scratch`: the machine's may be missing, or so old that their packages no
+    /// longer exist.
+    pub(crate) fn with_either_lists<T>(
+        scratch: &Path,
+        take: impl Fn(&Self) -> Result<T>,
+    ) -> Result<T> {
+        take(&Self::of_the_machine()?)
+            .or_else(|_| take(&Self::with_lists_in(&scratch.join("apt"))?))
     }
 
     fn option(&mut self, key: &str, value: &str) {

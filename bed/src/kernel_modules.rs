@@ -65,7 +65,7 @@ pub fn kernel_modules(parts: &Parts, sources: &Path, tell: impl Fn(&str)) -> Res
         let problem = "its Kbuild names no module".into();
         return Err(Error::File { path: folder, problem });
     }
-    rename(&modules, &built)?;
+    parts::rename(&modules, &built)?;
     Ok(built)
 }
 
@@ -102,12 +102,8 @@ fn fetch(version: &str, kept: &Path, to: &Path) -> Result<()> {
     let scratch = tempfile::Builder::new().prefix("fetch-").tempdir_in(kept).at(kept)?;
     let unpacked = scratch.path().join("unpacked");
     fs::create_dir(&unpacked).at(&unpacked)?;
-    // The host's package lists may be missing, or so old that their packages no longer exist.
-    unpack(version, &Apt::of_the_machine()?, &unpacked).or_else(|_| {
-        let lists = scratch.path().join("apt");
-        unpack(version, &Apt::with_lists_in(&lists)?, &unpacked)
-    })?;
-    rename(&unpacked, to)
+    Apt::with_either_lists(scratch.path(), |apt| unpack(version, apt, &unpacked))?;
+    parts::rename(&unpacked, to)
 }
 
 fn unpack(version: &str, apt: &Apt, folder: &Path) -> Result<()> {
@@ -121,8 +117,8 @@ fn unpack(version: &str, apt: &Apt, folder: &Path) -> Result<()> {
     let is_needed =
         |name: &String| name.starts_with("linux-headers-") || name.starts_with(BUILD_TOOLS);
     let mut packages: Vec<String> = depends.into_iter().filter(is_needed).collect();
-    let tools: Vec<&str> = packages.iter().map(String::as_str).collect();
-    let tools: Vec<&str> = tools.into_iter().filter(|name| name.starts_with(BUILD_TOOLS)).collect();
+    let names = packages.iter().map(String::as_str);
+    let tools: Vec<&str> = names.filter(|name| name.starts_with(BUILD_TOOLS)).collect();
     let libraries = apt.missing_libraries(&tools)?;
     packages.extend(libraries);
     packages.push(headers);
@@ -153,14 +149,6 @@ fn build(make: &Path, gcc: &Path, headers: &Path, version: &str, folder: &Path) 
     ];
     let libraries = headers.join("usr/lib/x86_64-linux-gnu");
     tool::run_with_libraries(make, &arguments, folder, &libraries).map(|_| ())
-}
-
-/// Gives a folder its name. If another process was first, its folder stays.
-fn rename(from: &Path, to: &Path) -> Result<()> {
-    match fs::rename(from, to) {
-        Err(_) if to.is_dir() => Ok(()),
-        done => done.at(to),
-    }
 }
 
 #[cfg(test)]

@@ -128,11 +128,7 @@ fn fetch(host: Host, kept: &Path, to: &Path) -> Result<()> {
     let scratch = scratch.path();
     let unpacked = scratch.join("unpacked");
     fs::create_dir(&unpacked).at(&unpacked)?;
-    // The host's package lists may be missing, or so old that their packages no longer exist.
-    let package = unpack(host, &Apt::of_the_machine()?, &unpacked).or_else(|_| {
-        let lists = scratch.join("apt");
-        unpack(host, &Apt::with_lists_in(&lists)?, &unpacked)
-    })?;
+    let package = Apt::with_either_lists(scratch, |apt| unpack(host, apt, &unpacked))?;
 
     let parts = scratch.join("parts");
     fs::create_dir_all(&parts).at(&parts)?;
@@ -152,7 +148,12 @@ fn fetch(host: Host, kept: &Path, to: &Path) -> Result<()> {
     }
     let file = parts.join(PACKAGE);
     fs::write(&file, &package).at(&file)?;
-    match fs::rename(&parts, to) {
+    rename(&parts, to)
+}
+
+/// Gives a folder its name. If another process was first, its folder stays.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+    match fs::rename(from, to) {
         Err(_) if to.is_dir() => Ok(()),
         done => done.at(to),
     }
