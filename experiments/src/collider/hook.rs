@@ -34,8 +34,6 @@ struct Behind {
     rip: u64,
     registers: Registers,
     system: SystemRegisters,
-    /// The address of a Linux kernel's data for the vCPU, if the guest is one.
-    data: Option<u64>,
 }
 
 impl Behind {
@@ -43,8 +41,7 @@ impl Behind {
     fn of(access: &hook::Access, context: &mut Context) -> Option<Self> {
         let (registers, system) =
             (context.cpu.registers().ok()?, context.cpu.system_registers().ok()?);
-        let data = linux::data_of(context.cpu, &system).ok();
-        Some(Self { rip: instruction::linear(access.rip, &system), registers, system, data })
+        Some(Self { rip: instruction::linear(access.rip, &system), registers, system })
     }
 
     /// The access, with the innermost frame only.
@@ -81,8 +78,10 @@ impl Behind {
         stack
     }
 
-    fn task(&self, inspector: &Inspector, memory: &Memory) -> Option<Task> {
-        inspector.task(&self.system, self.data?, memory).ok()
+    /// The task, if the guest is a Linux.
+    fn task(&self, inspector: &Inspector, context: &mut Context) -> Option<Task> {
+        let data = linux::data_of(context.cpu, &self.system).ok()?;
+        inspector.task(&self.system, data, context.memory).ok()
     }
 
     /// Whether the variable is still where it was found: its module may have been unloaded since
@@ -143,7 +142,7 @@ impl Hook for VcpuCollider {
         let chosen = |chances| draw.between(1, chances) == 1;
         let complete = |noted: &mut Access| {
             noted.stack = behind.stack(access, &search.inspector, context.memory);
-            noted.task = behind.task(&search.inspector, context.memory);
+            noted.task = behind.task(&search.inspector, context);
         };
         if !state.add(variable, &mut noted, now, chosen, complete) {
             return Verdict::Continue;
