@@ -11,6 +11,12 @@ use super::action::Kind;
 use super::target::Debugged;
 use crate::tell;
 
+/// Removes one element that is equal to this one. Returns whether there was one.
+pub(super) fn remove_one<T: PartialEq>(list: &mut Vec<T>, element: &T) -> bool {
+    let at = list.iter().position(|other| other == element);
+    at.map(|at| list.swap_remove(at)).is_some()
+}
+
 impl Debugged<'_> {
     fn add_breakpoint(&mut self, kind: Kind, address: u64) -> bool {
         self.breakpoints.push((kind, address));
@@ -20,8 +26,7 @@ impl Debugged<'_> {
 
     /// Removes one. Returns whether there was one.
     fn remove_breakpoint(&mut self, kind: Kind, address: u64) -> bool {
-        let at = self.breakpoints.iter().position(|other| *other == (kind, address));
-        let removed = at.map(|at| self.breakpoints.swap_remove(at)).is_some();
+        let removed = remove_one(&mut self.breakpoints, &(kind, address));
         self.set_breakpoints();
         removed
     }

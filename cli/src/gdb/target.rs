@@ -80,6 +80,13 @@ pub(super) fn vcpu(tid: Tid) -> u32 {
     u32::try_from(tid.get() - 1).unwrap_or(u32::MAX)
 }
 
+/// Puts a text into gdb's buffer, as much as it holds, and returns its length there.
+pub(super) fn put(text: &str, buffer: &mut [u8]) -> usize {
+    let length = text.len().min(buffer.len());
+    buffer[..length].copy_from_slice(&text.as_bytes()[..length]);
+    length
+}
+
 /// The thread that is a vCPU.
 pub(super) fn tid(vcpu: u32) -> Tid {
     Tid::MIN.saturating_add(vcpu as usize)
@@ -169,8 +176,6 @@ impl MultiThreadBase for Debugged<'_> {
 impl ThreadExtraInfo for Debugged<'_> {
     fn thread_extra_info(&self, tid: Tid, buffer: &mut [u8]) -> Result<usize, TimelineError> {
         let text = self.states.get(vcpu(tid) as usize).map_or("no such vCPU", String::as_str);
-        let length = text.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&text.as_bytes()[..length]);
-        Ok(length)
+        Ok(put(text, buffer))
     }
 }

@@ -10,6 +10,7 @@ use vmm::guest_debug::Breakpoint;
 use super::asked::{Set, Watch};
 use super::target::Live;
 use crate::gdb::action::Kind;
+use crate::gdb::breakpoints::remove_one;
 use crate::tell;
 
 impl Live<'_> {
@@ -58,9 +59,7 @@ impl Live<'_> {
 
     fn remove(&mut self, kind: Kind, address: u64) -> bool {
         let mut set = self.set.clone();
-        let at = set.breakpoints.iter().position(|other| *other == (kind, address));
-        let removed = at.map(|at| set.breakpoints.swap_remove(at)).is_some();
-        removed && self.try_set(set)
+        remove_one(&mut set.breakpoints, &(kind, address)) && self.try_set(set)
     }
 }
 
@@ -128,10 +127,8 @@ impl HwWatchpoint for Live<'_> {
         length: u64,
         kind: WatchKind,
     ) -> TargetResult<bool, Self> {
-        let watch = Watch { address, length, kind };
         let mut set = self.set.clone();
-        let at = set.watches.iter().position(|other| *other == watch);
-        let removed = at.map(|at| set.watches.swap_remove(at)).is_some();
+        let removed = remove_one(&mut set.watches, &Watch { address, length, kind });
         Ok(removed && self.try_set(set))
     }
 }

@@ -75,8 +75,7 @@ impl Live<'_> {
             Action::Continue => self.debugger.go(),
             Action::Step(vcpu, range) => {
                 self.range = range.map(|range| (vcpu, range));
-                let shown = self.vcpus.get(vcpu as usize).map_or(0, |state| state.registers.rip);
-                if let Err(refused) = self.debugger.step(vcpu, shown) {
+                if let Err(refused) = self.debugger.step(vcpu, self.rip(vcpu)) {
                     tell::user(&format!("jitterbug: gdb: {refused}"));
                     // gdb steps on behind a trap, but not behind another signal.
                     return Some(Reason::SignalWithThread {
@@ -91,10 +90,15 @@ impl Live<'_> {
 
     /// Begins the next step of the vCPU if it has not left the range.
     fn steps_on(&mut self, stopped: u32) -> bool {
-        let rip = self.vcpus.get(stopped as usize).map_or(0, |state| state.registers.rip);
+        let rip = self.rip(stopped);
         let range = self.range.as_ref();
         let stays = range.is_some_and(|(vcpu, range)| *vcpu == stopped && range.contains(&rip));
         stays && self.debugger.step(stopped, rip).is_ok()
+    }
+
+    /// RIP of a vCPU as gdb sees it; 0 if there is no such vCPU.
+    fn rip(&self, vcpu: u32) -> u64 {
+        self.vcpus.get(vcpu as usize).map_or(0, |state| state.registers.rip)
     }
 
     fn reason(&self, vcpu: u32, why: Why) -> Reason {

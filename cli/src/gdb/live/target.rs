@@ -17,7 +17,7 @@ use vmm::registers::Activity;
 use super::Machine;
 use super::asked::{Action, Set};
 use crate::gdb::arch::{VcpuRegisters, X86};
-use crate::gdb::target::{EFAULT, EPERM, vcpu};
+use crate::gdb::target::{EFAULT, EPERM, put, tid, vcpu};
 use crate::tell;
 
 /// A machine, as gdb's target.
@@ -162,7 +162,7 @@ impl MultiThreadBase for Live<'_> {
     }
 
     fn list_active_threads(&mut self, active: &mut dyn FnMut(Tid)) -> Result<(), NotRunning> {
-        (0..self.vcpus.len() as u32).for_each(|vcpu| active(crate::gdb::target::tid(vcpu)));
+        (0..self.vcpus.len() as u32).for_each(|vcpu| active(tid(vcpu)));
         Ok(())
     }
 
@@ -181,8 +181,6 @@ impl ThreadExtraInfo for Live<'_> {
             Some(state) => format!("vCPU {}: {}", vcpu(tid), activity(state.activity)),
             None => "no such vCPU".to_owned(),
         };
-        let length = text.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&text.as_bytes()[..length]);
-        Ok(length)
+        Ok(put(&text, buffer))
     }
 }
