@@ -1,21 +1,5 @@
-use std::sync::Arc;
-
 use super::*;
-use crate::testing::{Lines, wired};
-
-#[derive(Clone, Default)]
-struct Screen(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Screen {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::testing::{Lines, Screen, wired};
 
 /// A console and its interrupt lines.
 struct Port<W: Write + Send + 'static> {

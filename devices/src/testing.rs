@@ -1,6 +1,24 @@
 //! What unit tests of devices are wired to.
 
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
 use crate::device::{Clock, InterruptController, Wiring};
+
+/// Keeps what is printed. A clone has the same text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Screen(pub(crate) Arc<Mutex<Vec<u8>>>);
+
+impl Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// A clock that tests set.
 #[derive(Clone, Copy, Debug, Default)]

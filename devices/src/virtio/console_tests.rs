@@ -1,32 +1,16 @@
-use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 
 use super::super::testing::*;
 use super::*;
 use crate::device::Device as _;
-use crate::testing::wired;
-
-/// What was printed.
-#[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Printed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::testing::{Screen, wired};
 
 struct Line {
-    driver: Driver<Console<Printed>>,
-    printed: Printed,
+    driver: Driver<Console<Screen>>,
+    printed: Screen,
     woken: Arc<AtomicU32>,
 }
 
@@ -41,7 +25,7 @@ fn line(queue: usize) -> Line {
 }
 
 fn with_features(features: u64) -> Line {
-    let (printed, woken) = (Printed::default(), Arc::new(AtomicU32::new(0)));
+    let (printed, woken) = (Screen::default(), Arc::new(AtomicU32::new(0)));
     let count = woken.clone();
     let wake = move || {
         count.fetch_add(1, Ordering::Relaxed);
