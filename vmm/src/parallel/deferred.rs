@@ -4,11 +4,12 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use devices::device::Wiring;
-use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
+use event_manager::{EventOps, Events, MutEventSubscriber};
 use vmm_sys_util::timerfd::TimerFd;
 
 use super::Outlet;
 use super::control::{Control, broken};
+use super::listen::listen;
 use crate::board::Board;
 use crate::error::Result;
 use crate::kvm::KvmIrqchip;
@@ -60,10 +61,7 @@ impl MutEventSubscriber for DeferredWork<'_> {
     }
 
     fn init(&mut self, ops: &mut EventOps) {
-        for fd in [self.deferred.bell.as_raw_fd(), self.retry.as_raw_fd()] {
-            if let Err(error) = ops.add(Events::new_raw(fd, EventSet::IN)) {
-                self.control.fail(broken(std::io::Error::other(format!("{error:?}"))));
-            }
-        }
+        listen(self.control, ops, &*self.deferred.bell);
+        listen(self.control, ops, &self.retry);
     }
 }

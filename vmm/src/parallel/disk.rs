@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use devices::bus::Handle;
 use devices::device::Wiring;
 use devices::virtio::Job;
-use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
+use event_manager::{EventOps, Events, MutEventSubscriber};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::control::{Control, broken};
+use super::listen::listen;
 use crate::board::Board;
 use crate::disk::{Storage, perform};
 use crate::error::{Error, Result};
@@ -181,9 +182,7 @@ impl MutEventSubscriber for DiskCourier<'_> {
     }
 
     fn init(&mut self, ops: &mut EventOps) {
-        if let Err(error) = ops.add(Events::new(&*self.disk.bell, EventSet::IN)) {
-            self.control.fail(broken(io::Error::other(format!("{error:?}"))));
-        }
+        listen(self.control, ops, &*self.disk.bell);
     }
 }
 

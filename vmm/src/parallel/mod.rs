@@ -16,6 +16,7 @@ mod disk;
 mod found_hang;
 mod hook_actions;
 mod input;
+mod listen;
 mod outcome;
 mod pauses;
 mod remote;

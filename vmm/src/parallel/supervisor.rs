@@ -3,11 +3,10 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
+use event_manager::{EventManager, EventOps, Events, MutEventSubscriber, SubscriberOps};
 use vmm_sys_util::timerfd::TimerFd;
 
 use super::Options;
@@ -15,6 +14,7 @@ use super::control::{Control, broken};
 use super::deferred::DeferredWork;
 use super::disk::{DiskCourier, RunningDisk};
 use super::input::Input;
+use super::listen::listen;
 use crate::board::Board;
 use crate::criteria::Criteria;
 use crate::end::{End, HangEvidence};
@@ -98,14 +98,6 @@ fn timer(first: Duration, interval: Option<Duration>) -> Result<TimerFd> {
     let mut timer = TimerFd::new().map_err(|errno| broken(errno.into()))?;
     timer.reset(first, interval).map_err(|errno| broken(errno.into()))?;
     Ok(timer)
-}
-
-/// Registers a readable file descriptor. epoll accepts every kind that is used here; if it refused
-/// one, the run could not be supervised, so the run is ended.
-fn listen(control: &Control, ops: &mut EventOps, fd: &impl AsRawFd) {
-    if let Err(error) = ops.add(Events::new(fd, EventSet::IN)) {
-        control.fail(broken(io::Error::other(format!("{error:?}"))));
-    }
 }
 
 /// Wakes the loop when the run has ended.

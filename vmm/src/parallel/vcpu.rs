@@ -241,9 +241,9 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         let mut wiring = Wiring { clock: self.control, controller: &mut *self.devices.controller };
         let answer = self.devices.board.answer(*id, cpu, exit, &mut wiring)?;
         // Who has called the vCPUs may be about to give a page back: the next kick tells.
-        let is_called = self.control.barrier().is_called();
+        let is_kick = *exit == Exit::Kicked && !self.control.barrier().is_called();
         if let Some(trapping) = &mut self.trapping
-            && (answer == IoResult::Unanswered || *exit == Exit::Kicked && !is_called)
+            && (answer == IoResult::Unanswered || is_kick)
         {
             trapping.explain(*id, cpu, memory, exit)?;
         }

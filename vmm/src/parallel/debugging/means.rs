@@ -70,15 +70,11 @@ impl Means {
         let slots = stopping.breakpoint_slots();
         // Where all breakpoints are found by single steps, any number is. The debugger's own
         // watchpoints must not lead to that: they are refused.
-        let steps = hooks > slots.saturating_sub(self.watchpoints);
-        let needed = if steps || slots == 0 { 0 } else { self.registers_for(breakpoints) };
+        let by_steps = slots == 0 || hooks > slots.saturating_sub(self.watchpoints);
+        let needed = if by_steps { 0 } else { self.registers_for(breakpoints) };
         let wanted = others + needed + watchpoints.len();
-        let fits = if steps || slots == 0 {
-            self.watchpoints + watchpoints.len() <= SLOTS
-        } else {
-            wanted <= SLOTS
-        };
-        if fits { Ok(()) } else { Err(Refused::TooMany { wanted, others }) }
+        let used = if by_steps { wanted - hooks } else { wanted };
+        if used <= SLOTS { Ok(()) } else { Err(Refused::TooMany { wanted, others }) }
     }
 
     /// The number of these breakpoints that an INT3 can't be used for.
