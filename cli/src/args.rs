@@ -19,7 +19,7 @@ use vmm::controlled::Granularity;
 use vmm::identity::Identity;
 use vmm::jitter::JitterSpec;
 use vmm::memory::MemorySize;
-use vmm::{CpuCount, DiskConfig};
+use vmm::{CpuCount, DiskConfig, FaultSpec};
 
 use crate::gdb::Address;
 
@@ -290,6 +290,21 @@ pub(crate) struct HuntArgs {
     /// instruction (one instruction; no page is trapped)
     #[arg(long, default_value_t, value_name = "G")]
     pub(crate) granularity: Granularity,
+
+    /// Let a fault strike where the search chooses: ipi-drop, ipi-delay, ipi-duplicate,
+    /// ipi-misroute, ipi-reorder, irq-drop, irq-spurious or nmi, with settings such as
+    /// `ipi-delay:vector=0x40,for=1ms` (docs/faults.md). It can be given several times
+    #[arg(long, value_name = "SPEC", conflicts_with = "schedule")]
+    pub(crate) fault: Vec<FaultSpec>,
+
+    /// Search nothing; let this fault strike at each place where it can, one after the other, while
+    /// the vCPUs go on in turn. `ipi-drop:2` also tries every two places
+    #[arg(
+        long,
+        value_name = "SPEC",
+        conflicts_with_all = ["fault", "schedule", "strategy", "keep_going", "verify", "explain", "jobs"],
+    )]
+    pub(crate) faults: Option<FaultSpec>,
 
     /// The depth of the bugs to search for (pct)
     #[arg(long, default_value_t = 2, value_name = "D", value_parser = clap::value_parser!(u32).range(1..=100))]

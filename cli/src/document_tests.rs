@@ -18,6 +18,7 @@ fn the_schemas_are_true() {
     let documents = [
         ("run", schema::<report::Report>()),
         ("hunt", schema::<hunt::Report>()),
+        ("sweep", schema::<hunt::SweepReport>()),
         ("races", schema::<races::Document>()),
         ("replay", schema::<replay::Report>()),
         ("explain", schema::<experiments::cause::Report>()),

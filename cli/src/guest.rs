@@ -121,6 +121,7 @@ impl Guest {
             disks: args.disk.clone(),
             rng: args.rng,
             virtio_console: args.virtio_console,
+            faults: Vec::new(),
             granularity: Granularity::default(),
             criteria: Criteria { may_idle: self.may_idle, ..Criteria::default() },
         })

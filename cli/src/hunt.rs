@@ -3,12 +3,13 @@
 mod arguments;
 mod findings;
 mod summary;
+mod sweep;
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use experiments::cause::can_explain;
-use experiments::hunt::{Next, SearchEvent};
+use experiments::hunt::{Next, Progress as Searched, SearchEvent};
 use experiments::{Hunt, hunt};
 use inspect::{Stack, Symbols};
 use vmm::controlled::can_control;
@@ -29,12 +30,14 @@ use summary::{Repetitions, Summary};
 
 #[cfg(test)]
 pub(crate) use summary::Report;
+#[cfg(test)]
+pub(crate) use sweep::SweepReport;
 
 /// Searches, reports, and returns the exit status.
 pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     let pages = args.pages.get().check(args.explain)?;
     if args.explain {
-        can_explain(args.granularity)?;
+        can_explain(args.granularity, &args.fault)?;
     }
     let signals = signals::take(Second::Ends)?;
     let guest = Guest::find(&args.guest, &signals)?;
@@ -44,6 +47,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
         machine: MachineConfig {
             granularity: args.granularity,
             criteria: args.criteria.criteria(symbols.as_deref(), guest.may_idle)?,
+            faults: args.fault.iter().chain(&args.faults).cloned().collect(),
             ..guest.machine(&args.machine)?
         },
         runs: args.runs.unwrap_or(if strategy.varies() { u64::MAX } else { 1 }),
@@ -58,6 +62,9 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     };
     can_control(&setting.machine)?;
     let host = Host::open(&cli.kvm)?;
+    if args.faults.is_some() {
+        return sweep::run(&host, args, &guest, setting, symbols.as_deref(), &signals);
+    }
     let progress = Progress::of(args.runs);
     let mut found = Findings::check(&args.out, &guest, args.keep_going)?;
     let mut repetitions = Repetitions::default();
@@ -117,7 +124,27 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     } else {
         explanation.as_ref().map_or(Ok(()), explain::show)
     };
-    conclude(status, printed.err().into_iter().collect())
+    let problems = printed.err().into_iter().chain(silent_faults(&setting, &searched));
+    conclude(status, problems.collect())
+}
+
+/// The faults that never struck, each as an error: nothing was searched with them.
+fn silent_faults(setting: &Hunt, searched: &Searched) -> Vec<anyhow::Error> {
+    let faults = setting.machine.faults.iter().zip(&searched.faults);
+    let silent = faults.filter(|(_, tally)| tally.struck == 0);
+    silent
+        .map(|(fault, tally)| match tally.possible {
+            0 => anyhow!(
+                "--fault {fault}: it never struck, because there was no occasion for it in {} runs",
+                searched.runs
+            ),
+            possible => anyhow!(
+                "--fault {fault}: it never struck, although it could have in {possible} of {} runs: \
+                 make more --runs",
+                searched.runs
+            ),
+        })
+        .collect()
 }
 
 /// Explains the first failure; if several findings of its kind were kept, the shortest.

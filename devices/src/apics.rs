@@ -5,6 +5,7 @@
 
 use crate::device::{Address, InterruptController};
 use crate::ioapic::{IOAPIC_BASE, IOAPIC_SIZE, IoApic, Message, MessageMode};
+use crate::ipi_faults::{IpiFault, IpiFaults};
 use crate::lapic::{self, Ipi, IpiMode, LAPIC_BASE, LAPIC_SIZE, Lapic};
 
 /// The offset of the LAPIC register that counts down in time.
@@ -29,13 +30,15 @@ pub struct Apics {
     ioapic: IoApic,
     /// The effects that have not been taken, in the order in which they came.
     effects: Vec<IpiEffect>,
+    faults: IpiFaults,
 }
 
 impl Apics {
     /// The controllers after power-on. vCPU 0 is the bootstrap processor.
     pub fn new(vcpus: u32, ioapic_id: u8) -> Self {
         let lapics = (0..vcpus).map(|id| Lapic::new(id as u8, id == 0)).collect();
-        Self { lapics, ioapic: IoApic::new(ioapic_id), effects: Vec::new() }
+        let (effects, faults) = (Vec::new(), IpiFaults::default());
+        Self { lapics, ioapic: IoApic::new(ioapic_id), effects, faults }
     }
 
     /// Whether this guest-physical address belongs to an interrupt controller.
@@ -62,16 +65,30 @@ impl Apics {
             || self.lapics.iter().zip(&before.lapics).any(|(new, old)| !new.same_requests(old))
     }
 
-    /// When the timer of a local APIC next fires.
+    /// When the timers of the local APICs next fire, and when late IPIs are due.
     pub fn deadlines(&self) -> impl Iterator<Item = u64> + '_ {
-        self.lapics.iter().filter_map(Lapic::next_deadline)
+        self.lapics.iter().filter_map(Lapic::next_deadline).chain(self.faults.deadlines())
     }
 
-    /// Lets the timers of the local APICs run up to this time.
+    /// Lets the timers of the local APICs run up to this time, and delivers IPIs that are due.
     pub fn advance(&mut self, now: u64) {
         for lapic in &mut self.lapics {
             lapic.advance(now);
         }
+        for (mode, targets) in self.faults.due(now) {
+            self.deliver_to(mode, targets);
+        }
+    }
+
+    /// Sets the fault that strikes the next IPI, for these of its targets (bit n stands for
+    /// vCPU n).
+    pub fn strike_next_ipi(&mut self, fault: IpiFault, targets: u64) {
+        self.faults.strike_next(fault, targets);
+    }
+
+    /// Whether a fault is set that has struck no IPI yet.
+    pub fn strikes_next_ipi(&self) -> bool {
+        self.faults.is_set()
     }
 
     /// Reads a 32-bit register.
@@ -102,9 +119,19 @@ impl Apics {
     }
 
     fn deliver(&mut self, ipi: Ipi) {
-        for vcpu in members(ipi.targets(&self.lapics)) {
+        let targets = ipi.targets(&self.lapics);
+        let earlier = self.faults.behind(ipi.source);
+        let targets = self.faults.targets(&ipi, targets, self.lapics.len());
+        self.deliver_to(ipi.mode, targets);
+        for (mode, targets) in earlier {
+            self.deliver_to(mode, targets);
+        }
+    }
+
+    fn deliver_to(&mut self, mode: IpiMode, targets: u64) {
+        for vcpu in members(targets) {
             let Some(lapic) = self.lapics.get_mut(vcpu as usize) else { continue };
-            match ipi.mode {
+            match mode {
                 IpiMode::Fixed { vector } | IpiMode::LowestPriority { vector } => {
                     lapic.accept(vector, false);
                 }
@@ -149,12 +176,14 @@ impl Apics {
 pub struct Saved {
     lapics: Vec<Lapic>,
     ioapic: IoApic,
+    faults: IpiFaults,
 }
 
 impl Apics {
     /// Saves the registers. The effects must have been taken.
     pub fn save(&self) -> Saved {
-        Saved { lapics: self.lapics.clone(), ioapic: self.ioapic.clone() }
+        let faults = self.faults.clone();
+        Saved { lapics: self.lapics.clone(), ioapic: self.ioapic.clone(), faults }
     }
 
     /// Restores saved registers, and drops effects that have not been taken. Allocates no memory:
@@ -162,6 +191,7 @@ impl Apics {
     pub fn restore(&mut self, saved: &Saved) {
         self.lapics.clone_from(&saved.lapics);
         self.ioapic.clone_from(&saved.ioapic);
+        self.faults.clone_from(&saved.faults);
         self.effects.clear();
     }
 }

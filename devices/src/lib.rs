@@ -15,6 +15,7 @@ pub mod console;
 pub mod control;
 pub mod device;
 pub mod ioapic;
+pub mod ipi_faults;
 pub mod lapic;
 pub mod nmi_status;
 pub mod pit;

@@ -9,14 +9,15 @@ use std::{fs, io};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash64;
-use vmm::controlled::Granularity;
+use vmm::controlled::{Choice, Granularity};
 use vmm::identity::Identity;
 use vmm::memory::MemorySize;
-use vmm::{CpuCount, Criteria, DiskConfig, GuestImage, MachineConfig};
+use vmm::{CpuCount, Criteria, DiskConfig, FaultSpec, GuestImage, MachineConfig};
 
+use crate::fault_effect::FaultEffect;
 use crate::observed::{FailureSignature, ObservedFailure};
 use crate::part::{self, Part};
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Segment};
 use crate::segment_end::SegmentEnd;
 use crate::waits::Row;
 
@@ -46,6 +47,9 @@ pub struct Finding {
     pub search: Search,
     /// What a replay must reproduce.
     pub run: Run,
+    /// The faults that struck, and whether the failure needs each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultEffect>,
     /// What each vCPU waits for at the end of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<Row>,
@@ -79,6 +83,9 @@ pub struct Machine {
     /// Whether the guest has a virtio console; only with `run`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub virtio_console: bool,
+    /// The faults that may strike, as on the command line. Where they do is in the schedule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
     /// What a scheduling point is; `watch` if the field is missing.
     #[serde(default = "watch", skip_serializing_if = "is_watch")]
     pub granularity: String,
@@ -191,6 +198,7 @@ impl Machine {
             disks: config.disks.iter().map(ToString::to_string).collect(),
             rng: config.rng,
             virtio_console: config.virtio_console,
+            faults: config.faults.iter().map(ToString::to_string).collect(),
             granularity: config.granularity.to_string(),
             criteria: config.criteria.clone(),
         }
@@ -208,6 +216,7 @@ impl Machine {
         named("memory", self.memory.parse::<MemorySize>())?;
         named("identity", self.identity.parse::<Identity>())?;
         self.disks.iter().try_for_each(|disk| named("disks", disk.parse::<DiskConfig>()))?;
+        self.faults.iter().try_for_each(|fault| named("faults", fault.parse::<FaultSpec>()))?;
         named("granularity", self.granularity.parse::<Granularity>())
     }
 
@@ -223,6 +232,7 @@ impl Machine {
             disks: self.disks.iter().map(|disk| disk.parse()).collect::<vmm::Result<_>>()?,
             rng: self.rng,
             virtio_console: self.virtio_console,
+            faults: self.faults.iter().map(|fault| fault.parse()).collect::<vmm::Result<_>>()?,
             granularity: self.granularity.parse::<Granularity>()?,
             criteria: self.criteria.clone(),
         })
@@ -310,6 +320,14 @@ impl Finding {
         let cpus = self.machine.cpus;
         if let Some(segment) = segments.iter().find(|segment| segment.choice.vcpu() >= cpus) {
             return Err(format!("schedule: {}, of {cpus} vCPUs", segment.choice));
+        }
+        let faults = self.machine.faults.len();
+        let number = |segment: &Segment| match segment.choice {
+            Choice::Fault(_, number) => usize::from(number),
+            _ => 0,
+        };
+        if let Some(segment) = segments.iter().find(|segment| number(segment) > faults) {
+            return Err(format!("schedule: {}, of {faults} faults", segment.choice));
         }
         let is_hash = |text: &String| {
             text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))

@@ -168,7 +168,7 @@ impl Chooser for Follower<'_> {
     fn choose(&mut self, point: &Point) -> Choice {
         while let Some((segment, _)) = self.segments.get(self.next) {
             let choice = segment.choice;
-            let possible = point.enabled.contains(&choice);
+            let possible = point.offers(choice);
             match choice {
                 Choice::Step(vcpu) if self.started => match self.end(vcpu, point) {
                     Some(missed) => self.end_segment(missed),
@@ -179,7 +179,7 @@ impl Chooser for Follower<'_> {
                     self.visits.begin();
                     return choice;
                 }
-                Choice::Interrupt(_) if possible => {
+                Choice::Interrupt(_) | Choice::Fault(..) if possible => {
                     self.end_segment(false);
                     return choice;
                 }

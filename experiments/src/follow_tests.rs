@@ -17,8 +17,14 @@ fn choices(schedule: &str, ends: &[&str], points: &[(&[u32], u64)]) -> (String, 
     let mut chosen = Schedule::default();
     for (enabled, rip) in points {
         let enabled: Vec<_> = enabled.iter().map(|vcpu| Choice::Step(*vcpu)).collect();
-        let choice =
-            follower.choose(&Point { number: 0, enabled: &enabled, last, rip: *rip, hash: 0 });
+        let choice = follower.choose(&Point {
+            number: 0,
+            enabled: &enabled,
+            faults: &[],
+            last,
+            rip: *rip,
+            hash: 0,
+        });
         last = Some(choice.vcpu());
         chosen.push(choice);
     }

@@ -4,11 +4,13 @@
 //! numbers. So a search finds the same failures however many runs are made in parallel.
 
 mod executor;
+mod failed;
 mod interleavings;
 mod plan;
 mod queue;
 pub(crate) mod recorder;
 mod search;
+mod sweep;
 mod tree;
 mod trial;
 
@@ -22,6 +24,7 @@ use crate::replay::Divergence;
 use crate::strategy::{Method, StrategySpec};
 
 pub use search::hunt;
+pub use sweep::{SweepEvent, Swept, sweep};
 
 /// What to search, how, and for how long.
 #[derive(Clone, Debug)]
@@ -77,6 +80,9 @@ pub struct Progress {
     /// The bytes of memory in which each access is a scheduling point, in whole pages; `None` if
     /// each instruction is a scheduling point.
     pub watched: Option<u64>,
+    /// For each of the machine's faults, in their order: in how many runs it could have struck, and
+    /// in how many it did.
+    pub faults: Vec<FaultTally>,
     /// The results of each method of the strategy.
     pub methods: BTreeMap<Method, Tally>,
     /// The most decisions in a run that didn't fail, counted from where the strategy began to
@@ -87,6 +93,15 @@ pub struct Progress {
     /// The sum of the runs' hashes, which doesn't depend on the order of the runs: two searches
     /// that made the same runs have the same sum.
     pub hashes: u64,
+}
+
+/// How often a fault could have struck, and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FaultTally {
+    /// Runs in which it could have struck.
+    pub possible: u64,
+    /// Runs in which it struck.
+    pub struck: u64,
 }
 
 /// How many places of runs that were cut short are listed separately.

@@ -3,6 +3,7 @@
 //! * [`strategy`]: chooses which enabled transition comes next;
 //! * [`schedule`]: the decisions of a run, as a short text;
 //! * [`mod@hunt`]: makes run after run until one fails;
+//! * [`fault_effect`]: whether a failure needs the faults that struck;
 //! * [`finding`]: a failure as a file;
 //! * [`mod@replay`]: replays a finding and compares the run at every switch;
 //! * [`mod@follow`]: follows a finding on another build of its guest;
@@ -21,6 +22,7 @@
 pub mod cause;
 pub mod collider;
 pub mod commands;
+pub mod fault_effect;
 pub mod finding;
 pub mod follow;
 pub mod hunt;

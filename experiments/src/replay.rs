@@ -266,7 +266,7 @@ impl Chooser for Follower<'_> {
         let planned = plan.choices.get(next).copied();
         self.cursor.next += 1;
         match planned {
-            Some(choice) if point.enabled.contains(&choice) => {
+            Some(choice) if point.offers(choice) => {
                 (self.look)(point, choice, begins);
                 choice
             }

@@ -1,10 +1,10 @@
 //! The decisions of a run, as a text that is short enough to paste into a message.
 //!
 //! ```text
-//! 0@120>3@44>3!>0@9
+//! 0@120>3@44>3!>0~1>0@9
 //! ```
 //! vCPU 0 goes on for 120 scheduling points, then vCPU 3 for 44, then vCPU 3 takes its pending
-//! interrupt, then vCPU 0 goes on for 9.
+//! interrupt, then the machine's first fault strikes at vCPU 0, then vCPU 0 goes on for 9.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,7 +19,7 @@ const MAX_POINTS: u64 = 100_000_000;
 pub struct Segment {
     /// What was chosen.
     pub choice: Choice,
-    /// How many times in a row; always 1 for an interrupt.
+    /// How many times in a row; always 1 for an interrupt and a fault.
     pub points: u64,
 }
 
@@ -31,7 +31,7 @@ pub struct Schedule {
 
 /// A text that is not a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{part}` is not like 0@120 or 3!: {problem}")]
+#[error("`{part}` is not like 0@120, 3! or 0~1: {problem}")]
 pub struct ScheduleError {
     part: String,
     problem: &'static str,
@@ -69,6 +69,7 @@ impl fmt::Display for Segment {
         match self.choice {
             Choice::Step(vcpu) => write!(f, "{vcpu}@{}", self.points),
             Choice::Interrupt(vcpu) => write!(f, "{vcpu}!"),
+            Choice::Fault(vcpu, number) => write!(f, "{vcpu}~{number}"),
         }
     }
 }
@@ -96,6 +97,10 @@ impl FromStr for Schedule {
             let number = |text: &str| text.parse::<u32>().map_err(|_| refuse("no vCPU's number"));
             let segment = if let Some(vcpu) = part.strip_suffix('!') {
                 Segment { choice: Choice::Interrupt(number(vcpu)?), points: 1 }
+            } else if let Some((vcpu, fault)) = part.split_once('~') {
+                let fault = fault.parse().ok().filter(|fault| *fault > 0);
+                let fault = fault.ok_or_else(|| refuse("no fault's number, from 1"))?;
+                Segment { choice: Choice::Fault(number(vcpu)?, fault), points: 1 }
             } else {
                 let (vcpu, points) = part.split_once('@').ok_or_else(|| refuse("no @"))?;
                 let points = points.parse().map_err(|_| refuse("no count"))?;

@@ -16,7 +16,7 @@ fn a_survey_counts_within_a_stretch() {
     let (zero, one) = (Choice::Step(0), Choice::Step(1));
     let mut survey = SegmentProfiler::new(None);
     let mut look = |last, rip, enabled: &[Choice], choice, begins| {
-        let point = Point { number: 0, enabled, last, rip, hash: 0 };
+        let point = Point { number: 0, enabled, faults: &[], last, rip, hash: 0 };
         survey.look(&point, choice, begins);
     };
     let both = [zero, one];

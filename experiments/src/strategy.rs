@@ -5,6 +5,7 @@ mod mixed;
 mod pct;
 mod simple;
 mod uniform;
+mod with_faults;
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,6 +23,7 @@ pub(crate) use pct::{ROUND as PCT_ROUND, ROUNDS as PCT_ROUNDS};
 pub(crate) use simple::stay;
 pub use simple::{Fixed, Random, RoundRobin};
 pub use uniform::Uniform;
+pub use with_faults::WithFaults;
 
 /// Makes the decisions of the runs of a search, one run after the other.
 pub trait Strategy: Chooser {
@@ -116,7 +118,7 @@ impl StrategySpec {
         match self {
             Self::RoundRobin => Box::new(RoundRobin),
             Self::Portfolio | Self::Random | Self::Uniform | Self::Pct { .. } => {
-                Box::new(Mixed::new(seed, vcpus))
+                Box::new(WithFaults::new(Box::new(Mixed::new(seed, vcpus)), seed))
             }
             Self::Schedule(schedule) => Box::new(Fixed::new(schedule)),
         }

@@ -176,6 +176,11 @@ impl Names<'_> {
         )
     }
 
+    /// The function, and the line if it is known, of an address in the guest's code.
+    pub fn place(&self, rip: u64) -> String {
+        Stack::new(&[rip], self.symbols).to_string()
+    }
+
     /// The name of the variable at a guest-physical address.
     pub fn variable(&self, physical: u64) -> String {
         let named = image::linear(self.image, physical).and_then(|address| {

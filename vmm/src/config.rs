@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::criteria::Criteria;
 use crate::disk::DiskConfig;
 use crate::error::{Error, Result};
+use crate::fault::FaultSpec;
 use crate::granularity::Granularity;
 use crate::identity::Identity;
 use crate::memory::MemorySize;
@@ -92,6 +93,9 @@ pub struct MachineConfig {
     pub rng: bool,
     /// Whether the guest has a virtio console beside its serial port; the same limit.
     pub virtio_console: bool,
+    /// The faults that may strike. Only the controlled scheduler has any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultSpec>,
     /// Where the controlled scheduler has scheduling points. The parallel scheduler ignores it.
     #[serde(skip)]
     pub granularity: Granularity,
@@ -112,6 +116,7 @@ impl MachineConfig {
             disks: Vec::new(),
             rng: false,
             virtio_console: false,
+            faults: Vec::new(),
             granularity: Granularity::default(),
             criteria: Criteria::default(),
         }

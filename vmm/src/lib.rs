@@ -26,6 +26,7 @@ pub mod dump;
 pub mod end;
 pub mod error;
 pub mod exit;
+pub mod fault;
 mod granularity;
 pub mod guest_debug;
 pub mod hex;
@@ -60,6 +61,8 @@ pub use config::{CpuCount, GuestImage, MachineConfig};
 pub use criteria::Criteria;
 pub use disk::DiskConfig;
 pub use end::End;
+
 pub use error::{Error, ErrorClass, Result};
+pub use fault::FaultSpec;
 pub use kvm::Host;
 pub use machine::Machine;

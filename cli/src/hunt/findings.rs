@@ -177,6 +177,9 @@ fn show(
         for row in &finding.waits {
             progress.print(&row.to_string());
         }
+        for fault in &finding.faults {
+            progress.print(&fault.to_string());
+        }
         progress.print(&match (finding.schedule.len(), file) {
             (length @ MAX_PRINTED_SCHEDULE.., Some(_)) => {
                 format!("schedule: {length} characters, in the file below")

@@ -55,6 +55,9 @@ pub(crate) struct Report<'a> {
     /// Bytes of memory in which each access was a scheduling point.
     watched_bytes: Option<u64>,
     out_of_reach: [&'static str; 1],
+    /// The machine's faults, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<FaultTally>,
     methods: Vec<MethodTally>,
     hashes: String,
     groups: &'a [Group],
@@ -69,6 +72,17 @@ pub(crate) struct Report<'a> {
 struct Place<'a> {
     place: &'a str,
     runs: u64,
+}
+
+/// How often a fault could have struck, and did.
+#[derive(JsonSchema, Serialize)]
+struct FaultTally {
+    /// The fault, as on the command line.
+    fault: String,
+    /// Runs in which it could have struck.
+    possible: u64,
+    /// Runs in which it struck.
+    struck: u64,
 }
 
 /// The results of a method of the strategy.
@@ -143,6 +157,7 @@ impl Summary<'_> {
             }
             tell::user(&format!("jitterbug: {OUT_OF_REACH}"));
         }
+        self.faults();
         self.cut_short();
         findings::tell(found);
         if self.status == Status::Lost {
@@ -191,6 +206,16 @@ impl Summary<'_> {
                 "jitterbug: warning: next to nothing was searched: there was hardly ever more than one \
                  vCPU that could go on. Give more --cpus, or another --granularity",
             );
+        }
+    }
+
+    /// Prints in how many runs each fault struck.
+    fn faults(&self) {
+        for (fault, tally) in self.setting.machine.faults.iter().zip(&self.searched.faults) {
+            tell::user(&format!(
+                "jitterbug: fault {fault}: struck in {} runs, could have struck in {}",
+                tally.struck, tally.possible
+            ));
         }
     }
 
@@ -250,6 +275,17 @@ impl Summary<'_> {
             choices: searched.choices,
             watched_bytes: searched.watched,
             out_of_reach: [OUT_OF_REACH],
+            faults: setting
+                .machine
+                .faults
+                .iter()
+                .zip(&searched.faults)
+                .map(|(fault, tally)| FaultTally {
+                    fault: fault.to_string(),
+                    possible: tally.possible,
+                    struck: tally.struck,
+                })
+                .collect(),
             methods: methods.collect(),
             hashes: format!("{:016x}", searched.hashes),
             groups: found.groups(),

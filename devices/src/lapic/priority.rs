@@ -58,6 +58,21 @@ impl Lapic {
         Some(vector)
     }
 
+    /// Whether this vector waits in IRR.
+    pub fn requests(&self, vector: u8) -> bool {
+        self.requested.contains(vector)
+    }
+
+    /// Whether the interrupt that waits under this vector is level-triggered.
+    pub fn is_level_triggered(&self, vector: u8) -> bool {
+        self.trigger.contains(vector)
+    }
+
+    /// Removes a vector from IRR: the interrupt is lost.
+    pub fn lose(&mut self, vector: u8) {
+        self.requested.remove(vector);
+    }
+
     /// A write to EOI ends the highest interrupt in service. (11.8.5)
     pub(super) fn end_of_interrupt(&mut self) -> Effect {
         let Some(vector) = self.in_service.highest() else { return Effect::None };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use inspect::Symbols;
 use vmm::controlled::Granularity;
 use vmm::end::{End, HangEvidence};
-use vmm::{Cancel, Host, MachineConfig};
+use vmm::{Cancel, FaultSpec, Host, MachineConfig};
 
 use super::executor::{Setup, undisturbed};
 use super::failure::Failure;
@@ -69,6 +69,12 @@ pub enum CauseError {
          with --granularity {watch}, the default", watch = Granularity::Watch
     )]
     Granularity(Granularity),
+    /// The finding is of a machine with faults.
+    #[error(
+        "the finding's machine has faults ({0}), which an explanation can't vary yet: the finding \
+         says which of them the failure needs; if it needs none, hunt without --fault"
+    )]
+    Faults(String),
     /// The loop of the shortest schedule ends by itself within the finding's hang budget.
     #[error(
         "the shortest schedule that hangs for {0} scheduling points gets on later: hunt with a \
@@ -148,7 +154,10 @@ impl Cause {
 }
 
 /// Fails if findings of this granularity can't be explained.
-pub fn can_explain(granularity: Granularity) -> Result<(), CauseError> {
+pub fn can_explain(granularity: Granularity, faults: &[FaultSpec]) -> Result<(), CauseError> {
+    if let Some(fault) = faults.first() {
+        return Err(CauseError::Faults(fault.to_string()));
+    }
     match granularity {
         Granularity::Watch => Ok(()),
         Granularity::Instruction => Err(CauseError::Granularity(granularity)),
@@ -158,7 +167,7 @@ pub fn can_explain(granularity: Granularity) -> Result<(), CauseError> {
 /// Explains a finding.
 pub fn explain(question: &Question) -> Result<Cause, CauseError> {
     let Question { host, machine: config, finding, symbols, .. } = *question;
-    can_explain(config.granularity)?;
+    can_explain(config.granularity, &config.faults)?;
     let by_budget = End::Hang(HangEvidence::Budget).to_string();
     let setup = Setup {
         host,

@@ -138,7 +138,7 @@ fn events(choice: Choice, program_point: ProgramPoint) -> [Event; 2] {
     let vcpu = choice.vcpu();
     let access = Event::Access(vcpu, program_point);
     match choice {
-        Choice::Step(_) => [access, Event::GoesOn(vcpu, program_point)],
+        Choice::Step(_) | Choice::Fault(..) => [access, Event::GoesOn(vcpu, program_point)],
         Choice::Interrupt(_) => [access, Event::Interrupt(vcpu)],
     }
 }

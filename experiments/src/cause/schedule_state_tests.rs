@@ -1,7 +1,7 @@
 use super::*;
 
 fn point(number: u64, last: u32, rip: u64, enabled: &[Choice]) -> Point<'_> {
-    Point { number, enabled, last: Some(last), rip, hash: 0 }
+    Point { number, enabled, faults: &[], last: Some(last), rip, hash: 0 }
 }
 
 fn preempts(schedule_state: &ScheduleState, point: &Point) -> Vec<(Choice, bool)> {

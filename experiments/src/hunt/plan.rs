@@ -44,6 +44,8 @@ pub(super) struct Plan {
     /// Decisions for each choice, in runs of any method and in uniform runs.
     any: Counts,
     uniform: Counts,
+    /// The most choices in a run that let a fault strike.
+    faults: u64,
 }
 
 /// How often each choice was made, in this number of runs.
@@ -78,6 +80,7 @@ impl Plan {
                 turns: Vec::new(),
                 length: 0,
                 counts: Vec::new(),
+                faults: 0,
                 wants_paths: false,
             }),
             round: 0,
@@ -88,6 +91,7 @@ impl Plan {
             choices: (0, 0),
             any: Counts::default(),
             uniform: Counts::default(),
+            faults: 0,
         };
         plan.plan();
         plan
@@ -145,6 +149,7 @@ impl Plan {
                 *clean = report.choices.max(*clean);
             }
         }
+        self.faults = self.faults.max(report.faults.count);
         let ended = report.cut_short.is_none();
         if ended {
             self.any.add(&report.counts);
@@ -195,6 +200,7 @@ impl Plan {
             turns,
             length: if clean == 0 { any } else { clean },
             counts: counts.means(),
+            faults: self.faults,
             wants_paths: self.tree.is_some(),
         });
     }

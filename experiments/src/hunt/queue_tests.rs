@@ -11,6 +11,7 @@ fn round(end: u64) -> Arc<Lesson> {
         turns: vec![Method::Random.into()],
         length: 0,
         counts: Vec::new(),
+        faults: 0,
         wants_paths: false,
     })
 }

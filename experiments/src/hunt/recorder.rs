@@ -1,5 +1,7 @@
 //! Records what a strategy decides, and the run's hash at each switch.
 
+use std::collections::BTreeSet;
+
 use vmm::controlled::{Choice, Chooser, Point};
 
 use super::tree::Taken;
@@ -35,6 +37,25 @@ impl Recording {
     }
 }
 
+/// Where faults could have struck in a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FaultPlaces {
+    /// How many choices there were that let a fault strike.
+    pub(super) count: u64,
+    /// The numbers of the faults that could have struck.
+    pub(super) numbers: BTreeSet<u8>,
+}
+
+impl FaultPlaces {
+    fn note(&mut self, point: &Point) {
+        self.count += point.faults.len() as u64;
+        self.numbers.extend(point.faults.iter().filter_map(|choice| match choice {
+            Choice::Fault(_, number) => Some(*number),
+            _ => None,
+        }));
+    }
+}
+
 /// The longest path that is kept: a search never exhausts the alternatives of a longer one.
 const LONGEST_PATH: usize = 4096;
 
@@ -48,21 +69,23 @@ pub(super) struct Recorder<'a> {
     pub(super) choices: u64,
     /// The decisions that had an alternative; `None` if they aren't wanted or there are too many.
     pub(super) path: Option<Vec<Taken>>,
+    pub(super) faults: FaultPlaces,
 }
 
 impl<'a> Recorder<'a> {
     /// `before` holds the decisions made before the strategy is asked for the first time.
     pub(super) fn new(strategy: &'a mut dyn Strategy, before: Recording, wants_path: bool) -> Self {
         let path = wants_path.then(Vec::new);
-        Self { strategy, recording: before, decisions: 0, choices: 0, path }
+        let faults = FaultPlaces::default();
+        Self { strategy, recording: before, decisions: 0, choices: 0, path, faults }
     }
 
     fn note(&mut self, point: &Point, choice: Choice) {
-        self.choices += 1;
         let Some(path) = &mut self.path else { return };
-        let taken = point.enabled.iter().position(|enabled| *enabled == choice);
-        // There are at most two choices for each of 64 vCPUs.
-        match (taken.map(u8::try_from), u8::try_from(point.enabled.len())) {
+        let mut possible = point.enabled.iter().chain(point.faults);
+        let taken = possible.position(|possible| *possible == choice);
+        // Without faults, there are at most two choices for each of 64 vCPUs.
+        match (taken.map(u8::try_from), u8::try_from(point.enabled.len() + point.faults.len())) {
             (Some(Ok(taken)), Ok(of)) if path.len() < LONGEST_PATH => path.push((taken, of)),
             _ => self.path = None,
         }
@@ -74,9 +97,11 @@ impl Chooser for Recorder<'_> {
         let choice = self.strategy.choose(point);
         self.recording.push(point, choice);
         self.decisions += 1;
-        if point.enabled.len() > 1 {
+        self.choices += u64::from(point.enabled.len() > 1);
+        if point.enabled.len() + point.faults.len() > 1 {
             self.note(point, choice);
         }
+        self.faults.note(point);
         choice
     }
 }

@@ -12,7 +12,7 @@ use vmm::{Error, Host};
 use super::plan::Plan;
 use super::queue::Queue;
 use super::trial::{Report, Worker};
-use super::{Hunt, Next, PLACES, Progress, SearchEvent};
+use super::{FaultTally, Hunt, Next, PLACES, Progress, SearchEvent};
 
 /// How long the search may be silent: after this interval without a run it reports
 /// [`SearchEvent::Idle`].
@@ -142,6 +142,11 @@ impl<'a> Search<'a> {
             let is_new = !places.contains_key(place);
             let place = if is_new && places.len() >= PLACES { "elsewhere" } else { place };
             *places.entry(place.to_owned()).or_default() += 1;
+        }
+        progress.faults.resize(self.hunt.machine.faults.len(), FaultTally::default());
+        for (tally, number) in progress.faults.iter_mut().zip(1..) {
+            tally.possible += u64::from(report.faults.numbers.contains(&number));
+            tally.struck += u64::from(report.struck.contains(&number));
         }
         progress.quiet += u64::from(report.quiet);
         progress.failed += u64::from(report.finding.is_some());

@@ -1,6 +1,6 @@
 //! One run of a search.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use inspect::Symbols;
@@ -10,14 +10,14 @@ use vmm::{Cancel, Host};
 
 use super::Hunt;
 use super::executor::Executor;
+use super::failed::Failed;
 use super::queue::{Queue, Ticket};
-use super::recorder::{Recorder, Recording};
+use super::recorder::{FaultPlaces, Recorder, Recording};
 use super::tree::Taken;
-use crate::finding::{Finding, Machine, Search};
-use crate::replay::{Divergence, Recorded, Replay, replay, survey};
-use crate::segment_end::SegmentEnd;
+use crate::finding::Finding;
+use crate::replay::{Divergence, Recorded, replay};
 use crate::strategy::Strategy;
-use crate::waits::{Names, Row};
+use crate::waits::Names;
 
 /// The result of a run.
 #[derive(Debug)]
@@ -39,6 +39,9 @@ pub(super) struct Report {
     pub(super) quiet: bool,
     /// [`Progress::watched`](super::Progress::watched).
     pub(super) watched: Option<u64>,
+    pub(super) faults: FaultPlaces,
+    /// The numbers of the faults that struck.
+    pub(super) struck: BTreeSet<u8>,
     pub(super) finding: Option<Box<Finding>>,
     pub(super) divergence: Option<Divergence>,
 }
@@ -89,7 +92,8 @@ impl<'a> Worker<'a> {
         let wants_path = ticket.lesson.wants_paths;
         let mut recorder = Recorder::new(&mut *self.strategy, before, wants_path);
         let ending = machine.run(&mut recorder, hunt.budget)?;
-        let Recorder { recording, decisions, choices, path, .. } = recorder;
+        let Recorder { recording, decisions, choices, path, faults, .. } = recorder;
+        let strikes = machine.strikes().to_vec();
         let names = Names { symbols: self.symbols, image: &hunt.machine.guest.bytes };
         let cut_short = match &ending {
             End::Budget | End::Runaway { .. } => Some(place(machine, &ending, &names)?),
@@ -106,6 +110,8 @@ impl<'a> Worker<'a> {
             cut_short,
             quiet: matches!(ending, End::Quiet { .. }),
             watched: watched(machine),
+            faults,
+            struck: strikes.iter().map(|strike| strike.number).collect(),
             finding: None,
             divergence: None,
         };
@@ -124,46 +130,16 @@ impl<'a> Worker<'a> {
         self.executor = Some(executor);
         let Some(recorded) = recorded else { return Ok(report) };
         if ending.is_failure() {
-            let survey = survey(self.host, &recorded, &hunt.machine, self.symbols, &self.cancel);
-            let (divergence, ends) = match survey {
-                Ok((Replay { divergence: None, .. }, ends)) => (None, ends),
-                Ok((Replay { divergence, .. }, _)) => (divergence, Vec::new()),
-                // The finding is kept; it only lacks its segment ends.
-                Err(vmm::Error::Cancelled) => (None, Vec::new()),
-                Err(error) => return Err(error),
-            };
+            let failed = Failed { recorded: &recorded, strikes: &strikes, waits };
+            let (finding, divergence) =
+                failed.finding(self.host, hunt, &names, ticket.run, &self.cancel)?;
             report.divergence = divergence;
-            report.finding = Some(Box::new(self.finding(ticket.run, &recorded, &ends, waits)));
+            report.finding = Some(Box::new(finding));
         } else {
             report.divergence =
                 replay(self.host, &recorded, &hunt.machine, &[], &self.cancel)?.divergence;
         }
         Ok(report)
-    }
-
-    fn finding(
-        &self,
-        run: u64,
-        recorded: &Recorded,
-        ends: &[SegmentEnd],
-        waits: Vec<Row>,
-    ) -> Finding {
-        let hunt = self.hunt;
-        Finding {
-            version: Finding::VERSION,
-            verdict: recorded.verdict.clone(),
-            schedule: recorded.schedule.to_string(),
-            machine: Machine::of(&hunt.machine),
-            search: Search {
-                strategy: hunt.strategy.kind().to_string(),
-                seed: hunt.seed,
-                depth: hunt.strategy.depth(),
-                run,
-            },
-            run: recorded.run(ends),
-            waits,
-            observed: None,
-        }
     }
 }
 
@@ -177,7 +153,11 @@ fn counts(recording: &Recording, start: usize) -> Vec<(Choice, u64)> {
 }
 
 /// Where a run was cut short: the function and line of the vCPU that ran last.
-fn place(machine: &mut ControlledMachine, ending: &End, names: &Names) -> vmm::Result<String> {
+pub(super) fn place(
+    machine: &mut ControlledMachine,
+    ending: &End,
+    names: &Names,
+) -> vmm::Result<String> {
     let vcpu = match ending {
         End::Runaway { vcpu } => Some(*vcpu),
         _ => machine.last(),

@@ -62,6 +62,8 @@ pub struct Lesson {
     pub length: u64,
     /// The mean number of decisions in a run, for each vCPU and for each vCPU's interrupts.
     pub counts: Vec<(Choice, u64)>,
+    /// The most choices in a run that let a fault strike.
+    pub faults: u64,
     /// Whether the choices that a run makes should be recorded.
     pub wants_paths: bool,
 }

@@ -34,12 +34,13 @@ impl Mixed {
     /// The next choice of the path; `None` at a point without an alternative and after the path's
     /// end.
     fn next_of_path(&mut self, point: &Point) -> Option<Choice> {
-        if point.enabled.len() == 1 {
+        if point.enabled.len() + point.faults.len() == 1 {
             return None;
         }
         let number = self.choices;
         self.choices += 1;
-        point.enabled.get(usize::from(*self.path.get(number)?)).copied()
+        let mut possible = point.enabled.iter().chain(point.faults);
+        possible.nth(usize::from(*self.path.get(number)?)).copied()
     }
 }
 

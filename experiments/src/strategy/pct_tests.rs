@@ -10,7 +10,15 @@ fn run(pct: &mut Pct, run: u64, depth: u32, points: u64) -> Vec<u32> {
     pct.start(run, depth, points);
     (0..points)
         .map(|number| {
-            pct.choose(&Point { number, enabled: &enabled, last: None, rip: 0, hash: 0 }).vcpu()
+            pct.choose(&Point {
+                number,
+                enabled: &enabled,
+                faults: &[],
+                last: None,
+                rip: 0,
+                hash: 0,
+            })
+            .vcpu()
         })
         .collect()
 }
@@ -64,7 +72,8 @@ fn play(pct: &mut Pct, run: u64, depth: u32, length: u64, steps: [u64; 3]) -> (V
         let enabled: Vec<_> =
             (0..3).filter(|thread| left[*thread as usize] > 0).map(Choice::Step).collect();
         choices += u64::from(enabled.len() > 1);
-        let point = Point { number: 0, enabled: &enabled, last: None, rip: 0, hash: 0 };
+        let point =
+            Point { number: 0, enabled: &enabled, faults: &[], last: None, rip: 0, hash: 0 };
         let thread = pct.choose(&point).vcpu();
         left[thread as usize] -= 1;
         made.push(thread);
@@ -108,12 +117,26 @@ fn points_without_an_alternative_are_not_counted() {
         pct.start(run, 2, 4);
         let alone = [Choice::Step(2)];
         for number in 0..50 {
-            pct.choose(&Point { number, enabled: &alone, last: None, rip: 0, hash: 0 });
+            pct.choose(&Point {
+                number,
+                enabled: &alone,
+                faults: &[],
+                last: None,
+                rip: 0,
+                hash: 0,
+            });
         }
         let enabled = all(3);
         let ran: Vec<_> = (0..4)
             .map(|number| {
-                pct.choose(&Point { number, enabled: &enabled, last: None, rip: 0, hash: 0 })
+                pct.choose(&Point {
+                    number,
+                    enabled: &enabled,
+                    faults: &[],
+                    last: None,
+                    rip: 0,
+                    hash: 0,
+                })
             })
             .collect();
         let changed = pct.priorities.values().filter(|priority| **priority < MIDDLE).count();

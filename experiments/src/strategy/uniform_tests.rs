@@ -10,7 +10,8 @@ fn walk(uniform: &mut Uniform, run: u64, events: [u64; 2], told: [u64; 2]) -> Ve
     while left.iter().any(|events| *events > 0) {
         let enabled: Vec<_> =
             (0..2).filter(|thread| left[*thread as usize] > 0).map(Choice::Step).collect();
-        let point = Point { number: 0, enabled: &enabled, last: None, rip: 0, hash: 0 };
+        let point =
+            Point { number: 0, enabled: &enabled, faults: &[], last: None, rip: 0, hash: 0 };
         let thread = uniform.choose(&point).vcpu();
         left[thread as usize] -= 1;
         made.push(thread);

@@ -137,6 +137,7 @@ impl Hook for Tracer {
         let kind = match choice {
             Choice::Step(_) => "step",
             Choice::Interrupt(_) => "interrupt",
+            Choice::Fault(..) => "fault",
         };
         let point = context.point.unwrap_or_default();
         track.instant(kind, "point", now, &json!({ "point": point }));

@@ -42,7 +42,7 @@ impl ControlledMachine {
     }
 
     /// The IPI that this write would send: the write is tried on a copy of the LAPICs.
-    fn would_send(&self, vcpu: u32, register: u32, value: u32) -> Option<ApicEvent> {
+    pub(super) fn would_send(&self, vcpu: u32, register: u32, value: u32) -> Option<ApicEvent> {
         let mut lapics = self.platform.apics.lapics.clone();
         match lapics[vcpu as usize].write(register, value, self.platform.now()) {
             Effect::Ipi(ipi) => {

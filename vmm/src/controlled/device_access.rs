@@ -34,6 +34,7 @@ impl ControlledMachine {
         if let Some((address, value)) = apic_write(exit) {
             self.hook_apic_write(vcpu, address, value);
         }
+        self.count_ipi(vcpu, exit);
         let answer = self.platform.answer(vcpu, &mut self.vcpus[vcpu as usize].cpu, exit)?;
         self.hash_answer(vcpu, exit, &answer)?;
         self.after_apic_access(vcpu, exit, &answer)?;

@@ -97,7 +97,7 @@ impl ControlledMachine {
     pub(super) fn lack_progress(&self, choices: &[Choice]) -> bool {
         choices.iter().all(|choice| match choice {
             Choice::Step(vcpu) => self.lacks_progress(*vcpu),
-            Choice::Interrupt(_) => false,
+            Choice::Interrupt(_) | Choice::Fault(..) => false,
         })
     }
 

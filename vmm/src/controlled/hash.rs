@@ -20,6 +20,7 @@ pub(super) mod tag {
     pub(in crate::controlled) const HALT: u64 = 6;
     pub(in crate::controlled) const STEP: u64 = 7;
     pub(in crate::controlled) const CLOCK: u64 = 8;
+    pub(in crate::controlled) const FAULT: u64 = 9;
 }
 
 /// The hash of a run so far.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::can_control::can_control;
 use super::emulate::Tsc;
+use super::faults::Faults;
 use super::granularity::Granularity;
 use super::hang::Rounds;
 use super::hang_budget::ProgressCounter;
@@ -80,6 +81,7 @@ pub struct ControlledMachine {
     pub(super) quiet_passes: bool,
     /// The places in the guest's code where the machine's criteria end the run.
     pub(super) places: Option<AtPlaces>,
+    pub(super) faults: Faults,
     pub(super) tracking: Tracking,
     pub(super) int3s: Arc<Int3s>,
     /// Whether the pages of the guest's code are read-only, and its stores there are performed by
@@ -171,6 +173,7 @@ impl ControlledMachine {
             pace: None,
             quiet_passes: config.criteria.quiet_passes(),
             places: AtPlaces::of(&config.criteria),
+            faults: Faults::of(config)?,
             tracking: Tracking::new(host, &vm, Image::of(config))?,
             int3s: Arc::new(Int3s { code: Code::of(config), gate: Gate::default() }),
             protects_code: false,

@@ -16,6 +16,7 @@ mod device_access;
 mod effects;
 mod emulate;
 mod endless;
+mod faults;
 mod granularity;
 mod hang;
 mod hang_budget;

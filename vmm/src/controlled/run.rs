@@ -51,7 +51,7 @@ impl ControlledMachine {
     ) -> Result<Option<End>> {
         self.cancel.check()?;
         RunawayTimer::begin(&mut self.runaway)?;
-        let mut enabled = Vec::new();
+        let (mut enabled, mut faults) = (Vec::new(), Vec::new());
         while self.points < budget && !(to_mark && self.marked) {
             if let Some(error) = self.broken.take() {
                 return Err(error);
@@ -85,6 +85,7 @@ impl ControlledMachine {
                 }
                 continue;
             }
+            self.list_faults(&enabled, &mut faults);
             let rip = match self.last {
                 Some(vcpu) => self.vcpus[vcpu as usize].cpu.registers()?.rip,
                 None => 0,
@@ -92,12 +93,13 @@ impl ControlledMachine {
             let point = Point {
                 number: self.points,
                 enabled: &enabled,
+                faults: &faults,
                 last: self.last,
                 rip,
                 hash: self.hash.value(),
             };
             let choice = chooser.choose(&point);
-            if !enabled.contains(&choice) {
+            if !point.offers(choice) {
                 return Err(self.impossible(choice, &enabled));
             }
             self.walk_is_chosen();
@@ -150,6 +152,7 @@ impl ControlledMachine {
         let reason = match (choice, ctx.map(|ctx| &ctx.state)) {
             (_, None) => format!("of {} vCPUs", self.vcpus.len()),
             (Choice::Interrupt(_), _) => "none is pending, or it can't be taken here".into(),
+            (Choice::Fault(..), _) => "it can't strike here".into(),
             (_, Some(State::WaitForSipi)) => "it is not started".into(),
             (_, Some(State::Halted)) => "it sleeps".into(),
             (_, Some(State::Endless(_))) => "it is in an endless loop".into(),

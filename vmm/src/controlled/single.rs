@@ -46,6 +46,7 @@ impl ControlledMachine {
             let Some(vector) = self.platform.apics.lapics[vcpu as usize].acknowledge() else {
                 return Ok(None);
             };
+            self.count_interrupt(vcpu, vector);
             self.hash.add([tag::INTERRUPT, vcpu.into(), vector.into()]);
             let ending = self.deliver(vcpu, vector)?;
             self.look_at_flags(vcpu)?;

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ControlledMachine;
+use super::faults::FaultState;
 use super::hang_budget::ProgressCounter;
 use super::hash::RunHash;
 use super::platform::PlatformState;
@@ -41,6 +42,7 @@ pub struct Snapshot {
     progress: ProgressCounter,
     points: u64,
     last: Option<u32>,
+    faults: FaultState,
 }
 
 #[derive(Clone, Debug)]
@@ -141,6 +143,7 @@ impl ControlledMachine {
             progress: self.progress.clone(),
             points: self.points,
             last: self.last,
+            faults: self.faults.state.clone(),
         })
     }
 
@@ -186,6 +189,7 @@ impl ControlledMachine {
         self.writers.clone_from(&snapshot.writers);
         self.progress.clone_from(&snapshot.progress);
         (self.points, self.last) = (snapshot.points, snapshot.last);
+        self.faults.state.clone_from(&snapshot.faults);
         Ok(())
     }
 

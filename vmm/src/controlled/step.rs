@@ -32,12 +32,14 @@ impl ControlledMachine {
         }
         let ipi_effects = self.platform.tick();
         self.time_has_passed(ipi_effects)?;
+        let chosen = choice;
+        let Some(choice) = self.with_fault(chosen)? else { return Ok(None) };
         let vcpu = choice.vcpu();
         self.last = Some(vcpu);
         self.progress.pass(vcpu);
         self.reexecute_to_exit(vcpu)?;
         self.vcpus[vcpu as usize].dirty = true;
-        self.hook_choice(choice);
+        self.hook_choice(chosen);
         let accesses =
             matches!(self.vcpus[vcpu as usize].state, State::Access(_) | State::Waiting(_));
         self.walk_begins(vcpu, accesses)?;
@@ -59,7 +61,7 @@ impl ControlledMachine {
             (Choice::Step(_), State::Access(exit) | State::Waiting(exit)) => {
                 self.perform(vcpu, &exit)?
             }
-            (Choice::Step(_), _) => Ok(Entry::Resume),
+            (Choice::Step(_) | Choice::Fault(..), _) => Ok(Entry::Resume),
         };
         match entry {
             Ok(entry) => {
@@ -68,6 +70,19 @@ impl ControlledMachine {
             }
             Err(ending) => Ok(Some(ending)),
         }
+    }
+
+    /// Lets the fault of a choice strike. Returns the transition that is left to make; `None` if
+    /// no vCPU runs.
+    fn with_fault(&mut self, choice: Choice) -> Result<Option<Choice>> {
+        let Choice::Fault(vcpu, number) = choice else { return Ok(Some(choice)) };
+        self.reexecute_to_exit(vcpu)?;
+        self.vcpus[vcpu as usize].dirty = true;
+        let left = self.strike(vcpu, number)?;
+        if left.is_none() {
+            self.hook_choice(choice);
+        }
+        Ok(left)
     }
 
     /// Handles the passing of virtual time: applies the effects of timers and calls due ticks.
@@ -86,6 +101,7 @@ impl ControlledMachine {
         }
         let vector = self.platform.apics.lapics[vcpu as usize].acknowledge();
         if let Some(vector) = vector {
+            self.count_interrupt(vcpu, vector);
             self.hash.add([tag::INTERRUPT, vcpu.into(), vector.into()]);
             self.progress.note();
             let ctx = &mut self.vcpus[vcpu as usize];

@@ -164,7 +164,7 @@ impl Trials<'_, '_> {
             conflicts(minimal).into_iter().partition(|(first, _)| is_involved(first, needed));
         let interrupts = minimal.steps.iter().filter_map(|step| match step.choice {
             Choice::Interrupt(vcpu) => Some(Condition::Interrupt(vcpu, step.program_point)),
-            Choice::Step(_) => None,
+            Choice::Step(_) | Choice::Fault(..) => None,
         });
         let pair = |(first, second): (Operation, Operation)| Condition::pair(&first, &second);
         let mut all = needed.clone();

@@ -1,0 +1,266 @@
+//! Faults that a search injects, as given by `--fault`.
+//!
+//! ```text
+//! SPEC := KIND (':' SETTING (',' SETTING)*)?
+//! SETTING := KEY '=' VALUE | COUNT
+//! ```
+//! A fault says what goes wrong, where it may strike, and how often at most in a run. Where it does
+//! strike is a choice of the scheduler ([`Choice::Fault`](crate::controlled::Choice::Fault)), so a
+//! schedule holds it and a replay repeats it.
+
+mod spec;
+
+use std::fmt;
+use std::time::Duration;
+
+use devices::lapic::IpiMode;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// An IPI is lost.
+    IpiDrop,
+    /// An IPI is delivered late.
+    IpiDelay,
+    /// An IPI is delivered at once, and a second time later.
+    IpiDuplicate,
+    /// An IPI is delivered to a vCPU that it was not sent to, instead of its target.
+    IpiMisroute,
+    /// An IPI is delivered behind the next IPI of its sender.
+    IpiReorder,
+    /// An interrupt that a vCPU could take is lost.
+    IrqDrop,
+    /// A vCPU gets an interrupt that nothing has sent.
+    IrqSpurious,
+    /// A vCPU gets an NMI that nothing has sent.
+    Nmi,
+}
+
+impl FaultKind {
+    /// All kinds.
+    pub const ALL: [Self; 8] = [
+        Self::IpiDrop,
+        Self::IpiDelay,
+        Self::IpiDuplicate,
+        Self::IpiMisroute,
+        Self::IpiReorder,
+        Self::IrqDrop,
+        Self::IrqSpurious,
+        Self::Nmi,
+    ];
+
+    /// The name in a specification.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IpiDrop => "ipi-drop",
+            Self::IpiDelay => "ipi-delay",
+            Self::IpiDuplicate => "ipi-duplicate",
+            Self::IpiMisroute => "ipi-misroute",
+            Self::IpiReorder => "ipi-reorder",
+            Self::IrqDrop => "irq-drop",
+            Self::IrqSpurious => "irq-spurious",
+            Self::Nmi => "nmi",
+        }
+    }
+
+    /// Whether it strikes an IPI when it is sent.
+    pub fn is_of_ipi(self) -> bool {
+        matches!(
+            self,
+            Self::IpiDrop
+                | Self::IpiDelay
+                | Self::IpiDuplicate
+                | Self::IpiMisroute
+                | Self::IpiReorder
+        )
+    }
+
+    /// The time that the fault takes if its specification gives none; `None` if it takes no time.
+    fn default_time(self) -> Option<Duration> {
+        match self {
+            Self::IpiDelay | Self::IpiDuplicate => Some(DELAY),
+            Self::IpiReorder => Some(REORDER),
+            _ => None,
+        }
+    }
+}
+
+/// Longer than most waits for an answer within a guest of a few thousand scheduling points, each of
+/// which takes 1 us.
+const DELAY: Duration = Duration::from_micros(100);
+/// By when an IPI that was to follow another is delivered at the latest: the guest may send none.
+const REORDER: Duration = Duration::from_millis(10);
+
+/// The delivery mode of an IPI, as a specification names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IpiClass {
+    /// A vector, also for the target with the lowest priority.
+    Fixed,
+    /// An NMI.
+    Nmi,
+    /// An INIT.
+    Init,
+    /// A SIPI.
+    Sipi,
+}
+
+impl IpiClass {
+    const ALL: [(Self, &'static str); 4] =
+        [(Self::Fixed, "fixed"), (Self::Nmi, "nmi"), (Self::Init, "init"), (Self::Sipi, "sipi")];
+
+    /// The class of a delivery mode. `None` for IPIs that have no effect here.
+    pub fn of(mode: IpiMode) -> Option<Self> {
+        match mode {
+            IpiMode::Fixed { .. } | IpiMode::LowestPriority { .. } => Some(Self::Fixed),
+            IpiMode::Nmi => Some(Self::Nmi),
+            IpiMode::Init => Some(Self::Init),
+            IpiMode::Startup { .. } => Some(Self::Sipi),
+            IpiMode::Smi | IpiMode::InitDeassert => None,
+        }
+    }
+}
+
+/// A fault: what goes wrong, where it may strike, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultSpec {
+    /// What goes wrong.
+    pub kind: FaultKind,
+    /// The vCPU at which it strikes: the sender of an IPI, or the vCPU that loses or gets an
+    /// interrupt. `None` for any.
+    pub vcpu: Option<u32>,
+    /// The target of an IPI. `None` for all targets together.
+    pub to: Option<u32>,
+    /// The vector of the interrupt. `None` for any.
+    pub vector: Option<u8>,
+    /// The delivery mode of an IPI. `None` for any.
+    pub mode: Option<IpiClass>,
+    /// It strikes only the n-th event that matches, from 1. `None` for any.
+    pub nth: Option<u64>,
+    /// How often it strikes in a run at most.
+    pub times: u32,
+    /// How late an IPI is, in virtual time.
+    pub time: Option<Duration>,
+}
+
+impl FaultSpec {
+    /// A fault of this kind that may strike anywhere, once.
+    pub fn new(kind: FaultKind) -> Self {
+        Self {
+            kind,
+            vcpu: None,
+            to: None,
+            vector: None,
+            mode: None,
+            nth: None,
+            times: 1,
+            time: kind.default_time(),
+        }
+    }
+
+    /// The targets of an IPI that the fault may strike: bit n stands for vCPU n.
+    pub(crate) fn targets(&self, sender: u32, mode: IpiMode, targets: u64) -> u64 {
+        let class = IpiClass::of(mode);
+        let vector = match mode {
+            IpiMode::Fixed { vector } | IpiMode::LowestPriority { vector } => Some(vector),
+            _ => None,
+        };
+        let matches = class.is_some()
+            && self.vcpu.is_none_or(|vcpu| vcpu == sender)
+            && self.mode.is_none_or(|mode| Some(mode) == class)
+            && self.vector.is_none_or(|wanted| Some(wanted) == vector);
+        let meant = self.to.map_or(u64::MAX, |to| 1u64.checked_shl(to).unwrap_or(0));
+        if matches { targets & meant } else { 0 }
+    }
+
+    /// Whether it may strike this interrupt at this vCPU.
+    pub(crate) fn covers(&self, vcpu: u32, vector: u8) -> bool {
+        self.vcpu.is_none_or(|wanted| wanted == vcpu)
+            && self.vector.is_none_or(|wanted| wanted == vector)
+    }
+}
+
+/// What a fault did in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strike {
+    /// The fault's number in the machine's configuration, from 1.
+    pub number: u8,
+    /// The scheduling point.
+    pub point: u64,
+    /// The vCPU at which it struck: the sender of an IPI, or the vCPU that lost or got an
+    /// interrupt.
+    pub vcpu: u32,
+    /// The RIP of that vCPU.
+    pub rip: u64,
+    /// What it struck.
+    pub event: Struck,
+}
+
+/// What a fault struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Struck {
+    /// An IPI.
+    Ipi {
+        /// What happened to it.
+        kind: FaultKind,
+        /// Its delivery mode.
+        mode: IpiMode,
+        /// The targets for which it happened: bit n stands for vCPU n.
+        targets: u64,
+        /// For [`FaultKind::IpiMisroute`]: the vCPU that got it.
+        instead: u64,
+    },
+    /// An interrupt with this vector was lost.
+    LostInterrupt(u8),
+    /// An interrupt with this vector came that nothing had sent.
+    SpuriousInterrupt(u8),
+    /// An NMI came that nothing had sent.
+    SpuriousNmi,
+}
+
+impl fmt::Display for Strike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let vcpu = self.vcpu;
+        match self.event {
+            Struck::Ipi { kind, mode, targets, instead } => {
+                let what = match mode {
+                    IpiMode::Fixed { vector } | IpiMode::LowestPriority { vector } => {
+                        format!("IPI with vector {vector:#x}")
+                    }
+                    IpiMode::Nmi => "NMI".into(),
+                    IpiMode::Init => "INIT".into(),
+                    IpiMode::Startup { .. } => "SIPI".into(),
+                    IpiMode::Smi | IpiMode::InitDeassert => "IPI".into(),
+                };
+                write!(f, "the {what} from vCPU {vcpu} to {} ", names(targets))?;
+                match kind {
+                    FaultKind::IpiDelay => f.write_str("was late"),
+                    FaultKind::IpiDuplicate => f.write_str("came twice"),
+                    FaultKind::IpiMisroute => write!(f, "went to {}", names(instead)),
+                    FaultKind::IpiReorder => f.write_str("came behind the next one"),
+                    _ => f.write_str("was lost"),
+                }
+            }
+            Struck::LostInterrupt(vector) => {
+                write!(f, "vCPU {vcpu}'s interrupt with vector {vector:#x} was lost")
+            }
+            Struck::SpuriousInterrupt(vector) => {
+                write!(f, "vCPU {vcpu} got an interrupt with vector {vector:#x} that nothing sent")
+            }
+            Struck::SpuriousNmi => write!(f, "vCPU {vcpu} got an NMI that nothing sent"),
+        }
+    }
+}
+
+/// A set of vCPUs in words.
+fn names(set: u64) -> String {
+    let members: Vec<_> =
+        (0..64).filter(|vcpu| set >> vcpu & 1 != 0).map(|vcpu| vcpu.to_string()).collect();
+    match members.as_slice() {
+        [one] => format!("vCPU {one}"),
+        many => format!("vCPUs {}", many.join(", ")),
+    }
+}
+
+#[cfg(test)]
+#[path = "fault_tests.rs"]
+mod tests;

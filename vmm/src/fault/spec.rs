@@ -1,0 +1,157 @@
+//! A fault as text.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use humantime::{format_duration, parse_duration};
+use serde::{Serialize, Serializer};
+
+use super::{FaultKind, FaultSpec, IpiClass};
+use crate::config::CpuCount;
+use crate::error::{Error, Result};
+
+/// The shortest time: a scheduling point takes 1 us of virtual time.
+const MIN_TIME: Duration = Duration::from_micros(1);
+/// The longest time: a longer one is probably a typing error.
+const MAX_TIME: Duration = Duration::from_mins(1);
+/// The first vector that an interrupt can have (SDM vol. 3, 11.5.2).
+const FIRST_VECTOR: u8 = 16;
+/// More of one fault in a run than this says nothing about a guest.
+const MAX_TIMES: u32 = 1000;
+
+impl FaultKind {
+    /// The keys that its specification may have.
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::IpiDrop | Self::IpiMisroute => &["vcpu", "to", "vector", "mode", "nth", "times"],
+            Self::IpiDelay | Self::IpiDuplicate | Self::IpiReorder => {
+                &["vcpu", "to", "vector", "mode", "nth", "times", "for"]
+            }
+            Self::IrqDrop => &["vcpu", "vector", "nth", "times"],
+            Self::IrqSpurious => &["vcpu", "vector", "times"],
+            Self::Nmi => &["vcpu", "times"],
+        }
+    }
+}
+
+impl FromStr for FaultSpec {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        parse(text).map_err(|problem| Error::Config {
+            setting: "--fault",
+            value: format!("{text:?}"),
+            problem,
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<FaultSpec, String> {
+    let (name, settings) = text.split_once(':').unwrap_or((text, ""));
+    let name = name.trim();
+    let kind = FaultKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+        let names: Vec<_> = FaultKind::ALL.into_iter().map(FaultKind::name).collect();
+        format!("`{name}` is no fault: there are {}", names.join(", "))
+    })?;
+    let mut spec = FaultSpec::new(kind);
+    let mut seen = Vec::new();
+    for setting in settings.split(',').map(str::trim).filter(|setting| !setting.is_empty()) {
+        // A bare number is how often.
+        let (key, value) = match setting.split_once('=') {
+            Some((key, value)) => (key.trim(), value.trim()),
+            None if setting.bytes().all(|byte| byte.is_ascii_digit()) => ("times", setting),
+            None => return Err(format!("`{setting}`: write KEY=VALUE")),
+        };
+        if !kind.keys().contains(&key) {
+            return Err(format!("`{name}` has no `{key}`; it has {}", kind.keys().join(", ")));
+        }
+        if seen.contains(&key) {
+            return Err(format!("`{key}` is given twice"));
+        }
+        set(&mut spec, key, value)?;
+        seen.push(key);
+    }
+    match (kind, spec.vector, spec.mode) {
+        (FaultKind::IrqSpurious, None, _) => {
+            Err("which interrupt? Give its vector, such as irq-spurious:vector=0x40".into())
+        }
+        (_, Some(_), Some(mode)) if mode != IpiClass::Fixed => {
+            Err("`vector` and `mode`: only an IPI of mode fixed has a vector".into())
+        }
+        _ => Ok(spec),
+    }
+}
+
+fn set(spec: &mut FaultSpec, key: &str, value: &str) -> Result<(), String> {
+    match key {
+        "vcpu" => spec.vcpu = Some(vcpu(key, value)?),
+        "to" => spec.to = Some(vcpu(key, value)?),
+        "vector" => spec.vector = Some(vector(value)?),
+        "mode" => spec.mode = Some(mode(value)?),
+        "nth" => {
+            let nth = value.parse().ok().filter(|nth| *nth > 0);
+            spec.nth =
+                Some(nth.ok_or_else(|| format!("nth={value}: give a number from 1, the first"))?);
+        }
+        "times" => {
+            let times = value.parse().ok().filter(|times| (1..=MAX_TIMES).contains(times));
+            spec.times = times
+                .ok_or_else(|| format!("times={value}: give a number from 1 to {MAX_TIMES}"))?;
+        }
+        _ => {
+            let time = parse_duration(value).map_err(|_| {
+                format!("for={value}: this is not a time: write for example 200us or 5ms")
+            })?;
+            if !(MIN_TIME..=MAX_TIME).contains(&time) {
+                return Err(format!("for={value}: times go from 1us to 60s"));
+            }
+            spec.time = Some(time);
+        }
+    }
+    Ok(())
+}
+
+fn vcpu(key: &str, value: &str) -> Result<u32, String> {
+    let vcpu = value.parse().ok().filter(|vcpu| *vcpu < CpuCount::MAX);
+    vcpu.ok_or_else(|| format!("{key}={value}: give the number of a vCPU, from 0"))
+}
+
+fn vector(value: &str) -> Result<u8, String> {
+    let number = match value.strip_prefix("0x") {
+        Some(hex) => u8::from_str_radix(hex, 16),
+        None => value.parse(),
+    };
+    let vector = number.ok().filter(|vector| *vector >= FIRST_VECTOR);
+    vector.ok_or_else(|| format!("vector={value}: give a number from 16 to 255, such as 0x40"))
+}
+
+fn mode(value: &str) -> Result<IpiClass, String> {
+    let mode = IpiClass::ALL.into_iter().find(|(_, name)| *name == value);
+    mode.map(|(mode, _)| mode).ok_or_else(|| format!("mode={value}: give fixed, nmi, init or sipi"))
+}
+
+impl fmt::Display for FaultSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut settings = Vec::new();
+        settings.extend(self.vcpu.map(|vcpu| format!("vcpu={vcpu}")));
+        settings.extend(self.to.map(|to| format!("to={to}")));
+        settings.extend(self.vector.map(|vector| format!("vector={vector:#x}")));
+        let mode = IpiClass::ALL.into_iter().find(|(mode, _)| Some(*mode) == self.mode);
+        settings.extend(mode.map(|(_, name)| format!("mode={name}")));
+        settings.extend(self.nth.map(|nth| format!("nth={nth}")));
+        settings.extend((self.times != 1).then(|| format!("times={}", self.times)));
+        let own = self.time.filter(|_| self.time != self.kind.default_time());
+        settings.extend(
+            own.map(|time| format!("for={}", format_duration(time).to_string().replace(' ', ""))),
+        );
+        f.write_str(self.kind.name())?;
+        if settings.is_empty() { Ok(()) } else { write!(f, ":{}", settings.join(",")) }
+    }
+}
+
+impl Serialize for FaultSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

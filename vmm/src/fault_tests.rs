@@ -1,0 +1,97 @@
+//! Tests of the faults' texts.
+
+use super::*;
+
+fn spec(text: &str) -> FaultSpec {
+    text.parse().unwrap()
+}
+
+fn refusal(text: &str) -> String {
+    text.parse::<FaultSpec>().unwrap_err().to_string()
+}
+
+#[test]
+fn a_kind_alone_may_strike_anywhere_once() {
+    for kind in FaultKind::ALL {
+        let text = match kind {
+            FaultKind::IrqSpurious => "irq-spurious:vector=0x40".into(),
+            kind => kind.name().to_owned(),
+        };
+        let fault = spec(&text);
+        assert_eq!((fault.kind, fault.vcpu, fault.times), (kind, None, 1));
+        assert_eq!(fault.to_string(), text);
+    }
+}
+
+#[test]
+fn settings_come_back_as_they_were() {
+    for text in [
+        "ipi-drop:vcpu=1,to=2,vector=0x23,mode=fixed,nth=3,times=4",
+        "ipi-delay:mode=init,for=2ms",
+        "irq-drop:vcpu=0,vector=0xff,nth=1",
+        "nmi:times=2",
+    ] {
+        assert_eq!(spec(text).to_string(), text);
+    }
+    assert_eq!(spec(" ipi-drop : 2 ").times, 2);
+    assert_eq!(spec("ipi-drop:vector=35").vector, Some(35));
+    assert_eq!(spec("ipi-delay:for=100us"), spec("ipi-delay"));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    for (text, part) in [
+        ("", "`` is no fault: there are ipi-drop, "),
+        ("ipi", "`ipi` is no fault"),
+        ("ipi-drop:for=1ms", "`ipi-drop` has no `for`; it has vcpu, to, vector, mode, nth, times"),
+        ("ipi-drop:vcpu", "`vcpu`: write KEY=VALUE"),
+        ("ipi-drop:1,times=2", "`times` is given twice"),
+        ("ipi-drop:times=0", "times=0: give a number from 1 to 1000"),
+        ("ipi-drop:vcpu=64", "vcpu=64: give the number of a vCPU"),
+        ("ipi-drop:vector=15", "vector=15: give a number from 16 to 255"),
+        ("ipi-drop:vector=0x100", "vector=0x100: "),
+        ("ipi-drop:mode=smi", "mode=smi: give fixed, nmi, init or sipi"),
+        ("ipi-drop:mode=sipi,vector=32", "only an IPI of mode fixed has a vector"),
+        ("ipi-drop:nth=0", "nth=0: give a number from 1"),
+        ("ipi-delay:for=5", "this is not a time"),
+        ("ipi-delay:for=2min", "times go from 1us to 60s"),
+        ("irq-spurious", "Give its vector"),
+        ("nmi:nth=1", "`nmi` has no `nth`"),
+    ] {
+        let refusal = refusal(text);
+        assert!(refusal.contains(part), "{text}: {refusal}");
+        assert!(refusal.starts_with("--fault "), "{refusal}");
+    }
+}
+
+#[test]
+fn it_strikes_what_its_settings_name() {
+    let fixed = IpiMode::Fixed { vector: 0x40 };
+    let startup = IpiMode::Startup { vector: 8 };
+    assert_eq!(spec("ipi-drop").targets(0, fixed, 0b110), 0b110);
+    assert_eq!(spec("ipi-drop").targets(0, IpiMode::InitDeassert, 0b110), 0);
+    assert_eq!(spec("ipi-drop:to=2").targets(0, fixed, 0b110), 0b100);
+    assert_eq!(spec("ipi-drop:vcpu=1").targets(0, fixed, 0b110), 0);
+    assert_eq!(spec("ipi-drop:vector=0x41").targets(0, fixed, 0b110), 0);
+    assert_eq!(spec("ipi-drop:vector=16").targets(0, startup, 0b10), 0);
+    assert_eq!(spec("ipi-drop:mode=sipi").targets(0, startup, 0b10), 0b10);
+    assert_eq!(spec("ipi-drop:mode=sipi").targets(0, fixed, 0b10), 0);
+    assert!(spec("irq-drop").covers(3, 0x40));
+    assert!(!spec("irq-drop:vcpu=1,vector=0x40").covers(3, 0x40));
+}
+
+#[test]
+fn a_strike_is_told_in_words() {
+    let strike = |event| Strike { number: 1, point: 5, vcpu: 0, rip: 0, event }.to_string();
+    let ipi = |kind, mode| Struck::Ipi { kind, mode, targets: 0b110, instead: 0b1000 };
+    let fixed = IpiMode::Fixed { vector: 0x40 };
+    assert_eq!(
+        strike(ipi(FaultKind::IpiDrop, fixed)),
+        "the IPI with vector 0x40 from vCPU 0 to vCPUs 1, 2 was lost"
+    );
+    assert_eq!(
+        strike(ipi(FaultKind::IpiMisroute, IpiMode::Nmi)),
+        "the NMI from vCPU 0 to vCPUs 1, 2 went to vCPU 3"
+    );
+    assert_eq!(strike(Struck::LostInterrupt(0x20)), "vCPU 0's interrupt with vector 0x20 was lost");
+}
