@@ -8,13 +8,14 @@ use anyhow::{Context, Result, bail};
 use experiments::finding::{Machine, image_hash};
 use experiments::follow::obstacle;
 use experiments::{Finding, Recorded, follow, replay};
-use inspect::{Inspector, Symbols};
+use inspect::{Inspector, Stack, Symbols};
 use probes::engine::Changes;
 use probes::session::ProbeCount;
 use probes::{Options, OutputLine};
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::end::End;
+use vmm::fault::Strike;
 use vmm::hook::Attach;
 use vmm::signals::{EndSignal, Second, Signals};
 use vmm::{Host, MachineConfig};
@@ -60,6 +61,9 @@ pub(crate) struct Report<'a> {
     points: u64,
     /// The hash of the recorded run.
     hash: &'a str,
+    /// The faults that struck, in words; only of the build that the finding is about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<String>,
     /// The switches whose place was reached, on another build.
     #[serde(skip_serializing_if = "Option::is_none")]
     switches: Option<Switches>,
@@ -90,6 +94,8 @@ struct Replayed {
     status: Status,
     runs: u64,
     switches: Option<Switches>,
+    /// The faults that struck, in words.
+    faults: Vec<String>,
 }
 
 /// What stays the same in all replays.
@@ -181,6 +187,7 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
             virtual_seconds: watch.time.as_secs_f64(),
             points: finding.run.points,
             hash: &finding.run.hash,
+            faults: replayed.faults,
             switches: replayed.switches,
             probes: &watch.last_counts,
             changes: &watch.changes,
@@ -197,21 +204,25 @@ impl Setting<'_> {
     fn same_build(&self, watch: &mut Watch) -> Result<Replayed> {
         let Self { finding, recorded, machine, host, .. } = self;
         let cancel = self.signals.cancel();
+        let mut faults = Vec::new();
         for number in 1..=self.args.repeat {
             let replayed = watch.run(|hooks| {
                 let replayed = replay(host, recorded, machine, hooks, &cancel)?;
-                Ok((replayed.ending, replayed.time, replayed.dumps, replayed.divergence))
+                let what = (replayed.divergence, replayed.strikes);
+                Ok((replayed.ending, replayed.time, replayed.dumps, what))
             })?;
-            let Some(replayed) = replayed else {
+            let Some((divergence, strikes)) = replayed else {
                 return Ok(self.interrupted(number - 1, None));
             };
-            if let Some(divergence) = replayed {
+            faults = strikes.iter().map(|strike| self.fault(strike)).collect();
+            if let Some(divergence) = divergence {
                 tell::user(&format!("jitterbug: replay {number}: not reproduced: {divergence}"));
                 let difference = Some(divergence.to_string());
                 let status = Status::Failure;
-                return Ok(Replayed { difference, status, runs: number, switches: None });
+                return Ok(Replayed { difference, status, runs: number, switches: None, faults });
             }
         }
+        faults.iter().for_each(|fault| tell::user(fault));
         tell::user(&format!(
             "jitterbug: reproduced{}: {}, {} points, hash {}",
             self.times(),
@@ -220,7 +231,7 @@ impl Setting<'_> {
             finding.run.hash
         ));
         let status = Status::Clean;
-        Ok(Replayed { difference: None, status, runs: self.args.repeat, switches: None })
+        Ok(Replayed { difference: None, status, runs: self.args.repeat, switches: None, faults })
     }
 
     /// Follows the finding on another build of its guest.
@@ -257,7 +268,13 @@ impl Setting<'_> {
                 }
                 let difference = Some(difference);
                 let status = if carried { Status::Failure } else { Status::NotCarried };
-                return Ok(Replayed { difference, status, runs: number, switches: Some(last) });
+                return Ok(Replayed {
+                    difference,
+                    status,
+                    runs: number,
+                    switches: Some(last),
+                    faults: Vec::new(),
+                });
             }
             if number == self.args.repeat {
                 tell::user(&format!(
@@ -268,7 +285,13 @@ impl Setting<'_> {
             }
         }
         let (status, switches) = (Status::Clean, Some(last));
-        Ok(Replayed { difference: None, status, runs: self.args.repeat, switches })
+        Ok(Replayed {
+            difference: None,
+            status,
+            runs: self.args.repeat,
+            switches,
+            faults: Vec::new(),
+        })
     }
 
     /// Called when a signal interrupts the replays; the `runs` replays until then reproduced the
@@ -283,7 +306,14 @@ impl Setting<'_> {
             }
         ));
         let signal = self.signals.end().unwrap_or(EndSignal::Interrupt);
-        Replayed { difference: None, status: Status::interrupted(signal), runs, switches }
+        let status = Status::interrupted(signal);
+        Replayed { difference: None, status, runs, switches, faults: Vec::new() }
+    }
+
+    /// A fault that struck, in words.
+    fn fault(&self, strike: &Strike) -> String {
+        let place = Stack::new(&[strike.rip], self.symbols.as_deref());
+        format!("fault: at point {} {strike}, in {place}", strike.point)
     }
 
     fn times(&self) -> String {

@@ -110,7 +110,7 @@ impl Apics {
         let Some(lapic) = self.lapics.get_mut(vcpu as usize) else { return };
         match lapic.write((address - LAPIC_BASE) as u32, value, now) {
             lapic::Effect::None => {}
-            lapic::Effect::Ipi(ipi) => self.deliver(ipi),
+            lapic::Effect::Ipi(ipi) => self.deliver(ipi, now),
             lapic::Effect::EndOfInterrupt { vector } => {
                 let messages = self.ioapic.end_of_interrupt(vector);
                 self.send(messages);
@@ -118,14 +118,11 @@ impl Apics {
         }
     }
 
-    fn deliver(&mut self, ipi: Ipi) {
+    fn deliver(&mut self, ipi: Ipi, now: u64) {
         let targets = ipi.targets(&self.lapics);
-        let earlier = self.faults.behind(ipi.source);
+        self.faults.has_sent(ipi.source, now);
         let targets = self.faults.targets(&ipi, targets, self.lapics.len());
         self.deliver_to(ipi.mode, targets);
-        for (mode, targets) in earlier {
-            self.deliver_to(mode, targets);
-        }
     }
 
     fn deliver_to(&mut self, mode: IpiMode, targets: u64) {

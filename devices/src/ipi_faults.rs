@@ -23,12 +23,17 @@ pub enum IpiFault {
     /// It is delivered to the next vCPU that is neither a target nor the sender, in the order of
     /// their numbers; if there is none, to the sender.
     Misroute,
-    /// It is delivered behind the next IPI of the same sender, or at this time if that is sooner.
+    /// It is delivered 2 us behind the next IPI of the same sender, or at this time if that is
+    /// sooner.
     Reorder {
         /// The latest time.
         until: u64,
     },
 }
+
+/// How far behind the other IPI one that is reordered comes, in nanoseconds. A scheduling point
+/// takes 1 us: there is one at which the target can take the other alone.
+const GAP: u64 = 2_000;
 
 /// An IPI that is delivered later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,29 +89,27 @@ impl IpiFaults {
         }
     }
 
-    /// The IPIs that are delivered behind one that this sender has just sent.
-    pub(crate) fn behind(&mut self, sender: u8) -> Vec<(IpiMode, u64)> {
-        self.take(|deferred| deferred.behind == Some(sender))
+    /// Called when this sender has sent an IPI: those that follow it are due soon.
+    pub(crate) fn has_sent(&mut self, sender: u8, now: u64) {
+        for deferred in &mut self.deferred {
+            if deferred.behind == Some(sender) {
+                (deferred.due, deferred.behind) = (deferred.due.min(now + GAP), None);
+            }
+        }
     }
 
-    /// The IPIs that are due.
+    /// Takes the IPIs that are due.
     pub(crate) fn due(&mut self, now: u64) -> Vec<(IpiMode, u64)> {
-        self.take(|deferred| deferred.due <= now)
+        if self.deferred.is_empty() {
+            return Vec::new();
+        }
+        let due = self.deferred.extract_if(.., |deferred| deferred.due <= now);
+        due.map(|deferred| (deferred.mode, deferred.targets)).collect()
     }
 
     /// When the IPIs are due.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = u64> + '_ {
         self.deferred.iter().map(|deferred| deferred.due)
-    }
-
-    fn take(&mut self, is_taken: impl Fn(&Deferred) -> bool) -> Vec<(IpiMode, u64)> {
-        if self.deferred.is_empty() {
-            return Vec::new();
-        }
-        let taken = self.deferred.iter().filter(|deferred| is_taken(deferred));
-        let taken = taken.map(|deferred| (deferred.mode, deferred.targets)).collect();
-        self.deferred.retain(|deferred| !is_taken(deferred));
-        taken
     }
 }
 

@@ -35,7 +35,7 @@ fn a_late_ipi_comes_when_it_is_due() {
     let (now, mut faults) = struck(IpiFault::Delay { until: 50 }, 3);
     assert_eq!(now, 0b100);
     assert_eq!(faults.deadlines().collect::<Vec<_>>(), [50]);
-    assert_eq!(faults.behind(0), []);
+    faults.has_sent(0, 10);
     assert_eq!(faults.due(49), []);
     assert_eq!(faults.due(50), [(IPI.mode, 0b10)]);
     assert_eq!(faults.due(u64::MAX), []);
@@ -50,10 +50,13 @@ fn a_second_one_comes_beside_the_first() {
 
 #[test]
 fn a_reordered_ipi_follows_the_senders_next() {
-    let (now, mut faults) = struck(IpiFault::Reorder { until: 50 }, 3);
+    let (now, mut faults) = struck(IpiFault::Reorder { until: 10_000 }, 3);
     assert_eq!(now, 0b100);
-    assert_eq!(faults.behind(2), []);
-    assert_eq!(faults.behind(0), [(IPI.mode, 0b10)]);
+    faults.has_sent(2, 10);
+    assert_eq!(faults.due(9_999), []);
+    faults.has_sent(0, 20);
+    assert_eq!(faults.due(2_019), []);
+    assert_eq!(faults.due(2_020), [(IPI.mode, 0b10)]);
     let (_, mut faults) = struck(IpiFault::Reorder { until: 50 }, 3);
     assert_eq!(faults.due(50), [(IPI.mode, 0b10)]);
 }

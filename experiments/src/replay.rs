@@ -11,6 +11,7 @@ use std::time::Duration;
 use inspect::Symbols;
 use vmm::controlled::{Choice, Chooser, ControlledMachine, Granularity, Point};
 use vmm::end::End;
+use vmm::fault::Strike;
 use vmm::hook::{self, Attach, Watch};
 use vmm::{Cancel, Host, MachineConfig};
 
@@ -90,6 +91,8 @@ pub struct Replay {
     pub time: Duration,
     /// The files to which hooks dumped the machine.
     pub dumps: Vec<PathBuf>,
+    /// The faults that struck.
+    pub strikes: Vec<Strike>,
     /// The first difference from the recorded run; `None` if the run was reproduced exactly.
     pub divergence: Option<Divergence>,
 }
@@ -194,7 +197,8 @@ fn follow(
     machine.detach();
     let divergence = follower.divergence.or_else(|| recorded.differs(&machine, &ending));
     let dumps = machine.dumps().to_vec();
-    Ok(Replay { ending, time: machine.now(), dumps, divergence })
+    let strikes = machine.strikes().to_vec();
+    Ok(Replay { ending, time: machine.now(), dumps, strikes, divergence })
 }
 
 /// A schedule, made ready to be followed.

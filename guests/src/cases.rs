@@ -34,6 +34,8 @@ static CASES: &[Case] = cases![
     "calls" 2,
     "chatty" 1,
     "delicate" 1,
+    "doorbell" 3,
+    "doorbell-strict" 3,
     "gives-up" 2,
     "idle" 2,
     "lost-ipi" 3,

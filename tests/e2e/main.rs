@@ -23,6 +23,7 @@ mod documented;
 mod ends;
 mod explain;
 mod explain_page;
+mod faults;
 mod folded;
 mod gdb;
 mod gdb_client;
@@ -44,6 +45,7 @@ mod linux_gdb;
 mod linux_hung;
 mod linux_races;
 mod linux_stacks;
+mod linux_variables;
 mod lists;
 mod lost_findings;
 mod manual;
@@ -102,6 +104,7 @@ const TESTS: &[&[Test]] = &[
     ends::TESTS,
     explain::TESTS,
     explain_page::TESTS,
+    faults::TESTS,
     folded::TESTS,
     gdb::TESTS,
     gdb_client::TESTS,
@@ -122,6 +125,7 @@ const TESTS: &[&[Test]] = &[
     linux_races::TESTS,
     linux_gdb::TESTS,
     linux_stacks::TESTS,
+    linux_variables::TESTS,
     lists::TESTS,
     lost_findings::TESTS,
     manual::TESTS,

@@ -10,6 +10,7 @@ use serde_json::Value;
 const SCHEMAS: &[(&str, &str)] = &[
     ("run", include_str!("../../docs/schema/run.json")),
     ("hunt", include_str!("../../docs/schema/hunt.json")),
+    ("sweep", include_str!("../../docs/schema/sweep.json")),
     ("races", include_str!("../../docs/schema/races.json")),
     ("replay", include_str!("../../docs/schema/replay.json")),
     ("explain", include_str!("../../docs/schema/explain.json")),
@@ -33,7 +34,9 @@ pub(crate) fn check(command: &str, document: &Value) {
     });
     let words = || command.split('"').filter(|word| VALIDATORS.contains_key(word));
     let name = words().next().unwrap_or_else(|| panic!("{command}: which document is that?"));
-    let name = if command.contains("\"--bench\"") { "bench" } else { name };
+    let has = |option| command.contains(&format!("\"{option}\""));
+    let name = if has("--bench") { "bench" } else { name };
+    let name = if has("--faults") { "sweep" } else { name };
     let problems: Vec<String> = VALIDATORS[name]
         .iter_errors(document)
         .map(|error| format!("{}: {error}", error.instance_path()))

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::openpty;
 use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
 
@@ -58,6 +60,23 @@ impl Screen {
             assert!(self.shown.len() < 1 << 20, "no `{text}`");
         }
         String::from_utf8_lossy(&self.shown).into_owned()
+    }
+
+    /// Reads for this time, unless this text is shown before. Returns whether it is.
+    pub(crate) fn shows(&mut self, text: &str, within: Duration) -> bool {
+        let until = Instant::now() + within;
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&self.shown).contains(text) {
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).expect("a short time");
+            let mut master = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut master, timeout).expect("the terminal can be waited for") == 0 {
+                return false;
+            }
+            let length = self.master.read(&mut buffer).expect("it shows more");
+            self.shown.extend(&buffer[..length]);
+        }
+        true
     }
 
     /// Reads everything that is still shown, to the end.

@@ -269,16 +269,25 @@ impl Chooser for Tour<'_> {
         let planned = self.prefix.get(self.made).copied();
         let choice = planned.unwrap_or_else(|| RoundRobin.choose(point));
         if planned.is_none() {
-            let room = MAX_PLACES - self.places.len();
-            let taken = point.faults.len().min(room);
-            let places = point.faults[..taken].iter();
-            self.places.extend(places.map(|fault| (self.made, *fault)));
-            self.left_out += (point.faults.len() - taken) as u64;
+            for fault in point.faults.iter().filter(|fault| is_place(point, choice, **fault)) {
+                if self.places.len() < MAX_PLACES {
+                    self.places.push((self.made, *fault));
+                } else {
+                    self.left_out += 1;
+                }
+            }
         }
         self.made += 1;
         self.recording.push(point, choice);
         choice
     }
+}
+
+/// Whether a fault that can strike here is a place of its own. While other vCPUs run, a vCPU that
+/// could go on is still before the same access, and the fault could strike there later as well.
+fn is_place(point: &Point, choice: Choice, fault: Choice) -> bool {
+    let vcpu = fault.vcpu();
+    choice.vcpu() == vcpu || point.enabled.iter().all(|enabled| enabled.vcpu() != vcpu)
 }
 
 #[cfg(test)]

@@ -1,0 +1,151 @@
+//! The claim: a fault that is asked for happens where the search chooses and nowhere else, what it
+//! does is told, and its finding replays. A guest that must survive it does.
+
+use serde_json::Value;
+
+use crate::cases::image;
+use crate::harness::jitterbug;
+use crate::scratch::Folder;
+
+tests! {
+    Kvm: every_fault_strikes_and_is_survived, every_fault_breaks_a_guest_that_trusts, without_faults_it_never_fails,
+        an_exhausted_search_has_tried_the_faults, a_fault_without_an_occasion_is_an_error, each_place_in_turn,
+        pairs_of_places, what_a_sweep_says, a_sweep_of_nothing_is_an_error, misuse_is_named;
+}
+
+/// A fault of each kind, as the two guests get to see it.
+const FAULTS: [&str; 8] = [
+    "ipi-drop:mode=fixed",
+    "ipi-delay:mode=fixed",
+    "ipi-duplicate:mode=fixed",
+    "ipi-misroute:mode=fixed",
+    "ipi-reorder:mode=fixed",
+    "irq-drop",
+    "irq-spurious:vcpu=1,vector=0x21",
+    "nmi",
+];
+
+/// The report of a search with this fault. The folder has its findings, and their guest.
+fn hunt(guest: &str, fault: &str, runs: u32, status: i32) -> (Value, Folder) {
+    let out = Folder::new();
+    let kernel = out.join("guest.elf");
+    std::fs::copy(&*image(guest), &kernel).expect("a copy");
+    let report =
+        jitterbug(&format!("hunt --cpus 3 --json --verify --runs {runs} --fault {fault} --out"))
+            .arg(&*out)
+            .arg(&kernel)
+            .within(120)
+            .ends_with(status)
+            .json();
+    (report, out)
+}
+
+fn every_fault_strikes_and_is_survived() {
+    for fault in FAULTS {
+        let (report, _) = hunt("doorbell", fault, 40, 0);
+        let tally = &report["faults"][0];
+        assert_eq!(tally["fault"], fault);
+        assert!(tally["struck"].as_u64() > Some(10), "{fault}: {tally}");
+        assert!(tally["possible"].as_u64() >= tally["struck"].as_u64(), "{fault}: {tally}");
+    }
+}
+
+fn every_fault_breaks_a_guest_that_trusts() {
+    for fault in FAULTS {
+        let (report, _out) = hunt("doorbell-strict", fault, 2000, 1);
+        let found = &report["findings"][0];
+        let finding = &found["finding"];
+        let effects = finding["faults"].as_array().unwrap();
+        assert_eq!(effects.len(), 1, "{fault}: {finding}");
+        // Without faults this guest never fails.
+        assert_eq!(effects[0]["without"], "passes", "{fault}: {finding}");
+        assert_eq!(finding["machine"]["faults"][0], fault);
+        let schedule = finding["schedule"].as_str().unwrap();
+        assert!(schedule.contains("~1"), "{fault}: {schedule}");
+        jitterbug("replay")
+            .arg(found["file"].as_str().unwrap())
+            .ends_with(0)
+            .says(&["reproduced", "fault: at point"]);
+    }
+}
+
+fn without_faults_it_never_fails() {
+    jitterbug("hunt --cpus 3 --runs 300 --keep-going")
+        .arg(&*image("doorbell-strict"))
+        .within(120)
+        .ends_with(0)
+        .says(&["300 runs", "0 failed, 0 cut short"]);
+}
+
+fn an_exhausted_search_has_tried_the_faults() {
+    // One bell, one place: the tree of choices is small.
+    let (report, _) = hunt("doorbell", "ipi-drop:mode=fixed,nth=1", 30, 0);
+    let tally = &report["faults"][0];
+    assert!(tally["possible"].as_u64() > tally["struck"].as_u64(), "{tally}");
+}
+
+fn a_fault_without_an_occasion_is_an_error() {
+    jitterbug("hunt hello --runs 5 --fault irq-drop")
+        .ends_with(2)
+        .says(&["--fault irq-drop: it never struck, because there was no occasion for it in"]);
+}
+
+fn each_place_in_turn() {
+    let out = Folder::new();
+    jitterbug("hunt --cpus 3 --faults ipi-drop:1 --out")
+        .arg(&*out)
+        .arg(&*image("doorbell-strict"))
+        .ends_with(1)
+        .says(&[
+            "the IPI with vector 0x31 from vCPU 0 to vCPU 1 was lost, in send_ipi",
+            "the SIPI from vCPU 0 to vCPU 1 was lost, in start_ap",
+            "ipi-drop: 4 of 6 places fail",
+            "7 runs",
+        ]);
+}
+
+fn pairs_of_places() {
+    jitterbug("hunt --cpus 3 --faults ipi-drop:2,mode=fixed")
+        .arg(&*image("doorbell"))
+        .ends_with(0)
+        .says(&["0 of 3 places fail", "pairs of places fail"]);
+}
+
+fn what_a_sweep_says() {
+    let (out, kernel) = (Folder::new(), image("doorbell-strict"));
+    let report = jitterbug("hunt --cpus 3 --json --faults ipi-drop --out")
+        .arg(&*out)
+        .arg(&*kernel)
+        .ends_with(1)
+        .json();
+    let level = &report["levels"][0];
+    assert_eq!((level["places"].as_u64(), level["failed"].as_u64()), (Some(6), Some(4)));
+    assert_eq!(report["complete"], true);
+    let sites = report["sites"].as_array().unwrap();
+    assert_eq!(sites.len(), 4);
+    for site in sites {
+        let file = site["files"][0].as_str().unwrap();
+        jitterbug("replay").arg(file).ends_with(0).says(&["reproduced"]);
+    }
+}
+
+fn a_sweep_of_nothing_is_an_error() {
+    jitterbug("hunt hello --faults ipi-drop")
+        .ends_with(2)
+        .says(&["--faults ipi-drop: the run without a fault gives no occasion for it in"]);
+}
+
+fn misuse_is_named() {
+    let cases = [
+        ("--fault ipi-dorp", "`ipi-dorp` is no fault: there are ipi-drop, ipi-delay"),
+        ("--fault ipi-drop:for=1ms", "`ipi-drop` has no `for`"),
+        ("--cpus 2 --fault nmi:vcpu=2", "there is no vCPU 2: the machine has 2"),
+        ("--granularity instruction --fault ipi-drop", "leave out --granularity instruction"),
+        ("--explain --fault ipi-drop", "which an explanation can't vary yet"),
+        ("--faults ipi-drop --keep-going", "cannot be used with"),
+        ("--fault ipi-drop --schedule 0@1", "cannot be used with"),
+    ];
+    for (arguments, message) in cases {
+        jitterbug(&format!("hunt hello {arguments}")).ends_with(2).says(&[message]);
+    }
+}
