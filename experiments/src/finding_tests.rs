@@ -18,6 +18,7 @@ pub(crate) fn finding() -> Finding {
             disks: Vec::new(),
             rng: false,
             virtio_console: false,
+            faults: Vec::new(),
             granularity: "watch".into(),
             criteria: Criteria::default(),
         },
@@ -29,6 +30,7 @@ pub(crate) fn finding() -> Finding {
             switches: vec!["0000000000000001".into(), "0000000000000002".into()],
             places: vec!["main+0x4e #2".into(), "-".into()],
         },
+        faults: Vec::new(),
         waits: vec![],
         observed: None,
     }

@@ -3,6 +3,7 @@
 //! Run n is a function of the seed and n, and the results of runs are taken in the order of their
 //! numbers. So a search finds the same failures however many runs are made in parallel.
 
+mod builder;
 mod executor;
 mod failed;
 mod interleavings;
@@ -23,6 +24,7 @@ use crate::finding::Finding;
 use crate::replay::Divergence;
 use crate::strategy::{Method, StrategySpec};
 
+pub use builder::{HuntBuilder, HuntError, Searched};
 pub use search::hunt;
 pub use sweep::{SweepEvent, Swept, sweep};
 

@@ -39,6 +39,7 @@ pub(crate) fn found_by(host: &Host, guest: &str, seed: u64) -> Option<(MachineCo
         disks: Vec::new(),
         rng: false,
         virtio_console: false,
+        faults: Vec::new(),
         granularity: Granularity::default(),
         criteria: Criteria::default(),
     };

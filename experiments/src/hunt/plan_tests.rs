@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::hunt::recorder::FaultPlaces;
 
 /// A run with this hash, with one choice between two vCPUs.
 fn report(run: u64, hash: u64) -> Report {
@@ -13,6 +16,8 @@ fn report(run: u64, hash: u64) -> Report {
         cut_short: None,
         quiet: false,
         watched: None,
+        faults: FaultPlaces::default(),
+        struck: BTreeSet::new(),
         finding: None,
         divergence: None,
     }

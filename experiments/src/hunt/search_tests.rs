@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use vmm::controlled::Granularity;
 use vmm::identity::Identity;
 use vmm::memory::MemorySize;
@@ -5,6 +7,7 @@ use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
 
 use super::*;
 use crate::finding::tests::finding;
+use crate::hunt::recorder::FaultPlaces;
 use crate::strategy::StrategySpec;
 
 fn setting(keep_going: bool) -> Hunt {
@@ -19,6 +22,7 @@ fn setting(keep_going: bool) -> Hunt {
             disks: Vec::new(),
             rng: false,
             virtio_console: false,
+            faults: Vec::new(),
             granularity: Granularity::default(),
             criteria: Criteria::default(),
         },
@@ -46,6 +50,8 @@ fn clean(run: u64) -> Made {
         cut_short: None,
         quiet: false,
         watched: None,
+        faults: FaultPlaces::default(),
+        struck: BTreeSet::new(),
         finding: None,
         divergence: None,
     };
