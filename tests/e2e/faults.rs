@@ -77,11 +77,18 @@ fn without_faults_it_never_fails() {
         .says(&["300 runs", "0 failed, 0 cut short"]);
 }
 
+/// One vCPU that gets an NMI: the run without it, and one for each of its scheduling points.
 fn an_exhausted_search_has_tried_the_faults() {
-    // One bell, one place: the tree of choices is small.
-    let (report, _) = hunt("doorbell", "ipi-drop:mode=fixed,nth=1", 30, 0);
-    let tally = &report["faults"][0];
-    assert!(tally["possible"].as_u64() > tally["struck"].as_u64(), "{tally}");
+    let alone = jitterbug("hunt hello --strategy round-robin --json").ends_with(0).json();
+    let out = Folder::new();
+    let report = jitterbug("hunt hello --fault nmi --keep-going --json --out")
+        .arg(&*out)
+        .within(120)
+        .ends_with(1)
+        .json();
+    assert_eq!(report["exhausted"], true);
+    let points = alone["points"].as_u64().unwrap();
+    assert_eq!(report["distinct"].as_u64(), Some(points + 1), "{points}");
 }
 
 fn a_fault_without_an_occasion_is_an_error() {
