@@ -189,6 +189,12 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value = "off", value_name = "SPEC")]
     pub(crate) jitter: JitterSpec,
 
+    /// Let a fault strike the requests for disks: disk-error, disk-torn, disk-lost or disk-delay,
+    /// with settings such as `disk-error:op=write,p=0.01,times=5` (docs/faults.md). It can be given
+    /// several times
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) fault: Vec<FaultSpec>,
+
     /// The seed of all random decisions; each further run takes the next seed
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,

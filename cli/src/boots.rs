@@ -4,6 +4,7 @@ use probes::engine::Changes;
 use vmm::jitter::Injections;
 use vmm::watchpoints::WatchReport;
 
+use crate::fault_counts::{self, FaultCount};
 use crate::report::RunReport;
 use crate::scripts::ProbeSums;
 use crate::tell;
@@ -39,6 +40,7 @@ pub(crate) struct Boots {
     pub(crate) seconds: f64,
     pub(crate) guest_exits: u64,
     pub(crate) injected: Injections,
+    pub(crate) faults: Vec<FaultCount>,
     pub(crate) changes: Changes,
     /// What watching the guest's data could not tell.
     pub(crate) watched: WatchReport,
@@ -60,6 +62,7 @@ impl Boots {
             seconds: 0.0,
             guest_exits: 0,
             injected: Injections::default(),
+            faults: Vec::new(),
             changes: Changes::default(),
             watched: WatchReport::default(),
             probes: ProbeSums::default(),
@@ -75,6 +78,7 @@ impl Boots {
         self.seconds += run.seconds();
         self.guest_exits += run.guest_exits();
         self.injected.add(run.injections());
+        fault_counts::add(&mut self.faults, run.faults());
         self.changes.add(run.changes());
         run.watched().for_each(|watched| self.watched.add(watched));
         self.probes.add(run.probes());

@@ -11,6 +11,7 @@ mod doctor;
 mod document;
 mod engine;
 mod explain;
+mod fault_counts;
 mod file;
 mod finding_folder;
 mod gdb;

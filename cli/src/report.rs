@@ -20,6 +20,7 @@ use vmm::parallel::{ConsoleUse, VcpuReport, VcpuState};
 use vmm::registers::{Activity, Registers};
 use vmm::watchpoints::WatchReport;
 
+use crate::fault_counts::FaultCount;
 use crate::scripts;
 use crate::trial::{ScriptLine, Setting, Trial};
 
@@ -99,6 +100,9 @@ pub(crate) struct RunReport {
     guest_exits: u64,
     /// The delays that jitter injected.
     injections: Injections,
+    /// How often each of the machine's faults struck.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<FaultCount>,
     /// What the guest printed; if that is long, only the end.
     console: String,
     /// The number of bytes that it printed before that.
@@ -209,6 +213,7 @@ impl RunReport {
             failed: outcome.end.is_failure(),
             seconds,
             injections: trial.injections,
+            faults: trial.faults,
             console: trial.console.text,
             console_dropped: trial.console.dropped,
             probes: trial.probes,
@@ -293,6 +298,10 @@ impl RunReport {
 
     pub(crate) fn description(&self) -> &str {
         &self.description
+    }
+
+    pub(crate) fn faults(&self) -> &[FaultCount] {
+        &self.faults
     }
 
     pub(crate) fn injections(&self) -> &Injections {

@@ -32,7 +32,7 @@ use crate::trace::Tracing;
 use crate::trial::Setting;
 use crate::typing::{self, Typing};
 use crate::writer::{ERROR, OUTPUT};
-use crate::{ctl, explain, keys, reproduce, scripts, signals, watching};
+use crate::{ctl, explain, fault_counts, keys, reproduce, scripts, signals, watching};
 
 /// Runs the guest, reports, and returns the exit status.
 pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
@@ -87,6 +87,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     }
     boots.probes.warn_of_silent_ones(&format!("the guest ran for {:.3} s", boots.seconds));
     watching::tell(&boots.watched);
+    let silent_faults = fault_counts::conclude(&boots.faults);
     if let Some(scripts) = &setting.scripts {
         scripts.tell_changes(&boots.changes, boots.probes.runs());
     }
@@ -132,6 +133,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
             setting.jitter
         ));
     }
+    problems.extend(silent_faults);
     problems.extend(flush_console().err());
     problems.extend(setting.tracing.as_ref().and_then(|tracing| tracing.finish().err()));
     problems.extend(setting.scripts.as_ref().and_then(|scripts| scripts.finish().err()));
@@ -151,7 +153,8 @@ fn machine(
 ) -> Result<MachineConfig> {
     let criteria = args.criteria.criteria(symbols, guest.may_idle)?;
     let initrd = Guest::initrd(args.initrd.as_deref(), signals)?;
-    let machine = MachineConfig { criteria, initrd, ..guest.machine(&args.machine)? };
+    let faults = args.fault.clone();
+    let machine = MachineConfig { criteria, initrd, faults, ..guest.machine(&args.machine)? };
     if args.explain {
         can_control(&machine)?;
     }

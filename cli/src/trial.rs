@@ -8,6 +8,7 @@ use anyhow::Result;
 use inspect::{Inspector, Symbols};
 use probes::engine::Changes;
 use probes::{LineKind, OutputLine};
+use vmm::disk::DiskFaults;
 use vmm::end::End;
 use vmm::hook::Attach;
 use vmm::jitter::{Injections, Jitter, JitterSpec};
@@ -17,6 +18,7 @@ use vmm::watchpoints::WatchPlan;
 use vmm::{Host, Machine, MachineConfig};
 
 use crate::console::{CapturedConsole, ConsoleText, Printing, Screen};
+use crate::fault_counts::{self, FaultCount};
 use crate::on_hang::{Examined, OnHang};
 use crate::progress::Progress;
 use crate::scripts::{LineRoom, Probing, Scripts};
@@ -61,6 +63,7 @@ pub(crate) struct Trial {
     /// What a hung machine showed, if --on-hang had it examined.
     pub(crate) examined: Option<Examined>,
     pub(crate) injections: Injections,
+    pub(crate) faults: Vec<FaultCount>,
     pub(crate) console: ConsoleText,
     pub(crate) probes: Vec<probes::session::ProbeCount>,
     pub(crate) changes: Changes,
@@ -119,6 +122,7 @@ impl Setting {
             Box::new(Screen::new(self.screen))
         };
         let jitter = Jitter::new(self.jitter.clone(), seed);
+        let disk_faults = DiskFaults::new(&self.machine.faults, seed);
         let lines = Arc::new(Mutex::new(KeptLines::default()));
         let title = || format!("{}, seed {seed}", self.machine.guest.name);
         let trace = self.tracing.as_ref();
@@ -158,6 +162,7 @@ impl Setting {
             outlet: Some(&printing),
             remote: Some(&self.remote),
             debugged: self.debugged,
+            disk_faults: Some(&disk_faults),
             on_hang: on_hang.as_ref().map(|on_hang| -> &(dyn Fn(&End) + Sync) { on_hang }),
         };
         let outcome = parallel::run(machine, &hooks, options)?;
@@ -177,6 +182,7 @@ impl Setting {
             outcome,
             examined,
             injections,
+            faults: fault_counts::of(&self.machine.faults, &disk_faults),
             console,
             probes,
             changes,

@@ -22,7 +22,7 @@ tests! {
     Bed: a_written_disk_comes_out;
 }
 
-const DISK: [u8; 4096] = [7; 4096];
+pub(crate) const DISK: [u8; 4096] = [7; 4096];
 
 fn wrong_values() {
     for (value, hint) in [("d.img,ro", "read-only"), ("d.img,", "copy-on-write"), (",x", "mode")] {
@@ -119,7 +119,7 @@ const WRITTEN: u8 = 0x77;
 
 /// A guest that writes the second sector of its disk, flushes, prints a line, and then ends the run
 /// or goes on for ever.
-fn writer(ends: bool) -> Image {
+pub(crate) fn writer(ends: bool) -> Image {
     Image::new(|a| {
         for (address, length, flags, next, at) in [
             (HEADERS, 16, 1, 1, 0),
@@ -189,7 +189,7 @@ fn put(a: &mut CodeAssembler, address: u32, value: u32) -> Result<(), IcedError>
     a.mov(dword_ptr(address), value)
 }
 
-fn expected() -> Vec<u8> {
+pub(crate) fn expected() -> Vec<u8> {
     let mut expected = DISK.to_vec();
     expected[512..1024].fill(WRITTEN);
     expected

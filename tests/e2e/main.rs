@@ -18,6 +18,7 @@ mod console;
 mod criteria;
 mod ctl;
 mod destructive;
+mod disk_faults;
 mod disks;
 mod documented;
 mod ends;
@@ -99,6 +100,7 @@ const TESTS: &[&[Test]] = &[
     criteria::TESTS,
     ctl::TESTS,
     destructive::TESTS,
+    disk_faults::TESTS,
     disks::TESTS,
     documented::TESTS,
     ends::TESTS,

@@ -1,5 +1,6 @@
 //! Disks: files with the contents of a guest's disk, byte for byte.
 
+mod faulty;
 mod overlay;
 mod raw;
 mod storage;
@@ -11,6 +12,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Result};
+pub use faulty::DiskFaults;
+pub(crate) use faulty::Injected;
 pub(crate) use raw::OpenDisk;
 pub(crate) use storage::{Storage, perform};
 

@@ -1,12 +1,14 @@
-//! Faults that a search injects, as given by `--fault`.
+//! Faults that are injected into a machine, as given by `--fault`.
 //!
 //! ```text
 //! SPEC := KIND (':' SETTING (',' SETTING)*)?
 //! SETTING := KEY '=' VALUE | COUNT
 //! ```
-//! A fault says what goes wrong, where it may strike, and how often at most in a run. Where it does
-//! strike is a choice of the scheduler ([`Choice::Fault`](crate::controlled::Choice::Fault)), so a
-//! schedule holds it and a replay repeats it.
+//! A fault says what goes wrong, where it may strike, and how often at most in a run. Under the
+//! controlled scheduler, where it does strike is a choice
+//! ([`Choice::Fault`](crate::controlled::Choice::Fault)), so a schedule holds it and a replay repeats
+//! it. Faults of disks are for the parallel scheduler ([`DiskFaults`](crate::disk::DiskFaults)); they strike wherever they
+//! match, or with a probability.
 
 mod spec;
 
@@ -34,11 +36,19 @@ pub enum FaultKind {
     IrqSpurious,
     /// A vCPU gets an NMI that nothing has sent.
     Nmi,
+    /// A disk's request fails.
+    DiskError,
+    /// A write to a disk is done only in part, and reported as done.
+    DiskTorn,
+    /// A write to a disk, or a flush, is not done, and reported as done.
+    DiskLost,
+    /// A disk's request is late.
+    DiskDelay,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::IpiDrop,
         Self::IpiDelay,
         Self::IpiDuplicate,
@@ -47,6 +57,10 @@ impl FaultKind {
         Self::IrqDrop,
         Self::IrqSpurious,
         Self::Nmi,
+        Self::DiskError,
+        Self::DiskTorn,
+        Self::DiskLost,
+        Self::DiskDelay,
     ];
 
     /// The name in a specification.
@@ -60,6 +74,10 @@ impl FaultKind {
             Self::IrqDrop => "irq-drop",
             Self::IrqSpurious => "irq-spurious",
             Self::Nmi => "nmi",
+            Self::DiskError => "disk-error",
+            Self::DiskTorn => "disk-torn",
+            Self::DiskLost => "disk-lost",
+            Self::DiskDelay => "disk-delay",
         }
     }
 
@@ -75,11 +93,18 @@ impl FaultKind {
         )
     }
 
+    /// Whether it strikes a disk's request. Only the parallel scheduler has disks, and only the
+    /// controlled scheduler has the other faults.
+    pub fn is_of_disk(self) -> bool {
+        matches!(self, Self::DiskError | Self::DiskTorn | Self::DiskLost | Self::DiskDelay)
+    }
+
     /// The time that the fault takes if its specification gives none; `None` if it takes no time.
     fn default_time(self) -> Option<Duration> {
         match self {
             Self::IpiDelay | Self::IpiDuplicate => Some(DELAY),
             Self::IpiReorder => Some(REORDER),
+            Self::DiskDelay => Some(DISK_DELAY),
             _ => None,
         }
     }
@@ -90,6 +115,45 @@ impl FaultKind {
 const DELAY: Duration = Duration::from_micros(100);
 /// By when an IPI that was to follow another is delivered at the latest: the guest may send none.
 const REORDER: Duration = Duration::from_millis(10);
+
+/// A request that a worn disk tries again: longer than any other, and shorter than time limits of
+/// drivers (30 s in Linux).
+const DISK_DELAY: Duration = Duration::from_millis(100);
+
+/// What a disk's request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskOperation {
+    /// It reads.
+    Read,
+    /// It writes.
+    Write,
+    /// It makes durable what was written.
+    Flush,
+}
+
+impl DiskOperation {
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Read, "read"), (Self::Write, "write"), (Self::Flush, "flush")];
+}
+
+/// A probability in millionths, from 1 to 1,000,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Millionths(u32);
+
+impl Millionths {
+    const ONE: u32 = 1_000_000;
+
+    /// `None` unless `probability` is from 0.000001 to 1.
+    fn new(probability: f64) -> Option<Self> {
+        let millionths = (probability * f64::from(Self::ONE)).round();
+        (1.0..=f64::from(Self::ONE)).contains(&millionths).then_some(Self(millionths as u32))
+    }
+
+    /// The probability.
+    pub fn get(self) -> f64 {
+        f64::from(self.0) / f64::from(Self::ONE)
+    }
+}
 
 /// The delivery mode of an IPI, as a specification names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,11 +198,19 @@ pub struct FaultSpec {
     pub vector: Option<u8>,
     /// The delivery mode of an IPI. `None` for any.
     pub mode: Option<IpiClass>,
+    /// The number of the disk, from 0. `None` for any.
+    pub disk: Option<u32>,
+    /// What the disk's request does. `None` for any.
+    pub operation: Option<DiskOperation>,
+    /// A sector that the disk's request contains. `None` for any.
+    pub sector: Option<u64>,
+    /// The probability with which it strikes a disk's request that matches. `None` for 1.
+    pub probability: Option<Millionths>,
     /// It strikes only the n-th event that matches, from 1. `None` for any.
     pub nth: Option<u64>,
     /// How often it strikes in a run at most.
     pub times: u32,
-    /// How late an IPI is, in virtual time.
+    /// How late an IPI is, in virtual time, or a disk's request, in real time.
     pub time: Option<Duration>,
 }
 
@@ -151,6 +223,10 @@ impl FaultSpec {
             to: None,
             vector: None,
             mode: None,
+            disk: None,
+            operation: None,
+            sector: None,
+            probability: None,
             nth: None,
             times: 1,
             time: kind.default_time(),

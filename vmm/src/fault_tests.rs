@@ -30,6 +30,9 @@ fn settings_come_back_as_they_were() {
         "ipi-delay:mode=init,for=2ms",
         "irq-drop:vcpu=0,vector=0xff,nth=1",
         "nmi:times=2",
+        "disk-error:disk=1,op=write,sector=8,p=0.01,times=3",
+        "disk-delay:op=flush,for=2s",
+        "disk-torn:nth=2",
     ] {
         assert_eq!(spec(text).to_string(), text);
     }
@@ -56,6 +59,13 @@ fn what_makes_no_sense_is_refused() {
         ("ipi-delay:for=5", "this is not a time"),
         ("ipi-delay:for=2min", "times go from 1us to 60s"),
         ("irq-spurious", "Give its vector"),
+        ("disk-error:p=0", "p=0: give a probability"),
+        ("disk-error:p=1.5", "p=1.5: give a probability"),
+        ("disk-error:op=trim", "op=trim: give read, write or flush"),
+        ("disk-error:vcpu=1", "`disk-error` has no `vcpu`; it has disk, op, sector, p, nth, times"),
+        ("disk-error:disk=99", "disk=99: give the number of a disk"),
+        ("disk-error:sector=x", "sector=x: give a number"),
+        ("disk-lost:op=read", "a read can't be lost"),
         ("nmi:nth=1", "`nmi` has no `nth`"),
     ] {
         let refusal = refusal(text);

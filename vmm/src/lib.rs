@@ -32,6 +32,7 @@ pub mod guest_debug;
 pub mod hex;
 pub mod hook;
 pub mod identity;
+mod injectable;
 pub mod instruction;
 pub mod jitter;
 #[allow(unsafe_code)]

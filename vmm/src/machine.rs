@@ -13,6 +13,7 @@ use crate::criteria::Criteria;
 use crate::doctor::{self, Hidden};
 use crate::error::Result;
 use crate::identity::Identity;
+use crate::injectable::check_faults;
 use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
 use crate::memory::Memory;
 use crate::trapped;
@@ -53,6 +54,7 @@ impl Machine {
         plan: WatchPlan,
         console: Box<dyn Write + Send>,
     ) -> Result<Self> {
+        check_faults(config)?;
         let hidden = if is_linux(&config.guest.bytes) {
             if config.identity == Identity::None {
                 tracing::warn!(

@@ -88,6 +88,9 @@ fn check(spec: &FaultSpec, config: &MachineConfig) -> Result<()> {
     if let Some(vcpu) = [spec.vcpu, spec.to].into_iter().flatten().find(|vcpu| *vcpu >= cpus) {
         return refused(format!("there is no vCPU {vcpu}: the machine has {cpus} (--cpus)"));
     }
+    if spec.kind.is_of_disk() {
+        return refused("a machine under control has no disks: use `run`".into());
+    }
     if spec.kind.is_of_ipi() && config.granularity == Granularity::Instruction {
         let problem = "at this granularity a vCPU is not stopped before it sends an IPI: leave out \
                        --granularity instruction";

@@ -49,6 +49,7 @@ fn boot(
         disks: Vec::new(),
         rng: false,
         virtio_console: false,
+        faults: Vec::new(),
         granularity,
         // Cases stand for the users' guests: these may idle.
         criteria: Criteria { may_idle: guests::find(name).is_none(), ..Criteria::default() },

@@ -7,7 +7,7 @@ use std::time::Duration;
 use humantime::{format_duration, parse_duration};
 use serde::{Serialize, Serializer};
 
-use super::{FaultKind, FaultSpec, IpiClass};
+use super::{DiskOperation, FaultKind, FaultSpec, IpiClass, Millionths};
 use crate::config::CpuCount;
 use crate::error::{Error, Result};
 
@@ -17,6 +17,8 @@ const MIN_TIME: Duration = Duration::from_micros(1);
 const MAX_TIME: Duration = Duration::from_mins(1);
 /// The first vector that an interrupt can have (SDM vol. 3, 11.5.2).
 const FIRST_VECTOR: u8 = 16;
+/// More than a machine can have.
+const MAX_DISKS: u32 = 64;
 /// More of one fault in a run than this says nothing about a guest.
 const MAX_TIMES: u32 = 1000;
 
@@ -31,6 +33,9 @@ impl FaultKind {
             Self::IrqDrop => &["vcpu", "vector", "nth", "times"],
             Self::IrqSpurious => &["vcpu", "vector", "times"],
             Self::Nmi => &["vcpu", "times"],
+            Self::DiskError | Self::DiskLost => &["disk", "op", "sector", "p", "nth", "times"],
+            Self::DiskTorn => &["disk", "sector", "p", "nth", "times"],
+            Self::DiskDelay => &["disk", "op", "sector", "p", "nth", "times", "for"],
         }
     }
 }
@@ -76,6 +81,9 @@ fn parse(text: &str) -> Result<FaultSpec, String> {
         (FaultKind::IrqSpurious, None, _) => {
             Err("which interrupt? Give its vector, such as irq-spurious:vector=0x40".into())
         }
+        (FaultKind::DiskLost, ..) if spec.operation == Some(DiskOperation::Read) => {
+            Err("op=read: a read can't be lost and reported as done".into())
+        }
         (_, Some(_), Some(mode)) if mode != IpiClass::Fixed => {
             Err("`vector` and `mode`: only an IPI of mode fixed has a vector".into())
         }
@@ -89,6 +97,29 @@ fn set(spec: &mut FaultSpec, key: &str, value: &str) -> Result<(), String> {
         "to" => spec.to = Some(vcpu(key, value)?),
         "vector" => spec.vector = Some(vector(value)?),
         "mode" => spec.mode = Some(mode(value)?),
+        "disk" => {
+            let disk = value.parse().ok().filter(|disk| *disk < MAX_DISKS);
+            spec.disk = Some(
+                disk.ok_or_else(|| format!("disk={value}: give the number of a disk, from 0"))?,
+            );
+        }
+        "op" => {
+            let operation = DiskOperation::ALL.into_iter().find(|(_, name)| *name == value);
+            let operation = operation.map(|(operation, _)| operation);
+            spec.operation =
+                Some(operation.ok_or_else(|| format!("op={value}: give read, write or flush"))?);
+        }
+        "sector" => {
+            let sector = value.parse().ok();
+            spec.sector =
+                Some(sector.ok_or_else(|| format!("sector={value}: give a number from 0"))?);
+        }
+        "p" => {
+            let probability = value.parse().ok().and_then(Millionths::new);
+            spec.probability = Some(probability.ok_or_else(|| {
+                format!("p={value}: give a probability above 0 and at most 1, such as 0.01")
+            })?);
+        }
         "nth" => {
             let nth = value.parse().ok().filter(|nth| *nth > 0);
             spec.nth =
@@ -139,6 +170,13 @@ impl fmt::Display for FaultSpec {
         settings.extend(self.vector.map(|vector| format!("vector={vector:#x}")));
         let mode = IpiClass::ALL.into_iter().find(|(mode, _)| Some(*mode) == self.mode);
         settings.extend(mode.map(|(_, name)| format!("mode={name}")));
+        settings.extend(self.disk.map(|disk| format!("disk={disk}")));
+        let operation = DiskOperation::ALL
+            .into_iter()
+            .find(|(operation, _)| Some(*operation) == self.operation);
+        settings.extend(operation.map(|(_, name)| format!("op={name}")));
+        settings.extend(self.sector.map(|sector| format!("sector={sector}")));
+        settings.extend(self.probability.map(|p| format!("p={}", p.get())));
         settings.extend(self.nth.map(|nth| format!("nth={nth}")));
         settings.extend((self.times != 1).then(|| format!("times={}", self.times)));
         let own = self.time.filter(|_| self.time != self.kind.default_time());

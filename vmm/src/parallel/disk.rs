@@ -19,7 +19,7 @@ use vmm_sys_util::eventfd::EventFd;
 use super::control::{Control, broken};
 use super::listen::listen;
 use crate::board::Board;
-use crate::disk::{Storage, perform};
+use crate::disk::{DiskFaults, Injected, Storage, perform};
 use crate::error::{Error, Result};
 use crate::kvm::KvmIrqchip;
 use crate::virtio::{Disk, DiskDevice};
@@ -52,9 +52,13 @@ struct Failures {
 }
 
 impl RunningDisk {
-    /// Starts the thread of a disk.
-    pub(super) fn start(disk: Disk) -> Result<Self> {
+    /// Starts the thread of the disk with this number, behind its faults.
+    pub(super) fn start(disk: Disk, number: u32, faults: Option<&DiskFaults>) -> Result<Self> {
         let Disk { name, device, storage, bell } = disk;
+        let storage = match faults {
+            Some(faults) => faults.wrap(number, storage),
+            None => storage,
+        };
         let (jobs, to_do) = channel();
         let (results, done) = channel();
         let ring = bell.clone();
@@ -73,7 +77,11 @@ impl RunningDisk {
     }
 
     fn note(&self, result: &io::Result<()>) {
-        if let Err(error) = result {
+        let injected =
+            |error: &io::Error| error.get_ref().is_some_and(|error| error.is::<Injected>());
+        if let Err(error) = result
+            && !injected(error)
+        {
             let mut failures = self.failures.borrow_mut();
             failures.count += 1;
             // The error itself stays with its job.

@@ -37,6 +37,7 @@ pub use remote::{NotRunning, Remote};
 pub use status::{RunStatus, Standstill, Stopped};
 
 use crate::breakpoints::{self, Breakpoints, Code, Gate, Halts, Int3s};
+use crate::disk::DiskFaults;
 use crate::doctor;
 use crate::end::End;
 use crate::error::{Error, Result};
@@ -92,6 +93,8 @@ pub struct Options<'a> {
     /// Starts the run for a [`Debugger`]: it stands still before the first instruction until that
     /// lets it go on.
     pub debugged: bool,
+    /// The faults of the machine's disks.
+    pub disk_faults: Option<&'a DiskFaults>,
     /// Called once the watchdog has found a hang, or a kernel that has stopped after its panic. The
     /// run goes on meanwhile, and ends when this returns. It has the verdict whatever the guest
     /// does until then.
@@ -165,7 +168,9 @@ fn run_stopping(
     control.barrier().added().begin(vm);
     let _attached = options.remote.map(|remote| remote.attach(control.clone()));
     let Served { disks, deferred } = served;
-    let disks = disks.into_iter().map(RunningDisk::start).collect::<Result<Vec<_>>>()?;
+    let disks = (0..).zip(disks);
+    let disks = disks.map(|(number, disk)| RunningDisk::start(disk, number, options.disk_faults));
+    let disks = disks.collect::<Result<Vec<_>>>()?;
     let reports = thread::scope(|scope| {
         let mut threads = Vec::new();
         for (id, (cpu, hooks)) in (0..).zip(cpus.into_iter().zip(hooks)) {
@@ -214,6 +219,9 @@ fn run_stopping(
         // A thread that panicked has no report; the guard in its loop has ended the run.
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect::<Vec<_>>()
     });
+    if let Some(faults) = options.disk_faults {
+        faults.end();
+    }
     disk::close(disks);
     board.warn_of_unused_console();
     drop(board);
