@@ -222,7 +222,9 @@ impl Setting<'_> {
                 return Ok(Replayed { difference, status, runs: number, switches: None, faults });
             }
         }
-        faults.iter().for_each(|fault| tell::user(fault));
+        for fault in &faults {
+            tell::user(fault);
+        }
         tell::user(&format!(
             "jitterbug: reproduced{}: {}, {} points, hash {}",
             self.times(),

@@ -87,11 +87,10 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
     }
     boots.probes.warn_of_silent_ones(&format!("the guest ran for {:.3} s", boots.seconds));
     watching::tell(&boots.watched);
-    let silent_faults = fault_counts::conclude(&boots.faults);
     if let Some(scripts) = &setting.scripts {
         scripts.tell_changes(&boots.changes, boots.probes.runs());
     }
-    let mut problems = Vec::new();
+    let mut problems = fault_counts::conclude(&boots.faults);
     let explained = explaining
         .map(|explaining| reproduce::explain_failure(args, &setting, &explaining, &boots.reports));
     // After an error, the report of the runs follows.
@@ -133,7 +132,6 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<Status> {
             setting.jitter
         ));
     }
-    problems.extend(silent_faults);
     problems.extend(flush_console().err());
     problems.extend(setting.tracing.as_ref().and_then(|tracing| tracing.finish().err()));
     problems.extend(setting.scripts.as_ref().and_then(|scripts| scripts.finish().err()));

@@ -121,7 +121,7 @@ impl Apics {
     fn deliver(&mut self, ipi: Ipi, now: u64) {
         let targets = ipi.targets(&self.lapics);
         self.faults.has_sent(ipi.source, now);
-        let targets = self.faults.targets(&ipi, targets, self.lapics.len());
+        let targets = self.faults.targets(ipi, targets, self.lapics.len());
         self.deliver_to(ipi.mode, targets);
     }
 

@@ -65,7 +65,7 @@ impl IpiFaults {
     }
 
     /// The targets to which an IPI is delivered now. `vcpus` is the number of vCPUs.
-    pub(crate) fn targets(&mut self, ipi: &Ipi, targets: u64, vcpus: usize) -> u64 {
+    pub(crate) fn targets(&mut self, ipi: Ipi, targets: u64, vcpus: usize) -> u64 {
         let Some((fault, affected)) = self.next.take() else { return targets };
         let affected = affected & targets;
         let mut later = |due, behind| {

@@ -11,7 +11,7 @@ fn struck(fault: IpiFault, vcpus: usize) -> (u64, IpiFaults) {
     let mut faults = IpiFaults::default();
     faults.strike_next(fault, 0b10);
     assert!(faults.is_set());
-    let now = faults.targets(&IPI, 0b110, vcpus);
+    let now = faults.targets(IPI, 0b110, vcpus);
     assert!(!faults.is_set());
     (now, faults)
 }
@@ -19,7 +19,7 @@ fn struck(fault: IpiFault, vcpus: usize) -> (u64, IpiFaults) {
 #[test]
 fn without_a_fault_nothing_changes() {
     let mut faults = IpiFaults::default();
-    assert_eq!(faults.targets(&IPI, 0b110, 3), 0b110);
+    assert_eq!(faults.targets(IPI, 0b110, 3), 0b110);
     assert_eq!(faults, IpiFaults::default());
 }
 
@@ -64,7 +64,7 @@ fn a_reordered_ipi_follows_the_senders_next() {
 #[test]
 fn a_misrouted_ipi_goes_to_another() {
     assert_eq!(struck(IpiFault::Misroute, 4).0, 0b1100);
-    // Nobody but the sender is left.
+    // Only the sender is left.
     assert_eq!(struck(IpiFault::Misroute, 3).0, 0b101);
     assert_eq!(elsewhere(0, 0b10, 64), 0b100);
     assert_eq!(elsewhere(0, 1 << 63, 64), 0b10);

@@ -3,7 +3,7 @@
 //! * [`strategy`]: chooses which enabled transition comes next;
 //! * [`schedule`]: the decisions of a run, as a short text;
 //! * [`mod@hunt`]: makes run after run until one fails;
-//! * [`fault_effect`]: whether a failure needs the faults that struck;
+//! * [`fault_effect`]: what a fault did in a run that failed;
 //! * [`finding`]: a failure as a file;
 //! * [`mod@replay`]: replays a finding and compares the run at every switch;
 //! * [`mod@follow`]: follows a finding on another build of its guest;

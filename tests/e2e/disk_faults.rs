@@ -1,5 +1,5 @@
-//! The claim: a fault of a disk strikes the requests that it names and no others, is counted, and is
-//! an error if it never did.
+//! The claim: a fault of a disk strikes the requests that it names and no others, is counted, and
+//! is an error if it never did.
 
 use std::fs;
 

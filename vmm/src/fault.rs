@@ -5,10 +5,9 @@
 //! SETTING := KEY '=' VALUE | COUNT
 //! ```
 //! A fault says what goes wrong, where it may strike, and how often at most in a run. Under the
-//! controlled scheduler, where it does strike is a choice
-//! ([`Choice::Fault`](crate::controlled::Choice::Fault)), so a schedule holds it and a replay repeats
-//! it. Faults of disks are for the parallel scheduler ([`DiskFaults`](crate::disk::DiskFaults)); they strike wherever they
-//! match, or with a probability.
+//! controlled scheduler, where it does strike is a [choice](crate::controlled::Choice::Fault), so a
+//! schedule holds it and a replay repeats it. [Faults of disks](crate::disk::DiskFaults) are for
+//! the parallel scheduler; they strike wherever they match, or with a probability.
 
 mod spec;
 

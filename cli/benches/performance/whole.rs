@@ -122,6 +122,7 @@ impl Search {
             turns,
             length: 100,
             counts: Vec::new(),
+            faults: 0,
             wants_paths: false,
         };
         let strategy = StrategySpec::Portfolio.make(1, guest.default_cpus);

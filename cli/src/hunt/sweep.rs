@@ -89,7 +89,7 @@ pub(super) fn run(
     let setting = Hunt { runs: args.runs.unwrap_or(u64::MAX), ..setting };
     let progress = Progress::of(args.runs);
     let mut sites =
-        Sites { folder: FindingFolder::check(&args.out, guest)?, sites: Vec::new(), lost: false };
+        Sites { folder: FindingFolder::check(&args.out, guest)?, found: Vec::new(), lost: false };
     let mut interrupted = None;
     let mut last = Swept::default();
     writer::limit(args.time);
@@ -156,7 +156,7 @@ pub(super) fn run(
 /// What fails, and the files.
 struct Sites<'a> {
     folder: FindingFolder<'a>,
-    sites: Vec<Site>,
+    found: Vec<Site>,
     /// Whether a finding could not be written.
     lost: bool,
 }
@@ -181,13 +181,13 @@ impl Sites<'_> {
             .iter()
             .map(|fault| format!("{}, in {}", fault.what, fault.place))
             .collect();
-        let known = self.sites.iter().position(|site| site.faults == faults);
+        let known = self.found.iter().position(|site| site.faults == faults);
         let number = known.unwrap_or_else(|| {
             let failure = finding.signature().to_string();
-            self.sites.push(Site { faults, failure, failed: 0, files: Vec::new() });
-            self.sites.len() - 1
+            self.found.push(Site { faults, failure, failed: 0, files: Vec::new() });
+            self.found.len() - 1
         });
-        let site = &mut self.sites[number];
+        let site = &mut self.found[number];
         site.failed += 1;
         if site.files.len() == KEPT || self.lost {
             return;
@@ -213,7 +213,7 @@ fn words(strikes: &[Strike]) -> String {
 }
 
 fn summarise(swept: &Swept, sites: &Sites, fault: &str, interrupted: bool, seconds: f64) {
-    for site in &sites.sites {
+    for site in &sites.found {
         let times =
             if site.failed == 1 { String::new() } else { format!(" ({} times)", site.failed) };
         if site.faults.is_empty() {
@@ -301,6 +301,6 @@ fn report<'a>(
         left_out: swept.left_out,
         diverged: swept.diverged,
         complete: swept.complete,
-        sites: &sites.sites,
+        sites: &sites.found,
     }
 }

@@ -214,8 +214,11 @@ impl HuntBuilder {
             .map_err(|error| HuntError::Finding { error, text: finding.to_text() })
     }
 
-    /// Searches, and panics if a run fails, if none comes to its end, or if the search can't be
-    /// made: each would say nothing about the guest.
+    /// Searches for a failure, and expects none.
+    ///
+    /// # Panics
+    /// If a run fails; and if nothing is known about the guest: no run came to its end, a fault
+    /// never struck, or the search can't be made.
     #[track_caller]
     pub fn assert_clean(&self) {
         match self.run() {

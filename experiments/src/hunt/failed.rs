@@ -4,7 +4,7 @@ use vmm::fault::Strike;
 use vmm::{Cancel, Host};
 
 use super::Hunt;
-use crate::fault_effect::FaultEffect;
+use super::fault_effects::effects;
 use crate::finding::{Finding, Machine, Search};
 use crate::replay::{Divergence, Recorded, Replay, survey};
 use crate::waits::{Names, Row};
@@ -36,7 +36,7 @@ impl Failed<'_> {
             Err(vmm::Error::Cancelled) => (None, Vec::new()),
             Err(error) => return Err(error),
         };
-        let faults = FaultEffect::of(host, recorded, &hunt.machine, strikes, names, cancel);
+        let faults = effects(host, recorded, &hunt.machine, strikes, names, cancel);
         let faults = match faults {
             Err(vmm::Error::Cancelled) => Vec::new(),
             faults => faults?,

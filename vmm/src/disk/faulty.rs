@@ -76,6 +76,13 @@ impl DiskFaults {
 #[derive(Debug)]
 pub(crate) struct Injected;
 
+impl Injected {
+    /// Whether a request failed because of a fault.
+    pub(crate) fn is(error: &io::Error) -> bool {
+        matches!(error.get_ref(), Some(inner) if inner.is::<Self>())
+    }
+}
+
 impl fmt::Display for Injected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an injected fault")

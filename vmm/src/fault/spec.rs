@@ -8,7 +8,6 @@ use humantime::{format_duration, parse_duration};
 use serde::{Serialize, Serializer};
 
 use super::{DiskOperation, FaultKind, FaultSpec, IpiClass, Millionths};
-use crate::config::CpuCount;
 use crate::error::{Error, Result};
 
 /// The shortest time: a scheduling point takes 1 us of virtual time.
@@ -17,6 +16,8 @@ const MIN_TIME: Duration = Duration::from_micros(1);
 const MAX_TIME: Duration = Duration::from_mins(1);
 /// The first vector that an interrupt can have (SDM vol. 3, 11.5.2).
 const FIRST_VECTOR: u8 = 16;
+/// vCPUs are in sets of 64 bits.
+const MAX_VCPUS: u32 = u64::BITS;
 /// More than a machine can have.
 const MAX_DISKS: u32 = 64;
 /// More of one fault in a run than this says nothing about a guest.
@@ -144,7 +145,7 @@ fn set(spec: &mut FaultSpec, key: &str, value: &str) -> Result<(), String> {
 }
 
 fn vcpu(key: &str, value: &str) -> Result<u32, String> {
-    let vcpu = value.parse().ok().filter(|vcpu| *vcpu < CpuCount::MAX);
+    let vcpu = value.parse().ok().filter(|vcpu| *vcpu < MAX_VCPUS);
     vcpu.ok_or_else(|| format!("{key}={value}: give the number of a vCPU, from 0"))
 }
 

@@ -53,7 +53,7 @@ struct Failures {
 
 impl RunningDisk {
     /// Starts the thread of the disk with this number, behind its faults.
-    pub(super) fn start(disk: Disk, number: u32, faults: Option<&DiskFaults>) -> Result<Self> {
+    fn start(disk: Disk, number: u32, faults: Option<&DiskFaults>) -> Result<Self> {
         let Disk { name, device, storage, bell } = disk;
         let storage = match faults {
             Some(faults) => faults.wrap(number, storage),
@@ -77,10 +77,8 @@ impl RunningDisk {
     }
 
     fn note(&self, result: &io::Result<()>) {
-        let injected =
-            |error: &io::Error| error.get_ref().is_some_and(|error| error.is::<Injected>());
         if let Err(error) = result
-            && !injected(error)
+            && !Injected::is(error)
         {
             let mut failures = self.failures.borrow_mut();
             failures.count += 1;
@@ -120,8 +118,17 @@ impl RunningDisk {
     }
 }
 
+/// Starts the threads of all disks, behind their faults.
+pub(super) fn start(disks: Vec<Disk>, faults: Option<&DiskFaults>) -> Result<Vec<RunningDisk>> {
+    let start = |(number, disk)| RunningDisk::start(disk, number, faults);
+    (0..).zip(disks).map(start).collect()
+}
+
 /// Closes all disks at the end of a run. Requests that are under way are dropped.
-pub(super) fn close(disks: Vec<RunningDisk>) {
+pub(super) fn close(disks: Vec<RunningDisk>, faults: Option<&DiskFaults>) {
+    if let Some(faults) = faults {
+        faults.end();
+    }
     let until = Instant::now() + END_TIMEOUT;
     for disk in disks {
         disk.close(until);

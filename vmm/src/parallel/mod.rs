@@ -50,7 +50,6 @@ use crate::virtio::Served;
 use crate::watchpoints::Watching;
 use control::Control;
 use debugging::Means;
-use disk::RunningDisk;
 use supervisor::Wards;
 use trapping::Trapping;
 use vcpu::{Devices, VcpuContext, VcpuLoop};
@@ -168,9 +167,7 @@ fn run_stopping(
     control.barrier().added().begin(vm);
     let _attached = options.remote.map(|remote| remote.attach(control.clone()));
     let Served { disks, deferred } = served;
-    let disks = (0..).zip(disks);
-    let disks = disks.map(|(number, disk)| RunningDisk::start(disk, number, options.disk_faults));
-    let disks = disks.collect::<Result<Vec<_>>>()?;
+    let disks = disk::start(disks, options.disk_faults)?;
     let reports = thread::scope(|scope| {
         let mut threads = Vec::new();
         for (id, (cpu, hooks)) in (0..).zip(cpus.into_iter().zip(hooks)) {
@@ -219,10 +216,7 @@ fn run_stopping(
         // A thread that panicked has no report; the guard in its loop has ended the run.
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect::<Vec<_>>()
     });
-    if let Some(faults) = options.disk_faults {
-        faults.end();
-    }
-    disk::close(disks);
+    disk::close(disks, options.disk_faults);
     board.warn_of_unused_console();
     drop(board);
     drop((irqchip, control.barrier().added().end()));
