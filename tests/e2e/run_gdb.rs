@@ -12,7 +12,7 @@ use crate::scratch::Folder;
 
 tests! {
     Kvm: a_client_that_goes_lets_the_machine_run, kill_and_quit_end_the_run, ctrl_c_stops_a_spinner,
-        what_it_goes_with, each_vcpu_s_stop_is_told;
+        what_it_goes_with, each_vcpu_s_stop_is_told, a_trapped_page_is_not_watched;
     KvmWithBreakpoints: more_than_four_breakpoints;
     KvmWithWatchpoints: a_store_stops_the_machine;
     KvmAndGdb: each_vcpu_comes_to_a_breakpoint, registers_and_memory_are_changed,
@@ -174,6 +174,22 @@ fn what_it_goes_with() {
     assert_eq!(client.ask("D"), "OK");
     let (_, finished) = run.ends_with_any(&[0, 2]);
     assert!(finished.stdout.contains("hello"), "{finished}");
+}
+
+/// What a script watches by trapped pages touches no debug register. More variables than there are
+/// debug registers are watched in this way on every host.
+fn a_trapped_page_is_not_watched() {
+    let folder = Folder::new();
+    let script = "GUEST:WRITE:platform_type {} GUEST:WRITE:tsc_* {} GUEST:READ:procset_* {}";
+    let run = jitterbug("run tsc-sync-fixed --cpus 2").within(240).arg("-e").arg(script);
+    let run = start(&folder, run);
+    let mut client = Client::new(&folder);
+    let at = address("platform_type");
+    assert!(client.ask(&format!("Z2,{at:x},4")).starts_with('E'));
+    assert_eq!(client.ask("D"), "OK");
+    run.ends_with(0).says(&[
+        &format!("gdb: {at:#x} can't be watched: a script watches this page by trapping it"),
+    ]);
 }
 
 /// The address of a function or variable of [`tsc_sync`]'s guest.

@@ -1,11 +1,15 @@
 //! gdb's breakpoints and watchpoints on a machine.
 
+use std::ops::Range;
+
 use gdbstub::target::TargetResult;
 use gdbstub::target::ext::breakpoints::{
     Breakpoints, HwBreakpoint, HwBreakpointOps, HwWatchpoint, HwWatchpointOps, SwBreakpoint,
     SwBreakpointOps, WatchKind,
 };
+use inspect::image::for_each_part;
 use vmm::guest_debug::Breakpoint;
+use vmm::registers::Activity;
 
 use super::asked::{Set, Watch};
 use super::target::Live;
@@ -49,6 +53,24 @@ impl Live<'_> {
              breakpoint): while there are breakpoints, the vCPUs go in single steps, which is slow \
              and passes over handlers of interrupts",
         );
+    }
+
+    /// The first of these addresses that a vCPU has on a trapped page. jitterbug makes the accesses
+    /// there itself, so no debug register tells of them.
+    fn trapped(&self, range: &Range<u64>) -> Option<u64> {
+        let memory = self.debugger.memory();
+        let started = self.vcpus.iter().filter(|it| it.activity != Activity::WaitForSipi);
+        let mut found = started.filter_map(|vcpu| {
+            let length = range.end.saturating_sub(range.start) as usize;
+            let parts = (range.start, length);
+            let (mut is_trapped, image) = (false, &self.machine.image);
+            let before = for_each_part(&vcpu.system, memory, image, parts, |physical, _| {
+                is_trapped = memory.is_trapped(physical);
+                !is_trapped
+            });
+            is_trapped.then(|| range.start.wrapping_add(before as u64))
+        });
+        found.next()
     }
 
     fn add(&mut self, kind: Kind, address: u64) -> bool {
@@ -114,6 +136,14 @@ impl HwWatchpoint for Live<'_> {
         if length > 4 * 8 {
             let problem = "bytes are more than four debug registers can watch";
             tell::user(&format!("jitterbug: gdb: {length} {problem}"));
+            return Ok(false);
+        }
+        if let Some(trapped) = self.trapped(&(address..address.saturating_add(length))) {
+            tell::user(&format!(
+                "jitterbug: gdb: {trapped:#x} can't be watched: a script watches this page by \
+                 trapping it, and accesses there touch no debug register: use the script's \
+                 GUEST:READ or GUEST:WRITE, or `run` without the script"
+            ));
             return Ok(false);
         }
         let mut set = self.set.clone();
