@@ -111,7 +111,7 @@ impl OnHang {
                 print(&format!("jitterbug: --on-hang {}: {refusal}", action.name()));
             }
         }
-        while remote.status().is_ok_and(|status| status.standstill.is_some()) {
+        while remote.status().is_ok_and(|status| !status.standstills.is_empty()) {
             thread::sleep(POLL_INTERVAL);
         }
         examined
@@ -145,14 +145,15 @@ fn wait_for_silence(remote: &Remote) {
     let (mut exits, mut silent) = (Vec::new(), Instant::now());
     let mut left = MAX_REACTION;
     while let Ok(status) = remote.status() {
-        if status.standstill.is_some() || status.exits != exits {
+        let is_moving = status.standstills.is_empty();
+        if !is_moving || status.exits != exits {
             (exits, silent) = (status.exits, Instant::now());
         }
         if silent.elapsed() >= SILENCE || left.is_zero() {
             return;
         }
         thread::sleep(POLL_INTERVAL);
-        if status.standstill.is_none() {
+        if is_moving {
             left = left.saturating_sub(POLL_INTERVAL);
         }
     }

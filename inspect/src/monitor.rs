@@ -102,15 +102,24 @@ impl Monitor {
     }
 
     fn resume(&self) -> Result<String, Refusal> {
-        let resumed = self.remote.resume()?;
-        match self.remote.status()?.standstill {
-            Some(Standstill::Debugged) => {
-                let problem = "gdb has stopped the machine: `continue` there lets it go on";
-                Err(Refusal::Failed(problem.into()))
-            }
-            _ if resumed => Ok("resumed\n".into()),
-            _ => Ok("it was not paused\n".into()),
+        let ended = self.remote.resume()?;
+        if !self.remote.status()?.standstills.contains(&Standstill::Debugged) {
+            let text = if ended.is_empty() { "it was not paused\n" } else { "resumed\n" };
+            return Ok(text.into());
         }
+        let mut problem = String::new();
+        for reason in ended {
+            let what = match reason {
+                Standstill::Suspended => "the suspension by a script",
+                Standstill::Paused | Standstill::Debugged => "the pause",
+            };
+            let _ = write!(problem, "{what} has ended, ");
+        }
+        if !problem.is_empty() {
+            problem.push_str("but ");
+        }
+        problem.push_str("gdb has stopped the machine: `continue` there lets it go on");
+        Err(Refusal::Failed(problem))
     }
 
     /// Writes a dump to this file, or to `FILE.1` and so on if it exists. Returns the file.
@@ -130,14 +139,17 @@ impl Monitor {
         if !status.paused.is_zero() {
             let _ = write!(text, ", {:.3} s of it paused", status.paused.as_secs_f64());
         }
-        let state = match status.standstill {
-            Some(Standstill::Paused) => "paused",
-            Some(Standstill::Suspended) => "suspended by a script",
-            Some(Standstill::Debugged) => "stopped for gdb",
-            None if status.hung => "hung: the run is about to end",
-            None => "running",
-        };
-        let _ = writeln!(text, "\n{state}\n{} vCPUs", status.exits.len());
+        let standing = status.standstills.iter().map(|reason| match reason {
+            Standstill::Debugged => "stopped for gdb: `continue` there ends that",
+            Standstill::Paused => "paused: `resume` ends that",
+            Standstill::Suspended => "suspended by a script: `resume` or SIGCONT ends that",
+        });
+        let moving = if status.hung { "hung: the run is about to end" } else { "running" };
+        let moving = status.standstills.is_empty().then_some(moving);
+        for state in standing.chain(moving) {
+            let _ = write!(text, "\n{state}");
+        }
+        let _ = writeln!(text, "\n{} vCPUs", status.exits.len());
         for (vcpu, exits) in status.exits.iter().enumerate() {
             let _ = writeln!(text, "vCPU {vcpu}: {exits} exits");
         }
@@ -166,7 +178,7 @@ impl Monitor {
         if !others.is_empty() {
             let _ = write!(text, "; vCPU {} was never started, and takes none", list(&others));
         }
-        if self.remote.status()?.standstill.is_some() {
+        if !self.remote.status()?.standstills.is_empty() {
             text.push_str("; taken when the machine goes on");
         }
         Ok(text + "\n")
@@ -175,7 +187,7 @@ impl Monitor {
     fn waits(&self) -> Result<String, Refusal> {
         let mut seen = waits::Seen::default();
         let begin = Instant::now();
-        let is_moving = self.remote.status()?.standstill.is_none();
+        let is_moving = self.remote.status()?.standstills.is_empty();
         for _ in 1..if is_moving { waits::LOOKS } else { 1 } {
             let states = self.remote.when_stopped(|machine| machine.vcpus.to_vec())?;
             seen.add(&states);

@@ -81,7 +81,7 @@ fn a_paused_guest_stands_still() {
     assert_eq!(answer(&socket, "pause"), "it was paused already\n");
     let text = |status: &str| status.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
     let before = answer(&socket, "status");
-    assert_eq!(text(&before)[..2], ["paused", "2 vCPUs"], "{before}");
+    assert_eq!(text(&before)[..2], ["paused: `resume` ends that", "2 vCPUs"], "{before}");
     let printed = running.printed();
     thread::sleep(Duration::from_millis(500));
     assert_eq!(running.printed(), printed);

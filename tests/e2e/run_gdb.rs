@@ -4,6 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
+use crate::ctl::{answer, ctl};
 use crate::gdb::gdb;
 use crate::gdb_client::{Client, hex, thread};
 use crate::harness::{Invocation, Running, jitterbug};
@@ -12,7 +13,7 @@ use crate::scratch::Folder;
 
 tests! {
     Kvm: a_client_that_goes_lets_the_machine_run, kill_and_quit_end_the_run, ctrl_c_stops_a_spinner,
-        what_it_goes_with, each_vcpu_s_stop_is_told, a_trapped_page_is_not_watched;
+        what_it_goes_with, who_keeps_it_still, a_script_keeps_it_still, each_vcpu_s_stop_is_told, a_trapped_page_is_not_watched;
     KvmWithBreakpoints: more_than_four_breakpoints;
     KvmWithWatchpoints: a_store_stops_the_machine;
     KvmAndGdb: each_vcpu_comes_to_a_breakpoint, registers_and_memory_are_changed,
@@ -176,6 +177,63 @@ fn what_it_goes_with() {
     assert!(finished.stdout.contains("hello"), "{finished}");
 }
 
+/// Nothing says that a machine goes on that `ctl` has paused.
+fn who_keeps_it_still() {
+    let folder = Folder::new();
+    let socket = folder.join("ctl");
+    let run = jitterbug("run spin --cpus 2").arg("--ctl").arg(&socket).within(120);
+    let run = start(&folder, run);
+    let mut client = Client::new(&folder);
+    assert!(client.ask("?").starts_with("T05"));
+    assert!(answer(&socket, "status").contains("\nstopped for gdb: `continue` there ends that\n"));
+    ctl(&socket, "resume").ends_with(1).says(&["jitterbug: gdb has stopped the machine"]);
+    assert_eq!(answer(&socket, "pause"), "paused\n");
+    for go in ["vCont;c", "vCont;s:1"] {
+        assert!(client.ask(go).starts_with("T11"), "SIGSTOP");
+    }
+    run.reports("gdb: the machine stays where it is: `ctl` has paused it: `monitor resume` ends");
+    let status = client.monitor("status");
+    assert!(status.contains("stopped for gdb: ") && status.contains("\npaused: "), "{status}");
+    let ended = "the pause has ended, but gdb has stopped the machine: `continue` there";
+    assert!(client.monitor("resume").starts_with(ended));
+    client.send("vCont;c");
+    run.prints("spin: 2 vCPUs up\n");
+    assert!(answer(&socket, "status").contains("\nrunning\n"));
+    assert_eq!(answer(&socket, "pause"), "paused\n");
+    run.reports("gdb: the machine stands still: `ctl` has paused it: `resume` of `jitterbug ctl`");
+    client.interrupt();
+    assert!(client.answer().starts_with("T02"));
+    assert_eq!(client.ask("D"), "OK");
+    run.reports("gdb has detached itself: the machine stands still, because `ctl` has paused it");
+    assert!(answer(&socket, "status").contains("\npaused: `resume` ends that\n"));
+    assert_eq!(answer(&socket, "resume"), "resumed\n");
+    assert!(answer(&socket, "status").contains("\nrunning\n"));
+    answer(&socket, "quit");
+    run.ends_with(130);
+}
+
+fn a_script_keeps_it_still() {
+    let folder = Folder::new();
+    let script = "GUEST:ENTER:get_hwenv /!asked/ { asked = 1; suspendvm(); }";
+    let run = jitterbug("run tsc-sync-fixed --cpus 1 --destructive").within(240).probe(script);
+    let run = start(&folder, run);
+    let mut client = Client::new(&folder);
+    client.send("vCont;c");
+    run.reports("gdb: the machine stands still: a script has suspended it: `resume` of");
+    client.interrupt();
+    assert!(client.answer().starts_with("T02"));
+    let status = client.monitor("status");
+    assert!(
+        status.contains("stopped for gdb: ") && status.contains("\nsuspended by a"),
+        "{status}"
+    );
+    assert!(client.ask("vCont;s:1").starts_with("T11"), "SIGSTOP");
+    let ended = client.monitor("resume");
+    assert!(ended.starts_with("the suspension by a script has ended, but gdb has"), "{ended}");
+    assert!(client.ask("vCont;c").starts_with("W00"));
+    run.ends_with(0);
+}
+
 /// What a script watches by trapped pages touches no debug register. More variables than there are
 /// debug registers are watched in this way on every host.
 fn a_trapped_page_is_not_watched() {
@@ -187,9 +245,9 @@ fn a_trapped_page_is_not_watched() {
     let at = address("platform_type");
     assert!(client.ask(&format!("Z2,{at:x},4")).starts_with('E'));
     assert_eq!(client.ask("D"), "OK");
-    run.ends_with(0).says(&[
-        &format!("gdb: {at:#x} can't be watched: a script watches this page by trapping it"),
-    ]);
+    run.ends_with(0).says(&[&format!(
+        "gdb: {at:#x} can't be watched: a script watches this page by trapping it"
+    )]);
 }
 
 /// The address of a function or variable of [`tsc_sync`]'s guest.

@@ -127,21 +127,25 @@ fn serve(
         // The machine stands still until the run has ended.
         return None;
     }
-    let goes_on = "the machine goes on, and another gdb can connect";
-    let said = match served {
+    let left = match served {
         Ok(Left::Told | Left::Over) | Err(Failure::Target(NotRunning)) => return None,
         Ok(Left::Killed) => {
             tell::user("jitterbug: gdb has killed the machine");
             machine.monitor.quit();
             return None;
         }
-        Ok(Left::Detached) => format!("gdb has detached itself: {goes_on}"),
-        Ok(Left::Lost) => format!("gdb has gone without `detach`: {goes_on}"),
+        Ok(Left::Detached) => "gdb has detached itself".to_owned(),
+        Ok(Left::Lost) => "gdb has gone without `detach`".to_owned(),
         Err(Failure::Protocol(problem)) => format!(
-            "--gdb: the client doesn't speak gdb's protocol as jitterbug knows it: {problem}: \
-             {goes_on}"
+            "--gdb: the client doesn't speak gdb's protocol as jitterbug knows it: {problem}"
         ),
     };
     debugger.detach();
-    Some(said)
+    let others = debugger.other_standstills();
+    let machine = if others.is_empty() {
+        "the machine goes on".to_owned()
+    } else {
+        format!("the machine stands still, because {}", resume::who(&others))
+    };
+    Some(format!("{left}: {machine}, and another gdb can connect"))
 }

@@ -165,14 +165,14 @@ impl Control {
     /// Keeps all vCPUs out of the guest from now on, because a hook wants it.
     pub(super) fn suspend(&self) {
         self.pauses.suspend();
-        self.kick_all();
+        self.standstill_has_changed();
     }
 
-    /// Lets the vCPUs of a suspended run continue.
+    /// Ends the suspension by a hook.
     pub(super) fn resume(&self) {
         if self.pauses.end_suspension() {
-            tracing::info!("the run goes on");
-            self.kick_all();
+            tracing::info!("the suspension of the run has ended");
+            self.standstill_has_changed();
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::control::Control;
 use super::debugging::{Event, Means, Refused};
 use super::remote::{NotRunning, Remote};
-use super::status::Stopped;
+use super::status::{Standstill, Stopped};
 use crate::error::Result;
 use crate::guest_debug::Breakpoint;
 use crate::kvm::DebugCapabilities;
@@ -66,6 +66,13 @@ impl Debugger {
         self.remote.when_stopped(look)
     }
 
+    /// Why the vCPUs would stand still if the debugger let them go on; empty if they would run.
+    pub fn other_standstills(&self) -> Vec<Standstill> {
+        let mut reasons = self.control.standstills();
+        reasons.retain(|reason| *reason != Standstill::Debugged);
+        reasons
+    }
+
     /// Lets all vCPUs go on. If one has stopped that no event has told of yet, its event follows,
     /// and none goes on.
     pub fn go(&self) {
@@ -89,7 +96,7 @@ impl Debugger {
         self.control.debugging().next_event()
     }
 
-    /// Is readable when there may be an event.
+    /// Is readable when there may be an event or [`Self::other_standstills`] may have changed.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.control.debugging().fd().as_fd()
     }

@@ -129,7 +129,7 @@ fn time_in_which_it_stands_still_counts_for_no_limit() {
         let debugger = of_thread.debugger(Duration::from_secs(20)).unwrap();
         thread::sleep(Duration::from_millis(900));
         assert!(!debugger.is_over());
-        assert_eq!(of_thread.status().unwrap().standstill, Some(Standstill::Debugged));
+        assert_eq!(of_thread.status().unwrap().standstills, [Standstill::Debugged]);
         debugger.go();
     });
     let limit = Duration::from_millis(300);

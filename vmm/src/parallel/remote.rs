@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::control::Control;
-use super::status::{RunStatus, Stopped};
+use super::status::{RunStatus, Standstill, Stopped};
 
 /// The interval at which a caller that waits for the vCPUs checks whether the run has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -60,8 +60,9 @@ impl Remote {
         Ok(changed)
     }
 
-    /// Lets a paused or suspended run go on. Returns false if it was neither.
-    pub fn resume(&self) -> Result<bool, NotRunning> {
+    /// Ends the pause and the suspension of a run, which then goes on unless a debugger has stopped
+    /// it. Returns which of the two there were.
+    pub fn resume(&self) -> Result<Vec<Standstill>, NotRunning> {
         Ok(self.control()?.resume_all())
     }
 

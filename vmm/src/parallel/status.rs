@@ -31,7 +31,7 @@ impl Stopped<'_> {
     }
 }
 
-/// Why the vCPUs don't run.
+/// Why the vCPUs don't run. Each of several reasons has to end before they do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standstill {
     /// A [`Remote`] has paused the run.
@@ -49,8 +49,8 @@ pub struct RunStatus {
     pub time: Duration,
     /// How much of it the machine was paused.
     pub paused: Duration,
-    /// Why the vCPUs don't run at present, if they don't.
-    pub standstill: Option<Standstill>,
+    /// Why the vCPUs don't run at present; empty if they do.
+    pub standstills: Vec<Standstill>,
     /// Whether the watchdog has found a hang, so that the run is about to end.
     pub hung: bool,
     /// For each vCPU, how many times the guest has left it by itself.

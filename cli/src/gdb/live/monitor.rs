@@ -15,7 +15,7 @@ impl MonitorCmd for Live<'_> {
         let command = Command::parse(&String::from_utf8_lossy(command));
         self.is_quitting |= command == Ok(Command::Quit);
         let answer = match command {
-            Ok(Command::Pause | Command::Resume) => {
+            Ok(Command::Pause) => {
                 "gdb stops the machine and lets it go on: Ctrl-C and `continue`".to_owned()
             }
             Ok(Command::Help) => {

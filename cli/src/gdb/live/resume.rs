@@ -7,7 +7,7 @@ use gdbstub::target::ext::base::multithread::{
     MultiThreadSingleStepOps,
 };
 use vmm::end::End;
-use vmm::parallel::{Event, NotRunning, Why};
+use vmm::parallel::{Event, NotRunning, Standstill, Why};
 use vmm::registers::Activity;
 
 use super::asked::Action;
@@ -25,6 +25,14 @@ impl Debuggee for Live<'_> {
             return Ok(Some(reason));
         }
         loop {
+            if self.is_held_meanwhile() {
+                self.debugger.stop();
+                self.range = None;
+                return match self.look() {
+                    Ok(()) => Ok(Some(stays(self.stopped))),
+                    Err(error) => self.ended_meanwhile(error).map(Some),
+                };
+            }
             match self.debugger.next_event() {
                 Some(Event::Ended(end)) => return Ok(Some(ended(end.as_ref()))),
                 Some(Event::Stopped { vcpu, why }) => {
@@ -71,21 +79,55 @@ impl Live<'_> {
 
     /// Begins what gdb asked for. Returns why that is not possible.
     fn begin(&mut self) -> Option<Reason> {
-        match self.action.take()? {
+        let action = self.action.take()?;
+        self.others.clear();
+        let others = self.debugger.other_standstills();
+        if !others.is_empty() {
+            tell::user(&format!(
+                "jitterbug: gdb: the machine stays where it is: {}: `monitor resume` ends that",
+                who(&others)
+            ));
+            let stepped = match action {
+                Action::Continue => self.stopped,
+                Action::Step(vcpu, _) => vcpu,
+            };
+            return Some(stays(stepped));
+        }
+        self.is_stepping = matches!(action, Action::Step(..));
+        match action {
             Action::Continue => self.debugger.go(),
             Action::Step(vcpu, range) => {
                 self.range = range.map(|range| (vcpu, range));
                 if let Err(refused) = self.debugger.step(vcpu, self.rip(vcpu)) {
                     tell::user(&format!("jitterbug: gdb: {refused}"));
-                    // gdb steps on behind a trap, but not behind another signal.
-                    return Some(Reason::SignalWithThread {
-                        tid: tid(vcpu),
-                        signal: Signal::SIGSTOP,
-                    });
+                    return Some(stays(vcpu));
                 }
             }
         }
         None
+    }
+
+    /// Tells the user if something else keeps the machine still, which gdb has let go on. Returns
+    /// whether gdb's step can't end because of that.
+    fn is_held_meanwhile(&mut self) -> bool {
+        let others = self.debugger.other_standstills();
+        if others == self.others {
+            return false;
+        }
+        self.others = others;
+        if self.others.is_empty() {
+            return false;
+        }
+        let who = who(&self.others);
+        tell::user(&if self.is_stepping {
+            format!("jitterbug: gdb: the step has ended: {who}: `monitor resume` ends that")
+        } else {
+            format!(
+                "jitterbug: gdb: the machine stands still: {who}: `resume` of `jitterbug ctl` ends \
+                 that, or Ctrl-C in gdb and `monitor resume`"
+            )
+        });
+        self.is_stepping
     }
 
     /// Begins the next step of the vCPU if it has not left the range.
@@ -132,6 +174,22 @@ impl Live<'_> {
             },
         }
     }
+}
+
+/// What gdb is told if this vCPU stays where it is: gdb steps on behind a trap, but not behind
+/// another signal.
+fn stays(vcpu: u32) -> Reason {
+    Reason::SignalWithThread { tid: tid(vcpu), signal: Signal::SIGSTOP }
+}
+
+/// Who keeps the machine still, beside gdb.
+pub(super) fn who(others: &[Standstill]) -> String {
+    let who = others.iter().map(|reason| match reason {
+        Standstill::Paused => "`ctl` has paused it",
+        Standstill::Suspended => "a script has suspended it",
+        Standstill::Debugged => "gdb has stopped it",
+    });
+    who.collect::<Vec<_>>().join(", and ")
 }
 
 /// What gdb is told of the end of a run.

@@ -11,7 +11,7 @@ use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOp
 use gdbstub::target::{Target, TargetError, TargetResult};
 use inspect::image::for_each_part;
 use inspect::monitor::activity;
-use vmm::parallel::{Debugger, NotRunning, VcpuState};
+use vmm::parallel::{Debugger, NotRunning, Standstill, VcpuState};
 use vmm::registers::Activity;
 
 use super::Machine;
@@ -30,6 +30,10 @@ pub(super) struct Live<'a> {
     pub(super) action: Option<Action>,
     /// The range of addresses in which steps go on, with the vCPU.
     pub(super) range: Option<(u32, std::ops::Range<u64>)>,
+    /// Whether gdb waits for the end of a step.
+    pub(super) is_stepping: bool,
+    /// What else keeps the machine still, as the user was told last.
+    pub(super) others: Vec<Standstill>,
     /// The vCPU that stopped last.
     pub(super) stopped: u32,
     /// The vCPUs at the last stop, with what gdb has changed since.
@@ -49,6 +53,8 @@ impl<'a> Live<'a> {
             set: Set::default(),
             action: None,
             range: None,
+            is_stepping: false,
+            others: Vec::new(),
             stopped: 0,
             vcpus: Vec::new(),
             is_slowness_told: false,

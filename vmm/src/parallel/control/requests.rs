@@ -15,16 +15,33 @@ impl Control {
     /// they are paused already.
     pub(in crate::parallel) fn pause(&self) -> bool {
         let changed = self.pauses.pause(Pauser::Remote, self.now());
-        self.kick_all();
+        self.standstill_has_changed();
         changed
     }
 
-    /// Lets the vCPUs of a paused or suspended run continue. Returns false if it was neither.
-    pub(in crate::parallel) fn resume_all(&self) -> bool {
+    /// Ends the pause and the suspension of a run. Returns which of the two there were.
+    pub(in crate::parallel) fn resume_all(&self) -> Vec<Standstill> {
         let was_paused = self.pauses.end_pause(Pauser::Remote, self.now());
-        let changed = self.pauses.end_suspension() || was_paused;
+        let was_suspended = self.pauses.end_suspension();
+        self.standstill_has_changed();
+        let paused = was_paused.then_some(Standstill::Paused);
+        paused.into_iter().chain(was_suspended.then_some(Standstill::Suspended)).collect()
+    }
+
+    /// Has the vCPUs and a debugger look at whether they are to stand still.
+    pub(in crate::parallel) fn standstill_has_changed(&self) {
+        self.debugging.wake();
         self.kick_all();
-        changed
+    }
+
+    /// Why the vCPUs don't run at present; empty if they do.
+    pub(in crate::parallel) fn standstills(&self) -> Vec<Standstill> {
+        let reasons = [
+            (self.pauses.is_paused_by(Pauser::Debugger), Standstill::Debugged),
+            (self.pauses.is_paused_by(Pauser::Remote), Standstill::Paused),
+            (self.pauses.is_suspended(), Standstill::Suspended),
+        ];
+        reasons.into_iter().filter_map(|(holds, reason)| holds.then_some(reason)).collect()
     }
 
     /// The time since the machine started, without the time in which the user had it paused.
@@ -36,16 +53,10 @@ impl Control {
     /// The status of the run.
     pub(in crate::parallel) fn status(&self) -> RunStatus {
         let time = self.now();
-        let standstill = if self.pauses.is_paused_by(Pauser::Debugger) {
-            Some(Standstill::Debugged)
-        } else if self.pauses.is_paused_by(Pauser::Remote) {
-            Some(Standstill::Paused)
-        } else {
-            self.pauses.is_suspended().then_some(Standstill::Suspended)
-        };
+        let standstills = self.standstills();
         let exits = self.slots.iter().map(|slot| slot.activity.load(Ordering::Relaxed)).collect();
         let (paused, hung) = (self.pauses.paused_time(time), self.found_hang.get().is_some());
-        RunStatus { time, paused, standstill, hung, exits }
+        RunStatus { time, paused, standstills, hung, exits }
     }
 
     /// Waits for the watchdog to find a hang, has it examined, and ends the run. Returns at once

@@ -89,6 +89,13 @@ impl Wants {
         &self.event
     }
 
+    /// Makes the eventfd readable: something that the debugger looks at may have changed.
+    pub(in crate::parallel) fn wake(&self) {
+        if self.means().is_some() {
+            self.tell();
+        }
+    }
+
     /// The next event. The eventfd is readable again if there may be another one.
     pub(in crate::parallel) fn next_event(&self) -> Option<Event> {
         let _ = self.event.read();
