@@ -24,6 +24,7 @@
 //!   in-kernel irqchip, the vCPU is put to sleep behind it; otherwise HLT exits by itself.
 
 mod code;
+mod raises;
 mod resume;
 mod software;
 
@@ -37,6 +38,7 @@ use code::{
     slots,
 };
 
+pub(crate) use raises::Raised;
 use software::Software;
 pub(crate) use software::{Code, Gate, Int3s, Kick};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::debugging::{View, Why};
 use super::vcpu::VcpuLoop;
-use crate::breakpoints::{Stop, Want};
+use crate::breakpoints::{Raised, Stop, Want};
 use crate::cpu::Debuggable;
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
@@ -95,6 +95,9 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
         }
         if cpu.activity()? != Activity::Running {
             return Ok(Step::End(Why::Asleep));
+        }
+        if let Some(Raised { vector, handler }) = breakpoints.raises(cpu, memory)? {
+            return Ok(Step::End(Why::Raises { vector, handler }));
         }
         // A step over HLT would last until an interrupt comes.
         let halts = breakpoints.halt(cpu, memory)?;

@@ -27,6 +27,20 @@ pub enum Why {
     Step,
     /// It makes no step: it sleeps in HLT and waits for an interrupt, or was never started.
     Asleep,
+    /// It makes no step: its instruction calls a handler in which this host can't stop a step.
+    Raises {
+        /// The vector.
+        vector: u8,
+        /// The handler's linear address; `None` if there is none in 64-bit mode.
+        handler: Option<u64>,
+    },
+}
+
+impl Why {
+    /// Whether this is the end of a step, made or not.
+    fn ends_step(&self) -> bool {
+        matches!(self, Self::Step | Self::Asleep | Self::Raises { .. })
+    }
 }
 
 /// What has happened in a run.

@@ -158,7 +158,16 @@ impl Live<'_> {
                     "it was never started"
                 };
                 tell::user(&format!("jitterbug: gdb: vCPU {vcpu} makes no step: {why}"));
-                Reason::SignalWithThread { tid, signal: Signal::SIGSTOP }
+                stays(vcpu)
+            }
+            Why::Raises { vector, handler } => {
+                let at = handler.map_or(String::new(), |at| format!(", which begins at {at:#x}"));
+                tell::user(&format!(
+                    "jitterbug: gdb: vCPU {vcpu} makes no step: its instruction calls the handler \
+                     of vector {vector}{at}, in which this host can't stop a step: set a breakpoint \
+                     there, delete one that is here, and `continue`"
+                ));
+                stays(vcpu)
             }
             Why::Breakpoint(address) => {
                 let has = |kind| self.set.breakpoints.contains(&(kind, address));

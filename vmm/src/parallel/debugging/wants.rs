@@ -48,14 +48,13 @@ impl State {
         match why {
             Why::Breakpoint(address) => self.breakpoints.contains(address),
             Why::Watchpoint(watchpoint) => self.watchpoints.contains(watchpoint),
-            Why::Step | Why::Asleep => self.awaited == Some(vcpu),
+            Why::Step | Why::Asleep | Why::Raises { .. } => self.awaited == Some(vcpu),
         }
     }
 
     /// Forgets the ends of steps, and the stops of this vCPU.
     fn forget_steps(&mut self, and_of: Option<u32>) {
-        let is_end = |why: &Why| matches!(why, Why::Step | Why::Asleep);
-        self.stops.retain(|(vcpu, why)| !is_end(why) && Some(*vcpu) != and_of);
+        self.stops.retain(|(vcpu, why)| !why.ends_step() && Some(*vcpu) != and_of);
         self.awaited = None;
     }
 }
