@@ -72,7 +72,8 @@ pub(crate) struct Document<'a> {
 struct Missing {
     /// The variable.
     variable: String,
-    /// The number of runs in which it was never found.
+    /// The number of runs that came to their end and in which it was never found; 0 if it was only
+    /// not found until a signal ended a run.
     runs: u64,
     /// Why, in the last of these runs.
     reason: String,
@@ -91,12 +92,15 @@ struct Found {
 }
 
 impl Found {
-    /// Notes that these variables were never found in a run.
-    fn miss(&mut self, never_found: Vec<(String, String)>) {
+    /// Notes that these variables were never found in a run, which a signal may have ended.
+    fn miss(&mut self, never_found: Vec<(String, String)>, interrupted: bool) {
+        let run = u64::from(!interrupted);
         for (variable, reason) in never_found {
             match self.missing.iter_mut().find(|known| known.variable == variable) {
-                Some(known) => (known.runs, known.reason) = (known.runs + 1, reason),
-                None => self.missing.push(Missing { variable, runs: 1, reason }),
+                // What was not found until a signal came might have been found later.
+                Some(_) if interrupted => {}
+                Some(known) => (known.runs, known.reason) = (known.runs + run, reason),
+                None => self.missing.push(Missing { variable, runs: run, reason }),
             }
         }
     }
@@ -224,7 +228,7 @@ fn collide(setting: &Setting, args: &RacesArgs, named: &Named) -> Result<(Found,
         found.tally.merge(&tally);
         found.tally.left_out += collider::merge(&mut found.races, races);
         run.watched().for_each(|watched| found.watched.add(watched));
-        found.miss(collider.never_found());
+        found.miss(collider.never_found(), interrupted);
         if !interrupted {
             found.runs += 1;
         }
@@ -300,11 +304,18 @@ fn show(found: &Found, interrupted: bool, blind: Option<&str>) {
         ));
     }
     for Missing { variable, runs, reason } in &found.missing {
-        let of =
-            if found.runs > 1 { format!(" in {}", count(*runs, "run")) } else { String::new() };
-        tell::user(&format!("jitterbug: --watch {variable}: never found{of}: {reason}"));
+        let when = match runs {
+            0 => "not found until the interruption".to_owned(),
+            _ if found.runs > 1 => format!("never found in {}", count(*runs, "run")),
+            _ => "never found".to_owned(),
+        };
+        tell::user(&format!("jitterbug: --watch {variable}: {when}: {reason}"));
     }
     if let Some(reason) = blind {
         tell::user(&format!("jitterbug: that says nothing about races: {reason}"));
     }
 }
+
+#[cfg(test)]
+#[path = "races/races_tests.rs"]
+mod tests;

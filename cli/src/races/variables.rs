@@ -44,7 +44,7 @@ pub(super) fn find(
         if let Some(sought) = &sought
             && (moves || sought.module.is_some() || !has(&sought.name))
         {
-            named.seek(sought);
+            named.seek(sought, place)?;
             continue;
         }
         if moves {
@@ -71,10 +71,21 @@ pub(super) fn find(
 }
 
 impl Named {
-    fn seek(&mut self, sought: &Sought) {
-        if !self.sought.contains(sought) {
-            self.sought.push(sought.clone());
+    /// Fails if the same variable is sought already, with another size: their names are the same.
+    fn seek(&mut self, sought: &Sought, place: &str) -> Result<()> {
+        let is_same = |it: &&Sought| it.module == sought.module && it.name == sought.name;
+        match self.sought.iter().find(is_same) {
+            None => self.sought.push(sought.clone()),
+            Some(known) if known.bytes == sought.bytes => {}
+            Some(known) => {
+                let bytes = known.bytes.map_or(String::new(), |bytes| format!(":{bytes}"));
+                bail!(
+                    "--watch {place}: --watch {known}{bytes} means the same variable with another \
+                     size: give the larger one only"
+                );
+            }
         }
+        Ok(())
     }
 
     /// The names, as they were given.
