@@ -72,9 +72,9 @@ impl Cli {
 
 const STATUS_HELP: &str = "\
 Exit status: 0 no failure found, 1 failure found, 2 wrong usage or input, 3 the host can't do it,
-4 no run came to its end or no race could have been seen, 5 a finding did not carry over to another
-build, 6 a finding could not be written, 130 or 143 interrupted by SIGINT or SIGTERM before a
-failure was found.";
+4 no run came to its end, or on a watched variable no race could have been seen, 5 a finding did not
+carry over to another build, 6 a finding could not be written, 130 or 143 interrupted by SIGINT or
+SIGTERM before a failure was found.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Result, bail};
-use experiments::collider::{self, Collider, Report, Search, Tally, Variable, count};
+use experiments::collider::{self, Blind, Collider, Report, Search, Tally, Variable, count};
 use experiments::finding::Machine;
 use inspect::Inspector;
 use schemars::JsonSchema;
@@ -33,6 +33,9 @@ use variables::Named;
 
 /// The maximum number of failed runs that are described.
 const MAX_FAILURES: usize = 100;
+
+/// The maximum number of variables that a line for people names.
+const MAX_NAMES: usize = 20;
 
 /// The report of `races --json`.
 #[derive(JsonSchema, Serialize)]
@@ -60,6 +63,8 @@ pub(crate) struct Document<'a> {
     interrupted: bool,
     /// What was looked at, in all runs.
     tally: &'a Tally,
+    /// What was looked at of each variable that was watched, in all runs.
+    by_variable: &'a [LookedAt],
     /// Why no race could have been seen; absent if one could.
     #[serde(skip_serializing_if = "Option::is_none")]
     blind: Option<&'static str>,
@@ -79,11 +84,25 @@ struct Missing {
     reason: String,
 }
 
+/// What was looked at of a variable.
+#[derive(JsonSchema, Serialize)]
+struct LookedAt {
+    /// The variable.
+    variable: String,
+    /// The accesses and the holds behind them. An access that touches several variables counts for
+    /// each.
+    tally: Tally,
+    /// Why no race on it could have been seen; absent if one could.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blind: Option<&'static str>,
+}
+
 /// The results of all runs.
 #[derive(Default)]
 struct Found {
     races: Vec<Report>,
     tally: Tally,
+    by_variable: Vec<LookedAt>,
     watched: WatchReport,
     runs: u64,
     failed: u64,
@@ -92,6 +111,45 @@ struct Found {
 }
 
 impl Found {
+    /// Adds what a run looked at of each variable.
+    fn look_at(&mut self, tallies: Vec<(String, Tally)>) {
+        for (variable, tally) in tallies {
+            match self.by_variable.iter_mut().find(|known| known.variable == variable) {
+                Some(known) => known.tally.merge(&tally),
+                None => self.by_variable.push(LookedAt { variable, tally, blind: None }),
+            }
+        }
+        for known in &mut self.by_variable {
+            known.blind = known.tally.blind().map(Blind::of_one);
+        }
+    }
+
+    /// Why no race could have been seen on any variable; `None` if one could.
+    fn blind(&self) -> Option<&'static str> {
+        let is_each = self.by_variable.iter().all(|known| known.blind.is_some());
+        let each = is_each.then_some("on no variable could one have been seen");
+        self.tally.blind().map(Blind::of_all).or(each)
+    }
+
+    /// Whether no race could have been seen on at least one variable.
+    fn sees_less_than_all(&self) -> bool {
+        let is_blind = |known: &LookedAt| known.blind.is_some();
+        self.blind().is_some() || !self.missing.is_empty() || self.by_variable.iter().any(is_blind)
+    }
+
+    /// The names of the variables on which no race could have been seen, for each reason.
+    fn blind_by_reason(&self) -> Vec<(&'static str, Vec<&str>)> {
+        let mut reasons: Vec<(_, Vec<_>)> = Vec::new();
+        for known in &self.by_variable {
+            let Some(blind) = known.blind else { continue };
+            match reasons.iter_mut().find(|(reason, _)| *reason == blind) {
+                Some((_, names)) => names.push(&*known.variable),
+                None => reasons.push((blind, vec![&*known.variable])),
+            }
+        }
+        reasons
+    }
+
     /// Notes that these variables were never found in a run, which a signal may have ended.
     fn miss(&mut self, never_found: Vec<(String, String)>, interrupted: bool) {
         let run = u64::from(!interrupted);
@@ -145,7 +203,7 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
     };
     let (found, interrupted) = collide(&setting, args, &named)?;
     watching::tell(&WatchReport { inexact: 0, ..found.watched.clone() });
-    let blind = found.tally.blind();
+    let blind = found.blind();
     if args.json {
         print_json(&Document {
             format: FORMAT,
@@ -158,16 +216,18 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
             failures: &found.failures,
             interrupted,
             tally: &found.tally,
+            by_variable: &found.by_variable,
             blind,
             races: &found.races,
         })?;
     } else {
-        show(&found, interrupted, blind);
+        show(&found, interrupted);
     }
+    show_gaps(&found, blind);
     Ok(match setting.signals.end().filter(|_| interrupted) {
         _ if !found.races.is_empty() || found.failed > 0 => Status::Failure,
         Some(signal) => Status::interrupted(signal),
-        None if blind.is_some() || !found.missing.is_empty() => Status::Nothing,
+        None if found.sees_less_than_all() => Status::Nothing,
         None => Status::Clean,
     })
 }
@@ -226,6 +286,7 @@ fn collide(setting: &Setting, args: &RacesArgs, named: &Named) -> Result<(Found,
         let run = RunReport::new(trial, setting);
         let (races, tally) = collider.results();
         found.tally.merge(&tally);
+        found.look_at(collider.tallies());
         found.tally.left_out += collider::merge(&mut found.races, races);
         run.watched().for_each(|watched| found.watched.add(watched));
         found.miss(collider.never_found(), interrupted);
@@ -285,7 +346,7 @@ impl Drop for Ends<'_> {
 }
 
 /// Prints the results for people.
-fn show(found: &Found, interrupted: bool, blind: Option<&str>) {
+fn show(found: &Found, interrupted: bool) {
     for race in &found.races {
         tell::user(&race.to_string());
     }
@@ -303,6 +364,10 @@ fn show(found: &Found, interrupted: bool, blind: Option<&str>) {
             tally.unknown
         ));
     }
+}
+
+/// Prints on which variables no race could have been seen, which is why the status may be 4.
+fn show_gaps(found: &Found, blind: Option<&str>) {
     for Missing { variable, runs, reason } in &found.missing {
         let when = match runs {
             0 => "not found until the interruption".to_owned(),
@@ -313,6 +378,17 @@ fn show(found: &Found, interrupted: bool, blind: Option<&str>) {
     }
     if let Some(reason) = blind {
         tell::user(&format!("jitterbug: that says nothing about races: {reason}"));
+    }
+    if found.by_variable.len() > 1 {
+        for (reason, names) in found.blind_by_reason() {
+            let (all, names) = (names.len(), names.iter().take(MAX_NAMES));
+            let names = names.copied().collect::<Vec<_>>().join(", ");
+            let more = all.saturating_sub(MAX_NAMES);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            tell::user(&format!(
+                "jitterbug: that says nothing about races on {names}{more}: {reason}"
+            ));
+        }
     }
 }
 

@@ -18,7 +18,8 @@ pub(crate) enum Status {
     Input = 2,
     /// The host lacks something that is needed.
     Host = 3,
-    /// No run reached its end, or no race could have been seen: nothing is known about the guest.
+    /// No run reached its end, or on a watched variable no race could have been seen: nothing is
+    /// known about the guest, or about this variable.
     Nothing = 4,
     /// A finding did not carry over to another build of its guest.
     NotCarried = 5,

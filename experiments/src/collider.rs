@@ -28,7 +28,7 @@ use vmm::jitter;
 
 use hook::VcpuCollider;
 use race::Race;
-pub use report::{Party, Report, Tally, count, merge};
+pub use report::{Blind, Party, Report, Tally, count, merge};
 use seeker::Seeker;
 pub use seeker::Sought;
 use seeking::KernelVariables;
@@ -87,6 +87,14 @@ impl Collider {
         let variables = self.0.variables.all();
         let named = |race: &Race| Report::new(race, &variables, &search.inspector);
         (state.races().iter().filter_map(named).collect(), state.tally().clone())
+    }
+
+    /// What was looked at of each variable that was watched, with its name. An access may touch
+    /// several variables, and counts for each. Complete when the run is over.
+    pub fn tallies(&self) -> Vec<(String, Tally)> {
+        let state = self.0.state();
+        let variables = self.0.variables.all().into_iter().enumerate();
+        variables.map(|(number, it)| (it.name, state.tally_of(number))).collect()
     }
 
     /// Whether variables are sought, so that [`Self::seek`] has to be called during the run.

@@ -6,7 +6,7 @@ use crate::harness::jitterbug;
 tests! {
     Nothing: wrong_use;
     Kvm: an_unlocked_addition, a_reader_without_a_lock, ordered_accesses, a_race_with_one_locked_side,
-        nothing_to_see, the_processor_s_own_pages, a_hold_that_is_cut_short, the_document;
+        nothing_to_see, one_variable_of_two_is_not_seen, the_processor_s_own_pages, a_hold_that_is_cut_short, the_document;
 }
 
 /// On a loaded machine a vCPU that is not held may get no processor for some milliseconds.
@@ -61,6 +61,17 @@ fn ordered_accesses() {
 fn a_race_with_one_locked_side() {
     let run = jitterbug(&format!("races refcount-fixed --watch object {LONG_HOLDS}")).ends_with(1);
     run.says(&["race on object", ", in a locked instruction", "get+0x", "put+0x"]);
+}
+
+/// A variable that is accessed as it should be covers none that is not.
+fn one_variable_of_two_is_not_seen() {
+    let command = "races lost-update-fixed --watch counter --watch room.0 --repeat 5 --trap-pages";
+    let run = jitterbug(command).ends_with(4);
+    run.says(&["0 races in 5 runs, ", "that says nothing about races on room.0: "]);
+    let json = jitterbug(command).arg("--json").ends_with(4).json();
+    let [seen, other] = [&json["by_variable"][0], &json["by_variable"][1]];
+    assert_eq!((&seen["variable"], &other["variable"]), (&"counter".into(), &"room.0".into()));
+    assert!(seen["blind"].is_null() && other["blind"].is_string() && json["blind"].is_null());
 }
 
 fn nothing_to_see() {

@@ -122,18 +122,22 @@ impl Hook for VcpuCollider {
 
     fn access(&mut self, context: &mut Context, access: &hook::Access) -> Verdict {
         let search = &self.shared.search;
-        let Some(touched) = self.shared.variables.touched(access) else {
-            return Verdict::Continue;
-        };
-        let variable = touched.number;
-        let behind = if access.exact { Behind::of(access, context) } else { None };
-        let Some(behind) = behind else {
-            self.shared.state().skip();
-            return Verdict::Continue;
-        };
-        if !behind.is_there(&touched, &search.inspector, context.memory) {
+        let mut touched = self.shared.variables.touched(access);
+        if touched.is_empty() {
             return Verdict::Continue;
         }
+        let numbers = |touched: &[TouchedVariable]| touched.iter().map(|it| it.number).collect();
+        let behind = if access.exact { Behind::of(access, context) } else { None };
+        let Some(behind) = behind else {
+            let touched: Vec<_> = numbers(&touched);
+            self.shared.state().skip(&touched);
+            return Verdict::Continue;
+        };
+        touched.retain(|it| behind.is_there(it, &search.inspector, context.memory));
+        if touched.is_empty() {
+            return Verdict::Continue;
+        }
+        let touched: Vec<_> = numbers(&touched);
         let mut noted = behind.access(self.vcpu, access, search.has_values);
         let (now, draw) = (context.now, &mut self.draw);
         // The stack is unwound under the lock: the others must see the hold as soon as it is
@@ -144,11 +148,11 @@ impl Hook for VcpuCollider {
             noted.stack = behind.stack(access, &search.inspector, context.memory);
             noted.task = behind.task(&search.inspector, context);
         };
-        if !state.add(variable, &mut noted, now, chosen, complete) {
+        if !state.add(&touched, &mut noted, now, chosen, complete) {
             return Verdict::Continue;
         }
         let length = draw.time(search.hold);
-        state.hold(variable, noted, now, length);
+        state.hold(touched, noted, now, length);
         Verdict::Hold(length)
     }
 }

@@ -56,20 +56,59 @@ impl Tally {
     }
 
     /// Why no race could have been seen; `None` if one could.
-    pub fn blind(&self) -> Option<&'static str> {
+    pub fn blind(&self) -> Option<Blind> {
         let vcpus = self.reads.iter().zip(&self.writes).filter(|(r, w)| **r + **w > 0).count();
         if vcpus == 0 && self.unknown > 0 {
-            Some("too little is known of all accesses (--trap-pages tells all)")
+            Some(Blind::Unknown)
         } else if vcpus == 0 {
-            Some("no watched variable was accessed")
+            Some(Blind::NotAccessed)
         } else if vcpus == 1 {
-            Some("only one vCPU accessed the watched variables")
+            Some(Blind::OneVcpu)
         } else if self.writes.iter().all(|writes| *writes == 0) {
-            Some("no watched variable was written")
+            Some(Blind::NotWritten)
         } else if self.holds == 0 {
-            Some("no vCPU was held: at each access, all others were")
+            Some(Blind::NotHeld)
         } else {
             None
+        }
+    }
+}
+
+/// Why no race could have been seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blind {
+    /// Too little is known of the accesses.
+    Unknown,
+    /// There was no access.
+    NotAccessed,
+    /// All accesses were those of one vCPU.
+    OneVcpu,
+    /// There was no write.
+    NotWritten,
+    /// No vCPU was held behind an access.
+    NotHeld,
+}
+
+impl Blind {
+    /// The reason, said of all watched variables together.
+    pub fn of_all(self) -> &'static str {
+        match self {
+            Self::Unknown => "too little is known of all accesses (--trap-pages tells all)",
+            Self::NotAccessed => "no watched variable was accessed",
+            Self::OneVcpu => "only one vCPU accessed the watched variables",
+            Self::NotWritten => "no watched variable was written",
+            Self::NotHeld => "no vCPU was held: at each access, all others were",
+        }
+    }
+
+    /// The reason, said of a single variable.
+    pub fn of_one(self) -> &'static str {
+        match self {
+            Self::Unknown => "too little is known of its accesses (--trap-pages tells all)",
+            Self::NotAccessed => "never accessed",
+            Self::OneVcpu => "accessed by one vCPU only",
+            Self::NotWritten => "never written",
+            Self::NotHeld => "no vCPU was held: at each access, all others were",
         }
     }
 }

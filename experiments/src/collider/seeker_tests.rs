@@ -55,7 +55,7 @@ fn touched(variables: &Variables, address: u64) -> Option<usize> {
     let (size, write, value, before) = (4, true, 0, 0);
     let (locked, rip, exact) = (false, 0, true);
     let access = Access { address, size, write, value, before, locked, rip, exact };
-    variables.touched(&access).map(|touched| touched.number)
+    variables.touched(&access).first().map(|touched| touched.number)
 }
 
 #[test]

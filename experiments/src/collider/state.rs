@@ -17,7 +17,8 @@ const ALWAYS: u64 = 64;
 /// A vCPU that is held.
 #[derive(Debug)]
 struct Held {
-    variable: usize,
+    /// The variables that the access touches.
+    touched: Vec<usize>,
     access: Access,
     since: Duration,
     until: Duration,
@@ -30,13 +31,15 @@ pub(super) struct State {
     sites: HashMap<(u64, bool), u64>,
     races: Vec<Race>,
     tally: Tally,
+    /// The same for each variable, by its number; there may be fewer than variables.
+    tallies: Vec<Tally>,
 }
 
 impl State {
     pub(super) fn new(vcpus: u32) -> Self {
         let tally = Tally::new(vcpus);
         let held = (0..vcpus).map(|_| None).collect();
-        Self { held, sites: HashMap::new(), races: Vec::new(), tally }
+        Self { held, sites: HashMap::new(), races: Vec::new(), tally, tallies: Vec::new() }
     }
 
     pub(super) fn races(&self) -> &[Race] {
@@ -47,24 +50,42 @@ impl State {
         &self.tally
     }
 
-    /// Counts an access of which not enough is known.
-    pub(super) fn skip(&mut self) {
-        self.tally.unknown += 1;
+    /// What was looked at of one variable.
+    pub(super) fn tally_of(&self, variable: usize) -> Tally {
+        let none = || Tally::new(self.held.len() as u32);
+        self.tallies.get(variable).cloned().unwrap_or_else(none)
     }
 
-    /// Notes an access, and the races with vCPUs that are held. Returns whether it is to be held,
-    /// according to `chosen`, which is true with one in this number of chances. Only the innermost
-    /// frame of the access's stack has to be known: `complete` is called for the others if the
-    /// access is to be held or has met one that is.
+    /// Counts an access to these variables of which not enough is known.
+    pub(super) fn skip(&mut self, touched: &[usize]) {
+        self.count(touched, |tally| tally.unknown += 1);
+    }
+
+    /// Counts something once in the whole, and for each of these variables.
+    fn count(&mut self, touched: &[usize], add: impl Fn(&mut Tally)) {
+        add(&mut self.tally);
+        let vcpus = self.held.len() as u32;
+        for variable in touched {
+            if self.tallies.len() <= *variable {
+                self.tallies.resize_with(variable + 1, || Tally::new(vcpus));
+            }
+            self.tallies.get_mut(*variable).into_iter().for_each(&add);
+        }
+    }
+
+    /// Notes an access to these variables, and the races with vCPUs that are held. Returns whether
+    /// it is to be held, according to `chosen`, which is true with one in this number of chances.
+    /// Only the innermost frame of the access's stack has to be known: `complete` is called for the
+    /// others if the access is to be held or has met one that is.
     pub(super) fn add(
         &mut self,
-        variable: usize,
+        touched: &[usize],
         access: &mut Access,
         now: Duration,
         chosen: impl FnOnce(u64) -> bool,
         complete: impl FnOnce(&mut Access),
     ) -> bool {
-        self.tally.add(access);
+        self.count(touched, |tally| tally.add(access));
         let mut is_free = false;
         let mut met = Vec::new();
         for (vcpu, held) in (0..).zip(&self.held) {
@@ -75,8 +96,9 @@ impl State {
                 is_free = true;
                 continue;
             };
-            if held.variable == variable && held.access.conflicts(access) {
-                met.push((held.access.clone(), now.saturating_sub(held.since)));
+            let variable = held.touched.iter().find(|held| touched.contains(held));
+            if let Some(variable) = variable.filter(|_| held.access.conflicts(access)) {
+                met.push((*variable, held.access.clone(), now.saturating_sub(held.since)));
             }
         }
         // A locked instruction is not interrupted between its two parts, and a vCPU that waits
@@ -86,7 +108,7 @@ impl State {
         if is_held || !met.is_empty() {
             complete(access);
         }
-        for (held, apart) in met {
+        for (variable, held, apart) in met {
             self.note(Race { variable, held, other: access.clone(), apart, times: 1 });
         }
         is_held
@@ -101,27 +123,30 @@ impl State {
         *count <= ALWAYS || chosen(*count / ALWAYS)
     }
 
-    /// Notes that a vCPU is held behind its access.
+    /// Notes that a vCPU is held behind its access to these variables.
     pub(super) fn hold(
         &mut self,
-        variable: usize,
+        touched: Vec<usize>,
         access: Access,
         now: Duration,
         length: Duration,
     ) {
-        self.tally.holds += 1;
-        self.tally.held_seconds += length.as_secs_f64();
+        self.count(&touched, |tally| {
+            tally.holds += 1;
+            tally.held_seconds += length.as_secs_f64();
+        });
         let until = now.saturating_add(length);
         if let Some(place) = self.held.get_mut(access.vcpu as usize) {
-            *place = Some(Held { variable, access, since: now, until });
+            *place = Some(Held { touched, access, since: now, until });
         }
     }
 
     /// Notes that a vCPU does nothing more: a hold that is not over was shorter than planned.
     pub(super) fn stop(&mut self, vcpu: u32, now: Duration) {
         let held = self.held.get_mut(vcpu as usize).and_then(Option::take);
-        let left = held.map_or(Duration::ZERO, |held| held.until.saturating_sub(now));
-        self.tally.held_seconds -= left.as_secs_f64();
+        let Some(Held { touched, until, .. }) = held else { return };
+        let left = until.saturating_sub(now).as_secs_f64();
+        self.count(&touched, |tally| tally.held_seconds -= left);
     }
 
     fn note(&mut self, race: Race) {
@@ -130,7 +155,7 @@ impl State {
         } else if self.races.len() < MAX_RACES {
             self.races.push(race);
         } else {
-            self.tally.left_out += 1;
+            self.count(&[race.variable], |tally| tally.left_out += 1);
         }
     }
 }

@@ -1,5 +1,6 @@
 use inspect::unwind::{CallFrame, Quality};
 
+use super::super::report::Blind;
 use super::*;
 
 const fn at(vcpu: u32, rip: u64, write: bool) -> (u32, u64, bool) {
@@ -28,8 +29,8 @@ fn meet(length: Duration, accesses: &[Access]) -> State {
     for (number, access) in (0u32..).zip(accesses) {
         let now = MS * number;
         let mut access = access.clone();
-        if state.add(0, &mut access, now, |_| false, |_| ()) {
-            state.hold(0, access, now, length);
+        if state.add(&[0], &mut access, now, |_| false, |_| ()) {
+            state.hold(vec![0], access, now, length);
         }
     }
     state
@@ -91,7 +92,7 @@ fn frequent_accesses_are_held_ever_more_seldom() {
             asked.push(chances);
             false
         };
-        state.add(0, &mut access(at(0, 1, true)), MS, chosen, |_| ());
+        state.add(&[0], &mut access(at(0, 1, true)), MS, chosen, |_| ());
     }
     assert_eq!(asked.len() as u64, 3 * ALWAYS);
     assert_eq!((asked[0], asked[asked.len() - 1]), (1, 4));
@@ -100,7 +101,7 @@ fn frequent_accesses_are_held_ever_more_seldom() {
 #[test]
 fn known_instructions_keep_their_counts_when_there_is_no_room_for_others() {
     let mut state = State::new(2);
-    let mut is_held = |rip| state.add(0, &mut access(at(0, rip, true)), MS, |_| false, |_| ());
+    let mut is_held = |rip| state.add(&[0], &mut access(at(0, rip, true)), MS, |_| false, |_| ());
     for rip in 0..MAX_SITES as u64 {
         assert!(is_held(1 + rip));
     }
@@ -126,8 +127,8 @@ fn stacks_are_completed_only_where_they_are_told() {
         };
         let site = access.site();
         state.sites.insert(site, ALWAYS);
-        if state.add(0, &mut access, MS, |_| is_chosen, complete) {
-            state.hold(0, access, MS, MS);
+        if state.add(&[0], &mut access, MS, |_| is_chosen, complete) {
+            state.hold(vec![0], access, MS, MS);
         }
         completed
     };
@@ -137,4 +138,42 @@ fn stacks_are_completed_only_where_they_are_told() {
     assert!(completed(access(at(1, 2, false)), false));
     let race = &state.races()[0];
     assert_eq!((race.held.stack.len(), race.other.stack.len()), (2, 2));
+}
+
+#[test]
+fn each_variable_has_its_own_tally() {
+    let mut state = State::new(2);
+    for (touched, access) in [
+        (vec![0], access(at(0, 1, true))),
+        (vec![0, 2], access(at(1, 2, false))),
+        (vec![2], access(at(1, 3, true))),
+    ] {
+        state.add(&touched, &mut access.clone(), MS, |_| false, |_| ());
+        state.hold(touched, access, MS, MS);
+    }
+    state.skip(&[2]);
+    assert_eq!(
+        (state.tally().reads.clone(), state.tally().writes.clone()),
+        (vec![0, 1], vec![1, 1])
+    );
+    assert_eq!((state.tally().holds, state.tally().unknown), (3, 1));
+    let blind = |number| state.tally_of(number).blind();
+    assert_eq!((blind(0), state.tally_of(0).holds), (None, 2));
+    // What is known of one variable tells nothing of another.
+    assert_eq!((blind(1), blind(2)), (Some(Blind::NotAccessed), Some(Blind::OneVcpu)));
+    assert_eq!((state.tally_of(2).unknown, state.tally_of(0).unknown), (1, 0));
+    assert_eq!(blind(7), Some(Blind::NotAccessed), "its number was never seen");
+}
+
+/// Of two variables in one place, each has accesses that the other has not.
+#[test]
+fn accesses_meet_where_their_variables_overlap() {
+    let mut state = State::new(2);
+    let wide = Access { size: 8, ..access(at(0, 1, true)) };
+    let behind = Access { address: 0x1004, ..access(at(1, 2, false)) };
+    for (touched, access) in [(vec![0, 1], wide), (vec![1], behind)] {
+        state.add(&touched, &mut access.clone(), MS, |_| false, |_| ());
+        state.hold(touched, access, MS, MS);
+    }
+    assert_eq!(state.races().iter().map(|race| race.variable).collect::<Vec<_>>(), [1]);
 }

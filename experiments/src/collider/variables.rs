@@ -89,14 +89,16 @@ impl Variables {
         }
     }
 
-    /// The first variable that an access touches.
-    pub(super) fn touched(&self, access: &Access) -> Option<TouchedVariable> {
+    /// The variables that an access touches, by ascending numbers.
+    pub(super) fn touched(&self, access: &Access) -> Vec<TouchedVariable> {
         let entries = self.read();
         let touches = |entry: &Entry| entry.is_watched && access.touches(&entry.variable.physical);
-        let number = entries.iter().position(touches)?;
-        let Entry { variable, home, .. } = entries.get(number)?;
-        let found = home.clone().map(|home| (variable.range(), variable.physical.clone(), home));
-        Some(TouchedVariable { number, found })
+        let touched = entries.iter().enumerate().filter(|(_, entry)| touches(entry));
+        let noted = touched.map(|(number, Entry { variable, home, .. })| {
+            let place = |home| (variable.range(), variable.physical.clone(), home);
+            TouchedVariable { number, found: home.clone().map(place) }
+        });
+        noted.collect()
     }
 
     /// The name of a variable that is watched and begins at the same byte.
