@@ -51,6 +51,11 @@ pub(crate) struct Document<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schemars(default)]
     missing: &'a [Missing],
+    /// Those that were found, and later not watched for a while although they may have been there,
+    /// in at least one run.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schemars(default)]
+    refused: &'a [Refused],
     /// How they were watched, in words.
     watched_by: String,
     /// The number of runs that came to their end.
@@ -84,6 +89,17 @@ struct Missing {
     reason: String,
 }
 
+/// A variable that was found in the running kernel, and later could not be watched.
+#[derive(JsonSchema, Serialize)]
+struct Refused {
+    /// The variable.
+    variable: String,
+    /// The number of runs in which that happened, with one that a signal ended.
+    runs: u64,
+    /// Why, in the last of these runs.
+    reason: String,
+}
+
 /// What was looked at of a variable.
 #[derive(JsonSchema, Serialize)]
 struct LookedAt {
@@ -108,9 +124,20 @@ struct Found {
     failed: u64,
     failures: Vec<String>,
     missing: Vec<Missing>,
+    refused: Vec<Refused>,
 }
 
 impl Found {
+    /// Notes that these variables were found in a run and could not be watched later.
+    fn refuse(&mut self, refused: Vec<(String, String)>) {
+        for (variable, reason) in refused {
+            match self.refused.iter_mut().find(|known| known.variable == variable) {
+                Some(known) => (known.runs, known.reason) = (known.runs + 1, reason),
+                None => self.refused.push(Refused { variable, runs: 1, reason }),
+            }
+        }
+    }
+
     /// Adds what a run looked at of each variable.
     fn look_at(&mut self, tallies: Vec<(String, Tally)>) {
         for (variable, tally) in tallies {
@@ -131,10 +158,11 @@ impl Found {
         self.tally.blind().map(Blind::of_all).or(each)
     }
 
-    /// Whether no race could have been seen on at least one variable.
+    /// Whether no race could have been seen on at least one variable, for a while or in all runs.
     fn sees_less_than_all(&self) -> bool {
         let is_blind = |known: &LookedAt| known.blind.is_some();
-        self.blind().is_some() || !self.missing.is_empty() || self.by_variable.iter().any(is_blind)
+        let has_gaps = !self.missing.is_empty() || !self.refused.is_empty();
+        has_gaps || self.blind().is_some() || self.by_variable.iter().any(is_blind)
     }
 
     /// The names of the variables on which no race could have been seen, for each reason.
@@ -210,6 +238,7 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
             machine: Machine::of(&setting.machine),
             variables: named.names(),
             missing: &found.missing,
+            refused: &found.refused,
             watched_by: setting.plan.to_string(),
             runs: found.runs,
             failed: found.failed,
@@ -290,6 +319,7 @@ fn collide(setting: &Setting, args: &RacesArgs, named: &Named) -> Result<(Found,
         found.tally.left_out += collider::merge(&mut found.races, races);
         run.watched().for_each(|watched| found.watched.add(watched));
         found.miss(collider.never_found(), interrupted);
+        found.refuse(collider.refused());
         if !interrupted {
             found.runs += 1;
         }
@@ -375,6 +405,13 @@ fn show_gaps(found: &Found, blind: Option<&str>) {
             _ => "never found".to_owned(),
         };
         tell::user(&format!("jitterbug: --watch {variable}: {when}: {reason}"));
+    }
+    for Refused { variable, runs, reason } in &found.refused {
+        let of =
+            if found.runs > 1 { format!(" in {}", count(*runs, "run")) } else { String::new() };
+        tell::user(&format!(
+            "jitterbug: --watch {variable}: found, but later not watched for a while{of}: {reason}"
+        ));
     }
     if let Some(reason) = blind {
         tell::user(&format!("jitterbug: that says nothing about races: {reason}"));

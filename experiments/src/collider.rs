@@ -106,6 +106,12 @@ impl Collider {
     pub fn never_found(&self) -> Vec<(String, String)> {
         self.0.sought.lock().unwrap_or_else(PoisonError::into_inner).0.never_found()
     }
+
+    /// The names of the sought variables that were watched and then refused, at least for a while,
+    /// and why: it was not known which one is meant, or it could not be watched any more.
+    pub fn refused(&self) -> Vec<(String, String)> {
+        self.0.sought.lock().unwrap_or_else(PoisonError::into_inner).0.refused()
+    }
 }
 
 impl Attach for Collider {

@@ -33,7 +33,7 @@ use layouts::{Layouts, Places};
 use modules::Named;
 use orc::Orc;
 pub use task::{Task, data_of};
-pub use variables::physical;
+pub use variables::{NoVariable, physical};
 use view::View;
 
 /// A symbol of a running kernel or of one of its modules.

@@ -40,3 +40,18 @@ fn no_variable_is_covered_by_another_s_accesses() {
     apart.look_at(vec![named("a", &own), named("b", &tally([0, 0], [0, 1]))]);
     assert_eq!(apart.blind(), Some("on no variable could one have been seen"));
 }
+
+#[test]
+fn a_variable_that_was_refused_later_is_no_pass() {
+    let mut found = Found { tally: Tally::default(), ..Found::default() };
+    let seen = Tally { writes: vec![1, 1], reads: vec![0, 0], holds: 1, ..Tally::default() };
+    (found.tally, found.runs) = (seen.clone(), 2);
+    found.look_at(vec![("a".into(), seen)]);
+    assert!(!found.sees_less_than_all());
+    for reason in ["page tables", "two a"] {
+        found.refuse(vec![("a".into(), reason.into())]);
+    }
+    assert!(found.sees_less_than_all());
+    let [refused] = &found.refused[..] else { panic!("one variable") };
+    assert_eq!((refused.runs, &*refused.reason), (2, "two a"));
+}

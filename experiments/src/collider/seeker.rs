@@ -40,10 +40,32 @@ pub(super) struct Place {
     pub(super) module: Option<String>,
 }
 
+/// Why a sought variable is not watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// Nothing that is loaded has it.
+    Gone(String),
+    /// It may be there, but can't be watched, or it isn't known which one is meant.
+    Refused(String),
+}
+
+impl Absent {
+    fn reason(&self) -> &str {
+        let (Self::Gone(reason) | Self::Refused(reason)) = self;
+        reason
+    }
+}
+
+impl From<String> for Absent {
+    fn from(reason: String) -> Self {
+        Self::Refused(reason)
+    }
+}
+
 /// A machine whose vCPUs are all stopped.
 pub(super) trait Machine {
     /// Where a variable is, or why it isn't found.
-    fn find(&mut self, sought: &Sought) -> Result<Place, String>;
+    fn find(&mut self, sought: &Sought) -> Result<Place, Absent>;
     /// The guest-physical range at these linear addresses, or why there is none.
     fn physical(&self, linear: &Range<u64>) -> Result<Range<u64>, String>;
     /// Watches this from now on, or says why that can't be.
@@ -56,28 +78,44 @@ pub(super) trait Machine {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     /// It isn't there, or can't be watched: why.
-    Missing(String),
+    Missing(Absent),
     /// It is watched.
     Watched { place: Place, number: usize, variable: Variable },
+}
+
+/// A sought variable, and what has become of it.
+#[derive(Debug)]
+struct Entry {
+    sought: Sought,
+    state: State,
+    /// Whether it was watched at some time.
+    was_found: bool,
+    /// Why it was last not watched, after it had been and while it may have been there.
+    refused: Option<String>,
 }
 
 /// The sought variables of one run.
 #[derive(Debug)]
 pub(super) struct Seeker {
-    all: Vec<(Sought, State, bool)>,
+    all: Vec<Entry>,
 }
 
 impl Seeker {
     pub(super) fn new(sought: &[Sought]) -> Self {
-        let missing = || State::Missing("the machine was never looked at".into());
-        Self { all: sought.iter().map(|sought| (sought.clone(), missing(), false)).collect() }
+        let entry = |sought: &Sought| Entry {
+            sought: sought.clone(),
+            state: State::Missing(Absent::Gone("the machine was never looked at".into())),
+            was_found: false,
+            refused: None,
+        };
+        Self { all: sought.iter().map(entry).collect() }
     }
 
     /// Looks at the machine. Variables that were found are added to `variables` and watched; the
     /// watches of those that are gone, or are elsewhere, end. Returns what has changed, for people.
     pub(super) fn look(&mut self, machine: &mut dyn Machine, variables: &Variables) -> Vec<String> {
         let mut news = Vec::new();
-        for (sought, state, was_found) in &mut self.all {
+        for Entry { sought, state, was_found, refused } in &mut self.all {
             let found = machine.find(sought).and_then(|place| {
                 let linear = chosen(sought, &place.linear)?;
                 let physical = machine.physical(&linear)?;
@@ -91,24 +129,30 @@ impl Seeker {
                 let ended = machine.unwatch(&variable.watch());
                 let problem = ended.err().map(|problem| format!(" ({problem})"));
                 let problem = problem.unwrap_or_default();
-                let reason = found.as_ref().err().map_or("it has moved", |reason| brief(reason));
+                let reason =
+                    found.as_ref().err().map_or("it has moved", |absent| brief(absent.reason()));
                 news.push(format!("{sought} is not watched any more: {reason}{problem}"));
             }
             let watched = found.and_then(|(place, variable)| {
-                let refused = |reason| format!("it can't be watched: {reason}");
-                machine.watch(variable.watch()).map_err(refused)?;
+                let cause = |reason| format!("it can't be watched: {reason}");
+                machine.watch(variable.watch()).map_err(cause)?;
                 Ok((place, variable))
             });
             *state = match watched {
-                Err(reason) => {
+                Err(absent) => {
                     // A variable that came back is not watched for another reason than before.
-                    let reason_now = brief(&reason);
+                    let now = brief(absent.reason());
                     if *was_found
-                        && matches!(state, State::Missing(before) if brief(before) != reason_now)
+                        && matches!(state, State::Missing(before) if brief(before.reason()) != now)
                     {
-                        news.push(format!("{sought} is not watched: {reason_now}"));
+                        news.push(format!("{sought} is not watched: {now}"));
                     }
-                    State::Missing(reason)
+                    if let Absent::Refused(reason) = &absent
+                        && *was_found
+                    {
+                        *refused = Some(reason.clone());
+                    }
+                    State::Missing(absent)
                 }
                 Ok((place, variable)) => {
                     let other = variables.at(&variable.physical);
@@ -125,7 +169,7 @@ impl Seeker {
 
     /// Whether the machine has to be looked at often: something is sought, or can go at any time.
     pub(super) fn is_restless(&self) -> bool {
-        self.all.iter().any(|(_, state, _)| match state {
+        self.all.iter().any(|entry| match &entry.state {
             State::Missing(_) => true,
             State::Watched { place, .. } => place.module.is_some(),
         })
@@ -133,11 +177,23 @@ impl Seeker {
 
     /// The variables that were never watched, and why: for the last look.
     pub(super) fn never_found(&self) -> Vec<(String, String)> {
-        let never = self.all.iter().filter_map(|(sought, state, was_found)| match state {
-            State::Missing(reason) if !was_found => Some((sought.to_string(), reason.clone())),
+        let never = self.all.iter().filter_map(|entry| match &entry.state {
+            State::Missing(absent) if !entry.was_found => {
+                Some((entry.sought.to_string(), absent.reason().to_owned()))
+            }
             _ => None,
         });
         never.collect()
+    }
+
+    /// The variables that were watched and then not any more, at least for a while, although they
+    /// may have been there, and why.
+    pub(super) fn refused(&self) -> Vec<(String, String)> {
+        let refused = self.all.iter().filter_map(|entry| {
+            let reason = entry.refused.clone()?;
+            Some((entry.sought.to_string(), reason))
+        });
+        refused.collect()
     }
 }
 

@@ -15,10 +15,14 @@ struct Fake {
 }
 
 impl Machine for Fake {
-    fn find(&mut self, sought: &Sought) -> Result<Place, String> {
+    fn find(&mut self, sought: &Sought) -> Result<Place, Absent> {
         let name = sought.to_string();
-        let found = self.places.iter().find(|(known, _)| *known == name);
-        found.map(|(_, place)| place.clone()).ok_or_else(|| format!("no {name}"))
+        let mut found = self.places.iter().filter(|(known, _)| *known == name);
+        let place = found.next().map(|(_, place)| place.clone());
+        if found.next().is_some() {
+            return Err(Absent::Refused(format!("two {name}")));
+        }
+        place.ok_or_else(|| Absent::Gone(format!("no {name}")))
     }
 
     fn physical(&self, linear: &Range<u64>) -> Result<Range<u64>, String> {
@@ -105,6 +109,32 @@ fn what_is_gone_or_elsewhere_is_not_reported_under_the_old_name() {
     assert_eq!(seeker.look(&mut machine, &variables).len(), 2);
     assert_eq!((touched(&variables, 0xb000), touched(&variables, 0xc000)), (Some(3), None));
     assert_eq!(variables.all().len(), 4);
+}
+
+#[test]
+fn what_was_found_and_then_refused_is_told_at_the_end() {
+    let (mut seeker, variables) = (Seeker::new(&[sought("a"), sought("b")]), Variables::of(&[]));
+    let places = [("a", at(0x9000, 8, Some("m"))), ("b", at(0xa000, 8, Some("m")))];
+    let mut machine = Fake { places: places.clone().into(), ..Fake::default() };
+    seeker.look(&mut machine, &variables);
+    assert!(seeker.refused().is_empty());
+    // Both modules go, which is no reason to doubt the search.
+    machine.places.clear();
+    seeker.look(&mut machine, &variables);
+    assert!(seeker.refused().is_empty());
+    // One comes back where it can't be watched, and then there are two of its name.
+    let told = |reason: &str| vec![("a".to_owned(), reason.to_owned())];
+    (machine.places, machine.refuses) = (vec![places[0].clone()], true);
+    seeker.look(&mut machine, &variables);
+    assert_eq!(seeker.refused(), told("it can't be watched: page tables"));
+    machine.places.push(places[0].clone());
+    let news = seeker.look(&mut machine, &variables);
+    assert_eq!((news, seeker.refused()), (vec!["a is not watched: two a".into()], told("two a")));
+    // It is watched again, and was not for a while.
+    (machine.places, machine.refuses) = (places.into(), false);
+    assert_eq!(seeker.look(&mut machine, &variables).len(), 2);
+    assert_eq!(seeker.refused(), told("two a"));
+    assert!(seeker.never_found().is_empty());
 }
 
 #[test]

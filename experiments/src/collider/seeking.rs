@@ -8,12 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use inspect::Inspector;
-use inspect::linux::{self, Kernel};
+use inspect::linux::{self, Kernel, NoVariable};
 use vmm::hook::Watch;
 use vmm::parallel::{Remote, Stopped};
 use vmm::registers::{Activity, SystemRegisters};
 
-use super::seeker::{Machine, Place, Sought};
+use super::seeker::{Absent, Machine, Place, Sought};
 use super::{Collider, Shared};
 
 /// The time between two looks while something is sought, or may go.
@@ -103,9 +103,10 @@ impl<'a> Live<'a> {
 }
 
 impl Machine for Live<'_> {
-    fn find(&mut self, sought: &Sought) -> Result<Place, String> {
+    fn find(&mut self, sought: &Sought) -> Result<Place, Absent> {
         let Some((system, kernel)) = &self.kernel else {
-            return Err("no Linux kernel with symbols was found in the guest's memory".into());
+            let reason = "no Linux kernel with symbols was found in the guest's memory";
+            return Err(Absent::Gone(reason.into()));
         };
         let in_kernel = match sought.module {
             None => self.known.find(kernel, &sought.name),
@@ -118,7 +119,10 @@ impl Machine for Live<'_> {
         let found = kernel.variable_of_module(module, &sought.name, system, memory);
         let found = found.map(|(linear, module)| Place { linear, module: Some(module) });
         // Why the kernel's own can't be meant tells more than that no module has one.
-        found.map_err(|absent| in_kernel.err().unwrap_or(absent))
+        found.map_err(|absent| match (in_kernel, absent) {
+            (Err(reason), _) | (_, NoVariable::Refused(reason)) => Absent::Refused(reason),
+            (Ok(_), NoVariable::NotLoaded(reason)) => Absent::Gone(reason),
+        })
     }
 
     fn physical(&self, linear: &Range<u64>) -> Result<Range<u64>, String> {

@@ -262,7 +262,7 @@ fn a_variable_is_told_with_its_module_or_why_there_is_none() {
         let found = variable(module, "counter");
         assert_eq!(found, Ok((counter.clone(), "one_module".to_owned())));
     }
-    let refused = |module, name| variable(module, name).expect_err("no variable");
+    let refused = |module, name| variable(module, name).expect_err("no variable").to_string();
     assert_eq!(refused(None, "open"), "open is a function");
     assert_eq!(
         refused(None, "x"),

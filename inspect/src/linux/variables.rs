@@ -16,6 +16,23 @@ const START_ONLY: [&str; 2] = ["__init_begin", "__init_end"];
 /// The most modules that a message names.
 const MAX_LISTED: usize = 40;
 
+/// Why no variable of a module is meant by a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoVariable {
+    /// No module that is loaded can have it: what was sought, and what is loaded.
+    #[error("{0}")]
+    NotLoaded(String),
+    /// The module is there, but the name can't be used, or the modules can't be read: why.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<&str> for NoVariable {
+    fn from(reason: &str) -> Self {
+        Self::Refused(reason.into())
+    }
+}
+
 impl Kernel {
     /// The linear addresses of a variable of the kernel's own, which end at the next symbol. `None`
     /// if it has no symbol with this name; an error says why another can't be meant.
@@ -46,21 +63,21 @@ impl Kernel {
         name: &str,
         system: &SystemRegisters,
         memory: &M,
-    ) -> Result<(Range<u64>, String), String> {
+    ) -> Result<(Range<u64>, String), NoVariable> {
         let found = self.named_in_modules(name, module, system, memory)?;
         let (data, others): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|named| named.kind == Kind::Data);
         match &data[..] {
-            [] if !others.is_empty() => Err(format!("{name} is a function")),
+            [] if !others.is_empty() => Err(NoVariable::Refused(format!("{name} is a function"))),
             [] => Err(self.absent(module, name, system, memory)?),
             [one] => Ok((one.start..one.start.saturating_add(one.size), one.module.clone())),
             several => {
                 let modules: Vec<_> = several.iter().map(|named| &*named.module).collect();
-                Err(format!(
+                Err(NoVariable::Refused(format!(
                     "{} variables are called {name}, in {}",
                     several.len(),
                     modules.join(", ")
-                ))
+                )))
             }
         }
     }
@@ -83,16 +100,16 @@ impl Kernel {
         name: &str,
         system: &SystemRegisters,
         memory: &M,
-    ) -> Result<String, &'static str> {
+    ) -> Result<NoVariable, &'static str> {
         let view = self.mapped(system, memory);
         let modules = self.layouts(&view)?.modules.as_ref();
         let names = modules.map(|modules| modules.names(&view)).unwrap_or_default();
         let is_loaded = |module| names.iter().any(|known| is_same_module(known, module));
         let what = match module {
             Some(module) if is_loaded(module) => {
-                return Ok(format!(
+                return Ok(NoVariable::Refused(format!(
                     "the module {module} has no variable {name} with a single address"
-                ));
+                )));
             }
             Some(module) => format!("no module {module} is loaded"),
             None => format!(
@@ -100,14 +117,14 @@ impl Kernel {
             ),
         };
         let listed = names.iter().take(MAX_LISTED).map(String::as_str).collect::<Vec<_>>();
-        Ok(match names.len() {
+        Ok(NoVariable::NotLoaded(match names.len() {
             0 => format!("{what}; no module is loaded"),
             all if all > MAX_LISTED => {
                 let more = all - MAX_LISTED;
                 format!("{what}; loaded modules: {} and {more} more", listed.join(", "))
             }
             _ => format!("{what}; loaded modules: {}", listed.join(", ")),
-        })
+        }))
     }
 
     /// The memory with the kernel's data, which a program's page tables may not map.
