@@ -1,5 +1,7 @@
 //! `jitterbug races`: finds data races on chosen variables, in runs in real time.
 
+mod found;
+mod show;
 mod variables;
 
 use std::path::Path;
@@ -8,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Result, bail};
-use experiments::collider::{self, Blind, Collider, Report, Search, Tally, Variable, count};
+use experiments::collider::{self, Collider, Report, Search, Tally, Variable};
 use experiments::finding::Machine;
 use inspect::Inspector;
 use schemars::JsonSchema;
@@ -28,14 +30,12 @@ use crate::report::RunReport;
 use crate::status::Status;
 use crate::trial::{Setting, Trial};
 use crate::writer::OUTPUT;
-use crate::{signals, tell, watching};
+use crate::{signals, watching};
+use found::{Found, LookedAt, Missing, Refused};
 use variables::Named;
 
 /// The maximum number of failed runs that are described.
 const MAX_FAILURES: usize = 100;
-
-/// The maximum number of variables that a line for people names.
-const MAX_NAMES: usize = 20;
 
 /// The report of `races --json`.
 #[derive(JsonSchema, Serialize)]
@@ -75,121 +75,6 @@ pub(crate) struct Document<'a> {
     blind: Option<&'static str>,
     /// The races.
     races: &'a [Report],
-}
-
-/// A variable that was not found in the running kernel.
-#[derive(JsonSchema, Serialize)]
-struct Missing {
-    /// The variable.
-    variable: String,
-    /// The number of runs that came to their end and in which it was never found; 0 if it was only
-    /// not found until a signal ended a run.
-    runs: u64,
-    /// Why, in the last of these runs.
-    reason: String,
-}
-
-/// A variable that was found in the running kernel, and later could not be watched.
-#[derive(JsonSchema, Serialize)]
-struct Refused {
-    /// The variable.
-    variable: String,
-    /// The number of runs in which that happened, with one that a signal ended.
-    runs: u64,
-    /// Why, in the last of these runs.
-    reason: String,
-}
-
-/// What was looked at of a variable.
-#[derive(JsonSchema, Serialize)]
-struct LookedAt {
-    /// The variable.
-    variable: String,
-    /// The accesses and the holds behind them. An access that touches several variables counts for
-    /// each.
-    tally: Tally,
-    /// Why no race on it could have been seen; absent if one could.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    blind: Option<&'static str>,
-}
-
-/// The results of all runs.
-#[derive(Default)]
-struct Found {
-    races: Vec<Report>,
-    tally: Tally,
-    by_variable: Vec<LookedAt>,
-    watched: WatchReport,
-    runs: u64,
-    failed: u64,
-    failures: Vec<String>,
-    missing: Vec<Missing>,
-    refused: Vec<Refused>,
-}
-
-impl Found {
-    /// Notes that these variables were found in a run and could not be watched later.
-    fn refuse(&mut self, refused: Vec<(String, String)>) {
-        for (variable, reason) in refused {
-            match self.refused.iter_mut().find(|known| known.variable == variable) {
-                Some(known) => (known.runs, known.reason) = (known.runs + 1, reason),
-                None => self.refused.push(Refused { variable, runs: 1, reason }),
-            }
-        }
-    }
-
-    /// Adds what a run looked at of each variable.
-    fn look_at(&mut self, tallies: Vec<(String, Tally)>) {
-        for (variable, tally) in tallies {
-            match self.by_variable.iter_mut().find(|known| known.variable == variable) {
-                Some(known) => known.tally.merge(&tally),
-                None => self.by_variable.push(LookedAt { variable, tally, blind: None }),
-            }
-        }
-        for known in &mut self.by_variable {
-            known.blind = known.tally.blind().map(Blind::of_one);
-        }
-    }
-
-    /// Why no race could have been seen on any variable; `None` if one could.
-    fn blind(&self) -> Option<&'static str> {
-        let is_each = self.by_variable.iter().all(|known| known.blind.is_some());
-        let each = is_each.then_some("on no variable could one have been seen");
-        self.tally.blind().map(Blind::of_all).or(each)
-    }
-
-    /// Whether no race could have been seen on at least one variable, for a while or in all runs.
-    fn sees_less_than_all(&self) -> bool {
-        let is_blind = |known: &LookedAt| known.blind.is_some();
-        let has_gaps = !self.missing.is_empty() || !self.refused.is_empty();
-        has_gaps || self.blind().is_some() || self.by_variable.iter().any(is_blind)
-    }
-
-    /// The names of the variables on which no race could have been seen, for each reason.
-    fn blind_by_reason(&self) -> Vec<(&'static str, Vec<&str>)> {
-        let mut reasons: Vec<(_, Vec<_>)> = Vec::new();
-        for known in &self.by_variable {
-            let Some(blind) = known.blind else { continue };
-            match reasons.iter_mut().find(|(reason, _)| *reason == blind) {
-                Some((_, names)) => names.push(&*known.variable),
-                None => reasons.push((blind, vec![&*known.variable])),
-            }
-        }
-        reasons
-    }
-
-    /// Notes that these variables were never found in a run, which a signal may have ended.
-    fn miss(&mut self, never_found: Vec<(String, String)>, interrupted: bool) {
-        let run = u64::from(!interrupted);
-        for (variable, reason) in never_found {
-            match self.missing.iter_mut().find(|known| known.variable == variable) {
-                // What was not found until a signal came might have been found later.
-                Some(_) if interrupted => {}
-                Some(known) => (known.runs, known.reason) = (known.runs + run, reason),
-                None => self.missing.push(Missing { variable, runs: run, reason }),
-            }
-        }
-    }
 }
 
 /// Runs the guest, holds its vCPUs at accesses, reports, and returns the exit status.
@@ -250,9 +135,9 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
             races: &found.races,
         })?;
     } else {
-        show(&found, interrupted);
+        show::all(&found, interrupted);
     }
-    show_gaps(&found, blind);
+    show::gaps(&found, blind);
     Ok(match setting.signals.end().filter(|_| interrupted) {
         _ if !found.races.is_empty() || found.failed > 0 => Status::Failure,
         Some(signal) => Status::interrupted(signal),
@@ -374,61 +259,3 @@ impl Drop for Ends<'_> {
         self.0.store(true, Ordering::SeqCst);
     }
 }
-
-/// Prints the results for people.
-fn show(found: &Found, interrupted: bool) {
-    for race in &found.races {
-        tell::user(&race.to_string());
-    }
-    let (failed, tally) = (found.failed, &found.tally);
-    let (races, runs) = (count(found.races.len() as u64, "race"), count(found.runs, "run"));
-    let cut = if interrupted { " and an interrupted one" } else { "" };
-    tell::user(&format!("jitterbug: {races} in {runs}{cut}, {failed} failed: {tally}"));
-    if tally.left_out > 0 {
-        tell::user(&format!("jitterbug: {} more races were not kept", tally.left_out));
-    }
-    if tally.unknown > 0 {
-        tell::user(&format!(
-            "jitterbug: {} accesses were not compared, because too little is known of them \
-             (--trap-pages tells all)",
-            tally.unknown
-        ));
-    }
-}
-
-/// Prints on which variables no race could have been seen, which is why the status may be 4.
-fn show_gaps(found: &Found, blind: Option<&str>) {
-    for Missing { variable, runs, reason } in &found.missing {
-        let when = match runs {
-            0 => "not found until the interruption".to_owned(),
-            _ if found.runs > 1 => format!("never found in {}", count(*runs, "run")),
-            _ => "never found".to_owned(),
-        };
-        tell::user(&format!("jitterbug: --watch {variable}: {when}: {reason}"));
-    }
-    for Refused { variable, runs, reason } in &found.refused {
-        let of =
-            if found.runs > 1 { format!(" in {}", count(*runs, "run")) } else { String::new() };
-        tell::user(&format!(
-            "jitterbug: --watch {variable}: found, but later not watched for a while{of}: {reason}"
-        ));
-    }
-    if let Some(reason) = blind {
-        tell::user(&format!("jitterbug: that says nothing about races: {reason}"));
-    }
-    if found.by_variable.len() > 1 {
-        for (reason, names) in found.blind_by_reason() {
-            let (all, names) = (names.len(), names.iter().take(MAX_NAMES));
-            let names = names.copied().collect::<Vec<_>>().join(", ");
-            let more = all.saturating_sub(MAX_NAMES);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            tell::user(&format!(
-                "jitterbug: that says nothing about races on {names}{more}: {reason}"
-            ));
-        }
-    }
-}
-
-#[cfg(test)]
-#[path = "races/races_tests.rs"]
-mod tests;
