@@ -85,6 +85,7 @@ fn measure(host: &Host, guest: &Guest, runs: u64) -> vmm::Result<Line> {
             disks: Vec::new(),
             rng: false,
             virtio_console: false,
+            faults: Vec::new(),
             granularity: Granularity::default(),
             criteria: Criteria::default(),
         },
