@@ -2,13 +2,13 @@
 
 mod control;
 mod criteria;
+mod experiment;
 mod pages;
 mod paths;
 mod probing;
 mod races;
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use bed::Host;
@@ -18,6 +18,7 @@ use experiments::StrategyKind;
 use vmm::controlled::Granularity;
 use vmm::identity::Identity;
 use vmm::jitter::JitterSpec;
+use vmm::limits::{Watchdog, parse_time};
 use vmm::memory::MemorySize;
 use vmm::{CpuCount, DiskConfig, FaultSpec};
 
@@ -25,6 +26,10 @@ use crate::gdb::Address;
 
 pub(crate) use control::{ControlArgs, CtlArgs};
 pub(crate) use criteria::CriteriaArgs;
+pub(crate) use experiment::{
+    ExperimentCommand, ExperimentMergeArgs, ExperimentReportArgs, ExperimentResumeArgs,
+    ExperimentRunArgs, WorkArgs,
+};
 pub(crate) use pages::{PageArgs, PageFiles, Pages, ReportArgs};
 pub(crate) use probing::ProbeArgs;
 pub(crate) use races::RacesArgs;
@@ -88,6 +93,9 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Finds the cause of a finding: which accesses, in which order, and the proof
     Explain(ExplainArgs),
+    /// Makes the runs of an experiment file, and reports how often they fail (docs/experiments.md)
+    #[command(subcommand)]
+    Experiment(ExperimentCommand),
     /// Examines and controls a machine that runs with --ctl
     Ctl(CtlArgs),
     /// Lists the guests that come with jitterbug
@@ -464,43 +472,6 @@ pub(crate) struct MachineArgs {
     /// gets all input. Not for `hunt`
     #[arg(long)]
     pub(crate) virtio_console: bool,
-}
-
-/// How long to wait for a sign of life of the guest.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Watchdog {
-    Off,
-    After(Duration),
-}
-
-impl FromStr for Watchdog {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "off" {
-            return Ok(Self::Off);
-        }
-        let window = parse_time(text)?;
-        if window < vmm::watchdog::MIN_WINDOW {
-            return Err(format!("at least {:?}, or off", vmm::watchdog::MIN_WINDOW));
-        }
-        Ok(Self::After(window))
-    }
-}
-
-/// A time such as `500ms`, `3s`, `2m`; a plain number counts seconds.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    const HINT: &str = "not a time: write for example 500ms, 3s or 2m";
-    let time = match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| HINT)?,
-        Err(_) => humantime::parse_duration(text).map_err(|_| HINT)?,
-    };
-    // Timers count in 64-bit nanoseconds; a year is as good as no limit.
-    match time {
-        Duration::ZERO => Err("must be more than zero".into()),
-        time if time > Duration::from_hours(24 * 365) => Err("at most a year".into()),
-        time => Ok(time),
-    }
 }
 
 /// A number of threads, or `auto`.

@@ -33,6 +33,9 @@ pub(crate) fn run(host: Host, cli: &Cli) -> Result<ExitCode> {
     if matches!(&cli.command, Command::Run(args) if args.control.ctl.is_some()) {
         bail!("--ctl: not with --bed: the socket would be in the machine there, out of reach");
     }
+    if matches!(&cli.command, Command::Experiment(_)) {
+        bail!("experiment: not with --bed: the campaign would be in the machine there");
+    }
     let has_gdb = match &cli.command {
         Command::Run(args) => args.control.gdb.is_some(),
         Command::Replay(args) => args.gdb.is_some(),

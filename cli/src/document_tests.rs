@@ -4,10 +4,20 @@ use std::path::Path;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
+use experiments::campaign;
+use experiments::experiment::File;
+
 use crate::{doctor, engine, hunt, list, points, races, replay, report};
 
 fn schema<T: JsonSchema>() -> String {
     let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let schema = generator.into_root_schema_for::<T>();
+    serde_json::to_string_pretty(&schema).expect("a schema") + "\n"
+}
+
+/// The schema of a file that the user writes.
+fn schema_of_input<T: JsonSchema>() -> String {
+    let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
     let schema = generator.into_root_schema_for::<T>();
     serde_json::to_string_pretty(&schema).expect("a schema") + "\n"
 }
@@ -26,6 +36,8 @@ fn the_schemas_are_true() {
         ("probes", schema::<points::Document>()),
         ("bench", schema::<engine::Document>()),
         ("doctor", schema::<doctor::Document>()),
+        ("experiment", schema::<campaign::Report>()),
+        ("experiment-file", schema_of_input::<File>()),
     ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema");
     for (name, schema) in documents {

@@ -12,10 +12,11 @@ use inspect::Symbols;
 use inspect::suggest::nearest;
 use vmm::boot::kind::{ImageKind, is_linux};
 use vmm::controlled::Granularity;
+use vmm::limits::Watchdog;
 use vmm::signals::Signals;
 use vmm::{CpuCount, Criteria, GuestImage, MachineConfig};
 
-use crate::args::{MachineArgs, Watchdog};
+use crate::args::MachineArgs;
 use crate::input;
 
 /// How long to wait for a sign of life, by default.

@@ -10,6 +10,7 @@ mod ctl;
 mod doctor;
 mod document;
 mod engine;
+mod experiment;
 mod explain;
 mod fault_counts;
 mod file;
@@ -99,6 +100,7 @@ fn here(cli: &Cli) -> anyhow::Result<Status> {
         Command::Races(args) => races::run(cli, args),
         Command::Replay(args) => replay::run(cli, args),
         Command::Explain(args) => explain::run(cli, args),
+        Command::Experiment(command) => experiment::run(cli, command),
         Command::Ctl(args) => ctl::run(args),
         Command::Guests(args) => list::run(args),
         Command::Probes(args) => points::run(cli, args),

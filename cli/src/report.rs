@@ -14,7 +14,7 @@ use probes::engine::Changes;
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::controlled::can_control;
-use vmm::end::End;
+use vmm::end::{End, HangEvidence};
 use vmm::jitter::{Injections, JitterSpec};
 use vmm::parallel::{ConsoleUse, VcpuReport, VcpuState};
 use vmm::registers::{Activity, Registers};
@@ -266,6 +266,22 @@ impl RunReport {
     /// The failure, for a search that reproduces it; `None` if there is no such failure under
     /// control.
     pub(crate) fn observed(&self, command: &str) -> Option<ObservedFailure> {
+        let command = format!("{command} --seed {}", self.seed);
+        Some(self.seen(command, self.verdict.clone()?))
+    }
+
+    /// The kind of the failure: what all failures that look the same have in common.
+    pub(crate) fn kind(&self) -> String {
+        let hang = End::Hang(HangEvidence::Watchdog);
+        let verdict =
+            if self.window.is_some() { hang.to_string() } else { self.description.clone() };
+        let verdict = self.verdict.clone().unwrap_or(verdict);
+        let signature = self.seen(String::new(), verdict).signature();
+        signature.map_or_else(|| self.description.clone(), |it| it.to_string())
+    }
+
+    /// What was seen of a failure of this verdict.
+    fn seen(&self, command: String, verdict: String) -> ObservedFailure {
         let seen = |vcpu: &Vcpu| {
             let (state, stack) = (vcpu.report.state.as_ref()?, vcpu.stack.as_ref()?);
             Some(ObservedVcpu {
@@ -275,9 +291,9 @@ impl RunReport {
                 stack: stack.to_string(),
             })
         };
-        Some(ObservedFailure {
-            command: format!("{command} --seed {}", self.seed),
-            verdict: self.verdict.clone()?,
+        ObservedFailure {
+            command,
+            verdict,
             window: self.window.as_ref().map(|window| format!("{:?}", window.length)),
             // For a failure other than a hang, it doesn't matter what the other vCPUs were doing.
             vcpus: if self.window.is_some() {
@@ -285,7 +301,12 @@ impl RunReport {
             } else {
                 Vec::new()
             },
-        })
+        }
+    }
+
+    /// How the run ended, in one word.
+    pub(crate) fn result(&self) -> &'static str {
+        self.result
     }
 
     pub(crate) fn seed(&self) -> u64 {

@@ -382,6 +382,7 @@ fn not_run(refused: &Diagnostics) -> anyhow::Error {
     anyhow!("the script is not run\n{}", refused.render(style()).trim_end())
 }
 
-fn style() -> Style {
+/// How messages about a text are rendered.
+pub(crate) fn style() -> Style {
     if io::stderr().is_terminal() { Style::Colour } else { Style::Ascii }
 }

@@ -4,6 +4,8 @@
 //! * [`schedule`]: the decisions of a run, as a short text;
 //! * [`mod@hunt`]: makes run after run until one fails;
 //! * [`fault_effect`]: what a fault did in a run that failed;
+//! * [`campaign`]: the runs of an experiment, recorded in a store, resumed, merged, reported;
+//! * [`experiment`]: experiment files: machines, factors, runs, budgets;
 //! * [`finding`]: a failure as a file;
 //! * [`mod@replay`]: replays a finding and compares the run at every switch;
 //! * [`mod@follow`]: follows a finding on another build of its guest;
@@ -19,9 +21,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod campaign;
 pub mod cause;
 pub mod collider;
 pub mod commands;
+pub mod experiment;
 pub mod fault_effect;
 pub mod finding;
 pub mod follow;

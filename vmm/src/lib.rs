@@ -37,6 +37,7 @@ pub mod instruction;
 pub mod jitter;
 #[allow(unsafe_code)]
 pub mod kvm;
+pub mod limits;
 pub mod machine;
 pub mod memory;
 mod msr;

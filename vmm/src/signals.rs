@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
@@ -76,16 +76,27 @@ const TAKEN: [Signal; 6] = [
 ];
 
 /// Receives SIGINT, SIGTERM and SIGCONT. Its file descriptor is readable when a signal has arrived.
-#[derive(Debug)]
+///
+/// A clone shares what has arrived: each signal is taken by one of them. [`Signals::another`] makes
+/// a receiver that gets every signal, too.
+#[derive(Clone, Debug)]
 pub struct Signals {
     arrived: Arc<Arrived>,
+    inbox: Arc<Inbox>,
 }
 
-#[derive(Debug)]
+/// What has arrived, for all receivers.
+#[derive(Debug, Default)]
 struct Arrived {
-    signals: Mutex<VecDeque<Request>>,
     /// The first signal that asked for the end.
     end: OnceLock<EndSignal>,
+    inboxes: Mutex<Vec<Weak<Inbox>>>,
+}
+
+/// What one receiver has not taken yet.
+#[derive(Debug)]
+struct Inbox {
+    signals: Mutex<VecDeque<Request>>,
     event: EventFd,
 }
 
@@ -100,23 +111,34 @@ impl Signals {
         };
         let signals: SigSet = TAKEN.into_iter().collect();
         signals.thread_block().map_err(|errno| refuse(errno.into()))?;
-        let event = EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(refuse)?;
-        let arrived = Arc::new(Arrived { signals: Mutex::default(), end: OnceLock::new(), event });
+        let arrived = Arc::new(Arrived::default());
+        let inbox = arrived.inbox().map_err(refuse)?;
         let of_thread = arrived.clone();
         let thread = Builder::new().name("signals".into());
         thread.spawn(move || of_thread.listen(&signals, second, at)).map_err(refuse)?;
-        Ok(Self { arrived })
+        Ok(Self { arrived, inbox })
+    }
+
+    /// Another receiver of the same signals, for a machine that runs beside others. A signal that
+    /// has asked for the end already arrives there, too.
+    pub fn another(&self) -> Result<Self> {
+        let refuse = |source| Error::System { what: "a receiver of signals can't be made", source };
+        let inbox = self.arrived.inbox().map_err(refuse)?;
+        if self.end().is_some() {
+            inbox.put(Request::End);
+        }
+        Ok(Self { arrived: self.arrived.clone(), inbox })
     }
 
     /// Removes and returns the next signal that has arrived.
     pub fn take_next(&self) -> Option<Request> {
         // The eventfd counts, and is readable until it is read. A signal that arrives between this
         // read and the lock is in the list below.
-        let _ = self.arrived.event.read();
-        let mut signals = self.arrived.lock();
+        let _ = self.inbox.event.read();
+        let mut signals = lock(&self.inbox.signals);
         let next = signals.pop_front();
         if !signals.is_empty() {
-            let _ = self.arrived.event.write(1);
+            let _ = self.inbox.event.write(1);
         }
         next
     }
@@ -140,13 +162,38 @@ impl Signals {
 
 impl AsRawFd for Signals {
     fn as_raw_fd(&self) -> RawFd {
-        self.arrived.event.as_raw_fd()
+        self.inbox.event.as_raw_fd()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inbox {
+    fn put(&self, request: Request) {
+        lock(&self.signals).push_back(request);
+        let _ = self.event.write(1);
     }
 }
 
 impl Arrived {
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Request>> {
-        self.signals.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A new receiver's inbox.
+    fn inbox(&self) -> io::Result<Arc<Inbox>> {
+        let event = EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC)?;
+        let inbox = Arc::new(Inbox { signals: Mutex::default(), event });
+        lock(&self.inboxes).push(Arc::downgrade(&inbox));
+        Ok(inbox)
+    }
+
+    fn put(&self, request: Request) {
+        lock(&self.inboxes).retain(|inbox| match inbox.upgrade() {
+            Some(inbox) => {
+                inbox.put(request);
+                true
+            }
+            None => false,
+        });
     }
 
     fn listen(&self, signals: &SigSet, second: Second, at: impl Fn(Moment)) {
@@ -181,8 +228,7 @@ impl Arrived {
                     Request::End
                 }
             };
-            self.lock().push_back(request);
-            let _ = self.event.write(1);
+            self.put(request);
             if request == Request::End {
                 ended = Some(Instant::now());
                 at(Moment::Ends);

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
+use experiments::experiment::FailureCriteria;
 use inspect::Symbols;
 use vmm::Criteria;
 use vmm::criteria::{Pattern, Place};
@@ -28,6 +29,12 @@ pub(crate) struct CriteriaArgs {
 }
 
 impl CriteriaArgs {
+    /// The criteria of an experiment file.
+    pub(crate) fn of(given: &FailureCriteria) -> Self {
+        let FailureCriteria { ok, fail, ok_at, fail_at } = given.clone();
+        Self { ok, fail, ok_at, fail_at }
+    }
+
     /// The criteria, for a guest with these symbols. `may_idle` is [`Criteria::may_idle`].
     pub(crate) fn criteria(&self, symbols: Option<&Symbols>, may_idle: bool) -> Result<Criteria> {
         let places = |option: &str, given: &[String]| {

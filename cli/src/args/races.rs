@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use vmm::jitter::Range;
 
-use super::{CriteriaArgs, MachineArgs, Watchdog, parse_time};
+use vmm::limits::{Watchdog, parse_time};
+
+use super::{CriteriaArgs, MachineArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct RacesArgs {

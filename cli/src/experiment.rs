@@ -1,0 +1,204 @@
+//! `jitterbug experiment`: makes the runs of an experiment file, and reports them.
+
+mod prepared;
+mod show;
+mod worker;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use experiments::campaign::{self, Description, Ended, Failed, Report, RunRecord, Store, Tally};
+use experiments::experiment::Experiment;
+use vmm::Host;
+use vmm::signals::{Second, Signals};
+
+use crate::args::{
+    Cli, ExperimentCommand, ExperimentMergeArgs, ExperimentReportArgs, ExperimentResumeArgs,
+    ExperimentRunArgs, WorkArgs,
+};
+use crate::document::print_json;
+use crate::progress::Progress;
+use crate::scripts::style;
+use crate::status::{Status, conclude};
+use crate::{input, signals, tell};
+use prepared::Prepared;
+use worker::Worker;
+
+/// Does what the arguments say, and returns the exit status.
+pub(crate) fn run(cli: &Cli, command: &ExperimentCommand) -> Result<Status> {
+    match command {
+        ExperimentCommand::Run(args) => begin(cli, args),
+        ExperimentCommand::Resume(args) => resume(cli, args),
+        ExperimentCommand::Report(args) => report(args),
+        ExperimentCommand::Merge(args) => merge(args),
+    }
+}
+
+fn begin(cli: &Cli, args: &ExperimentRunArgs) -> Result<Status> {
+    let signals = signals::take(Second::Ends)?;
+    let (experiment, prepared) = read(&args.file, &signals)?;
+    let host = Host::open(&cli.kvm)?;
+    let file = absolute(&args.file)?;
+    let description = prepared.description(&experiment, &file, args.shard)?;
+    let out = args.out.clone().unwrap_or_else(|| default_folder(&args.file, &description));
+    let store = Store::create(&out, &description)?;
+    work(&Campaign { host, prepared, signals }, store, &args.work)
+}
+
+fn resume(cli: &Cli, args: &ExperimentResumeArgs) -> Result<Status> {
+    let signals = signals::take(Second::Ends)?;
+    let before = Store::read(&args.folder)?.description()?;
+    let file = Path::new(&before.file);
+    let (experiment, prepared) = read(file, &signals).context("the campaign's experiment file")?;
+    let now = prepared.description(&experiment, &before.file, before.shard)?;
+    if let Some(difference) = before.difference(&now) {
+        bail!(
+            "{}: can't be resumed: {difference}: put the file back, or begin another campaign",
+            args.folder.display()
+        );
+    }
+    let host = Host::open(&cli.kvm)?;
+    let store = Store::open(&args.folder)?;
+    work(&Campaign { host, prepared, signals }, store, &args.work)
+}
+
+fn report(args: &ExperimentReportArgs) -> Result<Status> {
+    let report = Report::of(&Store::read(&args.folder)?)?;
+    print(&report, args.json)?;
+    Ok(if report.failed > 0 { Status::Failure } else { Status::Clean })
+}
+
+fn merge(args: &ExperimentMergeArgs) -> Result<Status> {
+    let store = campaign::merge(&args.folders, &args.out)?;
+    let report = Report::of(&store)?;
+    print(&report, args.json)?;
+    Ok(if report.failed > 0 { Status::Failure } else { Status::Clean })
+}
+
+/// Reads an experiment file, and makes the configurations of its machines.
+fn read(path: &Path, signals: &Signals) -> Result<(Experiment, Prepared)> {
+    let name = path.display().to_string();
+    let text = input::text(path, signals).with_context(|| format!("{name}: can't be read"))?;
+    let experiment = Experiment::read(&name, &text).map_err(|refused| {
+        anyhow!("the experiment is not run\n{}", refused.render(style()).trim_end())
+    })?;
+    let folder = PathBuf::from(absolute(path)?);
+    let folder = folder.parent().unwrap_or(Path::new("/"));
+    let prepared = Prepared::new(&experiment, folder, signals)?;
+    Ok((experiment, prepared))
+}
+
+fn absolute(path: &Path) -> Result<String> {
+    let absolute = std::path::absolute(path).with_context(|| path.display().to_string())?;
+    let Some(text) = absolute.to_str() else {
+        bail!("{}: the path is not valid UTF-8: use another folder", absolute.display());
+    };
+    Ok(text.into())
+}
+
+/// The folder of a campaign if the user names none.
+fn default_folder(file: &Path, description: &Description) -> PathBuf {
+    let stem = file.file_stem().unwrap_or_default().display();
+    let shard = description.shard;
+    let part = if shard.is_part() {
+        format!("-{}", shard.to_string().replace('/', "-of-"))
+    } else {
+        String::new()
+    };
+    PathBuf::from(format!("{stem}{part}.campaign"))
+}
+
+/// What the workers of a campaign share.
+struct Campaign {
+    host: Host,
+    prepared: Prepared,
+    signals: Signals,
+}
+
+/// Makes the runs that are not recorded yet, and reports.
+fn work(campaign: &Campaign, mut store: Store, args: &WorkArgs) -> Result<Status> {
+    let progress = Progress::of(None);
+    let mut told = Told::default();
+    let worked = campaign::work(
+        &mut store,
+        args.jobs,
+        || {
+            let mut worker = Worker::new(campaign)?;
+            Ok::<_, anyhow::Error>(move |task| worker.run(task))
+        },
+        |runs, tally| {
+            told.tell(runs, campaign, &progress);
+            progress.message(live_line(tally, progress.seconds()));
+        },
+    );
+    progress.finish();
+    let ended = match &worked {
+        Ok((_, ended)) => *ended,
+        Err(_) => Ended::Error,
+    };
+    let mut problems = Vec::new();
+    match worked {
+        Ok(_) => {}
+        Err(Failed::Store(error)) => problems.push(error.into()),
+        Err(Failed::Run(error)) => problems.push(error),
+    }
+    let report = Report::of(&store)?;
+    problems.extend(print(&report, args.json).err());
+    if report.is_incomplete() {
+        let folder = store.folder().display().to_string();
+        let folder = experiments::commands::quoted(&folder);
+        let how = show::why(ended);
+        tell::user(&format!(
+            "jitterbug: {how}: {} of {} runs: to go on: jitterbug experiment resume {folder}",
+            report.runs, report.asked
+        ));
+    }
+    let interrupted = campaign.signals.end().filter(|_| ended == Ended::Interrupted);
+    let status = match interrupted {
+        _ if report.failed > 0 => Status::Failure,
+        Some(signal) => Status::interrupted(signal),
+        None if report.runs == 0 => Status::Nothing,
+        None => Status::Clean,
+    };
+    // Without a single run, an error is what there is to tell.
+    let status =
+        if status == Status::Nothing && !problems.is_empty() { Status::Clean } else { status };
+    conclude(status, problems)
+}
+
+/// The live line: how far the campaign is, and how long it will take at most.
+fn live_line(tally: &Tally, seconds: f64) -> String {
+    let Tally { runs, failed, now, left } = tally;
+    let rate = *now as f64 / seconds.max(1e-3);
+    let rest = std::time::Duration::from_secs((*left as f64 / rate.max(1e-3)) as u64);
+    let rest = humantime::format_duration(rest);
+    format!(
+        "{runs} of {} runs, {failed} failed, {rate:.1} runs/s, at most {rest} left",
+        runs + left
+    )
+}
+
+/// What was told about failures.
+#[derive(Default)]
+struct Told(std::collections::BTreeSet<(usize, String)>);
+
+impl Told {
+    /// Reports the first failure of each kind in each cell.
+    fn tell(&mut self, runs: &[RunRecord], campaign: &Campaign, progress: &Progress) {
+        for run in runs {
+            let Some(kind) = &run.kind else { continue };
+            if self.0.insert((run.cell, kind.clone())) {
+                let cell = campaign.prepared.name(run.cell);
+                progress.print(&format!("jitterbug: {cell}: seed {}: {kind}", run.seed));
+            }
+        }
+    }
+}
+
+fn print(report: &Report, json: bool) -> Result<()> {
+    if json {
+        print_json(report)
+    } else {
+        tell::output(&show::text(report)).context("the report can't be written")
+    }
+}

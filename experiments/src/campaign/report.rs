@@ -1,0 +1,262 @@
+//! The report of a campaign, made from its store alone.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::description::{CellDescription, Description};
+use super::record::RunRecord;
+use super::statistics::{Association, Rate, association, median};
+use super::store::{SessionRow, Store, StoreError};
+use crate::cause::report::FORMAT;
+
+/// The name of the result of a run that reached the time limit.
+const TIME_LIMIT: &str = "time-limit";
+
+/// The document of `experiment run --json`, and of `resume`, `report` and `merge`.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Experiment")]
+pub struct Report {
+    /// The version of the documents' format.
+    pub format: u32,
+    /// The experiment file.
+    pub file: String,
+    /// XXH64 of the file, in hex.
+    pub file_hash: String,
+    /// What the experiment is about.
+    pub about: String,
+    /// The files that the machines were made of, and XXH64 of each.
+    pub images: BTreeMap<String, String>,
+    /// The part of the runs that this campaign makes, such as `1/8`.
+    pub shard: String,
+    /// How long was worked on it, in seconds.
+    pub seconds: f64,
+    /// How each time of work ended; `killed or still at work` if that is not known.
+    pub sessions: Vec<String>,
+    /// The number of runs that are wanted of this part.
+    pub asked: u64,
+    /// The number of runs that were made.
+    pub runs: u64,
+    /// The number of runs that failed.
+    pub failed: u64,
+    /// The cells.
+    pub cells: Vec<CellReport>,
+    /// The failures by kind, the most frequent first.
+    pub kinds: Vec<KindReport>,
+    /// The factors, and the phases, in the order of how much each moves the rate.
+    pub factors: Vec<FactorReport>,
+    /// The reports that were kept.
+    pub kept: Vec<KeptReport>,
+}
+
+/// One cell.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct CellReport {
+    /// The cell's name.
+    pub name: String,
+    /// Its phase, and the value of each factor.
+    pub levels: BTreeMap<String, String>,
+    /// The number of runs that are wanted of this part.
+    pub asked: u64,
+    /// How often its runs failed.
+    #[serde(flatten)]
+    pub rate: Rate,
+    /// The number of runs that reached the time limit, which is not a failure.
+    pub time_limit: u64,
+    /// Whether its runs ended early because it had failed often enough.
+    pub stopped: bool,
+    /// The median time from the start of a run to its failure, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub median_failure_seconds: Option<f64>,
+    /// The number of delays that jitter injected.
+    pub injections: u64,
+    /// The command that makes its first failure again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+}
+
+/// The failures of one kind.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct KindReport {
+    /// What they are.
+    pub kind: String,
+    /// How many there are.
+    pub failures: u64,
+    /// How many there are in each cell.
+    pub cells: BTreeMap<String, u64>,
+    /// The command that makes one of them again.
+    pub command: String,
+}
+
+/// A factor.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct FactorReport {
+    /// The factor: a setting, or `phase`.
+    pub factor: String,
+    /// How strongly it and the failures are associated; missing if nothing can be told.
+    #[serde(flatten)]
+    pub association: Option<Association>,
+    /// Its values.
+    pub levels: Vec<LevelReport>,
+}
+
+/// One value of a factor.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct LevelReport {
+    /// The value.
+    pub value: String,
+    /// How often the runs with it failed.
+    #[serde(flatten)]
+    pub rate: Rate,
+}
+
+/// A report of a run that was kept.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct KeptReport {
+    /// The cell.
+    pub cell: String,
+    /// The seed.
+    pub seed: u64,
+    /// The kind of the failure.
+    pub kind: String,
+    /// The run, as in `boots` of `run --json`.
+    pub report: Value,
+}
+
+impl Report {
+    /// The report of a campaign.
+    pub fn of(store: &Store) -> Result<Self, StoreError> {
+        let description = store.description()?;
+        let runs = store.runs()?;
+        let sessions = store.sessions()?;
+        let mut by_cell: Vec<Vec<&RunRecord>> = vec![Vec::new(); description.cells.len()];
+        for run in &runs {
+            if let Some(cell) = by_cell.get_mut(run.cell) {
+                cell.push(run);
+            }
+        }
+        let cells: Vec<CellReport> = description
+            .cells
+            .iter()
+            .zip(&by_cell)
+            .map(|(cell, runs)| cell_report(&description, cell, runs))
+            .collect();
+        let name = |cell: usize| description.cells.get(cell).map_or("", |cell| &*cell.name);
+        let kept = store.kept()?.into_iter().map(|kept| KeptReport {
+            cell: name(kept.cell).into(),
+            seed: kept.seed,
+            kind: kept.kind,
+            report: serde_json::from_str(&kept.report).unwrap_or(Value::Null),
+        });
+        Ok(Self {
+            format: FORMAT,
+            seconds: sessions.iter().map(|session| session.seconds).sum(),
+            sessions: sessions.into_iter().map(how_it_ended).collect(),
+            asked: cells.iter().map(|cell| cell.asked).sum(),
+            runs: runs.len() as u64,
+            failed: runs.iter().filter(|run| run.failed).count() as u64,
+            kinds: kinds(&description.cells, &runs),
+            factors: factors(&description.cells, &cells),
+            cells,
+            kept: kept.collect(),
+            images: description.images.into_iter().map(|it| (it.name, it.hash)).collect(),
+            shard: description.shard.to_string(),
+            file: description.file,
+            file_hash: description.file_hash,
+            about: description.about,
+        })
+    }
+
+    /// Whether there are runs that were wanted and not made, of cells that had not failed often
+    /// enough.
+    pub fn is_incomplete(&self) -> bool {
+        self.cells.iter().any(|cell| cell.rate.runs < cell.asked && !cell.stopped)
+    }
+}
+
+fn how_it_ended(session: SessionRow) -> String {
+    session.ended.unwrap_or_else(|| "killed or still at work".into())
+}
+
+/// The command that makes a run again.
+fn command(cell: &CellDescription, seed: u64) -> String {
+    format!("{} --seed {seed}", cell.command)
+}
+
+fn cell_report(
+    description: &Description,
+    cell: &CellDescription,
+    runs: &[&RunRecord],
+) -> CellReport {
+    let failures: Vec<_> = runs.iter().filter(|run| run.failed).collect();
+    let failed = failures.len() as u64;
+    let most = description.limits.failures_per_cell;
+    CellReport {
+        name: cell.name.clone(),
+        levels: cell.levels.iter().cloned().collect(),
+        asked: description.shard.share(cell.asked),
+        rate: Rate::of(failed, runs.len() as u64),
+        time_limit: runs.iter().filter(|run| run.result == TIME_LIMIT).count() as u64,
+        stopped: most.is_some_and(|most| failed >= most),
+        median_failure_seconds: median(failures.iter().map(|run| run.seconds).collect()),
+        injections: runs.iter().map(|run| run.injections).sum(),
+        command: failures.first().map(|run| command(cell, run.seed)),
+    }
+}
+
+fn kinds(cells: &[CellDescription], runs: &[RunRecord]) -> Vec<KindReport> {
+    let mut kinds: BTreeMap<&str, KindReport> = BTreeMap::new();
+    for run in runs {
+        let (Some(kind), Some(cell)) = (&run.kind, cells.get(run.cell)) else { continue };
+        let report = kinds.entry(kind).or_insert_with(|| KindReport {
+            kind: kind.clone(),
+            failures: 0,
+            cells: BTreeMap::new(),
+            command: command(cell, run.seed),
+        });
+        report.failures += 1;
+        *report.cells.entry(cell.name.clone()).or_default() += 1;
+    }
+    let mut kinds: Vec<_> = kinds.into_values().collect();
+    kinds.sort_by_key(|kind| std::cmp::Reverse(kind.failures));
+    kinds
+}
+
+/// The factors of all cells. The runs of all cells with one value of a factor are counted together.
+fn factors(cells: &[CellDescription], reports: &[CellReport]) -> Vec<FactorReport> {
+    let mut names: Vec<&str> = Vec::new();
+    for (factor, _) in cells.iter().flat_map(|cell| &cell.levels) {
+        if !names.contains(&&**factor) {
+            names.push(factor);
+        }
+    }
+    let mut factors: Vec<FactorReport> = names
+        .into_iter()
+        .map(|factor| {
+            let mut sums: Vec<(String, u64, u64)> = Vec::new();
+            for (cell, report) in cells.iter().zip(reports) {
+                let Some((_, value)) = cell.levels.iter().find(|(name, _)| name == factor) else {
+                    continue;
+                };
+                let Rate { runs, failed, .. } = report.rate;
+                match sums.iter_mut().find(|(known, ..)| known == value) {
+                    Some((_, all_failed, all_runs)) => {
+                        *all_failed += failed;
+                        *all_runs += runs;
+                    }
+                    None => sums.push((value.clone(), failed, runs)),
+                }
+            }
+            let level = |(value, failed, runs)| LevelReport { value, rate: Rate::of(failed, runs) };
+            let levels: Vec<LevelReport> = sums.into_iter().map(level).collect();
+            let rates: Vec<Rate> = levels.iter().map(|level| level.rate).collect();
+            FactorReport { factor: factor.into(), association: association(&rates), levels }
+        })
+        .filter(|factor| factor.levels.len() > 1)
+        .collect();
+    let strength = |factor: &FactorReport| factor.association.map_or(-1.0, |it| it.cramers_v);
+    factors.sort_by(|a, b| strength(b).total_cmp(&strength(a)));
+    factors
+}

@@ -1,0 +1,275 @@
+//! Makes the cells of an experiment: for each phase, all combinations of the factors' values.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use probes::source::Span;
+use probes::{Diagnostic, Diagnostics};
+use toml::Spanned;
+use vmm::CpuCount;
+use vmm::disk::DiskMode;
+use vmm::identity::Identity;
+use vmm::jitter::JitterSpec;
+use vmm::memory::MemorySize;
+
+use super::cell::{Cell, CellSettings, Level};
+use super::file::{File, Matrix, Phase, Settings, Values};
+use super::values::Count;
+
+/// The most cells of an experiment: more can't be looked through.
+const MAX_CELLS: usize = 10_000;
+
+/// An error at a place of the file.
+pub(super) type Problem = Box<Diagnostic>;
+
+pub(super) fn span(range: Range<usize>) -> Span {
+    Span::new(0, range.start, range.end)
+}
+
+fn problem(at: Range<usize>, message: impl Into<String>, label: &str) -> Problem {
+    Box::new(Diagnostic::error(span(at), message, label))
+}
+
+/// A value of a factor.
+#[derive(Clone)]
+enum Value {
+    Guest(String, Range<usize>),
+    Cpus(CpuCount),
+    Memory(MemorySize),
+    Identity(Identity),
+    Jitter(JitterSpec),
+    CommandLine(String),
+}
+
+impl Value {
+    fn text(&self) -> String {
+        match self {
+            Self::Guest(text, _) | Self::CommandLine(text) => text.clone(),
+            Self::Cpus(value) => value.to_string(),
+            Self::Memory(value) => value.to_string(),
+            Self::Identity(value) => value.to_string(),
+            Self::Jitter(value) => value.to_string(),
+        }
+    }
+
+    fn set(self, settings: &mut CellSettings) {
+        match self {
+            Self::Guest(guest, at) => {
+                settings.guest = guest;
+                settings.guest_span = span(at);
+            }
+            Self::Cpus(cpus) => settings.cpus = Some(cpus),
+            Self::Memory(memory) => settings.memory = memory,
+            Self::Identity(identity) => settings.identity = identity,
+            Self::Jitter(jitter) => settings.jitter = jitter,
+            Self::CommandLine(text) => settings.command_line = text,
+        }
+    }
+}
+
+/// A factor, and its values.
+struct Factor {
+    name: &'static str,
+    values: Vec<Value>,
+}
+
+/// The cells of a file.
+pub(super) fn cells(file: &File) -> Result<Vec<Cell>, Problem> {
+    let factors = factors(&file.matrix)?;
+    let mut all = vec![&file.machine];
+    all.extend(file.phases.iter().map(|phase| &phase.machine));
+    for settings in all {
+        check_settings(settings)?;
+        check_not_twice(settings, &file.matrix)?;
+    }
+    check_phases(&file.phases)?;
+    let combinations: usize = factors.iter().map(|factor| factor.values.len()).product();
+    if combinations.saturating_mul(file.phases.len().max(1)) > MAX_CELLS {
+        let message = format!("more than {MAX_CELLS} cells: use fewer values");
+        return Err(Box::new(Diagnostic::general(message)));
+    }
+    let phases: Vec<Option<&Phase>> =
+        if file.phases.is_empty() { vec![None] } else { file.phases.iter().map(Some).collect() };
+    let mut cells = Vec::new();
+    for phase in phases {
+        let runs = phase.and_then(|phase| phase.runs).or(file.runs.per_cell);
+        let Some(Count(runs)) = runs else {
+            let message = "how often each cell is run is missing: write `per_cell = 20` in [runs]";
+            return Err(Box::new(Diagnostic::general(message)));
+        };
+        let base = base(&file.machine, phase.map(|phase| &phase.machine));
+        for number in 0..combinations {
+            cells.push(cell(phase, &base, &factors, number, runs)?);
+        }
+    }
+    Ok(cells)
+}
+
+/// The combination of this number of the factors' values: the last factor changes fastest.
+fn cell(
+    phase: Option<&Phase>,
+    base: &CellSettings,
+    factors: &[Factor],
+    number: usize,
+    runs: u64,
+) -> Result<Cell, Problem> {
+    let mut rest = number;
+    let mut chosen = Vec::new();
+    for factor in factors.iter().rev() {
+        chosen.push((factor.name, factor.values[rest % factor.values.len()].clone()));
+        rest /= factor.values.len();
+    }
+    let mut settings = base.clone();
+    let mut levels = Vec::new();
+    for (factor, value) in chosen.into_iter().rev() {
+        levels.push(Level { factor, value: value.text() });
+        value.set(&mut settings);
+    }
+    if settings.guest.is_empty() {
+        let message = "no guest: write `guest = \"tsc-sync\"` in [machine]";
+        return Err(match phase {
+            Some(phase) => problem(phase.name.span(), message, "this phase has none"),
+            None => Box::new(Diagnostic::general(message)),
+        });
+    }
+    Ok(Cell { phase: phase.map(|phase| phase.name.get_ref().clone()), levels, settings, runs })
+}
+
+/// The settings of all cells of a phase, without the factors.
+fn base(all: &Settings, own: Option<&Settings>) -> CellSettings {
+    fn of<'a, T>(
+        own: Option<&'a Settings>,
+        all: &'a Settings,
+        get: impl Fn(&'a Settings) -> Option<&'a T>,
+    ) -> Option<&'a T> {
+        own.and_then(&get).or_else(|| get(all))
+    }
+    fn value<T: Clone>(spanned: Option<&Spanned<T>>) -> Option<T> {
+        spanned.map(|spanned| spanned.get_ref().clone())
+    }
+    let guest = of(own, all, |s| s.guest.as_ref());
+    let disks = of(own, all, |s| s.disks.as_ref());
+    CellSettings {
+        guest: value(guest).unwrap_or_default(),
+        guest_span: guest.map_or(Span::new(0, 0, 0), |guest| span(guest.span())),
+        initrd: of(own, all, |s| s.initrd.as_ref()).cloned(),
+        symbols: of(own, all, |s| s.symbols.as_ref()).cloned(),
+        cpus: value(of(own, all, |s| s.cpus.as_ref())).map(|cpus| cpus.0),
+        memory: value(of(own, all, |s| s.memory.as_ref())).map_or_else(Default::default, |it| it.0),
+        identity: value(of(own, all, |s| s.identity.as_ref()))
+            .map_or_else(Default::default, |it| it.0),
+        jitter: value(of(own, all, |s| s.jitter.as_ref())).map_or_else(Default::default, |it| it.0),
+        command_line: value(of(own, all, |s| s.command_line.as_ref())).unwrap_or_default(),
+        disks: disks.into_iter().flatten().map(|disk| disk.get_ref().0.clone()).collect(),
+        rng: of(own, all, |s| s.rng.as_ref()).copied().unwrap_or_default(),
+        virtio_console: of(own, all, |s| s.virtio_console.as_ref()).copied().unwrap_or_default(),
+    }
+}
+
+fn check_settings(settings: &Settings) -> Result<(), Problem> {
+    if let Some(guest) = &settings.guest {
+        check_guest(guest)?;
+    }
+    for disk in settings.disks.iter().flatten() {
+        if disk.get_ref().0.mode == DiskMode::ReadWrite {
+            let message = "a run would change this disk, and with it the runs after it";
+            let label = "write FILE,copy-on-write or FILE,read-only";
+            return Err(problem(disk.span(), message, label));
+        }
+    }
+    Ok(())
+}
+
+fn check_guest(guest: &Spanned<String>) -> Result<(), Problem> {
+    if guest.get_ref().is_empty() {
+        let label = "a guest of the catalogue, or a file";
+        return Err(problem(guest.span(), "the guest's name is empty", label));
+    }
+    Ok(())
+}
+
+/// Fails if a factor is set elsewhere, too.
+fn check_not_twice(settings: &Settings, matrix: &Matrix) -> Result<(), Problem> {
+    fn place<T>(spanned: Option<&Spanned<T>>) -> Option<Range<usize>> {
+        spanned.map(Spanned::span)
+    }
+    let pairs = [
+        ("guest", place(settings.guest.as_ref()), place(matrix.guest.as_ref())),
+        ("cpus", place(settings.cpus.as_ref()), place(matrix.cpus.as_ref())),
+        ("memory", place(settings.memory.as_ref()), place(matrix.memory.as_ref())),
+        ("identity", place(settings.identity.as_ref()), place(matrix.identity.as_ref())),
+        ("jitter", place(settings.jitter.as_ref()), place(matrix.jitter.as_ref())),
+        (
+            "command_line",
+            place(settings.command_line.as_ref()),
+            place(matrix.command_line.as_ref()),
+        ),
+    ];
+    for (name, set, factor) in pairs {
+        if let (Some(set), Some(factor)) = (set, factor) {
+            let message = format!("{name} is a factor of [matrix] and is set here, too");
+            let error = Diagnostic::error(span(set), message, "remove one of the two")
+                .with_related(span(factor), "the factor");
+            return Err(Box::new(error));
+        }
+    }
+    Ok(())
+}
+
+fn check_phases(phases: &[Phase]) -> Result<(), Problem> {
+    let mut names = BTreeSet::new();
+    for Phase { name, .. } in phases {
+        if name.get_ref().is_empty() {
+            return Err(problem(name.span(), "the phase's name is empty", "any text"));
+        }
+        if !names.insert(name.get_ref()) {
+            let message = format!("there are two phases `{}`", name.get_ref());
+            return Err(problem(name.span(), message, "the second of them"));
+        }
+    }
+    Ok(())
+}
+
+fn factors(matrix: &Matrix) -> Result<Vec<Factor>, Problem> {
+    let Matrix { guest, cpus, memory, identity, jitter, command_line } = matrix;
+    for name in guest.iter().flat_map(Spanned::get_ref) {
+        check_guest(name)?;
+    }
+    let guests = |guest: &Spanned<String>| Value::Guest(guest.get_ref().clone(), guest.span());
+    let factors = [
+        factor("guest", guest, guests)?,
+        factor("cpus", cpus, |it| Value::Cpus(it.get_ref().0))?,
+        factor("memory", memory, |it| Value::Memory(it.get_ref().0))?,
+        factor("identity", identity, |it| Value::Identity(it.get_ref().0))?,
+        factor("jitter", jitter, |it| Value::Jitter(it.get_ref().0.clone()))?,
+        factor("command_line", command_line, |it| Value::CommandLine(it.get_ref().clone()))?,
+    ];
+    Ok(factors.into_iter().flatten().collect())
+}
+
+fn factor<T>(
+    name: &'static str,
+    values: &Values<T>,
+    value: impl Fn(&Spanned<T>) -> Value,
+) -> Result<Option<Factor>, Problem> {
+    let Some(list) = values else { return Ok(None) };
+    if list.get_ref().is_empty() {
+        return Err(problem(list.span(), format!("{name} has no values"), "at least one"));
+    }
+    let mut texts = BTreeSet::new();
+    let mut values = Vec::new();
+    for given in list.get_ref() {
+        let value = value(given);
+        if !texts.insert(value.text()) {
+            let message = format!("{name} has the value {} twice", value.text());
+            return Err(problem(given.span(), message, "the second time"));
+        }
+        values.push(value);
+    }
+    Ok(Some(Factor { name, values }))
+}
+
+/// The diagnostics of one problem.
+pub(super) fn refused(source: probes::Source, problem: Problem) -> Box<Diagnostics> {
+    Box::new(Diagnostics::new([source].into(), vec![*problem]))
+}

@@ -1,0 +1,114 @@
+use super::*;
+
+/// The error of a text, rendered.
+fn error(text: &str) -> String {
+    match Experiment::read("x.toml", text) {
+        Ok(experiment) => panic!("not refused: {experiment:#?}"),
+        Err(refused) => refused.to_string(),
+    }
+}
+
+const WHOLE: &str = r#"
+about = "an example"
+[machine]
+guest = "hello"
+command_line = "a b"
+[matrix]
+cpus = [1, 2, 3]
+jitter = ["off", "boot"]
+[[phase]]
+name = "first"
+[[phase]]
+name = "second"
+runs = 7
+machine = { guest = "other", memory = "64M", disks = ["d.img,read-only"] }
+[failure]
+ok = ["login:"]
+watchdog = "500ms"
+timeout = "10s"
+[runs]
+per_cell = 5
+first_seed = 100
+[budget]
+time = "4m"
+failures_per_cell = 3
+"#;
+
+#[test]
+fn a_file_makes_cells() {
+    let experiment = Experiment::read("x.toml", WHOLE).unwrap();
+    let names: Vec<String> = experiment.cells.iter().map(Cell::name).collect();
+    assert_eq!(names.len(), 12);
+    assert_eq!(names[0], "first, cpus 1, jitter off");
+    assert_eq!(names[1], "first, cpus 1, jitter boot");
+    assert_eq!(names[11], "second, cpus 3, jitter boot");
+    let (first, last) = (&experiment.cells[0], &experiment.cells[11]);
+    assert_eq!((first.runs, last.runs), (5, 7));
+    assert_eq!((&*first.settings.guest, &*last.settings.guest), ("hello", "other"));
+    assert_eq!(last.settings.cpus.map(vmm::CpuCount::get), Some(3));
+    assert_eq!(last.settings.memory.to_string(), "64M");
+    assert_eq!(last.settings.command_line, "a b");
+    assert_eq!(last.settings.disks.len(), 1);
+    assert!(first.settings.disks.is_empty() && first.settings.jitter.is_off());
+    assert_eq!(experiment.watchdog, Some(Watchdog::After(Duration::from_millis(500))));
+    assert_eq!(experiment.budget.failures_per_cell, Some(3));
+    assert_eq!((experiment.first_seed, experiment.keep), (100, 3));
+}
+
+#[test]
+fn errors_have_line_column_and_caret() {
+    let with = |line: &str| format!("[machine]\nguest = \"hello\"\n{line}\n[runs]\nper_cell = 1\n");
+    for (line, place, hints) in [
+        ("cpu = 2", "x.toml:3:1", &["unknown field `cpu`", "did you mean cpus?"][..]),
+        ("cpus = 65", "x.toml:3:8", &["from 1 to 64"]),
+        ("cpus = \"two\"", "x.toml:3:8", &["invalid type"]),
+        ("memory = \"1T\"", "x.toml:3:10", &["1T", "128M"][..1]),
+        ("identity = \"xen\"", "x.toml:3:12", &["vmware, kvm or none"]),
+        ("jitter = \"hold:p=2\"", "x.toml:3:10", &["p"]),
+        ("disks = [\"a,read-only\", \"b\"]", "x.toml:3:25", &["copy-on-write"]),
+        ("cpus = 2\n[matrix]\ncpus = [1]", "x.toml:3:8", &["is a factor", "the factor"]),
+        ("[matrix]\ncpus = []", "x.toml:4:8", &["no values"]),
+        ("[matrix]\ncpus = [1, 2, 1]", "x.toml:4:15", &["twice"]),
+        ("[matrix]\nguest = [\"a\"]", "x.toml:2:9", &["guest is a factor"]),
+        ("[failure]\nwatchdog = \"1ms\"", "x.toml:4:12", &["at least 100ms"]),
+        ("[failure]\ntimeout = \"soon\"", "x.toml:4:11", &["not a time"]),
+        ("[budget]\nruns = 0", "x.toml:4:8", &["from 1 on"]),
+        ("[[phase]]\nname = \"a\"\n[[phase]]\nname = \"a\"", "x.toml:6:8", &["two phases"]),
+        ("[[phase]]\nname = \"a\"\nmachine = { cpux = 1 }", "x.toml:5:13", &["cpux", "cpus?"]),
+        ("cpus = = 3", "x.toml:3:8", &[]),
+    ] {
+        let error = error(&with(line));
+        assert!(error.contains(place), "{line}: {place}\n{error}");
+        assert!(error.contains('^') || error.contains('|'), "{line}\n{error}");
+        for hint in hints {
+            assert!(error.contains(hint), "{line}: {hint}\n{error}");
+        }
+    }
+}
+
+#[test]
+fn what_is_missing_is_told() {
+    assert!(error("[machine]\nguest = \"hello\"\n").contains("per_cell"));
+    assert!(error("[runs]\nper_cell = 3\n").contains("no guest"));
+    let text = "[[phase]]\nname = \"a\"\nmachine = { cpus = 1 }\n[runs]\nper_cell = 3\n";
+    let refused = error(text);
+    assert!(refused.contains("x.toml:2:8") && refused.contains("no guest"), "{refused}");
+}
+
+#[test]
+fn seeds_have_an_end() {
+    let text =
+        format!("[machine]\nguest = \"a\"\n[runs]\nper_cell = 9\nfirst_seed = {}\n", i64::MAX - 3);
+    assert!(error(&text).contains("seeds end at 9223372036854775807"));
+}
+
+#[test]
+fn too_many_cells_are_refused() {
+    let many = |count: u32| (1..=count).map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(",");
+    let text = format!(
+        "[matrix]\nguest = [{}]\ncommand_line = [{}]\n[runs]\nper_cell = 1\n",
+        many(200),
+        many(200)
+    );
+    assert!(error(&text).contains("more than 10000 cells"));
+}
