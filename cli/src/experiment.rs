@@ -65,14 +65,23 @@ fn resume(cli: &Cli, args: &ExperimentResumeArgs) -> Result<Status> {
 fn report(args: &ExperimentReportArgs) -> Result<Status> {
     let report = Report::of(&Store::read(&args.folder)?)?;
     print(&report, args.json)?;
-    Ok(if report.failed > 0 { Status::Failure } else { Status::Clean })
+    Ok(status(&report))
+}
+
+/// The status of a report. A failure is told on standard error, too.
+fn status(report: &Report) -> Status {
+    if report.failed == 0 {
+        return Status::Clean;
+    }
+    tell::user(&format!("jitterbug: {} of {} runs failed", report.failed, report.runs));
+    Status::Failure
 }
 
 fn merge(args: &ExperimentMergeArgs) -> Result<Status> {
     let store = campaign::merge(&args.folders, &args.out)?;
     let report = Report::of(&store)?;
     print(&report, args.json)?;
-    Ok(if report.failed > 0 { Status::Failure } else { Status::Clean })
+    Ok(status(&report))
 }
 
 /// Reads an experiment file, and makes the configurations of its machines.
@@ -155,14 +164,12 @@ fn work(campaign: &Campaign, mut store: Store, args: &WorkArgs) -> Result<Status
     }
     let interrupted = campaign.signals.end().filter(|_| ended == Ended::Interrupted);
     let status = match interrupted {
-        _ if report.failed > 0 => Status::Failure,
+        _ if report.failed > 0 => status(&report),
         Some(signal) => Status::interrupted(signal),
-        None if report.runs == 0 => Status::Nothing,
+        // Without a single run, an error is what there is to tell.
+        None if report.runs == 0 && problems.is_empty() => Status::Nothing,
         None => Status::Clean,
     };
-    // Without a single run, an error is what there is to tell.
-    let status =
-        if status == Status::Nothing && !problems.is_empty() { Status::Clean } else { status };
     conclude(status, problems)
 }
 

@@ -103,7 +103,6 @@ where
                 continue;
             }
             for run in &batch {
-                queue.recorded(run);
                 tally.failed += u64::from(run.failed);
             }
             tally.runs += batch.len() as u64;
@@ -140,7 +139,11 @@ fn make_runs<W, E>(
     };
     while let Some(task) = queue.take() {
         match make(task) {
-            Ok(Some(run)) => drop(sender.send(Ok(run))),
+            Ok(Some(run)) => {
+                // Before the next run is taken: its cell may have failures enough now.
+                queue.made(&run);
+                drop(sender.send(Ok(run)));
+            }
             Ok(None) => queue.end(Ended::Interrupted),
             Err(error) => {
                 queue.end(Ended::Error);

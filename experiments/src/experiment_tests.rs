@@ -112,3 +112,21 @@ fn too_many_cells_are_refused() {
     );
     assert!(error(&text).contains("more than 10000 cells"));
 }
+
+/// The files that come with jitterbug.
+#[test]
+fn ready_files_are_sound() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("files");
+    let mut found = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let experiment = Experiment::read(&path.display().to_string(), &text);
+        let experiment = experiment.unwrap_or_else(|refused| panic!("{refused}"));
+        assert!(!experiment.about.is_empty(), "{}", path.display());
+        let guests = experiment.cells.iter().map(|cell| &cell.settings.guest);
+        guests.for_each(|guest| assert!(guests::find(guest).is_some(), "{guest}"));
+        found += 1;
+    }
+    assert!(found >= 5, "{found}");
+}

@@ -22,6 +22,7 @@ mod disk_faults;
 mod disks;
 mod documented;
 mod ends;
+mod experiment;
 mod explain;
 mod explain_page;
 mod faults;
@@ -104,6 +105,7 @@ const TESTS: &[&[Test]] = &[
     disks::TESTS,
     documented::TESTS,
     ends::TESTS,
+    experiment::TESTS,
     explain::TESTS,
     explain_page::TESTS,
     faults::TESTS,

@@ -17,6 +17,7 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("guests", include_str!("../../docs/schema/guests.json")),
     ("probes", include_str!("../../docs/schema/probes.json")),
     ("bench", include_str!("../../docs/schema/bench.json")),
+    ("experiment", include_str!("../../docs/schema/experiment.json")),
     ("doctor", include_str!("../../docs/schema/doctor.json")),
 ];
 

@@ -19,7 +19,7 @@ tests! {
     Nothing: every_document_is_run, a_difference_is_seen;
     // What a new user reads first is run on every host.
     Kvm: readme, getting_started;
-    QuickKvm: explain, hunt, illumos_1687, jitter, json, passes, probes, races, scripting;
+    QuickKvm: explain, experiments, hunt, illumos_1687, jitter, json, passes, probes, races, scripting;
 }
 
 macro_rules! documents {
@@ -35,6 +35,7 @@ macro_rules! documents {
 documents! {
     readme: "README.md",
     explain: "docs/explain.md",
+    experiments: "docs/experiments.md",
     getting_started: "docs/getting-started.md",
     races: "docs/races.md",
     hunt: "docs/hunt.md",
@@ -96,6 +97,7 @@ fn run(document: &str) {
     fs::create_dir(&programs).expect("a folder for the program");
     symlink(PROGRAM, programs.join("jitterbug")).expect("a link to the program");
     symlink(root().join("probes"), folder.join("probes")).expect("a link to the scripts");
+    symlink(root().join("experiments"), folder.join("experiments")).expect("a link to the files");
     let others = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths([programs].into_iter().chain(env::split_paths(&others)));
     let path = path.expect("a search path");

@@ -41,7 +41,7 @@ pub(super) fn text(report: &Report) -> String {
             kind.cells.iter().map(|(cell, count)| format!("{count} of {cell}")).collect();
         line(&mut text, &format!("  in {}", cells.join("; ")));
     }
-    factors(&mut text, &report.factors);
+    factors(&mut text, &report.factors, report.cells.len());
     let commands: Vec<_> = report.cells.iter().filter_map(|cell| cell.command.as_ref()).collect();
     if !commands.is_empty() {
         line(&mut text, "");
@@ -110,7 +110,7 @@ fn not_made(text: &mut String, cells: &[CellReport]) {
     }
 }
 
-fn factors(text: &mut String, factors: &[FactorReport]) {
+fn factors(text: &mut String, factors: &[FactorReport], cells: usize) {
     if factors.is_empty() {
         return;
     }
@@ -125,7 +125,9 @@ fn factors(text: &mut String, factors: &[FactorReport]) {
             None => "nothing to tell: the runs of all values came out the same way".into(),
         };
         line(text, &format!("  {}: {strength}", factor.factor.replace('_', " ")));
-        for level in &factor.levels {
+        // A factor whose values are the cells has been shown above.
+        let is_shown = factor.levels.len() == cells;
+        for level in factor.levels.iter().filter(|_| !is_shown) {
             let Rate { runs, failed, .. } = level.rate;
             // Writing to a String can't fail.
             let _ =

@@ -86,7 +86,7 @@ struct State {
     cell: usize,
     /// Runs that were recorded before or were given out.
     given: u64,
-    /// For each cell, the recorded failures, and the runs of this shard that are not recorded.
+    /// For each cell, the failures, and the runs of this shard that are not made.
     failures: Vec<u64>,
     left: Vec<u64>,
     ended: Option<Ended>,
@@ -162,27 +162,27 @@ impl Queue {
         None
     }
 
-    /// Whether a cell has failed so often that it is not run any more.
+    /// Whether a cell has as many failures as are wanted.
     fn has_stopped(&self, state: &State, cell: usize) -> bool {
         self.bounds.failures_per_cell.is_some_and(|most| state.failures[cell] >= most)
     }
 
-    /// Takes account of a run that was recorded.
-    pub(super) fn recorded(&self, run: &RunRecord) {
+    /// Takes account of a run that was made.
+    pub(super) fn made(&self, run: &RunRecord) {
         self.lock().count(run);
     }
 
-    /// The maximum number of runs that are still to be recorded.
+    /// The maximum number of runs that are still to be made.
     pub(super) fn left(&self) -> u64 {
         let state = self.lock();
         let cells = (0..self.cells.len()).filter(|cell| !self.has_stopped(&state, *cell));
         let left = cells.map(|cell| state.left[cell]).sum();
         match self.bounds.runs {
             Some(most) => {
-                let recorded: u64 = (0..self.cells.len())
+                let made: u64 = (0..self.cells.len())
                     .map(|cell| self.shard.share(self.cells[cell].asked) - state.left[cell])
                     .sum();
-                most.saturating_sub(recorded).min(left)
+                most.saturating_sub(made).min(left)
             }
             None => left,
         }

@@ -59,7 +59,7 @@ fn a_cell_stops_after_its_failures() {
     let bounds = Bounds { failures_per_cell: Some(2), ..Bounds::default() };
     let queue = Queue::new(&cells, Shard::ALL, &[run(0, 1, true)], bounds);
     assert_eq!(queue.take(), Some(Task { cell: 1, seed: 1 }));
-    queue.recorded(&run(0, 2, true));
+    queue.made(&run(0, 2, true));
     assert_eq!(all(&queue), [(1, 2), (1, 3), (1, 4)]);
     assert_eq!(queue.ended(), Ended::Complete);
     assert_eq!(queue.left(), 4, "of the cell that goes on");

@@ -1,0 +1,276 @@
+//! The claim: `experiment` makes the runs of a file, records each once, however it is ended, goes on
+//! where it was, and puts parts together to the same figures; a wrong file is refused with line,
+//! column and caret.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::harness::{Finished, Invocation, jitterbug};
+use crate::image;
+use crate::scratch::Folder;
+
+tests! {
+    Nothing: wrong_files_are_refused, other_folders_are_refused;
+    Kvm: all_cells_are_run, failures_are_kept_and_run_again, a_cell_stops_after_its_failures,
+        budgets_are_kept, nothing_is_lost_by_kill_9, ctrl_c_ends_in_order,
+        another_image_is_refused, parts_are_the_whole, a_time_limit_is_told;
+}
+
+/// `experiment`, with words and paths.
+fn experiment(words: &str) -> Invocation {
+    jitterbug(&format!("experiment {words}"))
+}
+
+/// An experiment file in a folder, and the invocation that runs it; the campaign is in `out`.
+fn begin(folder: &Folder, text: &str) -> Invocation {
+    let file = folder.file("x.toml", text);
+    experiment("run").arg(file).arg("--out").arg(folder.join("out"))
+}
+
+/// The report of a campaign; its status says whether there are failures.
+fn report(campaign: &Path) -> Value {
+    let (_, run) = experiment("report --json").arg(campaign).start().ends_with_any(&[0, 1]);
+    run.json()
+}
+
+const HELLO: &str = "[machine]\nguest = \"hello\"\n[matrix]\ncpus = [1, 2]\n[runs]\nper_cell = 3\n";
+
+fn wrong_files_are_refused() {
+    let folder = Folder::new();
+    let machine = "[runs]\nper_cell = 1\n[machine]\n";
+    for (line, place, hint) in [
+        ("gest = \"hello\"", "x.toml:4:1", "did you mean guest?"),
+        ("guest = \"hello\"\ncpus = 65", "x.toml:5:8", "from 1 to 64"),
+        ("guest = \"helo\"", "x.toml:4:9", "did you mean `hello`?"),
+        ("guest = \"hello\"\nmemory = \"lots\"", "x.toml:5:10", "128M"),
+        ("guest = \"spin\"", "x.toml:4:9", "give it a timeout"),
+        ("guest = \"hello\"\n[matrix]\nguest = [\"spin\"]", "x.toml:4:9", "is a factor"),
+        ("guest = \"hello\"\n[failure]\nwatchdog = \"1ms\"", "x.toml:6:12", "at least 100ms"),
+    ] {
+        let refused = begin(&folder, &format!("{machine}{line}\n")).ends_with(2).shows("");
+        let refused = refused.says(&["the experiment is not run", place, hint]);
+        assert!(refused.stderr.contains('|'), "{refused}");
+        assert!(!folder.join("out").exists(), "{line}");
+    }
+    let missing = folder.join("missing.toml");
+    experiment("run").arg(&missing).ends_with(2).says(&["missing.toml: can't be read"]);
+    let at = format!("{machine}guest = \"hello\"\n[failure]\nfail_at = [\"no_such\"]\n");
+    begin(&folder, &at).ends_with(2).says(&["--fail-at no_such"]);
+}
+
+fn other_folders_are_refused() {
+    let folder = Folder::new();
+    for command in ["report", "resume"] {
+        experiment(command).arg(&*folder).ends_with(2).says(&["there is no campaign"]);
+    }
+    experiment("run x.toml --shard 3/2").ends_with(2).says(&["--shard", "1/8"]);
+    experiment("merge --out").arg(folder.join("m")).ends_with(2).says(&["<DIR>"]);
+    experiment("report --bed").arg(&*folder).ends_with(2).says(&["not with --bed"]);
+}
+
+fn all_cells_are_run() {
+    let folder = Folder::new();
+    let run = begin(&folder, HELLO).arg("--json").arg("--jobs=2").ends_with(0);
+    let first = run.json();
+    assert_eq!(
+        (&first["asked"], &first["runs"], &first["failed"]),
+        (&6.into(), &6.into(), &0.into())
+    );
+    for (number, cell) in first["cells"].as_array().expect("cells").iter().enumerate() {
+        assert_eq!(cell["name"], format!("cpus {}", number + 1), "{run}");
+        assert_eq!((&cell["runs"], &cell["rate"]), (&3.into(), &0.0.into()), "{run}");
+        assert!(cell["below"].as_f64().is_some_and(|below| (0.63..0.64).contains(&below)), "{run}");
+    }
+    assert_eq!(first["factors"][0]["factor"], "cpus");
+    let campaign = folder.join("out");
+    assert_eq!(report(&campaign), first);
+    let text = experiment("report").arg(&campaign).ends_with(0).stdout;
+    assert!(
+        text.contains("6 of 6 runs made, 0 failed") && text.contains("0 %, below 63.2 %"),
+        "{text}"
+    );
+    // It is neither begun again nor worked on again.
+    begin(&folder, HELLO).ends_with(2).says(&["a campaign already", "experiment resume"]);
+    let again = experiment("resume --json").arg(&campaign).ends_with(0).json();
+    assert_eq!((&again["runs"], &again["sessions"][1]), (&6.into(), &"complete".into()));
+}
+
+/// A file whose guest fails with code 3 in each run.
+fn failing(folder: &Folder, rest: &str) -> String {
+    folder.file("guest.elf", image::print_and_exit("a \"quoted\" word\n", 3).bytes());
+    format!("about = \"it fails\"\n[machine]\nguest = \"guest.elf\"\n[runs]\nper_cell = 5\n{rest}")
+}
+
+fn failures_are_kept_and_run_again() {
+    let folder = Folder::new();
+    let text = failing(&folder, "first_seed = 40\n[keep]\nfailures = 2\n");
+    let run = begin(&folder, &text).arg("--json").ends_with(1);
+    let run = run.says(&["guest.elf: seed 40: ", "failure code 3"]);
+    let report = run.json();
+    assert_eq!((&report["runs"], &report["failed"]), (&5.into(), &5.into()), "{run}");
+    let cell = &report["cells"][0];
+    assert!(cell["median_failure_seconds"].as_f64().is_some_and(|time| time > 0.0), "{run}");
+    assert_eq!((&cell["rate"], &cell["high"]), (&1.0.into(), &1.0.into()), "{run}");
+    assert_eq!(report["kinds"][0]["failures"], 5, "{run}");
+    let kept = report["kept"].as_array().expect("reports");
+    assert_eq!(kept.len(), 2, "{run}");
+    assert_eq!((&kept[0]["seed"], &kept[1]["seed"]), (&40.into(), &41.into()), "{run}");
+    assert_eq!(kept[0]["report"]["console"], "a \"quoted\" word\n", "{run}");
+    // The command makes such a run again, from any folder.
+    let command = cell["command"].as_str().expect("a command");
+    let arguments = command.strip_prefix("jitterbug ").expect("a command of this program");
+    assert!(arguments.ends_with("--seed 40"), "{command}");
+    jitterbug(arguments).ends_with(1).says(&["failure code 3"]);
+}
+
+fn a_cell_stops_after_its_failures() {
+    let folder = Folder::new();
+    let text = failing(&folder, "[budget]\nfailures_per_cell = 2\n");
+    let run = begin(&folder, &text).ends_with(1);
+    assert!(run.stdout.contains("3 of 5 runs were not made: it had failed often enough"), "{run}");
+    assert!(!run.stderr.contains("to go on"), "{run}");
+    let report = report(&folder.join("out"));
+    assert_eq!((&report["runs"], &report["cells"][0]["stopped"]), (&2.into(), &true.into()));
+}
+
+fn budgets_are_kept() {
+    let folder = Folder::new();
+    let text = format!("{HELLO}[budget]\nruns = 4\n");
+    let run = begin(&folder, &text).ends_with(0);
+    let run = run.says(&["the budget of runs is used up: 4 of 6 runs"]);
+    assert!(run.stdout.contains("1 of 3 runs were not made: not run yet"), "{run}");
+    // Both cells have as many runs.
+    let report = report(&folder.join("out"));
+    assert_eq!((&report["cells"][0]["runs"], &report["cells"][1]["runs"]), (&2.into(), &2.into()));
+}
+
+fn a_time_limit_is_told() {
+    let folder = Folder::new();
+    let text =
+        "[machine]\nguest = \"spin\"\n[failure]\ntimeout = \"200ms\"\n[runs]\nper_cell = 2\n";
+    let run = begin(&folder, text).arg("--jobs=2").ends_with(0);
+    assert!(run.stdout.contains("2 of 2 runs reached the time limit"), "{run}");
+}
+
+fn runs(campaign: &Path) -> u64 {
+    if !campaign.join("campaign.sqlite").exists() {
+        return 0;
+    }
+    let (status, output) = experiment("report --json").arg(campaign).any_status_and_output();
+    // Before its tables are there, the store has no report.
+    let report: Option<Value> = (status < 2).then(|| serde_json::from_str(&output).expect("JSON"));
+    report.map_or(0, |report| report["runs"].as_u64().expect("a number"))
+}
+
+fn any_time_up_to_30_ms() -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time after 1970");
+    Duration::from_nanos(now.as_nanos() as u64 % 30_000_000)
+}
+
+fn nothing_is_lost_by_kill_9() {
+    const RUNS: u64 = 120;
+    let folder = Folder::new();
+    let text = HELLO.replace("per_cell = 3", &format!("per_cell = {}", RUNS / 2));
+    let campaign = folder.join("out");
+    let mut recorded = 0;
+    for kill in 0..6 {
+        let work =
+            if kill == 0 { begin(&folder, &text) } else { experiment("resume").arg(&campaign) };
+        let running = work.arg("--jobs=2").start();
+        running.does("runs", || runs(&campaign) > recorded);
+        thread::sleep(any_time_up_to_30_ms());
+        let seen = runs(&campaign);
+        if seen == RUNS {
+            break;
+        }
+        running.signal(Signal::SIGKILL);
+        running.dies();
+        recorded = runs(&campaign);
+        assert!(recorded >= seen, "{recorded} of {seen}");
+    }
+    let complete = experiment("resume --json").arg(&campaign).ends_with(0).json();
+    assert_eq!((&complete["runs"], &complete["asked"]), (&RUNS.into(), &RUNS.into()));
+    for cell in complete["cells"].as_array().expect("cells") {
+        assert_eq!(cell["runs"], RUNS / 2, "{complete:#}");
+    }
+}
+
+fn ctrl_c_ends_in_order() {
+    let folder = Folder::new();
+    let text = "[machine]\nguest = \"spin\"\n[failure]\ntimeout = \"100s\"\n[runs]\nper_cell = 9\n";
+    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let _ = fs::remove_dir_all(folder.join("out"));
+        let running = begin(&folder, text).arg("--jobs=2").start();
+        running.works_for(Duration::from_millis(300));
+        running.signal(signal);
+        let run = running.ends_with(status);
+        let run = run.says(&["interrupted: 0 of 9 runs", "experiment resume"]);
+        assert!(run.stdout.contains("9 of 9 runs were not made"), "{run}");
+        // The runs that were interrupted are not recorded.
+        let report = report(&folder.join("out"));
+        assert_eq!((&report["runs"], &report["sessions"][0]), (&0.into(), &"interrupted".into()));
+    }
+}
+
+fn another_image_is_refused() {
+    let folder = Folder::new();
+    let text = failing(&folder, "[budget]\nruns = 1\n");
+    begin(&folder, &text).ends_with(1);
+    let campaign = folder.join("out");
+    let resume = || -> Finished { experiment("resume").arg(&campaign).ends_with(2).shows("") };
+    folder.file("guest.elf", image::exit(0).bytes());
+    resume().says(&["can't be resumed", "guest.elf has changed"]);
+    failing(&folder, "");
+    folder.file("x.toml", format!("{text}\n"));
+    resume().says(&["can't be resumed", "x.toml has changed"]);
+    fs::remove_file(folder.join("x.toml")).expect("the file");
+    resume().says(&["x.toml: can't be read"]);
+    folder.file("x.toml", text);
+    experiment("resume").arg(&campaign).ends_with(1);
+}
+
+/// Everything but what depends on time.
+fn figures(mut report: Value) -> Value {
+    for cell in report["cells"].as_array_mut().expect("cells") {
+        cell["median_failure_seconds"] = Value::Null;
+    }
+    ["cells", "kinds", "factors", "runs", "failed", "asked"]
+        .map(|part| report[part].take())
+        .into_iter()
+        .collect()
+}
+
+fn parts_are_the_whole() {
+    let folder = Folder::new();
+    let text = failing(&folder, "[[phase]]\nname = \"fails\"\n[[phase]]\nname = \"passes\"\n");
+    let text = format!("{text}machine = {{ guest = \"hello\" }}\n");
+    let whole = begin(&folder, &text).arg("--json").ends_with(1).json();
+    let file = folder.join("x.toml");
+    let part = |number: u32| {
+        let out = folder.join(format!("part{number}"));
+        let words = format!("run --shard {number}/2 --jobs 2");
+        experiment(&words).arg(&file).arg("--out").arg(&out).ends_with(1);
+        out
+    };
+    let (one, two) = (part(1), part(2));
+    let one_report = report(&one);
+    assert_eq!((&one_report["shard"], &one_report["asked"]), (&"1/2".into(), &6.into()));
+    let merge = |parts: [&Path; 2], out: &str| {
+        let [first, second] = parts;
+        experiment("merge --json").arg(first).arg(second).arg("--out").arg(folder.join(out))
+    };
+    let merged = merge([&one, &two], "merged").ends_with(1).json();
+    assert_eq!(figures(merged), figures(whole));
+    merge([&one, &one], "twice").ends_with(2).says(&["seed 1 of `fails`", "another"]);
+    merge([&one, &two], "merged").ends_with(2).says(&["a campaign already"]);
+    // What a part lacks, the merged campaign makes.
+    let alone = experiment("merge --json").arg(&one).arg("--out").arg(folder.join("alone"));
+    assert_eq!(alone.ends_with(1).json()["runs"], 6);
+    let rest = experiment("resume --json").arg(folder.join("alone")).ends_with(1).json();
+    assert_eq!(rest["runs"], 10);
+}
