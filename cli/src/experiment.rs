@@ -39,7 +39,7 @@ fn begin(cli: &Cli, args: &ExperimentRunArgs) -> Result<Status> {
     let (experiment, prepared) = read(&args.file, &signals)?;
     let host = Host::open(&cli.kvm)?;
     let file = absolute(&args.file)?;
-    let description = prepared.description(&experiment, &file, args.shard)?;
+    let description = prepared.description(&experiment, &file, args.shard);
     let out = args.out.clone().unwrap_or_else(|| default_folder(&args.file, &description));
     let store = Store::create(&out, &description)?;
     work(&Campaign { host, prepared, signals }, store, &args.work)
@@ -50,7 +50,7 @@ fn resume(cli: &Cli, args: &ExperimentResumeArgs) -> Result<Status> {
     let before = Store::read(&args.folder)?.description()?;
     let file = Path::new(&before.file);
     let (experiment, prepared) = read(file, &signals).context("the campaign's experiment file")?;
-    let now = prepared.description(&experiment, &before.file, before.shard)?;
+    let now = prepared.description(&experiment, &before.file, before.shard);
     if let Some(difference) = before.difference(&now) {
         bail!(
             "{}: can't be resumed: {difference}: put the file back, or begin another campaign",

@@ -1,9 +1,9 @@
-//! Campaigns: the runs of an experiment, recorded one by one, so that a campaign can be interrupted,
-//! resumed, divided between machines and merged (docs/experiments.md).
+//! Campaigns: the runs of an experiment, recorded one by one, so that a campaign can be
+//! interrupted, resumed, divided between machines and merged (docs/experiments.md).
 //!
-//! How a machine is run is not known here: workers call a function for it. A worker takes a run, has
-//! it made, and hands over the record. The calling thread commits what has been handed over in the
-//! meantime in one transaction: while it waits for the disk, the workers go on.
+//! How a machine is run is not known here: workers call a function for it. A worker takes a run,
+//! has it made, and hands over the record. The calling thread commits what has been handed over in
+//! the meantime in one transaction: while it waits for the disk, the workers go on.
 
 mod description;
 mod merge;
@@ -59,9 +59,9 @@ impl<E> From<StoreError> for Failed<E> {
     }
 }
 
-/// Makes the runs that are not recorded yet, `jobs` of them side by side. Each worker calls `worker`
-/// once, and the function that it gets for each run; `None` means that the user has ended the run,
-/// and ends the campaign. `seen` is called after each commit with what was recorded.
+/// Makes the runs that are not recorded yet, `jobs` of them side by side. Each worker calls
+/// `worker` once, and the function that it gets for each run; `None` means that the user has ended
+/// the run, and ends the campaign. `seen` is called after each commit with what was recorded.
 pub fn work<W, E>(
     store: &mut Store,
     jobs: u32,

@@ -69,11 +69,11 @@ pub struct Limits {
 
 impl Experiment {
     /// Reads the text of a file. `name` is the name that errors use.
-    pub fn read(name: &str, text: &str) -> Result<Self, Box<Diagnostics>> {
+    pub fn read(name: &str, text: &str) -> Result<Self, Diagnostics> {
         let source = Source::new(name, text);
         let file: File = match toml::from_str(text) {
             Ok(file) => file,
-            Err(error) => return Err(refused(source, unreadable(&error))),
+            Err(error) => return Err(refused(source, &unreadable(&error))),
         };
         let checked = matrix::cells(&file).and_then(|cells| {
             let first_seed = first_seed(&file, &cells)?;
@@ -81,7 +81,7 @@ impl Experiment {
         });
         let (cells, first_seed) = match checked {
             Ok(checked) => checked,
-            Err(problem) => return Err(refused(source, problem)),
+            Err(problem) => return Err(refused(source, &problem)),
         };
         let patterns = |given: Vec<Text<Pattern>>| given.into_iter().map(|it| it.0).collect();
         let count = |given: Option<Count>| given.map(|count| count.0);
@@ -139,7 +139,7 @@ fn first_seed(file: &File, cells: &[Cell]) -> Result<u64, Problem> {
 }
 
 /// The error of a text that is not of this form.
-fn unreadable(error: &toml::de::Error) -> Problem {
+fn unreadable(error: &toml::de::Error) -> Diagnostic {
     let message = error.message().to_owned();
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let near = match names.split_first() {
@@ -152,7 +152,7 @@ fn unreadable(error: &toml::de::Error) -> Problem {
         Some(range) => Diagnostic::error(span(range), message.clone(), "here"),
         None => Diagnostic::general(message.clone()),
     };
-    Box::new(error.suggesting(near))
+    error.suggesting(near)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The claim: `experiment` makes the runs of a file, records each once, however it is ended, goes on
-//! where it was, and puts parts together to the same figures; a wrong file is refused with line,
+//! The claim: `experiment` makes the runs of a file, records each once, however it is ended, goes
+//! on where it was, and puts parts together to the same figures; a wrong file is refused with line,
 //! column and caret.
 
 use std::fs;

@@ -1,4 +1,5 @@
-//! The times that a user gives as limits: one reading for the command line and for experiment files.
+//! The times that a user gives as limits: one reading for the command line and for experiment
+//! files.
 
 use std::fmt;
 use std::str::FromStr;

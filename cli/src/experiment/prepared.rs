@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +83,7 @@ impl Prepared {
         experiment: &Experiment,
         file: &str,
         shard: Shard,
-    ) -> Result<Description> {
+    ) -> Description {
         let cells = experiment.cells.iter().zip(&self.cells).map(|(cell, prepared)| {
             let phase = cell.phase.iter().map(|phase| ("phase".to_owned(), phase.clone()));
             let levels = cell.levels.iter().map(|it| (it.factor.to_owned(), it.value.clone()));
@@ -94,7 +95,7 @@ impl Prepared {
                 command: prepared.command.clone(),
             }
         });
-        Ok(Description {
+        Description {
             file: file.into(),
             file_hash: experiment.hash(),
             file_text: experiment.text().into(),
@@ -104,7 +105,7 @@ impl Prepared {
             shard,
             cells: cells.collect(),
             images: self.images.iter().cloned().collect(),
-        })
+        }
     }
 }
 
@@ -185,6 +186,9 @@ impl Files<'_> {
             return Ok(symbols.clone());
         }
         let path = settings.symbols.as_ref().map(|path| self.path(path));
+        if let Some(path) = &path {
+            self.add_image(path, "symbols")?;
+        }
         let symbols = self.guests[&settings.guest].symbols(path.as_deref(), self.signals)?;
         self.symbols.insert(key, symbols.clone());
         Ok(symbols)
@@ -207,13 +211,18 @@ impl Files<'_> {
 
     fn disk(&mut self, disk: &DiskConfig) -> Result<DiskConfig> {
         let path = self.path(&disk.path);
+        self.add_image(&path, "disk")?;
+        Ok(DiskConfig { path, mode: disk.mode })
+    }
+
+    /// Adds the hash of a file.
+    fn add_image(&mut self, path: &Path, what: &str) -> Result<()> {
         let name = path.display().to_string();
         if !self.images.iter().any(|image| image.name == name) {
-            let image = Image::of_file(&path);
-            let image = image.with_context(|| format!("disk {name}: can't be read"))?;
-            self.images.insert(image);
+            let image = Image::of_file(path);
+            self.images.insert(image.with_context(|| format!("{what} {name}: can't be read"))?);
         }
-        Ok(DiskConfig { path, mode: disk.mode })
+        Ok(())
     }
 
     /// The command that makes a run of a cell, without its seed.
@@ -225,7 +234,8 @@ impl Files<'_> {
     ) -> String {
         let mut text = format!("jitterbug run {}", Machine::of(machine).arguments());
         let mut add = |option: &str, value: &str| {
-            text.push_str(&format!(" --{option} {}", quoted(value)));
+            // Writing to a String can't fail.
+            let _ = write!(text, " --{option} {}", quoted(value));
         };
         let file = |path: &PathBuf| self.path(path).display().to_string();
         if let Some(initrd) = &settings.initrd {

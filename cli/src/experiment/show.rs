@@ -46,7 +46,9 @@ pub(super) fn text(report: &Report) -> String {
     if !commands.is_empty() {
         line(&mut text, "");
         line(&mut text, "The first failure of each cell, run again (in real time it may pass):");
-        commands.into_iter().for_each(|command| line(&mut text, &format!("  {command}")));
+        for command in commands {
+            line(&mut text, &format!("  {command}"));
+        }
     }
     text
 }

@@ -60,15 +60,16 @@ fn wilson(failed: u64, runs: u64) -> (f64, f64) {
 }
 
 /// The rate for which `runs` runs without a failure have a probability of 5 %: the exact one-sided
-/// bound (Clopper and Pearson, Biometrika 26, 1934), of which the rule of three is an approximation.
+/// bound (Clopper and Pearson, Biometrika 26, 1934), of which the rule of three is an
+/// approximation.
 fn upper_bound(runs: u64) -> f64 {
     -(0.05_f64.ln() / runs as f64).exp_m1()
 }
 
 /// How strongly a factor and the failures are associated: Pearson's chi-square of the table of its
 /// values by failed and passed, and Cramer's V (H. Cramer, "Mathematical Methods of Statistics",
-/// 1946, chapter 21), from 0, none, to 1. `None` if all runs came out the same way or only one value
-/// has runs, where there is nothing to tell.
+/// 1946, chapter 21), from 0, none, to 1. `None` if all runs came out the same way or only one
+/// value has runs, where there is nothing to tell.
 pub(super) fn association(levels: &[Rate]) -> Option<Association> {
     let levels: Vec<_> = levels.iter().filter(|level| level.runs > 0).collect();
     let runs: u64 = levels.iter().map(|level| level.runs).sum();

@@ -13,7 +13,7 @@ use vmm::jitter::JitterSpec;
 use vmm::memory::MemorySize;
 
 use super::cell::{Cell, CellSettings, Level};
-use super::file::{File, Matrix, Phase, Settings, Values};
+use super::file::{File, Matrix, Phase, Settings};
 use super::values::Count;
 
 /// The most cells of an experiment: more can't be looked through.
@@ -37,7 +37,7 @@ enum Value {
     Cpus(CpuCount),
     Memory(MemorySize),
     Identity(Identity),
-    Jitter(JitterSpec),
+    Jitter(Box<JitterSpec>),
     CommandLine(String),
 }
 
@@ -61,7 +61,7 @@ impl Value {
             Self::Cpus(cpus) => settings.cpus = Some(cpus),
             Self::Memory(memory) => settings.memory = memory,
             Self::Identity(identity) => settings.identity = identity,
-            Self::Jitter(jitter) => settings.jitter = jitter,
+            Self::Jitter(jitter) => settings.jitter = *jitter,
             Self::CommandLine(text) => settings.command_line = text,
         }
     }
@@ -237,19 +237,21 @@ fn factors(matrix: &Matrix) -> Result<Vec<Factor>, Problem> {
     }
     let guests = |guest: &Spanned<String>| Value::Guest(guest.get_ref().clone(), guest.span());
     let factors = [
-        factor("guest", guest, guests)?,
-        factor("cpus", cpus, |it| Value::Cpus(it.get_ref().0))?,
-        factor("memory", memory, |it| Value::Memory(it.get_ref().0))?,
-        factor("identity", identity, |it| Value::Identity(it.get_ref().0))?,
-        factor("jitter", jitter, |it| Value::Jitter(it.get_ref().0.clone()))?,
-        factor("command_line", command_line, |it| Value::CommandLine(it.get_ref().clone()))?,
+        factor("guest", guest.as_ref(), guests)?,
+        factor("cpus", cpus.as_ref(), |it| Value::Cpus(it.get_ref().0))?,
+        factor("memory", memory.as_ref(), |it| Value::Memory(it.get_ref().0))?,
+        factor("identity", identity.as_ref(), |it| Value::Identity(it.get_ref().0))?,
+        factor("jitter", jitter.as_ref(), |it| Value::Jitter(Box::new(it.get_ref().0.clone())))?,
+        factor("command_line", command_line.as_ref(), |it| {
+            Value::CommandLine(it.get_ref().clone())
+        })?,
     ];
     Ok(factors.into_iter().flatten().collect())
 }
 
 fn factor<T>(
     name: &'static str,
-    values: &Values<T>,
+    values: Option<&Spanned<Vec<Spanned<T>>>>,
     value: impl Fn(&Spanned<T>) -> Value,
 ) -> Result<Option<Factor>, Problem> {
     let Some(list) = values else { return Ok(None) };
@@ -270,6 +272,6 @@ fn factor<T>(
 }
 
 /// The diagnostics of one problem.
-pub(super) fn refused(source: probes::Source, problem: Problem) -> Box<Diagnostics> {
-    Box::new(Diagnostics::new([source].into(), vec![*problem]))
+pub(super) fn refused(source: probes::Source, problem: &Diagnostic) -> Diagnostics {
+    Diagnostics::new([source].into(), vec![problem.clone()])
 }
