@@ -156,11 +156,14 @@ fn work(campaign: &Campaign, mut store: Store, args: &WorkArgs) -> Result<Status
     if report.is_incomplete() {
         let folder = store.folder().display().to_string();
         let folder = experiments::commands::quoted(&folder);
+        // Where a budget is used up, there is no more to do.
+        let again = match ended {
+            Ended::OutOfRuns | Ended::OutOfTime => String::new(),
+            _ => format!(": to go on: jitterbug experiment resume {folder}"),
+        };
         let how = show::why(ended);
-        tell::user(&format!(
-            "jitterbug: {how}: {} of {} runs: to go on: jitterbug experiment resume {folder}",
-            report.runs, report.asked
-        ));
+        let Report { runs, asked, .. } = report;
+        tell::user(&format!("jitterbug: {how}: {runs} of {asked} runs{again}"));
     }
     let interrupted = campaign.signals.end().filter(|_| ended == Ended::Interrupted);
     let status = match interrupted {

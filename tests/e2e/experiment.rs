@@ -142,7 +142,7 @@ fn budgets_are_kept() {
     let folder = Folder::new();
     let text = format!("{HELLO}[budget]\nruns = 4\n");
     let run = begin(&folder, &text).ends_with(0);
-    let run = run.says(&["the budget of runs is used up: 4 of 6 runs"]);
+    let run = run.says(&["the budget of runs is used up: 4 of 6 runs\n"]);
     assert!(run.stdout.contains("1 of 3 runs were not made: not run yet"), "{run}");
     // Both cells have as many runs.
     let report = report(&folder.join("out"));
@@ -206,6 +206,8 @@ fn ctrl_c_ends_in_order() {
     for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let _ = fs::remove_dir_all(folder.join("out"));
         let running = begin(&folder, text).arg("--jobs=2").start();
+        // Before that, the program may not have taken over the signals yet.
+        running.does("a store", || folder.join("out/campaign.sqlite").exists());
         running.works_for(Duration::from_millis(300));
         running.signal(signal);
         let run = running.ends_with(status);

@@ -131,8 +131,9 @@ impl Description {
     /// resumed, or merged, as the same.
     pub fn difference(&self, now: &Self) -> Option<String> {
         for image in &self.images {
-            match now.images.iter().find(|other| other.name == image.name) {
-                None => return Some(format!("{} is no part of it any more", image.name)),
+            let place = self.place(image);
+            match now.images.iter().find(|other| now.place(other) == place) {
+                None => return Some(format!("{} is not among its files", image.name)),
                 Some(other) if other.hash != image.hash => {
                     return Some(format!(
                         "{} has changed: XXH64 was {}, now it is {}",
@@ -152,6 +153,14 @@ impl Description {
             cells.iter().map(|cell| (cell.name.clone(), cell.asked, cell.first_seed)).collect()
         };
         (names(&self.cells) != names(&now.cells)).then(|| "its cells are others".into())
+    }
+
+    /// The place of a file, relative to the experiment file if it is in its folder: parts of a
+    /// campaign may be made in folders of different names.
+    fn place<'a>(&self, image: &'a Image) -> &'a Path {
+        let path = Path::new(&image.name);
+        let folder = Path::new(&self.file).parent();
+        folder.and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path)
     }
 
     /// The maximum number of runs of this part.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::campaign::testing;
 
 #[test]
 fn shards_share_the_runs() {
@@ -22,4 +23,21 @@ fn wrong_shards_are_refused() {
         assert!(text.parse::<Shard>().is_err(), "{text}");
     }
     assert!(!Shard::ALL.is_part() && "2/3".parse::<Shard>().unwrap().is_part());
+}
+
+#[test]
+fn a_campaign_is_known_again_in_another_folder() {
+    let of = |folder: &str, hash: &str| {
+        let image = |name: String, hash: &str| Image { name, hash: hash.into() };
+        let images = vec![image(format!("{folder}/g.elf"), hash), image("hello".into(), "2")];
+        Description { file: format!("{folder}/x.toml"), images, ..testing::description(3) }
+    };
+    assert_eq!(of("/a", "1").difference(&of("/a", "1")), None);
+    assert_eq!(of("/a", "1").difference(&of("/b/c", "1")), None);
+    let difference = of("/a", "1").difference(&of("/b", "3")).unwrap();
+    assert!(difference.contains("/a/g.elf has changed: XXH64 was 1, now it is 3"), "{difference}");
+    let without = Description { images: Vec::new(), ..of("/a", "1") };
+    assert!(of("/a", "1").difference(&without).unwrap().contains("is not among its files"));
+    let more = testing::description(4);
+    assert!(testing::description(3).difference(&more).unwrap().contains("cells"));
 }
