@@ -32,6 +32,9 @@ impl<'a> Worker<'a> {
             return Ok(None);
         }
         let cell = self.campaign.prepared.cell(task.cell).context("a cell that is not there")?;
+        // Warnings about this run name it: others run beside it.
+        let name = self.campaign.prepared.name(task.cell);
+        let _span = tracing::error_span!("run", cell = name, seed = task.seed).entered();
         let setting = self.setting(cell);
         let inspector = setting.inspector();
         let trial = setting.boot(task.seed, inspector, &[], None, &Progress::none())?;
