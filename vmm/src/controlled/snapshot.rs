@@ -157,6 +157,11 @@ impl ControlledMachine {
         self.tracking.restored += 1;
         let mut moved = false;
         for (vcpu, (ctx, saved)) in self.vcpus.iter_mut().zip(&snapshot.vcpus).enumerate() {
+            // A vCPU that has not run may have been woken, or given an NMI.
+            ctx.state.clone_from(&saved.state);
+            ctx.tracker.clone_from(&saved.tracker);
+            (ctx.held_until, ctx.unproven) = (saved.held_until, saved.unproven);
+            (ctx.shadow, ctx.interruptible) = (saved.shadow, saved.interruptible);
             if !elsewhere && !ctx.dirty {
                 continue;
             }
@@ -173,12 +178,8 @@ impl ControlledMachine {
             // memory.
             ctx.disarm(&saved.reported)?;
             ctx.cpu.restore(&saved.cpu, extended)?;
-            (ctx.extended_dirty, ctx.held_until) = (false, saved.held_until);
-            ctx.state.clone_from(&saved.state);
-            ctx.tracker.clone_from(&saved.tracker);
             (ctx.reexecutes, ctx.dirty) = (saved.reexecutes, false);
-            (ctx.shadow, ctx.interruptible, ctx.armed) = (saved.shadow, saved.interruptible, false);
-            ctx.unproven = saved.unproven;
+            (ctx.extended_dirty, ctx.armed) = (false, false);
         }
         self.restore_memory(snapshot, moved)?;
         self.met = None;
