@@ -308,7 +308,7 @@ pub(crate) struct HuntArgs {
     /// Let a fault strike where the search chooses: ipi-drop, ipi-delay, ipi-duplicate,
     /// ipi-misroute, ipi-reorder, irq-drop, irq-spurious or nmi, with settings such as
     /// `ipi-delay:vector=0x40,for=1ms` (docs/faults.md). It can be given several times
-    #[arg(long, value_name = "SPEC", conflicts_with = "schedule")]
+    #[arg(long, value_name = "SPEC")]
     pub(crate) fault: Vec<FaultSpec>,
 
     /// Search nothing; let this fault strike at each place where it can, one after the other, while

@@ -97,11 +97,13 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     let is_late = args.time.is_some_and(|time| progress.seconds() >= time.as_secs_f64());
     let readers_time = is_late.then_some(Duration::ZERO);
     writer::limit(readers_time);
+    let silent = silent_faults(&setting, &searched);
     let status = match interrupted {
         _ if found.is_lost() => Status::Lost,
         _ if searched.failed > 0 || searched.diverged > 0 => Status::Failure,
         Some(signal) => Status::interrupted(signal),
         None if searched.runs == searched.cut_short => Status::Nothing,
+        None if !silent.is_empty() => Status::Input,
         None => Status::Clean,
     };
     let summary = Summary {
@@ -124,8 +126,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     } else {
         explanation.as_ref().map_or(Ok(()), explain::show)
     };
-    let problems = printed.err().into_iter().chain(silent_faults(&setting, &searched));
-    conclude(status, problems.collect())
+    conclude(status, printed.err().into_iter().chain(silent).collect())
 }
 
 /// The faults that never struck, each as an error: nothing was searched with them.
@@ -139,9 +140,13 @@ fn silent_faults(setting: &Hunt, searched: &Searched) -> Vec<anyhow::Error> {
                 searched.runs
             ),
             possible => anyhow!(
-                "--fault {fault}: it never struck, although it could have in {possible} of {} runs: \
-                 make more --runs",
-                searched.runs
+                "--fault {fault}: it never struck, although it could have in {possible} of {} runs: {}",
+                searched.runs,
+                if setting.strategy.varies() {
+                    "make more --runs"
+                } else {
+                    "the schedule doesn't let it"
+                }
             ),
         })
         .collect()

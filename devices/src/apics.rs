@@ -86,9 +86,9 @@ impl Apics {
         self.faults.strike_next(fault, targets);
     }
 
-    /// Whether a fault is set that has struck no IPI yet.
-    pub fn strikes_next_ipi(&self) -> bool {
-        self.faults.is_set()
+    /// Removes the fault that is set for the next IPI. Returns whether there was one.
+    pub fn clear_ipi_fault(&mut self) -> bool {
+        self.faults.clear_next()
     }
 
     /// Reads a 32-bit register.

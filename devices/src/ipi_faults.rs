@@ -59,9 +59,9 @@ impl IpiFaults {
         self.next = Some((fault, targets));
     }
 
-    /// Whether a fault is set that has struck no IPI yet.
-    pub(crate) fn is_set(&self) -> bool {
-        self.next.is_some()
+    /// Removes the fault that is set for the next IPI. Returns whether there was one.
+    pub(crate) fn clear_next(&mut self) -> bool {
+        self.next.take().is_some()
     }
 
     /// The targets to which an IPI is delivered now. `vcpus` is the number of vCPUs.

@@ -29,8 +29,10 @@ pub enum Without {
     FailsTheSame,
     /// It fails in another way.
     FailsOtherwise,
-    /// It was cut short, so nothing is known.
+    /// It came to no end, so nothing is known.
     Unknown,
+    /// The search was interrupted before it was made.
+    NotTried,
 }
 
 impl fmt::Display for Without {
@@ -40,6 +42,7 @@ impl fmt::Display for Without {
             Self::FailsTheSame => "without it, the same schedule fails in the same way",
             Self::FailsOtherwise => "without it, the same schedule fails in another way",
             Self::Unknown => "without it, the same schedule came to no end",
+            Self::NotTried => "whether the failure needs it was not tried",
         })
     }
 }

@@ -10,7 +10,8 @@ use crate::scratch::Folder;
 tests! {
     Kvm: every_fault_strikes_and_is_survived, every_fault_breaks_a_guest_that_trusts, without_faults_it_never_fails,
         an_exhausted_search_has_tried_the_faults, a_fault_without_an_occasion_is_an_error, each_place_in_turn,
-        pairs_of_places, what_a_sweep_says, a_sweep_of_nothing_is_an_error, misuse_is_named;
+        runs_do_not_depend_on_each_other, an_init_at_the_wrong_time_is_no_error_of_the_machine, pairs_of_places,
+        what_a_sweep_says, a_sweep_of_nothing_is_an_error, misuse_is_named;
 }
 
 /// A fault of each kind, as the two guests get to see it.
@@ -111,6 +112,40 @@ fn each_place_in_turn() {
         ]);
 }
 
+/// A run that ends early leaves vCPUs in the middle of what they do. The next one must not see it.
+fn runs_do_not_depend_on_each_other() {
+    let hashes = |jobs: u32| {
+        let out = Folder::new();
+        let report = jitterbug(&format!("hunt lost-request-fixed --fault nmi --keep-going --verify --runs 150 --jobs {jobs} --json --out"))
+            .arg(&*out)
+            .within(120)
+            .ends_with(1)
+            .json();
+        assert_eq!(report["diverged"], 0);
+        report["hashes"].clone()
+    };
+    assert_eq!(hashes(1), hashes(3));
+}
+
+/// A vCPU that an INIT has reset waits for a SIPI, whatever it was about to do.
+fn an_init_at_the_wrong_time_is_no_error_of_the_machine() {
+    for search in [
+        "tsc-sync-fixed --fault ipi-delay:mode=init,for=5us",
+        "ap-stack-fixed --fault ipi-delay:mode=init,for=5us",
+        "hello --cpus 2 --fault ipi-misroute:mode=init",
+        "hello --cpus 2 --fault ipi-reorder",
+    ] {
+        let out = Folder::new();
+        let (_, run) = jitterbug(&format!("hunt {search} --keep-going --verify --runs 60 --out"))
+            .arg(&*out)
+            .within(120)
+            .start()
+            .ends_with_any(&[0, 1]);
+        assert!(!run.stderr.contains("internal-error"), "{run}");
+        assert!(run.stderr.contains(" 0 not repeatable"), "{run}");
+    }
+}
+
 fn pairs_of_places() {
     jitterbug("hunt --cpus 3 --faults ipi-drop:2,mode=fixed")
         .arg(&*image("doorbell"))
@@ -150,7 +185,8 @@ fn misuse_is_named() {
         ("--granularity instruction --fault ipi-drop", "leave out --granularity instruction"),
         ("--explain --fault ipi-drop", "which an explanation can't vary yet"),
         ("--faults ipi-drop --keep-going", "cannot be used with"),
-        ("--fault ipi-drop --schedule 0@1", "cannot be used with"),
+        ("--fault ipi-drop --strategy round-robin", "lets no fault strike"),
+        ("--schedule 0~1", "the machine has no such fault"),
     ];
     for (arguments, message) in cases {
         jitterbug(&format!("hunt hello {arguments}")).ends_with(2).says(&[message]);

@@ -308,10 +308,10 @@ impl fmt::Display for Strike {
                 };
                 write!(f, "the {what} from vCPU {vcpu} to {} ", names(targets))?;
                 match kind {
-                    FaultKind::IpiDelay => f.write_str("was late"),
-                    FaultKind::IpiDuplicate => f.write_str("came twice"),
+                    FaultKind::IpiDelay => f.write_str("was delayed"),
+                    FaultKind::IpiDuplicate => f.write_str("was duplicated"),
                     FaultKind::IpiMisroute => write!(f, "went to {}", names(instead)),
-                    FaultKind::IpiReorder => f.write_str("came behind the next one"),
+                    FaultKind::IpiReorder => f.write_str("was held back behind the next one"),
                     _ => f.write_str("was lost"),
                 }
             }

@@ -36,6 +36,9 @@ pub(super) fn strategy(args: &HuntArgs, signals: &Signals) -> Result<StrategySpe
         (Some(StrategyKind::Schedule), None) => {
             bail!("--strategy schedule: say which by --schedule, such as 0@120>3@44>3! or @FILE")
         }
+        (Some(StrategyKind::RoundRobin), None) if !args.fault.is_empty() => {
+            bail!("--strategy round-robin: it lets no fault strike: leave it out, or use --faults")
+        }
         (Some(StrategyKind::RoundRobin), None) => StrategySpec::RoundRobin,
         (None | Some(StrategyKind::Portfolio), None) => StrategySpec::Portfolio,
         (Some(StrategyKind::Random), None) => StrategySpec::Random,

@@ -18,7 +18,7 @@ use crate::document::{FORMAT, print_json};
 use crate::finding_folder::{FindingFolder, LOST, print_lost};
 use crate::guest::Guest;
 use crate::progress::Progress;
-use crate::status::{Status, conclude};
+use crate::status::{self, Status, conclude};
 use crate::{tell, writer};
 
 /// How many findings of the same fault in the same place are written.
@@ -63,12 +63,12 @@ struct Level {
     failed: u64,
 }
 
-/// The runs that fail by the same faults in the same places of the code.
+/// The runs that fail in the same way by the same faults in the same places of the code.
 #[derive(JsonSchema, Serialize)]
 pub(crate) struct Site {
     /// What the faults did, and where.
     faults: Vec<String>,
-    /// How the first of these runs failed.
+    /// How these runs failed.
     failure: String,
     /// How many of these runs failed.
     failed: u64,
@@ -107,18 +107,20 @@ pub(super) fn run(
         }
         if sites.lost || interrupted.is_some() { Next::Stop } else { Next::GoOn }
     });
-    let swept = match swept {
-        // A signal in the middle of a run: what was found before is reported.
+    // After a signal in the middle of a run, or an error, what was found before is reported.
+    let (swept, error) = match swept {
+        Ok(swept) => (swept, None),
         Err(vmm::Error::Cancelled) => {
             interrupted = interrupted.or_else(|| signals.end());
-            last
+            (last, None)
         }
-        swept => swept.map_err(|error| super::with_place(error, symbols))?,
+        Err(error) => (last, Some(super::with_place(error, symbols))),
     };
     progress.finish();
     writer::limit(None);
     let failed: u64 = swept.failed.iter().sum();
-    let nowhere = swept.places.is_empty() && !swept.unfit && interrupted.is_none();
+    let cut = interrupted.is_some() || error.is_some();
+    let nowhere = swept.places.is_empty() && !swept.unfit && !cut;
     let ended = swept.runs > swept.cut_short + u64::from(!swept.unfit);
     let status = match interrupted {
         _ if sites.lost => Status::Lost,
@@ -126,7 +128,8 @@ pub(super) fn run(
             Status::Failure
         }
         Some(signal) => Status::interrupted(signal),
-        None if nowhere => Status::Clean,
+        None if nowhere => Status::Input,
+        None if error.is_some() => error.as_ref().map_or(Status::Input, status::of),
         None if !ended => Status::Nothing,
         None => Status::Clean,
     };
@@ -150,7 +153,7 @@ pub(super) fn run(
             swept.points
         )
     });
-    conclude(status, printed.err().into_iter().chain(silent).collect())
+    conclude(status, error.into_iter().chain(printed.err()).chain(silent).collect())
 }
 
 /// What fails, and the files.
@@ -181,9 +184,9 @@ impl Sites<'_> {
             .iter()
             .map(|fault| format!("{}, in {}", fault.what, fault.place))
             .collect();
-        let known = self.found.iter().position(|site| site.faults == faults);
-        let number = known.unwrap_or_else(|| {
-            let failure = finding.signature().to_string();
+        let failure = finding.signature().to_string();
+        let is_same = |site: &Site| site.faults == faults && site.failure == failure;
+        let number = self.found.iter().position(is_same).unwrap_or_else(|| {
             self.found.push(Site { faults, failure, failed: 0, files: Vec::new() });
             self.found.len() - 1
         });
@@ -216,7 +219,7 @@ fn summarise(swept: &Swept, sites: &Sites, fault: &str, interrupted: bool, secon
     for site in &sites.found {
         let times =
             if site.failed == 1 { String::new() } else { format!(" ({} times)", site.failed) };
-        if site.faults.is_empty() {
+        if site.faults.is_empty() && swept.unfit {
             tell::user(&format!("jitterbug: without a fault: {}", site.failure));
         } else {
             tell::user(&format!("jitterbug: {}: {}{times}", site.faults.join("; "), site.failure));
@@ -230,10 +233,12 @@ fn summarise(swept: &Swept, sites: &Sites, fault: &str, interrupted: bool, secon
         tell::user(LOST);
     }
     if swept.unfit {
-        let so = if swept.cut_short > 0 { "came to no end" } else { "failed" };
-        tell::user(&format!(
-            "jitterbug: the run without a fault {so}, so no fault was tried: hunt without --faults first"
-        ));
+        tell::user(if swept.cut_short > 0 {
+            "jitterbug: the run without a fault came to no end, so no fault was tried: give a larger \
+             --budget"
+        } else {
+            "jitterbug: the run without a fault failed, so no fault was tried: hunt without --faults first"
+        });
     }
     for (number, ((places, tried), failed)) in
         swept.places.iter().zip(&swept.tried).zip(&swept.failed).enumerate()

@@ -4,7 +4,7 @@ use vmm::fault::Strike;
 use vmm::{Cancel, Host};
 
 use super::Hunt;
-use super::fault_effects::effects;
+use super::fault_effects::{Failure, effects};
 use crate::finding::{Finding, Machine, Search};
 use crate::replay::{Divergence, Recorded, Replay, survey};
 use crate::waits::{Names, Row};
@@ -19,7 +19,7 @@ pub(super) struct Failed<'a> {
 impl Failed<'_> {
     /// Repeats the run, also without each of its faults, and describes it. The second value is the
     /// difference to the repeated run, if there was one. If this is cancelled, the finding lacks
-    /// the segment ends, or what its faults do.
+    /// the segment ends, or whether the failure needs its faults.
     pub(super) fn finding(
         self,
         host: &Host,
@@ -36,11 +36,8 @@ impl Failed<'_> {
             Err(vmm::Error::Cancelled) => (None, Vec::new()),
             Err(error) => return Err(error),
         };
-        let faults = effects(host, recorded, &hunt.machine, strikes, names, cancel);
-        let faults = match faults {
-            Err(vmm::Error::Cancelled) => Vec::new(),
-            faults => faults?,
-        };
+        let failure = Failure { recorded, waits: &waits };
+        let faults = effects(host, &failure, &hunt.machine, strikes, names, cancel);
         let finding = Finding {
             version: Finding::VERSION,
             verdict: recorded.verdict.clone(),

@@ -10,61 +10,73 @@ use vmm::fault::{Strike, Struck};
 use vmm::{Cancel, Host, MachineConfig};
 
 use crate::fault_effect::{FaultEffect, Without};
+use crate::observed::FailureSignature;
 use crate::replay::{Recorded, boot};
 use crate::strategy::RoundRobin;
-use crate::waits::Names;
+use crate::waits::{Names, Row};
 
 /// How many times as long as the failing run the run without the fault may get,
 const LENGTH_FACTOR: u64 = 10;
 /// plus this number of scheduling points.
 const EXTRA_POINTS: u64 = 100_000;
 
-/// The effects of all faults of a failing run.
+/// A run that failed, and what its vCPUs wait for.
+pub(super) struct Failure<'a> {
+    pub(super) recorded: &'a Recorded,
+    pub(super) waits: &'a [Row],
+}
+
+/// The effects of all faults of a failing run. A run without a fault that can't be made leaves its
+/// effect open.
 pub(super) fn effects(
     host: &Host,
-    recorded: &Recorded,
+    failed: &Failure,
     machine: &MachineConfig,
     strikes: &[Strike],
     names: &Names,
     cancel: &Cancel,
-) -> vmm::Result<Vec<FaultEffect>> {
-    let effect = |(number, strike): (usize, &Strike)| {
-        Ok(FaultEffect {
-            point: strike.point,
-            what: strike.to_string(),
-            place: names.place(strike.rip),
-            without: without(host, recorded, machine, number, strike, cancel)?,
-        })
+) -> Vec<FaultEffect> {
+    let effect = |strike: &Strike| FaultEffect {
+        point: strike.point,
+        what: strike.to_string(),
+        place: names.place(strike.rip),
+        without: match without(host, failed, machine, strike, names, cancel) {
+            Ok(without) => without,
+            Err(vmm::Error::Cancelled) => Without::NotTried,
+            Err(error) => {
+                tracing::warn!("the run without this fault could not be made: {error}");
+                Without::Unknown
+            }
+        },
     };
-    strikes.iter().enumerate().map(effect).collect()
+    strikes.iter().map(effect).collect()
 }
 
-/// Runs the schedule without the fault that struck as the `number`-th, from 0.
+/// Runs the schedule without this fault.
 fn without(
     host: &Host,
-    recorded: &Recorded,
+    failed: &Failure,
     config: &MachineConfig,
-    number: usize,
     strike: &Strike,
+    names: &Names,
     cancel: &Cancel,
 ) -> vmm::Result<Without> {
+    let recorded = failed.recorded;
     let mut machine = boot(host, config, recorded.hang_budget, &[], cancel)?;
-    let mut choices: Vec<Choice> = recorded.schedule.choices().collect();
-    let faults = choices.iter().enumerate().filter(|(_, choice)| is_fault(**choice));
-    if let Some(at) = faults.map(|(at, _)| at).nth(number) {
-        match by_itself(strike) {
-            Some(choice) => choices[at] = choice,
-            None => drop(choices.remove(at)),
-        }
-    }
-    let mut follower = Follower { choices, next: 0 };
+    let choices = recorded.schedule.choices().collect();
+    let mut follower = Follower { choices, next: 0, strike };
     let budget = recorded.points.saturating_mul(LENGTH_FACTOR).saturating_add(EXTRA_POINTS);
-    Ok(match machine.run(&mut follower, budget)? {
-        End::Budget | End::Runaway { .. } => Without::Unknown,
-        ending if !ending.is_failure() => Without::Passes,
-        ending if ending.to_string() == recorded.verdict => Without::FailsTheSame,
-        _ => Without::FailsOtherwise,
-    })
+    let ending = machine.run(&mut follower, budget)?;
+    if matches!(ending, End::Budget | End::Runaway { .. }) {
+        return Ok(Without::Unknown);
+    }
+    if !ending.is_failure() {
+        return Ok(Without::Passes);
+    }
+    let waits = names.table(&machine.waiters()?, machine.memory());
+    let now = FailureSignature::new(&ending.to_string(), &waits);
+    let then = FailureSignature::new(&recorded.verdict, failed.waits);
+    Ok(if now == then { Without::FailsTheSame } else { Without::FailsOtherwise })
 }
 
 fn is_fault(choice: Choice) -> bool {
@@ -80,16 +92,36 @@ fn by_itself(strike: &Strike) -> Option<Choice> {
     }
 }
 
-/// Follows choices as long as they are possible, and then lets the vCPUs go on in turn.
-struct Follower {
+/// Follows choices as long as they are possible, but without one fault, and then lets the vCPUs go
+/// on in turn.
+struct Follower<'a> {
     choices: Vec<Choice>,
     next: usize,
+    strike: &'a Strike,
 }
 
-impl Chooser for Follower {
+impl Follower<'_> {
+    /// The next choice, with what would have happened by itself in place of the fault.
+    fn planned(&mut self, point: &Point) -> Option<Choice> {
+        let planned = *self.choices.get(self.next)?;
+        self.next += 1;
+        // A strike has the number of the point that follows it.
+        if is_fault(planned) && point.number + 1 == self.strike.point {
+            return by_itself(self.strike).or_else(|| {
+                self.next += 1;
+                self.choices.get(self.next - 1).copied()
+            });
+        }
+        Some(planned)
+    }
+}
+
+impl Chooser for Follower<'_> {
     fn choose(&mut self, point: &Point) -> Choice {
-        let planned = self.choices.get(self.next).filter(|choice| point.offers(**choice));
-        self.next = if planned.is_some() { self.next + 1 } else { usize::MAX };
-        planned.copied().unwrap_or_else(|| RoundRobin.choose(point))
+        let planned = self.planned(point).filter(|choice| point.offers(*choice));
+        planned.unwrap_or_else(|| {
+            self.next = usize::MAX;
+            RoundRobin.choose(point)
+        })
     }
 }

@@ -29,8 +29,9 @@ use crate::waits::Names;
 
 /// The most places of one run that are tried. A run with more is too long to be tried at each.
 const MAX_PLACES: usize = 100_000;
-/// The most schedules that are kept to be continued.
-const MAX_WAITING: usize = 10_000;
+/// The most scheduling points of all schedules together that are kept to be continued. A point takes
+/// 24 bytes at most.
+const MAX_WAITING: u64 = 10_000_000;
 
 /// How far a sweep has got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,6 +111,7 @@ pub fn sweep(
         cancel,
         executor: Executor::new(host, hunt, cancel)?,
         deadline: hunt.time.and_then(|time| Instant::now().checked_add(time)),
+        waiting: 0,
         swept: Swept::default(),
     };
     sweep.all(&mut tell)?;
@@ -123,6 +125,8 @@ struct Sweep<'a> {
     cancel: &'a Cancel,
     executor: Executor,
     deadline: Option<Instant>,
+    /// The scheduling points of the schedules that are kept to be continued.
+    waiting: u64,
     swept: Swept,
 }
 
@@ -139,8 +143,12 @@ impl Sweep<'_> {
                 tell(&self.swept, SweepEvent::CutShort(&[], place));
                 return Ok(());
             }
-            Outcome::Failed(finding, _) => {
+            Outcome::Failed(finding, divergence) => {
                 self.swept.unfit = true;
+                if let Some(divergence) = divergence {
+                    self.swept.diverged += 1;
+                    tell(&self.swept, SweepEvent::Diverged(0, divergence));
+                }
                 tell(&self.swept, SweepEvent::Failed(finding));
                 return Ok(());
             }
@@ -152,6 +160,7 @@ impl Sweep<'_> {
         let mut waiting = VecDeque::from([(0, base.node)]);
         while let Some((depth, node)) = waiting.pop_front() {
             let choices: Vec<Choice> = node.schedule.choices().collect();
+            self.waiting = self.waiting.saturating_sub(choices.len() as u64);
             for (at, fault) in node.places {
                 let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
                 if late || self.swept.runs >= self.hunt.runs {
@@ -193,12 +202,16 @@ impl Sweep<'_> {
         self.swept.tried[depth] += 1;
         match &made.outcome {
             Outcome::Passed => {
-                self.found(depth + 1, &made);
-                let next = tell(&self.swept, SweepEvent::Passed(&made.strikes));
-                if waiting.len() < MAX_WAITING {
-                    waiting.push_back((depth + 1, made.node));
+                let places = made.node.places.len();
+                if self.waiting + made.points <= MAX_WAITING {
+                    self.found(depth + 1, &made);
                 } else {
-                    self.swept.left_out += made.node.places.len() as u64;
+                    self.swept.left_out += made.left_out + places as u64;
+                }
+                let next = tell(&self.swept, SweepEvent::Passed(&made.strikes));
+                if places > 0 && self.waiting + made.points <= MAX_WAITING {
+                    self.waiting += made.points;
+                    waiting.push_back((depth + 1, made.node));
                 }
                 next
             }

@@ -156,6 +156,6 @@ fn only_an_nmi_that_was_given_is_served() {
     assert!(!machine.serves_nmi(0).unwrap());
     machine.vcpus[0].shadow.nmi_masked = true;
     assert!(machine.serves_nmi(0).unwrap());
-    machine.vcpus[0].cpu.clear_nmi().unwrap();
+    machine.vcpus[0].cpu.clear_pending().unwrap();
     assert!(!machine.serves_nmi(0).unwrap(), "its IRET has come");
 }

@@ -58,6 +58,11 @@ impl Faults {
         Ok(Self { specs, state })
     }
 
+    /// Whether there is a fault with this number.
+    pub(super) fn has(&self, number: u8) -> bool {
+        (1..=self.specs.len()).contains(&usize::from(number))
+    }
+
     /// The faults that may still strike, with their numbers.
     fn armed(&self) -> impl Iterator<Item = (u8, &FaultSpec)> {
         (1..).zip(&self.specs).filter(|(number, spec)| {
@@ -200,6 +205,13 @@ impl ControlledMachine {
     /// Counts an interrupt that a vCPU takes or loses.
     pub(super) fn count_interrupt(&mut self, vcpu: u32, vector: u8) {
         self.faults.count(|spec| spec.kind == FaultKind::IrqDrop && spec.covers(vcpu, vector));
+    }
+
+    /// Called when the vCPU whose IPI a fault was to strike doesn't send it after all.
+    pub(super) fn fault_lapses(&mut self) {
+        if self.platform.apics.clear_ipi_fault() {
+            self.faults.state.strikes.pop();
+        }
     }
 
     /// Lets a fault strike. Returns the transition that happens with it: a vCPU that sends an IPI

@@ -20,7 +20,7 @@ impl ControlledMachine {
                 // The access that the vCPU was about to perform is discarded.
                 ctx.disarm(&Reported::default())?;
                 ctx.cpu.complete_pending_io()?;
-                ctx.cpu.clear_nmi()?;
+                ctx.cpu.clear_pending()?;
                 ctx.cpu.set_system_registers(&system)?;
                 ctx.cpu.set_registers(&registers)?;
                 ctx.tracker.clear();

@@ -152,6 +152,9 @@ impl ControlledMachine {
         let reason = match (choice, ctx.map(|ctx| &ctx.state)) {
             (_, None) => format!("of {} vCPUs", self.vcpus.len()),
             (Choice::Interrupt(_), _) => "none is pending, or it can't be taken here".into(),
+            (Choice::Fault(_, number), _) if !self.faults.has(number) => {
+                "the machine has no such fault".into()
+            }
             (Choice::Fault(..), _) => "it can't strike here".into(),
             (_, Some(State::WaitForSipi)) => "it is not started".into(),
             (_, Some(State::Halted)) => "it sleeps".into(),

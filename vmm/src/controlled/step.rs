@@ -30,11 +30,18 @@ impl ControlledMachine {
         if let Some(timer) = &mut self.runaway {
             timer.pass();
         }
+        let chosen = choice;
+        // The fault strikes what it was offered for: before time passes.
+        let left = self.with_fault(chosen)?;
         let ipi_effects = self.platform.tick();
         self.time_has_passed(ipi_effects)?;
-        let chosen = choice;
-        let Some(choice) = self.with_fault(chosen)? else { return Ok(None) };
+        let Some(choice) = left else { return Ok(None) };
         let vcpu = choice.vcpu();
+        if self.vcpus[vcpu as usize].state == State::WaitForSipi {
+            // A late INIT has reset it just now.
+            self.fault_lapses();
+            return Ok(None);
+        }
         self.last = Some(vcpu);
         self.progress.pass(vcpu);
         self.reexecute_to_exit(vcpu)?;
@@ -63,6 +70,10 @@ impl ControlledMachine {
             }
             (Choice::Step(_) | Choice::Fault(..), _) => Ok(Entry::Resume),
         };
+        if self.vcpus[vcpu as usize].state == State::WaitForSipi {
+            // It has sent an INIT to itself.
+            return Ok(entry.err());
+        }
         match entry {
             Ok(entry) => {
                 self.hook_entry(vcpu, &entry);

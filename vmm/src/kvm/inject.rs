@@ -54,10 +54,12 @@ impl KvmCpu {
         Ok(events.interrupt.injected != 0 || events.nmi.injected != 0 || events.nmi.pending != 0)
     }
 
-    /// Removes a pending NMI, and ends the handling of an NMI, as INIT does.
-    pub fn clear_nmi(&mut self) -> Result<()> {
+    /// Removes a pending NMI and an interrupt that was to be delivered next, and ends the handling
+    /// of an NMI, as INIT does.
+    pub fn clear_pending(&mut self) -> Result<()> {
         let mut events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
         (events.nmi.pending, events.nmi.injected, events.nmi.masked) = (0, 0, 0);
+        events.interrupt.injected = 0;
         events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;
         self.fd().set_vcpu_events(&events).map_err(failed("KVM_SET_VCPU_EVENTS"))
     }
