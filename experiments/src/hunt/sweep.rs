@@ -29,8 +29,8 @@ use crate::waits::Names;
 
 /// The most places of one run that are tried. A run with more is too long to be tried at each.
 const MAX_PLACES: usize = 100_000;
-/// The most scheduling points of all schedules together that are kept to be continued. A point takes
-/// 24 bytes at most.
+/// The most scheduling points of all schedules together that are kept to be continued. A point
+/// takes 24 bytes at most.
 const MAX_WAITING: u64 = 10_000_000;
 
 /// How far a sweep has got.
