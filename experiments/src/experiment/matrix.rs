@@ -19,6 +19,10 @@ use super::values::Count;
 /// The most cells of an experiment: more can't be looked through.
 const MAX_CELLS: usize = 10_000;
 
+/// The most runs of an experiment: 30 years of a thousand runs per second, and sums of them are far
+/// from the largest number.
+const MAX_RUNS: u64 = 1_000_000_000_000;
+
 /// An error at a place of the file.
 pub(super) type Problem = Box<Diagnostic>;
 
@@ -83,7 +87,7 @@ pub(super) fn cells(file: &File) -> Result<Vec<Cell>, Problem> {
         check_not_twice(settings, &file.matrix)?;
     }
     check_phases(&file.phases)?;
-    let combinations: usize = factors.iter().map(|factor| factor.values.len()).product();
+    let combinations = combinations(factors.iter().map(|factor| factor.values.len()));
     if combinations.saturating_mul(file.phases.len().max(1)) > MAX_CELLS {
         let message = format!("more than {MAX_CELLS} cells: use fewer values");
         return Err(Box::new(Diagnostic::general(message)));
@@ -91,18 +95,30 @@ pub(super) fn cells(file: &File) -> Result<Vec<Cell>, Problem> {
     let phases: Vec<Option<&Phase>> =
         if file.phases.is_empty() { vec![None] } else { file.phases.iter().map(Some).collect() };
     let mut cells = Vec::new();
+    let mut all_runs: u64 = 0;
     for phase in phases {
-        let runs = phase.and_then(|phase| phase.runs).or(file.runs.per_cell);
-        let Some(Count(runs)) = runs else {
+        let own = phase.and_then(|phase| phase.runs.as_ref());
+        let Some(count) = own.or(file.runs.per_cell.as_ref()) else {
             let message = "how often each cell is run is missing: write `per_cell = 20` in [runs]";
             return Err(Box::new(Diagnostic::general(message)));
         };
+        let Count(runs) = *count.get_ref();
+        all_runs = all_runs.saturating_add(runs.saturating_mul(combinations as u64));
+        if all_runs > MAX_RUNS {
+            let message = format!("more than {MAX_RUNS} runs of all cells");
+            return Err(problem(count.span(), message, "give a smaller number"));
+        }
         let base = base(&file.machine, phase.map(|phase| &phase.machine));
         for number in 0..combinations {
             cells.push(cell(phase, &base, &factors, number, runs)?);
         }
     }
     Ok(cells)
+}
+
+/// How many combinations factors with these numbers of values have, or the largest number.
+fn combinations(sizes: impl Iterator<Item = usize>) -> usize {
+    sizes.fold(1, usize::saturating_mul)
 }
 
 /// The combination of this number of the factors' values: the last factor changes fastest.
@@ -275,3 +291,7 @@ fn factor<T>(
 pub(super) fn refused(source: probes::Source, problem: &Diagnostic) -> Diagnostics {
     Diagnostics::new([source].into(), vec![problem.clone()])
 }
+
+#[cfg(test)]
+#[path = "matrix_tests.rs"]
+mod tests;
