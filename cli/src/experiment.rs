@@ -38,6 +38,7 @@ fn begin(cli: &Cli, args: &ExperimentRunArgs) -> Result<Status> {
     let signals = signals::take(Second::Ends)?;
     let (experiment, prepared) = read(&args.file, &signals)?;
     let host = Host::open(&cli.kvm)?;
+    prepared.check(&host, &signals)?;
     let file = absolute(&args.file)?;
     let description = prepared.description(&experiment, &file, args.shard);
     let out = args.out.clone().unwrap_or_else(|| default_folder(&args.file, &description));
@@ -58,6 +59,7 @@ fn resume(cli: &Cli, args: &ExperimentResumeArgs) -> Result<Status> {
         );
     }
     let host = Host::open(&cli.kvm)?;
+    prepared.check(&host, &signals)?;
     let store = Store::open(&args.folder)?;
     work(&Campaign { host, prepared, signals }, store, &args.work)
 }
@@ -151,7 +153,14 @@ fn work(campaign: &Campaign, mut store: Store, args: &WorkArgs) -> Result<Status
         Err(Failed::Store(error)) => problems.push(error.into()),
         Err(Failed::Run(error)) => problems.push(error),
     }
-    let report = Report::of(&store)?;
+    let report = match Report::of(&store) {
+        Ok(report) => report,
+        Err(error) => {
+            // After the error that ended the campaign, which may be its reason.
+            problems.push(error.into());
+            return conclude(Status::Clean, problems);
+        }
+    };
     problems.extend(print(&report, args.json).err());
     if report.is_incomplete() {
         let folder = store.folder().display().to_string();

@@ -61,6 +61,37 @@ pub(crate) fn bytes(path: &Path, signals: &Signals) -> Result<Vec<u8>, Error> {
     up_to(path, (MAX_IMAGE, MAX_STREAM), signals)
 }
 
+/// Fails if a path is not that of a regular file.
+pub(crate) fn regular(path: &Path) -> io::Result<()> {
+    if std::fs::metadata(path)?.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::other("it is not a regular file"))
+}
+
+/// Hands over a regular file of any length piece by piece.
+pub(crate) fn pieces(
+    path: &Path,
+    signals: &Signals,
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), Error> {
+    // Before it is opened: a FIFO may have no writer.
+    regular(path)?;
+    let mut file = File::open(path)?;
+    let mut piece = vec![0; PIECE as usize];
+    loop {
+        if let Some(signal) = signals.end() {
+            return Err(Error::Interrupted(signal));
+        }
+        match file.read(&mut piece) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+            Ok(0) => return Ok(()),
+            Ok(length) => take(&piece[..length]),
+        }
+    }
+}
+
 /// Reads a text.
 pub(crate) fn text(path: &Path, signals: &Signals) -> Result<String, Error> {
     let bytes = up_to(path, (MAX_TEXT, MAX_TEXT), signals)?;

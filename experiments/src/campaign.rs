@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use description::{CellDescription, Description, Image, Shard};
+pub use description::{CellDescription, Description, Image, ImageHash, Shard};
 pub use merge::{MergeError, merge};
 use queue::{Bounds, Queue};
 pub use queue::{Ended, Task};
@@ -44,6 +44,17 @@ pub struct Tally {
     pub left: u64,
 }
 
+/// What a worker has made of a run.
+#[derive(Debug)]
+pub enum Made {
+    /// The run came to its end.
+    Run(RunRecord),
+    /// The user has ended it while it ran.
+    CutShort,
+    /// The user has ended the campaign before it began.
+    NotBegun,
+}
+
 /// Why a campaign could not go on.
 #[derive(Debug)]
 pub enum Failed<E> {
@@ -60,8 +71,8 @@ impl<E> From<StoreError> for Failed<E> {
 }
 
 /// Makes the runs that are not recorded yet, `jobs` of them side by side. Each worker calls
-/// `worker` once, and the function that it gets for each run; `None` means that the user has ended
-/// the run, and ends the campaign. `seen` is called after each commit with what was recorded.
+/// `worker` once, and the function that it gets for each run. A run that was cut short or did not
+/// begin ends the campaign; the first are counted in the store. `seen` is called after each commit with what was recorded.
 pub fn work<W, E>(
     store: &mut Store,
     jobs: u32,
@@ -69,7 +80,7 @@ pub fn work<W, E>(
     mut seen: impl FnMut(&[RunRecord], &Tally),
 ) -> Result<(Tally, Ended), Failed<E>>
 where
-    W: FnMut(Task) -> Result<Option<RunRecord>, E>,
+    W: FnMut(Task) -> Result<Made, E>,
     E: Send,
 {
     let description = store.description()?;
@@ -112,7 +123,7 @@ where
         }
     });
     let ended = if problem.is_some() { Ended::Error } else { queue.ended() };
-    let noted = store.end(session, start.elapsed(), ended.name());
+    let noted = store.end(session, start.elapsed(), ended.name(), &queue.cut_short());
     match problem {
         Some(problem) => Err(problem),
         None => noted.map(|()| (tally, ended)).map_err(Failed::Store),
@@ -127,7 +138,7 @@ fn make_runs<W, E>(
     worker: &impl Fn() -> Result<W, E>,
     sender: &SyncSender<Handed<E>>,
 ) where
-    W: FnMut(Task) -> Result<Option<RunRecord>, E>,
+    W: FnMut(Task) -> Result<Made, E>,
 {
     let mut make = match worker() {
         Ok(make) => make,
@@ -139,12 +150,13 @@ fn make_runs<W, E>(
     };
     while let Some(task) = queue.take() {
         match make(task) {
-            Ok(Some(run)) => {
+            Ok(Made::Run(run)) => {
                 // Before the next run is taken: its cell may have failures enough now.
                 queue.made(&run);
                 drop(sender.send(Ok(run)));
             }
-            Ok(None) => queue.end(Ended::Interrupted),
+            Ok(Made::CutShort) => queue.cut(task),
+            Ok(Made::NotBegun) => queue.end(Ended::Interrupted),
             Err(error) => {
                 queue.end(Ended::Error);
                 drop(sender.send(Err(error)));

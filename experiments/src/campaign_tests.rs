@@ -6,13 +6,13 @@ use tempfile::TempDir;
 use super::testing::{description, run};
 use super::*;
 
-type Worker<'a> = Box<dyn FnMut(Task) -> Result<Option<RunRecord>, String> + 'a>;
+type Worker<'a> = Box<dyn FnMut(Task) -> Result<Made, String> + 'a>;
 
 /// Works on the campaign in a folder; `make` makes a run.
 fn work_on(
     store: &mut Store,
     jobs: u32,
-    make: &(impl Fn(Task) -> Result<Option<RunRecord>, String> + Sync),
+    make: &(impl Fn(Task) -> Result<Made, String> + Sync),
 ) -> Result<(Tally, Ended), Failed<String>> {
     work(store, jobs, || Ok(Box::new(make) as Worker), |_, _| {})
 }
@@ -23,7 +23,7 @@ fn a_run(task: Task) -> RunRecord {
     run(task.cell, task.seed, fails.then_some("hang"))
 }
 
-const MADE: fn(Task) -> Result<Option<RunRecord>, String> = |task| Ok(Some(a_run(task)));
+const MADE: fn(Task) -> Result<Made, String> = |task| Ok(Made::Run(a_run(task)));
 
 fn seeds(store: &Store) -> BTreeSet<(usize, u64)> {
     let runs = store.runs().unwrap();
@@ -51,7 +51,7 @@ fn an_interrupted_campaign_goes_on() {
     let left = AtomicU64::new(30);
     let stopping = |task| match left.fetch_sub(1, Ordering::Relaxed) {
         1.. if left.load(Ordering::Relaxed) < 1000 => MADE(task),
-        _ => Ok(None),
+        _ => Ok(Made::NotBegun),
     };
     let (tally, ended) = work_on(&mut store, 2, &stopping).unwrap();
     assert_eq!(ended, Ended::Interrupted);
@@ -61,6 +61,26 @@ fn an_interrupted_campaign_goes_on() {
     assert_eq!(ended, Ended::Complete);
     let sessions: Vec<_> = store.sessions().unwrap().into_iter().map(|it| it.ended).collect();
     assert_eq!(sessions, [Some("interrupted".to_owned()), Some("complete".to_owned())]);
+}
+
+#[test]
+fn runs_that_are_cut_short_are_counted() {
+    let folder = TempDir::new().unwrap();
+    let part = folder.path().join("part");
+    let mut store = Store::create(&part, &description(50)).unwrap();
+    let cutting = |task: Task| match task {
+        Task { cell: 1, seed: 12.. } => Ok(Made::CutShort),
+        _ => MADE(task),
+    };
+    for sessions in 1..=2 {
+        let (_, ended) = work_on(&mut store, 1, &cutting).unwrap();
+        assert_eq!(ended, Ended::Interrupted);
+        let cells = Report::of(&store).unwrap().cells;
+        assert_eq!((cells[0].cut_short, cells[1].cut_short), (0, sessions));
+    }
+    drop(store);
+    let merged = merge(&[part], &folder.path().join("merged")).unwrap();
+    assert_eq!(Report::of(&merged).unwrap().cells[1].cut_short, 2);
 }
 
 #[test]
@@ -116,6 +136,18 @@ fn what_does_not_belong_together_is_not_merged() {
     assert!(merged(&[&one, &same]).contains("seed 7 of `one`"));
     assert!(merged(&[&one, &other]).contains("hello has changed: XXH64 was 2, now it is 3"));
     assert!(!folder.path().join("merged").exists());
+}
+
+#[test]
+fn nothing_is_left_of_a_merge_that_fails() {
+    let folder = TempDir::new().unwrap();
+    let [part, out] = ["part", "out"].map(|name| folder.path().join(name));
+    drop(Store::create(&part, &description(2)).unwrap());
+    let connection = rusqlite::Connection::open(part.join(FILE_NAME)).unwrap();
+    connection.execute_batch("DROP TABLE sessions").unwrap();
+    drop(connection);
+    merge(&[part], &out).unwrap_err();
+    assert!(!out.exists());
 }
 
 #[test]

@@ -15,10 +15,12 @@ use crate::image;
 use crate::scratch::Folder;
 
 tests! {
-    Nothing: wrong_files_are_refused, other_folders_are_refused;
+    Nothing: wrong_files_are_refused, other_folders_are_refused, special_files_are_refused;
     Kvm: all_cells_are_run, failures_are_kept_and_run_again, a_cell_stops_after_its_failures,
         budgets_are_kept, nothing_is_lost_by_kill_9, ctrl_c_ends_in_order,
-        another_image_is_refused, parts_are_the_whole, a_time_limit_is_told;
+        another_image_is_refused, parts_are_the_whole, a_time_limit_is_told,
+        machines_that_cannot_be_made_are_refused, a_guest_and_a_file_may_have_one_name,
+        nothing_is_named_without_symbols;
 }
 
 /// `experiment`, with words and paths.
@@ -71,6 +73,79 @@ fn other_folders_are_refused() {
     experiment("run x.toml --shard 3/2").ends_with(2).says(&["--shard", "1/8"]);
     experiment("merge --out").arg(folder.join("m")).ends_with(2).says(&["<DIR>"]);
     experiment("report --bed").arg(&*folder).ends_with(2).says(&["not with --bed"]);
+}
+
+/// Files that have no end, or whose bytes can't be read twice.
+fn special_files_are_refused() {
+    let folder = Folder::new();
+    let fifo = folder.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).expect("a FIFO");
+    for file in [fifo.to_str().expect("UTF-8"), "/dev/zero"] {
+        for setting in [
+            format!("guest = \"{file}\""),
+            format!("guest = \"hello\"\nsymbols = \"{file}\""),
+            format!("guest = \"hello\"\ninitrd = \"{file}\""),
+            format!("guest = \"hello\"\ndisks = [\"{file},read-only\"]"),
+        ] {
+            let text = format!("[runs]\nper_cell = 1\n[machine]\n{setting}\n");
+            begin(&folder, &text).ends_with(2).says(&[file, "it is not a regular file"]);
+        }
+    }
+}
+
+/// They are told before the first run, by the name of the cell.
+fn machines_that_cannot_be_made_are_refused() {
+    let folder = Folder::new();
+    folder.file("noise.bin", vec![0xA5; 100_000]);
+    folder.file("large.img", vec![0; 40 << 20]);
+    folder.file("linux.elf", image::exit(0).bytes());
+    for (settings, name) in [
+        ("[matrix]\nguest = [\"hello\", \"noise.bin\"]", "guest noise.bin"),
+        (
+            "guest = \"linux.elf\"\ninitrd = \"large.img\"\n[matrix]\nmemory = [\"128M\", \"32M\"]",
+            "memory 32M",
+        ),
+    ] {
+        let text = format!("[runs]\nper_cell = 50\n[machine]\n{settings}\n");
+        let refused = begin(&folder, &text).ends_with(2).shows("");
+        refused.says(&["the experiment is not run", name]);
+        assert!(!folder.join("out").exists(), "{name}");
+    }
+}
+
+/// A guest of the catalogue, and a file beside the experiment file.
+fn a_guest_and_a_file_may_have_one_name() {
+    let folder = Folder::new();
+    folder.file("hello", image::exit(0).bytes());
+    let text = "[matrix]\nguest = [\"hello\", \"./hello\"]\n[runs]\nper_cell = 1\n";
+    begin(&folder, text).ends_with(0);
+    experiment("resume").arg(folder.join("out")).ends_with(0);
+}
+
+/// As with `run --symbols none`.
+fn nothing_is_named_without_symbols() {
+    let folder = Folder::new();
+    let text = |symbols: &str| {
+        format!(
+            "[machine]\nguest = \"tsc-sync\"\n{symbols}\ncpus = 6\njitter = \"boot\"\n\
+             [failure]\nwatchdog = \"500ms\"\n[runs]\nper_cell = 8\n\
+             [budget]\nfailures_per_cell = 1\n"
+        )
+    };
+    let kind = |symbols: &str, out: &str| {
+        let file = folder.file("x.toml", text(symbols));
+        let run = experiment("run --json").arg(file).arg("--out").arg(folder.join(out));
+        let report = run.ends_with(1).json();
+        let command = report["kinds"][0]["command"].as_str().expect("a command").to_owned();
+        (report["kinds"][0]["kind"].as_str().expect("a kind").to_owned(), command)
+    };
+    let named = "mp_startup";
+    assert!(kind("", "one").0.contains(named));
+    let (nameless, command) = kind("symbols = \"none\"", "two");
+    assert!(
+        !nameless.contains(named) && command.contains("--symbols none"),
+        "{nameless} {command}"
+    );
 }
 
 fn all_cells_are_run() {
@@ -216,6 +291,10 @@ fn ctrl_c_ends_in_order() {
         // The runs that were interrupted are not recorded.
         let report = report(&folder.join("out"));
         assert_eq!((&report["runs"], &report["sessions"][0]), (&0.into(), &"interrupted".into()));
+        // Their number is.
+        assert_eq!(report["cells"][0]["cut_short"], 2);
+        assert!(run.stdout.contains("2 runs were cut short by a signal"), "{run}");
+        assert!(run.stdout.contains("the rates may be too low"), "{run}");
     }
 }
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
-use experiments::campaign::{CellDescription, Description, Image, Shard};
+use anyhow::{Context, Result, anyhow, bail};
+use experiments::campaign::{CellDescription, Description, Image, ImageHash, Shard};
 use experiments::commands::quoted;
 use experiments::experiment::{Cell, CellSettings, Experiment};
 use experiments::finding::{Machine, image_hash};
@@ -16,7 +16,7 @@ use inspect::Symbols;
 use vmm::jitter::JitterSpec;
 use vmm::limits::time_text;
 use vmm::signals::Signals;
-use vmm::{DiskConfig, GuestImage, MachineConfig};
+use vmm::{DiskConfig, GuestImage, Host, MachineConfig};
 
 use crate::args::{CriteriaArgs, MachineArgs};
 use crate::guest::Guest;
@@ -34,11 +34,15 @@ pub(super) struct PreparedCell {
     name: String,
     pub(super) machine: MachineConfig,
     pub(super) symbols: Option<Arc<Symbols>>,
+    /// `symbols = "none"`: nothing is named.
+    pub(super) is_nameless: bool,
     pub(super) jitter: JitterSpec,
     pub(super) watchdog: Option<Duration>,
     pub(super) timeout: Option<Duration>,
     /// The command that makes a run, without its seed.
     command: String,
+    /// The same for cells with the same machine: what `run` has for it, and the initial RAM disk.
+    shape: (String, Option<PathBuf>),
 }
 
 /// Reads the files that the cells name, each once.
@@ -66,6 +70,22 @@ impl Prepared {
         let cells = experiment.cells.iter().map(|cell| files.prepare(experiment, cell));
         let cells = cells.collect::<Result<Vec<_>>>()?;
         Ok(Self { cells, images: files.images })
+    }
+
+    /// Makes each machine once without running it, so that one that can't be made is told before
+    /// the first run.
+    pub(super) fn check(&self, host: &Host, signals: &Signals) -> Result<()> {
+        let mut seen = BTreeSet::new();
+        for cell in &self.cells {
+            if let Some(signal) = signals.end() {
+                return Err(input::Error::Interrupted(signal).into());
+            }
+            if seen.insert(&cell.shape) {
+                let machine = vmm::Machine::new(host, &cell.machine, Box::new(std::io::sink()));
+                machine.with_context(|| format!("the experiment is not run: {}", cell.name))?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn cell(&self, number: usize) -> Option<&PreparedCell> {
@@ -139,6 +159,8 @@ impl Files<'_> {
         Ok(PreparedCell {
             name: cell.name(),
             command: self.command(experiment, settings, &machine),
+            shape: (Machine::of(&machine).arguments(), settings.initrd.clone()),
+            is_nameless: is_nameless(settings),
             machine,
             symbols,
             jitter: settings.jitter.clone(),
@@ -175,6 +197,9 @@ impl Files<'_> {
             return Guest::find(name, self.signals)
                 .and_then(|_| Err(anyhow!("{name}: no such file")));
         }
+        if !path.is_file() {
+            bail!("{name}: it is not a regular file");
+        }
         let mut guest = Guest::find(&path.display().to_string(), self.signals)?;
         share(&mut guest.image);
         Ok(guest)
@@ -185,11 +210,14 @@ impl Files<'_> {
         if let Some(symbols) = self.symbols.get(&key) {
             return Ok(symbols.clone());
         }
-        let path = settings.symbols.as_ref().map(|path| self.path(path));
-        if let Some(path) = &path {
-            self.add_image(path, "symbols")?;
-        }
-        let symbols = self.guests[&settings.guest].symbols(path.as_deref(), self.signals)?;
+        let symbols = match &settings.symbols {
+            Some(_) if is_nameless(settings) => None,
+            Some(path) => {
+                let GuestImage { name, bytes } = self.read(path, "symbols")?;
+                Some(Arc::new(Symbols::from_file(name, bytes).context("symbols")?))
+            }
+            None => self.guests[&settings.guest].symbols(None, self.signals)?,
+        };
         self.symbols.insert(key, symbols.clone());
         Ok(symbols)
     }
@@ -198,31 +226,35 @@ impl Files<'_> {
         if let Some(image) = self.initrds.get(name) {
             return Ok(image.clone());
         }
-        let path = self.path(name);
-        let bytes = input::bytes(&path, self.signals);
-        let bytes = bytes.with_context(|| format!("initrd {}: can't be read", path.display()))?;
-        let name_of_image = path.display().to_string();
-        self.images.insert(Image { name: name_of_image.clone(), hash: image_hash(&bytes) });
-        let mut image = GuestImage { name: name_of_image, bytes: Cow::Owned(bytes) };
+        let mut image = self.read(name, "initrd")?;
         share(&mut image);
         self.initrds.insert(name.into(), image.clone());
         Ok(image)
     }
 
-    fn disk(&mut self, disk: &DiskConfig) -> Result<DiskConfig> {
-        let path = self.path(&disk.path);
-        self.add_image(&path, "disk")?;
-        Ok(DiskConfig { path, mode: disk.mode })
+    /// Reads a file whole, and adds its hash.
+    fn read(&mut self, name: &Path, what: &str) -> Result<GuestImage> {
+        let path = self.path(name);
+        let name = path.display().to_string();
+        let bytes = input::regular(&path)
+            .map_err(input::Error::from)
+            .and_then(|()| input::bytes(&path, self.signals));
+        let bytes = bytes.with_context(|| format!("{what} {name}: can't be read"))?;
+        self.images.insert(Image { name: name.clone(), hash: image_hash(&bytes) });
+        Ok(GuestImage { name, bytes: Cow::Owned(bytes) })
     }
 
-    /// Adds the hash of a file.
-    fn add_image(&mut self, path: &Path, what: &str) -> Result<()> {
+    /// A disk, whose hash is added. It is read piece by piece.
+    fn disk(&mut self, disk: &DiskConfig) -> Result<DiskConfig> {
+        let path = self.path(&disk.path);
         let name = path.display().to_string();
         if !self.images.iter().any(|image| image.name == name) {
-            let image = Image::of_file(path);
-            self.images.insert(image.with_context(|| format!("{what} {name}: can't be read"))?);
+            let mut hash = ImageHash::default();
+            let read = input::pieces(&path, self.signals, |piece| hash.add(piece));
+            read.with_context(|| format!("disk {name}: can't be read"))?;
+            self.images.insert(hash.image(name));
         }
-        Ok(())
+        Ok(DiskConfig { path, mode: disk.mode })
     }
 
     /// The command that makes a run of a cell, without its seed.
@@ -242,7 +274,8 @@ impl Files<'_> {
             add("initrd", &file(initrd));
         }
         if let Some(symbols) = &settings.symbols {
-            add("symbols", &file(symbols));
+            let none = || "none".to_owned();
+            add("symbols", &if is_nameless(settings) { none() } else { file(symbols) });
         }
         if !settings.jitter.is_off() {
             add("jitter", &settings.jitter.to_string());
@@ -255,6 +288,11 @@ impl Files<'_> {
         }
         text
     }
+}
+
+/// Whether nothing of the guest is to be named, as with `--symbols none`.
+fn is_nameless(settings: &CellSettings) -> bool {
+    settings.symbols.as_deref() == Some(Path::new("none"))
 }
 
 /// Makes the copies of an image share its bytes, which then stay until the program ends: each run

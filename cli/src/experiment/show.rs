@@ -100,7 +100,9 @@ fn percent(rate: f64) -> String {
 /// What was asked for and did not come to its end.
 fn not_made(text: &mut String, cells: &[CellReport]) {
     for cell in cells {
-        let CellReport { name, asked, rate: Rate { runs, .. }, time_limit, stopped, .. } = cell;
+        let CellReport {
+            name, asked, rate: Rate { runs, .. }, time_limit, stopped, cut_short, ..
+        } = cell;
         if runs < asked {
             let why = if *stopped { "it had failed often enough" } else { "not run yet" };
             line(text, &format!("{name}: {} of {asked} runs were not made: {why}", asked - runs));
@@ -109,6 +111,14 @@ fn not_made(text: &mut String, cells: &[CellReport]) {
             let what = "reached the time limit, which counts as no failure";
             line(text, &format!("{name}: {time_limit} of {runs} runs {what}"));
         }
+        if *cut_short > 0 {
+            let what = "were cut short by a signal and are not counted";
+            line(text, &format!("{name}: {cut_short} runs {what}"));
+        }
+    }
+    if cells.iter().any(|cell| cell.cut_short > 0) {
+        let what = "Runs that fail last longer, so a signal cuts more of them short";
+        line(text, &format!("{what}: the rates may be too low."));
     }
 }
 

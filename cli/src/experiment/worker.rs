@@ -1,7 +1,7 @@
 //! A worker of a campaign: makes each run as `run` does, and its record.
 
 use anyhow::{Context, Result};
-use experiments::campaign::{RunRecord, Task};
+use experiments::campaign::{Made, RunRecord, Task};
 use vmm::end::End;
 use vmm::parallel::Remote;
 use vmm::signals::Signals;
@@ -26,10 +26,10 @@ impl<'a> Worker<'a> {
         Ok(Self { campaign, signals: campaign.signals.another()? })
     }
 
-    /// Makes a run; `None` if the user has ended it.
-    pub(super) fn run(&mut self, task: Task) -> Result<Option<RunRecord>> {
+    /// Makes a run. An error has the name of its cell, and its seed.
+    pub(super) fn run(&mut self, task: Task) -> Result<Made> {
         if self.signals.end().is_some() {
-            return Ok(None);
+            return Ok(Made::NotBegun);
         }
         let cell = self.campaign.prepared.cell(task.cell).context("a cell that is not there")?;
         // Warnings about this run name it: others run beside it.
@@ -37,14 +37,15 @@ impl<'a> Worker<'a> {
         let _span = tracing::error_span!("run", cell = name, seed = task.seed).entered();
         let setting = self.setting(cell);
         let inspector = setting.inspector();
-        let trial = setting.boot(task.seed, inspector, &[], None, &Progress::none())?;
+        let trial = setting.boot(task.seed, inspector, &[], None, &Progress::none());
+        let trial = trial.with_context(|| format!("{name}: seed {}", task.seed))?;
         if matches!(trial.outcome.end, End::Interrupted) {
-            return Ok(None);
+            return Ok(Made::CutShort);
         }
         let report = RunReport::new(trial, &setting);
         let injections = report.injections();
         let failed = report.failed();
-        Ok(Some(RunRecord {
+        Ok(Made::Run(RunRecord {
             cell: task.cell,
             seed: task.seed,
             result: report.result().into(),
@@ -68,7 +69,7 @@ impl<'a> Worker<'a> {
             scripts: None,
             tracing: None,
             symbols: cell.symbols.clone(),
-            is_nameless: false,
+            is_nameless: cell.is_nameless,
             watchdog: cell.watchdog,
             timeout: cell.timeout,
             signals: self.signals.clone(),

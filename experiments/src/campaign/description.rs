@@ -1,9 +1,7 @@
 //! What a campaign is: all that its store holds besides the runs.
 
 use std::fmt;
-use std::fs::File;
 use std::hash::Hasher;
-use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -44,20 +42,19 @@ pub struct Image {
     pub hash: String,
 }
 
-impl Image {
-    /// A file, such as a disk, which is read piece by piece.
-    pub fn of_file(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let mut hash = XxHash64::with_seed(0);
-        let mut piece = vec![0; 1 << 20];
-        loop {
-            match file.read(&mut piece)? {
-                0 => break,
-                length => hash.write(&piece[..length]),
-            }
-        }
-        let name = path.display().to_string();
-        Ok(Self { name, hash: format!("{:016x}", hash.finish()) })
+/// The hash of a file, such as a disk, that is read piece by piece.
+#[derive(Debug, Default)]
+pub struct ImageHash(XxHash64);
+
+impl ImageHash {
+    /// Adds the next piece.
+    pub fn add(&mut self, piece: &[u8]) {
+        self.0.write(piece);
+    }
+
+    /// The file of this name, when all pieces were added.
+    pub fn image(&self, name: String) -> Image {
+        Image { name, hash: format!("{:016x}", self.0.finish()) }
     }
 }
 
@@ -161,11 +158,13 @@ impl Description {
     }
 
     /// The place of a file, relative to the experiment file if it is in its folder: parts of a
-    /// campaign may be made in folders of different names.
-    fn place<'a>(&self, image: &'a Image) -> &'a Path {
+    /// campaign may be made in folders of different names. A guest of the catalogue, whose name is
+    /// no absolute path, is told apart from a file of the same name there.
+    fn place<'a>(&self, image: &'a Image) -> (bool, &'a Path) {
         let path = Path::new(&image.name);
         let folder = Path::new(&self.file).parent();
-        folder.and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path)
+        let relative = folder.and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path);
+        (path.is_absolute(), relative)
     }
 
     /// The maximum number of runs of this part.

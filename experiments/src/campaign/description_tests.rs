@@ -28,7 +28,11 @@ fn wrong_shards_are_refused() {
 fn a_campaign_is_known_again_in_another_folder() {
     let of = |folder: &str, hash: &str| {
         let image = |name: String, hash: &str| Image { name, hash: hash.into() };
-        let images = vec![image(format!("{folder}/g.elf"), hash), image("hello".into(), "2")];
+        let images = vec![
+            image(format!("{folder}/g.elf"), hash),
+            image(format!("{folder}/hello"), "4"),
+            image("hello".into(), "2"),
+        ];
         Description { file: format!("{folder}/x.toml"), images, ..testing::description(3) }
     };
     assert_eq!(of("/a", "1").difference(&of("/a", "1")), None);
@@ -37,6 +41,10 @@ fn a_campaign_is_known_again_in_another_folder() {
     assert!(difference.contains("/a/g.elf has changed: XXH64 was 1, now it is 3"), "{difference}");
     let without = Description { images: Vec::new(), ..of("/a", "1") };
     assert!(of("/a", "1").difference(&without).unwrap().contains("is not among its files"));
+    let mut pieces = ImageHash::default();
+    pieces.add(b"one, ");
+    pieces.add(b"two. ");
+    assert_eq!(pieces.image("x".into()).hash, crate::finding::image_hash(b"one, two. "));
     let more = testing::description(4);
     assert!(testing::description(3).difference(&more).unwrap().contains("cells"));
 }

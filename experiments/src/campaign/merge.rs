@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::description::{Description, Shard};
 use super::record::RunRecord;
-use super::store::{Store, StoreError};
+use super::store::{Store, StoreError, add_cut_short, insert_runs, insert_session};
 
 /// Why campaigns can't be merged.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum MergeError {
 }
 
 /// Merges the campaigns in these folders into a new one in `out`, which has all of their runs.
-/// Returns its store.
+/// Returns its store. An error leaves no campaign there.
 pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Store, MergeError> {
     let mut parts = Vec::new();
     for folder in folders {
@@ -62,7 +62,7 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Store, MergeError> {
     check_no_run_twice(&parts)?;
     let description = Description { shard: Shard::ALL, ..first.1.clone() };
     let keep = description.keep;
-    let mut merged = Store::create(out, &description)?;
+    let mut read = Vec::new();
     for (store, _, mut runs) in parts {
         for kept in store.kept()? {
             let place = runs.binary_search_by_key(&(kept.cell, kept.seed), |it| (it.cell, it.seed));
@@ -70,11 +70,18 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Store, MergeError> {
                 runs[place].report = Some(kept.report);
             }
         }
-        merged.record(&runs, keep, None)?;
-        for session in store.sessions()? {
-            merged.add_session(&session)?;
-        }
+        read.push((runs, store.sessions()?, store.cut_short()?));
     }
+    let merged = Store::create_with(out, &description, |transaction| {
+        for (runs, sessions, cut_short) in &read {
+            insert_runs(transaction, runs, keep)?;
+            for session in sessions {
+                insert_session(transaction, session)?;
+            }
+            add_cut_short(transaction, cut_short)?;
+        }
+        Ok(())
+    })?;
     Ok(merged)
 }
 

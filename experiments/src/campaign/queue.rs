@@ -90,6 +90,8 @@ struct State {
     /// For each cell, the failures, and the runs of this shard that are not made.
     failures: Vec<u64>,
     left: Vec<u64>,
+    /// For each cell, the runs that the user has ended while they ran.
+    cut_short: Vec<u64>,
     ended: Option<Ended>,
 }
 
@@ -116,6 +118,7 @@ impl Queue {
             given: recorded.len() as u64,
             failures: vec![0; cells.len()],
             left: cells.iter().map(|cell| shard.share(cell.asked)).collect(),
+            cut_short: vec![0; cells.len()],
             ended: None,
         };
         for run in recorded {
@@ -197,6 +200,17 @@ impl Queue {
     pub(super) fn end(&self, why: Ended) {
         let mut state = self.lock();
         state.ended = state.ended.max(Some(why));
+    }
+
+    /// Takes account of a run that the user has ended, and ends.
+    pub(super) fn cut(&self, task: Task) {
+        self.lock().cut_short[task.cell] += 1;
+        self.end(Ended::Interrupted);
+    }
+
+    /// For each cell, how many runs the user has ended while they ran.
+    pub(super) fn cut_short(&self) -> Vec<u64> {
+        self.lock().cut_short.clone()
     }
 
     /// Why it has ended; complete if nothing is left.

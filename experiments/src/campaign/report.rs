@@ -65,6 +65,9 @@ pub struct CellReport {
     pub rate: Rate,
     /// The number of runs that reached the time limit, which is not a failure.
     pub time_limit: u64,
+    /// The number of runs that a signal ended while they ran. They are not in the other numbers;
+    /// failing runs last longer, so with many of these the rate may be too low.
+    pub cut_short: u64,
     /// Whether its runs ended early because it had failed often enough.
     pub stopped: bool,
     /// The median time from the start of a run to its failure, in seconds.
@@ -141,7 +144,8 @@ impl Report {
             .cells
             .iter()
             .zip(&by_cell)
-            .map(|(cell, runs)| cell_report(&description, cell, runs))
+            .zip(store.cut_short()?)
+            .map(|((cell, runs), cut_short)| cell_report(&description, cell, runs, cut_short))
             .collect();
         let name = |cell: usize| description.cells.get(cell).map_or("", |cell| &*cell.name);
         let kept = store.kept()?.into_iter().map(|kept| KeptReport {
@@ -189,6 +193,7 @@ fn cell_report(
     description: &Description,
     cell: &CellDescription,
     runs: &[&RunRecord],
+    cut_short: u64,
 ) -> CellReport {
     let failures: Vec<_> = runs.iter().filter(|run| run.failed).collect();
     let failed = failures.len() as u64;
@@ -199,6 +204,7 @@ fn cell_report(
         asked: description.shard.share(cell.asked),
         rate: Rate::of(failed, runs.len() as u64),
         time_limit: runs.iter().filter(|run| run.result == TIME_LIMIT).count() as u64,
+        cut_short,
         stopped: most.is_some_and(|most| failed >= most),
         median_failure_seconds: median(failures.iter().map(|run| run.seconds).collect()),
         injections: runs.iter().map(|run| run.injections).sum(),

@@ -1,5 +1,5 @@
 -- The store of a campaign (docs/experiments.md).
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 -- What the campaign is: one row for each name.
 CREATE TABLE campaign (
@@ -14,13 +14,15 @@ CREATE TABLE images (
 ) STRICT, WITHOUT ROWID;
 
 -- The cells, from 0 on in the order of the file. `asked` runs are wanted, from seed `first_seed` on.
--- `command` and ` --seed N` make a run again.
+-- `command` and ` --seed N` make a run again. `cut_short` runs were ended by a signal while they
+-- ran; they are made again.
 CREATE TABLE cells (
     cell INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     asked INTEGER NOT NULL,
     first_seed INTEGER NOT NULL,
-    command TEXT NOT NULL
+    command TEXT NOT NULL,
+    cut_short INTEGER NOT NULL
 ) STRICT;
 
 -- For each cell its phase (the factor `phase`) and the value of each factor.

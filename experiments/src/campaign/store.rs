@@ -18,7 +18,7 @@ use crate::experiment::Limits;
 /// The tables.
 const SCHEMA: &str = include_str!("schema.sql");
 /// The version of the tables: `user_version` in [`SCHEMA`].
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// The database's name in the campaign's folder.
 pub const FILE_NAME: &str = "campaign.sqlite";
 /// The file by which a campaign's folder is locked.
@@ -121,6 +121,15 @@ impl Store {
     /// Makes the store of a new campaign in this folder, which is made if it is missing. Fails if
     /// it has a campaign.
     pub fn create(folder: &Path, description: &Description) -> Result<Self, StoreError> {
+        Self::create_with(folder, description, |_| Ok(()))
+    }
+
+    /// Makes the store of a new campaign with what `fill` writes, all or nothing.
+    pub(super) fn create_with(
+        folder: &Path,
+        description: &Description,
+        fill: impl FnOnce(&Transaction) -> rusqlite::Result<()>,
+    ) -> Result<Self, StoreError> {
         fs::create_dir_all(folder).map_err(|source| file_error(folder, source))?;
         let lock = lock(folder)?;
         let path = folder.join(FILE_NAME);
@@ -133,7 +142,8 @@ impl Store {
         store.set_up()?;
         store.transaction(|transaction| {
             transaction.execute_batch(SCHEMA)?;
-            describe(transaction, description)
+            describe(transaction, description)?;
+            fill(transaction)
         })?;
         Ok(store)
     }
@@ -346,18 +356,8 @@ impl Store {
 
     /// Begins a time of work.
     pub fn begin(&mut self, shard: Shard, jobs: u32) -> Result<SessionId, StoreError> {
-        self.add_session(&SessionRow { shard: shard.to_string(), jobs, seconds: 0.0, ended: None })
-    }
-
-    /// Adds a row to the table of sessions.
-    pub fn add_session(&mut self, row: &SessionRow) -> Result<SessionId, StoreError> {
-        self.transaction(|transaction| {
-            transaction.execute(
-                "INSERT INTO sessions (shard, jobs, seconds, ended) VALUES (?, ?, ?, ?)",
-                params![row.shard, row.jobs, row.seconds, row.ended],
-            )?;
-            Ok(SessionId(transaction.last_insert_rowid()))
-        })
+        let row = SessionRow { shard: shard.to_string(), jobs, seconds: 0.0, ended: None };
+        self.transaction(|transaction| insert_session(transaction, &row))
     }
 
     /// Records runs, all or none, and how long the session has taken so far. The reports of
@@ -369,10 +369,7 @@ impl Store {
         session: Option<(SessionId, Duration)>,
     ) -> Result<(), StoreError> {
         self.transaction(|transaction| {
-            for run in runs {
-                insert(transaction, run)?;
-                keep_report(transaction, run, keep)?;
-            }
+            insert_runs(transaction, runs, keep)?;
             if let Some((SessionId(id), time)) = session {
                 transaction.execute(
                     "UPDATE sessions SET seconds = ? WHERE session = ?",
@@ -383,20 +380,32 @@ impl Store {
         })
     }
 
-    /// Ends a time of work.
+    /// Ends a time of work. `cut_short` has for each cell the runs that the user has ended in it
+    /// while they ran.
     pub fn end(
         &mut self,
         SessionId(id): SessionId,
         time: Duration,
         ended: &str,
+        cut_short: &[u64],
     ) -> Result<(), StoreError> {
         self.transaction(|transaction| {
+            add_cut_short(transaction, cut_short)?;
             transaction.execute(
                 "UPDATE sessions SET seconds = ?, ended = ? WHERE session = ?",
                 params![time.as_secs_f64(), ended, id],
             )
         })
         .map(drop)
+    }
+
+    /// For each cell, the runs that the user has ended while they ran.
+    pub fn cut_short(&self) -> Result<Vec<u64>, StoreError> {
+        self.sql(|connection| {
+            let mut query = connection.prepare("SELECT cut_short FROM cells ORDER BY cell")?;
+            let rows = query.query_map([], |row| Ok(row.get::<_, i64>(0)? as u64))?;
+            rows.collect()
+        })
     }
 }
 
@@ -425,7 +434,7 @@ fn describe(transaction: &Transaction, description: &Description) -> rusqlite::R
     }
     for (number, cell) in (0i64..).zip(&description.cells) {
         transaction.execute(
-            "INSERT INTO cells VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO cells VALUES (?, ?, ?, ?, ?, 0)",
             params![number, cell.name, cell.asked as i64, cell.first_seed as i64, cell.command],
         )?;
         for (position, (factor, value)) in (0i64..).zip(&cell.levels) {
@@ -434,6 +443,42 @@ fn describe(transaction: &Transaction, description: &Description) -> rusqlite::R
                 params![number, position, factor, value],
             )?;
         }
+    }
+    Ok(())
+}
+
+/// Inserts runs, and the reports of failures as far as `keep` of their kind allow.
+pub(super) fn insert_runs(
+    transaction: &Transaction,
+    runs: &[RunRecord],
+    keep: u32,
+) -> rusqlite::Result<()> {
+    for run in runs {
+        insert(transaction, run)?;
+        keep_report(transaction, run, keep)?;
+    }
+    Ok(())
+}
+
+/// Adds a row to the table of sessions.
+pub(super) fn insert_session(
+    transaction: &Transaction,
+    row: &SessionRow,
+) -> rusqlite::Result<SessionId> {
+    transaction.execute(
+        "INSERT INTO sessions (shard, jobs, seconds, ended) VALUES (?, ?, ?, ?)",
+        params![row.shard, row.jobs, row.seconds, row.ended],
+    )?;
+    Ok(SessionId(transaction.last_insert_rowid()))
+}
+
+/// Adds numbers of runs that were cut short to those of the cells.
+pub(super) fn add_cut_short(transaction: &Transaction, runs: &[u64]) -> rusqlite::Result<()> {
+    for (cell, runs) in (0i64..).zip(runs) {
+        transaction.execute(
+            "UPDATE cells SET cut_short = cut_short + ? WHERE cell = ?",
+            params![*runs as i64, cell],
+        )?;
     }
     Ok(())
 }

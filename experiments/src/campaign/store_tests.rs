@@ -12,13 +12,14 @@ fn what_is_recorded_is_read_again() {
     let failed = RunRecord { report: Some("{}".into()), ..run(1, 7, Some("hang")) };
     let runs = [run(0, 7, None), failed, run(0, 8, None)];
     store.record(&runs, 3, Some((session, Duration::from_secs(2)))).unwrap();
-    store.end(session, Duration::from_secs(3), "complete").unwrap();
+    store.end(session, Duration::from_secs(3), "complete", &[0, 2]).unwrap();
     drop(store);
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(format!("{:?}", store.description().unwrap()), format!("{description:?}"));
     let read: Vec<_> = store.runs().unwrap().iter().map(|run| (run.cell, run.seed)).collect();
     assert_eq!(read, [(0, 7), (0, 8), (1, 7)]);
     assert_eq!(store.kept().unwrap().len(), 1);
+    assert_eq!(store.cut_short().unwrap(), [0, 2]);
     let sessions = store.sessions().unwrap();
     assert_eq!((sessions[0].seconds, sessions[0].ended.as_deref()), (3.0, Some("complete")));
 }
@@ -31,6 +32,18 @@ fn a_batch_is_recorded_whole_or_not_at_all() {
     // A run that is there already.
     store.record(&[run(0, 2, None), run(0, 1, None)], 3, None).unwrap_err();
     assert_eq!(store.runs().unwrap().len(), 1);
+}
+
+#[test]
+fn a_store_is_made_whole_or_not_at_all() {
+    let folder = TempDir::new().unwrap();
+    let twice = [run(0, 1, None), run(0, 1, None)];
+    let make = |runs: &[RunRecord]| {
+        Store::create_with(folder.path(), &description(3), |it| insert_runs(it, runs, 3))
+    };
+    make(&twice).unwrap_err();
+    assert!(matches!(Store::open(folder.path()), Err(StoreError::Content { .. })));
+    assert_eq!(make(&twice[1..]).unwrap().runs().unwrap().len(), 1);
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub struct Settings {
     pub guest: Option<Spanned<String>>,
     /// The initial RAM disk: a path relative to this file.
     pub initrd: Option<PathBuf>,
-    /// An ELF file with the guest's symbols: a path relative to this file.
+    /// An ELF file with the guest's symbols: a path relative to this file; or `none`.
     pub symbols: Option<PathBuf>,
     /// The number of vCPUs, from 1 to 64.
     #[schemars(with = "Option<Cpus>")]
