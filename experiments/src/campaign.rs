@@ -71,8 +71,9 @@ impl<E> From<StoreError> for Failed<E> {
 }
 
 /// Makes the runs that are not recorded yet, `jobs` of them side by side. Each worker calls
-/// `worker` once, and the function that it gets for each run. A run that was cut short or did not
-/// begin ends the campaign; the first are counted in the store. `seen` is called after each commit with what was recorded.
+/// `worker` once, and the function that it gets for each run. A run that was cut short, or did not
+/// begin, ends the campaign; the store has the number of those that were cut short. `seen` is
+/// called after each commit with what was recorded.
 pub fn work<W, E>(
     store: &mut Store,
     jobs: u32,

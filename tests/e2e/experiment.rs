@@ -277,17 +277,20 @@ fn nothing_is_lost_by_kill_9() {
 
 fn ctrl_c_ends_in_order() {
     let folder = Folder::new();
-    let text = "[machine]\nguest = \"spin\"\n[failure]\ntimeout = \"100s\"\n[runs]\nper_cell = 9\n";
-    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+    let text = "[machine]\nguest = \"spin\"\n[failure]\ntimeout = \"100s\"\n[runs]\nper_cell =";
+    // With three workers for two runs, one of them finds no more runs before the signal comes.
+    for (signal, status, runs, jobs) in
+        [(Signal::SIGINT, 130, 9, "--jobs=2"), (Signal::SIGTERM, 143, 2, "--jobs=3")]
+    {
         let _ = fs::remove_dir_all(folder.join("out"));
-        let running = begin(&folder, text).arg("--jobs=2").start();
+        let running = begin(&folder, &format!("{text} {runs}\n")).arg(jobs).start();
         // Before that, the program may not have taken over the signals yet.
         running.does("a store", || folder.join("out/campaign.sqlite").exists());
         running.works_for(Duration::from_millis(300));
         running.signal(signal);
         let run = running.ends_with(status);
-        let run = run.says(&["interrupted: 0 of 9 runs", "experiment resume"]);
-        assert!(run.stdout.contains("9 of 9 runs were not made"), "{run}");
+        let run = run.says(&[&format!("interrupted: 0 of {runs} runs"), "experiment resume"]);
+        assert!(run.stdout.contains(&format!("{runs} of {runs} runs were not made")), "{run}");
         // The runs that were interrupted are not recorded.
         let report = report(&folder.join("out"));
         assert_eq!((&report["runs"], &report["sessions"][0]), (&0.into(), &"interrupted".into()));
