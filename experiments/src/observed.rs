@@ -99,7 +99,10 @@ impl FailureSignature {
     }
 
     fn verdict(text: &str) -> Self {
-        Self::Verdict(text.split(" of vCPU").next().unwrap_or_default().into())
+        let is_number = |text: &str| text.parse::<u32>().is_ok();
+        let fault = text.rsplit_once(" of vCPU ");
+        let fault = fault.filter(|(what, vcpu)| *what == "triple fault" && is_number(vcpu));
+        Self::Verdict(fault.map_or(text, |(what, _)| what).into())
     }
 
     /// Whether each stack has a name or a caller that distinguishes it from other stacks.

@@ -91,6 +91,11 @@ fn other_failures_are_the_same_by_their_verdict() {
     // The number of the vCPU doesn't matter.
     let fault = of(&End::TripleFault { vcpu: 2 });
     assert_eq!(fault.signature(), Some(finding("triple fault of vCPU 1", &[]).signature()));
+    // In the text of a pattern, a number belongs to the failure.
+    let pattern = |text| ObservedFailure { verdict: String::from(text), ..hang(&[]) }.signature();
+    let one = "console line with `hang of vCPU`: hang of vCPU 1";
+    assert_eq!(pattern(one).unwrap().to_string(), one);
+    assert_ne!(pattern(one), pattern("console line with `hang of vCPU`: hang of vCPU 2"));
     for end in [End::Guest { code: 0 }, End::TimeLimit, End::Interrupted] {
         assert_eq!(ObservedFailure::verdict(&end), None);
     }
