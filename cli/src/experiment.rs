@@ -164,7 +164,7 @@ fn work(campaign: &Campaign, mut store: Store, args: &WorkArgs) -> Result<Status
     problems.extend(print(&report, args.json).err());
     if report.is_incomplete() {
         let folder = store.folder().display().to_string();
-        let folder = experiments::commands::quoted(&folder);
+        let folder = experiments::commands::quoted_path(&folder);
         // Where a budget is used up, there is no more to do.
         let again = match ended {
             Ended::OutOfRuns | Ended::OutOfTime => String::new(),

@@ -13,6 +13,7 @@ fn what_a_shell_would_take_apart_is_quoted() {
         ("it's", "'it'\\''s'"),
         ("hold:at=io;pause", "'hold:at=io;pause'"),
         ("0@1>2", "'0@1>2'"),
+        ("it's\u{1b}1\n", "$'it\\'s\\0331\\012'"),
     ] {
         assert_eq!(quoted(text), expected);
     }
@@ -47,4 +48,14 @@ fn what_ends_a_run_is_said() {
     let expected =
         "tsc-sync --cpus 6 --ok='all up' --ok='-> done' --fail='BUG: *' --fail-at=panic+0x4";
     assert_eq!(machine.arguments(), expected);
+}
+
+#[test]
+fn what_begins_with_a_hyphen_is_no_option() {
+    let mut machine = finding::tests::finding().machine;
+    machine.guest = "-x.elf".into();
+    machine.command_line = "-v".into();
+    assert_eq!(machine.arguments(), "./-x.elf --cpus 6 --cmdline=-v");
+    assert_eq!(option("cmdline", "- v"), " --cmdline='- v'");
+    assert_eq!((&*quoted_path("-a b"), &*quoted_path("a")), ("'./-a b'", "a"));
 }

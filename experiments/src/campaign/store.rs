@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 
 use super::description::{CellDescription, Description, Image, Shard};
 use super::record::RunRecord;
+use crate::commands::quoted_path;
 use crate::experiment::Limits;
 
 /// The tables.
@@ -37,8 +38,9 @@ pub enum StoreError {
     },
     /// There is one already.
     #[error(
-        "{path}: there is a campaign already: go on with it by `jitterbug experiment resume {path}`, \
-         or name another folder by --out"
+        "{path}: there is a campaign already: go on with it by `jitterbug experiment resume {}`, \
+         or name another folder by --out",
+        quoted_path(path)
     )]
     Exists {
         /// The folder.
