@@ -1,5 +1,6 @@
 //! `jitterbug experiment`: makes the runs of an experiment file, and reports them.
 
+mod percent;
 mod prepared;
 mod show;
 mod worker;
@@ -67,7 +68,7 @@ fn resume(cli: &Cli, args: &ExperimentResumeArgs) -> Result<Status> {
 fn report(args: &ExperimentReportArgs) -> Result<Status> {
     let report = Report::of(&Store::read(&args.folder)?)?;
     print(&report, args.json)?;
-    Ok(status(&report))
+    conclude(status(&report), idle_jitter(&report))
 }
 
 /// The status of a report. A failure is told on standard error, too.
@@ -79,11 +80,23 @@ fn status(report: &Report) -> Status {
     Status::Failure
 }
 
+/// The error that a campaign ends with if cells have jitter that injected nothing, as for `run`.
+fn idle_jitter(report: &Report) -> Vec<anyhow::Error> {
+    let idle = report.cells.iter().filter(|cell| cell.idle_jitter);
+    let message = |cell: &experiments::campaign::CellReport| {
+        let (name, runs) = (show::escaped(&cell.name), cell.rate.runs);
+        anyhow!(
+            "{name}: jitter injected nothing in {runs} run(s): choose other jitter or remove it"
+        )
+    };
+    idle.map(message).collect()
+}
+
 fn merge(args: &ExperimentMergeArgs) -> Result<Status> {
     let store = campaign::merge(&args.folders, &args.out)?;
     let report = Report::of(&store)?;
     print(&report, args.json)?;
-    Ok(status(&report))
+    conclude(status(&report), idle_jitter(&report))
 }
 
 /// Reads an experiment file, and makes the configurations of its machines.
@@ -162,6 +175,7 @@ fn work(campaign: &Campaign, mut store: Store, args: &WorkArgs) -> Result<Status
         }
     };
     problems.extend(print(&report, args.json).err());
+    problems.extend(idle_jitter(&report));
     if report.is_incomplete() {
         let folder = store.folder().display().to_string();
         let folder = experiments::commands::quoted_path(&folder);
@@ -207,8 +221,12 @@ impl Told {
         for run in runs {
             let Some(kind) = &run.kind else { continue };
             if self.0.insert((run.cell, kind.clone())) {
-                let cell = campaign.prepared.name(run.cell);
-                progress.print(&format!("jitterbug: {cell}: seed {}: {kind}", run.seed));
+                let cell = show::escaped(campaign.prepared.name(run.cell));
+                progress.print(&format!(
+                    "jitterbug: {cell}: seed {}: {}",
+                    run.seed,
+                    show::escaped(kind)
+                ));
             }
         }
     }

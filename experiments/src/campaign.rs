@@ -5,7 +5,10 @@
 //! has it made, and hands over the record. The calling thread commits what has been handed over in
 //! the meantime in one transaction: while it waits for the disk, the workers go on.
 
+mod association;
 mod description;
+mod factors;
+mod inverse;
 mod merge;
 mod queue;
 mod record;
@@ -19,13 +22,15 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use association::{Association, NothingToTell};
 pub use description::{CellDescription, Description, Image, ImageHash, Shard};
+pub use factors::{FactorReport, LevelReport};
 pub use merge::{MergeError, merge};
 use queue::{Bounds, Queue};
 pub use queue::{Ended, Task};
 pub use record::RunRecord;
-pub use report::{CellReport, FactorReport, KeptReport, KindReport, LevelReport, Report};
-pub use statistics::{Association, Rate};
+pub use report::{CellReport, KeptReport, KindReport, Report};
+pub use statistics::Rate;
 pub use store::{FILE_NAME, Store, StoreError};
 
 /// The most runs that are handed over and not yet committed; workers wait then.

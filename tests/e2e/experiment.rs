@@ -17,7 +17,7 @@ use crate::scratch::Folder;
 tests! {
     Nothing: wrong_files_are_refused, other_folders_are_refused, special_files_are_refused;
     Kvm: all_cells_are_run, failures_are_kept_and_run_again, a_cell_stops_after_its_failures,
-        budgets_are_kept, nothing_is_lost_by_kill_9, ctrl_c_ends_in_order,
+        jitter_that_injects_nothing_is_an_error, budgets_are_kept, nothing_is_lost_by_kill_9, ctrl_c_ends_in_order,
         another_image_is_refused, parts_are_the_whole, a_time_limit_is_told,
         machines_that_cannot_be_made_are_refused, a_guest_and_a_file_may_have_one_name,
         nothing_is_named_without_symbols;
@@ -210,7 +210,22 @@ fn a_cell_stops_after_its_failures() {
     assert!(run.stdout.contains("3 of 5 runs were not made: it had failed often enough"), "{run}");
     assert!(!run.stderr.contains("to go on"), "{run}");
     let report = report(&folder.join("out"));
-    assert_eq!((&report["runs"], &report["cells"][0]["stopped"]), (&2.into(), &true.into()));
+    let cell = &report["cells"][0];
+    assert_eq!((&report["runs"], &cell["stopped"]), (&2.into(), &true.into()));
+    // With failures alone, the lower bound is the square root of 2.5 %.
+    assert_eq!((&cell["rate"], &cell["until_last"]), (&1.0.into(), &2.into()));
+    assert!(run.stdout.contains("100 % (15.8 % to 100 %)"), "{run}");
+}
+
+/// As with `run`, jitter that injects nothing is an error, even among cells that have none.
+fn jitter_that_injects_nothing_is_an_error() {
+    let folder = Folder::new();
+    let text = "[machine]\nguest = \"hello\"\ncpus = 1\n[matrix]\n\
+                jitter = [\"off\", \"hold:at=mmio\"]\n[runs]\nper_cell = 2\n";
+    let run = begin(&folder, text).ends_with(2).says(&["jitter injected nothing in 2 run(s)"]);
+    assert!(run.stdout.contains("jitter injected nothing in its 2 runs"), "{run}");
+    let says = ["jitter injected nothing in 2 run(s)"];
+    experiment("report").arg(folder.join("out")).ends_with(2).says(&says);
 }
 
 fn budgets_are_kept() {
@@ -218,7 +233,7 @@ fn budgets_are_kept() {
     let text = format!("{HELLO}[budget]\nruns = 4\n");
     let run = begin(&folder, &text).ends_with(0);
     let run = run.says(&["the budget of runs is used up: 4 of 6 runs\n"]);
-    assert!(run.stdout.contains("1 of 3 runs were not made: not run yet"), "{run}");
+    assert!(run.stdout.contains("1 of 3 runs were not made: the budget was used up"), "{run}");
     // Both cells have as many runs.
     let report = report(&folder.join("out"));
     assert_eq!((&report["cells"][0]["runs"], &report["cells"][1]["runs"]), (&2.into(), &2.into()));

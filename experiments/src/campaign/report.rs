@@ -7,10 +7,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::description::{CellDescription, Description};
+use super::factors::{FactorReport, factors};
+use super::queue::Ended;
 use super::record::RunRecord;
-use super::statistics::{Association, Rate, association, median};
+use super::statistics::{Rate, median};
 use super::store::{SessionRow, Store, StoreError};
 use crate::cause::report::FORMAT;
+use crate::experiment::Experiment;
 
 /// The name of the result of a run that reached the time limit.
 const TIME_LIMIT: &str = "time-limit";
@@ -41,6 +44,8 @@ pub struct Report {
     pub runs: u64,
     /// The number of runs that failed.
     pub failed: u64,
+    /// Whether no further run is made because the budget of runs or of time is used up.
+    pub budget_used_up: bool,
     /// The cells.
     pub cells: Vec<CellReport>,
     /// The failures by kind, the most frequent first.
@@ -68,13 +73,15 @@ pub struct CellReport {
     /// The number of runs that a signal ended while they ran. They are not in the other numbers;
     /// failing runs last longer, so with many of these the rate may be too low.
     pub cut_short: u64,
-    /// Whether its runs ended early because it had failed often enough.
+    /// Whether some of the runs that are wanted were not made because it had failed often enough.
     pub stopped: bool,
     /// The median time from the start of a run to its failure, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub median_failure_seconds: Option<f64>,
     /// The number of delays that jitter injected.
     pub injections: u64,
+    /// Whether it has jitter that injected nothing in any of its runs.
+    pub idle_jitter: bool,
     /// The command that makes its first failure again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
@@ -91,28 +98,6 @@ pub struct KindReport {
     pub cells: BTreeMap<String, u64>,
     /// The command that makes one of them again.
     pub command: String,
-}
-
-/// A factor.
-#[derive(Clone, Debug, JsonSchema, Serialize)]
-pub struct FactorReport {
-    /// The factor: a setting, or `phase`.
-    pub factor: String,
-    /// How strongly it and the failures are associated; missing if nothing can be told.
-    #[serde(flatten)]
-    pub association: Option<Association>,
-    /// Its values.
-    pub levels: Vec<LevelReport>,
-}
-
-/// One value of a factor.
-#[derive(Clone, Debug, JsonSchema, Serialize)]
-pub struct LevelReport {
-    /// The value.
-    pub value: String,
-    /// How often the runs with it failed.
-    #[serde(flatten)]
-    pub rate: Rate,
 }
 
 /// A report of a run that was kept.
@@ -140,13 +125,19 @@ impl Report {
                 cell.push(run);
             }
         }
+        let jitter = jitter(&description);
         let cells: Vec<CellReport> = description
             .cells
             .iter()
             .zip(&by_cell)
             .zip(store.cut_short()?)
-            .map(|((cell, runs), cut_short)| cell_report(&description, cell, runs, cut_short))
+            .enumerate()
+            .map(|(number, ((cell, runs), cut_short))| {
+                let has_jitter = jitter.get(number).is_some_and(|is_on| *is_on);
+                cell_report(&description, cell, runs, cut_short, has_jitter)
+            })
             .collect();
+        let rates: Vec<Rate> = cells.iter().map(|cell| cell.rate).collect();
         let name = |cell: usize| description.cells.get(cell).map_or("", |cell| &*cell.name);
         let kept = store.kept()?.into_iter().map(|kept| KeptReport {
             cell: name(kept.cell).into(),
@@ -156,13 +147,14 @@ impl Report {
         });
         Ok(Self {
             format: FORMAT,
+            budget_used_up: budget_used_up(&description, runs.len() as u64, &sessions),
             seconds: sessions.iter().map(|session| session.seconds).sum(),
             sessions: sessions.into_iter().map(how_it_ended).collect(),
             asked: cells.iter().map(|cell| cell.asked).sum(),
             runs: runs.len() as u64,
             failed: runs.iter().filter(|run| run.failed).count() as u64,
             kinds: kinds(&description.cells, &runs),
-            factors: factors(&description.cells, &cells),
+            factors: factors(&description.cells, &rates),
             cells,
             kept: kept.collect(),
             images: description.images.into_iter().map(|it| (it.name, it.hash)).collect(),
@@ -184,6 +176,22 @@ fn how_it_ended(session: SessionRow) -> String {
     session.ended.unwrap_or_else(|| "killed or still at work".into())
 }
 
+/// Whether the budget of runs or of time is used up.
+fn budget_used_up(description: &Description, runs: u64, sessions: &[SessionRow]) -> bool {
+    let seconds: f64 = sessions.iter().map(|session| session.seconds).sum();
+    let last = sessions.last().and_then(|session| session.ended.as_deref());
+    description.run_limit().is_some_and(|most| runs >= most)
+        || description.time_limit().is_some_and(|most| seconds >= most.as_secs_f64())
+        || last == Some(Ended::OutOfTime.name())
+}
+
+/// For each cell, whether it has jitter; the store has the experiment file, which says it.
+fn jitter(description: &Description) -> Vec<bool> {
+    let experiment = Experiment::read(&description.file, &description.file_text);
+    let cells = experiment.map_or_else(|_| Vec::new(), |experiment| experiment.cells);
+    cells.iter().map(|cell| !cell.settings.jitter.is_off()).collect()
+}
+
 /// The command that makes a run again.
 fn command(cell: &CellDescription, seed: u64) -> String {
     format!("{} --seed {seed}", cell.command)
@@ -194,20 +202,27 @@ fn cell_report(
     cell: &CellDescription,
     runs: &[&RunRecord],
     cut_short: u64,
+    has_jitter: bool,
 ) -> CellReport {
     let failures: Vec<_> = runs.iter().filter(|run| run.failed).collect();
-    let failed = failures.len() as u64;
-    let most = description.limits.failures_per_cell;
+    let asked = description.shard.share(cell.asked);
+    let all: Vec<bool> = runs.iter().map(|run| run.failed).collect();
+    let rate = match description.limits.failures_per_cell {
+        Some(most) => Rate::until(most, &all),
+        None => Rate::of(failures.len() as u64, all.len() as u64),
+    };
+    let injections = runs.iter().map(|run| run.injections).sum();
     CellReport {
         name: cell.name.clone(),
         levels: cell.levels.iter().cloned().collect(),
-        asked: description.shard.share(cell.asked),
-        rate: Rate::of(failed, runs.len() as u64),
+        asked,
+        rate,
         time_limit: runs.iter().filter(|run| run.result == TIME_LIMIT).count() as u64,
         cut_short,
-        stopped: most.is_some_and(|most| failed >= most),
+        stopped: rate.until_last.is_some() && rate.runs < asked,
         median_failure_seconds: median(failures.iter().map(|run| run.seconds).collect()),
-        injections: runs.iter().map(|run| run.injections).sum(),
+        injections,
+        idle_jitter: has_jitter && !runs.is_empty() && injections == 0,
         command: failures.first().map(|run| command(cell, run.seed)),
     }
 }
@@ -230,39 +245,6 @@ fn kinds(cells: &[CellDescription], runs: &[RunRecord]) -> Vec<KindReport> {
     kinds
 }
 
-/// The factors of all cells. The runs of all cells with one value of a factor are counted together.
-fn factors(cells: &[CellDescription], reports: &[CellReport]) -> Vec<FactorReport> {
-    let mut names: Vec<&str> = Vec::new();
-    for (factor, _) in cells.iter().flat_map(|cell| &cell.levels) {
-        if !names.contains(&&**factor) {
-            names.push(factor);
-        }
-    }
-    let mut factors: Vec<FactorReport> = names
-        .into_iter()
-        .map(|factor| {
-            let mut sums: Vec<(String, u64, u64)> = Vec::new();
-            for (cell, report) in cells.iter().zip(reports) {
-                let Some((_, value)) = cell.levels.iter().find(|(name, _)| name == factor) else {
-                    continue;
-                };
-                let Rate { runs, failed, .. } = report.rate;
-                match sums.iter_mut().find(|(known, ..)| known == value) {
-                    Some((_, all_failed, all_runs)) => {
-                        *all_failed += failed;
-                        *all_runs += runs;
-                    }
-                    None => sums.push((value.clone(), failed, runs)),
-                }
-            }
-            let level = |(value, failed, runs)| LevelReport { value, rate: Rate::of(failed, runs) };
-            let levels: Vec<LevelReport> = sums.into_iter().map(level).collect();
-            let rates: Vec<Rate> = levels.iter().map(|level| level.rate).collect();
-            FactorReport { factor: factor.into(), association: association(&rates), levels }
-        })
-        .filter(|factor| factor.levels.len() > 1)
-        .collect();
-    let strength = |factor: &FactorReport| factor.association.map_or(-1.0, |it| it.cramers_v);
-    factors.sort_by(|a, b| strength(b).total_cmp(&strength(a)));
-    factors
-}
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::inverse;
+
 /// The 97.5 % quantile of the standard normal distribution: a two-sided interval of 95 %.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -13,10 +15,11 @@ pub struct Rate {
     pub runs: u64,
     /// The number of them that failed.
     pub failed: u64,
-    /// The rate of failures, from 0 to 1; missing if there are no runs.
+    /// The rate of failures, from 0 to 1; missing if it is not known. By inverse sampling if
+    /// `until_last` is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
-    /// The lower bound of the rate: Wilson's interval of 95 %.
+    /// The lower bound of the rate: Wilson's interval of 95 %, or the one of inverse sampling.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub low: Option<f64>,
     /// The upper bound of that interval.
@@ -25,6 +28,14 @@ pub struct Rate {
     /// If no run failed: the rate is below this, with a confidence of 95 %.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub below: Option<f64>,
+    /// If the cell reached `failures_per_cell`: the number of runs, in the order of their seeds, up
+    /// to the failure that reached it. The rate and its interval are of these runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_last: Option<u64>,
+    /// Whether the rate is too high, because some of the cells that are counted together reached
+    /// `failures_per_cell`. It then has no interval.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub too_high: bool,
 }
 
 impl Rate {
@@ -41,7 +52,42 @@ impl Rate {
             low: Some(low),
             high: Some(high),
             below: (failed == 0).then(|| upper_bound(runs)),
+            ..Self::default()
         }
+    }
+
+    /// A cell that is run until its `most`-th failure, from 1 on; `failures` says of each run, in
+    /// the order of the seeds, whether it failed. The runs after that failure, which were in
+    /// progress beside it, don't count for the rate.
+    pub(super) fn until(most: u64, failures: &[bool]) -> Self {
+        let all =
+            Self::of(failures.iter().map(|failed| u64::from(*failed)).sum(), failures.len() as u64);
+        let mut numbers = (1..).zip(failures).filter(|(_, failed)| **failed);
+        let last = usize::try_from(most.saturating_sub(1)).ok().and_then(|most| numbers.nth(most));
+        let Some((last, _)) = last else { return all };
+        let (low, high) = inverse::interval(most, last);
+        Self {
+            rate: inverse::estimate(most, last),
+            low: Some(low),
+            high: Some(high),
+            until_last: Some(last),
+            ..all
+        }
+    }
+
+    /// The runs of cells, counted together.
+    pub(super) fn together(cells: &[Self]) -> Self {
+        if let [cell] = cells {
+            return *cell;
+        }
+        let (mut runs, mut failed, mut too_high) = (0, 0, false);
+        for cell in cells {
+            runs += cell.runs;
+            failed += cell.failed;
+            too_high |= cell.until_last.is_some();
+        }
+        let all = Self::of(failed, runs);
+        if too_high { Self { low: None, high: None, below: None, too_high, ..all } } else { all }
     }
 }
 
@@ -64,42 +110,6 @@ fn wilson(failed: u64, runs: u64) -> (f64, f64) {
 /// approximation.
 fn upper_bound(runs: u64) -> f64 {
     -(0.05_f64.ln() / runs as f64).exp_m1()
-}
-
-/// How strongly a factor and the failures are associated: Pearson's chi-square of the table of its
-/// values by failed and passed, and Cramer's V (H. Cramer, "Mathematical Methods of Statistics",
-/// 1946, chapter 21), from 0, none, to 1. `None` if all runs came out the same way or only one
-/// value has runs, where there is nothing to tell.
-pub(super) fn association(levels: &[Rate]) -> Option<Association> {
-    let levels: Vec<_> = levels.iter().filter(|level| level.runs > 0).collect();
-    let runs: u64 = levels.iter().map(|level| level.runs).sum();
-    let failed: u64 = levels.iter().map(|level| level.failed).sum();
-    if levels.len() < 2 || failed == 0 || failed == runs {
-        return None;
-    }
-    let rate = failed as f64 / runs as f64;
-    let chi_square: f64 = levels
-        .iter()
-        .map(|level| {
-            let (n, observed) = (level.runs as f64, level.failed as f64);
-            let difference = observed - n * rate;
-            difference * difference / (n * rate) + difference * difference / (n * (1.0 - rate))
-        })
-        .sum();
-    // The table has two columns, so V is the root of chi-square by the number of runs.
-    let cramers_v = (chi_square / runs as f64).sqrt().min(1.0);
-    Some(Association { chi_square, degrees: levels.len() as u64 - 1, cramers_v })
-}
-
-/// How strongly a factor and the failures are associated.
-#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize)]
-pub struct Association {
-    /// Pearson's chi-square.
-    pub chi_square: f64,
-    /// Its degrees of freedom.
-    pub degrees: u64,
-    /// Cramer's V.
-    pub cramers_v: f64,
 }
 
 /// The median; `None` of nothing.

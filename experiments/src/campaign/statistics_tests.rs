@@ -33,27 +33,20 @@ fn no_failure_has_an_upper_bound() {
 }
 
 #[test]
-fn factors_are_told_apart() {
-    // All of the failures are of one value.
-    let all = association(&[Rate::of(10, 10), Rate::of(0, 10)]).unwrap();
-    close(all.chi_square, 20.0);
-    close(all.cramers_v, 1.0);
-    // None of them tells anything.
-    let none = association(&[Rate::of(5, 10), Rate::of(10, 20)]).unwrap();
-    close(none.cramers_v, 0.0);
-    // R: chisq.test(matrix(c(12, 8, 5, 15), 2), correct = FALSE): 5.0128.
-    let some = association(&[Rate::of(12, 20), Rate::of(5, 20)]).unwrap();
-    close(some.chi_square, 5.01279);
-    close(some.cramers_v, 0.35401);
-    assert_eq!(some.degrees, 1);
-    for nothing in [
-        &[Rate::of(1, 2)][..],
-        &[Rate::of(0, 5), Rate::of(0, 5)],
-        &[Rate::of(5, 5), Rate::of(3, 3)],
-        &[Rate::of(1, 5), Rate::of(0, 0)],
-    ] {
-        assert_eq!(association(nothing), None);
-    }
+fn a_cell_that_is_run_until_its_last_failure() {
+    let runs = |text: &str| text.chars().map(|run| run == 'F').collect::<Vec<_>>();
+    let rate = Rate::until(2, &runs("..F.F"));
+    assert_eq!((rate.runs, rate.failed, rate.until_last), (5, 2, Some(5)));
+    assert_eq!(rate.rate, Some(0.25));
+    // The run that was in progress beside the last failure doesn't count.
+    let beside = Rate::until(2, &runs("..F.F.F"));
+    assert_eq!((beside.runs, beside.failed, beside.until_last), (7, 3, Some(5)));
+    assert_eq!((beside.rate, beside.low, beside.high), (rate.rate, rate.low, rate.high));
+    assert_eq!(Rate::until(2, &runs("..F")), Rate::of(1, 3));
+    let together = Rate::together(&[rate, Rate::of(1, 5)]);
+    assert_eq!((together.rate, together.low, together.too_high), (Some(0.3), None, true));
+    assert_eq!(Rate::together(&[rate]), rate);
+    assert_eq!(Rate::together(&[Rate::of(1, 5), Rate::of(2, 5)]), Rate::of(3, 10));
 }
 
 #[test]
