@@ -19,7 +19,7 @@ tests! {
     Nothing: every_document_is_run, a_difference_is_seen;
     // What a new user reads first is run on every host.
     Kvm: readme, getting_started;
-    QuickKvm: explain, experiments, hunt, illumos_1687, jitter, json, passes, probes, races, scripting;
+    QuickKvm: explain, experiments, faults, hunt, illumos_1687, jitter, json, passes, probes, races, scripting;
 }
 
 macro_rules! documents {
@@ -36,6 +36,7 @@ documents! {
     readme: "README.md",
     explain: "docs/explain.md",
     experiments: "docs/experiments.md",
+    faults: "docs/faults.md",
     getting_started: "docs/getting-started.md",
     races: "docs/races.md",
     hunt: "docs/hunt.md",
