@@ -193,7 +193,7 @@ fn show(
 }
 
 /// A path, quoted for a shell.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     commands::quoted(&path.display().to_string()).into_owned()
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use experiments::finding::Machine;
 use experiments::hunt::{Next, SweepEvent, Swept, sweep};
-use experiments::{Finding, Hunt, StrategySpec, commands};
+use experiments::{Finding, Hunt, StrategySpec};
 use inspect::Symbols;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,6 +13,7 @@ use vmm::Host;
 use vmm::fault::Strike;
 use vmm::signals::Signals;
 
+use super::findings::quoted;
 use crate::args::HuntArgs;
 use crate::document::{FORMAT, print_json};
 use crate::finding_folder::{FindingFolder, LOST, print_lost};
@@ -225,8 +226,7 @@ fn summarise(swept: &Swept, sites: &Sites, fault: &str, interrupted: bool, secon
             tell::user(&format!("jitterbug: {}: {}{times}", site.faults.join("; "), site.failure));
         }
         for file in &site.files {
-            let file = file.display().to_string();
-            tell::user(&format!("  again: jitterbug replay {}", commands::quoted(&file)));
+            tell::user(&format!("  again: jitterbug replay {}", quoted(file)));
         }
     }
     if sites.lost {

@@ -306,14 +306,7 @@ impl<'a> Executor<'a> {
         let run = run?;
         let mut whole = self.before.clone();
         run.steps.iter().for_each(|step| whole.add(step.hash, step.choice));
-        let recorded = Recorded {
-            switches: whole.hashes(),
-            schedule: whole.schedule,
-            hang_budget: self.setup.hang_budget,
-            verdict: run.ending.to_string(),
-            points: self.machine.points(),
-            hash: format!("{:016x}", self.machine.hash()),
-        };
+        let recorded = whole.run(&self.machine, self.setup.hang_budget, &run.ending);
         Ok((run, self.waits()?, recorded))
     }
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use vmm::controlled::{Choice, Chooser, Point};
+use vmm::controlled::{Choice, Chooser, ControlledMachine, Point};
+use vmm::end::End;
 
 use super::tree::Taken;
+use crate::replay::Recorded;
 use crate::schedule::Schedule;
 use crate::strategy::Strategy;
 
@@ -34,6 +36,23 @@ impl Recording {
     /// [`Self::switches`], as 16 hex digits each.
     pub(crate) fn hashes(&self) -> Vec<String> {
         self.switches.iter().map(|hash| format!("{hash:016x}")).collect()
+    }
+
+    /// The run that this machine has just made by these decisions, to compare a replay with.
+    pub(crate) fn run(
+        self,
+        machine: &ControlledMachine,
+        hang_budget: u64,
+        ending: &End,
+    ) -> Recorded {
+        Recorded {
+            switches: self.hashes(),
+            schedule: self.schedule,
+            hang_budget,
+            verdict: ending.to_string(),
+            points: machine.points(),
+            hash: format!("{:016x}", machine.hash()),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use super::recorder::Recording;
 use super::trial::place;
 use super::{Hunt, Next};
 use crate::finding::Finding;
-use crate::replay::{Divergence, Recorded};
+use crate::replay::Divergence;
 use crate::schedule::Schedule;
 use crate::strategy::RoundRobin;
 use crate::waits::Names;
@@ -246,14 +246,7 @@ impl Sweep<'_> {
             }
             ending if ending.is_failure() => {
                 let waits = self.names.table(&machine.waiters()?, machine.memory());
-                let recorded = Recorded {
-                    switches: recording.hashes(),
-                    schedule: recording.schedule.clone(),
-                    hang_budget: self.hunt.hang_budget,
-                    verdict: ending.to_string(),
-                    points,
-                    hash: format!("{:016x}", machine.hash()),
-                };
+                let recorded = recording.clone().run(machine, self.hunt.hang_budget, ending);
                 let failed = Failed { recorded: &recorded, strikes: &strikes, waits };
                 let (finding, divergence) =
                     failed.finding(self.host, self.hunt, &self.names, number, self.cancel)?;

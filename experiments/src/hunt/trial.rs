@@ -15,7 +15,7 @@ use super::queue::{Queue, Ticket};
 use super::recorder::{FaultPlaces, Recorder, Recording};
 use super::tree::Taken;
 use crate::finding::Finding;
-use crate::replay::{Divergence, Recorded, replay};
+use crate::replay::{Divergence, replay};
 use crate::strategy::Strategy;
 use crate::waits::Names;
 
@@ -119,14 +119,8 @@ impl<'a> Worker<'a> {
         if ending.is_failure() {
             waits = names.table(&machine.waiters()?, machine.memory());
         }
-        let recorded = (ending.is_failure() || hunt.verify).then(|| Recorded {
-            switches: recording.hashes(),
-            schedule: recording.schedule,
-            hang_budget: hunt.hang_budget,
-            verdict: ending.to_string(),
-            points: machine.points(),
-            hash: format!("{:016x}", machine.hash()),
-        });
+        let recorded = (ending.is_failure() || hunt.verify)
+            .then(|| recording.run(machine, hunt.hang_budget, &ending));
         self.executor = Some(executor);
         let Some(recorded) = recorded else { return Ok(report) };
         if ending.is_failure() {

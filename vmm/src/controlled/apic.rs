@@ -58,7 +58,7 @@ impl ControlledMachine {
 }
 
 /// The offset of the LAPIC register at this address.
-fn register(address: u64) -> Option<u32> {
+pub(super) fn register(address: u64) -> Option<u32> {
     (LAPIC_BASE..LAPIC_BASE + LAPIC_SIZE).contains(&address).then(|| (address - LAPIC_BASE) as u32)
 }
 

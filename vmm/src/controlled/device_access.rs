@@ -97,7 +97,7 @@ impl ControlledMachine {
 }
 
 /// A 32-bit write to a register of an interrupt controller: its address and value.
-fn apic_write(exit: &Exit) -> Option<(u64, u32)> {
+pub(super) fn apic_write(exit: &Exit) -> Option<(u64, u32)> {
     let Exit::MmioWrite { address, data } = exit else { return None };
     let value = u32::from_le_bytes(data.as_slice().try_into().ok()?);
     Apics::covers(*address).then_some((*address, value))

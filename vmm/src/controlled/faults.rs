@@ -4,11 +4,12 @@
 //! How often a fault has struck, and how many events have matched it, is part of the machine's
 //! state: snapshots hold it.
 
-use devices::apics::Apics;
 use devices::ipi_faults::{IpiFault, elsewhere};
-use devices::lapic::{LAPIC_BASE, Lapic};
+use devices::lapic::Lapic;
 
 use super::ControlledMachine;
+use super::apic::register;
+use super::device_access::apic_write;
 use super::granularity::Granularity;
 use super::hash::tag;
 use super::vcpu_context::State;
@@ -180,12 +181,8 @@ impl ControlledMachine {
     }
 
     fn sent_by(&self, vcpu: u32, exit: &Exit) -> Option<Sends> {
-        let Exit::MmioWrite { address, data } = exit else { return None };
-        if !Apics::covers(*address) || *address < LAPIC_BASE {
-            return None;
-        }
-        let value = u32::from_le_bytes(data.as_slice().try_into().ok()?);
-        match self.would_send(vcpu, (address - LAPIC_BASE) as u32, value)? {
+        let (address, value) = apic_write(exit)?;
+        match self.would_send(vcpu, register(address)?, value)? {
             ApicEvent::Ipi { mode, targets } => Some(Sends { mode, targets }),
             _ => None,
         }
