@@ -450,6 +450,19 @@ impl Breakpoints {
         Ok(())
     }
 
+    /// Called when the vCPU was taken to the handler of an interrupt without KVM. `at` and `stack`:
+    /// the instruction and the stack pointer to which it comes back.
+    pub(crate) fn notice_delivery(&mut self, at: u64, stack: u64) {
+        if self.told.take_if(|told| *told == at).is_none() {
+            return;
+        }
+        if self.software.is_used {
+            self.software.interrupt(at, stack);
+        } else {
+            self.early = Some(at);
+        }
+    }
+
     fn is_wanted(&self, address: u64) -> bool {
         self.wanted.binary_search(&address).is_ok()
     }

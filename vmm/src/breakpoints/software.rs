@@ -137,7 +137,7 @@ impl Software {
     }
 
     /// Notes that a vCPU has been led away from the reported address `at`.
-    fn interrupt(&mut self, at: u64, stack: u64) {
+    pub(super) fn interrupt(&mut self, at: u64, stack: u64) {
         if self.interrupted.len() == MAX_INTERRUPTED {
             self.interrupted.remove(0);
         }

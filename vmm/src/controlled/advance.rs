@@ -8,6 +8,7 @@ use super::emulate::MSR_TSC;
 use super::endless::AfterKick;
 use super::hash::{of_registers, tag};
 use super::masked::Masked;
+use super::taking::Given;
 use super::vcpu_context::State;
 use crate::breakpoints::Want;
 use crate::cpu::Cpu;
@@ -24,8 +25,6 @@ pub(super) const MAX_SINGLE_STEPS: u64 = 1_000_000;
 struct Way {
     /// The answer to the latest exit.
     entry: Entry,
-    /// The vector of an interrupt that has been queued for the vCPU.
-    interrupt: Option<u8>,
     /// What was masked when the vCPU last entered the guest.
     masked: Masked,
     /// Whether this was before a kick. A kick changes nothing here: it may have come where
@@ -47,19 +46,12 @@ const AT_POINT: Flow = ControlFlow::Break(None);
 const RUNS_ON: Flow = ControlFlow::Continue(());
 
 impl ControlledMachine {
-    /// Runs a vCPU to its next scheduling point. `interrupt` has been queued for the vCPU. `Some`
-    /// if the run is over.
-    pub(super) fn advance(
-        &mut self,
-        vcpu: u32,
-        entry: Entry,
-        interrupt: Option<u8>,
-    ) -> Result<Option<End>> {
+    /// Runs a vCPU to its next scheduling point. `Some` if the run is over.
+    pub(super) fn advance(&mut self, vcpu: u32, entry: Entry) -> Result<Option<End>> {
         let ctx = &mut self.vcpus[vcpu as usize];
         let _bound = ctx.cpu.bind_to_thread();
         let mut way = Way {
             entry,
-            interrupt,
             masked: Masked::default(),
             was_kicked: false,
             stored: None,
@@ -79,30 +71,45 @@ impl ControlledMachine {
     }
 
     fn next_exit(&mut self, vcpu: u32, way: &mut Way) -> Result<Exit> {
-        if !std::mem::take(&mut way.was_kicked) {
-            way.interrupt = self.take_nmi(vcpu)?.or(way.interrupt);
-            way.masked = self.masked(vcpu);
-        }
         way.stored = self.vcpus[vcpu as usize].stored.take();
         let exit = match way.found.take() {
-            None if self.is_walking() => self.walk_on(vcpu, &mut way.entry, way.interrupt)?,
-            None => self.look_ahead(vcpu, &mut way.entry)?,
-            found => found,
-        };
-        let exit = if let Some(exit) = exit {
-            exit
-        } else {
-            let step = way.masked.any() || self.rounds.is_some() || self.is_walking();
-            let want = Want { step, interrupt: way.interrupt, ..Want::default() };
-            self.run_on(vcpu, std::mem::replace(&mut way.entry, Entry::Resume), want)?
+            Some(exit) => {
+                way.was_kicked = false;
+                exit
+            }
+            None => self.run_to_exit(vcpu, way)?,
         };
         self.check_tables(vcpu)?;
-        // A kick may have come before the interrupt was delivered.
-        let ctx = &mut self.vcpus[vcpu as usize];
-        if exit != Exit::Kicked || !ctx.cpu.is_interrupt_queued()? {
-            way.interrupt = None;
-        }
+        self.look_at_taken(vcpu)?;
         Ok(exit)
+    }
+
+    fn run_to_exit(&mut self, vcpu: u32, way: &mut Way) -> Result<Exit> {
+        let follows = self.rounds.is_some() || self.is_walking();
+        loop {
+            if !std::mem::take(&mut way.was_kicked) {
+                self.take_nmi(vcpu)?;
+                way.masked = self.masked(vcpu);
+            }
+            match self.give_taken(vcpu, &mut way.entry, follows || way.masked.any())? {
+                // An NMI may come next.
+                Given::Here => {}
+                Given::Later(exit) => return Ok(exit),
+                Given::ByKvm => break,
+            }
+        }
+        let interrupt = self.vcpus[vcpu as usize].shadow.taken;
+        let exit = if self.is_walking() {
+            self.walk_on(vcpu, &mut way.entry, interrupt)?
+        } else {
+            self.look_ahead(vcpu, &mut way.entry)?
+        };
+        if let Some(exit) = exit {
+            return Ok(exit);
+        }
+        let step = follows || way.masked.any() && interrupt.is_none();
+        let want = Want { step, interrupt, ..Want::default() };
+        self.run_on(vcpu, std::mem::replace(&mut way.entry, Entry::Resume), want)
     }
 
     fn handle(&mut self, vcpu: u32, exit: Exit, way: &mut Way) -> Result<Flow> {

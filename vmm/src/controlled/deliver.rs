@@ -1,11 +1,13 @@
-//! Delivers interrupts at instruction granularity, as the processor does on the way to a handler.
+//! Delivers interrupts to vCPUs that are single-stepped, as the processor does on the way to a
+//! handler.
 //!
 //! Where a single step is made by the trap flag, the delivery of an interrupt clears that flag, and
-//! a handler would run to its end. So the interrupt frame is put on the stack here, and the
-//! handler's first instruction is the next step of the vCPU (Intel SDM vol. 3, 6.14). The way back,
-//! IRETQ, is also done here: some hosts that emulate it don't always stop behind it. All this
-//! applies to 64-bit kernel code (ring 0) that stays at its privilege level. Other cases are left
-//! to KVM, if single steps stop in handlers on this host.
+//! a handler would run to its end. The frame would hold the flag, and IRETQ would bring it back to
+//! a vCPU that may not be single-stepped any more: the guest would get a debug exception. So the
+//! frame is put on the stack here, and the handler's first instruction is the next step of the
+//! vCPU (Intel SDM vol. 3, 6.14). At instruction granularity the way back, IRETQ, is also done
+//! here: some hosts that emulate it don't always stop behind it. All this applies to 64-bit kernel
+//! code (ring 0) that stays at its privilege level. Other cases are left to KVM.
 
 use super::ControlledMachine;
 use crate::cpu::Cpu;
@@ -28,41 +30,52 @@ const INTERRUPT_GATE: u8 = 0xe;
 const TRAP_GATE: u8 = 0xf;
 pub(super) const NMI: u8 = 2;
 
+/// The words of an interrupt frame, with their guest-physical addresses.
+pub(super) type Frame = [(u64, u64); 5];
+
 /// The result of delivering an interrupt.
 struct Delivery {
     registers: Registers,
-    /// The words of the interrupt frame, with their guest-physical addresses.
-    frame: [(u64, u64); 5],
+    frame: Frame,
 }
 
 impl ControlledMachine {
-    /// Takes a vCPU to the handler of a vector.
+    /// At instruction granularity: takes a vCPU to the handler of a vector.
     pub(super) fn deliver(&mut self, vcpu: u32, vector: u8) -> Result<Option<End>> {
         self.progress.note();
-        let ctx = &mut self.vcpus[vcpu as usize];
-        ctx.tracker.clear();
-        let (registers, system) = (ctx.cpu.registers()?, ctx.cpu.system_registers()?);
-        let Some(delivery) = delivery(vector, &registers, &system, &self.memory) else {
-            return self.leave_to_kvm(vcpu, vector, &registers, &system);
+        self.vcpus[vcpu as usize].tracker.clear();
+        let Some(frame) = self.deliver_here(vcpu, vector)? else {
+            return self.leave_to_kvm(vcpu, vector);
         };
-        for (address, word) in delivery.frame {
-            self.memory.write(address, &word.to_le_bytes())?;
+        for (address, _) in frame {
             self.changed(vcpu, address, 8);
         }
-        let ctx = &mut self.vcpus[vcpu as usize];
-        ctx.cpu.set_registers(&delivery.registers)?;
-        ctx.armed = false;
+        self.vcpus[vcpu as usize].armed = false;
         Ok(None)
     }
 
+    /// Takes a vCPU to the handler of a vector. Returns the frame that is now on the stack, `None`
+    /// if this is left to KVM.
+    pub(super) fn deliver_here(&mut self, vcpu: u32, vector: u8) -> Result<Option<Frame>> {
+        let cpu = &mut self.vcpus[vcpu as usize].cpu;
+        let (registers, system) = (cpu.registers()?, cpu.system_registers()?);
+        let Some(delivery) = delivery(vector, &registers, &system, &self.memory) else {
+            return Ok(None);
+        };
+        if delivery.frame.iter().any(|(address, _)| self.memory.is_trapped(*address)) {
+            return Ok(None);
+        }
+        for (address, word) in delivery.frame {
+            self.memory.write(address, &word.to_le_bytes())?;
+        }
+        cpu.set_registers(&delivery.registers)?;
+        Ok(Some(delivery.frame))
+    }
+
     /// Has KVM deliver the interrupt; this also executes the handler's first instruction.
-    fn leave_to_kvm(
-        &mut self,
-        vcpu: u32,
-        vector: u8,
-        registers: &Registers,
-        system: &SystemRegisters,
-    ) -> Result<Option<End>> {
+    fn leave_to_kvm(&mut self, vcpu: u32, vector: u8) -> Result<Option<End>> {
+        let cpu = &mut self.vcpus[vcpu as usize].cpu;
+        let (registers, system) = (cpu.registers()?, cpu.system_registers()?);
         if !self.stepping.handlers {
             let problem = "an interrupt outside 64-bit code of one privilege, and this host \
                            doesn't stop single steps in its handler";
@@ -76,7 +89,7 @@ impl ControlledMachine {
         // The interrupt to deliver must not be blocked.
         let blocks = std::mem::replace(&mut ctx.blocks_interrupts, false);
         ctx.armed = false;
-        let ending = self.step(vcpu, None, registers, system);
+        let ending = self.step(vcpu, None, &registers, &system);
         let ctx = &mut self.vcpus[vcpu as usize];
         (ctx.blocks_interrupts, ctx.armed) = (blocks, false);
         ending

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::cancel::Cancel;
+use crate::controlled::taking;
 use crate::controlled::testing::{case_at, machine_at, random};
 use crate::controlled::{Choice, Granularity, Point, Snapshot};
 use crate::error::Error;
@@ -92,6 +93,7 @@ fn kicks_change_nothing() {
     for name in ["lost-ipi", "idle"] {
         check(name, case_at(name, Granularity::Watch));
     }
+    check("an NMI beside an interrupt", taking::tests::guest(true).machine());
 }
 
 #[test]

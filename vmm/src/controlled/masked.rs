@@ -7,7 +7,6 @@
 //! where it can.
 
 use super::ControlledMachine;
-use super::deliver::NMI;
 use super::granularity::Granularity;
 use crate::error::Result;
 
@@ -30,18 +29,6 @@ impl ControlledMachine {
         let pending = self.platform.apics.lapics[vcpu as usize].pending().is_some();
         let ctx = &mut self.vcpus[vcpu as usize];
         Masked { interrupt: pending && !ctx.cpu.takes_interrupts(), nmi: ctx.shadow.nmi_pending }
-    }
-
-    /// Hands the pending NMI to KVM if the vCPU can take it, which it then does before its next
-    /// instruction. Returns the vector.
-    pub(super) fn take_nmi(&mut self, vcpu: u32) -> Result<Option<u8>> {
-        if !self.vcpus[vcpu as usize].shadow.nmi_pending || self.serves_nmi(vcpu)? {
-            return Ok(None);
-        }
-        let ctx = &mut self.vcpus[vcpu as usize];
-        (ctx.shadow.nmi_pending, ctx.shadow.nmi_masked) = (false, true);
-        ctx.cpu.nmi()?;
-        Ok(Some(NMI))
     }
 
     /// Whether an NMI is being served: no other NMI is taken until IRET. At the granularity `watch`

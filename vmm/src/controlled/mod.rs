@@ -38,6 +38,7 @@ mod single;
 mod snapshot;
 mod standing;
 mod step;
+mod taking;
 #[cfg(test)]
 pub(crate) mod test_guest;
 #[cfg(test)]

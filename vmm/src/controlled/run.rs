@@ -137,7 +137,8 @@ impl ControlledMachine {
             }
             let awake = ctx.state != State::WaitForSipi;
             let takes_interrupts = match self.granularity {
-                Granularity::Watch => ctx.cpu.takes_interrupts(),
+                // What KVM said at the latest exit may be older than what the vCPU takes.
+                Granularity::Watch => ctx.shadow.taken.is_none() && ctx.cpu.takes_interrupts(),
                 Granularity::Instruction => ctx.interruptible,
             };
             if awake && lapic.pending().is_some() && takes_interrupts {

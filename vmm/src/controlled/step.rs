@@ -54,10 +54,9 @@ impl ControlledMachine {
             return self.take_instruction(choice);
         }
         let state = std::mem::replace(&mut self.vcpus[vcpu as usize].state, State::Ready);
-        let mut interrupt = None;
         let entry = match (choice, state) {
             (Choice::Interrupt(_), state) => {
-                interrupt = self.interrupt(vcpu)?;
+                self.interrupt(vcpu);
                 match state {
                     // The access is performed first, because an interrupt is taken between two
                     // instructions.
@@ -77,7 +76,7 @@ impl ControlledMachine {
         match entry {
             Ok(entry) => {
                 self.hook_entry(vcpu, &entry);
-                self.advance(vcpu, entry, interrupt)
+                self.advance(vcpu, entry)
             }
             Err(ending) => Ok(Some(ending)),
         }
@@ -105,8 +104,8 @@ impl ControlledMachine {
         Ok(())
     }
 
-    /// Queues the vCPU's pending interrupt, and returns its vector.
-    fn interrupt(&mut self, vcpu: u32) -> Result<Option<u8>> {
+    /// Has the vCPU take its pending interrupt before its next instruction.
+    fn interrupt(&mut self, vcpu: u32) {
         if let Some(vector) = self.platform.apics.lapics[vcpu as usize].pending() {
             self.hook_apic(vcpu, ApicEvent::Interrupt { vector });
         }
@@ -117,9 +116,8 @@ impl ControlledMachine {
             self.progress.note();
             let ctx = &mut self.vcpus[vcpu as usize];
             ctx.tracker.clear();
-            ctx.cpu.interrupt(vector)?;
+            ctx.shadow.taken = Some(vector);
         }
-        Ok(vector)
     }
 
     /// Performs the access that a vCPU is stopped before.

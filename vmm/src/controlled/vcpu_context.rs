@@ -28,6 +28,9 @@ pub(super) struct ShadowState {
     pub(super) nmi_pending: bool,
     /// An NMI was given to the vCPU, and is being served: no other NMI is taken until IRET.
     pub(super) nmi_masked: bool,
+    /// The vector of an interrupt or NMI that the vCPU takes before its next instruction. At the
+    /// granularity `watch` only.
+    pub(super) taken: Option<u8>,
     /// The offset that the guest has added to its TSC. At instruction granularity only.
     pub(super) tsc_offset: u64,
 }

@@ -40,8 +40,7 @@ impl KvmCpu {
         Ok(events.nmi.masked != 0 || events.nmi.injected != 0 || events.nmi.pending != 0)
     }
 
-    /// Makes KVM say that the vCPU serves an NMI.
-    #[cfg(test)]
+    /// Has the vCPU serve an NMI that KVM has not delivered: it takes no other until IRET.
     pub(crate) fn mask_nmi(&mut self) -> Result<()> {
         let mut events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
         events.nmi.masked = 1;

@@ -31,10 +31,15 @@ impl KvmCpu {
 
     /// Enters KVM and returns, so that the run page is up to date. A kick that arrives meanwhile is
     /// kept.
-    pub(in crate::kvm) fn refresh(&mut self) -> Result<()> {
+    pub(crate) fn refresh(&mut self) -> Result<()> {
         if self.finish(Entry::Resume)? == Exit::Kicked && self.kicked {
-            self.flag.kick();
+            self.keep_kick();
         }
         Ok(())
+    }
+
+    /// Makes the next entry end with the kick that has just come.
+    pub(crate) fn keep_kick(&mut self) {
+        self.flag.kick();
     }
 }

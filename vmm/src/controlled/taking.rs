@@ -1,0 +1,111 @@
+//! How a vCPU takes an interrupt or an NMI, at the granularity `watch`.
+//!
+//! KVM delivers it before the vCPU's next instruction, with two exceptions.
+//!
+//! * A vCPU that is single-stepped would carry the trap flag into the frame, so the delivery is
+//!   made here (`deliver.rs`). Where this is not possible, KVM delivers it, and the vCPU is not
+//!   stepped there to look for the place where another interrupt can be taken.
+//! * If an interrupt is taken while an NMI is pending, the interrupt is delivered first, and the
+//!   NMI comes at the first instruction of its handler. With both, some hosts' KVM delivers the NMI
+//!   only at a later exit, when the host likes.
+
+use super::ControlledMachine;
+use super::deliver::NMI;
+use crate::cpu::Cpu;
+use crate::error::Result;
+use crate::exit::{Entry, Exit};
+use crate::instruction;
+
+/// What has become of an interrupt or NMI that a vCPU takes.
+pub(super) enum Given {
+    /// KVM delivers it when the vCPU runs on, or there is none.
+    ByKvm,
+    /// It was delivered: the vCPU is at the first instruction of the handler.
+    Here,
+    /// This exit came first, from an access that takes several. KVM delivers it behind the access.
+    Later(Exit),
+}
+
+impl ControlledMachine {
+    /// Has the vCPU take its pending NMI before its next instruction, if it can.
+    pub(super) fn take_nmi(&mut self, vcpu: u32) -> Result<()> {
+        let shadow = &self.vcpus[vcpu as usize].shadow;
+        if shadow.taken.is_some() || !shadow.nmi_pending || self.serves_nmi(vcpu)? {
+            return Ok(());
+        }
+        let shadow = &mut self.vcpus[vcpu as usize].shadow;
+        (shadow.nmi_pending, shadow.nmi_masked, shadow.taken) = (false, true, Some(NMI));
+        Ok(())
+    }
+
+    /// Called before the vCPU runs on: delivers what it takes, or hands it to KVM. `steps`: it is
+    /// to be single-stepped.
+    pub(super) fn give_taken(
+        &mut self,
+        vcpu: u32,
+        entry: &mut Entry,
+        steps: bool,
+    ) -> Result<Given> {
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let Some(vector) = ctx.shadow.taken else { return Ok(Given::ByKvm) };
+        // KVM still has one that an earlier exit has kept from being delivered.
+        if ctx.cpu.is_interrupt_queued()? {
+            return Ok(Given::ByKvm);
+        }
+        let mut given = Given::ByKvm;
+        if steps {
+            let answer = std::mem::replace(entry, Entry::Resume);
+            let exit = ctx.breakpoints.finish_access(&mut ctx.cpu, &self.memory, answer)?;
+            if exit == Some(Exit::Kicked) {
+                ctx.cpu.keep_kick();
+            }
+            match exit {
+                None | Some(Exit::Debug { .. } | Exit::Kicked) => {
+                    if self.deliver_taken(vcpu, vector)? {
+                        return Ok(Given::Here);
+                    }
+                }
+                Some(exit) => given = Given::Later(exit),
+            }
+        }
+        let cpu = &mut self.vcpus[vcpu as usize].cpu;
+        match vector {
+            NMI => cpu.nmi()?,
+            vector => cpu.interrupt(vector)?,
+        }
+        Ok(given)
+    }
+
+    /// Delivers what the vCPU takes, if this need not be left to KVM.
+    fn deliver_taken(&mut self, vcpu: u32, vector: u8) -> Result<bool> {
+        let cpu = &mut self.vcpus[vcpu as usize].cpu;
+        let (registers, system) = (cpu.registers()?, cpu.system_registers()?);
+        if self.deliver_here(vcpu, vector)?.is_none() {
+            return Ok(false);
+        }
+        let ctx = &mut self.vcpus[vcpu as usize];
+        let at = instruction::linear(registers.rip, &system);
+        ctx.breakpoints.notice_delivery(at, registers.rsp);
+        ctx.shadow.taken = None;
+        if vector == NMI {
+            ctx.cpu.mask_nmi()?;
+        }
+        // KVM tells whether the guest takes interrupts only at an exit.
+        ctx.cpu.refresh()?;
+        Ok(true)
+    }
+
+    /// Called at an exit: notices that KVM has delivered what the vCPU took. It may not have, at a
+    /// kick or where an access was only completed.
+    pub(super) fn look_at_taken(&mut self, vcpu: u32) -> Result<()> {
+        let ctx = &mut self.vcpus[vcpu as usize];
+        if ctx.shadow.taken.is_some() && !ctx.cpu.is_interrupt_queued()? {
+            ctx.shadow.taken = None;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "taking_tests.rs"]
+pub(super) mod tests;
