@@ -37,7 +37,7 @@ pub(crate) use sweep::SweepReport;
 pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     let pages = args.pages.get().check(args.explain)?;
     if args.explain {
-        can_explain(args.granularity, &args.fault)?;
+        can_explain(args.granularity)?;
     }
     let signals = signals::take(Second::Ends)?;
     let guest = Guest::find(&args.guest, &signals)?;

@@ -16,6 +16,9 @@
 //! The operations that are put in order are accesses to memory that vCPUs share, the taking of
 //! interrupts, turning interrupts off, and NMIs, INITs and SIPIs (`operation.rs`).
 //!
+//! A fault of the finding is tied to what its vCPU does there (`faults.rs`), and tested by runs
+//! without it.
+//!
 //! A pair that fails its test is not named. In addition, conflicting accesses that nothing orders
 //! are listed, with whether their order matters (`races.rs`).
 
@@ -24,6 +27,7 @@ mod counterfactual;
 mod executor;
 mod explain;
 mod failure;
+mod faults;
 mod force;
 mod minimise;
 mod naming;

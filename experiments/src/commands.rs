@@ -57,7 +57,7 @@ impl Machine {
     /// The arguments of `hunt` that make the same machine.
     pub fn arguments(&self) -> String {
         let Self { guest, cpus, memory, identity, command_line, granularity, criteria, .. } = self;
-        let Self { disks, rng, virtio_console, .. } = self;
+        let Self { disks, rng, virtio_console, faults, .. } = self;
         let mut text = format!("{} --cpus {cpus}", quoted_path(guest));
         let mut add = |name: &str, value: &str, default: &str| {
             if value != default {
@@ -81,6 +81,7 @@ impl Machine {
                 let _ = write!(text, " --{option}={}", quoted(value));
             }
         };
+        all("fault", &mut faults.iter().map(String::as_str));
         all("disk", &mut disks.iter().map(String::as_str));
         all("ok", &mut criteria.ok.iter().map(Pattern::as_str));
         all("fail", &mut criteria.fail.iter().map(Pattern::as_str));

@@ -28,12 +28,13 @@ fn only_what_is_not_the_default_is_said() {
     machine.identity = "kvm".into();
     machine.command_line = "cpus=3 verbose".into();
     machine.granularity = "instruction".into();
+    machine.faults = vec!["ipi-drop:to=1".into(), "nmi".into()];
     machine.disks = vec!["a b.img,read-only".into(), "c.img".into()];
     machine.rng = true;
     machine.virtio_console = true;
     let expected = "'my guest.elf' --cpus 6 --mem 64M --identity kvm --cmdline 'cpus=3 verbose' \
                     --granularity instruction --rng --virtio-console \
-                    --disk='a b.img,read-only' --disk=c.img";
+                    --fault=ipi-drop:to=1 --fault=nmi --disk='a b.img,read-only' --disk=c.img";
     assert_eq!(machine.arguments(), expected);
 }
 

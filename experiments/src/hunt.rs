@@ -6,7 +6,7 @@
 mod builder;
 mod executor;
 mod failed;
-mod fault_effects;
+pub(crate) mod fault_effects;
 mod interleavings;
 mod plan;
 mod queue;

@@ -3,10 +3,12 @@
 
 use vmm::controlled::{Choice, ControlledMachine, Point, Snapshot, Waiter};
 use vmm::end::End;
-use vmm::{Cancel, Host, MachineConfig};
+use vmm::fault::Strike;
+use vmm::{Cancel, FaultSpec, Host, MachineConfig};
 
 use super::failure::Failure;
-use super::schedule_state::ScheduleState;
+use super::faults::{FaultPlace, Pending, forget_lost_ipis, places, runs};
+use super::schedule_state::{EnabledTransition, ScheduleState};
 use super::trace::{Recorder, Step, Vcpu};
 use crate::hunt::recorder::Recording;
 use crate::replay::Recorded;
@@ -78,6 +80,39 @@ impl Run {
     }
 }
 
+/// The choices that a run begins with.
+struct Plan<'a> {
+    prefix: &'a [Choice],
+    next: usize,
+    specs: &'a [FaultSpec],
+}
+
+impl Plan<'_> {
+    /// The planned choice; `None` from where it is not possible.
+    fn next(&mut self, point: &Point) -> Option<Choice> {
+        let planned = loop {
+            let planned = *self.prefix.get(self.next)?;
+            self.next += 1;
+            // A fault that has struck elsewhere changes nothing in what the vCPUs do next.
+            if runs(planned, self.specs) || point.offers(planned) {
+                break planned;
+            }
+        };
+        if !point.offers(planned) {
+            self.next = usize::MAX;
+            return None;
+        }
+        Some(planned)
+    }
+
+    /// A fault strikes by itself.
+    fn strikes(&mut self, fault: Choice) {
+        if self.prefix.get(self.next) == Some(&fault) {
+            self.next += 1;
+        }
+    }
+}
+
 /// A state that runs can be put back to.
 struct Place {
     /// The number of steps that lead to it.
@@ -103,6 +138,8 @@ pub(super) struct Executor<'a> {
     /// The decisions that led to `start`.
     before: Recording,
     trunk: Trunk,
+    /// Where faults strike in the runs.
+    faults: Vec<FaultPlace>,
     /// Whether snapshots can be taken along a run.
     plants: bool,
     /// The number of runs so far.
@@ -153,15 +190,19 @@ impl Setup<'_> {
         let mut machine = self.boot(recorder)?;
         let (mut schedule_state, mut before) = (self.schedule_state(), Recording::default());
         let mut choices = self.schedule.choices();
+        let mut early_fault = false;
         let mut follow = |point: &Point| {
             schedule_state.arrive(point, |vcpu| recorder.tape().progress(vcpu));
-            let choice = choices.next().filter(|choice| point.enabled.contains(choice));
+            let next = choices.next();
+            // What comes before the mark can't be varied.
+            early_fault |= matches!(next, Some(Choice::Fault(..)));
+            let choice = next.filter(|choice| point.enabled.contains(choice));
             let choice = choice.unwrap_or_else(|| schedule_state.goes_on(point));
             schedule_state.choose(point, choice);
             before.push(point, choice);
             choice
         };
-        if machine.run_to_mark(&mut follow, self.points)?.is_some() {
+        if machine.run_to_mark(&mut follow, self.points)?.is_some() || early_fault {
             return Ok(None);
         }
         let Some(snapshot) = snapshot(&mut machine)? else { return Ok(None) };
@@ -203,6 +244,7 @@ impl<'a> Executor<'a> {
             start,
             before,
             trunk,
+            faults: Vec::new(),
             plants: true,
             runs: 0,
             points: 0,
@@ -212,8 +254,42 @@ impl<'a> Executor<'a> {
     /// Replaces a machine that can't be used any more. The new one takes no snapshots along a run.
     fn start_anew(&mut self) -> vmm::Result<()> {
         let fresh = Self::new(self.setup.clone())?;
-        *self = Self { runs: self.runs, points: self.points, plants: false, ..fresh };
+        let faults = std::mem::take(&mut self.faults);
+        *self = Self { runs: self.runs, points: self.points, plants: false, faults, ..fresh };
         Ok(())
+    }
+
+    /// Where faults strike in the runs.
+    pub(super) fn faults(&self) -> &[FaultPlace] {
+        &self.faults
+    }
+
+    /// Lets faults strike there in the runs that follow, and nowhere else.
+    pub(super) fn set_faults(&mut self, faults: Vec<FaultPlace>) {
+        if faults != self.faults {
+            (self.faults, self.trunk) = (faults, Trunk::default());
+        }
+    }
+
+    /// Where faults struck in a run.
+    pub(super) fn faults_of(&self, run: &Run) -> Vec<FaultPlace> {
+        places(&run.steps, &self.setup.config.faults)
+    }
+
+    /// The strikes of the last run, in order.
+    pub(super) fn strikes(&self) -> &[Strike] {
+        self.machine.strikes()
+    }
+
+    /// The choices of a run, with what happens by itself in place of its faults.
+    pub(super) fn choices_without_faults(&self, run: &Run) -> Vec<Choice> {
+        let choices = run.choices().into_iter();
+        let choices = choices.filter(|choice| runs(*choice, &self.setup.config.faults));
+        let by_itself = |choice| match choice {
+            Choice::Fault(vcpu, _) => Choice::Step(vcpu),
+            other => other,
+        };
+        choices.map(by_itself).collect()
     }
 
     /// The decisions made before runs begin.
@@ -237,31 +313,39 @@ impl<'a> Executor<'a> {
             tape.steps.extend_from_slice(&self.trunk.steps[..place.steps]);
             tape.vcpus.clone_from(&place.vcpus);
         }
-        let (recorder, begun, mut next) = (&self.recorder, place.steps, place.steps);
+        let specs = &self.setup.config.faults;
+        let mut pending = Pending::new(&self.faults, specs, &self.trunk.steps[..place.steps]);
+        let (recorder, begun) = (&self.recorder, place.steps);
+        let mut plan = Plan { prefix, next: place.steps, specs };
         let mut choose = |point: &Point| {
             let mut tape = recorder.tape();
             schedule_state.arrive(point, |vcpu| tape.progress(vcpu));
-            let by_itself = schedule_state.goes_on(point);
-            let planned = prefix.get(next).filter(|choice| point.enabled.contains(choice));
-            next = if planned.is_some() { next + 1 } else { usize::MAX };
-            let choice = match planned {
-                Some(planned) => *planned,
-                None => decide.decide(point, &schedule_state, by_itself),
+            if let Some(fault) = pending.strikes(point, &schedule_state, &tape.steps) {
+                plan.strikes(fault);
+                tape.next = Some(Step::of_fault(point, &schedule_state, fault));
+                return fault;
+            }
+            let strike = |choice| pending.in_place_of(choice, point, &schedule_state);
+            let by_itself = strike(schedule_state.goes_on(point));
+            let mut decide = || {
+                let enabled = pending.instead(point, &schedule_state);
+                let point = Point { enabled: &enabled, faults: &[], ..*point };
+                decide.decide(&point, &schedule_state, by_itself)
             };
-            tape.next = Some(Step {
-                point: point.number,
-                hash: point.hash,
-                choice,
-                transitions: schedule_state.transitions(point),
-                by_itself,
-                left: point.last.map(|last| (last, schedule_state.program_points[last as usize])),
-                program_point: schedule_state.program_points[choice.vcpu() as usize],
-                access: None,
-                sends: None,
-                taken: None,
-                turns_off: false,
-                halts: false,
-            });
+            let choice = plan.next(point).map_or_else(&mut decide, strike);
+            if !runs(choice, specs) {
+                tape.next = Some(Step::of_fault(point, &schedule_state, choice));
+                return choice;
+            }
+            let transition = |it: EnabledTransition| {
+                let choice = strike(it.choice);
+                EnabledTransition { choice, ..it }
+            };
+            let transitions = schedule_state.transitions(point).into_iter().map(transition);
+            let transitions = transitions.collect();
+            pending.chosen(choice, &schedule_state);
+            let step = Step::new(point, &schedule_state, choice);
+            tape.next = Some(Step { transitions, by_itself, ..step });
             schedule_state.choose(point, choice);
             choice
         };
@@ -285,7 +369,9 @@ impl<'a> Executor<'a> {
         for Waiter { vcpu, attention, .. } in waiters {
             tape.comes_to(vcpu, attention.on);
         }
-        Ok(std::mem::take(&mut tape.steps))
+        let mut steps = std::mem::take(&mut tape.steps);
+        forget_lost_ipis(&mut steps, &self.setup.config.faults);
+        Ok(steps)
     }
 
     /// Makes a run once more, with every stack and with the finding's own hang budget. Also returns
@@ -343,7 +429,9 @@ impl<'a> Executor<'a> {
                 done += 1;
                 tape.next = step.cloned();
                 let choice = step.map_or(point.enabled[0], |step| step.choice);
-                schedule_state.choose(point, choice);
+                if step.is_none_or(|step| step.runs) {
+                    schedule_state.choose(point, choice);
+                }
                 choice
             };
             let ending = self.machine.run(&mut follow, run.steps[at].point)?;

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use inspect::Symbols;
 use vmm::controlled::Granularity;
 use vmm::end::{End, HangEvidence};
-use vmm::{Cancel, FaultSpec, Host, MachineConfig};
+use vmm::{Cancel, Host, MachineConfig};
 
-use super::executor::{Setup, undisturbed};
+use super::counterfactual::FailureRate;
+use super::executor::{Executor, Run, Setup, undisturbed};
 use super::failure::Failure;
 use super::minimise::{Limits, minimise};
 use super::operation::operations;
@@ -17,7 +18,9 @@ use super::point_of_no_return::{Sample, failure_rates};
 use super::proof::{Proof, prove};
 use super::trace::Step;
 use super::worker_pool::WorkerPool;
+use crate::fault_effect::FaultEffect;
 use crate::finding::Finding;
+use crate::hunt::fault_effects::{Failure as FailingRun, effects};
 use crate::replay::{Divergence, Recorded, survey};
 use crate::schedule::{Schedule, ScheduleError};
 use crate::segment_end::SegmentEnd;
@@ -69,12 +72,12 @@ pub enum CauseError {
          with --granularity {watch}, the default", watch = Granularity::Watch
     )]
     Granularity(Granularity),
-    /// The finding is of a machine with faults.
+    /// The failure depends on when a fault strikes, beyond what the vCPU does there.
     #[error(
-        "the finding's machine has faults ({0}), which an explanation can't vary yet: the finding \
-         says which of them the failure needs; if it needs none, hunt without --fault"
+        "the failure comes only if a fault strikes while other vCPUs are at certain places, and a \
+         fault is explained by what its own vCPU does: the finding says what it did, and replays"
     )]
-    Faults(String),
+    FaultMoment,
     /// The loop of the shortest schedule ends by itself within the finding's hang budget.
     #[error(
         "the shortest schedule that hangs for {0} scheduling points gets on later: hunt with a \
@@ -147,17 +150,21 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// Whether a cause was shown: each claimed order is needed, and together they make runs fail.
+    /// Whether a cause was shown: each claimed order is needed, and together they make runs fail;
+    /// or no order matters, and a fault is needed.
     pub fn is_shown(&self) -> bool {
-        !self.proof.claims.is_empty() && self.proof.forced.fails()
+        let decided = !self.proof.claims.is_empty() || self.proof.is_decided_by_faults();
+        decided && self.proof.forced.fails()
+    }
+
+    /// The faults of the shortest schedule, each with the runs without it.
+    pub fn faults(&self) -> impl Iterator<Item = (&FaultEffect, FailureRate)> {
+        self.finding.faults.iter().zip(self.proof.without_fault.iter().copied())
     }
 }
 
 /// Fails if findings of this granularity can't be explained.
-pub fn can_explain(granularity: Granularity, faults: &[FaultSpec]) -> Result<(), CauseError> {
-    if let Some(fault) = faults.first() {
-        return Err(CauseError::Faults(fault.to_string()));
-    }
+pub fn can_explain(granularity: Granularity) -> Result<(), CauseError> {
     match granularity {
         Granularity::Watch => Ok(()),
         Granularity::Instruction => Err(CauseError::Granularity(granularity)),
@@ -167,7 +174,7 @@ pub fn can_explain(granularity: Granularity, faults: &[FaultSpec]) -> Result<(),
 /// Explains a finding.
 pub fn explain(question: &Question) -> Result<Cause, CauseError> {
     let Question { host, machine: config, finding, symbols, .. } = *question;
-    can_explain(config.granularity, &config.faults)?;
+    can_explain(config.granularity)?;
     let by_budget = End::Hang(HangEvidence::Budget).to_string();
     let setup = Setup {
         host,
@@ -202,7 +209,10 @@ fn work(pool: &mut WorkerPool, question: &Question) -> Result<Cause, CauseError>
     if operations(&found).is_empty() {
         return Err(CauseError::NoAccesses);
     }
+    let found = with_faults_tied(executor, &failure, found)?;
     let minimal = minimise(executor, &failure, found, &limits)?;
+    let faults = executor.faults_of(&minimal.run);
+    executor.set_faults(faults);
     tracing::info!("{} runs: the shortest schedule, {:?}", executor.runs, begin.elapsed());
     let critical = pairs(executor, &failure, &minimal.run)?;
     let search_runs = executor.runs;
@@ -219,10 +229,14 @@ fn work(pool: &mut WorkerPool, question: &Question) -> Result<Cause, CauseError>
     if run.failure.as_ref() != Some(&failure) {
         return Err(CauseError::GivesUp(SEARCH_BUDGET));
     }
+    let strikes = pool.executor.strikes().to_vec();
     let (replayed, ends) = survey(host, &recorded, config, symbols, question.cancel)?;
     if let Some(divergence) = replayed.divergence {
         return Err(CauseError::Unrepeatable(divergence));
     }
+    let names = Names { symbols, image: &config.guest.bytes };
+    let failing = FailingRun { recorded: &recorded, waits: &waits };
+    let faults = effects(host, &failing, config, &strikes, &names, question.cancel);
     let claimed = |pair: &&Critical| {
         let claim = proof.claims.first();
         claim.is_some_and(|it| it.first.is_like(&pair.first) && it.second.is_like(&pair.second))
@@ -235,7 +249,7 @@ fn work(pool: &mut WorkerPool, question: &Question) -> Result<Cause, CauseError>
     });
     Ok(Cause {
         failure,
-        finding: shortest(finding, &recorded, &ends, waits),
+        finding: shortest(finding, &recorded, &ends, faults, waits),
         preemptions: run.preemptions(),
         steps: run.steps,
         systematic: minimal.systematic,
@@ -249,17 +263,49 @@ fn work(pool: &mut WorkerPool, question: &Question) -> Result<Cause, CauseError>
     })
 }
 
+/// Ties the faults of a run to what their vCPUs do, and leaves out those without which it fails in
+/// the same way. Returns the run that fails with the others.
+fn with_faults_tied(
+    executor: &mut Executor,
+    failure: &Failure,
+    found: Run,
+) -> Result<Run, CauseError> {
+    let mut faults = executor.faults_of(&found);
+    if faults.is_empty() {
+        return Ok(found);
+    }
+    let choices = executor.choices_without_faults(&found);
+    executor.set_faults(faults.clone());
+    let mut best = executor.run(&choices, &mut undisturbed)?;
+    if best.failure.as_ref() != Some(failure) {
+        return Err(CauseError::FaultMoment);
+    }
+    for number in (0..faults.len()).rev() {
+        let mut fewer = faults.clone();
+        fewer.remove(number);
+        executor.set_faults(fewer.clone());
+        let run = executor.run(&choices, &mut undisturbed)?;
+        if run.failure.as_ref() == Some(failure) {
+            (faults, best) = (fewer, run);
+        }
+    }
+    executor.set_faults(faults);
+    Ok(best)
+}
+
 /// The finding, with the shortest schedule in place of its own.
 fn shortest(
     finding: &Finding,
     recorded: &Recorded,
     ends: &[SegmentEnd],
+    faults: Vec<FaultEffect>,
     waits: Vec<Row>,
 ) -> Finding {
     Finding {
         verdict: recorded.verdict.clone(),
         schedule: recorded.schedule.to_string(),
         run: recorded.run(ends),
+        faults,
         waits,
         ..finding.clone()
     }

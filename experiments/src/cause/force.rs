@@ -101,7 +101,7 @@ impl<'a> Forcing<'a> {
         generator.set_stream(run);
         let (done, inside) = (HashSet::new(), HashSet::new());
         let mut forcing = Self { rules, done, inside, generator, broken: false };
-        for step in before {
+        for step in before.iter().filter(|step| step.runs) {
             forcing.happens(step.choice, step.program_point);
         }
         forcing

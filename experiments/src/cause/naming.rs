@@ -162,6 +162,9 @@ pub struct NamedStep {
     pub sends: Option<(Kind, String)>,
     /// Whether the vCPU goes to sleep at the end of the step.
     pub halts: bool,
+    /// Whether a fault strikes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fault: bool,
     /// Whether the step is a switch: it deviates from the non-preemptive continuation.
     pub switch: bool,
     /// Whether the switch is a preemption.
@@ -187,6 +190,7 @@ impl Naming<'_> {
             turns_off: step.turns_off,
             sends: step.sends.map(|sent| (sent.kind, vcpus(sent.targets))),
             halts: step.halts,
+            fault: matches!(step.choice, Choice::Fault(..)),
             switch: step.deviates(),
             preempts: step.preempts(),
             access,

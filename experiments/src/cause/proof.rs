@@ -128,6 +128,18 @@ pub struct Proof {
     /// Conflicting accesses of the shortest schedule that nothing orders. Those whose order matters
     /// come first.
     pub races: Vec<Race>,
+    /// For each fault of the shortest schedule, in order: runs with all of these orders forced,
+    /// and without this fault.
+    pub without_fault: Vec<FailureRate>,
+}
+
+impl Proof {
+    /// Whether every run fails whatever the order, and needs a fault for it.
+    pub fn is_decided_by_faults(&self) -> bool {
+        self.claims.is_empty()
+            && self.chance.fails()
+            && self.without_fault.iter().any(|without| without.passes())
+    }
 }
 
 /// A failure is rare if fewer than one in this number of runs at random fail.
@@ -220,7 +232,8 @@ pub(super) fn prove(
     let refuted = tested - critical.iter().filter(program_points).count();
     let races =
         if forced.fails() { trials.races(minimal, &needed, &claims, vcpus)? } else { Vec::new() };
-    Ok(Proof { claims, refuted, conditions, forced, chance, unrelated, races })
+    let without_fault = trials.without_each_fault(&needed)?;
+    Ok(Proof { claims, refuted, conditions, forced, chance, unrelated, races, without_fault })
 }
 
 /// The operation that comes second in the shortest schedule, if it isn't the pair's own.

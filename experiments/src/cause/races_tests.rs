@@ -28,6 +28,7 @@ fn run(accesses: &[(u32, Kind, Target, u64)]) -> Run {
         sends: None,
         taken: None,
         turns_off: false,
+        runs: true,
         halts: false,
     };
     let steps = (0..).zip(accesses).map(step).collect();

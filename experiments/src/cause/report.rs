@@ -15,10 +15,12 @@ use super::naming::{Named, NamedStep, Naming};
 use super::point_of_no_return::jump;
 use super::proof::{Condition, Scope};
 pub use source::Source;
+use summary::Figures;
 
 use super::trace::Step;
 use super::{Claim, FailureRate, Matters, Operation};
 use crate::commands::quoted;
+use crate::fault_effect::FaultEffect;
 use crate::finding::Machine;
 use crate::observed::ObservedFailure;
 use crate::waits::{Names, Row};
@@ -50,6 +52,9 @@ pub struct Report {
     pub forced: FailureRate,
     /// Runs with nothing forced.
     pub chance: FailureRate,
+    /// The faults that strike in the shortest schedule.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<TestedFault>,
     /// Another pair of accesses, whose order makes no difference.
     pub unrelated: Option<Unrelated>,
     /// Conflicting accesses that nothing orders.
@@ -118,6 +123,19 @@ pub struct Pair {
     /// The index of the pair with which this one encloses what another vCPU does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encloses: Option<usize>,
+}
+
+/// A fault that strikes in the shortest schedule.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct TestedFault {
+    /// The scheduling point at which it strikes, from 1.
+    pub point: u64,
+    /// What it does, in words.
+    pub what: String,
+    /// Where the vCPU is at which it strikes.
+    pub place: String,
+    /// Runs without it, with all orders of the pairs as they fail.
+    pub without: FailureRate,
 }
 
 /// Two accesses whose order makes no difference.
@@ -264,16 +282,20 @@ impl Report {
             behind: CurvePoint::of(&behind),
             what: summary::segment(&steps, before.steps, behind.steps),
         });
+        let (shown, forced, chance) = (cause.is_shown(), proof.forced, proof.chance);
+        let figures = Figures { shown, forced, chance };
+        let faults: Vec<TestedFault> = cause.faults().map(TestedFault::of).collect();
         Self {
             format: FORMAT,
             machine: cause.finding.machine.clone(),
             verdict: cause.finding.verdict.clone(),
-            shown: cause.is_shown(),
-            summary: summary::tell(&pairs, cause.is_shown(), proof.chance, &steps),
+            shown,
+            summary: summary::tell(&pairs, &faults, figures, &steps),
+            faults,
             conditions: proof.conditions.iter().map(condition).collect(),
             refuted: proof.refuted,
-            forced: proof.forced,
-            chance: proof.chance,
+            forced,
+            chance,
             unrelated: proof.unrelated.as_ref().map(|(first, second, as_it_was, turned)| {
                 let (as_it_was, turned) = (*as_it_was, *turned);
                 let (first, second) = both(first, second);
@@ -341,6 +363,13 @@ impl Report {
         if let Some(observed) = &self.observed {
             add("In real time, where it is a matter of luck", observed.command.clone());
         }
+    }
+}
+
+impl TestedFault {
+    fn of((fault, without): (&FaultEffect, FailureRate)) -> Self {
+        let FaultEffect { point, what, place, .. } = fault.clone();
+        Self { point, what, place, without }
     }
 }
 

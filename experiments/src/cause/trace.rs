@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use inspect::unwind::{CallFrame, Unwinder as _, unwinder};
 use schemars::JsonSchema;
 use serde::Serialize;
-use vmm::controlled::Choice;
+use vmm::controlled::{Choice, Point};
 use vmm::exit::{Bytes, Entry, Exit, little};
 use vmm::hook::{ApicEvent, Attach, Context, Hook, IpiMode, Points, Verdict};
 use vmm::paging;
 use vmm::registers::Registers;
 
-use super::schedule_state::{EnabledTransition, ProgramPoint};
+use super::schedule_state::{EnabledTransition, ProgramPoint, ScheduleState};
 
 /// The kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema, Serialize)]
@@ -138,6 +138,8 @@ pub struct Step {
     pub turns_off: bool,
     /// Whether the vCPU went to sleep.
     pub halts: bool,
+    /// Whether the vCPU ran: most faults only change its state.
+    pub runs: bool,
 }
 
 /// An event that a vCPU sends to other vCPUs.
@@ -159,6 +161,30 @@ pub struct Taken {
 }
 
 impl Step {
+    /// A decision whose effects are not known yet, and to which there was no alternative.
+    pub(super) fn new(point: &Point, state: &ScheduleState, choice: Choice) -> Self {
+        Self {
+            point: point.number,
+            hash: point.hash,
+            choice,
+            transitions: vec![EnabledTransition { choice, preempts: false }],
+            by_itself: choice,
+            left: point.last.map(|last| (last, state.program_points[last as usize])),
+            program_point: state.program_points[choice.vcpu() as usize],
+            access: None,
+            sends: None,
+            taken: None,
+            turns_off: false,
+            halts: false,
+            runs: true,
+        }
+    }
+
+    /// A fault strikes, and no vCPU runs.
+    pub(super) fn of_fault(point: &Point, state: &ScheduleState, choice: Choice) -> Self {
+        Self { runs: false, ..Self::new(point, state, choice) }
+    }
+
     /// The vCPU that ran.
     pub fn vcpu(&self) -> u32 {
         self.choice.vcpu()
@@ -253,7 +279,10 @@ impl Hook for Recorder {
             let (vcpu, on) = (choice.vcpu(), has_interrupts_on(context));
             tape.comes_to(vcpu, on);
             let own = (tape.steps.len(), on);
-            tape.vcpus[vcpu as usize].before = matches!(choice, Choice::Step(_)).then_some(own);
+            if step.runs {
+                let interrupted = matches!(choice, Choice::Interrupt(_));
+                tape.vcpus[vcpu as usize].before = (!interrupted).then_some(own);
+            }
             tape.steps.push(step);
             if let (Choice::Interrupt(vcpu), Ok(registers)) = (choice, context.cpu.registers()) {
                 let own = &mut tape.vcpus[vcpu as usize];

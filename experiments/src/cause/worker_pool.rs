@@ -8,6 +8,7 @@ use std::thread::{self, Scope};
 use super::counterfactual::FailureRate;
 use super::executor::{Executor, Run, Setup};
 use super::failure::Failure;
+use super::faults::FaultPlace;
 use super::force::{Forcing, Rules};
 
 /// Runs to make.
@@ -23,6 +24,7 @@ pub(super) struct Order<'a> {
 /// The part of an order that one helper makes.
 struct Part {
     failure: Failure,
+    faults: Vec<FaultPlace>,
     rules: Rules,
     behind: Option<(Run, usize)>,
     seed: u64,
@@ -88,6 +90,7 @@ impl<'a> WorkerPool<'a> {
             let numbers = part(own);
             let part = Part {
                 failure: order.failure.clone(),
+                faults: self.executor.faults().to_vec(),
                 rules: order.rules.clone(),
                 behind: order.behind.map(|(run, steps)| (run.clone(), steps)),
                 seed: order.seed,
@@ -122,7 +125,8 @@ fn help<'a>(
         Some(executor) => executor,
         None => Executor::new(setup.clone())?,
     };
-    let Part { failure, rules, behind, seed, numbers } = part;
+    let Part { failure, faults, rules, behind, seed, numbers } = part;
+    own.set_faults(faults.clone());
     let behind = behind.as_ref().map(|(run, steps)| (run, *steps));
     let rate = make(&mut own, Order { failure, rules, behind, seed: *seed }, numbers)?;
     *executor = Some(own);

@@ -21,14 +21,14 @@ const LENGTH_FACTOR: u64 = 10;
 const EXTRA_POINTS: u64 = 100_000;
 
 /// A run that failed, and what its vCPUs wait for.
-pub(super) struct Failure<'a> {
-    pub(super) recorded: &'a Recorded,
-    pub(super) waits: &'a [Row],
+pub(crate) struct Failure<'a> {
+    pub(crate) recorded: &'a Recorded,
+    pub(crate) waits: &'a [Row],
 }
 
 /// The effects of all faults of a failing run. A run without a fault that can't be made leaves its
 /// effect open.
-pub(super) fn effects(
+pub(crate) fn effects(
     host: &Host,
     failed: &Failure,
     machine: &MachineConfig,

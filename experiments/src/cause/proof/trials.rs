@@ -216,6 +216,23 @@ impl Trials<'_, '_> {
         Ok(all.fails())
     }
 
+    /// Keeps the orders, and leaves out each fault in turn.
+    pub(super) fn without_each_fault(
+        &mut self,
+        needed: &[Condition],
+    ) -> vmm::Result<Vec<FailureRate>> {
+        let (faults, rules) = (self.pool.executor.faults().to_vec(), orders(needed).into());
+        let mut rates = Vec::new();
+        for number in 0..faults.len() {
+            let mut others = faults.clone();
+            others.remove(number);
+            self.pool.executor.set_faults(others);
+            rates.push(self.all(&rules)?);
+        }
+        self.pool.executor.set_faults(faults);
+        Ok(rates)
+    }
+
     /// Reverses the order of each pair of accesses that nothing orders.
     pub(super) fn races(
         &mut self,

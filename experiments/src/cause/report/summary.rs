@@ -5,8 +5,8 @@
 //! the other decides the wording. What a sentence states is then compared with the recorded run
 //! (`check.rs`) before it is shown.
 
-use super::Pair;
 use super::check::{Shape, Statement};
+use super::{Pair, TestedFault};
 use crate::cause::FailureRate;
 use crate::cause::naming::{Named, NamedStep, in_brackets};
 use crate::cause::trace::Kind;
@@ -14,14 +14,52 @@ use crate::cause::trace::Kind;
 /// The maximum number of accesses in one sentence.
 const MAX_ACCESSES_PER_SENTENCE: usize = 6;
 
-/// The sentences for these pairs in the run of these steps; `chance` has the results of runs with
-/// nothing forced.
+/// The results of the runs that the sentences are about.
+#[derive(Clone, Copy)]
+pub(super) struct Figures {
+    /// Whether a cause has been shown.
+    pub(super) shown: bool,
+    /// Runs with all orders forced.
+    pub(super) forced: FailureRate,
+    /// Runs with nothing forced.
+    pub(super) chance: FailureRate,
+}
+
+/// The sentences for these pairs and these faults in the run of these steps.
 pub(super) fn tell(
     pairs: &[Pair],
-    shown: bool,
-    chance: FailureRate,
+    faults: &[TestedFault],
+    figures: Figures,
     steps: &[NamedStep],
 ) -> Vec<String> {
+    let of_faults = faults.iter().map(|fault| of_fault(fault, pairs, figures));
+    orders(pairs, figures, steps).into_iter().chain(of_faults).collect()
+}
+
+/// What a fault does, and what becomes of the runs without it.
+fn of_fault(fault: &TestedFault, pairs: &[Pair], Figures { shown, forced, .. }: Figures) -> String {
+    let TestedFault { what, place, without, .. } = fault;
+    let what = capital(what);
+    let orders = if pairs.is_empty() { "" } else { " and with these orders" };
+    let needs = if shown && without.passes() { "The failure needs this fault: w" } else { "W" };
+    let rate = |rate: FailureRate| format!("{} of {}", rate.failed + rate.otherwise, rate.runs);
+    let (without, with) = (rate(*without), rate(forced));
+    format!(
+        "{what}, in `{place}`. {needs}ithout it{orders}, {without} runs at random fail; with it, {with}."
+    )
+}
+
+/// A text that begins a sentence. A vCPU keeps its small letter.
+fn capital(text: &str) -> String {
+    match text.strip_prefix("the ") {
+        Some(rest) => format!("The {rest}"),
+        None => text.to_owned(),
+    }
+}
+
+/// The sentences about orders.
+fn orders(pairs: &[Pair], figures: Figures, steps: &[NamedStep]) -> Vec<String> {
+    let Figures { shown, chance, .. } = figures;
     if !shown && chance.runs > 0 && chance.failed == chance.runs {
         return vec![format!(
             "No order of accesses decides it: all of {} runs at random fail.",

@@ -29,6 +29,10 @@ pub(in crate::cause::report) fn access(
     }
 }
 
+fn figures(shown: bool) -> Figures {
+    Figures { shown, forced: FailureRate::default(), chance: FailureRate::default() }
+}
+
 fn pair(first: &Named, second: &Named) -> Pair {
     Pair {
         first: first.clone(),
@@ -51,6 +55,7 @@ pub(in crate::cause::report) fn steps(accesses: &[&Named]) -> Vec<NamedStep> {
         turns_off: false,
         sends: None,
         halts: false,
+        fault: false,
         switch: false,
         preempts: false,
         access: Some(Named::clone(access)),
@@ -60,7 +65,7 @@ pub(in crate::cause::report) fn steps(accesses: &[&Named]) -> Vec<NamedStep> {
 
 fn told(pairs: &[Pair]) -> Vec<String> {
     let all: Vec<&Named> = pairs.iter().flat_map(|pair| [&pair.first, pair.later()]).collect();
-    tell(pairs, true, FailureRate::default(), &steps(&all))
+    tell(pairs, &[], figures(true), &steps(&all))
 }
 
 #[test]
@@ -132,7 +137,7 @@ fn what_else_fell_in_between_is_told() {
     let pairs = [pair(&first, &inner), pair(&inner, &late)];
     let run = steps(&[&first, &inner, &read, &leave, &late]);
     assert_eq!(
-        tell(&pairs, true, FailureRate::default(), &run),
+        tell(&pairs, &[], figures(true), &run),
         [
             "vCPU 1's two updates of `flag` in `critical` (file.c:3) fell between vCPU 0's two updates \
              in `critical` (file.c:3)."
@@ -157,7 +162,7 @@ fn one_before_the_other_is_told_so() {
     let [told] = &told(&[pair(&never, &late)])[..] else { panic!("one sentence") };
     assert!(told.ends_with("the shortest schedule doesn't come to the former."), "{told}");
     assert!(
-        tell(&[pair(&read, &late)], false, FailureRate::default(), &[])[0]
+        tell(&[pair(&read, &late)], &[], figures(false), &[])[0]
             .starts_with("No cause could be shown")
     );
 }
@@ -181,8 +186,35 @@ fn other_places_and_other_vcpus_are_told_of_by_themselves() {
 
 #[test]
 fn what_fails_in_any_order_is_told_so() {
-    let chance = |failed| FailureRate { runs: 100, failed, ..FailureRate::default() };
-    assert!(tell(&[], false, chance(99), &[])[0].starts_with("No cause could be shown"));
-    let told = tell(&[], false, chance(100), &[]);
-    assert_eq!(told, ["No order of accesses decides it: all of 100 runs at random fail."]);
+    let told = |failed| {
+        let chance = FailureRate { runs: 100, failed, ..FailureRate::default() };
+        tell(&[], &[], Figures { chance, ..figures(false) }, &[])
+    };
+    assert!(told(99)[0].starts_with("No cause could be shown"));
+    assert_eq!(told(100), ["No order of accesses decides it: all of 100 runs at random fail."]);
+}
+
+#[test]
+fn a_fault_is_needed_only_if_the_runs_say_so() {
+    let rate = |failed| FailureRate { runs: 100, failed, ..FailureRate::default() };
+    let told = |without, shown, forced: u32| {
+        let what = "the IPI from vCPU 1 to vCPU 0 was lost".into();
+        let fault =
+            TestedFault { point: 7, what, place: "send+0x2".into(), without: rate(without) };
+        let figures = Figures { shown, forced: rate(forced), chance: rate(forced) };
+        tell(&[], &[fault], figures, &[]).pop().unwrap()
+    };
+    let fault = "The IPI from vCPU 1 to vCPU 0 was lost, in `send+0x2`.";
+    assert_eq!(
+        told(0, true, 100),
+        format!(
+            "{fault} The failure needs this fault: without it, 0 of 100 runs at random fail; with it, 100 of 100."
+        )
+    );
+    let both = |without, with| {
+        format!("{fault} Without it, {without} of 100 runs at random fail; with it, {with} of 100.")
+    };
+    assert_eq!(told(40, true, 100), both(40, 100));
+    // Hardly any run fails with the fault, so that none does without it means nothing.
+    assert_eq!(told(0, false, 2), both(0, 2));
 }

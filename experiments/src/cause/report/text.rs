@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{CurvePoint, Pair, Report, Unordered, summary};
+use super::{CurvePoint, Pair, Report, TestedFault, Unordered, summary};
 use crate::cause::naming::{Named, in_brackets};
 use crate::cause::proof::Scope;
 use crate::cause::trace::Kind;
@@ -19,7 +19,7 @@ impl fmt::Display for Report {
         for sentence in &self.summary {
             paragraph(f, 2, &sentence.replace('`', ""))?;
         }
-        if self.shown {
+        if self.shown && !self.pairs.is_empty() {
             self.accesses(f)?;
         }
         if !self.waits.is_empty() {
@@ -125,6 +125,10 @@ impl Report {
             figure(f, other.turned, "and that turned round")?;
         }
         figure(f, self.chance, "nothing forced")?;
+        for TestedFault { point, without, .. } in &self.faults {
+            let orders = if self.pairs.is_empty() { "" } else { "all orders as they fail, " };
+            figure(f, *without, &format!("{orders}without the fault at point {point}"))?;
+        }
         if self.refuted > 0 {
             let plural = if self.refuted == 1 { "" } else { "s" };
             paragraph(

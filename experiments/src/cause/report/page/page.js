@@ -81,6 +81,10 @@ function proof() {
     row(turned, "the same, and that order turned round", "");
   }
   row(report.chance, "nothing forced", "");
+  for (const { point, without } of report.faults || []) {
+    const orders = report.pairs.length ? "all these orders, " : "";
+    row(without, `${orders}without the fault at point ${point}`, "");
+  }
   if (report.refuted) {
     at("refuted").append(`${plural(report.refuted, "more order")} looked like it and did not stand this test.`);
   }
