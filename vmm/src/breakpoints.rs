@@ -12,8 +12,8 @@
 //! * *Leaving a breakpoint.* RFLAGS.RF exists for this purpose (`resume.rs`), but some hosts ignore
 //!   it. There the breakpoint is removed while its instruction is stepped over, and interrupts are
 //!   blocked where the host can do so, because they would lead away from the instruction.
-//! * *The trap flag.* Processors single-step by it, and exceptions save it on the guest's stack.
-//!   Where KVM steps without it, it is kept clear.
+//! * *The trap flag.* Processors single-step by it, and exceptions save it on the guest's stack. It
+//!   is cleared there (`trap_flag.rs`), and where KVM steps without it, it is not set.
 //! * *Accesses.* KVM completes a port or MMIO access on the next `KVM_RUN`, and may then execute
 //!   further without a stop: the step is lost. So the access is completed before a step
 //!   ([`Debuggable::finish_access`]).
@@ -27,6 +27,7 @@ mod code;
 mod raises;
 mod resume;
 mod software;
+mod trap_flag;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,6 +42,7 @@ use code::{
 pub(crate) use raises::Raised;
 use software::Software;
 pub(crate) use software::{Code, Gate, Int3s, Kick};
+pub(crate) use trap_flag::BeforeStep;
 
 use crate::cpu::Debuggable;
 use crate::error::{Error, Result};
@@ -347,7 +349,11 @@ impl Breakpoints {
                 debug.breakpoints = self.slots(self.wanted.iter().copied());
             }
             self.arm(cpu, debug)?;
+            let before = if debug.step { BeforeStep::of(cpu)? } else { None };
             let exit = cpu.run(std::mem::replace(&mut entry, Entry::Resume))?;
+            if let Some(before) = before {
+                before.clear_pushed_flag(cpu, memory)?;
+            }
             let disturbed = self.asleep || want.interrupt.is_some();
             self.asleep &= exit == Exit::Kicked;
             if disturbed && !self.asleep && self.told.is_some() {
@@ -403,15 +409,16 @@ impl Breakpoints {
         slots(&self.watchpoints, addresses.into_iter())
     }
 
-    /// Completes the access of the latest exit and runs no further, for single steps. `Some` if
-    /// something else came first.
+    /// Completes the access of the latest exit and runs no further. `step`: the vCPU is then
+    /// single-stepped. `Some` if something else came first.
     pub(crate) fn finish_access(
         &mut self,
         cpu: &mut impl Debuggable,
         memory: &Memory,
         entry: Entry,
+        step: bool,
     ) -> Result<Option<Exit>> {
-        self.finish(cpu, memory, &mut { entry }, Want { step: true, ..Want::default() })
+        self.finish(cpu, memory, &mut { entry }, Want { step, ..Want::default() })
     }
 
     /// Completes the access of the latest exit before the vCPU runs on. `Some` if this ended with

@@ -58,6 +58,14 @@ impl Lapic {
         Some(vector)
     }
 
+    /// The processor could not take the interrupt that it has acknowledged last: it waits again.
+    pub fn take_back(&mut self, vector: u8) {
+        if self.in_service.contains(vector) {
+            self.in_service.remove(vector);
+            self.requested.insert(vector);
+        }
+    }
+
     /// Whether this vector waits in IRR.
     pub fn requests(&self, vector: u8) -> bool {
         self.requested.contains(vector)

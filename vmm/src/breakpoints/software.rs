@@ -27,7 +27,7 @@ use iced_x86::FlowControl;
 
 use super::code::{HLT, handler, here, opcode};
 use super::resume::set_flag;
-use super::{Breakpoints, DR6_STEP, Halts, Reported, Stop, Want};
+use super::{BeforeStep, Breakpoints, DR6_STEP, Halts, Reported, Stop, Want};
 use crate::cpu::{Cpu, Debuggable};
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
@@ -316,12 +316,18 @@ impl Breakpoints {
         if raises {
             cpu.raise_breakpoint(debug)?;
         }
+        let before = if debug.step { BeforeStep::of(cpu)? } else { None };
         let vcpu = self.software.vcpu;
-        let Some(int3s) = &self.software.int3s else { return Ok((without, cpu.run(entry)?)) };
-        let exit = match without {
-            Some(without) => int3s.gate.alone(vcpu, memory, without, || cpu.run(entry))?,
-            None => int3s.gate.together(vcpu, memory, || cpu.run(entry))?,
+        let exit = match (&self.software.int3s, without) {
+            (Some(int3s), Some(without)) => {
+                int3s.gate.alone(vcpu, memory, without, || cpu.run(entry))?
+            }
+            (Some(int3s), None) => int3s.gate.together(vcpu, memory, || cpu.run(entry))?,
+            (None, _) => cpu.run(entry)?,
         };
+        if let Some(before) = before {
+            before.clear_pushed_flag(cpu, memory)?;
+        }
         Ok((without, exit))
     }
 

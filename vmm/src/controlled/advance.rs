@@ -16,6 +16,7 @@ use crate::end::End;
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
 use crate::hook::ApicEvent;
+use crate::kvm::DebugCapabilities;
 
 /// The number of single steps that a vCPU may take without a scheduling point before the limit on
 /// its time applies.
@@ -33,10 +34,12 @@ struct Way {
     was_kicked: bool,
     /// The store that the vCPU performed before it last entered the guest.
     stored: Option<Stored>,
-    /// An exit that was reached by single steps.
+    /// Whether the vCPU was single-stepped when it last entered the guest; likewise.
+    steps: bool,
+    /// An exit that has already been reached.
     found: Option<Exit>,
     /// The number of the vCPU's single steps at the start.
-    steps: u64,
+    steps_before: u64,
 }
 
 /// Whether the vCPU runs on. A break is a scheduling point, or the end of the run.
@@ -49,20 +52,16 @@ impl ControlledMachine {
     /// Runs a vCPU to its next scheduling point. `Some` if the run is over.
     pub(super) fn advance(&mut self, vcpu: u32, entry: Entry) -> Result<Option<End>> {
         let ctx = &mut self.vcpus[vcpu as usize];
-        let _bound = ctx.cpu.bind_to_thread();
         let mut way = Way {
             entry,
             masked: Masked::default(),
             was_kicked: false,
+            steps: false,
             stored: None,
-            found: None,
-            steps: ctx.breakpoints.steps(),
+            found: ctx.reached.take(),
+            steps_before: ctx.breakpoints.steps(),
         };
         loop {
-            // `load` has already run to the next access.
-            if let State::Access(_) = self.vcpus[vcpu as usize].state {
-                return Ok(None);
-            }
             let exit = self.next_exit(vcpu, &mut way)?;
             if let ControlFlow::Break(end) = self.handle(vcpu, exit, &mut way)? {
                 return Ok(end);
@@ -85,20 +84,22 @@ impl ControlledMachine {
     }
 
     fn run_to_exit(&mut self, vcpu: u32, way: &mut Way) -> Result<Exit> {
-        let follows = self.rounds.is_some() || self.is_walking();
+        let was_kicked = std::mem::take(&mut way.was_kicked);
+        let follows = self.follows(vcpu)?;
         loop {
-            if !std::mem::take(&mut way.was_kicked) {
+            if !was_kicked {
                 self.take_nmi(vcpu)?;
                 way.masked = self.masked(vcpu);
             }
-            match self.give_taken(vcpu, &mut way.entry, follows || way.masked.any())? {
+            let steps = follows || way.masked.any() && self.can_step(vcpu)?;
+            match self.give_taken(vcpu, &mut way.entry, steps)? {
                 // An NMI may come next.
-                Given::Here => {}
+                Given::Here | Given::Not => {}
                 Given::Later(exit) => return Ok(exit),
                 Given::ByKvm => break,
             }
         }
-        let interrupt = self.vcpus[vcpu as usize].shadow.taken;
+        let interrupt = self.vcpus[vcpu as usize].shadow.taken.map(|taken| taken.vector);
         let exit = if self.is_walking() {
             self.walk_on(vcpu, &mut way.entry, interrupt)?
         } else {
@@ -107,9 +108,24 @@ impl ControlledMachine {
         if let Some(exit) = exit {
             return Ok(exit);
         }
-        let step = follows || way.masked.any() && interrupt.is_none();
+        if !was_kicked {
+            way.steps = way.masked.any() && interrupt.is_none();
+        }
+        let step = follows || way.steps && self.can_step(vcpu)?;
         let want = Want { step, interrupt, ..Want::default() };
         self.run_on(vcpu, std::mem::replace(&mut way.entry, Entry::Resume), want)
+    }
+
+    /// Whether the vCPU is followed by single steps, for a proof or a walk.
+    fn follows(&mut self, vcpu: u32) -> Result<bool> {
+        Ok((self.rounds.is_some() || self.is_walking()) && self.can_step(vcpu)?)
+    }
+
+    /// Whether this host single-steps the vCPU where it is: on some hosts, ring 3 gets the debug
+    /// exception of the step itself.
+    pub(super) fn can_step(&mut self, vcpu: u32) -> Result<bool> {
+        let system = self.vcpus[vcpu as usize].cpu.system_registers()?;
+        Ok(system.privilege() != 3 || DebugCapabilities::of(&self.host).steps_user)
     }
 
     fn handle(&mut self, vcpu: u32, exit: Exit, way: &mut Way) -> Result<Flow> {
@@ -162,7 +178,7 @@ impl ControlledMachine {
         way.was_kicked = true;
         let breakpoints = &self.vcpus[vcpu as usize].breakpoints;
         let steps = self.is_walking()
-            || breakpoints.must_step() && breakpoints.steps() - way.steps < MAX_SINGLE_STEPS;
+            || breakpoints.must_step() && breakpoints.steps() - way.steps_before < MAX_SINGLE_STEPS;
         if steps {
             self.cancel.check()?;
             return Ok(RUNS_ON);

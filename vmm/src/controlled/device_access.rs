@@ -96,6 +96,14 @@ impl ControlledMachine {
     }
 }
 
+/// Whether this is an access to a register of an interrupt controller.
+pub(super) fn is_of_interrupt_controller(exit: &Exit) -> bool {
+    match exit {
+        Exit::MmioRead { address, .. } | Exit::MmioWrite { address, .. } => Apics::covers(*address),
+        _ => false,
+    }
+}
+
 /// A 32-bit write to a register of an interrupt controller: its address and value.
 pub(super) fn apic_write(exit: &Exit) -> Option<(u64, u32)> {
     let Exit::MmioWrite { address, data } = exit else { return None };

@@ -121,6 +121,9 @@ impl ControlledMachine {
         let start = self.vcpus[vcpu as usize].cpu.registers()?;
         let mut cycle = Cycle { masked, ..Cycle::default() };
         for _ in 0..MAX_LOOP_INSTRUCTIONS {
+            if !self.can_step(vcpu)? {
+                return Ok(Look::Computes);
+            }
             let Some(decoded) = self.note_instruction(vcpu, &mut cycle)? else {
                 return Ok(Look::Computes);
             };

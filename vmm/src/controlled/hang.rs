@@ -185,11 +185,17 @@ impl ControlledMachine {
         }
         let ctx = &mut self.vcpus[vcpu as usize];
         let answer = std::mem::replace(entry, Entry::Resume);
-        match ctx.breakpoints.finish_access(&mut ctx.cpu, &self.memory, answer)? {
+        match ctx.breakpoints.finish_access(&mut ctx.cpu, &self.memory, answer, true)? {
             None | Some(Exit::Debug { .. }) => {}
             Some(exit) => return Ok(Some(exit)),
         }
         loop {
+            if !self.can_step(vcpu)?
+                && let Some(rounds) = &mut self.rounds
+            {
+                rounds.outside.get_or_insert("an instruction in ring 3".into());
+                return Ok(None);
+            }
             let cpu = &mut self.vcpus[vcpu as usize].cpu;
             let (registers, system) = (cpu.registers()?, cpu.system_registers()?);
             let decoded = self.instructions.at(registers.rip, &system, &self.memory);

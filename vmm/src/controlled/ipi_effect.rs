@@ -1,6 +1,7 @@
 //! The effects of INIT, SIPI and NMI on a vCPU.
 
 use super::ControlledMachine;
+use super::effects::Effects;
 use super::vcpu_context::ShadowState;
 use super::vcpu_context::State;
 use crate::breakpoints::Reported;
@@ -15,11 +16,9 @@ impl ControlledMachine {
         match effect {
             IpiEffect::Init(vcpu) => {
                 self.hook_apic(vcpu, ApicEvent::Init);
+                self.discard_access(vcpu)?;
                 let ctx = &mut self.vcpus[vcpu as usize];
                 let (registers, system) = ctx.reset;
-                // The access that the vCPU was about to perform is discarded.
-                ctx.disarm(&Reported::default())?;
-                ctx.cpu.complete_pending_io()?;
                 ctx.cpu.clear_pending()?;
                 ctx.cpu.set_system_registers(&system)?;
                 ctx.cpu.set_registers(&registers)?;
@@ -27,6 +26,7 @@ impl ControlledMachine {
                 ctx.reexecutes = false;
                 ctx.dirty = true;
                 (ctx.shadow, ctx.interruptible) = (ShadowState::default(), false);
+                ctx.reached = None;
                 ctx.state = State::WaitForSipi;
             }
             IpiEffect::Startup(vcpu, page) => {
@@ -55,6 +55,30 @@ impl ControlledMachine {
                 if ctx.state == State::Halted && !serves {
                     ctx.state = State::Ready;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Discards the access that a vCPU is stopped before.
+    fn discard_access(&mut self, vcpu: u32) -> Result<()> {
+        // Whether the vCPU was restored makes no difference.
+        self.reexecute_to_exit(vcpu)?;
+        self.vcpus[vcpu as usize].disarm(&Reported::default())?;
+        self.complete_without_effect(vcpu)
+    }
+
+    /// Has KVM forget the access that a vCPU is stopped before. KVM can only complete it, and may
+    /// then store what it has not loaded to private memory: that is undone.
+    pub(super) fn complete_without_effect(&mut self, vcpu: u32) -> Result<()> {
+        let cpu = &mut self.vcpus[vcpu as usize].cpu;
+        let (registers, system) = (cpu.registers()?, cpu.system_registers()?);
+        let decoded = self.instructions.at(registers.rip, &system, &self.memory);
+        let effects = Effects::before(decoded.as_deref(), &registers, &system, &self.memory);
+        cpu.complete_pending_io()?;
+        for touch in effects.touches() {
+            if touch.writes && !self.memory.is_trapped(touch.address) {
+                self.memory.write(touch.address, &touch.before)?;
             }
         }
         Ok(())

@@ -21,6 +21,7 @@ use super::effects::Effects;
 use super::hash::{of_registers, tag};
 use super::runaway::Overdue;
 use super::vcpu_context::State;
+use crate::breakpoints::BeforeStep;
 use crate::choice::Choice;
 use crate::cpu::Cpu;
 use crate::end::End;
@@ -124,6 +125,7 @@ impl ControlledMachine {
         ctx.armed &= self.stepping.handlers;
         ctx.arm()?;
         ctx.cpu.set_cr8(self.platform.apics.lapics[vcpu as usize].cr8());
+        let step = BeforeStep::of(&mut self.vcpus[vcpu as usize].cpu)?;
         let mut exit = self.vcpus[vcpu as usize].cpu.run(Entry::Resume)?;
         loop {
             match exit {
@@ -185,15 +187,18 @@ impl ControlledMachine {
                 }
             }
         }
-        let cr8 = self.vcpus[vcpu as usize].cpu.cr8();
-        self.platform.apics.lapics[vcpu as usize].follow_cr8(cr8);
+        let cpu = &mut self.vcpus[vcpu as usize].cpu;
+        self.platform.apics.lapics[vcpu as usize].follow_cr8(cpu.cr8());
+        if let Some(step) = step {
+            step.clear_pushed_flag(cpu, &self.memory)?;
+        }
         let after = self.vcpus[vcpu as usize].cpu.registers()?;
         let expected = decoded.is_some_and(|decoded| leads_to(decoded, target, after.rip));
         if !expected {
             self.allow_exceptions(vcpu, before.rip)?;
         }
         if let Some(decoded) = decoded.filter(|_| expected) {
-            self.tidy(vcpu, decoded, &after, system)?;
+            self.note_blocking(vcpu, decoded);
             self.follow(vcpu, decoded, &effects)?;
         } else {
             // The first instruction of a handler is part of this step.
@@ -249,36 +254,17 @@ impl ControlledMachine {
         system.privilege() == 3 || found.is_ok_and(|selector| selector & 3 == 3)
     }
 
-    /// Removes what a step by the trap flag leaves behind, and records what blocks interrupts.
-    fn tidy(
-        &mut self,
-        vcpu: u32,
-        decoded: &Decoded,
-        after: &Registers,
-        system: &SystemRegisters,
-    ) -> Result<()> {
-        use Mnemonic::{Iret, Iretd, Iretq, Lss, Mov, Pop, Pushf, Pushfd, Pushfq};
+    /// Records what blocks interrupts and NMIs behind an instruction.
+    fn note_blocking(&mut self, vcpu: u32, decoded: &Decoded) {
+        use Mnemonic::{Iret, Iretd, Iretq, Lss, Mov, Pop};
         let ctx = &mut self.vcpus[vcpu as usize];
         match decoded.instruction.mnemonic() {
-            Pushf | Pushfd | Pushfq if after.rflags & Registers::TRAP_FLAG == 0 => {
-                let base = if system.code_bits() == 64 { 0 } else { system.ss.base };
-                let flags = base.wrapping_add(after.rsp);
-                if let Ok(gpa) = paging::translate(system, &*self.memory, flags.wrapping_add(1)) {
-                    let mut byte = [0];
-                    self.memory.read(gpa, &mut byte)?;
-                    if byte[0] & (Registers::TRAP_FLAG >> 8) as u8 != 0 {
-                        self.memory
-                            .write(gpa, &[byte[0] & !((Registers::TRAP_FLAG >> 8) as u8)])?;
-                    }
-                }
-            }
             Iret | Iretd | Iretq => ctx.shadow.nmi_masked = false,
             Mov | Pop | Lss if decoded.instruction.op0_register() == Register::SS => {
                 ctx.shadow.interrupt_shadow = true;
             }
             _ => {}
         }
-        Ok(())
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Snapshot {
     points: u64,
     last: Option<u32>,
     faults: FaultState,
+    /// Memory holds the replaced RDTSCs exactly if this is false.
+    host_clock: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -144,6 +146,7 @@ impl ControlledMachine {
             points: self.points,
             last: self.last,
             faults: self.faults.state.clone(),
+            host_clock: self.host_clock,
         })
     }
 
@@ -159,6 +162,7 @@ impl ControlledMachine {
         for (vcpu, (ctx, saved)) in self.vcpus.iter_mut().zip(&snapshot.vcpus).enumerate() {
             // A vCPU that has not run may have been woken, or given an NMI.
             ctx.state.clone_from(&saved.state);
+            ctx.reached = None;
             ctx.tracker.clone_from(&saved.tracker);
             (ctx.held_until, ctx.unproven) = (saved.held_until, saved.unproven);
             (ctx.shadow, ctx.interruptible) = (saved.shadow, saved.interruptible);
@@ -182,7 +186,8 @@ impl ControlledMachine {
             (ctx.extended_dirty, ctx.armed) = (false, false);
         }
         self.restore_memory(snapshot, moved)?;
-        self.met = None;
+        (self.met, self.broken) = (None, None);
+        self.host_clock = snapshot.host_clock;
         self.platform
             .restore(&snapshot.platform)
             .map_err(|error| Error::Snapshot { problem: error.to_string() })?;
@@ -239,9 +244,12 @@ impl ControlledMachine {
         }
         let cpu = ctx.cpu.save(&self.tracking.msrs)?;
         if reads && !ctx.reexecutes {
+            self.complete_without_effect(vcpu as u32)?;
+            let ctx = &mut self.vcpus[vcpu];
             ctx.cpu.restore(&cpu, ExtendedRestore::Restore)?;
             ctx.reexecutes = true;
         }
+        let ctx = &mut self.vcpus[vcpu];
         let saved = SavedVcpu {
             cpu,
             system: ctx.cpu.system_registers()?,

@@ -5,9 +5,10 @@ use devices::apics::IpiEffect;
 
 use super::ControlledMachine;
 use super::check::Stored;
+use super::device_access::is_of_interrupt_controller;
 use super::granularity::Granularity;
 use super::hash::{of_registers, tag};
-use super::vcpu_context::State;
+use super::vcpu_context::{State, Taken};
 use super::writers::Store;
 use crate::choice::Choice;
 use crate::cpu::Cpu;
@@ -54,15 +55,24 @@ impl ControlledMachine {
             return self.take_instruction(choice);
         }
         let state = std::mem::replace(&mut self.vcpus[vcpu as usize].state, State::Ready);
+        let _bound = self.vcpus[vcpu as usize].cpu.bind_to_thread();
         let entry = match (choice, state) {
-            (Choice::Interrupt(_), state) => {
-                self.interrupt(vcpu);
-                match state {
-                    // The access is performed first, because an interrupt is taken between two
-                    // instructions.
-                    State::Access(exit) | State::Waiting(exit) => self.perform(vcpu, &exit)?,
-                    _ => Ok(Entry::Resume),
+            // An interrupt is taken between two instructions, so the access is performed first.
+            (Choice::Interrupt(_), State::Access(exit) | State::Waiting(exit)) => {
+                // It may change which interrupt is taken, and whether one is.
+                let decides = is_of_interrupt_controller(&exit);
+                if !decides {
+                    self.interrupt(vcpu);
                 }
+                let entry = self.perform(vcpu, &exit)?;
+                if decides && self.vcpus[vcpu as usize].state != State::WaitForSipi {
+                    self.interrupt(vcpu);
+                }
+                entry
+            }
+            (Choice::Interrupt(_), _) => {
+                self.interrupt(vcpu);
+                Ok(Entry::Resume)
             }
             (Choice::Step(_), State::Access(exit) | State::Waiting(exit)) => {
                 self.perform(vcpu, &exit)?
@@ -104,7 +114,7 @@ impl ControlledMachine {
         Ok(())
     }
 
-    /// Has the vCPU take its pending interrupt before its next instruction.
+    /// Has the vCPU take its pending interrupt, if there is one, before its next instruction.
     fn interrupt(&mut self, vcpu: u32) {
         if let Some(vector) = self.platform.apics.lapics[vcpu as usize].pending() {
             self.hook_apic(vcpu, ApicEvent::Interrupt { vector });
@@ -116,7 +126,7 @@ impl ControlledMachine {
             self.progress.note();
             let ctx = &mut self.vcpus[vcpu as usize];
             ctx.tracker.clear();
-            ctx.shadow.taken = Some(vector);
+            ctx.shadow.taken = Some(Taken { vector, given: false });
         }
     }
 
@@ -154,20 +164,20 @@ impl ControlledMachine {
         }
         let answer = Entry::Data(data);
         self.hook_entry(vcpu, &answer);
-        match self.vcpus[vcpu as usize].cpu.run(answer)? {
-            Exit::MmioWrite { address, data } if self.memory.is_trapped(address) => {
+        let ctx = &mut self.vcpus[vcpu as usize];
+        match ctx.breakpoints.finish_access(&mut ctx.cpu, &self.memory, answer, false)? {
+            Some(Exit::MmioWrite { address, data }) if self.memory.is_trapped(address) => {
                 self.check_store(vcpu, address, data.len(), None)?;
                 self.hook_exit(vcpu, &Exit::MmioWrite { address, data: data.clone() });
                 self.store(vcpu, address, &data, true)?;
-                Ok(Entry::Resume)
             }
-            // A locked instruction faulted or was interrupted before its store: the load is treated
-            // as a plain one, and this exit comes next.
-            other => {
-                self.vcpus[vcpu as usize].state = State::Access(other);
-                Ok(Entry::Resume)
-            }
+            // The instruction has faulted before its store: the load is treated as a plain one.
+            None => {}
+            Some(Exit::Kicked) => ctx.cpu.keep_kick(),
+            // Another part of the load.
+            Some(exit) => ctx.reached = Some(exit),
         }
+        Ok(Entry::Resume)
     }
 
     fn store(&mut self, vcpu: u32, address: u64, data: &Bytes, locked: bool) -> Result<()> {

@@ -8,9 +8,13 @@
 //! * If an interrupt is taken while an NMI is pending, the interrupt is delivered first, and the
 //!   NMI comes at the first instruction of its handler. With both, some hosts' KVM delivers the NMI
 //!   only at a later exit, when the host likes.
+//!
+//! The instruction that makes the vCPU's latest access may not be complete. It is completed first:
+//! if it faults, the exception comes first, and its handler begins with interrupts disabled.
 
 use super::ControlledMachine;
 use super::deliver::NMI;
+use super::vcpu_context::Taken;
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
@@ -22,8 +26,10 @@ pub(super) enum Given {
     ByKvm,
     /// It was delivered: the vCPU is at the first instruction of the handler.
     Here,
-    /// This exit came first, from an access that takes several. KVM delivers it behind the access.
+    /// This exit came first, from an instruction that makes several accesses.
     Later(Exit),
+    /// The instruction before has faulted, so the vCPU does not take it here.
+    Not,
 }
 
 impl ControlledMachine {
@@ -33,8 +39,14 @@ impl ControlledMachine {
         if shadow.taken.is_some() || !shadow.nmi_pending || self.serves_nmi(vcpu)? {
             return Ok(());
         }
-        let shadow = &mut self.vcpus[vcpu as usize].shadow;
-        (shadow.nmi_pending, shadow.nmi_masked, shadow.taken) = (false, true, Some(NMI));
+        let ctx = &mut self.vcpus[vcpu as usize];
+        // The exception is delivered first.
+        if ctx.cpu.is_exception_queued()? {
+            return Ok(());
+        }
+        let shadow = &mut ctx.shadow;
+        (shadow.nmi_pending, shadow.nmi_masked) = (false, true);
+        shadow.taken = Some(Taken { vector: NMI, given: false });
         Ok(())
     }
 
@@ -47,33 +59,45 @@ impl ControlledMachine {
         steps: bool,
     ) -> Result<Given> {
         let ctx = &mut self.vcpus[vcpu as usize];
-        let Some(vector) = ctx.shadow.taken else { return Ok(Given::ByKvm) };
-        // KVM still has one that an earlier exit has kept from being delivered.
-        if ctx.cpu.is_interrupt_queued()? {
+        let Some(Taken { vector, given: false }) = ctx.shadow.taken else {
             return Ok(Given::ByKvm);
+        };
+        // Between two instructions, so the one that makes the latest access is completed first.
+        let answer = std::mem::replace(entry, Entry::Resume);
+        let exit = ctx.breakpoints.finish_access(&mut ctx.cpu, &self.memory, answer, steps)?;
+        match exit {
+            None | Some(Exit::Debug { .. }) => {}
+            Some(Exit::Kicked) => ctx.cpu.keep_kick(),
+            Some(exit) => return Ok(Given::Later(exit)),
         }
-        let mut given = Given::ByKvm;
-        if steps {
-            let answer = std::mem::replace(entry, Entry::Resume);
-            let exit = ctx.breakpoints.finish_access(&mut ctx.cpu, &self.memory, answer)?;
-            if exit == Some(Exit::Kicked) {
-                ctx.cpu.keep_kick();
-            }
-            match exit {
-                None | Some(Exit::Debug { .. } | Exit::Kicked) => {
-                    if self.deliver_taken(vcpu, vector)? {
-                        return Ok(Given::Here);
-                    }
-                }
-                Some(exit) => given = Given::Later(exit),
-            }
+        if ctx.cpu.is_exception_queued()? {
+            self.take_back(vcpu, vector)?;
+            return Ok(Given::Not);
         }
-        let cpu = &mut self.vcpus[vcpu as usize].cpu;
+        if steps && self.deliver_taken(vcpu, vector)? {
+            return Ok(Given::Here);
+        }
+        let ctx = &mut self.vcpus[vcpu as usize];
         match vector {
-            NMI => cpu.nmi()?,
-            vector => cpu.interrupt(vector)?,
+            NMI => ctx.cpu.nmi()?,
+            vector => ctx.cpu.interrupt(vector)?,
         }
-        Ok(given)
+        ctx.shadow.taken = Some(Taken { vector, given: true });
+        Ok(Given::ByKvm)
+    }
+
+    /// The instruction has faulted, and its exception is delivered first: the vCPU takes the
+    /// interrupt or NMI when it next can.
+    fn take_back(&mut self, vcpu: u32, vector: u8) -> Result<()> {
+        let ctx = &mut self.vcpus[vcpu as usize];
+        ctx.shadow.taken = None;
+        if vector == NMI {
+            (ctx.shadow.nmi_pending, ctx.shadow.nmi_masked) = (true, false);
+        } else {
+            self.platform.apics.lapics[vcpu as usize].take_back(vector);
+        }
+        // KVM tells whether the guest takes interrupts only at an exit.
+        ctx.cpu.refresh()
     }
 
     /// Delivers what the vCPU takes, if this need not be left to KVM.
@@ -99,7 +123,7 @@ impl ControlledMachine {
     /// kick or where an access was only completed.
     pub(super) fn look_at_taken(&mut self, vcpu: u32) -> Result<()> {
         let ctx = &mut self.vcpus[vcpu as usize];
-        if ctx.shadow.taken.is_some() && !ctx.cpu.is_interrupt_queued()? {
+        if ctx.shadow.taken.is_some_and(|taken| taken.given) && !ctx.cpu.is_interrupt_queued()? {
             ctx.shadow.taken = None;
         }
         Ok(())

@@ -28,11 +28,19 @@ pub(super) struct ShadowState {
     pub(super) nmi_pending: bool,
     /// An NMI was given to the vCPU, and is being served: no other NMI is taken until IRET.
     pub(super) nmi_masked: bool,
-    /// The vector of an interrupt or NMI that the vCPU takes before its next instruction. At the
-    /// granularity `watch` only.
-    pub(super) taken: Option<u8>,
+    /// An interrupt or NMI that the vCPU takes before its next instruction. At the granularity
+    /// `watch` only.
+    pub(super) taken: Option<Taken>,
     /// The offset that the guest has added to its TSC. At instruction granularity only.
     pub(super) tsc_offset: u64,
+}
+
+/// An interrupt or NMI that a vCPU takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) vector: u8,
+    /// Whether KVM has it.
+    pub(super) given: bool,
 }
 
 /// The state of a vCPU at a scheduling point.
@@ -96,6 +104,8 @@ pub(super) struct VcpuContext {
     pub(super) tables: TableCheck,
     /// Its last store to a trapped page, until it runs on.
     pub(super) stored: Option<Stored>,
+    /// The exit that it has already reached: another part of the load of a locked instruction.
+    pub(super) reached: Option<Exit>,
     /// The machine's progress count when the vCPU's loop could not be proven to repeat. Until this
     /// count changes, the vCPU does not count as waiting again.
     pub(super) unproven: Option<u64>,
@@ -128,6 +138,7 @@ impl VcpuContext {
             held_until: 0,
             tables: TableCheck::default(),
             stored: None,
+            reached: None,
             unproven: None,
             reset,
         })

@@ -122,7 +122,7 @@ impl ControlledMachine {
     ) -> Result<Option<Exit>> {
         let answer = replace(entry, Entry::Resume);
         let ctx = &mut self.vcpus[vcpu as usize];
-        match ctx.breakpoints.finish_access(&mut ctx.cpu, &self.memory, answer)? {
+        match ctx.breakpoints.finish_access(&mut ctx.cpu, &self.memory, answer, true)? {
             None | Some(Exit::Debug { .. }) => {}
             Some(exit) => return Ok(Some(exit)),
         }

@@ -1,6 +1,6 @@
 //! Interrupts from userspace, for machines without an in-kernel irqchip, and NMIs.
 
-use kvm_bindings::{KVM_VCPUEVENT_VALID_NMI_PENDING, KVMIO, kvm_interrupt};
+use kvm_bindings::{KVM_VCPUEVENT_VALID_NMI_PENDING, KVMIO, kvm_interrupt, kvm_vcpu_events};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::ioctl_iow_nr;
 
@@ -10,6 +10,12 @@ use crate::error::Result;
 ioctl_iow_nr!(KVM_INTERRUPT, KVMIO, 0x86, kvm_interrupt);
 
 impl KvmCpu {
+    /// The pending events, also where they have been restored and KVM has not taken them yet.
+    fn events(&mut self) -> Result<kvm_vcpu_events> {
+        self.flush()?;
+        self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))
+    }
+
     /// Queues an external interrupt. The guest must be [able to take it](Self::takes_interrupts).
     pub fn interrupt(&mut self, vector: u8) -> Result<()> {
         self.flush()?;
@@ -36,27 +42,33 @@ impl KvmCpu {
     /// Whether an NMI is being served, or is taken before the next instruction: no other NMI is
     /// taken until IRET.
     pub fn serves_nmi(&mut self) -> Result<bool> {
-        let events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+        let events = self.events()?;
         Ok(events.nmi.masked != 0 || events.nmi.injected != 0 || events.nmi.pending != 0)
     }
 
     /// Has the vCPU serve an NMI that KVM has not delivered: it takes no other until IRET.
     pub(crate) fn mask_nmi(&mut self) -> Result<()> {
-        let mut events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+        let mut events = self.events()?;
         events.nmi.masked = 1;
         self.fd().set_vcpu_events(&events).map_err(failed("KVM_SET_VCPU_EVENTS"))
     }
 
     /// Whether an interrupt or NMI has been queued and not been delivered yet.
     pub fn is_interrupt_queued(&mut self) -> Result<bool> {
-        let events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+        let events = self.events()?;
         Ok(events.interrupt.injected != 0 || events.nmi.injected != 0 || events.nmi.pending != 0)
+    }
+
+    /// Whether an exception of the latest instruction has not been delivered yet.
+    pub fn is_exception_queued(&mut self) -> Result<bool> {
+        let events = self.events()?;
+        Ok(events.exception.injected != 0 || events.exception.pending != 0)
     }
 
     /// Removes a pending NMI and an interrupt that was to be delivered next, and ends the handling
     /// of an NMI, as INIT does.
     pub fn clear_pending(&mut self) -> Result<()> {
-        let mut events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+        let mut events = self.events()?;
         (events.nmi.pending, events.nmi.injected, events.nmi.masked) = (0, 0, 0);
         events.interrupt.injected = 0;
         events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;

@@ -86,7 +86,7 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
     fn begin_step(&mut self, shown: u64, entry: &mut Entry) -> Result<Step> {
         let Some(breakpoints) = &mut self.breakpoints else { return Ok(Step::End(Why::Asleep)) };
         let (cpu, memory) = (&mut self.ctx.cpu, &self.ctx.memory);
-        match breakpoints.finish_access(cpu, memory, replace(entry, Entry::Resume))? {
+        match breakpoints.finish_access(cpu, memory, replace(entry, Entry::Resume), true)? {
             None | Some(Exit::Debug { .. }) => {}
             Some(exit) => return Ok(Step::Exit(exit)),
         }
