@@ -17,6 +17,7 @@ mod compile;
 mod console;
 mod criteria;
 mod ctl;
+mod delivery;
 mod destructive;
 mod disk_faults;
 mod disks;
@@ -100,6 +101,7 @@ const TESTS: &[&[Test]] = &[
     console::TESTS,
     criteria::TESTS,
     ctl::TESTS,
+    delivery::TESTS,
     destructive::TESTS,
     disk_faults::TESTS,
     disks::TESTS,
