@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::Report;
 use crate::cause::naming::Named;
@@ -45,11 +45,31 @@ impl Report {
 
 /// Reads a source file from one of the folders: under the path that the compiler recorded, or by
 /// its file name alone.
+///
+/// The path comes from the image, which may be a stranger's, and its lines go into a report that
+/// may be passed on. So a file is read only if it is below one of the folders when all links are
+/// followed, and nothing on the way from there has a hidden name, as a key or a password has.
 fn read(file: &str, folders: &[PathBuf]) -> Option<String> {
     let name = Path::new(file).file_name()?;
     folders
         .iter()
-        .flat_map(|folder| [folder.join(file), folder.join(name)])
+        .filter_map(|folder| folder.canonicalize().ok())
+        .flat_map(|folder| {
+            let paths = [folder.join(file), folder.join(name)];
+            paths.into_iter().filter_map(move |path| below(&folder, &path))
+        })
         .find(|path| fs::metadata(path).is_ok_and(|it| it.is_file() && it.len() <= LARGEST))
         .and_then(|path| fs::read_to_string(path).ok())
 }
+
+/// Where the path leads, if that is below the folder and not hidden there.
+fn below(folder: &Path, path: &Path) -> Option<PathBuf> {
+    let real = path.canonicalize().ok()?;
+    let rest = real.strip_prefix(folder).ok()?;
+    let is_hidden = |part: Component| part.as_os_str().as_encoded_bytes().starts_with(b".");
+    (!rest.components().any(is_hidden)).then_some(real)
+}
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;
