@@ -197,9 +197,9 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value = "off", value_name = "SPEC")]
     pub(crate) jitter: JitterSpec,
 
-    /// Let a fault strike the requests for disks: disk-error, disk-torn, disk-lost or disk-delay,
-    /// with settings such as `disk-error:op=write,p=0.01,times=5` (docs/faults.md). It can be given
-    /// several times
+    /// Let a fault strike: nmi or irq-spurious at a time, disk-error, disk-torn, disk-lost or
+    /// disk-delay at the requests for disks, with settings such as `nmi:vcpu=1,at=5ms` or
+    /// `disk-error:op=write,p=0.01,times=5` (docs/faults.md). It can be given several times
     #[arg(long, value_name = "SPEC")]
     pub(crate) fault: Vec<FaultSpec>,
 

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::FaultSpec;
 use vmm::disk::DiskFaults;
+use vmm::run_faults::RunFaults;
 
 use crate::tell;
 
@@ -13,20 +14,38 @@ use crate::tell;
 pub(crate) struct FaultCount {
     /// The fault, as on the command line.
     fault: String,
-    /// The requests that matched it.
+    /// The occasions that it had: the requests for disks that matched it, or how often its time had
+    /// come at a vCPU that could be struck.
     matched: u64,
-    /// The requests that it struck.
+    /// How often it struck.
     struck: u64,
+    /// What is counted, in words.
+    #[serde(skip)]
+    of: Occasions,
 }
 
-/// The counts of one run.
-pub(crate) fn of(specs: &[FaultSpec], faults: &DiskFaults) -> Vec<FaultCount> {
-    let count = |(fault, (matched, struck)): (&FaultSpec, (u64, u64))| FaultCount {
-        fault: fault.to_string(),
-        matched,
-        struck,
+/// What a fault's occasions are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occasions {
+    /// The requests for disks that match it.
+    Requests,
+    /// Its time has come.
+    Times,
+}
+
+/// The counts of one run, in the order of these faults.
+pub(crate) fn of(specs: &[FaultSpec], disks: &DiskFaults, others: &RunFaults) -> Vec<FaultCount> {
+    let (mut disks, mut others) = (disks.counts().into_iter(), others.counts().into_iter());
+    let count = |spec: &FaultSpec| {
+        let (counts, of) = if spec.kind.is_of_disk() {
+            (disks.next(), Occasions::Requests)
+        } else {
+            (others.next(), Occasions::Times)
+        };
+        let (matched, struck) = counts?;
+        Some(FaultCount { fault: spec.to_string(), matched, struck, of })
     };
-    specs.iter().zip(faults.counts()).map(count).collect()
+    specs.iter().filter_map(count).collect()
 }
 
 /// Adds the counts of a run to those of the runs before.
@@ -44,17 +63,30 @@ pub(crate) fn add(sums: &mut Vec<FaultCount>, counts: &[FaultCount]) {
 /// Prints how often each fault struck. Returns an error for each that never did.
 pub(crate) fn conclude(counts: &[FaultCount]) -> Vec<anyhow::Error> {
     let mut silent = Vec::new();
-    for FaultCount { fault, matched, struck } in counts {
-        tell::user(&format!(
-            "jitterbug: fault {fault}: struck {struck} of {matched} requests that match"
-        ));
+    for FaultCount { fault, matched, struck, of } in counts {
+        let what = match of {
+            Occasions::Requests => "requests that match",
+            Occasions::Times => "times",
+        };
+        tell::user(&format!("jitterbug: fault {fault}: struck {struck} of {matched} {what}"));
         if *struck == 0 {
-            let why = match matched {
-                0 => "the guest made no such request",
-                _ => "none of the requests was the one, or chance left them all out",
-            };
-            silent.push(anyhow!("--fault {fault}: it never struck: {why}"));
+            silent.push(anyhow!("--fault {fault}: it never struck: {}", of.why_not(*matched)));
         }
     }
     silent
+}
+
+impl Occasions {
+    /// Why a fault with this number of occasions never struck.
+    fn why_not(self, matched: u64) -> &'static str {
+        match (self, matched) {
+            (Self::Requests, 0) => "the guest made no such request",
+            (Self::Requests, _) => "none of the requests was the one, or chance left them all out",
+            (Self::Times, 0) => {
+                "the run ended before its time came, or no vCPU could get it: a vCPU must have been \
+                 started, and takes interrupts only by an enabled local APIC"
+            }
+            (Self::Times, _) => "chance left it out each time",
+        }
+    }
 }

@@ -260,7 +260,7 @@ impl RunReport {
 
     /// Whether a search under control could find such a failure.
     pub(crate) fn can_be_sought(&self) -> bool {
-        self.verdict.is_some() && !self.changes.are_faults()
+        self.verdict.is_some() && !self.changes.are_faults() && self.faults.is_empty()
     }
 
     /// The failure, for a search that reproduces it; `None` if there is no such failure under

@@ -164,6 +164,11 @@ fn check(args: &RunArgs) -> Result<()> {
     if args.out.is_some() && !args.explain {
         bail!("--out: that is for --explain, which is not there");
     }
+    if args.explain && !args.fault.is_empty() {
+        bail!(
+            "--explain: it searches under control, where faults strike by choice: see `hunt --fault`"
+        );
+    }
     if args.seed.checked_add(args.repeat.unwrap_or(0)).is_none() {
         bail!("--seed {}: too large for --repeat: seeds end at {}", args.seed, u64::MAX);
     }

@@ -13,6 +13,7 @@ use vmm::end::End;
 use vmm::hook::Attach;
 use vmm::jitter::{Injections, Jitter, JitterSpec};
 use vmm::parallel::{self, Outcome, Remote};
+use vmm::run_faults::RunFaults;
 use vmm::signals::Signals;
 use vmm::watchpoints::WatchPlan;
 use vmm::{Host, Machine, MachineConfig};
@@ -123,6 +124,7 @@ impl Setting {
         };
         let jitter = Jitter::new(self.jitter.clone(), seed);
         let disk_faults = DiskFaults::new(&self.machine.faults, seed);
+        let run_faults = RunFaults::new(&self.machine.faults, seed);
         let lines = Arc::new(Mutex::new(KeptLines::default()));
         let title = || format!("{}, seed {seed}", self.machine.guest.name);
         let trace = self.tracing.as_ref();
@@ -142,6 +144,9 @@ impl Setting {
         hooks.extend(probing.as_ref().map(Probing::hook));
         if !self.jitter.is_off() {
             hooks.push(&jitter);
+        }
+        if !run_faults.is_empty() {
+            hooks.push(&run_faults);
         }
         hooks.extend(more);
         let machine = Machine::watching(&self.host, &self.machine, self.plan.clone(), console)?;
@@ -182,7 +187,7 @@ impl Setting {
             outcome,
             examined,
             injections,
-            faults: fault_counts::of(&self.machine.faults, &disk_faults),
+            faults: fault_counts::of(&self.machine.faults, &disk_faults, &run_faults),
             console,
             probes,
             changes,

@@ -34,6 +34,7 @@ static CASES: &[Case] = cases![
     "calls" 2,
     "chatty" 1,
     "delicate" 1,
+    "disturbed" 2,
     "doorbell" 3,
     "doorbell-strict" 3,
     "eoi-enabled" 2,

@@ -65,6 +65,7 @@ mod readers;
 mod repeat;
 mod replay_json;
 mod replay_scripts;
+mod run_faults;
 mod run_gdb;
 mod schema;
 mod scratch;
@@ -147,6 +148,7 @@ const TESTS: &[&[Test]] = &[
     repeat::TESTS,
     replay_json::TESTS,
     replay_scripts::TESTS,
+    run_faults::TESTS,
     run_gdb::TESTS,
     script_2012::TESTS,
     script_cases::TESTS,

@@ -93,7 +93,7 @@ pub struct MachineConfig {
     pub rng: bool,
     /// Whether the guest has a virtio console beside its serial port; the same limit.
     pub virtio_console: bool,
-    /// The faults that may strike. Only the controlled scheduler has any.
+    /// The faults that may strike. Each scheduler has some of the kinds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultSpec>,
     /// Where the controlled scheduler has scheduling points. The parallel scheduler ignores it.

@@ -4,6 +4,7 @@
 
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
+use crate::fault::Injection;
 use crate::guest_debug::GuestDebug;
 use crate::registers::{Activity, DebugRegisters, Registers, SystemRegisters};
 
@@ -75,4 +76,12 @@ pub trait Debuggable: Cpu {
     /// Performs the MSR write that the latest exit reported. If it is refused, the guest gets a
     /// #GP.
     fn write_msr(&mut self, index: u32, value: u64) -> Result<()>;
+
+    /// Gives the vCPU, the one with this number, what a fault wants it to get. Returns false if it
+    /// can't get it now, and then nothing has happened. For machines with an in-kernel irqchip. By
+    /// default, it never gets anything.
+    fn inject(&mut self, vcpu: u32, injection: Injection) -> Result<bool> {
+        let _ = (vcpu, injection);
+        Ok(false)
+    }
 }

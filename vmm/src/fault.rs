@@ -6,118 +6,23 @@
 //! ```
 //! A fault says what goes wrong, where it may strike, and how often at most in a run. Under the
 //! controlled scheduler, where it does strike is a [choice](crate::controlled::Choice::Fault), so a
-//! schedule holds it and a replay repeats it. [Faults of disks](crate::disk::DiskFaults) are for
-//! the parallel scheduler; they strike wherever they match, or with a probability.
+//! schedule holds it and a replay repeats it. Under the parallel scheduler,
+//! [faults of disks](crate::disk::DiskFaults) strike wherever they match, or with a probability,
+//! and [the others](crate::run_faults::RunFaults) at the times that they name.
 
+mod injection;
+mod kind;
 mod spec;
+mod when;
 
 use std::fmt;
 use std::time::Duration;
 
 use devices::lapic::IpiMode;
 
-/// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
-    /// An IPI is lost.
-    IpiDrop,
-    /// An IPI is delivered late.
-    IpiDelay,
-    /// An IPI is delivered at once, and a second time later.
-    IpiDuplicate,
-    /// An IPI is delivered to a vCPU that it was not sent to, instead of its target.
-    IpiMisroute,
-    /// An IPI is delivered behind the next IPI of its sender.
-    IpiReorder,
-    /// An interrupt that a vCPU could take is lost.
-    IrqDrop,
-    /// A vCPU gets an interrupt that nothing has sent.
-    IrqSpurious,
-    /// A vCPU gets an NMI that nothing has sent.
-    Nmi,
-    /// A disk's request fails.
-    DiskError,
-    /// A write to a disk is done only in part, and reported as done.
-    DiskTorn,
-    /// A write to a disk, or a flush, is not done, and reported as done.
-    DiskLost,
-    /// A disk's request is late.
-    DiskDelay,
-}
-
-impl FaultKind {
-    /// All kinds.
-    pub const ALL: [Self; 12] = [
-        Self::IpiDrop,
-        Self::IpiDelay,
-        Self::IpiDuplicate,
-        Self::IpiMisroute,
-        Self::IpiReorder,
-        Self::IrqDrop,
-        Self::IrqSpurious,
-        Self::Nmi,
-        Self::DiskError,
-        Self::DiskTorn,
-        Self::DiskLost,
-        Self::DiskDelay,
-    ];
-
-    /// The name in a specification.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::IpiDrop => "ipi-drop",
-            Self::IpiDelay => "ipi-delay",
-            Self::IpiDuplicate => "ipi-duplicate",
-            Self::IpiMisroute => "ipi-misroute",
-            Self::IpiReorder => "ipi-reorder",
-            Self::IrqDrop => "irq-drop",
-            Self::IrqSpurious => "irq-spurious",
-            Self::Nmi => "nmi",
-            Self::DiskError => "disk-error",
-            Self::DiskTorn => "disk-torn",
-            Self::DiskLost => "disk-lost",
-            Self::DiskDelay => "disk-delay",
-        }
-    }
-
-    /// Whether it strikes an IPI when it is sent.
-    pub fn is_of_ipi(self) -> bool {
-        matches!(
-            self,
-            Self::IpiDrop
-                | Self::IpiDelay
-                | Self::IpiDuplicate
-                | Self::IpiMisroute
-                | Self::IpiReorder
-        )
-    }
-
-    /// Whether it strikes a disk's request. Only the parallel scheduler has disks, and only the
-    /// controlled scheduler has the other faults.
-    pub fn is_of_disk(self) -> bool {
-        matches!(self, Self::DiskError | Self::DiskTorn | Self::DiskLost | Self::DiskDelay)
-    }
-
-    /// The time that the fault takes if its specification gives none; `None` if it takes no time.
-    fn default_time(self) -> Option<Duration> {
-        match self {
-            Self::IpiDelay | Self::IpiDuplicate => Some(DELAY),
-            Self::IpiReorder => Some(REORDER),
-            Self::DiskDelay => Some(DISK_DELAY),
-            _ => None,
-        }
-    }
-}
-
-/// Longer than most waits for an answer within a guest of a few thousand scheduling points, each of
-/// which takes 1 us.
-const DELAY: Duration = Duration::from_micros(100);
-/// By when an IPI that was to follow another is delivered at the latest: the guest may send none.
-const REORDER: Duration = Duration::from_millis(10);
-
-/// A request that a worn disk tries again: longer than any other, and shorter than time limits of
-/// drivers (30 s in Linux).
-const DISK_DELAY: Duration = Duration::from_millis(100);
+pub use injection::Injection;
+pub use kind::FaultKind;
+pub use when::When;
 
 /// What a disk's request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,17 +108,26 @@ pub struct FaultSpec {
     pub operation: Option<DiskOperation>,
     /// A sector that the disk's request contains. `None` for any.
     pub sector: Option<u64>,
-    /// The probability with which it strikes a disk's request that matches. `None` for 1.
+    /// When it strikes for the first time, in real time. `None` under the controlled scheduler,
+    /// where the search chooses, and for faults of disks.
+    pub at: Option<When>,
+    /// The time from one strike to the next, in real time.
+    pub every: Option<Duration>,
+    /// The probability with which it strikes a disk's request that matches, or each time that its
+    /// time has come. `None` for 1.
     pub probability: Option<Millionths>,
     /// It strikes only the n-th event that matches, from 1. `None` for any.
     pub nth: Option<u64>,
-    /// How often it strikes in a run at most.
+    /// How often it strikes in a run at most; [`FaultSpec::UNLIMITED`] for no limit.
     pub times: u32,
     /// How late an IPI is, in virtual time, or a disk's request, in real time.
     pub time: Option<Duration>,
 }
 
 impl FaultSpec {
+    /// The number of times of a fault that strikes as often as its time comes.
+    pub const UNLIMITED: u32 = u32::MAX;
+
     /// A fault of this kind that may strike anywhere, once.
     pub fn new(kind: FaultKind) -> Self {
         Self {
@@ -225,6 +139,8 @@ impl FaultSpec {
             disk: None,
             operation: None,
             sector: None,
+            at: None,
+            every: None,
             probability: None,
             nth: None,
             times: 1,

@@ -54,6 +54,8 @@ bitflags! {
         /// Every access to memory that is watched only since the machine runs
         /// ([`Stopped::watch`](crate::parallel::Stopped::watch); parallel scheduler only).
         const ADDED_WATCH = 512;
+        /// Ticks that [`Hook::next_tick`] may name only after the start of the run.
+        const TICK = 1024;
     }
 }
 
@@ -161,6 +163,10 @@ pub trait Hook: Send {
     fn tick(&mut self, context: &mut Context) -> Verdict {
         Verdict::Continue
     }
+
+    /// Called when the vCPU has been given what the hook asked for on behalf of a fault, the one
+    /// with this number, or when it could not be given that (parallel scheduler only).
+    fn injected(&mut self, context: &mut Context, fault: usize, done: bool) {}
 
     /// Called when the controlled scheduler lets this vCPU run. If the vCPU is stopped before an
     /// access, the access follows as an exit.

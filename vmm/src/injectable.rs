@@ -6,27 +6,40 @@ use crate::fault::FaultSpec;
 
 /// Fails if a fault can't strike in this machine under the parallel scheduler.
 pub(crate) fn check_faults(config: &MachineConfig) -> Result<()> {
-    let refused = |spec: &FaultSpec, problem: String| {
-        Err(Error::Config { setting: "--fault", value: spec.to_string(), problem })
-    };
-    let disks = config.disks.len();
-    for spec in &config.faults {
-        if !spec.kind.is_of_disk() {
-            let problem =
-                "in real time the interrupt controllers are KVM's own: `hunt` has this fault";
-            return refused(spec, problem.into());
-        }
-        if disks == 0 {
-            return refused(spec, "the machine has no disk: give one by --disk".into());
-        }
-        if let Some(disk) = spec.disk.filter(|disk| *disk as usize >= disks) {
-            return refused(
-                spec,
-                format!("there is no disk {disk}: the machine has {disks}, from 0"),
-            );
-        }
+    config.faults.iter().try_for_each(|spec| {
+        problem_of(spec, config).map_or(Ok(()), |problem| {
+            Err(Error::Config { setting: "--fault", value: spec.to_string(), problem })
+        })
+    })
+}
+
+fn problem_of(spec: &FaultSpec, config: &MachineConfig) -> Option<String> {
+    let (cpus, disks) = (config.cpus.get(), config.disks.len());
+    if !spec.kind.is_for_run() {
+        let problem = "in real time the interrupt controllers are KVM's own: `hunt` has this fault";
+        return Some(problem.into());
     }
-    Ok(())
+    if let Some(vcpu) = spec.vcpu.filter(|vcpu| *vcpu >= cpus) {
+        return Some(format!("there is no vCPU {vcpu}: the machine has {cpus} (--cpus)"));
+    }
+    if !spec.kind.is_of_disk() {
+        return timing_problem(spec);
+    }
+    if disks == 0 {
+        return Some("the machine has no disk: give one by --disk".into());
+    }
+    let missing = spec.disk.filter(|disk| *disk as usize >= disks);
+    missing.map(|disk| format!("there is no disk {disk}: the machine has {disks}, from 0"))
+}
+
+fn timing_problem(spec: &FaultSpec) -> Option<String> {
+    if spec.at.is_none() && spec.every.is_none() {
+        let problem = "when? Give at=TIME since the machine's start, at=mark+TIME since the guest's mark, \
+             or every=TIME (`hunt` chooses by itself)";
+        return Some(problem.into());
+    }
+    (spec.every.is_none() && spec.times != 1)
+        .then(|| "`times` needs `every`: the time from one strike to the next".into())
 }
 
 #[cfg(test)]
@@ -45,10 +58,14 @@ mod tests {
             };
             check_faults(&config).map_err(|error| error.to_string())
         };
-        assert!(refusal("nmi", &["d"]).unwrap_err().contains("`hunt` has this fault"));
+        assert!(refusal("ipi-drop", &["d"]).unwrap_err().contains("`hunt` has this fault"));
         assert!(refusal("disk-error", &[]).unwrap_err().contains("has no disk"));
         let refused = refusal("disk-error:disk=1", &["d"]).unwrap_err();
         assert!(refused.contains("there is no disk 1: the machine has 1"), "{refused}");
         assert!(refusal("disk-error:disk=0", &["d"]).is_ok());
+        assert!(refusal("nmi", &[]).unwrap_err().contains("when?"));
+        assert!(refusal("nmi:at=1ms,times=2", &[]).unwrap_err().contains("needs `every`"));
+        assert!(refusal("nmi:at=1ms,vcpu=1", &[]).unwrap_err().contains("has 1 (--cpus)"));
+        assert!(refusal("nmi:every=1ms,times=2", &[]).is_ok());
     }
 }

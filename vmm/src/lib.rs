@@ -44,6 +44,7 @@ mod msr;
 pub mod paging;
 pub mod parallel;
 pub mod registers;
+pub mod run_faults;
 pub mod scripted;
 mod seconds;
 pub mod signals;

@@ -97,6 +97,11 @@ fn check(spec: &FaultSpec, config: &MachineConfig) -> Result<()> {
     if spec.kind.is_of_disk() {
         return refused("a machine under control has no disks: use `run`".into());
     }
+    let timed = [("at", spec.at.is_some()), ("every", spec.every.is_some())];
+    let timed = timed.into_iter().chain([("p", spec.probability.is_some())]);
+    if let Some((key, _)) = timed.into_iter().find(|(_, given)| *given) {
+        return refused(format!("under control, the search chooses when: leave out `{key}`"));
+    }
     if spec.kind.is_of_ipi() && config.granularity == Granularity::Instruction {
         let problem = "at this granularity a vCPU is not stopped before it sends an IPI: leave out \
                        --granularity instruction";

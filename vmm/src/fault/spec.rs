@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use humantime::{format_duration, parse_duration};
+use humantime::parse_duration;
 use serde::{Serialize, Serializer};
 
+use super::when::compact;
 use super::{DiskOperation, FaultKind, FaultSpec, IpiClass, Millionths};
 use crate::error::{Error, Result};
 
@@ -22,6 +23,8 @@ const MAX_VCPUS: u32 = u64::BITS;
 const MAX_DISKS: u32 = 64;
 /// More of one fault in a run than this says nothing about a guest.
 const MAX_TIMES: u32 = 1000;
+/// The shortest time between two strikes: a kick of a vCPU takes longer on most hosts.
+const MIN_EVERY: Duration = Duration::from_micros(10);
 
 impl FaultKind {
     /// The keys that its specification may have.
@@ -32,8 +35,8 @@ impl FaultKind {
                 &["vcpu", "to", "vector", "mode", "nth", "times", "for"]
             }
             Self::IrqDrop => &["vcpu", "vector", "nth", "times"],
-            Self::IrqSpurious => &["vcpu", "vector", "times"],
-            Self::Nmi => &["vcpu", "times"],
+            Self::IrqSpurious => &["vcpu", "vector", "at", "every", "p", "times"],
+            Self::Nmi => &["vcpu", "at", "every", "p", "times"],
             Self::DiskError | Self::DiskLost => &["disk", "op", "sector", "p", "nth", "times"],
             Self::DiskTorn => &["disk", "sector", "p", "nth", "times"],
             Self::DiskDelay => &["disk", "op", "sector", "p", "nth", "times", "for"],
@@ -78,6 +81,9 @@ fn parse(text: &str) -> Result<FaultSpec, String> {
         set(&mut spec, key, value)?;
         seen.push(key);
     }
+    if spec.every.is_some() && !seen.contains(&"times") {
+        spec.times = FaultSpec::UNLIMITED;
+    }
     match (kind, spec.vector, spec.mode) {
         (FaultKind::IrqSpurious, None, _) => {
             Err("which interrupt? Give its vector, such as irq-spurious:vector=0x40".into())
@@ -115,6 +121,14 @@ fn set(spec: &mut FaultSpec, key: &str, value: &str) -> Result<(), String> {
             spec.sector =
                 Some(sector.ok_or_else(|| format!("sector={value}: give a number from 0"))?);
         }
+        "at" => spec.at = Some(value.parse()?),
+        "every" => {
+            let every = time(key, value)?;
+            if every < MIN_EVERY {
+                return Err(format!("every={value}: times go from 10us to 60s"));
+            }
+            spec.every = Some(every);
+        }
         "p" => {
             let probability = value.parse().ok().and_then(Millionths::new);
             spec.probability = Some(probability.ok_or_else(|| {
@@ -131,17 +145,19 @@ fn set(spec: &mut FaultSpec, key: &str, value: &str) -> Result<(), String> {
             spec.times = times
                 .ok_or_else(|| format!("times={value}: give a number from 1 to {MAX_TIMES}"))?;
         }
-        _ => {
-            let time = parse_duration(value).map_err(|_| {
-                format!("for={value}: this is not a time: write for example 200us or 5ms")
-            })?;
-            if !(MIN_TIME..=MAX_TIME).contains(&time) {
-                return Err(format!("for={value}: times go from 1us to 60s"));
-            }
-            spec.time = Some(time);
-        }
+        _ => spec.time = Some(time(key, value)?),
     }
     Ok(())
+}
+
+fn time(key: &str, value: &str) -> Result<Duration, String> {
+    let time = parse_duration(value).map_err(|_| {
+        format!("{key}={value}: this is not a time: write for example 200us or 5ms")
+    })?;
+    if !(MIN_TIME..=MAX_TIME).contains(&time) {
+        return Err(format!("{key}={value}: times go from 1us to 60s"));
+    }
+    Ok(time)
 }
 
 fn vcpu(key: &str, value: &str) -> Result<u32, String> {
@@ -177,13 +193,14 @@ impl fmt::Display for FaultSpec {
             .find(|(operation, _)| Some(*operation) == self.operation);
         settings.extend(operation.map(|(_, name)| format!("op={name}")));
         settings.extend(self.sector.map(|sector| format!("sector={sector}")));
+        settings.extend(self.at.map(|at| format!("at={at}")));
+        settings.extend(self.every.map(|every| format!("every={}", compact(every))));
         settings.extend(self.probability.map(|p| format!("p={}", p.get())));
         settings.extend(self.nth.map(|nth| format!("nth={nth}")));
-        settings.extend((self.times != 1).then(|| format!("times={}", self.times)));
+        let usual = if self.every.is_some() { FaultSpec::UNLIMITED } else { 1 };
+        settings.extend((self.times != usual).then(|| format!("times={}", self.times)));
         let own = self.time.filter(|_| self.time != self.kind.default_time());
-        settings.extend(
-            own.map(|time| format!("for={}", format_duration(time).to_string().replace(' ', ""))),
-        );
+        settings.extend(own.map(|time| format!("for={}", compact(time))));
         f.write_str(self.kind.name())?;
         if settings.is_empty() { Ok(()) } else { write!(f, ":{}", settings.join(",")) }
     }

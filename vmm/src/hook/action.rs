@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::criteria::Met;
+use crate::fault::Injection;
 use crate::registers::Register;
 
 /// The actions that a hook requests, in addition to what it writes to guest memory itself. The
@@ -22,6 +23,10 @@ pub struct HookActions {
     pub(crate) suspend: bool,
     pub(crate) dumps: Vec<PathBuf>,
     pub(crate) met: Option<Met>,
+    /// What the vCPU is given, with the numbers of the faults that want it.
+    pub(crate) injections: Vec<(usize, Injection)>,
+    /// The vCPUs whose hooks have to name their next ticks again: bit n stands for vCPU n.
+    pub(crate) wakes: u64,
 }
 
 impl HookActions {
@@ -62,6 +67,17 @@ impl HookActions {
         self.met.get_or_insert(met);
     }
 
+    /// Gives the vCPU what a fault, the one with this number, wants it to get.
+    /// [`Hook::injected`](super::Hook::injected) is called with the result.
+    pub(crate) fn inject(&mut self, fault: usize, injection: Injection) {
+        self.injections.push((fault, injection));
+    }
+
+    /// Has a vCPU's hooks asked again when their next ticks are due.
+    pub(crate) fn wake(&mut self, vcpu: u32) {
+        self.wakes |= 1_u64.checked_shl(vcpu).unwrap_or_default();
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -73,6 +89,7 @@ impl HookActions {
             ("an NMI was sent", self.nmis != 0),
             ("the run was stopped", self.stop.is_some()),
             ("the run was suspended", self.suspend),
+            ("a fault struck in real time", !self.injections.is_empty()),
         ]
         .into_iter()
         .find(|(_, asked)| *asked)

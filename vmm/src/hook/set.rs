@@ -153,6 +153,11 @@ impl HookSet {
         self.hooks.iter().filter_map(|hook| hook.next_tick()).min()
     }
 
+    /// Tells all hooks what became of an injection that one of them has asked for.
+    pub(crate) fn injected(&mut self, context: &mut Context, fault: usize, done: bool) {
+        self.hooks.iter_mut().for_each(|hook| hook.injected(context, fault, done));
+    }
+
     /// Calls every hook whose tick is due, and returns how long to hold the vCPU.
     pub(crate) fn tick(&mut self, context: &mut Context) -> Duration {
         let now = context.now;

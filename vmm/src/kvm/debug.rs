@@ -15,6 +15,7 @@ use super::{KvmCpu, failed};
 use crate::cpu::{Cpu, Debuggable};
 use crate::error::Result;
 use crate::exit::{Entry, Exit};
+use crate::fault::Injection;
 use crate::guest_debug::{GuestDebug, Length, Trigger};
 use crate::registers::Registers;
 
@@ -125,6 +126,10 @@ impl Debuggable for KvmCpu {
 
     fn write_msr(&mut self, index: u32, value: u64) -> Result<()> {
         KvmCpu::write_msr(self, index, value)
+    }
+
+    fn inject(&mut self, vcpu: u32, injection: Injection) -> Result<bool> {
+        KvmCpu::inject(self, vcpu, injection)
     }
 }
 

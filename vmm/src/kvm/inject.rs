@@ -1,11 +1,22 @@
-//! Interrupts from userspace, for machines without an in-kernel irqchip, and NMIs.
+//! Interrupts from userspace, for machines without an in-kernel irqchip, NMIs, and what faults give
+//! to vCPUs of machines with that irqchip.
 
-use kvm_bindings::{KVM_VCPUEVENT_VALID_NMI_PENDING, KVMIO, kvm_interrupt, kvm_vcpu_events};
+use kvm_bindings::{
+    KVM_VCPUEVENT_VALID_NMI_PENDING, KVMIO, kvm_interrupt, kvm_msi, kvm_vcpu_events,
+};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::ioctl_iow_nr;
 
 use super::{KvmCpu, failed};
+use crate::cpu::Cpu;
 use crate::error::Result;
+use crate::fault::Injection;
+use crate::registers::Activity;
+
+/// Where the address of a message-signalled interrupt has the APIC id of its target, and the
+/// address for id 0 (Intel SDM vol. 3, 11.11.1).
+const MSI_ADDRESS: u32 = 0xfee0_0000;
+const MSI_TARGET_SHIFT: u32 = 12;
 
 ioctl_iow_nr!(KVM_INTERRUPT, KVMIO, 0x86, kvm_interrupt);
 
@@ -29,6 +40,26 @@ impl KvmCpu {
     pub fn nmi(&mut self) -> Result<()> {
         self.flush()?;
         self.fd().nmi().map_err(failed("KVM_NMI"))
+    }
+
+    /// Gives the vCPU, the one with this APIC id, what a fault wants it to get. Returns false if it
+    /// can't get it now.
+    pub(super) fn inject(&mut self, id: u32, injection: Injection) -> Result<bool> {
+        match injection {
+            // KVM would end the wait for the SIPI.
+            Injection::Nmi if self.activity()? == Activity::WaitForSipi => Ok(false),
+            Injection::Nmi => self.nmi().map(|()| true),
+            Injection::Interrupt { vector } => self.send_interrupt(id, vector),
+        }
+    }
+
+    /// Sends an edge-triggered interrupt to the vCPU with this APIC id, by the in-kernel irqchip.
+    /// Returns false if its local APIC does not take it.
+    fn send_interrupt(&self, id: u32, vector: u8) -> Result<bool> {
+        let address_lo = MSI_ADDRESS | id << MSI_TARGET_SHIFT;
+        let message = kvm_msi { address_lo, data: vector.into(), ..Default::default() };
+        let taken = self.machine().fd().signal_msi(message).map_err(failed("KVM_SIGNAL_MSI"))?;
+        Ok(taken > 0)
     }
 
     /// Whether an interrupt is pending at the vCPU's local APIC in the in-kernel irqchip.

@@ -37,7 +37,7 @@ pub struct KvmCpu {
     kicked: bool,
     /// The kernel keeps the VM while it has a vCPU, so its memory and its descriptor have to stay,
     /// too.
-    _machine: Arc<SharedVm>,
+    machine: Arc<SharedVm>,
 }
 
 /// The remaining work of an access after the exit that reported it.
@@ -76,13 +76,17 @@ impl KvmCpu {
         let flag = RunFlag::map(fd.as_raw_fd())?;
         let sync = Sync { registers: sync_registers, fresh: false };
         let unfinished = Unfinished::Nothing;
-        let mut cpu =
-            Self { flag, fd, sync, again: 0, unfinished, kicked: false, _machine: machine };
+        let mut cpu = Self { flag, fd, sync, again: 0, unfinished, kicked: false, machine };
         if sync_registers {
             cpu.fd.set_sync_valid_reg(SyncReg::Register);
             cpu.fd.set_sync_valid_reg(SyncReg::SystemRegister);
         }
         Ok(cpu)
+    }
+
+    /// The machine that it belongs to.
+    pub(super) fn machine(&self) -> &SharedVm {
+        &self.machine
     }
 
     /// Makes the calling thread the one that runs this vCPU: kicks of the thread reach it while the

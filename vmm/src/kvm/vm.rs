@@ -50,6 +50,12 @@ pub(super) struct SharedVm {
     memory: Arc<Memory>,
 }
 
+impl SharedVm {
+    pub(super) fn fd(&self) -> &VmFd {
+        &self.fd
+    }
+}
+
 impl Vm {
     /// Creates a machine with this memory and irqchip, and no vCPUs.
     pub fn new(host: &Host, memory: Arc<Memory>, irqchip: Irqchip) -> Result<Self> {

@@ -216,6 +216,13 @@ impl Control {
         }
     }
 
+    /// Kicks vCPUs, so that they look at when their ticks are due: bit n stands for vCPU n.
+    pub(super) fn wake(&self, targets: u64) {
+        for (_, slot) in self.slots.iter().enumerate().filter(|(n, _)| targets >> n & 1 != 0) {
+            slot.kick();
+        }
+    }
+
     /// Whether an NMI has been sent to this vCPU; clears the request.
     pub(super) fn take_nmi(&self, vcpu: u32) -> bool {
         self.slot(vcpu).nmi.swap(false, Ordering::SeqCst)

@@ -29,6 +29,12 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
             self.control.send_nmis(wanted.nmis);
             self.take_nmi()?;
         }
+        for (fault, injection) in wanted.injections {
+            let done = self.ctx.cpu.inject(vcpu, injection)?;
+            let now = self.control.now();
+            self.hooks.injected(&mut self.ctx.context(now), fault, done);
+        }
+        self.control.wake(wanted.wakes | take(&mut self.ctx.actions.wakes));
         // Dumps come before the end of the run, after which no vCPU arrives at the barrier any
         // more.
         for path in wanted.dumps {

@@ -341,7 +341,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         let now = self.control.now();
         self.hooks.start(&mut self.ctx.context(now));
         self.apply_actions(Duration::ZERO)?;
-        if self.hooks.next_tick().is_some() {
+        if self.hooks.next_tick().is_some() || self.hooks.wants(Points::TICK) {
             // Without this, a pause of 100 us would become one of 150 us: the default slack of
             // sleeps is 50 us.
             nix::sys::prctl::set_timerslack(1).map_err(|errno| Error::System {

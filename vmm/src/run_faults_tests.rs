@@ -1,0 +1,147 @@
+use std::time::Duration;
+
+use super::*;
+use crate::exit::{Bytes, Exit};
+use crate::fault::Injection;
+use crate::hook::{Context, HookActions};
+use crate::memory::{Memory, MemorySize};
+use crate::scripted::ScriptedCpu;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// The hooks of a machine whose vCPUs get what `takes` says.
+struct Bench {
+    faults: RunFaults,
+    hooks: Vec<Box<dyn Hook>>,
+    memory: Memory,
+    wakes: u64,
+    got: Vec<(u32, Duration, Injection)>,
+}
+
+impl Bench {
+    fn new(fault: &str, vcpus: u32) -> Self {
+        let faults = RunFaults::new(&[fault.parse().unwrap()], 1);
+        let hooks = (0..vcpus).map(|vcpu| faults.attach(vcpu, vcpus)).collect();
+        let memory = Memory::new(MemorySize::default()).unwrap();
+        Self { faults, hooks, memory, wakes: 0, got: Vec::new() }
+    }
+
+    fn call(
+        &mut self,
+        vcpu: u32,
+        now: Duration,
+        started: bool,
+        call: impl FnOnce(&mut dyn Hook, &mut Context),
+    ) -> HookActions {
+        let mut actions = HookActions::default();
+        let mut context = Context {
+            vcpu,
+            vcpus: self.hooks.len() as u32,
+            cpu: &mut ScriptedCpu::new(std::iter::empty()),
+            memory: &self.memory,
+            now,
+            point: None,
+            started,
+            held: false,
+            actions: Some(&mut actions),
+        };
+        call(&mut *self.hooks[vcpu as usize], &mut context);
+        self.wakes |= actions.wakes;
+        actions
+    }
+
+    /// Lets the time pass up to `end`: each vCPU that is due is ticked. A vCPU takes what it gets
+    /// if `takes` says so.
+    fn pass(&mut self, end: Duration, started: bool, takes: bool) {
+        let due = |hooks: &[Box<dyn Hook>]| {
+            let ticks = hooks.iter().zip(0..).filter_map(|(hook, n)| Some((hook.next_tick()?, n)));
+            ticks.min().filter(|(due, _)| *due <= end)
+        };
+        while let Some((now, vcpu)) = due(&self.hooks) {
+            let actions = self.call(vcpu, now, started, |hook, context| {
+                hook.tick(context);
+            });
+            for (number, injection) in actions.injections {
+                self.got.extend(takes.then_some((vcpu, now, injection)));
+                self.call(vcpu, now, started, |hook, context| {
+                    hook.injected(context, number, takes);
+                });
+            }
+        }
+    }
+
+    fn times(&self) -> Vec<Duration> {
+        self.got.iter().map(|(_, now, _)| *now).collect()
+    }
+}
+
+#[test]
+fn a_fault_strikes_at_its_time_and_once() {
+    let mut bench = Bench::new("nmi:vcpu=1,at=5ms", 2);
+    bench.pass(1000 * MS, true, true);
+    assert_eq!(bench.got, [(1, 5 * MS, Injection::Nmi)]);
+    assert_eq!(bench.faults.counts(), [(1, 1)]);
+}
+
+#[test]
+fn it_strikes_again_as_often_as_asked() {
+    let mut bench = Bench::new("irq-spurious:vector=0x40,vcpu=0,at=5ms,every=2ms,times=3", 1);
+    bench.pass(1000 * MS, true, true);
+    assert_eq!(bench.times(), [5 * MS, 7 * MS, 9 * MS]);
+    assert_eq!(bench.got[0].2, Injection::Interrupt { vector: 0x40 });
+    let mut bench = Bench::new("nmi:every=2ms", 1);
+    bench.pass(1000 * MS, true, true);
+    assert_eq!(bench.faults.counts(), [(500, 500)]);
+}
+
+#[test]
+fn it_waits_for_a_vcpu_that_can_have_it() {
+    let mut bench = Bench::new("nmi:at=5ms", 2);
+    bench.pass(20 * MS, false, true);
+    bench.pass(30 * MS, true, false);
+    assert_eq!(bench.faults.counts(), [(0, 0)]);
+    bench.pass(40 * MS, true, true);
+    assert_eq!(bench.faults.counts(), [(1, 1)]);
+    assert!(bench.times()[0] > 30 * MS);
+}
+
+#[test]
+fn vcpus_are_drawn_and_woken() {
+    let mut bench = Bench::new("nmi:every=1ms,times=100", 4);
+    bench.pass(1000 * MS, true, true);
+    for vcpu in 0..4 {
+        assert!(bench.got.iter().filter(|(at, ..)| *at == vcpu).count() > 10);
+    }
+    assert_eq!(bench.wakes, 0b1111);
+}
+
+#[test]
+fn chance_leaves_some_out() {
+    let mut bench = Bench::new("nmi:every=1ms,p=0.25", 1);
+    bench.pass(1000 * MS, true, true);
+    let (matched, struck) = bench.faults.counts()[0];
+    assert_eq!(matched, 1000);
+    assert!((150..350).contains(&struck), "{struck}");
+}
+
+#[test]
+fn a_mark_begins_the_time() {
+    let mut bench = Bench::new("nmi:vcpu=1,at=mark+5ms", 2);
+    bench.pass(100 * MS, true, true);
+    assert_eq!(bench.faults.counts(), [(0, 0)]);
+    let mark = Exit::PortWrite { port: 0xf5, size: 1, data: Bytes::from_slice(&[0]) };
+    for now in [100 * MS, 200 * MS] {
+        bench.call(0, now, true, |hook, context| {
+            hook.exit(context, &mark);
+        });
+    }
+    assert_eq!(bench.wakes, 0b10);
+    bench.pass(1000 * MS, true, true);
+    assert_eq!(bench.times(), [105 * MS]);
+}
+
+#[test]
+fn faults_of_disks_are_not_its_own() {
+    let disk: FaultSpec = "disk-error".parse().unwrap();
+    assert!(RunFaults::new(&[disk], 1).is_empty());
+}
