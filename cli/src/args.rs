@@ -3,6 +3,7 @@
 mod control;
 mod criteria;
 mod experiment;
+mod fault;
 mod pages;
 mod paths;
 mod probing;
@@ -30,6 +31,7 @@ pub(crate) use experiment::{
     ExperimentCommand, ExperimentMergeArgs, ExperimentReportArgs, ExperimentResumeArgs,
     ExperimentRunArgs, WorkArgs,
 };
+pub(crate) use fault::resolved;
 pub(crate) use pages::{PageArgs, PageFiles, Pages, ReportArgs};
 pub(crate) use probing::ProbeArgs;
 pub(crate) use races::RacesArgs;
@@ -197,8 +199,9 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value = "off", value_name = "SPEC")]
     pub(crate) jitter: JitterSpec,
 
-    /// Let a fault strike: nmi or irq-spurious at a time, disk-error, disk-torn, disk-lost or
-    /// disk-delay at the requests for disks, with settings such as `nmi:vcpu=1,at=5ms` or
+    /// Let a fault strike: at a time nmi, irq-spurious, exception, vcpu-stall, bit-flip or
+    /// tsc-jump, from the start vcpu-start, tsc-offset or tsc-drift, at accesses msr-fail, msr-lie,
+    /// disk-error, disk-torn, disk-lost or disk-delay, with settings such as `nmi:vcpu=1,at=5ms` or
     /// `disk-error:op=write,p=0.01,times=5` (docs/faults.md). It can be given several times
     #[arg(long, value_name = "SPEC")]
     pub(crate) fault: Vec<FaultSpec>,
@@ -306,7 +309,7 @@ pub(crate) struct HuntArgs {
     pub(crate) granularity: Granularity,
 
     /// Let a fault strike where the search chooses: ipi-drop, ipi-delay, ipi-duplicate,
-    /// ipi-misroute, ipi-reorder, irq-drop, irq-spurious or nmi, with settings such as
+    /// ipi-misroute, ipi-reorder, irq-drop, irq-spurious, nmi or bit-flip, with settings such as
     /// `ipi-delay:vector=0x40,for=1ms` (docs/faults.md). It can be given several times
     #[arg(long, value_name = "SPEC")]
     pub(crate) fault: Vec<FaultSpec>,

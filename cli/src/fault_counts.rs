@@ -14,8 +14,8 @@ use crate::tell;
 pub(crate) struct FaultCount {
     /// The fault, as on the command line.
     fault: String,
-    /// The occasions that it had: the requests for disks that matched it, or how often its time had
-    /// come at a vCPU that could be struck.
+    /// The occasions that it had: the requests for disks, or the accesses to registers, that
+    /// matched it, or how often its time had come at a vCPU that could be struck.
     matched: u64,
     /// How often it struck.
     struck: u64,
@@ -29,6 +29,8 @@ pub(crate) struct FaultCount {
 enum Occasions {
     /// The requests for disks that match it.
     Requests,
+    /// Accesses to a model-specific register that match it.
+    Accesses,
     /// Its time has come.
     Times,
 }
@@ -40,7 +42,8 @@ pub(crate) fn of(specs: &[FaultSpec], disks: &DiskFaults, others: &RunFaults) ->
         let (counts, of) = if spec.kind.is_of_disk() {
             (disks.next(), Occasions::Requests)
         } else {
-            (others.next(), Occasions::Times)
+            let accesses = spec.kind.is_of_msr();
+            (others.next(), if accesses { Occasions::Accesses } else { Occasions::Times })
         };
         let (matched, struck) = counts?;
         Some(FaultCount { fault: spec.to_string(), matched, struck, of })
@@ -66,6 +69,7 @@ pub(crate) fn conclude(counts: &[FaultCount]) -> Vec<anyhow::Error> {
     for FaultCount { fault, matched, struck, of } in counts {
         let what = match of {
             Occasions::Requests => "requests that match",
+            Occasions::Accesses => "accesses that match",
             Occasions::Times => "times",
         };
         tell::user(&format!("jitterbug: fault {fault}: struck {struck} of {matched} {what}"));
@@ -82,9 +86,12 @@ impl Occasions {
         match (self, matched) {
             (Self::Requests, 0) => "the guest made no such request",
             (Self::Requests, _) => "none of the requests was the one, or chance left them all out",
+            (Self::Accesses, 0) => "the guest made no such access",
+            (Self::Accesses, _) => "none of the accesses was the one, or chance left them all out",
             (Self::Times, 0) => {
-                "the run ended before its time came, or no vCPU could get it: a vCPU must have been \
-                 started, and takes interrupts only by an enabled local APIC"
+                "the run ended before its time came, or it could strike at no vCPU: one must have been \
+                 started, takes interrupts only by an enabled local APIC, exceptions only awake, and \
+                 its page tables must map an address"
             }
             (Self::Times, _) => "chance left it out each time",
         }

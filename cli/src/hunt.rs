@@ -13,10 +13,11 @@ use experiments::hunt::{Next, Progress as Searched, SearchEvent};
 use experiments::{Hunt, hunt};
 use inspect::{Stack, Symbols};
 use vmm::controlled::can_control;
+use vmm::fault::FaultKind;
 use vmm::signals::{Second, Signals};
 use vmm::{Host, MachineConfig};
 
-use crate::args::{Cli, HuntArgs, PageFiles};
+use crate::args::{Cli, HuntArgs, PageFiles, resolved};
 use crate::document::print_json;
 use crate::explain::{self, Files};
 use crate::guest::Guest;
@@ -47,7 +48,7 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
         machine: MachineConfig {
             granularity: args.granularity,
             criteria: args.criteria.criteria(symbols.as_deref(), guest.may_idle)?,
-            faults: args.fault.iter().chain(&args.faults).cloned().collect(),
+            faults: resolved(args.fault.iter().chain(&args.faults), symbols.as_deref())?,
             ..guest.machine(&args.machine)?
         },
         runs: args.runs.unwrap_or(if strategy.varies() { u64::MAX } else { 1 }),
@@ -142,7 +143,9 @@ fn silent_faults(setting: &Hunt, searched: &Searched) -> Vec<anyhow::Error> {
             possible => anyhow!(
                 "--fault {fault}: it never struck, although it could have in {possible} of {} runs: {}",
                 searched.runs,
-                if setting.strategy.varies() {
+                if fault.kind == FaultKind::BitFlip {
+                    "no page table maps its address to memory, or code is there"
+                } else if setting.strategy.varies() {
                     "make more --runs"
                 } else {
                     "the schedule doesn't let it"

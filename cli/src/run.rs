@@ -15,7 +15,7 @@ use vmm::signals::{Second, Signals};
 use vmm::watchpoints::WatchPlan;
 use vmm::{Host, MachineConfig};
 
-use crate::args::{Cli, RunArgs};
+use crate::args::{Cli, RunArgs, resolved};
 use crate::boots::{Boots, Keep};
 use crate::console;
 use crate::document::{FORMAT, print_json};
@@ -151,7 +151,7 @@ fn machine(
 ) -> Result<MachineConfig> {
     let criteria = args.criteria.criteria(symbols, guest.may_idle)?;
     let initrd = Guest::initrd(args.initrd.as_deref(), signals)?;
-    let faults = args.fault.clone();
+    let faults = resolved(&args.fault, symbols)?;
     let machine = MachineConfig { criteria, initrd, faults, ..guest.machine(&args.machine)? };
     if args.explain {
         can_control(&machine)?;

@@ -11,7 +11,7 @@ tests! {
     Kvm: every_fault_strikes_and_is_survived, every_fault_breaks_a_guest_that_trusts, without_faults_it_never_fails,
         an_exhausted_search_has_tried_the_faults, a_fault_without_an_occasion_is_an_error, each_place_in_turn,
         runs_do_not_depend_on_each_other, an_init_at_the_wrong_time_is_no_error_of_the_machine, pairs_of_places,
-        what_a_sweep_says, a_sweep_of_nothing_is_an_error, misuse_is_named;
+        a_bit_of_memory_changes, what_a_sweep_says, a_sweep_of_nothing_is_an_error, misuse_is_named;
 }
 
 /// A fault of each kind, as the two guests get to see it.
@@ -206,4 +206,21 @@ fn misuse_is_named() {
     for (arguments, message) in cases {
         jitterbug(&format!("hunt hello {arguments}")).ends_with(2).says(&[message]);
     }
+}
+
+fn a_bit_of_memory_changes() {
+    let (report, _) = hunt("doorbell", "bit-flip:symbol=work_done,bit=5", 40, 0);
+    assert!(report["faults"][0]["struck"].as_u64() > Some(10), "{report}");
+    let (report, _out) = hunt("doorbell-strict", "bit-flip:symbol=urgent,bit=0", 2000, 1);
+    let found = &report["findings"][0];
+    let finding = &found["finding"];
+    assert_eq!(finding["faults"][0]["without"], "passes", "{finding}");
+    let told = finding["faults"][0]["what"].as_str().unwrap();
+    assert!(told.starts_with("bit 0 of the memory at 0x"), "{told}");
+    jitterbug("replay")
+        .arg(found["file"].as_str().unwrap())
+        .ends_with(0)
+        .says(&["reproduced", "bit 0 of the memory at 0x"]);
+    jitterbug("hunt hello --fault bit-flip:address=0x1000").ends_with(2).says(&["which bit?"]);
+    jitterbug("hunt hello --fault msr-fail:msr=0x1b").ends_with(2).says(&["no such fault"]);
 }

@@ -77,6 +77,10 @@ pub trait Debuggable: Cpu {
     /// #GP.
     fn write_msr(&mut self, index: u32, value: u64) -> Result<()>;
 
+    /// Answers the access to an MSR that the latest exit reported: a read returns this value, and
+    /// for `None` the guest gets a #GP.
+    fn answer_msr(&mut self, value: Option<u64>);
+
     /// Gives the vCPU, the one with this number, what a fault wants it to get. Returns false if it
     /// can't get it now, and then nothing has happened. For machines with an in-kernel irqchip. By
     /// default, it never gets anything.

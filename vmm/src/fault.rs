@@ -13,6 +13,7 @@
 mod injection;
 mod kind;
 mod spec;
+mod values;
 mod when;
 
 use std::fmt;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use devices::lapic::IpiMode;
 
-pub use injection::Injection;
+pub use injection::{Injection, MsrFault};
 pub use kind::FaultKind;
 pub use when::When;
 
@@ -104,8 +105,26 @@ pub struct FaultSpec {
     pub mode: Option<IpiClass>,
     /// The number of the disk, from 0. `None` for any.
     pub disk: Option<u32>,
-    /// What the disk's request does. `None` for any.
+    /// What the disk's request does, or the access to the register. `None` for any.
     pub operation: Option<DiskOperation>,
+    /// The number of the model-specific register.
+    pub msr: Option<u32>,
+    /// The value that it seems to have.
+    pub value: Option<u64>,
+    /// The linear address of what is struck in memory, or that a page fault is for.
+    pub address: Option<u64>,
+    /// The guest-physical address of what is struck in memory.
+    pub physical: Option<u64>,
+    /// The symbol whose address [`Self::resolve`] has to find.
+    pub symbol: Option<String>,
+    /// The bit, counted from the lowest one at the address. `None`: it is drawn.
+    pub bit: Option<u32>,
+    /// The error code of an exception. `None` for 0.
+    pub error_code: Option<u32>,
+    /// By how much a clock is wrong, in nanoseconds.
+    pub by: Option<i64>,
+    /// By how many millionths the rate of a clock is wrong.
+    pub ppm: Option<i32>,
     /// A sector that the disk's request contains. `None` for any.
     pub sector: Option<u64>,
     /// When it strikes for the first time, in real time. `None` under the controlled scheduler,
@@ -139,13 +158,30 @@ impl FaultSpec {
             disk: None,
             operation: None,
             sector: None,
+            msr: None,
+            value: None,
+            address: None,
+            physical: None,
+            symbol: None,
+            bit: None,
+            error_code: None,
+            by: None,
+            ppm: None,
             at: None,
             every: None,
             probability: None,
             nth: None,
-            times: 1,
+            times: kind.default_times(),
             time: kind.default_time(),
         }
+    }
+
+    /// Finds the address of its symbol by `find`, if it names one and has no address yet.
+    pub fn resolve<E>(&mut self, find: impl FnOnce(&str) -> Result<u64, E>) -> Result<(), E> {
+        if let (Some(symbol), None) = (&self.symbol, self.address) {
+            self.address = Some(find(symbol)?);
+        }
+        Ok(())
     }
 
     /// The targets of an IPI that the fault may strike: bit n stands for vCPU n.
@@ -206,6 +242,13 @@ pub enum Struck {
     SpuriousInterrupt(u8),
     /// An NMI came that nothing had sent.
     SpuriousNmi,
+    /// A bit of the memory changed.
+    Bit {
+        /// The address that the fault names.
+        address: u64,
+        /// The bit, counted from the lowest one there.
+        bit: u32,
+    },
 }
 
 impl fmt::Display for Strike {
@@ -237,6 +280,10 @@ impl fmt::Display for Strike {
             Struck::SpuriousInterrupt(vector) => {
                 write!(f, "vCPU {vcpu} got an interrupt with vector {vector:#x} that nothing sent")
             }
+            Struck::Bit { address, bit } => write!(
+                f,
+                "bit {bit} of the memory at {address:#x} changed while vCPU {vcpu} had stopped"
+            ),
             Struck::SpuriousNmi => write!(f, "vCPU {vcpu} got an NMI that nothing sent"),
         }
     }

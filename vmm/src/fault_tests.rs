@@ -15,10 +15,19 @@ fn a_kind_alone_may_strike_anywhere_once() {
     for kind in FaultKind::ALL {
         let text = match kind {
             FaultKind::IrqSpurious => "irq-spurious:vector=0x40".into(),
+            FaultKind::Exception => "exception:vector=0xd".into(),
+            FaultKind::BitFlip => "bit-flip:address=0x1000".into(),
+            FaultKind::MsrFail => "msr-fail:msr=0x1b".into(),
+            FaultKind::MsrLie => "msr-lie:msr=0x1b,value=0x0".into(),
+            FaultKind::TscOffset | FaultKind::TscJump => format!("{}:by=-1ms", kind.name()),
+            FaultKind::TscDrift => "tsc-drift:ppm=-500".into(),
+            // It is of one vCPU.
+            FaultKind::VcpuStart => continue,
             kind => kind.name().to_owned(),
         };
         let fault = spec(&text);
-        assert_eq!((fault.kind, fault.vcpu, fault.times), (kind, None, 1));
+        let times = if kind.is_of_msr() { FaultSpec::UNLIMITED } else { 1 };
+        assert_eq!((fault.kind, fault.vcpu, fault.times), (kind, None, times));
         assert_eq!(fault.to_string(), text);
     }
 }
@@ -30,6 +39,17 @@ fn settings_come_back_as_they_were() {
         "ipi-delay:mode=init,for=2ms",
         "irq-drop:vcpu=0,vector=0xff,nth=1",
         "nmi:times=2",
+        "nmi:vcpu=1,at=5ms,every=100us,p=0.5",
+        "nmi:at=mark,every=1ms,times=10",
+        "nmi:at=mark+2s",
+        "exception:vcpu=0,vector=0xe,address=0xffffffff80000000,error=0x2,at=1ms",
+        "vcpu-start:vcpu=1,for=1s",
+        "vcpu-stall:at=1ms,for=2s",
+        "bit-flip:symbol=x+0x8,address=0x1008,bit=9,at=1ms",
+        "bit-flip:physical=0x1000,every=1ms",
+        "msr-fail:vcpu=1,op=read,msr=0x1b,nth=2,times=1",
+        "msr-lie:msr=0xc0000080,value=0x500,p=0.5",
+        "tsc-jump:vcpu=0,by=-1h,at=mark",
         "disk-error:disk=1,op=write,sector=8,p=0.01,times=3",
         "disk-delay:op=flush,for=2s",
         "disk-torn:nth=2",
@@ -56,6 +76,24 @@ fn what_makes_no_sense_is_refused() {
         ("ipi-drop:mode=smi", "mode=smi: give fixed, nmi, init or sipi"),
         ("ipi-drop:mode=sipi,vector=32", "only an IPI of mode fixed has a vector"),
         ("ipi-drop:nth=0", "nth=0: give a number from 1"),
+        ("exception", "which exception?"),
+        ("exception:vector=2", "vector 2 is the fault `nmi`"),
+        ("exception:vector=32", "from 0 to 31"),
+        ("vcpu-start", "which vCPU?"),
+        ("vcpu-start:vcpu=0", "vCPU 0 boots the machine"),
+        ("bit-flip:bit=1", "where?"),
+        ("bit-flip:physical=1,symbol=x", "`physical` and another place"),
+        ("bit-flip:address=0x1g", "address=0x1g: this is no number"),
+        ("bit-flip:address=1,bit=512", "bit=512: give a number from 0 to 511"),
+        ("msr-fail", "which register?"),
+        ("msr-fail:msr=0x100000000", "no number, or too large"),
+        ("msr-lie:msr=1", "what does it return?"),
+        ("msr-fail:msr=1,op=flush", "give read or write"),
+        ("tsc-jump", "by how much?"),
+        ("tsc-jump:by=0s", "by=0s: give a time such as 5ms or -5ms"),
+        ("tsc-drift:ppm=0", "ppm=0: give millionths"),
+        ("nmi:at=tomorrow", "at=tomorrow: give a time such as 5ms"),
+        ("nmi:every=9us", "every=9us: times go from 10us"),
         ("ipi-delay:for=5", "this is not a time"),
         ("ipi-delay:for=2min", "times go from 1us to 60s"),
         ("irq-spurious", "Give its vector"),
@@ -104,4 +142,14 @@ fn a_strike_is_told_in_words() {
         "the NMI from vCPU 0 to vCPUs 1, 2 went to vCPU 3"
     );
     assert_eq!(strike(Struck::LostInterrupt(0x20)), "vCPU 0's interrupt with vector 0x20 was lost");
+}
+
+#[test]
+fn a_symbol_s_address_is_found_once() {
+    let mut fault = spec("bit-flip:symbol=x,bit=1");
+    assert_eq!(fault.resolve(|_| Err("none")), Err("none"));
+    fault.resolve(|name| if name == "x" { Ok(0x1234) } else { Err("another") }).unwrap();
+    assert_eq!(fault.to_string(), "bit-flip:symbol=x,address=0x1234,bit=1");
+    assert_eq!(spec(&fault.to_string()), fault);
+    assert_eq!(fault.resolve(|_| Err("it is known")), Ok(()));
 }

@@ -29,6 +29,10 @@ pub use apic::{ApicEvent, IpiMode};
 pub(crate) use set::HookSet;
 pub use watch::{Values, Watch};
 
+/// A hold of this length, or longer, lasts until the run ends. It is longer than any run, and short
+/// enough for clocks that count nanoseconds in 64 bits.
+pub const FOR_GOOD: Duration = Duration::from_secs(1 << 31);
+
 bitflags! {
     /// The points at which a hook wants to be called. [`Hook::next_tick`] asks for ticks.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,11 @@
 //! Which faults a machine under the parallel scheduler can have.
 
+use kvm_ioctls::Cap;
+
 use crate::config::MachineConfig;
 use crate::error::{Error, Result};
-use crate::fault::FaultSpec;
+use crate::fault::{FaultKind, FaultSpec};
+use crate::kvm::{Host, KvmCpu};
 
 /// Fails if a fault can't strike in this machine under the parallel scheduler.
 pub(crate) fn check_faults(config: &MachineConfig) -> Result<()> {
@@ -13,6 +16,21 @@ pub(crate) fn check_faults(config: &MachineConfig) -> Result<()> {
     })
 }
 
+/// Fails if this host can't change the TSC of a vCPU as a fault wants it.
+pub(crate) fn check_clocks(faults: &[FaultSpec], cpu: &mut KvmCpu, host: &Host) -> Result<()> {
+    let kinds = || faults.iter().map(|spec| spec.kind);
+    if kinds().any(|kind| matches!(kind, FaultKind::TscOffset | FaultKind::TscJump))
+        && !cpu.can_move_tsc()
+    {
+        let capability = "KVM_VCPU_TSC_OFFSET that has an effect";
+        return Err(Error::Capability { capability, purpose: "change the TSC of one vCPU" });
+    }
+    if kinds().any(|kind| kind == FaultKind::TscDrift) {
+        host.require(Cap::TscControl, "KVM_CAP_TSC_CONTROL", "change the rate of a TSC")?;
+    }
+    Ok(())
+}
+
 fn problem_of(spec: &FaultSpec, config: &MachineConfig) -> Option<String> {
     let (cpus, disks) = (config.cpus.get(), config.disks.len());
     if !spec.kind.is_for_run() {
@@ -21,6 +39,9 @@ fn problem_of(spec: &FaultSpec, config: &MachineConfig) -> Option<String> {
     }
     if let Some(vcpu) = spec.vcpu.filter(|vcpu| *vcpu >= cpus) {
         return Some(format!("there is no vCPU {vcpu}: the machine has {cpus} (--cpus)"));
+    }
+    if spec.symbol.is_some() && spec.address.is_none() {
+        return Some("the symbol has no address yet: that has to be looked up first".into());
     }
     if !spec.kind.is_of_disk() {
         return timing_problem(spec);
@@ -33,6 +54,9 @@ fn problem_of(spec: &FaultSpec, config: &MachineConfig) -> Option<String> {
 }
 
 fn timing_problem(spec: &FaultSpec) -> Option<String> {
+    if spec.kind.is_of_msr() || spec.kind.is_from_start() {
+        return None;
+    }
     if spec.at.is_none() && spec.every.is_none() {
         let problem = "when? Give at=TIME since the machine's start, at=mark+TIME since the guest's mark, \
              or every=TIME (`hunt` chooses by itself)";
@@ -67,5 +91,9 @@ mod tests {
         assert!(refusal("nmi:at=1ms,times=2", &[]).unwrap_err().contains("needs `every`"));
         assert!(refusal("nmi:at=1ms,vcpu=1", &[]).unwrap_err().contains("has 1 (--cpus)"));
         assert!(refusal("nmi:every=1ms,times=2", &[]).is_ok());
+        assert!(refusal("msr-fail:msr=0x1b", &[]).is_ok());
+        assert!(refusal("bit-flip:address=0x1000", &[]).unwrap_err().contains("when?"));
+        let unresolved = refusal("bit-flip:symbol=x,at=1ms", &[]).unwrap_err();
+        assert!(unresolved.contains("no address yet"), "{unresolved}");
     }
 }

@@ -13,7 +13,7 @@ use crate::criteria::Criteria;
 use crate::doctor::{self, Hidden};
 use crate::error::Result;
 use crate::identity::Identity;
-use crate::injectable::check_faults;
+use crate::injectable::{check_clocks, check_faults};
 use crate::kvm::{Host, Irqchip, KvmCpu, Vm};
 use crate::memory::Memory;
 use crate::trapped;
@@ -84,6 +84,7 @@ impl Machine {
         }
         // The other vCPUs keep their reset state and wait for INIT and SIPI.
         start.enter(&mut cpus[0])?;
+        check_clocks(&config.faults, &mut cpus[0], host)?;
         let places = AtPlaces::of(&config.criteria);
         Ok(Self {
             cpus,

@@ -9,6 +9,7 @@
 //! | 0x100000- | free for the guest |
 //! | 0xc0000000-0x100000000 | devices (virtio, IOAPIC, LAPIC); RAM continues above |
 
+mod flip;
 mod int3;
 mod patched;
 mod shared;

@@ -6,6 +6,7 @@
 use crate::cpu::Debuggable;
 use crate::error::Result;
 use crate::exit::Exit;
+use crate::fault::MsrFault;
 use crate::hook::MsrAccess;
 
 /// Begins the access that an exit reports: a read is performed. `None` for any other exit.
@@ -21,8 +22,20 @@ pub(crate) fn begin(cpu: &mut impl Debuggable, exit: &Exit) -> Result<Option<Msr
     })
 }
 
-/// Ends an access: a write is performed.
-pub(crate) fn end(cpu: &mut impl Debuggable, access: &MsrAccess) -> Result<()> {
+/// Ends an access: a write is performed, unless a fault strikes the access.
+pub(crate) fn end(
+    cpu: &mut impl Debuggable,
+    access: &MsrAccess,
+    fault: Option<MsrFault>,
+) -> Result<()> {
+    match (fault, access.write) {
+        (Some(MsrFault::Refused), _) => {
+            cpu.answer_msr(None);
+            return Ok(());
+        }
+        (Some(MsrFault::Reads(value)), false) => cpu.answer_msr(Some(value)),
+        _ => {}
+    }
     match access {
         MsrAccess { index, write: true, value: Some(value) } => cpu.write_msr(*index, *value),
         _ => Ok(()),

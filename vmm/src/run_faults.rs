@@ -4,15 +4,17 @@
 //! A vCPU gets what a fault gives it on its own thread, when it has left the guest for its tick
 //! ([`Hook::next_tick`]). A fault that can't strike when its time comes, because the vCPU has not
 //! been started or its local APIC is disabled, tries again until it can.
+//! Faults of model-specific registers strike the accesses that match.
 
+mod effect;
 mod hook;
 mod timing;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::fault::{FaultSpec, When};
-use crate::hook::{Attach, Hook};
+use crate::fault::{DiskOperation, FaultKind, FaultSpec, MsrFault};
+use crate::hook::{Attach, Hook, MsrAccess};
 use hook::FaultHook;
 use timing::Timing;
 
@@ -71,12 +73,40 @@ impl RunFault {
         self.struck.fetch_add(struck.into(), Ordering::Relaxed);
     }
 
-    fn waits_for_mark(&self) -> bool {
-        matches!(self.spec.at, Some(When::Mark(_)))
+    /// Whether it strikes an access to a model-specific register, and what it does to that. Counts
+    /// the access.
+    fn strikes_msr(&self, vcpu: u32, access: &MsrAccess) -> Option<MsrFault> {
+        let spec = &self.spec;
+        let fault = match (spec.kind, spec.value) {
+            (FaultKind::MsrFail, _) => MsrFault::Refused,
+            (FaultKind::MsrLie, Some(value)) if !access.write => MsrFault::Reads(value),
+            _ => return None,
+        };
+        let own = spec.msr == Some(access.index)
+            && spec.vcpu.is_none_or(|wanted| wanted == vcpu)
+            && spec.operation.is_none_or(|wanted| wanted == operation(access));
+        if !own {
+            return None;
+        }
+        let mut timing = self.timing();
+        let number = self.matched.load(Ordering::Relaxed) + 1;
+        let strikes = spec.nth.is_none_or(|nth| nth == number)
+            && spec.probability.is_none_or(|p| timing.chance(p.get()))
+            && timing.take_one();
+        self.count(strikes);
+        strikes.then_some(fault)
     }
 }
 
+fn operation(access: &MsrAccess) -> DiskOperation {
+    if access.write { DiskOperation::Write } else { DiskOperation::Read }
+}
+
 impl Attach for RunFaults {
+    fn msrs(&self) -> Vec<u32> {
+        self.faults.iter().filter_map(|fault| fault.spec.msr).collect()
+    }
+
     fn attach(&self, vcpu: u32, vcpus: u32) -> Box<dyn Hook> {
         for fault in &self.faults {
             fault.timing().begin(vcpus);

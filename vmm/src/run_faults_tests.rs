@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::exit::{Bytes, Exit};
 use crate::fault::Injection;
-use crate::hook::{Context, HookActions};
+use crate::hook::{Context, FOR_GOOD, HookActions, Verdict};
 use crate::memory::{Memory, MemorySize};
 use crate::scripted::ScriptedCpu;
 
@@ -16,6 +16,7 @@ struct Bench {
     memory: Memory,
     wakes: u64,
     got: Vec<(u32, Duration, Injection)>,
+    held: Vec<Duration>,
 }
 
 impl Bench {
@@ -23,7 +24,7 @@ impl Bench {
         let faults = RunFaults::new(&[fault.parse().unwrap()], 1);
         let hooks = (0..vcpus).map(|vcpu| faults.attach(vcpu, vcpus)).collect();
         let memory = Memory::new(MemorySize::default()).unwrap();
-        Self { faults, hooks, memory, wakes: 0, got: Vec::new() }
+        Self { faults, hooks, memory, wakes: 0, got: Vec::new(), held: Vec::new() }
     }
 
     fn call(
@@ -58,9 +59,12 @@ impl Bench {
             ticks.min().filter(|(due, _)| *due <= end)
         };
         while let Some((now, vcpu)) = due(&self.hooks) {
-            let actions = self.call(vcpu, now, started, |hook, context| {
-                hook.tick(context);
-            });
+            let mut verdict = Verdict::Continue;
+            let actions =
+                self.call(vcpu, now, started, |hook, context| verdict = hook.tick(context));
+            if let Verdict::Hold(time) = verdict {
+                self.held.push(time);
+            }
             for (number, injection) in actions.injections {
                 self.got.extend(takes.then_some((vcpu, now, injection)));
                 self.call(vcpu, now, started, |hook, context| {
@@ -144,4 +148,87 @@ fn a_mark_begins_the_time() {
 fn faults_of_disks_are_not_its_own() {
     let disk: FaultSpec = "disk-error".parse().unwrap();
     assert!(RunFaults::new(&[disk], 1).is_empty());
+}
+
+#[test]
+fn a_stalled_vcpu_is_held() {
+    let mut bench = Bench::new("vcpu-stall:vcpu=0,at=1ms,for=7ms", 1);
+    bench.pass(1000 * MS, true, true);
+    assert_eq!((&bench.held[..], bench.faults.counts()), (&[7 * MS][..], vec![(1, 1)]));
+}
+
+#[test]
+fn a_bit_changes_where_there_is_memory() {
+    let mut bench = Bench::new("bit-flip:physical=0x1000,bit=11,at=1ms", 1);
+    bench.pass(1000 * MS, true, true);
+    assert_eq!(bench.memory.read_u64(0x1000).unwrap(), 1 << 11);
+    assert_eq!(bench.faults.counts(), [(1, 1)]);
+    let mut bench = Bench::new("bit-flip:physical=0x10000000000,at=1ms", 1);
+    bench.pass(20 * MS, true, true);
+    assert_eq!(bench.faults.counts(), [(0, 0)]);
+}
+
+#[test]
+fn exceptions_have_the_error_code_that_they_must_have() {
+    for (fault, vector, error_code, address) in [
+        ("exception:vector=14,error=2,address=0x1000,at=1ms", 14, Some(2), Some(0x1000)),
+        ("exception:vector=13,at=1ms", 13, Some(0), None),
+        ("exception:vector=18,error=2,at=1ms", 18, None, None),
+    ] {
+        let mut bench = Bench::new(fault, 1);
+        bench.pass(2 * MS, true, true);
+        assert_eq!(bench.got[0].2, Injection::Exception { vector, error_code, address });
+    }
+}
+
+#[test]
+fn a_vcpu_s_start_is_held_and_counted_once_the_guest_starts_it() {
+    for (fault, time) in [("vcpu-start:vcpu=1", FOR_GOOD), ("vcpu-start:vcpu=1,for=3ms", 3 * MS)] {
+        let mut bench = Bench::new(fault, 2);
+        let holds = [0, 1].map(|vcpu| {
+            bench.call(vcpu, Duration::ZERO, vcpu == 0, |hook, context| hook.start(context)).hold
+        });
+        assert_eq!(holds, [Duration::ZERO, time]);
+        bench.pass(50 * MS, false, true);
+        assert_eq!(bench.faults.counts(), [(0, 0)]);
+        bench.pass(60 * MS, true, true);
+        assert_eq!(bench.faults.counts(), [(1, 1)]);
+    }
+}
+
+#[test]
+fn faults_of_clocks_are_there_from_the_start() {
+    let mut bench = Bench::new("tsc-offset:vcpu=1,by=-1s", 2);
+    let given = [0, 1].map(|vcpu| {
+        let call = |hook: &mut dyn Hook, context: &mut Context| hook.start(context);
+        bench.call(vcpu, Duration::ZERO, false, call).injections.len()
+    });
+    assert_eq!(given, [0, 1]);
+}
+
+#[test]
+fn accesses_to_registers_that_match_are_struck() {
+    let strikes = |fault: &str, accesses: &[(u32, u32, bool)]| {
+        let mut bench = Bench::new(fault, 2);
+        let struck = accesses.iter().map(|(vcpu, index, write)| {
+            let access = MsrAccess { index: *index, write: *write, value: Some(7) };
+            let call = |hook: &mut dyn Hook, context: &mut Context| {
+                hook.msr(context, &access);
+            };
+            bench.call(*vcpu, MS, true, call).msr
+        });
+        let struck: Vec<_> = struck.collect();
+        (struck, bench.faults.counts()[0])
+    };
+    let accesses = [(0, 0x1b, false), (1, 0x1b, true), (1, 0x1b, false), (0, 0x1c, false)];
+    let (refused, lie) = (Some(MsrFault::Refused), Some(MsrFault::Reads(5)));
+    let expected = [
+        ("msr-fail:msr=0x1b", [refused, refused, refused, None], (3, 3)),
+        ("msr-fail:msr=0x1b,op=write", [None, refused, None, None], (1, 1)),
+        ("msr-fail:msr=0x1b,vcpu=1,times=1", [None, refused, None, None], (2, 1)),
+        ("msr-lie:msr=0x1b,value=5,nth=2", [None, None, lie, None], (2, 1)),
+    ];
+    for (fault, struck, counts) in expected {
+        assert_eq!(strikes(fault, &accesses), (struck.to_vec(), counts), "{fault}");
+    }
 }

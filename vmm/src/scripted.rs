@@ -132,4 +132,6 @@ impl Debuggable for ScriptedCpu {
     fn write_msr(&mut self, _: u32, _: u64) -> Result<()> {
         Ok(())
     }
+
+    fn answer_msr(&mut self, _: Option<u64>) {}
 }

@@ -56,7 +56,7 @@ impl CriteriaArgs {
 }
 
 /// The address of `symbol`, `symbol+0x12` or `0xffffffff80000000`.
-fn address(place: &str, symbols: Option<&Symbols>) -> Result<u64> {
+pub(super) fn address(place: &str, symbols: Option<&Symbols>) -> Result<u64> {
     if let Some(address) = number(place) {
         return Ok(address);
     }

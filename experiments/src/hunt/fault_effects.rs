@@ -88,7 +88,7 @@ fn by_itself(strike: &Strike) -> Option<Choice> {
     match strike.event {
         Struck::Ipi { .. } => Some(Choice::Step(strike.vcpu)),
         Struck::LostInterrupt(_) => Some(Choice::Interrupt(strike.vcpu)),
-        Struck::SpuriousInterrupt(_) | Struck::SpuriousNmi => None,
+        Struck::SpuriousInterrupt(_) | Struck::SpuriousNmi | Struck::Bit { .. } => None,
     }
 }
 

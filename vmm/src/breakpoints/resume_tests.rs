@@ -125,6 +125,8 @@ impl Debuggable for Processor {
     fn write_msr(&mut self, _: u32, _: u64) -> Result<()> {
         unreachable!("no WRMSR")
     }
+
+    fn answer_msr(&mut self, _: Option<u64>) {}
 }
 
 /// Runs to `kicks` kicks; returns the number of hits.

@@ -126,6 +126,8 @@ impl Debuggable for Processor<'_> {
     fn write_msr(&mut self, _: u32, _: u64) -> Result<()> {
         unreachable!("no WRMSR")
     }
+
+    fn answer_msr(&mut self, _: Option<u64>) {}
 }
 
 struct Bench {

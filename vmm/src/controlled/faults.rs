@@ -4,6 +4,8 @@
 //! How often a fault has struck, and how many events have matched it, is part of the machine's
 //! state: snapshots hold it.
 
+use std::ops::Range;
+
 use devices::ipi_faults::{IpiFault, elsewhere};
 use devices::lapic::Lapic;
 
@@ -13,6 +15,7 @@ use super::device_access::apic_write;
 use super::granularity::Granularity;
 use super::hash::tag;
 use super::vcpu_context::State;
+use crate::boot::elf::{Image, executable};
 use crate::choice::Choice;
 use crate::config::MachineConfig;
 use crate::cpu::Cpu;
@@ -20,12 +23,15 @@ use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::fault::{FaultKind, FaultSpec, Strike, Struck};
 use crate::hook::{ApicEvent, IpiMode};
+use crate::paging;
 use devices::apics::IpiEffect;
 
 /// The faults of a machine.
 #[derive(Debug)]
 pub(super) struct Faults {
     specs: Vec<FaultSpec>,
+    /// The guest-physical ranges of the image's code.
+    code: Vec<Range<u64>>,
     pub(super) state: FaultState,
 }
 
@@ -56,7 +62,8 @@ impl Faults {
             return Err(Error::Config { setting: "--fault", value, problem });
         }
         let state = FaultState { matched: vec![0; specs.len()], strikes: Vec::new() };
-        Ok(Self { specs, state })
+        let code = executable(Image::of(config));
+        Ok(Self { specs, code, state })
     }
 
     /// Whether there is a fault with this number.
@@ -97,10 +104,19 @@ fn check(spec: &FaultSpec, config: &MachineConfig) -> Result<()> {
     if spec.kind.is_of_disk() {
         return refused("a machine under control has no disks: use `run`".into());
     }
+    if !spec.kind.is_for_hunt() {
+        return refused("a search has no such fault: use `run`".into());
+    }
     let timed = [("at", spec.at.is_some()), ("every", spec.every.is_some())];
     let timed = timed.into_iter().chain([("p", spec.probability.is_some())]);
     if let Some((key, _)) = timed.into_iter().find(|(_, given)| *given) {
         return refused(format!("under control, the search chooses when: leave out `{key}`"));
+    }
+    if spec.kind == FaultKind::BitFlip && spec.bit.is_none() {
+        return refused("which bit? Give bit=N: a replay repeats it".into());
+    }
+    if spec.symbol.is_some() && spec.address.is_none() {
+        return refused("the symbol has no address yet: that has to be looked up first".into());
     }
     if spec.kind.is_of_ipi() && config.granularity == Granularity::Instruction {
         let problem = "at this granularity a vCPU is not stopped before it sends an IPI: leave out \
@@ -121,6 +137,12 @@ impl ControlledMachine {
         possible.clear();
         for (number, spec) in self.faults.armed() {
             match spec.kind {
+                // Whatever vCPUs do next, they find the bit as it is then: one vCPU is enough.
+                FaultKind::BitFlip => {
+                    let mut vcpus = 0..self.vcpus.len() as u32;
+                    let vcpu = vcpus.find(|vcpu| self.is_at(spec, *vcpu));
+                    possible.extend(vcpu.map(|vcpu| Choice::Fault(vcpu, number)));
+                }
                 FaultKind::Nmi | FaultKind::IrqSpurious => {
                     let vcpus = 0..self.vcpus.len() as u32;
                     let vcpus = vcpus.filter(|vcpu| self.may_get(spec, *vcpu));
@@ -149,6 +171,37 @@ impl ControlledMachine {
             }
             _ => false,
         }
+    }
+
+    /// Whether a fault may strike at this vCPU, which has been started.
+    fn is_at(&self, spec: &FaultSpec, vcpu: u32) -> bool {
+        let is_started = self.vcpus[vcpu as usize].state != State::WaitForSipi;
+        spec.vcpu.is_none_or(|wanted| wanted == vcpu) && is_started
+    }
+
+    /// Changes the bit of memory that a fault names. `None` if there is no memory at its address,
+    /// the vCPU's page tables don't map it, or it is code, whose instructions are looked at only
+    /// once: then nothing happens.
+    fn flip(&mut self, vcpu: u32, spec: &FaultSpec) -> Result<Option<Struck>> {
+        let bit = spec.bit.unwrap_or(0);
+        let offset = u64::from(bit / 8);
+        let system = self.vcpus[vcpu as usize].cpu.system_registers()?;
+        let physical = match (spec.physical, spec.address) {
+            (Some(physical), _) => Some(physical.wrapping_add(offset)),
+            (None, Some(linear)) => {
+                paging::translate(&system, &*self.memory, linear.wrapping_add(offset)).ok()
+            }
+            (None, None) => None,
+        };
+        let is_code = |at: &u64| self.faults.code.iter().any(|range| range.contains(at));
+        let physical = physical.filter(|at| !is_code(at));
+        let mut byte = [0];
+        let Some(physical) = physical.filter(|at| self.memory.read(*at, &mut byte).is_ok()) else {
+            return Ok(None);
+        };
+        self.memory.flip_bit(physical, (bit % 8) as u8)?;
+        self.everything_may_have_changed();
+        Ok(Some(Struck::Bit { address: spec.address.or(spec.physical).unwrap_or(0), bit }))
     }
 
     /// Whether a vCPU can get what nothing has sent.
@@ -239,6 +292,10 @@ impl ControlledMachine {
                 self.count_interrupt(vcpu, vector);
                 self.platform.apics.lapics[vcpu as usize].lose(vector);
                 Struck::LostInterrupt(vector)
+            }
+            (FaultKind::BitFlip, _) => {
+                let Some(struck) = self.flip(vcpu, &spec)? else { return Ok(None) };
+                struck
             }
             (kind, _) => {
                 let Some(sends) = self.sends(vcpu) else { return Ok(None) };

@@ -26,7 +26,7 @@ fn what_cannot_strike_is_refused() {
 #[test]
 fn a_fault_is_armed_as_often_as_it_may_strike() {
     let specs = vec!["ipi-drop:2".parse().unwrap(), "nmi".parse().unwrap()];
-    let mut faults = Faults { specs, state: FaultState::default() };
+    let mut faults = Faults { specs, code: Vec::new(), state: FaultState::default() };
     let armed = |faults: &Faults| faults.armed().map(|(number, _)| number).collect::<Vec<_>>();
     let strike = |number| Strike { number, point: 0, vcpu: 0, rip: 0, event: Struck::SpuriousNmi };
     assert_eq!(armed(&faults), [1, 2]);
@@ -40,7 +40,7 @@ fn a_fault_is_armed_as_often_as_it_may_strike() {
 fn the_nth_event_is_counted() {
     let specs = vec!["irq-drop:nth=2".parse().unwrap()];
     let state = FaultState { matched: vec![0], strikes: Vec::new() };
-    let mut faults = Faults { specs, state };
+    let mut faults = Faults { specs, code: Vec::new(), state };
     let is_next = |faults: &Faults| faults.is_next(1, &faults.specs[0]);
     assert!(!is_next(&faults));
     faults.count(|spec| spec.covers(0, 0x40));

@@ -88,7 +88,7 @@ impl ControlledMachine {
         self.hook_msr(vcpu, &access);
         let ctx = &mut self.vcpus[vcpu as usize];
         ctx.extended_dirty |= access.write;
-        msr::end(&mut ctx.cpu, &access)
+        msr::end(&mut ctx.cpu, &access, None)
     }
 
     /// Reports that a vCPU accesses an MSR.

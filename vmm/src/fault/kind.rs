@@ -21,6 +21,24 @@ pub enum FaultKind {
     IrqSpurious,
     /// A vCPU gets an NMI that nothing has sent.
     Nmi,
+    /// A vCPU gets an exception that no instruction of its has raised.
+    Exception,
+    /// A vCPU is kept from running for a while.
+    VcpuStall,
+    /// A vCPU that the guest starts begins to run late, or never.
+    VcpuStart,
+    /// A bit of the guest's memory changes.
+    BitFlip,
+    /// An access to a model-specific register raises #GP.
+    MsrFail,
+    /// A read of a model-specific register returns another value.
+    MsrLie,
+    /// A vCPU's TSC differs from the others' from the start.
+    TscOffset,
+    /// A vCPU's TSC jumps.
+    TscJump,
+    /// A vCPU's TSC runs at another rate than the others'.
+    TscDrift,
     /// A disk's request fails.
     DiskError,
     /// A write to a disk is done only in part, and reported as done.
@@ -33,7 +51,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 21] = [
         Self::IpiDrop,
         Self::IpiDelay,
         Self::IpiDuplicate,
@@ -42,6 +60,15 @@ impl FaultKind {
         Self::IrqDrop,
         Self::IrqSpurious,
         Self::Nmi,
+        Self::Exception,
+        Self::VcpuStall,
+        Self::VcpuStart,
+        Self::BitFlip,
+        Self::MsrFail,
+        Self::MsrLie,
+        Self::TscOffset,
+        Self::TscJump,
+        Self::TscDrift,
         Self::DiskError,
         Self::DiskTorn,
         Self::DiskLost,
@@ -59,6 +86,15 @@ impl FaultKind {
             Self::IrqDrop => "irq-drop",
             Self::IrqSpurious => "irq-spurious",
             Self::Nmi => "nmi",
+            Self::Exception => "exception",
+            Self::VcpuStall => "vcpu-stall",
+            Self::VcpuStart => "vcpu-start",
+            Self::BitFlip => "bit-flip",
+            Self::MsrFail => "msr-fail",
+            Self::MsrLie => "msr-lie",
+            Self::TscOffset => "tsc-offset",
+            Self::TscJump => "tsc-jump",
+            Self::TscDrift => "tsc-drift",
             Self::DiskError => "disk-error",
             Self::DiskTorn => "disk-torn",
             Self::DiskLost => "disk-lost",
@@ -83,9 +119,35 @@ impl FaultKind {
         matches!(self, Self::DiskError | Self::DiskTorn | Self::DiskLost | Self::DiskDelay)
     }
 
+    /// Whether it strikes accesses to a model-specific register.
+    pub fn is_of_msr(self) -> bool {
+        matches!(self, Self::MsrFail | Self::MsrLie)
+    }
+
+    /// Whether it concerns a vCPU's time-stamp counter.
+    pub fn is_of_tsc(self) -> bool {
+        matches!(self, Self::TscOffset | Self::TscJump | Self::TscDrift)
+    }
+
+    /// Whether it is in force from the machine's start, and so has no time at which it strikes.
+    pub fn is_from_start(self) -> bool {
+        matches!(self, Self::VcpuStart | Self::TscOffset | Self::TscDrift)
+    }
+
     /// Whether the parallel scheduler has it.
     pub fn is_for_run(self) -> bool {
-        self.is_of_disk() || matches!(self, Self::Nmi | Self::IrqSpurious)
+        !self.is_of_ipi() && self != Self::IrqDrop
+    }
+
+    /// Whether the controlled scheduler has it.
+    pub fn is_for_hunt(self) -> bool {
+        self.is_of_ipi()
+            || matches!(self, Self::IrqDrop | Self::IrqSpurious | Self::Nmi | Self::BitFlip)
+    }
+
+    /// How often it strikes in a run if its specification says nothing about it.
+    pub(super) fn default_times(self) -> u32 {
+        if self.is_of_msr() { super::FaultSpec::UNLIMITED } else { 1 }
     }
 
     /// The time that the fault takes if its specification gives none; `None` if it takes no time.
@@ -94,6 +156,7 @@ impl FaultKind {
             Self::IpiDelay | Self::IpiDuplicate => Some(DELAY),
             Self::IpiReorder => Some(REORDER),
             Self::DiskDelay => Some(DISK_DELAY),
+            Self::VcpuStall => Some(STALL),
             _ => None,
         }
     }
@@ -108,3 +171,6 @@ const REORDER: Duration = Duration::from_millis(10);
 /// A request that a worn disk tries again: longer than any other, and shorter than time limits of
 /// drivers (30 s in Linux).
 const DISK_DELAY: Duration = Duration::from_millis(100);
+
+/// How long a hypervisor on a loaded host keeps a vCPU waiting: some of its scheduler's slices.
+const STALL: Duration = Duration::from_millis(100);

@@ -4,27 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use humantime::parse_duration;
 use serde::{Serialize, Serializer};
 
+use super::values::set;
 use super::when::compact;
-use super::{DiskOperation, FaultKind, FaultSpec, IpiClass, Millionths};
+use super::{DiskOperation, FaultKind, FaultSpec, IpiClass};
 use crate::error::{Error, Result};
-
-/// The shortest time: a scheduling point takes 1 us of virtual time.
-const MIN_TIME: Duration = Duration::from_micros(1);
-/// The longest time: a longer one is probably a typing error.
-const MAX_TIME: Duration = Duration::from_mins(1);
-/// The first vector that an interrupt can have (SDM vol. 3, 11.5.2).
-const FIRST_VECTOR: u8 = 16;
-/// vCPUs are in sets of 64 bits.
-const MAX_VCPUS: u32 = u64::BITS;
-/// More than a machine can have.
-const MAX_DISKS: u32 = 64;
-/// More of one fault in a run than this says nothing about a guest.
-const MAX_TIMES: u32 = 1000;
-/// The shortest time between two strikes: a kick of a vCPU takes longer on most hosts.
-const MIN_EVERY: Duration = Duration::from_micros(10);
 
 impl FaultKind {
     /// The keys that its specification may have.
@@ -37,6 +22,17 @@ impl FaultKind {
             Self::IrqDrop => &["vcpu", "vector", "nth", "times"],
             Self::IrqSpurious => &["vcpu", "vector", "at", "every", "p", "times"],
             Self::Nmi => &["vcpu", "at", "every", "p", "times"],
+            Self::Exception => &["vcpu", "vector", "error", "address", "at", "every", "p", "times"],
+            Self::VcpuStall => &["vcpu", "at", "every", "p", "times", "for"],
+            Self::VcpuStart => &["vcpu", "for"],
+            Self::BitFlip => {
+                &["vcpu", "symbol", "address", "physical", "bit", "at", "every", "p", "times"]
+            }
+            Self::MsrFail => &["vcpu", "msr", "op", "p", "nth", "times"],
+            Self::MsrLie => &["vcpu", "msr", "value", "p", "nth", "times"],
+            Self::TscOffset => &["vcpu", "by"],
+            Self::TscJump => &["vcpu", "by", "at", "every", "p", "times"],
+            Self::TscDrift => &["vcpu", "ppm"],
             Self::DiskError | Self::DiskLost => &["disk", "op", "sector", "p", "nth", "times"],
             Self::DiskTorn => &["disk", "sector", "p", "nth", "times"],
             Self::DiskDelay => &["disk", "op", "sector", "p", "nth", "times", "for"],
@@ -84,99 +80,63 @@ fn parse(text: &str) -> Result<FaultSpec, String> {
     if spec.every.is_some() && !seen.contains(&"times") {
         spec.times = FaultSpec::UNLIMITED;
     }
-    match (kind, spec.vector, spec.mode) {
-        (FaultKind::IrqSpurious, None, _) => {
-            Err("which interrupt? Give its vector, such as irq-spurious:vector=0x40".into())
-        }
-        (FaultKind::DiskLost, ..) if spec.operation == Some(DiskOperation::Read) => {
-            Err("op=read: a read can't be lost and reported as done".into())
-        }
-        (_, Some(_), Some(mode)) if mode != IpiClass::Fixed => {
-            Err("`vector` and `mode`: only an IPI of mode fixed has a vector".into())
-        }
-        _ => Ok(spec),
+    match missing(&spec).or_else(|| contradiction(&spec)) {
+        Some(problem) => Err(problem),
+        None => Ok(spec),
     }
 }
 
-fn set(spec: &mut FaultSpec, key: &str, value: &str) -> Result<(), String> {
-    match key {
-        "vcpu" => spec.vcpu = Some(vcpu(key, value)?),
-        "to" => spec.to = Some(vcpu(key, value)?),
-        "vector" => spec.vector = Some(vector(value)?),
-        "mode" => spec.mode = Some(mode(value)?),
-        "disk" => {
-            let disk = value.parse().ok().filter(|disk| *disk < MAX_DISKS);
-            spec.disk = Some(
-                disk.ok_or_else(|| format!("disk={value}: give the number of a disk, from 0"))?,
-            );
+/// What a fault can't be without and its specification doesn't say.
+fn missing(spec: &FaultSpec) -> Option<String> {
+    let has_place = spec.address.or(spec.physical).is_some() || spec.symbol.is_some();
+    let problem = match spec.kind {
+        FaultKind::IrqSpurious if spec.vector.is_none() => {
+            "which interrupt? Give its vector, such as irq-spurious:vector=0x40"
         }
-        "op" => {
-            let operation = DiskOperation::ALL.into_iter().find(|(_, name)| *name == value);
-            let operation = operation.map(|(operation, _)| operation);
-            spec.operation =
-                Some(operation.ok_or_else(|| format!("op={value}: give read, write or flush"))?);
+        FaultKind::Exception if spec.vector.is_none() => {
+            "which exception? Give its vector, such as exception:vector=13 for #GP"
         }
-        "sector" => {
-            let sector = value.parse().ok();
-            spec.sector =
-                Some(sector.ok_or_else(|| format!("sector={value}: give a number from 0"))?);
+        FaultKind::VcpuStart if spec.vcpu.is_none() => "which vCPU? Give vcpu=N",
+        FaultKind::BitFlip if !has_place => {
+            "where? Give symbol=NAME, or an address: linear (address=0x...) or guest-physical \
+             (physical=0x...)"
         }
-        "at" => spec.at = Some(value.parse()?),
-        "every" => {
-            let every = time(key, value)?;
-            if every < MIN_EVERY {
-                return Err(format!("every={value}: times go from 10us to 60s"));
-            }
-            spec.every = Some(every);
+        FaultKind::MsrFail | FaultKind::MsrLie if spec.msr.is_none() => {
+            "which register? Give its number, such as msr=0x1b"
         }
-        "p" => {
-            let probability = value.parse().ok().and_then(Millionths::new);
-            spec.probability = Some(probability.ok_or_else(|| {
-                format!("p={value}: give a probability above 0 and at most 1, such as 0.01")
-            })?);
+        FaultKind::MsrLie if spec.value.is_none() => "what does it return? Give value=0x...",
+        FaultKind::TscOffset | FaultKind::TscJump if spec.by.is_none() => {
+            "by how much? Give for example by=5ms, or by=-5ms"
         }
-        "nth" => {
-            let nth = value.parse().ok().filter(|nth| *nth > 0);
-            spec.nth =
-                Some(nth.ok_or_else(|| format!("nth={value}: give a number from 1, the first"))?);
+        FaultKind::TscDrift if spec.ppm.is_none() => {
+            "by how much? Give millionths, such as ppm=500, or ppm=-500"
         }
-        "times" => {
-            let times = value.parse().ok().filter(|times| (1..=MAX_TIMES).contains(times));
-            spec.times = times
-                .ok_or_else(|| format!("times={value}: give a number from 1 to {MAX_TIMES}"))?;
-        }
-        _ => spec.time = Some(time(key, value)?),
-    }
-    Ok(())
-}
-
-fn time(key: &str, value: &str) -> Result<Duration, String> {
-    let time = parse_duration(value).map_err(|_| {
-        format!("{key}={value}: this is not a time: write for example 200us or 5ms")
-    })?;
-    if !(MIN_TIME..=MAX_TIME).contains(&time) {
-        return Err(format!("{key}={value}: times go from 1us to 60s"));
-    }
-    Ok(time)
-}
-
-fn vcpu(key: &str, value: &str) -> Result<u32, String> {
-    let vcpu = value.parse().ok().filter(|vcpu| *vcpu < MAX_VCPUS);
-    vcpu.ok_or_else(|| format!("{key}={value}: give the number of a vCPU, from 0"))
-}
-
-fn vector(value: &str) -> Result<u8, String> {
-    let number = match value.strip_prefix("0x") {
-        Some(hex) => u8::from_str_radix(hex, 16),
-        None => value.parse(),
+        _ => return None,
     };
-    let vector = number.ok().filter(|vector| *vector >= FIRST_VECTOR);
-    vector.ok_or_else(|| format!("vector={value}: give a number from 16 to 255, such as 0x40"))
+    Some(problem.into())
 }
 
-fn mode(value: &str) -> Result<IpiClass, String> {
-    let mode = IpiClass::ALL.into_iter().find(|(_, name)| *name == value);
-    mode.map(|(mode, _)| mode).ok_or_else(|| format!("mode={value}: give fixed, nmi, init or sipi"))
+/// Settings that exclude each other.
+fn contradiction(spec: &FaultSpec) -> Option<String> {
+    let problem = match (spec.kind, spec.operation) {
+        (FaultKind::DiskLost, Some(DiskOperation::Read)) => {
+            "op=read: a read can't be lost and reported as done"
+        }
+        (FaultKind::MsrFail, Some(DiskOperation::Flush)) => "op=flush: give read or write",
+        (FaultKind::VcpuStart, _) if spec.vcpu == Some(0) => {
+            "vcpu=0: vCPU 0 boots the machine, and nobody starts it; vcpu-stall:vcpu=0,at=0s holds it"
+        }
+        (FaultKind::BitFlip, _)
+            if spec.physical.is_some() && (spec.address.is_some() || spec.symbol.is_some()) =>
+        {
+            "`physical` and another place: give one"
+        }
+        _ if spec.vector.is_some() && spec.mode.is_some_and(|mode| mode != IpiClass::Fixed) => {
+            "`vector` and `mode`: only an IPI of mode fixed has a vector"
+        }
+        _ => return None,
+    };
+    Some(problem.into())
 }
 
 impl fmt::Display for FaultSpec {
@@ -193,11 +153,23 @@ impl fmt::Display for FaultSpec {
             .find(|(operation, _)| Some(*operation) == self.operation);
         settings.extend(operation.map(|(_, name)| format!("op={name}")));
         settings.extend(self.sector.map(|sector| format!("sector={sector}")));
+        settings.extend(self.msr.map(|msr| format!("msr={msr:#x}")));
+        settings.extend(self.value.map(|value| format!("value={value:#x}")));
+        settings.extend(self.symbol.as_ref().map(|symbol| format!("symbol={symbol}")));
+        settings.extend(self.address.map(|address| format!("address={address:#x}")));
+        settings.extend(self.physical.map(|physical| format!("physical={physical:#x}")));
+        settings.extend(self.bit.map(|bit| format!("bit={bit}")));
+        settings.extend(self.error_code.map(|code| format!("error={code:#x}")));
+        settings.extend(self.by.map(|by| {
+            let sign = if by < 0 { "-" } else { "" };
+            format!("by={sign}{}", compact(Duration::from_nanos(by.unsigned_abs())))
+        }));
+        settings.extend(self.ppm.map(|ppm| format!("ppm={ppm}")));
         settings.extend(self.at.map(|at| format!("at={at}")));
         settings.extend(self.every.map(|every| format!("every={}", compact(every))));
         settings.extend(self.probability.map(|p| format!("p={}", p.get())));
         settings.extend(self.nth.map(|nth| format!("nth={nth}")));
-        let usual = if self.every.is_some() { FaultSpec::UNLIMITED } else { 1 };
+        let usual = if self.every.is_some() { Self::UNLIMITED } else { self.kind.default_times() };
         settings.extend((self.times != usual).then(|| format!("times={}", self.times)));
         let own = self.time.filter(|_| self.time != self.kind.default_time());
         settings.extend(own.map(|time| format!("for={}", compact(time))));

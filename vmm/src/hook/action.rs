@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::criteria::Met;
-use crate::fault::Injection;
+use crate::fault::{Injection, MsrFault};
 use crate::registers::Register;
 
 /// The actions that a hook requests, in addition to what it writes to guest memory itself. The
@@ -25,6 +25,8 @@ pub struct HookActions {
     pub(crate) met: Option<Met>,
     /// What the vCPU is given, with the numbers of the faults that want it.
     pub(crate) injections: Vec<(usize, Injection)>,
+    /// What becomes of the access to an MSR that was reported.
+    pub(crate) msr: Option<MsrFault>,
     /// The vCPUs whose hooks have to name their next ticks again: bit n stands for vCPU n.
     pub(crate) wakes: u64,
 }
@@ -89,7 +91,7 @@ impl HookActions {
             ("an NMI was sent", self.nmis != 0),
             ("the run was stopped", self.stop.is_some()),
             ("the run was suspended", self.suspend),
-            ("a fault struck in real time", !self.injections.is_empty()),
+            ("a fault struck in real time", !self.injections.is_empty() || self.msr.is_some()),
         ]
         .into_iter()
         .find(|(_, asked)| *asked)

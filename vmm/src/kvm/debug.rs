@@ -128,6 +128,10 @@ impl Debuggable for KvmCpu {
         KvmCpu::write_msr(self, index, value)
     }
 
+    fn answer_msr(&mut self, value: Option<u64>) {
+        KvmCpu::answer_msr(self, value);
+    }
+
     fn inject(&mut self, vcpu: u32, injection: Injection) -> Result<bool> {
         KvmCpu::inject(self, vcpu, injection)
     }

@@ -7,11 +7,12 @@ use kvm_bindings::{
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::ioctl_iow_nr;
 
+use super::vcpu::Unfinished;
 use super::{KvmCpu, failed};
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::fault::Injection;
-use crate::registers::Activity;
+use crate::registers::{Activity, SystemRegisters};
 
 /// Where the address of a message-signalled interrupt has the APIC id of its target, and the
 /// address for id 0 (Intel SDM vol. 3, 11.11.1).
@@ -50,7 +51,38 @@ impl KvmCpu {
             Injection::Nmi if self.activity()? == Activity::WaitForSipi => Ok(false),
             Injection::Nmi => self.nmi().map(|()| true),
             Injection::Interrupt { vector } => self.send_interrupt(id, vector),
+            Injection::Exception { vector, error_code, address } => {
+                self.raise(vector, error_code, address)
+            }
+            Injection::TscJump(nanoseconds) => self.move_tsc(nanoseconds),
+            Injection::TscDrift(ppm) => self.change_tsc_rate(ppm),
         }
+    }
+
+    /// Gives the guest an exception before its next instruction, and page faults their address.
+    /// Returns false if the vCPU sleeps, has begun an access, or takes something else first.
+    fn raise(&mut self, vector: u8, error_code: Option<u32>, address: Option<u64>) -> Result<bool> {
+        if self.unfinished() != Unfinished::Nothing || self.activity()? != Activity::Running {
+            return Ok(false);
+        }
+        self.flush()?;
+        let mut events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+        let exception = &mut events.exception;
+        let takes_other = events.interrupt.injected | events.nmi.injected;
+        if exception.injected | exception.pending | takes_other != 0 {
+            return Ok(false);
+        }
+        exception.injected = 1;
+        exception.nr = vector;
+        exception.has_error_code = error_code.is_some().into();
+        exception.error_code = error_code.unwrap_or(0);
+        if let Some(cr2) = address {
+            let system = self.system_registers()?;
+            self.set_system_registers(&SystemRegisters { cr2, ..system })?;
+            self.flush()?;
+        }
+        self.fd().set_vcpu_events(&events).map_err(failed("KVM_SET_VCPU_EVENTS"))?;
+        Ok(true)
     }
 
     /// Sends an edge-triggered interrupt to the vCPU with this APIC id, by the in-kernel irqchip.

@@ -20,6 +20,7 @@ mod msr_exits;
 mod save;
 pub mod slots;
 pub mod state;
+mod tsc;
 pub mod vcpu;
 pub mod vm;
 

@@ -34,7 +34,11 @@ impl<C: Debuggable> VcpuLoop<'_, C> {
             let now = self.control.now();
             self.hooks.injected(&mut self.ctx.context(now), fault, done);
         }
-        self.control.wake(wanted.wakes | take(&mut self.ctx.actions.wakes));
+        let (wakes, own) = (wanted.wakes | take(&mut self.ctx.actions.wakes), 1 << vcpu);
+        self.control.wake(wakes & !own);
+        if wakes & own != 0 {
+            self.set_alarm()?;
+        }
         // Dumps come before the end of the run, after which no vCPU arrives at the barrier any
         // more.
         for path in wanted.dumps {

@@ -18,7 +18,7 @@ use crate::cpu::{Cpu, Debuggable};
 use crate::end::End;
 use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
-use crate::hook::{Context, HookActions, HookSet, Points};
+use crate::hook::{Context, FOR_GOOD, HookActions, HookSet, Points};
 use crate::kvm::kick::Alarm;
 use crate::memory::Memory;
 use crate::msr;
@@ -42,13 +42,16 @@ pub(super) struct VcpuContext<C> {
     pub(super) memory: Arc<Memory>,
     pub(super) started: bool,
     held: bool,
+    /// Whether it is held until the run ends.
+    held_for_good: bool,
     pub(super) actions: HookActions,
 }
 
 impl<C: Cpu> VcpuContext<C> {
     pub(super) fn new(id: u32, vcpus: u32, cpu: C, memory: Arc<Memory>) -> Self {
         let actions = HookActions::default();
-        Self { id, vcpus, cpu, memory, started: id == 0, held: false, actions }
+        let (started, held, held_for_good) = (id == 0, false, false);
+        Self { id, vcpus, cpu, memory, started, held, held_for_good, actions }
     }
 
     pub(super) fn context(&mut self, now: Duration) -> Context<'_> {
@@ -273,8 +276,9 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         if let Some(access) = msr::begin(&mut self.ctx.cpu, exit)? {
             let now = self.control.now();
             let hold = self.hooks.msr(&mut self.ctx.context(now), &access);
+            let fault = self.ctx.actions.msr.take();
             self.apply_actions(hold)?;
-            msr::end(&mut self.ctx.cpu, &access)?;
+            msr::end(&mut self.ctx.cpu, &access, fault)?;
             return Ok(Some(Entry::Resume));
         }
         let Some(trapping) = &mut self.trapping else { return Ok(None) };
@@ -377,8 +381,11 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     fn serve_once(&mut self) -> Result<Duration> {
         self.rendezvous()?;
         self.take_nmi()?;
-        // A held vCPU can't make progress, so its position is not evidence of a hang.
-        if !self.ctx.held && self.control.take_sample_request(self.ctx.id) {
+        // A held vCPU can't make progress, so its position is not evidence of a hang, unless it is
+        // held for good.
+        if (!self.ctx.held || self.ctx.held_for_good)
+            && self.control.take_sample_request(self.ctx.id)
+        {
             let sample = self.sample()?;
             self.control.put_sample(self.ctx.id, &sample);
         }
@@ -392,6 +399,11 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
     }
 
     fn sample(&mut self) -> Result<Sample> {
+        if self.ctx.held_for_good {
+            // It does as much as a vCPU that was never started.
+            let activity = Activity::WaitForSipi;
+            return Ok(Sample { rip: 0, activity, at_rest: false, processor: thread_time() });
+        }
         let cpu = &mut self.ctx.cpu;
         let (registers, activity) = (cpu.registers()?, cpu.activity()?);
         let sleeps = activity == Activity::Halted;
@@ -412,6 +424,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         let mut until = now.saturating_add(time);
         let mut told = Duration::ZERO;
         while (now < until || self.control.holds(self.ctx.id)) && !self.control.is_over() {
+            self.ctx.held_for_good = until >= FOR_GOOD;
             let end =
                 if self.control.holds(self.ctx.id) { now + SUSPEND_POLL_INTERVAL } else { until };
             if end > told && self.hooks.wants(Points::HOLD) {
@@ -425,7 +438,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
                 until = until.max(now.saturating_add(self.serve_once()?));
             }
         }
-        self.ctx.held = false;
+        (self.ctx.held, self.ctx.held_for_good) = (false, false);
         self.set_alarm()
     }
 
@@ -448,7 +461,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         self.set_alarm()
     }
 
-    fn set_alarm(&mut self) -> Result<()> {
+    pub(super) fn set_alarm(&mut self) -> Result<()> {
         match (&mut self.alarm, self.hooks.next_tick()) {
             (Some(alarm), Some(due)) => alarm.set(due.saturating_sub(self.control.now())),
             _ => Ok(()),

@@ -7,9 +7,14 @@ use devices::control::MARK_PORT;
 use tracing::debug;
 
 use super::RunFault;
+use super::effect::{Effect, flip};
 use crate::exit::Exit;
-use crate::fault::{FaultKind, Injection};
-use crate::hook::{Context, Hook, Points, Verdict};
+use crate::fault::{FaultKind, When};
+use crate::hook::{Context, FOR_GOOD, Hook, MsrAccess, Points, Verdict};
+use crate::registers::Activity;
+
+/// How often a vCPU that is held from its start looks whether the guest has started it.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Lets faults strike at one vCPU.
 pub(super) struct FaultHook {
@@ -17,50 +22,95 @@ pub(super) struct FaultHook {
     faults: Vec<Arc<RunFault>>,
     /// For each fault: when the strike was due that is being made.
     pending: Vec<Option<Duration>>,
+    /// The fault that holds this vCPU from its start, if the guest has not started it yet, and when
+    /// to look again.
+    holds_start: Option<(usize, Duration)>,
 }
 
 impl FaultHook {
     pub(super) fn new(vcpu: u32, faults: Vec<Arc<RunFault>>) -> Self {
         let pending = vec![None; faults.len()];
-        Self { vcpu, faults, pending }
+        Self { vcpu, faults, pending, holds_start: None }
     }
 
     /// Lets a fault strike that was due at this time.
-    fn strike(&mut self, number: usize, due: Duration, context: &mut Context) {
+    fn strike(&mut self, number: usize, due: Duration, context: &mut Context) -> Verdict {
         let fault = &self.faults[number];
         let mut timing = fault.timing();
         if fault.spec.probability.is_some_and(|p| !timing.chance(p.get())) {
             fault.count(false);
-            return timing.go_on(due, context.now, false);
+            timing.go_on(due, context.now, false);
+            return Verdict::Continue;
         }
-        let injection = match (fault.spec.kind, fault.spec.vector) {
-            (FaultKind::IrqSpurious, Some(vector)) => Injection::Interrupt { vector },
-            (FaultKind::Nmi, _) => Injection::Nmi,
-            _ => return timing.pend(),
+        let can_strike = context.started || fault.spec.kind.is_from_start();
+        let effect = if can_strike { Effect::of(&fault.spec) } else { None };
+        let (struck, verdict) = match (effect, context.actions.as_deref_mut()) {
+            (Some(Effect::Inject(injection)), Some(actions)) => {
+                timing.pend();
+                self.pending[number] = Some(due);
+                actions.inject(number, injection);
+                return Verdict::Continue;
+            }
+            (Some(Effect::Hold(time)), Some(_)) => (true, Verdict::Hold(time)),
+            (Some(Effect::Flip), Some(_)) => {
+                let bit = fault.spec.bit.unwrap_or_else(|| timing.draw_bit());
+                (flip(&fault.spec, bit, context), Verdict::Continue)
+            }
+            _ => (false, Verdict::Continue),
         };
-        let Some(actions) = context.actions.as_deref_mut().filter(|_| context.started) else {
-            return timing.retry(context.now);
-        };
-        timing.pend();
-        self.pending[number] = Some(due);
-        actions.inject(number, injection);
+        if struck {
+            debug!(vcpu = self.vcpu, at = ?context.now, fault = %fault.spec, "struck");
+            fault.count(true);
+            timing.go_on(due, context.now, true);
+        } else {
+            timing.retry(context.now);
+        }
+        verdict
     }
 
-    /// Has the vCPU at which a fault strikes next look at the time, if it is another one.
+    /// Has the vCPU at which a fault strikes next look at the time.
     fn wake(&self, number: usize, context: &mut Context) {
         let target = self.faults[number].timing().target();
-        if let (Some(actions), Some(target)) = (context.actions.as_deref_mut(), target)
-            && target != self.vcpu
-        {
+        if let (Some(actions), Some(target)) = (context.actions.as_deref_mut(), target) {
             actions.wake(target);
+        }
+    }
+
+    /// Counts the fault that holds this vCPU from its start as soon as the guest starts it.
+    fn look_at_start(&mut self, context: &Context, started: bool) {
+        if let Some((number, next)) = self.holds_start.take_if(|(_, next)| *next <= context.now) {
+            if started {
+                self.faults[number].count(true);
+            } else {
+                self.holds_start = Some((number, next.max(context.now) + LOOK));
+            }
         }
     }
 }
 
 impl Hook for FaultHook {
     fn points(&self) -> Points {
-        let marks = self.faults.iter().any(|fault| fault.waits_for_mark());
-        if marks { Points::TICK | Points::EXIT } else { Points::TICK }
+        let marks = self.faults.iter().any(|fault| matches!(fault.spec.at, Some(When::Mark(_))));
+        let ticks = Points::TICK | Points::START | Points::STOP;
+        if marks { ticks | Points::EXIT } else { ticks }
+    }
+
+    fn start(&mut self, context: &mut Context) {
+        for number in 0..self.faults.len() {
+            let fault = self.faults[number].clone();
+            if !fault.spec.kind.is_from_start() || fault.timing().next_at(self.vcpu).is_none() {
+                continue;
+            }
+            if fault.spec.kind != FaultKind::VcpuStart {
+                self.strike(number, Duration::ZERO, context);
+                continue;
+            }
+            fault.timing().pend();
+            self.holds_start = Some((number, Duration::ZERO));
+            if let Some(actions) = context.actions.as_deref_mut() {
+                actions.hold(fault.spec.time.unwrap_or(FOR_GOOD));
+            }
+        }
     }
 
     fn exit(&mut self, context: &mut Context, exit: &Exit) -> Verdict {
@@ -73,19 +123,35 @@ impl Hook for FaultHook {
         Verdict::Continue
     }
 
-    fn next_tick(&self) -> Option<Duration> {
-        self.faults.iter().filter_map(|fault| fault.timing().next_at(self.vcpu)).min()
-    }
-
-    fn tick(&mut self, context: &mut Context) -> Verdict {
-        for number in 0..self.faults.len() {
-            let due = self.faults[number].timing().next_at(self.vcpu);
-            if let Some(due) = due.filter(|due| *due <= context.now) {
-                self.strike(number, due, context);
-                self.wake(number, context);
+    fn msr(&mut self, context: &mut Context, access: &MsrAccess) -> Verdict {
+        for fault in &self.faults {
+            let Some(struck) = fault.strikes_msr(self.vcpu, access) else { continue };
+            debug!(vcpu = self.vcpu, at = ?context.now, fault = %fault.spec, "struck");
+            if let Some(actions) = context.actions.as_deref_mut() {
+                actions.msr.get_or_insert(struck);
             }
         }
         Verdict::Continue
+    }
+
+    fn next_tick(&self) -> Option<Duration> {
+        let due = self.faults.iter().filter_map(|fault| fault.timing().next_at(self.vcpu));
+        due.chain(self.holds_start.map(|(_, next)| next)).min()
+    }
+
+    fn tick(&mut self, context: &mut Context) -> Verdict {
+        self.look_at_start(context, context.started);
+        let mut hold = Duration::ZERO;
+        for number in 0..self.faults.len() {
+            let due = self.faults[number].timing().next_at(self.vcpu);
+            if let Some(due) = due.filter(|due| *due <= context.now) {
+                if let Verdict::Hold(time) = self.strike(number, due, context) {
+                    hold = hold.max(time);
+                }
+                self.wake(number, context);
+            }
+        }
+        if hold.is_zero() { Verdict::Continue } else { Verdict::Hold(hold) }
     }
 
     fn injected(&mut self, context: &mut Context, number: usize, done: bool) {
@@ -100,5 +166,13 @@ impl Hook for FaultHook {
             fault.timing().retry(context.now);
         }
         self.wake(number, context);
+    }
+
+    fn stop(&mut self, context: &mut Context) {
+        let activity = context.cpu.activity().unwrap_or(Activity::WaitForSipi);
+        let next = self.holds_start.map_or(context.now, |(_, next)| next);
+        let now = context.now.max(next);
+        let context = Context { now, actions: None, cpu: &mut *context.cpu, ..*context };
+        self.look_at_start(&context, activity != Activity::WaitForSipi);
     }
 }

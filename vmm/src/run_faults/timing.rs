@@ -8,8 +8,8 @@ use crate::jitter::Draw;
 /// How soon a fault that could not strike tries again.
 const RETRY: Duration = Duration::from_millis(1);
 /// The streams of faults are behind those of jitter, which has one for each vCPU and one of all
-/// ones.
-const FIRST_STREAM: u64 = 1 << 32;
+/// ones, and those of scripts, which begin at 2^32.
+const FIRST_STREAM: u64 = 1 << 33;
 
 /// When a fault strikes next, and at which vCPU.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ impl Timing {
         let (next, awaited) = match spec.at {
             Some(When::Start(time)) => (Some(time), None),
             Some(When::Mark(time)) => (None, Some(time)),
+            None if spec.kind.is_from_start() => (Some(Duration::ZERO), None),
             None => (spec.every, None),
         };
         Self {
@@ -83,6 +84,20 @@ impl Timing {
         (self.draw.between(1, PARTS) as f64) <= probability * PARTS as f64 + 0.5
     }
 
+    /// A bit of a byte.
+    pub(super) fn draw_bit(&mut self) -> u32 {
+        self.draw.between(0, 7) as u32
+    }
+
+    /// Takes one of the times that are left; false if there is none.
+    pub(super) fn take_one(&mut self) -> bool {
+        let is_left = self.left > 0;
+        if self.left != FaultSpec::UNLIMITED {
+            self.left = self.left.saturating_sub(1);
+        }
+        is_left
+    }
+
     /// Called while it strikes: nothing is due until that has had an effect or not.
     pub(super) fn pend(&mut self) {
         self.next = None;
@@ -96,8 +111,9 @@ impl Timing {
 
     /// Called when it has struck at `due`, or was left out by chance.
     pub(super) fn go_on(&mut self, due: Duration, now: Duration, struck: bool) {
-        self.left =
-            self.left.saturating_sub(u32::from(struck && self.left != FaultSpec::UNLIMITED));
+        if struck {
+            self.take_one();
+        }
         self.next = self.every.filter(|_| self.left > 0).map(|every| {
             // What a slow host has missed is not made up for in a burst.
             let next = due.saturating_add(every);
