@@ -199,10 +199,11 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value = "off", value_name = "SPEC")]
     pub(crate) jitter: JitterSpec,
 
-    /// Let a fault strike: at a time nmi, irq-spurious, exception, vcpu-stall, bit-flip or
-    /// tsc-jump, from the start vcpu-start, tsc-offset or tsc-drift, at accesses msr-fail, msr-lie,
-    /// disk-error, disk-torn, disk-lost or disk-delay, with settings such as `nmi:vcpu=1,at=5ms` or
-    /// `disk-error:op=write,p=0.01,times=5` (docs/faults.md). It can be given several times
+    /// Let a fault strike: at a time nmi, irq-spurious, exception, vcpu-stall, bit-flip, tsc-jump
+    /// or clock-jump, from the start vcpu-start, tsc-offset or tsc-drift, at accesses msr-fail,
+    /// msr-lie, disk-error, disk-torn, disk-lost, disk-delay or disk-full, with settings such as
+    /// `nmi:vcpu=1,at=5ms` or `disk-error:op=write,p=0.01,times=5` (docs/faults.md). It can be
+    /// given several times
     #[arg(long, value_name = "SPEC")]
     pub(crate) fault: Vec<FaultSpec>,
 

@@ -89,7 +89,7 @@ impl Occasions {
             (Self::Accesses, 0) => "the guest made no such access",
             (Self::Accesses, _) => "none of the accesses was the one, or chance left them all out",
             (Self::Times, 0) => {
-                "the run ended before its time came, or it could strike at no vCPU: one must have been \
+                "the run ended before its time came, no vCPU executed its symbol, or it could strike at no vCPU: one must have been \
                  started, takes interrupts only by an enabled local APIC, exceptions only awake, and \
                  its page tables must map an address"
             }

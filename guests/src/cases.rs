@@ -48,6 +48,7 @@ static CASES: &[Case] = cases![
     "idle" 2,
     "impatient" 2,
     "init-of-copy" 2,
+    "kvm-clock" 1,
     "locked-fault" 2,
     "locked-fault-computes" 2,
     "lost-ipi" 3,

@@ -9,7 +9,7 @@ use crate::scratch::Folder;
 
 tests! {
     Nothing: misuse_is_named;
-    Kvm: a_write_fails, a_write_is_lost, a_lost_flush_loses_nothing_here, a_late_request_is_done,
+    Kvm: a_write_fails, a_write_is_lost, a_lost_flush_loses_nothing_here, a_late_request_is_done, a_disk_is_full,
         what_was_never_struck_is_an_error, each_run_is_counted;
 }
 
@@ -30,6 +30,16 @@ fn a_write_fails() {
     // Nothing is wrong with the host.
     assert!(!run.stderr.contains("failed on the host"), "{run}");
     assert_eq!(contents(&folder), DISK);
+}
+
+fn a_disk_is_full() {
+    let folder = Folder::new();
+    let full = run(&folder, "disk-full").image(&writer(true)).ends_with(1);
+    let full = full.says(&["fault disk-full: struck 1 of 1 requests that match"]);
+    assert!(!full.stderr.contains("failed on the host"), "{full}");
+    assert_eq!(contents(&folder), DISK);
+    // The guest writes once.
+    run(&folder, "disk-full:nth=2").image(&writer(true)).ends_with(2).says(&["struck 0 of 1"]);
 }
 
 fn a_write_is_lost() {

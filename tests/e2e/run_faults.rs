@@ -8,7 +8,8 @@ tests! {
     Kvm: misuse_is_named, who_expects_it_survives, who_does_not_expect_it_fails, without_faults_nothing_strikes,
         what_never_struck_is_an_error, each_run_is_counted, a_page_fault_has_its_address,
         a_vcpu_that_is_held_for_too_long, a_vcpu_that_starts_late_or_never, bits_of_memory_change,
-        registers_are_refused_or_lie, clocks_that_differ;
+        registers_are_refused_or_lie, clocks_that_differ, kvm_s_clock_jumps;
+    KvmWithBreakpoints: a_symbol_is_when;
 }
 
 /// Before its mark, a CPU has no handlers yet.
@@ -205,4 +206,41 @@ fn clocks_that_differ() {
     run("tsc-offset:vcpu=1,by=-100ms").ends_with(0).says(&["struck 1 of 1 times"]);
     let back = run("tsc-jump:vcpu=0,by=-5s,at=mark").ends_with(1);
     assert!(back.stdout.contains("violated: "), "{back}");
+}
+
+fn kvm_s_clock_jumps() {
+    let run = |options: &str, status| {
+        jitterbug(&format!("run --cpus 1 --timeout 60s {options}"))
+            .arg(&*image("kvm-clock"))
+            .within(90)
+            .ends_with(status)
+    };
+    run("--identity kvm", 0);
+    run("--identity kvm --fault clock-jump:by=200ms,at=mark+1ms", 0).says(&["struck 1 of 1"]);
+    let ahead = run("--identity kvm --fault clock-jump:by=1h,at=mark+1ms", 1);
+    assert!(ahead.stdout.contains("the clock jumped"), "{ahead}");
+    run("--fault clock-jump:by=1h,at=mark", 2).says(&["only with --identity kvm"]);
+}
+
+fn a_symbol_is_when() {
+    jitterbug("run hello --cpus 2 --timeout 60s --fault vcpu-stall:at=symbol:main,for=20ms")
+        .within(90)
+        .ends_with(0)
+        .says(&["struck 1 of 1 times"]);
+    let run = jitterbug("run spin --cpus 3 --timeout 60s")
+        .arg("--fault")
+        .arg("exception:vector=13,vcpu=2,at=symbol:spin_outer")
+        .within(90)
+        .ends_with(1);
+    assert!(run.stdout.contains("vector 13,") && run.stdout.contains("cpu 2\n"), "{run}");
+    jitterbug("run spin --cpus 3 --timeout 60s --fault nmi:at=symbol:spin_middle,nth=3")
+        .within(90)
+        .ends_with(1)
+        .says(&["struck 1 of 1 times"]);
+    jitterbug("run hello --cpus 2 --fault nmi:at=symbol:violated")
+        .ends_with(2)
+        .says(&["it never struck", "no vCPU executed its symbol"]);
+    jitterbug("run hello --cpus 2 --fault nmi:at=symbol:vialated")
+        .ends_with(2)
+        .says(&["has no symbol vialated"]);
 }

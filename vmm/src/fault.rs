@@ -127,6 +127,9 @@ pub struct FaultSpec {
     pub ppm: Option<i32>,
     /// A sector that the disk's request contains. `None` for any.
     pub sector: Option<u64>,
+    /// The linear address of the instruction at which it strikes, if [`Self::at`] names a symbol,
+    /// whose address [`Self::resolve`] has to find.
+    pub at_address: Option<u64>,
     /// When it strikes for the first time, in real time. `None` under the controlled scheduler,
     /// where the search chooses, and for faults of disks.
     pub at: Option<When>,
@@ -135,7 +138,8 @@ pub struct FaultSpec {
     /// The probability with which it strikes a disk's request that matches, or each time that its
     /// time has come. `None` for 1.
     pub probability: Option<Millionths>,
-    /// It strikes only the n-th event that matches, from 1. `None` for any.
+    /// It strikes only the n-th event that matches, or at the n-th execution of a symbol, from 1.
+    /// `None` for any.
     pub nth: Option<u64>,
     /// How often it strikes in a run at most; [`FaultSpec::UNLIMITED`] for no limit.
     pub times: u32,
@@ -167,6 +171,7 @@ impl FaultSpec {
             error_code: None,
             by: None,
             ppm: None,
+            at_address: None,
             at: None,
             every: None,
             probability: None,
@@ -176,8 +181,11 @@ impl FaultSpec {
         }
     }
 
-    /// Finds the address of its symbol by `find`, if it names one and has no address yet.
-    pub fn resolve<E>(&mut self, find: impl FnOnce(&str) -> Result<u64, E>) -> Result<(), E> {
+    /// Finds the addresses of its symbols by `find`, if it names any and has no address yet.
+    pub fn resolve<E>(&mut self, find: impl Fn(&str) -> Result<u64, E>) -> Result<(), E> {
+        if let (Some(When::Symbol(symbol)), None) = (&self.at, self.at_address) {
+            self.at_address = Some(find(symbol)?);
+        }
         if let (Some(symbol), None) = (&self.symbol, self.address) {
             self.address = Some(find(symbol)?);
         }

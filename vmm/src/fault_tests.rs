@@ -19,14 +19,17 @@ fn a_kind_alone_may_strike_anywhere_once() {
             FaultKind::BitFlip => "bit-flip:address=0x1000".into(),
             FaultKind::MsrFail => "msr-fail:msr=0x1b".into(),
             FaultKind::MsrLie => "msr-lie:msr=0x1b,value=0x0".into(),
-            FaultKind::TscOffset | FaultKind::TscJump => format!("{}:by=-1ms", kind.name()),
+            FaultKind::TscOffset | FaultKind::TscJump | FaultKind::ClockJump => {
+                format!("{}:by=-1ms", kind.name())
+            }
             FaultKind::TscDrift => "tsc-drift:ppm=-500".into(),
             // It is of one vCPU.
             FaultKind::VcpuStart => continue,
             kind => kind.name().to_owned(),
         };
         let fault = spec(&text);
-        let times = if kind.is_of_msr() { FaultSpec::UNLIMITED } else { 1 };
+        let times =
+            if kind.is_of_msr() || kind == FaultKind::DiskFull { FaultSpec::UNLIMITED } else { 1 };
         assert_eq!((fault.kind, fault.vcpu, fault.times), (kind, None, times));
         assert_eq!(fault.to_string(), text);
     }
@@ -42,6 +45,9 @@ fn settings_come_back_as_they_were() {
         "nmi:vcpu=1,at=5ms,every=100us,p=0.5",
         "nmi:at=mark,every=1ms,times=10",
         "nmi:at=mark+2s",
+        "nmi:vcpu=0,at=symbol:main+0x10,every=1ms,nth=3,times=2",
+        "clock-jump:by=10s,at=1ms",
+        "disk-full:disk=1,nth=7",
         "exception:vcpu=0,vector=0xe,address=0xffffffff80000000,error=0x2,at=1ms",
         "vcpu-start:vcpu=1,for=1s",
         "vcpu-stall:at=1ms,for=2s",
@@ -93,6 +99,8 @@ fn what_makes_no_sense_is_refused() {
         ("tsc-jump:by=0s", "by=0s: give a time such as 5ms or -5ms"),
         ("tsc-drift:ppm=0", "ppm=0: give millionths"),
         ("nmi:at=tomorrow", "at=tomorrow: give a time such as 5ms"),
+        ("nmi:at=symbol:", "at=symbol:: give a time"),
+        ("nmi:at=1ms,nth=2", "`nth` needs at=symbol:NAME"),
         ("nmi:every=9us", "every=9us: times go from 10us"),
         ("ipi-delay:for=5", "this is not a time"),
         ("ipi-delay:for=2min", "times go from 1us to 60s"),
@@ -104,7 +112,7 @@ fn what_makes_no_sense_is_refused() {
         ("disk-error:disk=99", "disk=99: give the number of a disk"),
         ("disk-error:sector=x", "sector=x: give a number"),
         ("disk-lost:op=read", "a read can't be lost"),
-        ("nmi:nth=1", "`nmi` has no `nth`"),
+        ("nmi:sector=1", "`nmi` has no `sector`"),
     ] {
         let refusal = refusal(text);
         assert!(refusal.contains(part), "{text}: {refusal}");
@@ -152,4 +160,7 @@ fn a_symbol_s_address_is_found_once() {
     assert_eq!(fault.to_string(), "bit-flip:symbol=x,address=0x1234,bit=1");
     assert_eq!(spec(&fault.to_string()), fault);
     assert_eq!(fault.resolve(|_| Err("it is known")), Ok(()));
+    let mut fault = spec("nmi:at=symbol:x");
+    fault.resolve(|name| if name == "x" { Ok(0x1234) } else { Err("another") }).unwrap();
+    assert_eq!((fault.at_address, fault.address), (Some(0x1234), None));
 }

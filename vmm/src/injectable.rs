@@ -4,7 +4,8 @@ use kvm_ioctls::Cap;
 
 use crate::config::MachineConfig;
 use crate::error::{Error, Result};
-use crate::fault::{FaultKind, FaultSpec};
+use crate::fault::{FaultKind, FaultSpec, When};
+use crate::identity::Identity;
 use crate::kvm::{Host, KvmCpu};
 
 /// Fails if a fault can't strike in this machine under the parallel scheduler.
@@ -40,8 +41,12 @@ fn problem_of(spec: &FaultSpec, config: &MachineConfig) -> Option<String> {
     if let Some(vcpu) = spec.vcpu.filter(|vcpu| *vcpu >= cpus) {
         return Some(format!("there is no vCPU {vcpu}: the machine has {cpus} (--cpus)"));
     }
-    if spec.symbol.is_some() && spec.address.is_none() {
+    let is_unknown = matches!(spec.at, Some(When::Symbol(_))) && spec.at_address.is_none();
+    if is_unknown || spec.symbol.is_some() && spec.address.is_none() {
         return Some("the symbol has no address yet: that has to be looked up first".into());
+    }
+    if spec.kind == FaultKind::ClockJump && config.identity != Identity::Kvm {
+        return Some("the guest has KVM's clock only with --identity kvm".into());
     }
     if !spec.kind.is_of_disk() {
         return timing_problem(spec);
@@ -54,12 +59,12 @@ fn problem_of(spec: &FaultSpec, config: &MachineConfig) -> Option<String> {
 }
 
 fn timing_problem(spec: &FaultSpec) -> Option<String> {
-    if spec.kind.is_of_msr() || spec.kind.is_from_start() {
+    if !spec.kind.has_time() {
         return None;
     }
     if spec.at.is_none() && spec.every.is_none() {
         let problem = "when? Give at=TIME since the machine's start, at=mark+TIME since the guest's mark, \
-             or every=TIME (`hunt` chooses by itself)";
+             at=symbol:NAME, or every=TIME (`hunt` chooses by itself)";
         return Some(problem.into());
     }
     (spec.every.is_none() && spec.times != 1)

@@ -8,6 +8,8 @@ use crate::memory::{Memory, MemorySize};
 use crate::scripted::ScriptedCpu;
 
 const MS: Duration = Duration::from_millis(1);
+/// The address of every symbol.
+const SYMBOL: u64 = 0x1234;
 
 /// The hooks of a machine whose vCPUs get what `takes` says.
 struct Bench {
@@ -21,7 +23,9 @@ struct Bench {
 
 impl Bench {
     fn new(fault: &str, vcpus: u32) -> Self {
-        let faults = RunFaults::new(&[fault.parse().unwrap()], 1);
+        let mut spec: FaultSpec = fault.parse().unwrap();
+        spec.resolve(|_| Ok::<_, String>(SYMBOL)).unwrap();
+        let faults = RunFaults::new(&[spec], 1);
         let hooks = (0..vcpus).map(|vcpu| faults.attach(vcpu, vcpus)).collect();
         let memory = Memory::new(MemorySize::default()).unwrap();
         Self { faults, hooks, memory, wakes: 0, got: Vec::new(), held: Vec::new() }
@@ -231,4 +235,27 @@ fn accesses_to_registers_that_match_are_struck() {
     for (fault, struck, counts) in expected {
         assert_eq!(strikes(fault, &accesses), (struck.to_vec(), counts), "{fault}");
     }
+}
+
+#[test]
+fn a_fault_strikes_who_executes_a_symbol() {
+    let mut bench = Bench::new("nmi:at=symbol:x,nth=3,every=2ms,times=2", 2);
+    let execute = |bench: &mut Bench, vcpu: u32| {
+        assert_eq!(bench.hooks[vcpu as usize].breakpoints(), [SYMBOL]);
+        let call = |hook: &mut dyn Hook, context: &mut Context| {
+            hook.breakpoint(context, SYMBOL);
+        };
+        bench.call(vcpu, MS, true, call).injections.len()
+    };
+    assert_eq!([0, 1, 1].map(|vcpu| execute(&mut bench, vcpu)), [0, 0, 1]);
+    assert!(bench.hooks[1].breakpoints().is_empty());
+    // The other vCPU still has its breakpoint, which does nothing and goes.
+    assert_eq!(execute(&mut bench, 0), 0);
+    assert!(bench.hooks[0].breakpoints().is_empty());
+    bench.call(1, MS, true, |hook, context| hook.injected(context, 0, true));
+    bench.pass(100 * MS, true, true);
+    assert_eq!(bench.times(), [3 * MS]);
+    assert_eq!(bench.faults.counts(), [(2, 2)]);
+    let mut bench = Bench::new("nmi:at=symbol:x,vcpu=0", 2);
+    assert_eq!([1, 0].map(|vcpu| execute(&mut bench, vcpu)), [0, 1]);
 }

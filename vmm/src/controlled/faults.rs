@@ -108,7 +108,8 @@ fn check(spec: &FaultSpec, config: &MachineConfig) -> Result<()> {
         return refused("a search has no such fault: use `run`".into());
     }
     let timed = [("at", spec.at.is_some()), ("every", spec.every.is_some())];
-    let timed = timed.into_iter().chain([("p", spec.probability.is_some())]);
+    let nth = spec.nth.is_some() && spec.kind.has_time();
+    let timed = timed.into_iter().chain([("p", spec.probability.is_some()), ("nth", nth)]);
     if let Some((key, _)) = timed.into_iter().find(|(_, given)| *given) {
         return refused(format!("under control, the search chooses when: leave out `{key}`"));
     }

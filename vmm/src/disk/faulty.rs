@@ -118,7 +118,7 @@ impl Faulty {
                 continue;
             }
             match fault.spec.kind {
-                FaultKind::DiskError => return Fate::Fails,
+                FaultKind::DiskError | FaultKind::DiskFull => return Fate::Fails,
                 FaultKind::DiskLost => fate = Fate::Part(0),
                 FaultKind::DiskTorn => {
                     let sectors = length as u64 / SECTOR;
@@ -156,6 +156,7 @@ impl Fault {
         let Self { spec, matched, struck } = self;
         let possible = match spec.kind {
             // A sector is written whole or not at all.
+            FaultKind::DiskFull => operation == DiskOperation::Write,
             FaultKind::DiskTorn => operation == DiskOperation::Write && length > SECTOR,
             FaultKind::DiskLost => operation != DiskOperation::Read,
             _ => true,
@@ -170,7 +171,8 @@ impl Fault {
         }
         // All disks may share the fault, and each has a thread.
         let number = matched.fetch_add(1, Ordering::Relaxed) + 1;
-        let hits = spec.nth.is_none_or(|nth| nth == number)
+        let is_full = spec.kind == FaultKind::DiskFull;
+        let hits = spec.nth.is_none_or(|nth| nth == number || is_full && nth < number)
             && spec.probability.is_none_or(|p| generator.random_bool(p.get()));
         let limit = u64::from(spec.times);
         hits && struck

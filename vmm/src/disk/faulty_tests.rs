@@ -105,6 +105,17 @@ fn a_torn_write_is_whole_sectors_from_the_start() {
 }
 
 #[test]
+fn a_full_disk_takes_no_more_writes() {
+    let (ram, faults, mut storage) = disk("disk-full:nth=3");
+    let results = (1..6).map(|value| storage.write(0, &[value; BYTES]).is_ok());
+    assert_eq!(results.collect::<Vec<_>>(), [true, true, false, false, false]);
+    assert_eq!(ram.0.lock().unwrap().0[0], 2);
+    storage.read(0, &mut [0; BYTES]).unwrap();
+    storage.flush().unwrap();
+    assert_eq!(faults.counts(), [(5, 3)]);
+}
+
+#[test]
 fn a_probability_is_one() {
     let (_, faults, mut storage) = disk("disk-error:p=0.25,times=1000");
     (0..1000).for_each(|_| drop(storage.flush()));

@@ -22,6 +22,9 @@ pub enum Injection {
     },
     /// The vCPU's TSC advances by this many nanoseconds at once; it goes back if that is negative.
     TscJump(i64),
+    /// The machine's paravirtual clock advances by this many nanoseconds at once; it goes back if
+    /// that is negative.
+    ClockJump(i64),
     /// The rate of the vCPU's TSC differs by this many millionths.
     TscDrift(i32),
 }

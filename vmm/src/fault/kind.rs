@@ -39,6 +39,8 @@ pub enum FaultKind {
     TscJump,
     /// A vCPU's TSC runs at another rate than the others'.
     TscDrift,
+    /// The clock that KVM gives to guests jumps.
+    ClockJump,
     /// A disk's request fails.
     DiskError,
     /// A write to a disk is done only in part, and reported as done.
@@ -47,11 +49,13 @@ pub enum FaultKind {
     DiskLost,
     /// A disk's request is late.
     DiskDelay,
+    /// Writes to a disk fail from some time on.
+    DiskFull,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::IpiDrop,
         Self::IpiDelay,
         Self::IpiDuplicate,
@@ -69,10 +73,12 @@ impl FaultKind {
         Self::TscOffset,
         Self::TscJump,
         Self::TscDrift,
+        Self::ClockJump,
         Self::DiskError,
         Self::DiskTorn,
         Self::DiskLost,
         Self::DiskDelay,
+        Self::DiskFull,
     ];
 
     /// The name in a specification.
@@ -95,10 +101,12 @@ impl FaultKind {
             Self::TscOffset => "tsc-offset",
             Self::TscJump => "tsc-jump",
             Self::TscDrift => "tsc-drift",
+            Self::ClockJump => "clock-jump",
             Self::DiskError => "disk-error",
             Self::DiskTorn => "disk-torn",
             Self::DiskLost => "disk-lost",
             Self::DiskDelay => "disk-delay",
+            Self::DiskFull => "disk-full",
         }
     }
 
@@ -116,7 +124,10 @@ impl FaultKind {
 
     /// Whether it strikes a disk's request. Only the parallel scheduler has disks.
     pub fn is_of_disk(self) -> bool {
-        matches!(self, Self::DiskError | Self::DiskTorn | Self::DiskLost | Self::DiskDelay)
+        matches!(
+            self,
+            Self::DiskError | Self::DiskTorn | Self::DiskLost | Self::DiskDelay | Self::DiskFull
+        )
     }
 
     /// Whether it strikes accesses to a model-specific register.
@@ -134,6 +145,20 @@ impl FaultKind {
         matches!(self, Self::VcpuStart | Self::TscOffset | Self::TscDrift)
     }
 
+    /// Whether it strikes in real time when its time has come.
+    pub fn has_time(self) -> bool {
+        matches!(
+            self,
+            Self::Nmi
+                | Self::IrqSpurious
+                | Self::Exception
+                | Self::VcpuStall
+                | Self::BitFlip
+                | Self::TscJump
+                | Self::ClockJump
+        )
+    }
+
     /// Whether the parallel scheduler has it.
     pub fn is_for_run(self) -> bool {
         !self.is_of_ipi() && self != Self::IrqDrop
@@ -147,7 +172,7 @@ impl FaultKind {
 
     /// How often it strikes in a run if its specification says nothing about it.
     pub(super) fn default_times(self) -> u32 {
-        if self.is_of_msr() { super::FaultSpec::UNLIMITED } else { 1 }
+        if self.is_of_msr() || self == Self::DiskFull { super::FaultSpec::UNLIMITED } else { 1 }
     }
 
     /// The time that the fault takes if its specification gives none; `None` if it takes no time.

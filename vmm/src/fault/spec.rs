@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::values::set;
 use super::when::compact;
-use super::{DiskOperation, FaultKind, FaultSpec, IpiClass};
+use super::{DiskOperation, FaultKind, FaultSpec, IpiClass, When};
 use crate::error::{Error, Result};
 
 impl FaultKind {
@@ -20,21 +20,24 @@ impl FaultKind {
                 &["vcpu", "to", "vector", "mode", "nth", "times", "for"]
             }
             Self::IrqDrop => &["vcpu", "vector", "nth", "times"],
-            Self::IrqSpurious => &["vcpu", "vector", "at", "every", "p", "times"],
-            Self::Nmi => &["vcpu", "at", "every", "p", "times"],
-            Self::Exception => &["vcpu", "vector", "error", "address", "at", "every", "p", "times"],
-            Self::VcpuStall => &["vcpu", "at", "every", "p", "times", "for"],
-            Self::VcpuStart => &["vcpu", "for"],
-            Self::BitFlip => {
-                &["vcpu", "symbol", "address", "physical", "bit", "at", "every", "p", "times"]
+            Self::IrqSpurious => &["vcpu", "vector", "at", "every", "p", "nth", "times"],
+            Self::Nmi => &["vcpu", "at", "every", "p", "nth", "times"],
+            Self::Exception => {
+                &["vcpu", "vector", "error", "address", "at", "every", "p", "nth", "times"]
             }
+            Self::VcpuStall => &["vcpu", "at", "every", "p", "nth", "times", "for"],
+            Self::VcpuStart => &["vcpu", "for"],
+            Self::BitFlip => &[
+                "vcpu", "symbol", "address", "physical", "bit", "at", "every", "p", "nth", "times",
+            ],
             Self::MsrFail => &["vcpu", "msr", "op", "p", "nth", "times"],
             Self::MsrLie => &["vcpu", "msr", "value", "p", "nth", "times"],
             Self::TscOffset => &["vcpu", "by"],
-            Self::TscJump => &["vcpu", "by", "at", "every", "p", "times"],
+            Self::TscJump => &["vcpu", "by", "at", "every", "p", "nth", "times"],
+            Self::ClockJump => &["by", "at", "every", "p", "nth", "times"],
             Self::TscDrift => &["vcpu", "ppm"],
             Self::DiskError | Self::DiskLost => &["disk", "op", "sector", "p", "nth", "times"],
-            Self::DiskTorn => &["disk", "sector", "p", "nth", "times"],
+            Self::DiskTorn | Self::DiskFull => &["disk", "sector", "p", "nth", "times"],
             Self::DiskDelay => &["disk", "op", "sector", "p", "nth", "times", "for"],
         }
     }
@@ -105,7 +108,7 @@ fn missing(spec: &FaultSpec) -> Option<String> {
             "which register? Give its number, such as msr=0x1b"
         }
         FaultKind::MsrLie if spec.value.is_none() => "what does it return? Give value=0x...",
-        FaultKind::TscOffset | FaultKind::TscJump if spec.by.is_none() => {
+        FaultKind::TscOffset | FaultKind::TscJump | FaultKind::ClockJump if spec.by.is_none() => {
             "by how much? Give for example by=5ms, or by=-5ms"
         }
         FaultKind::TscDrift if spec.ppm.is_none() => {
@@ -130,6 +133,12 @@ fn contradiction(spec: &FaultSpec) -> Option<String> {
             if spec.physical.is_some() && (spec.address.is_some() || spec.symbol.is_some()) =>
         {
             "`physical` and another place: give one"
+        }
+        _ if spec.nth.is_some()
+            && spec.kind.has_time()
+            && !matches!(spec.at, Some(When::Symbol(_))) =>
+        {
+            "`nth` needs at=symbol:NAME: the n-th time that a vCPU executes it"
         }
         _ if spec.vector.is_some() && spec.mode.is_some_and(|mode| mode != IpiClass::Fixed) => {
             "`vector` and `mode`: only an IPI of mode fixed has a vector"
@@ -165,7 +174,7 @@ impl fmt::Display for FaultSpec {
             format!("by={sign}{}", compact(Duration::from_nanos(by.unsigned_abs())))
         }));
         settings.extend(self.ppm.map(|ppm| format!("ppm={ppm}")));
-        settings.extend(self.at.map(|at| format!("at={at}")));
+        settings.extend(self.at.as_ref().map(|at| format!("at={at}")));
         settings.extend(self.every.map(|every| format!("every={}", compact(every))));
         settings.extend(self.probability.map(|p| format!("p={}", p.get())));
         settings.extend(self.nth.map(|nth| format!("nth={nth}")));

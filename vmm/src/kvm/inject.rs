@@ -55,6 +55,7 @@ impl KvmCpu {
                 self.raise(vector, error_code, address)
             }
             Injection::TscJump(nanoseconds) => self.move_tsc(nanoseconds),
+            Injection::ClockJump(nanoseconds) => self.move_clock(nanoseconds),
             Injection::TscDrift(ppm) => self.change_tsc_rate(ppm),
         }
     }

@@ -1,10 +1,12 @@
-//! A vCPU's time-stamp counter, as far as it differs from the host's.
+//! A vCPU's time-stamp counter, as far as it differs from the host's, and KVM's clock for guests.
 //!
 //! Its offset is set by an attribute of the vCPU (Linux documentation, virt/kvm/devices/vcpu.rst).
 //! Writes of the MSR would not do: KVM takes values within a second of another vCPU's for attempts
 //! to synchronise the two, and ignores the difference.
 
-use kvm_bindings::{KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, KVMIO, kvm_device_attr};
+use kvm_bindings::{
+    KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, KVMIO, kvm_clock_data, kvm_device_attr,
+};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::ioctl_iow_nr;
 
@@ -43,6 +45,17 @@ impl KvmCpu {
         let wanted = (khz + khz * i64::from(ppm) / 1_000_000) as u32;
         self.fd().set_tsc_khz(wanted).map_err(failed("KVM_SET_TSC_KHZ"))?;
         Ok(self.tsc_khz()? == wanted)
+    }
+
+    /// Has the machine's clock jump (MSR 0x4b564d01) by this many nanoseconds. Returns false if it
+    /// would be before the machine's start.
+    pub(super) fn move_clock(&mut self, nanoseconds: i64) -> Result<bool> {
+        let machine = self.machine().fd();
+        let now = machine.get_clock().map_err(failed("KVM_GET_CLOCK"))?.clock;
+        let Some(clock) = now.checked_add_signed(nanoseconds) else { return Ok(false) };
+        let moved = kvm_clock_data { clock, ..Default::default() };
+        machine.set_clock(&moved).map_err(failed("KVM_SET_CLOCK"))?;
+        Ok(true)
     }
 
     fn tsc_offset(&mut self) -> Result<u64> {

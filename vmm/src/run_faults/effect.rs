@@ -31,6 +31,7 @@ impl Effect {
             (FaultKind::Nmi, _) => Injection::Nmi,
             (FaultKind::Exception, Some(vector)) => exception(spec, vector),
             (FaultKind::TscOffset | FaultKind::TscJump, _) => Injection::TscJump(spec.by?),
+            (FaultKind::ClockJump, _) => Injection::ClockJump(spec.by?),
             (FaultKind::TscDrift, _) => Injection::TscDrift(spec.ppm?),
             (FaultKind::VcpuStall, _) => return Some(Self::Hold(spec.time?)),
             (FaultKind::BitFlip, _) => return Some(Self::Flip),

@@ -25,12 +25,15 @@ pub(super) struct FaultHook {
     /// The fault that holds this vCPU from its start, if the guest has not started it yet, and when
     /// to look again.
     holds_start: Option<(usize, Duration)>,
+    /// The addresses of the symbols that faults wait for.
+    symbols: Vec<u64>,
 }
 
 impl FaultHook {
     pub(super) fn new(vcpu: u32, faults: Vec<Arc<RunFault>>) -> Self {
         let pending = vec![None; faults.len()];
-        Self { vcpu, faults, pending, holds_start: None }
+        let symbols = faults.iter().filter_map(|fault| fault.spec.at_address).collect();
+        Self { vcpu, faults, pending, holds_start: None, symbols }
     }
 
     /// Lets a fault strike that was due at this time.
@@ -92,7 +95,9 @@ impl Hook for FaultHook {
     fn points(&self) -> Points {
         let marks = self.faults.iter().any(|fault| matches!(fault.spec.at, Some(When::Mark(_))));
         let ticks = Points::TICK | Points::START | Points::STOP;
-        if marks { ticks | Points::EXIT } else { ticks }
+        let exits = if marks { Points::EXIT } else { Points::empty() };
+        let stops = if self.symbols.is_empty() { Points::empty() } else { Points::BREAKPOINT };
+        ticks | exits | stops
     }
 
     fn start(&mut self, context: &mut Context) {
@@ -121,6 +126,31 @@ impl Hook for FaultHook {
             }
         }
         Verdict::Continue
+    }
+
+    fn breakpoints(&self) -> &[u64] {
+        &self.symbols
+    }
+
+    fn breakpoint(&mut self, context: &mut Context, address: u64) -> Verdict {
+        let mut hold = Duration::ZERO;
+        for number in 0..self.faults.len() {
+            let fault = &self.faults[number];
+            let is_own = fault.spec.at_address == Some(address);
+            if is_own && fault.timing().executes_symbol(self.vcpu, fault.spec.nth) {
+                if let Verdict::Hold(time) = self.strike(number, context.now, context) {
+                    hold = hold.max(time);
+                }
+                self.wake(number, context);
+            }
+        }
+        let faults = &self.faults;
+        self.symbols.retain(|symbol| {
+            faults.iter().any(|fault| {
+                fault.spec.at_address == Some(*symbol) && fault.timing().awaits_symbol()
+            })
+        });
+        if hold.is_zero() { Verdict::Continue } else { Verdict::Hold(hold) }
     }
 
     fn msr(&mut self, context: &mut Context, access: &MsrAccess) -> Verdict {

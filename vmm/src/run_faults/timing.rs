@@ -23,6 +23,9 @@ pub(super) struct Timing {
     /// From the mark, if it has not come yet.
     awaited: Option<Duration>,
     every: Option<Duration>,
+    /// Whether it waits for a vCPU to execute a symbol, and how often that has happened.
+    awaits_symbol: bool,
+    executed: u64,
     left: u32,
     draw: Draw,
 }
@@ -32,6 +35,7 @@ impl Timing {
         let (next, awaited) = match spec.at {
             Some(When::Start(time)) => (Some(time), None),
             Some(When::Mark(time)) => (None, Some(time)),
+            Some(When::Symbol(_)) => (None, None),
             None if spec.kind.is_from_start() => (Some(Duration::ZERO), None),
             None => (spec.every, None),
         };
@@ -42,6 +46,8 @@ impl Timing {
             next,
             awaited,
             every: spec.every,
+            awaits_symbol: matches!(spec.at, Some(When::Symbol(_))),
+            executed: 0,
             left: spec.times,
             draw: Draw::new(seed, FIRST_STREAM + number),
         }
@@ -76,6 +82,22 @@ impl Timing {
         if let Some(time) = self.awaited.take() {
             self.next = Some(now.saturating_add(time));
         }
+    }
+
+    /// Whether it waits for a vCPU to execute a symbol.
+    pub(super) fn awaits_symbol(&self) -> bool {
+        self.awaits_symbol
+    }
+
+    /// Called when a vCPU is about to execute the symbol. Returns whether the fault is to strike
+    /// now: at the first time, or the n-th.
+    pub(super) fn executes_symbol(&mut self, vcpu: u32, nth: Option<u64>) -> bool {
+        if !self.awaits_symbol || self.only.is_some_and(|only| only != vcpu) {
+            return false;
+        }
+        self.executed += 1;
+        self.awaits_symbol = nth.is_some_and(|nth| nth > self.executed);
+        !self.awaits_symbol
     }
 
     /// True with this probability.
