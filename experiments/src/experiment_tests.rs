@@ -110,7 +110,17 @@ fn too_many_cells_are_refused() {
         many(200),
         many(200)
     );
-    assert!(error(&text).contains("more than 10000 cells"));
+    let refused = error(&text);
+    assert!(refused.contains("x.toml:2:9"), "{refused}");
+    assert!(refused.contains("40000 cells: at most 10000") && refused.contains("guest has 200"));
+    // The factor with the most values is shown, or else the phases.
+    let phases: Vec<_> = (0..300).map(|n| format!("[[phase]]\nname = \"{n}\"\n")).collect();
+    let phases = phases.concat();
+    let text = |values| format!("[matrix]\nguest = [{}]\n[runs]\nper_cell = 1\n", many(values));
+    let refused = error(&(text(400) + &phases));
+    assert!(refused.contains("x.toml:2:9") && refused.contains("guest has 400"), "{refused}");
+    let refused = error(&(text(200) + &phases));
+    assert!(refused.contains("x.toml:604:8") && refused.contains("300 phases"), "{refused}");
 }
 
 #[test]

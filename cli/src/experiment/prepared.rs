@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use experiments::campaign::{CellDescription, Description, Image, ImageHash, Shard};
-use experiments::commands::quoted;
+use experiments::commands::option;
 use experiments::experiment::{Cell, CellSettings, Experiment};
 use experiments::finding::{Machine, image_hash};
 use inspect::Symbols;
@@ -265,10 +264,7 @@ impl Files<'_> {
         machine: &MachineConfig,
     ) -> String {
         let mut text = format!("jitterbug run {}", Machine::of(machine).arguments());
-        let mut add = |option: &str, value: &str| {
-            // Writing to a String can't fail.
-            let _ = write!(text, " --{option} {}", quoted(value));
-        };
+        let mut add = |name: &str, value: &str| text.push_str(&option(name, value));
         let file = |path: &PathBuf| self.path(path).display().to_string();
         if let Some(initrd) = &settings.initrd {
             add("initrd", &file(initrd));

@@ -75,6 +75,8 @@ impl Value {
 struct Factor {
     name: &'static str,
     values: Vec<Value>,
+    /// Where the file has the list of values.
+    at: Range<usize>,
 }
 
 /// The cells of a file.
@@ -88,10 +90,7 @@ pub(super) fn cells(file: &File) -> Result<Vec<Cell>, Problem> {
     }
     check_phases(&file.phases)?;
     let combinations = combinations(factors.iter().map(|factor| factor.values.len()));
-    if combinations.saturating_mul(file.phases.len().max(1)) > MAX_CELLS {
-        let message = format!("more than {MAX_CELLS} cells: use fewer values");
-        return Err(Box::new(Diagnostic::general(message)));
-    }
+    check_number(&factors, &file.phases, combinations)?;
     let phases: Vec<Option<&Phase>> =
         if file.phases.is_empty() { vec![None] } else { file.phases.iter().map(Some).collect() };
     let mut cells = Vec::new();
@@ -149,6 +148,33 @@ fn cell(
         });
     }
     Ok(Cell { phase: phase.map(|phase| phase.name.get_ref().clone()), levels, settings, runs })
+}
+
+/// Fails if there are too many cells, at the factor that has the most values.
+fn check_number(factors: &[Factor], phases: &[Phase], combinations: usize) -> Result<(), Problem> {
+    let cells = combinations.saturating_mul(phases.len().max(1));
+    if cells <= MAX_CELLS {
+        return Ok(());
+    }
+    // Where the number alone is too large to be counted, it is `usize::MAX`, and not said.
+    let message = match cells {
+        usize::MAX => format!("more than {MAX_CELLS} cells"),
+        cells => format!("{cells} cells: at most {MAX_CELLS} can be run"),
+    };
+    // Of several, the first.
+    let most = factors.iter().rev().max_by_key(|factor| factor.values.len());
+    let most = most.filter(|factor| factor.values.len() >= phases.len());
+    Err(match (most, phases.get(MAX_CELLS).or(phases.last())) {
+        (Some(Factor { name, values, at }), _) => {
+            let label = format!("{name} has {} values: use fewer", values.len());
+            problem(at.clone(), message, &label)
+        }
+        (None, Some(phase)) => {
+            let label = format!("there are {} phases: use fewer", phases.len());
+            problem(phase.name.span(), message, &label)
+        }
+        (None, None) => Box::new(Diagnostic::general(message)),
+    })
 }
 
 /// The settings of all cells of a phase, without the factors.
@@ -284,7 +310,7 @@ fn factor<T>(
         }
         values.push(value);
     }
-    Ok(Some(Factor { name, values }))
+    Ok(Some(Factor { name, values, at: list.span() }))
 }
 
 /// The diagnostics of one problem.
