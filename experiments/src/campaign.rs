@@ -8,13 +8,17 @@
 mod association;
 mod description;
 mod factors;
+mod folder;
+mod insert;
 mod inverse;
 mod merge;
 mod queue;
+mod reading;
 mod record;
 mod report;
 mod statistics;
 mod store;
+mod store_error;
 #[cfg(test)]
 mod testing;
 
@@ -31,7 +35,8 @@ pub use queue::{Ended, Task};
 pub use record::RunRecord;
 pub use report::{CellReport, KeptReport, KindReport, Report};
 pub use statistics::Rate;
-pub use store::{FILE_NAME, Store, StoreError};
+pub use store::Store;
+pub use store_error::{FILE_NAME, StoreError};
 
 /// The most runs that are handed over and not yet committed; workers wait then.
 const MAX_UNCOMMITTED: usize = 64;

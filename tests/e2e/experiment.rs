@@ -3,7 +3,9 @@
 //! column and caret.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +13,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::harness::{Finished, Invocation, jitterbug};
+use crate::host_errors::{NOBODY, program_for_everybody};
 use crate::image;
 use crate::scratch::Folder;
 
@@ -21,6 +24,7 @@ tests! {
         another_image_is_refused, parts_are_the_whole, a_time_limit_is_told,
         machines_that_cannot_be_made_are_refused, a_guest_and_a_file_may_have_one_name,
         nothing_is_named_without_symbols;
+    OtherUser: a_folder_that_is_only_read_is_reported;
 }
 
 /// `experiment`, with words and paths.
@@ -173,6 +177,23 @@ fn all_cells_are_run() {
     begin(&folder, HELLO).ends_with(2).says(&["a campaign already", "experiment resume"]);
     let again = experiment("resume --json").arg(&campaign).ends_with(0).json();
     assert_eq!((&again["runs"], &again["sessions"][1]), (&6.into(), &"complete".into()));
+}
+
+/// Another user's campaign. Its database is opened without the files that `SQLite` makes beside it.
+fn a_folder_that_is_only_read_is_reported() {
+    let folder = program_for_everybody();
+    begin(&folder, HELLO).ends_with(0);
+    let campaign = folder.join("out");
+    let report = || {
+        let mut program = Command::new(folder.join("jitterbug"));
+        program.args(["experiment", "report", "--json"]).arg(&campaign).uid(NOBODY).gid(NOBODY);
+        Invocation::new(program)
+    };
+    assert_eq!(report().ends_with(0).json()["runs"], 6);
+    // A log that a process has left which was killed.
+    fs::write(campaign.join("campaign.sqlite-wal"), [0; 99]).expect("a log");
+    let says = ["campaign.sqlite-wal", "copy the folder"];
+    report().ends_with(2).shows("").says(&says);
 }
 
 /// A file whose guest fails with code 3 in each run.

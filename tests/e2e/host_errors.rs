@@ -46,10 +46,11 @@ fn a_device_that_is_not_kvm() {
     }
 }
 
-const NOBODY: u32 = 65534;
+/// A user who may write nothing.
+pub(crate) const NOBODY: u32 = 65534;
 
 /// A folder with a copy of the program that every user can run.
-fn program_for_everybody() -> Folder {
+pub(crate) fn program_for_everybody() -> Folder {
     let folder = Folder::new();
     let program = folder.join("jitterbug");
     fs::copy(PROGRAM, &program).expect("a copy");

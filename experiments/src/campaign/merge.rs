@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::description::{Description, Shard};
-use super::record::RunRecord;
-use super::store::{Store, StoreError, add_cut_short, insert_runs, insert_session};
+use super::insert::{add_cut_short, insert_runs, insert_session};
+use super::record::{KeptRow, RunRecord, SessionRow};
+use super::store::Store;
+use super::store_error::StoreError;
 
 /// Why campaigns can't be merged.
 #[derive(Debug, thiserror::Error)]
@@ -40,60 +42,81 @@ pub enum MergeError {
 /// Merges the campaigns in these folders into a new one in `out`, which has all of their runs.
 /// Returns its store. An error leaves no campaign there.
 pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Store, MergeError> {
-    let mut parts = Vec::new();
-    for folder in folders {
-        let store = Store::read(folder)?;
-        let description = store.description()?;
-        let runs = store.runs()?;
-        parts.push((store, description, runs));
-    }
+    let parts = folders.iter().map(|folder| Part::read(folder));
+    let mut parts = parts.collect::<Result<Vec<_>, _>>()?;
     let Some((first, rest)) = parts.split_first() else {
         return Err(StoreError::Missing { path: "no folder".into() }.into());
     };
-    for (store, description, _) in rest {
-        if let Some(difference) = first.1.difference(description) {
+    for part in rest {
+        if let Some(difference) = first.description.difference(&part.description) {
             return Err(MergeError::Differ {
-                first: first.0.folder().display().to_string(),
-                second: store.folder().display().to_string(),
+                first: first.folder.display().to_string(),
+                second: part.folder.display().to_string(),
                 difference,
             });
         }
     }
+    let description = Description { shard: Shard::ALL, ..first.description.clone() };
     check_no_run_twice(&parts)?;
-    let description = Description { shard: Shard::ALL, ..first.1.clone() };
-    let keep = description.keep;
-    let mut read = Vec::new();
-    for (store, _, mut runs) in parts {
-        for kept in store.kept()? {
-            let place = runs.binary_search_by_key(&(kept.cell, kept.seed), |it| (it.cell, it.seed));
-            if let Ok(place) = place {
-                runs[place].report = Some(kept.report);
-            }
-        }
-        read.push((runs, store.sessions()?, store.cut_short()?));
-    }
+    parts.iter_mut().for_each(Part::attach_reports);
     let merged = Store::create_with(out, &description, |transaction| {
-        for (runs, sessions, cut_short) in &read {
-            insert_runs(transaction, runs, keep)?;
-            for session in sessions {
+        for part in &parts {
+            insert_runs(transaction, &part.runs, description.keep)?;
+            for session in &part.sessions {
                 insert_session(transaction, session)?;
             }
-            add_cut_short(transaction, cut_short)?;
+            add_cut_short(transaction, &part.cut_short)?;
         }
         Ok(())
     })?;
     Ok(merged)
 }
 
+/// All that the store of a part has.
+struct Part {
+    folder: PathBuf,
+    description: Description,
+    runs: Vec<RunRecord>,
+    kept: Vec<KeptRow>,
+    sessions: Vec<SessionRow>,
+    cut_short: Vec<u64>,
+}
+
+impl Part {
+    fn read(folder: &Path) -> Result<Self, StoreError> {
+        Store::read(folder)?.at_one_moment(|store| {
+            Ok(Self {
+                folder: folder.into(),
+                description: store.description()?,
+                runs: store.runs()?,
+                kept: store.kept()?,
+                sessions: store.sessions()?,
+                cut_short: store.cut_short()?,
+            })
+        })
+    }
+
+    /// Puts the reports that are kept into their runs.
+    fn attach_reports(&mut self) {
+        for kept in self.kept.drain(..) {
+            let place = (kept.cell, kept.seed);
+            let run = self.runs.binary_search_by_key(&place, |run| (run.cell, run.seed));
+            if let Ok(run) = run {
+                self.runs[run].report = Some(kept.report);
+            }
+        }
+    }
+}
+
 /// Fails if a run is in two of the parts, so that nothing is written then.
-fn check_no_run_twice(parts: &[(Store, Description, Vec<RunRecord>)]) -> Result<(), MergeError> {
+fn check_no_run_twice(parts: &[Part]) -> Result<(), MergeError> {
     let mut seen = std::collections::HashSet::new();
-    for (store, description, runs) in parts {
+    for Part { folder, description, runs, .. } in parts {
         for run in runs {
             if !seen.insert((run.cell, run.seed)) {
                 let cell = description.cells.get(run.cell);
                 return Err(MergeError::Twice {
-                    second: store.folder().display().to_string(),
+                    second: folder.display().to_string(),
                     cell: cell.map_or_else(|| run.cell.to_string(), |cell| cell.name.clone()),
                     seed: run.seed,
                 });

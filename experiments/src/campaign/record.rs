@@ -1,4 +1,4 @@
-//! A run of a campaign, as it is recorded.
+//! What a campaign records: the rows of its tables.
 
 /// A run that came to its end.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,4 +25,34 @@ pub struct RunRecord {
     pub injected_seconds: f64,
     /// Of a failure: the report as JSON, which is kept for some.
     pub report: Option<String>,
+}
+
+/// A time at which the campaign is worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionId(pub(super) i64);
+
+/// A row of the table of sessions.
+#[derive(Clone, Debug)]
+pub struct SessionRow {
+    /// The part that was worked on.
+    pub shard: String,
+    /// Machines side by side.
+    pub jobs: u32,
+    /// How long it took.
+    pub seconds: f64,
+    /// How it ended; `None` if it goes on or was killed.
+    pub ended: Option<String>,
+}
+
+/// A kept report.
+#[derive(Clone, Debug)]
+pub struct KeptRow {
+    /// The cell.
+    pub cell: usize,
+    /// The seed.
+    pub seed: u64,
+    /// The failure's kind.
+    pub kind: String,
+    /// The report, as JSON.
+    pub report: String,
 }

@@ -9,9 +9,10 @@ use serde_json::Value;
 use super::description::{CellDescription, Description};
 use super::factors::{FactorReport, factors};
 use super::queue::Ended;
-use super::record::RunRecord;
+use super::record::{RunRecord, SessionRow};
 use super::statistics::{Rate, median};
-use super::store::{SessionRow, Store, StoreError};
+use super::store::Store;
+use super::store_error::StoreError;
 use crate::cause::report::FORMAT;
 use crate::experiment::Experiment;
 
@@ -114,8 +115,12 @@ pub struct KeptReport {
 }
 
 impl Report {
-    /// The report of a campaign.
+    /// The report of a campaign, as it is at one moment.
     pub fn of(store: &Store) -> Result<Self, StoreError> {
+        store.at_one_moment(Self::read)
+    }
+
+    fn read(store: &Store) -> Result<Self, StoreError> {
         let description = store.description()?;
         let runs = store.runs()?;
         let sessions = store.sessions()?;

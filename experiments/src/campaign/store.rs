@@ -4,82 +4,24 @@
 //! `synchronous=FULL` keeps what is committed through `kill -9` and a loss of power
 //! (<https://sqlite.org/pragma.html#pragma_synchronous>), and lets others read meanwhile.
 
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::description::{CellDescription, Description, Image, Shard};
-use super::record::RunRecord;
-use crate::commands::quoted_path;
+use super::folder::{BUSY_TIMEOUT, existing, lock};
+use super::insert::{add_cut_short, describe, insert_runs, insert_session};
+use super::reading;
+use super::record::{KeptRow, RunRecord, SessionId, SessionRow};
+use super::store_error::{FILE_NAME, StoreError, database, file_error};
 use crate::experiment::Limits;
 
 /// The tables.
 const SCHEMA: &str = include_str!("schema.sql");
 /// The version of the tables: `user_version` in [`SCHEMA`].
 const VERSION: i64 = 2;
-/// The database's name in the campaign's folder.
-pub const FILE_NAME: &str = "campaign.sqlite";
-/// The file by which a campaign's folder is locked.
-const LOCK_NAME: &str = "lock";
-/// How long to wait for another program that has locked the database.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Why a campaign's store can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// There is none.
-    #[error("{path}: there is no campaign (no {FILE_NAME})")]
-    Missing {
-        /// The folder.
-        path: String,
-    },
-    /// There is one already.
-    #[error(
-        "{path}: there is a campaign already: go on with it by `jitterbug experiment resume {}`, \
-         or name another folder by --out",
-        quoted_path(path)
-    )]
-    Exists {
-        /// The folder.
-        path: String,
-    },
-    /// Another process works on it.
-    #[error("{path}: another process works on this campaign")]
-    Busy {
-        /// The folder.
-        path: String,
-    },
-    /// Another version of jitterbug has made it, or it is damaged.
-    #[error("{path}: {problem}")]
-    Content {
-        /// The database.
-        path: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A file can't be used.
-    #[error("{path}")]
-    File {
-        /// The file.
-        path: String,
-        /// The system's error.
-        #[source]
-        source: io::Error,
-    },
-    /// `SQLite` failed.
-    #[error("{path}")]
-    Database {
-        /// The database.
-        path: String,
-        /// The cause.
-        #[source]
-        source: rusqlite::Error,
-    },
-}
-
 /// A campaign's store.
 #[derive(Debug)]
 pub struct Store {
@@ -87,36 +29,6 @@ pub struct Store {
     folder: PathBuf,
     /// Held while this process works on the campaign.
     _lock: Option<File>,
-}
-
-/// A time at which the campaign is worked on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionId(i64);
-
-/// A row of the table of sessions.
-#[derive(Clone, Debug)]
-pub struct SessionRow {
-    /// The part that was worked on.
-    pub shard: String,
-    /// Machines side by side.
-    pub jobs: u32,
-    /// How long it took.
-    pub seconds: f64,
-    /// How it ended; `None` if it goes on or was killed.
-    pub ended: Option<String>,
-}
-
-/// A kept report.
-#[derive(Clone, Debug)]
-pub struct KeptRow {
-    /// The cell.
-    pub cell: usize,
-    /// The seed.
-    pub seed: u64,
-    /// The failure's kind.
-    pub kind: String,
-    /// The report, as JSON.
-    pub report: String,
 }
 
 impl Store {
@@ -161,14 +73,12 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens a store to read it; another process may work on the campaign meanwhile.
+    /// Opens a store to read it; another process may work on the campaign meanwhile. The folder
+    /// need not be one that can be written, unless a log is there that has to be read with it.
     pub fn read(folder: &Path) -> Result<Self, StoreError> {
-        let path = existing(folder)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags);
-        let connection = connection.map_err(|source| database(&path, source))?;
-        let store = Self { connection, folder: folder.into(), _lock: None };
-        store.sql(|connection| connection.busy_timeout(BUSY_TIMEOUT))?;
+        existing(folder)?;
+        let (connection, lock) = reading::open(folder)?;
+        let store = Self { connection, folder: folder.into(), _lock: lock };
         store.check()?;
         Ok(store)
     }
@@ -228,6 +138,21 @@ impl Store {
             Ok(result)
         };
         run().map_err(|source| database(&path, source))
+    }
+
+    /// Reads several things at one moment, although another process may work on the campaign.
+    pub fn at_one_moment<T, E: From<StoreError>>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        // It ends, and has nothing to undo, when it is dropped. The method is "unchecked" because
+        // an inner transaction would fail; the only others are those of `transaction`, which needs
+        // the store for itself.
+        let transaction = self.connection.unchecked_transaction();
+        let transaction = transaction.map_err(|source| database(&self.path(), source))?;
+        let result = read(self);
+        drop(transaction);
+        result
     }
 
     /// What the campaign is.
@@ -409,140 +334,6 @@ impl Store {
             rows.collect()
         })
     }
-}
-
-fn describe(transaction: &Transaction, description: &Description) -> rusqlite::Result<()> {
-    let Description { limits, .. } = description;
-    let number = |number: Option<u64>| number.map(|number| number.to_string());
-    let values = [
-        ("file", Some(description.file.clone())),
-        ("file_hash", Some(description.file_hash.clone())),
-        ("file_text", Some(description.file_text.clone())),
-        ("about", Some(description.about.clone())),
-        ("shard", Some(description.shard.to_string())),
-        ("keep", Some(description.keep.to_string())),
-        ("run_limit", number(limits.runs)),
-        ("time_limit_ms", number(limits.time.map(|time| time.as_millis() as u64))),
-        ("failures_per_cell", number(limits.failures_per_cell)),
-        ("jitterbug", Some(env!("CARGO_PKG_VERSION").into())),
-    ];
-    for (name, value) in values {
-        if let Some(value) = value {
-            transaction.execute("INSERT INTO campaign VALUES (?, ?)", params![name, value])?;
-        }
-    }
-    for Image { name, hash } in &description.images {
-        transaction.execute("INSERT INTO images VALUES (?, ?)", params![name, hash])?;
-    }
-    for (number, cell) in (0i64..).zip(&description.cells) {
-        transaction.execute(
-            "INSERT INTO cells VALUES (?, ?, ?, ?, ?, 0)",
-            params![number, cell.name, cell.asked as i64, cell.first_seed as i64, cell.command],
-        )?;
-        for (position, (factor, value)) in (0i64..).zip(&cell.levels) {
-            transaction.execute(
-                "INSERT INTO levels VALUES (?, ?, ?, ?)",
-                params![number, position, factor, value],
-            )?;
-        }
-    }
-    Ok(())
-}
-
-/// Inserts runs, and the reports of failures as far as `keep` of their kind allow.
-pub(super) fn insert_runs(
-    transaction: &Transaction,
-    runs: &[RunRecord],
-    keep: u32,
-) -> rusqlite::Result<()> {
-    for run in runs {
-        insert(transaction, run)?;
-        keep_report(transaction, run, keep)?;
-    }
-    Ok(())
-}
-
-/// Adds a row to the table of sessions.
-pub(super) fn insert_session(
-    transaction: &Transaction,
-    row: &SessionRow,
-) -> rusqlite::Result<SessionId> {
-    transaction.execute(
-        "INSERT INTO sessions (shard, jobs, seconds, ended) VALUES (?, ?, ?, ?)",
-        params![row.shard, row.jobs, row.seconds, row.ended],
-    )?;
-    Ok(SessionId(transaction.last_insert_rowid()))
-}
-
-/// Adds numbers of runs that were cut short to those of the cells.
-pub(super) fn add_cut_short(transaction: &Transaction, runs: &[u64]) -> rusqlite::Result<()> {
-    for (cell, runs) in (0i64..).zip(runs) {
-        transaction.execute(
-            "UPDATE cells SET cut_short = cut_short + ? WHERE cell = ?",
-            params![*runs as i64, cell],
-        )?;
-    }
-    Ok(())
-}
-
-fn insert(transaction: &Transaction, run: &RunRecord) -> rusqlite::Result<()> {
-    let mut insert =
-        transaction.prepare_cached("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
-    insert.execute(params![
-        run.cell as i64,
-        run.seed as i64,
-        run.result,
-        run.description,
-        run.failed,
-        run.kind,
-        run.seconds,
-        run.guest_exits as i64,
-        run.injections as i64,
-        run.injected_seconds,
-    ])?;
-    Ok(())
-}
-
-fn keep_report(transaction: &Transaction, run: &RunRecord, keep: u32) -> rusqlite::Result<()> {
-    let (Some(kind), Some(report)) = (&run.kind, &run.report) else { return Ok(()) };
-    let mut count = transaction.prepare_cached("SELECT count(*) FROM kept WHERE kind = ?")?;
-    let count: i64 = count.query_row([kind], |row| row.get(0))?;
-    if count < i64::from(keep) {
-        let mut insert = transaction.prepare_cached("INSERT INTO kept VALUES (?, ?, ?, ?)")?;
-        insert.execute(params![run.cell as i64, run.seed as i64, kind, report])?;
-    }
-    Ok(())
-}
-
-/// The path of the database in a folder that must have one.
-fn existing(folder: &Path) -> Result<PathBuf, StoreError> {
-    let path = folder.join(FILE_NAME);
-    if path.is_file() {
-        return Ok(path);
-    }
-    Err(StoreError::Missing { path: folder.display().to_string() })
-}
-
-/// Locks a campaign's folder. The lock ends with the process.
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join(LOCK_NAME);
-    let open = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = open.map_err(|source| file_error(&path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(StoreError::Busy { path: folder.display().to_string() })
-        }
-        Err(TryLockError::Error(source)) => Err(file_error(&path, source)),
-    }
-}
-
-fn file_error(path: &Path, source: io::Error) -> StoreError {
-    StoreError::File { path: path.display().to_string(), source }
-}
-
-fn database(path: &Path, source: rusqlite::Error) -> StoreError {
-    StoreError::Database { path: path.display().to_string(), source }
 }
 
 #[cfg(test)]

@@ -94,3 +94,21 @@ fn other_folders_are_refused() {
     let again = Store::create(folder.path(), &description(3));
     assert!(matches!(again, Err(StoreError::Exists { .. })));
 }
+
+/// Another process records a run between two reads.
+#[test]
+fn several_reads_are_of_one_moment() {
+    let folder = TempDir::new().unwrap();
+    let mut store = Store::create(folder.path(), &description(3)).unwrap();
+    store.record(&[run(0, 1, None)], 3, None).unwrap();
+    let reader = Store::read(folder.path()).unwrap();
+    let count = |reader: &Store| reader.runs().map(|runs| runs.len());
+    let (before, after) = reader
+        .at_one_moment(|reader| {
+            let before = count(reader)?;
+            store.record(&[run(0, 2, None)], 3, None)?;
+            Ok::<_, StoreError>((before, count(reader)?))
+        })
+        .unwrap();
+    assert_eq!((before, after, count(&reader).unwrap()), (1, 1, 2));
+}
