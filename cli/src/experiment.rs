@@ -1,14 +1,19 @@
 //! `jitterbug experiment`: makes the runs of an experiment file, and reports them.
 
+mod build;
+mod files;
 mod percent;
 mod prepared;
 mod show;
+mod stamps;
 mod worker;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use experiments::campaign::{self, Description, Ended, Failed, Report, RunRecord, Store, Tally};
+use experiments::campaign::{
+    self, Description, Ended, Failed, Report, RunRecord, Store, Tally, Work, builds,
+};
 use experiments::experiment::Experiment;
 use vmm::Host;
 use vmm::signals::{Second, Signals};
@@ -106,9 +111,7 @@ fn read(path: &Path, signals: &Signals) -> Result<(Experiment, Prepared)> {
     let experiment = Experiment::read(&name, &text).map_err(|refused| {
         anyhow!("the experiment is not run\n{}", refused.render(style()).trim_end())
     })?;
-    let folder = PathBuf::from(absolute(path)?);
-    let folder = folder.parent().unwrap_or(Path::new("/"));
-    let prepared = Prepared::new(&experiment, folder, signals)?;
+    let prepared = Prepared::new(&experiment, Path::new(&absolute(path)?), signals)?;
     Ok((experiment, prepared))
 }
 
@@ -143,9 +146,11 @@ struct Campaign {
 fn work(campaign: &Campaign, mut store: Store, args: &WorkArgs) -> Result<Status> {
     let progress = Progress::of(None);
     let mut told = Told::default();
+    let build = build::name();
+    tell_of_other_builds(&store, &build)?;
     let worked = campaign::work(
         &mut store,
-        args.jobs,
+        Work { jobs: args.jobs, build: &build },
         || {
             let mut worker = Worker::new(campaign)?;
             Ok::<_, anyhow::Error>(move |task| worker.run(task))
@@ -156,6 +161,14 @@ fn work(campaign: &Campaign, mut store: Store, args: &WorkArgs) -> Result<Status
         },
     );
     progress.finish();
+    if let Some(file) = campaign.prepared.changed() {
+        tell::user(&format!(
+            "jitterbug: {}: it was changed while the campaign ran: the recorded runs are of the file \
+             as it was before, the report's commands would take it as it is now, and `resume` will \
+             refuse it unless it is put back",
+            show::escaped(&file.display().to_string())
+        ));
+    }
     let ended = match &worked {
         Ok((_, ended)) => *ended,
         Err(_) => Ended::Error,
@@ -197,6 +210,23 @@ fn work(campaign: &Campaign, mut store: Store, args: &WorkArgs) -> Result<Status
         None => Status::Clean,
     };
     conclude(status, problems)
+}
+
+/// Tells if another build of this program has made runs of a campaign.
+fn tell_of_other_builds(store: &Store, build: &str) -> Result<()> {
+    let others: Vec<String> = builds(&store.sessions()?)
+        .into_iter()
+        .filter(|(other, _)| other != build)
+        .map(|(other, runs)| format!("{other} made {runs} of its runs"))
+        .collect();
+    if !others.is_empty() {
+        tell::user(&format!(
+            "jitterbug: this is another build of jitterbug ({build}): {}; where builds run machines \
+             differently, the rates are of a mixture",
+            others.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 /// The live line: how far the campaign is, and how long it will take at most.

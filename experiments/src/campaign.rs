@@ -32,7 +32,7 @@ pub use factors::{FactorReport, LevelReport};
 pub use merge::{MergeError, merge};
 use queue::{Bounds, Queue};
 pub use queue::{Ended, Task};
-pub use record::RunRecord;
+pub use record::{RunRecord, builds};
 pub use report::{CellReport, KeptReport, KindReport, Report};
 pub use statistics::Rate;
 pub use store::Store;
@@ -80,13 +80,22 @@ impl<E> From<StoreError> for Failed<E> {
     }
 }
 
+/// How a campaign is worked on.
+#[derive(Clone, Copy, Debug)]
+pub struct Work<'a> {
+    /// The number of runs that are made side by side.
+    pub jobs: u32,
+    /// The build of the program that makes them.
+    pub build: &'a str,
+}
+
 /// Makes the runs that are not recorded yet, `jobs` of them side by side. Each worker calls
 /// `worker` once, and the function that it gets for each run. A run that was cut short, or did not
 /// begin, ends the campaign; the store has the number of those that were cut short. `seen` is
 /// called after each commit with what was recorded.
 pub fn work<W, E>(
     store: &mut Store,
-    jobs: u32,
+    Work { jobs, build }: Work,
     worker: impl Fn() -> Result<W, E> + Sync,
     mut seen: impl FnMut(&[RunRecord], &Tally),
 ) -> Result<(Tally, Ended), Failed<E>>
@@ -105,7 +114,7 @@ where
     let failed = recorded.iter().filter(|run| run.failed).count() as u64;
     let runs = recorded.len() as u64;
     drop(recorded);
-    let session = store.begin(description.shard, jobs)?;
+    let session = store.begin(description.shard, jobs, build)?;
     let start = Instant::now();
     let mut tally = Tally { runs, failed, now: 0, left: queue.left() };
     let mut problem = None;

@@ -14,7 +14,8 @@ fn work_on(
     jobs: u32,
     make: &(impl Fn(Task) -> Result<Made, String> + Sync),
 ) -> Result<(Tally, Ended), Failed<String>> {
-    work(store, jobs, || Ok(Box::new(make) as Worker), |_, _| {})
+    let how = Work { jobs, build: "1" };
+    work(store, how, || Ok(Box::new(make) as Worker), |_, _| {})
 }
 
 /// Runs of the second cell with an even seed fail.

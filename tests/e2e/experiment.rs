@@ -3,6 +3,7 @@
 //! column and caret.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{Finished, Invocation, jitterbug};
+use crate::harness::{Finished, Invocation, PROGRAM, jitterbug};
 use crate::host_errors::{NOBODY, program_for_everybody};
 use crate::image;
 use crate::scratch::Folder;
@@ -23,7 +24,8 @@ tests! {
         jitter_that_injects_nothing_is_an_error, budgets_are_kept, nothing_is_lost_by_kill_9, ctrl_c_ends_in_order,
         another_image_is_refused, parts_are_the_whole, a_time_limit_is_told,
         machines_that_cannot_be_made_are_refused, a_guest_and_a_file_may_have_one_name,
-        nothing_is_named_without_symbols;
+        nothing_is_named_without_symbols, files_that_change_meanwhile_are_noticed,
+        another_build_is_told;
     OtherUser: a_folder_that_is_only_read_is_reported;
 }
 
@@ -352,6 +354,61 @@ fn another_image_is_refused() {
     resume().says(&["x.toml: can't be read"]);
     folder.file("x.toml", text);
     experiment("resume").arg(&campaign).ends_with(1);
+}
+
+/// Only a disk is read while machines run; what the other files had is in memory.
+fn files_that_change_meanwhile_are_noticed() {
+    let folder = Folder::new();
+    let disk = folder.file("disk.img", [0; 512]);
+    let guest = folder.file("guest.elf", image::exit(0).bytes());
+    let campaign = folder.join("out");
+    // `spin` takes 100 ms for each run.
+    let begin = |rest: &str| {
+        let _ = fs::remove_dir_all(&campaign);
+        let text = format!("[failure]\ntimeout = \"100ms\"\n{rest}\n[runs]\nper_cell = ");
+        let running = begin(&folder, &(text + "30\n")).start();
+        running.does("a run", || runs(&campaign) > 0);
+        running
+    };
+    let running = begin("[machine]\nguest = \"spin\"\ndisks = [\"disk.img,copy-on-write\"]");
+    fs::write(&disk, [1; 512]).expect("the disk");
+    let says = ["disk.img: this disk was changed", "spin: seed ", "experiment resume"];
+    running.ends_with(2).says(&says);
+    assert!(runs(&campaign) < 30);
+    // The runs that are recorded are of the disk as it was.
+    let resume = || experiment("resume --json").arg(&campaign).within(60);
+    resume().ends_with(2).says(&["can't be resumed", "disk.img has changed"]);
+    fs::write(&disk, [0; 512]).expect("the disk");
+    assert_eq!(resume().ends_with(0).json()["runs"], 30);
+
+    let phase =
+        |guest: &str| format!("[[phase]]\nname = \"{guest}\"\nmachine.guest = \"{guest}\"\n");
+    let running = begin(&(phase("guest.elf") + &phase("spin")));
+    fs::write(&guest, image::exit(1).bytes()).expect("the guest");
+    running.ends_with(0).says(&["guest.elf: it was changed while the campaign ran"]);
+}
+
+/// A program with other bytes does the same, and is another build.
+fn another_build_is_told() {
+    let folder = Folder::new();
+    let run = begin(&folder, HELLO).arg("--shard=1/2").ends_with(0);
+    assert!(!run.stderr.contains("build") && !run.stdout.contains("build"), "{run}");
+    let merged = folder.join("merged");
+    experiment("merge").arg(folder.join("out")).arg("--out").arg(&merged).ends_with(0);
+    let mut program = fs::read(PROGRAM).expect("the program");
+    program.push(0);
+    let other = folder.file("jitterbug", program);
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).expect("its permissions");
+    let mut resume = Command::new(&other);
+    resume.args(["experiment", "resume"]).arg(&merged);
+    let run = Invocation::new(resume).ends_with(0);
+    let run = run.says(&["this is another build of jitterbug", "made 4 of its runs"]);
+    assert!(run.stdout.contains("Several builds of jitterbug"), "{run}");
+    let report = report(&merged);
+    let mut builds = report["builds"].as_object().expect("builds").values();
+    let mut builds = [builds.next(), builds.next()].map(|runs| runs.and_then(Value::as_u64));
+    builds.sort_unstable();
+    assert_eq!(builds, [Some(2), Some(4)]);
 }
 
 /// Everything but what depends on time.

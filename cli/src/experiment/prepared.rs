@@ -1,24 +1,24 @@
 //! Makes the machines' configurations of an experiment's cells, by the same code as `run`.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use experiments::campaign::{CellDescription, Description, Image, ImageHash, Shard};
+use experiments::campaign::{CellDescription, Description, Image, Shard};
 use experiments::commands::option;
 use experiments::experiment::{Cell, CellSettings, Experiment};
-use experiments::finding::{Machine, image_hash};
+use experiments::finding::Machine;
 use inspect::Symbols;
 use vmm::jitter::JitterSpec;
 use vmm::limits::time_text;
 use vmm::signals::Signals;
-use vmm::{DiskConfig, GuestImage, Host, MachineConfig};
+use vmm::{Host, MachineConfig};
 
+use super::files::{Files, is_nameless};
+use super::stamps::Stamps;
 use crate::args::{CriteriaArgs, MachineArgs};
-use crate::guest::Guest;
 use crate::input;
 use crate::scripts::style;
 
@@ -26,6 +26,7 @@ use crate::scripts::style;
 pub(super) struct Prepared {
     cells: Vec<PreparedCell>,
     images: BTreeSet<Image>,
+    stamps: Stamps,
 }
 
 /// A cell, ready to run.
@@ -44,31 +45,19 @@ pub(super) struct PreparedCell {
     shape: (String, Option<PathBuf>),
 }
 
-/// Reads the files that the cells name, each once.
-struct Files<'a> {
-    folder: &'a Path,
-    signals: &'a Signals,
-    guests: BTreeMap<String, Guest>,
-    symbols: BTreeMap<(String, Option<PathBuf>), Option<Arc<Symbols>>>,
-    initrds: BTreeMap<PathBuf, GuestImage>,
-    images: BTreeSet<Image>,
-}
-
 impl Prepared {
-    /// The cells of an experiment whose file is in this folder. Fails if a file can't be read, or a
+    /// The cells of an experiment with this file. Fails if a file can't be read, or a
     /// machine can't be what the experiment wants.
-    pub(super) fn new(experiment: &Experiment, folder: &Path, signals: &Signals) -> Result<Self> {
-        let mut files = Files {
-            folder,
-            signals,
-            guests: BTreeMap::new(),
-            symbols: BTreeMap::new(),
-            initrds: BTreeMap::new(),
-            images: BTreeSet::new(),
-        };
+    pub(super) fn new(experiment: &Experiment, file: &Path, signals: &Signals) -> Result<Self> {
+        let folder = file.parent().unwrap_or(Path::new("/"));
+        let mut files = Files::new(folder, signals);
+        files.stamps.add(file);
         let cells = experiment.cells.iter().map(|cell| files.prepare(experiment, cell));
         let cells = cells.collect::<Result<Vec<_>>>()?;
-        Ok(Self { cells, images: files.images })
+        if let Some(file) = files.stamps.changed() {
+            bail!("{}: it was changed while it was read", file.display());
+        }
+        Ok(Self { cells, images: files.images, stamps: files.stamps })
     }
 
     /// Makes each machine once without running it, so that one that can't be made is told before
@@ -85,6 +74,26 @@ impl Prepared {
             }
         }
         Ok(())
+    }
+
+    /// Fails if a disk of this cell was changed since it was read: a machine reads it while it
+    /// runs. The other files are in memory.
+    pub(super) fn check_disks(&self, cell: &PreparedCell) -> Result<()> {
+        for disk in &cell.machine.disks {
+            if self.stamps.has_changed(&disk.path) {
+                bail!(
+                    "{}: this disk was changed while the campaign runs: put it back and resume, or \
+                     begin another campaign",
+                    disk.path.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// A file that was changed since it was read, if there is one.
+    pub(super) fn changed(&self) -> Option<&Path> {
+        self.stamps.changed()
     }
 
     pub(super) fn cell(&self, number: usize) -> Option<&PreparedCell> {
@@ -168,94 +177,6 @@ impl Files<'_> {
         })
     }
 
-    /// The path of a file that the experiment names.
-    fn path(&self, name: &Path) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    /// Reads a cell's guest, if no other cell has it.
-    fn find_guest(&mut self, settings: &CellSettings) -> Result<()> {
-        let name = &settings.guest;
-        if self.guests.contains_key(name) {
-            return Ok(());
-        }
-        let guest = match guests::find(name) {
-            Some(_) => Guest::find(name, self.signals)?,
-            None => self.read_guest(name)?,
-        };
-        self.images
-            .insert(Image { name: guest.image.name.clone(), hash: image_hash(&guest.image.bytes) });
-        self.guests.insert(name.clone(), guest);
-        Ok(())
-    }
-
-    fn read_guest(&self, name: &str) -> Result<Guest> {
-        let path = self.path(Path::new(name));
-        if !path.exists() {
-            // The message for the name as the user wrote it.
-            return Guest::find(name, self.signals)
-                .and_then(|_| Err(anyhow!("{name}: no such file")));
-        }
-        if !path.is_file() {
-            bail!("{name}: it is not a regular file");
-        }
-        let mut guest = Guest::find(&path.display().to_string(), self.signals)?;
-        share(&mut guest.image);
-        Ok(guest)
-    }
-
-    fn symbols(&mut self, settings: &CellSettings) -> Result<Option<Arc<Symbols>>> {
-        let key = (settings.guest.clone(), settings.symbols.clone());
-        if let Some(symbols) = self.symbols.get(&key) {
-            return Ok(symbols.clone());
-        }
-        let symbols = match &settings.symbols {
-            Some(_) if is_nameless(settings) => None,
-            Some(path) => {
-                let GuestImage { name, bytes } = self.read(path, "symbols")?;
-                Some(Arc::new(Symbols::from_file(name, bytes).context("symbols")?))
-            }
-            None => self.guests[&settings.guest].symbols(None, self.signals)?,
-        };
-        self.symbols.insert(key, symbols.clone());
-        Ok(symbols)
-    }
-
-    fn initrd(&mut self, name: &Path) -> Result<GuestImage> {
-        if let Some(image) = self.initrds.get(name) {
-            return Ok(image.clone());
-        }
-        let mut image = self.read(name, "initrd")?;
-        share(&mut image);
-        self.initrds.insert(name.into(), image.clone());
-        Ok(image)
-    }
-
-    /// Reads a file whole, and adds its hash.
-    fn read(&mut self, name: &Path, what: &str) -> Result<GuestImage> {
-        let path = self.path(name);
-        let name = path.display().to_string();
-        let bytes = input::regular(&path)
-            .map_err(input::Error::from)
-            .and_then(|()| input::bytes(&path, self.signals));
-        let bytes = bytes.with_context(|| format!("{what} {name}: can't be read"))?;
-        self.images.insert(Image { name: name.clone(), hash: image_hash(&bytes) });
-        Ok(GuestImage { name, bytes: Cow::Owned(bytes) })
-    }
-
-    /// A disk, whose hash is added. It is read piece by piece.
-    fn disk(&mut self, disk: &DiskConfig) -> Result<DiskConfig> {
-        let path = self.path(&disk.path);
-        let name = path.display().to_string();
-        if !self.images.iter().any(|image| image.name == name) {
-            let mut hash = ImageHash::default();
-            let read = input::pieces(&path, self.signals, |piece| hash.add(piece));
-            read.with_context(|| format!("disk {name}: can't be read"))?;
-            self.images.insert(hash.image(name));
-        }
-        Ok(DiskConfig { path, mode: disk.mode })
-    }
-
     /// The command that makes a run of a cell, without its seed.
     fn command(
         &self,
@@ -284,18 +205,6 @@ impl Files<'_> {
         }
         text
     }
-}
-
-/// Whether nothing of the guest is to be named, as with `--symbols none`.
-fn is_nameless(settings: &CellSettings) -> bool {
-    settings.symbols.as_deref() == Some(Path::new("none"))
-}
-
-/// Makes the copies of an image share its bytes, which then stay until the program ends: each run
-/// has a copy of its machine's configuration.
-fn share(image: &mut GuestImage) {
-    let bytes = std::mem::take(&mut image.bytes);
-    image.bytes = Cow::Borrowed(Box::leak(bytes.into_owned().into_boxed_slice()));
 }
 
 /// An error about a cell's guest, at the place where the file names it.

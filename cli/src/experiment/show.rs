@@ -32,6 +32,12 @@ pub(super) fn text(report: &Report) -> String {
             report.file, report.runs, report.asked, report.failed, report.seconds
         ),
     );
+    if report.builds.len() > 1 {
+        let builds = report.builds.iter().map(|(build, runs)| format!("{build} ({runs} runs)"));
+        let builds: Vec<_> = builds.collect();
+        let what = "Several builds of jitterbug have made the runs, which may differ";
+        line(&mut text, &format!("{what}: {}", builds.join(", ")));
+    }
     cells(&mut text, &report.cells);
     not_made(&mut text, &report.cells, report.budget_used_up);
     for kind in &report.kinds {

@@ -35,10 +35,15 @@ impl<'a> Worker<'a> {
         // Warnings about this run name it: others run beside it.
         let name = self.campaign.prepared.name(task.cell);
         let _span = tracing::error_span!("run", cell = name, seed = task.seed).entered();
+        let place = || format!("{name}: seed {}", task.seed);
+        let prepared = &self.campaign.prepared;
+        prepared.check_disks(cell).with_context(place)?;
         let setting = self.setting(cell);
         let inspector = setting.inspector();
         let trial = setting.boot(task.seed, inspector, &[], None, &Progress::none());
-        let trial = trial.with_context(|| format!("{name}: seed {}", task.seed))?;
+        // Before an error of the run, whose reason it may be.
+        prepared.check_disks(cell).with_context(place)?;
+        let trial = trial.with_context(place)?;
         if matches!(trial.outcome.end, End::Interrupted) {
             return Ok(Made::CutShort);
         }

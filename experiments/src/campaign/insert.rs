@@ -22,7 +22,6 @@ pub(super) fn describe(
         ("run_limit", number(limits.runs)),
         ("time_limit_ms", number(limits.time.map(|time| time.as_millis() as u64))),
         ("failures_per_cell", number(limits.failures_per_cell)),
-        ("jitterbug", Some(env!("CARGO_PKG_VERSION").into())),
     ];
     for (name, value) in values {
         if let Some(value) = value {
@@ -66,8 +65,8 @@ pub(super) fn insert_session(
     row: &SessionRow,
 ) -> rusqlite::Result<SessionId> {
     transaction.execute(
-        "INSERT INTO sessions (shard, jobs, seconds, ended) VALUES (?, ?, ?, ?)",
-        params![row.shard, row.jobs, row.seconds, row.ended],
+        "INSERT INTO sessions (shard, jobs, seconds, ended, build, runs) VALUES (?, ?, ?, ?, ?, ?)",
+        params![row.shard, row.jobs, row.seconds, row.ended, row.build, row.runs as i64],
     )?;
     Ok(SessionId(transaction.last_insert_rowid()))
 }

@@ -42,6 +42,22 @@ pub struct SessionRow {
     pub seconds: f64,
     /// How it ended; `None` if it goes on or was killed.
     pub ended: Option<String>,
+    /// The build of the program that did the work.
+    pub build: String,
+    /// The number of runs that were recorded.
+    pub runs: u64,
+}
+
+/// The builds of the program that made runs, in their order, and how many runs each has made.
+pub fn builds(sessions: &[SessionRow]) -> Vec<(String, u64)> {
+    let mut builds: Vec<(String, u64)> = Vec::new();
+    for session in sessions.iter().filter(|session| session.runs > 0) {
+        match builds.iter_mut().find(|(build, _)| *build == session.build) {
+            Some((_, runs)) => *runs += session.runs,
+            None => builds.push((session.build.clone(), session.runs)),
+        }
+    }
+    builds
 }
 
 /// A kept report.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::description::{CellDescription, Description};
 use super::factors::{FactorReport, factors};
 use super::queue::Ended;
-use super::record::{RunRecord, SessionRow};
+use super::record::{RunRecord, SessionRow, builds};
 use super::statistics::{Rate, median};
 use super::store::Store;
 use super::store_error::StoreError;
@@ -39,6 +39,8 @@ pub struct Report {
     pub seconds: f64,
     /// How each time of work ended; `killed or still at work` if that is not known.
     pub sessions: Vec<String>,
+    /// How many runs each build of jitterbug has made: its version, and XXH64 of the program.
+    pub builds: BTreeMap<String, u64>,
     /// The number of runs that are wanted of this part.
     pub asked: u64,
     /// The number of runs that were made.
@@ -154,6 +156,7 @@ impl Report {
             format: FORMAT,
             budget_used_up: budget_used_up(&description, runs.len() as u64, &sessions),
             seconds: sessions.iter().map(|session| session.seconds).sum(),
+            builds: builds(&sessions).into_iter().collect(),
             sessions: sessions.into_iter().map(how_it_ended).collect(),
             asked: cells.iter().map(|cell| cell.asked).sum(),
             runs: runs.len() as u64,

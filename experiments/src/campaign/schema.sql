@@ -1,5 +1,5 @@
 -- The store of a campaign (docs/experiments.md).
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 -- What the campaign is: one row for each name.
 CREATE TABLE campaign (
@@ -62,11 +62,14 @@ CREATE TABLE kept (
 ) STRICT;
 
 -- The times at which the campaign was worked on. `ended` is missing while one goes on, and if it
--- was killed.
+-- was killed. `build` is the version of jitterbug that did the work, and XXH64 of its program;
+-- `runs` were recorded.
 CREATE TABLE sessions (
     session INTEGER PRIMARY KEY,
     shard TEXT NOT NULL,
     jobs INTEGER NOT NULL,
     seconds REAL NOT NULL,
-    ended TEXT
+    ended TEXT,
+    build TEXT NOT NULL,
+    runs INTEGER NOT NULL
 ) STRICT;

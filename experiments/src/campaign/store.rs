@@ -21,7 +21,7 @@ use crate::experiment::Limits;
 /// The tables.
 const SCHEMA: &str = include_str!("schema.sql");
 /// The version of the tables: `user_version` in [`SCHEMA`].
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// A campaign's store.
 #[derive(Debug)]
 pub struct Store {
@@ -267,14 +267,17 @@ impl Store {
     /// The times at which the campaign was worked on.
     pub fn sessions(&self) -> Result<Vec<SessionRow>, StoreError> {
         self.sql(|connection| {
-            let mut query = connection
-                .prepare("SELECT shard, jobs, seconds, ended FROM sessions ORDER BY session")?;
+            let mut query = connection.prepare(
+                "SELECT shard, jobs, seconds, ended, build, runs FROM sessions ORDER BY session",
+            )?;
             let rows = query.query_map([], |row| {
                 Ok(SessionRow {
                     shard: row.get(0)?,
                     jobs: row.get(1)?,
                     seconds: row.get(2)?,
                     ended: row.get(3)?,
+                    build: row.get(4)?,
+                    runs: row.get::<_, i64>(5)? as u64,
                 })
             })?;
             rows.collect()
@@ -282,8 +285,15 @@ impl Store {
     }
 
     /// Begins a time of work.
-    pub fn begin(&mut self, shard: Shard, jobs: u32) -> Result<SessionId, StoreError> {
-        let row = SessionRow { shard: shard.to_string(), jobs, seconds: 0.0, ended: None };
+    pub fn begin(&mut self, shard: Shard, jobs: u32, build: &str) -> Result<SessionId, StoreError> {
+        let row = SessionRow {
+            shard: shard.to_string(),
+            jobs,
+            seconds: 0.0,
+            ended: None,
+            build: build.into(),
+            runs: 0,
+        };
         self.transaction(|transaction| insert_session(transaction, &row))
     }
 
@@ -299,8 +309,8 @@ impl Store {
             insert_runs(transaction, runs, keep)?;
             if let Some((SessionId(id), time)) = session {
                 transaction.execute(
-                    "UPDATE sessions SET seconds = ? WHERE session = ?",
-                    params![time.as_secs_f64(), id],
+                    "UPDATE sessions SET seconds = ?, runs = runs + ? WHERE session = ?",
+                    params![time.as_secs_f64(), runs.len() as i64, id],
                 )?;
             }
             Ok(())

@@ -8,7 +8,7 @@ fn what_is_recorded_is_read_again() {
     let folder = TempDir::new().unwrap();
     let description = description(3);
     let mut store = Store::create(folder.path(), &description).unwrap();
-    let session = store.begin(description.shard, 2).unwrap();
+    let session = store.begin(description.shard, 2, "1.0").unwrap();
     let failed = RunRecord { report: Some("{}".into()), ..run(1, 7, Some("hang")) };
     let runs = [run(0, 7, None), failed, run(0, 8, None)];
     store.record(&runs, 3, Some((session, Duration::from_secs(2)))).unwrap();
@@ -22,6 +22,20 @@ fn what_is_recorded_is_read_again() {
     assert_eq!(store.cut_short().unwrap(), [0, 2]);
     let sessions = store.sessions().unwrap();
     assert_eq!((sessions[0].seconds, sessions[0].ended.as_deref()), (3.0, Some("complete")));
+    assert_eq!((&*sessions[0].build, sessions[0].runs), ("1.0", 3));
+}
+
+#[test]
+fn the_runs_of_each_build_are_counted() {
+    let folder = TempDir::new().unwrap();
+    let mut store = Store::create(folder.path(), &description(9)).unwrap();
+    for (build, seeds) in [("b", 1..3), ("idle", 0..0), ("a", 3..4), ("b", 4..7)] {
+        let session = store.begin(Shard::ALL, 1, build).unwrap();
+        let runs: Vec<_> = seeds.map(|seed| run(0, seed, None)).collect();
+        store.record(&runs, 3, Some((session, Duration::ZERO))).unwrap();
+    }
+    let builds = crate::campaign::builds(&store.sessions().unwrap());
+    assert_eq!(builds, [("b".to_owned(), 5), ("a".to_owned(), 1)]);
 }
 
 #[test]
