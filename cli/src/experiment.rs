@@ -73,7 +73,7 @@ fn resume(cli: &Cli, args: &ExperimentResumeArgs) -> Result<Status> {
 fn report(args: &ExperimentReportArgs) -> Result<Status> {
     let report = Report::of(&Store::read(&args.folder)?)?;
     print(&report, args.json)?;
-    conclude(status(&report), idle_jitter(&report))
+    conclude(status(&report), idle(&report))
 }
 
 /// The status of a report. A failure is told on standard error, too.
@@ -85,23 +85,29 @@ fn status(report: &Report) -> Status {
     Status::Failure
 }
 
-/// The error that a campaign ends with if cells have jitter that injected nothing, as for `run`.
-fn idle_jitter(report: &Report) -> Vec<anyhow::Error> {
-    let idle = report.cells.iter().filter(|cell| cell.idle_jitter);
-    let message = |cell: &experiments::campaign::CellReport| {
+/// The errors that a campaign ends with, as for `run`, if cells have jitter that injected nothing,
+/// or a fault that never struck.
+fn idle(report: &Report) -> Vec<anyhow::Error> {
+    let mut errors = Vec::new();
+    for cell in &report.cells {
         let (name, runs) = (show::escaped(&cell.name), cell.rate.runs);
-        anyhow!(
-            "{name}: jitter injected nothing in {runs} run(s): choose other jitter or remove it"
-        )
-    };
-    idle.map(message).collect()
+        if cell.idle_jitter {
+            errors.push(anyhow!(
+                "{name}: jitter injected nothing in {runs} run(s): choose other jitter or remove it"
+            ));
+        }
+        for fault in cell.faults.iter().filter(|fault| fault.struck == 0) {
+            errors.push(anyhow!("{name}: {}", show::escaped(&show::struck(fault, runs))));
+        }
+    }
+    errors
 }
 
 fn merge(args: &ExperimentMergeArgs) -> Result<Status> {
     let store = campaign::merge(&args.folders, &args.out)?;
     let report = Report::of(&store)?;
     print(&report, args.json)?;
-    conclude(status(&report), idle_jitter(&report))
+    conclude(status(&report), idle(&report))
 }
 
 /// Reads an experiment file, and makes the configurations of its machines.
@@ -188,7 +194,7 @@ fn work(campaign: &Campaign, mut store: Store, args: &WorkArgs) -> Result<Status
         }
     };
     problems.extend(print(&report, args.json).err());
-    problems.extend(idle_jitter(&report));
+    problems.extend(idle(&report));
     if report.is_incomplete() {
         let folder = store.folder().display().to_string();
         let folder = experiments::commands::quoted_path(&folder);

@@ -1,6 +1,7 @@
 //! How often the faults of a run struck.
 
 use anyhow::anyhow;
+use experiments::campaign::FaultRecord;
 use schemars::JsonSchema;
 use serde::Serialize;
 use vmm::FaultSpec;
@@ -61,6 +62,16 @@ pub(crate) fn add(sums: &mut Vec<FaultCount>, counts: &[FaultCount]) {
         sum.matched += count.matched;
         sum.struck += count.struck;
     }
+}
+
+/// The counts of a run, for the store of a campaign.
+pub(crate) fn records(counts: &[FaultCount]) -> Vec<FaultRecord> {
+    let record = |count: &FaultCount| FaultRecord {
+        fault: count.fault.clone(),
+        matched: count.matched,
+        struck: count.struck,
+    };
+    counts.iter().map(record).collect()
 }
 
 /// Prints how often each fault struck. Returns an error for each that never did.

@@ -65,6 +65,11 @@ fn errors_have_line_column_and_caret() {
         ("memory = \"1T\"", "x.toml:3:10", &["1T", "128M"][..1]),
         ("identity = \"xen\"", "x.toml:3:12", &["vmware, kvm or none"]),
         ("jitter = \"hold:p=2\"", "x.toml:3:10", &["p"]),
+        ("fault = \"disk-eror\"", "x.toml:3:9", &["`disk-eror` is no fault", "disk-error"]),
+        ("fault = [\"nmi\", \"none\"]", "x.toml:3:9", &["`none` is no fault"]),
+        ("fault = 3", "x.toml:3:9", &["a fault, a list of faults, or `none`"]),
+        ("fault = \"nmi\"\n[matrix]\nfault = [\"none\"]", "x.toml:3:9", &["is a factor"]),
+        ("[matrix]\nfault = [\"none\", []]", "x.toml:4:18", &["the value none twice"]),
         ("disks = [\"a,read-only\", \"b\"]", "x.toml:3:25", &["copy-on-write"]),
         ("cpus = 2\n[matrix]\ncpus = [1]", "x.toml:3:8", &["is a factor", "the factor"]),
         ("[matrix]\ncpus = []", "x.toml:4:8", &["no values"]),
@@ -84,6 +89,31 @@ fn errors_have_line_column_and_caret() {
             assert!(error.contains(hint), "{line}: {hint}\n{error}");
         }
     }
+}
+
+#[test]
+fn faults_are_a_setting_or_a_factor() {
+    let cells = |text: &str| {
+        let text = format!("{text}\n[runs]\nper_cell = 1\n");
+        let experiment = Experiment::read("x.toml", &text).unwrap();
+        let faults = |cell: &Cell| cell.settings.faults.iter().map(ToString::to_string).collect();
+        experiment.cells.iter().map(|cell| (cell.name(), faults(cell))).collect::<Vec<_>>()
+    };
+    let cell = |name: &str, faults: &[&str]| -> (String, Vec<String>) {
+        (name.into(), faults.iter().map(ToString::to_string).collect())
+    };
+    let guest = "[machine]\nguest = \"a\"\n";
+    assert_eq!(cells(guest), [cell("a", &[])]);
+    let one = format!("{guest}fault = \"nmi:vcpu=1\"");
+    assert_eq!(cells(&one), [cell("a", &["nmi:vcpu=1"])]);
+    let matrix =
+        format!("{guest}[matrix]\nfault = [\"none\", \"nmi\", [\"disk-error:nth=3\", \"nmi\"]]");
+    let expected = [
+        cell("fault none", &[]),
+        cell("fault nmi", &["nmi"]),
+        cell("fault disk-error:nth=3 and nmi", &["disk-error:nth=3", "nmi"]),
+    ];
+    assert_eq!(cells(&matrix), expected);
 }
 
 #[test]

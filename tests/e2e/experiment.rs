@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::disks;
 use crate::harness::{Finished, Invocation, PROGRAM, jitterbug};
 use crate::host_errors::{NOBODY, program_for_everybody};
 use crate::image;
@@ -25,7 +26,7 @@ tests! {
         another_image_is_refused, parts_are_the_whole, a_time_limit_is_told,
         machines_that_cannot_be_made_are_refused, a_guest_and_a_file_may_have_one_name,
         nothing_is_named_without_symbols, files_that_change_meanwhile_are_noticed,
-        another_build_is_told;
+        another_build_is_told, faults_strike_and_are_counted, a_fault_that_never_strikes_is_an_error;
     OtherUser: a_folder_that_is_only_read_is_reported;
 }
 
@@ -249,6 +250,50 @@ fn jitter_that_injects_nothing_is_an_error() {
     assert!(run.stdout.contains("jitter injected nothing in its 2 runs"), "{run}");
     let says = ["jitter injected nothing in 2 run(s)"];
     experiment("report").arg(folder.join("out")).ends_with(2).says(&says);
+}
+
+/// Two runs of each cell, of a guest that writes to its disk and flushes.
+fn with_faults(folder: &Folder, faults: &str) -> Invocation {
+    folder.file("disk.img", disks::DISK);
+    folder.file("guest.elf", disks::writer(true).bytes());
+    let text = format!(
+        "[machine]\nguest = \"guest.elf\"\ndisks = [\"disk.img,copy-on-write\"]\n\
+         [matrix]\nfault = {faults}\n[runs]\nper_cell = 2\n"
+    );
+    begin(folder, &text).arg("--json")
+}
+
+fn faults_strike_and_are_counted() {
+    let folder = Folder::new();
+    let faults = r#"["none", "disk-error:op=write", ["disk-lost:op=flush", "disk-delay:for=1ms"]]"#;
+    let run = with_faults(&folder, faults).ends_with(1);
+    let report = run.json();
+    let cells = report["cells"].as_array().expect("cells");
+    let failed: Vec<_> = cells.iter().map(|cell| cell["failed"].as_u64()).collect();
+    assert_eq!(failed, [Some(0), Some(2), Some(0)], "{run}");
+    assert!(cells[0]["faults"].is_null(), "{run}");
+    let error = &cells[1]["faults"][0];
+    assert_eq!((&error["fault"], &error["struck"]), (&"disk-error:op=write".into(), &2.into()));
+    assert_eq!((&error["runs"], &cells[2]["faults"][1]["struck"]), (&2.into(), &2.into()), "{run}");
+    // The command makes it again.
+    let command = cells[1]["command"].as_str().and_then(|it| it.strip_prefix("jitterbug "));
+    let again = jitterbug(command.expect("a command")).ends_with(1);
+    again.says(&["fault disk-error:op=write: struck 1 of 1"]);
+    let text = experiment("report").arg(folder.join("out")).ends_with(1).stdout;
+    let says = "fault disk-error:op=write struck 2 times in 2 of 2 runs, of 2 occasions";
+    assert!(text.contains(says), "{text}");
+}
+
+/// As with `run`, unless there are failures.
+fn a_fault_that_never_strikes_is_an_error() {
+    let folder = Folder::new();
+    let run = with_faults(&folder, r#"["none", "disk-delay:nth=9"]"#).ends_with(2);
+    let says = "fault disk-delay:nth=9: fault disk-delay:nth=9 never struck in 2 run(s), of 4";
+    run.says(&[says]);
+    experiment("report").arg(folder.join("out")).ends_with(2).says(&[says]);
+    let text = "[machine]\nguest = \"hello\"\nfault = \"disk-error\"\n[runs]\nper_cell = 2\n";
+    let _ = fs::remove_dir_all(folder.join("out"));
+    begin(&folder, text).ends_with(2).says(&["hello: --fault disk-error", "has no disk"]);
 }
 
 fn budgets_are_kept() {

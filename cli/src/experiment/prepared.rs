@@ -41,8 +41,16 @@ pub(super) struct PreparedCell {
     pub(super) timeout: Option<Duration>,
     /// The command that makes a run, without its seed.
     command: String,
-    /// The same for cells with the same machine: what `run` has for it, and the initial RAM disk.
-    shape: (String, Option<PathBuf>),
+    shape: Shape,
+}
+
+/// What is the same for cells with the same machine.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Shape {
+    /// The arguments of `run`, without those below.
+    arguments: String,
+    initrd: Option<PathBuf>,
+    faults: Vec<String>,
 }
 
 impl Prepared {
@@ -163,11 +171,16 @@ impl Files<'_> {
         let criteria = CriteriaArgs::of(&experiment.criteria);
         let criteria = criteria.criteria(symbols.as_deref(), guest.may_idle);
         let criteria = criteria.with_context(|| format!("{}: [failure]", cell.name()))?;
-        let machine = MachineConfig { criteria, initrd, ..guest.machine(&arguments)? };
+        let faults = settings.faults.clone();
+        let machine = MachineConfig { criteria, initrd, faults, ..guest.machine(&arguments)? };
         Ok(PreparedCell {
             name: cell.name(),
             command: self.command(experiment, settings, &machine),
-            shape: (Machine::of(&machine).arguments(), settings.initrd.clone()),
+            shape: Shape {
+                arguments: Machine::of(&machine).arguments(),
+                initrd: settings.initrd.clone(),
+                faults: settings.faults.iter().map(ToString::to_string).collect(),
+            },
             is_nameless: is_nameless(settings),
             machine,
             symbols,
@@ -196,6 +209,9 @@ impl Files<'_> {
         }
         if !settings.jitter.is_off() {
             add("jitter", &settings.jitter.to_string());
+        }
+        for fault in &settings.faults {
+            add("fault", &fault.to_string());
         }
         if let Some(watchdog) = experiment.watchdog {
             add("watchdog", &watchdog.to_string());

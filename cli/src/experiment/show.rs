@@ -1,6 +1,8 @@
 //! The report of a campaign for people.
 
-use experiments::campaign::{CellReport, Ended, FactorReport, NothingToTell, Rate, Report};
+use experiments::campaign::{
+    CellReport, Ended, FactorReport, FaultReport, NothingToTell, Rate, Report,
+};
 
 use super::percent::{Round, percent};
 
@@ -136,6 +138,9 @@ fn not_made(text: &mut String, cells: &[CellReport], budget_used_up: bool) {
         if cell.idle_jitter {
             line(text, &format!("{name}: jitter injected nothing in its {runs} runs"));
         }
+        for fault in &cell.faults {
+            line(text, &format!("{name}: {}", struck(fault, runs)));
+        }
         if *time_limit > 0 {
             let what = "reached the time limit, which counts as no failure";
             line(text, &format!("{name}: {time_limit} of {runs} runs {what}"));
@@ -148,6 +153,18 @@ fn not_made(text: &mut String, cells: &[CellReport], budget_used_up: bool) {
     if cells.iter().any(|cell| cell.cut_short > 0) {
         let what = "Runs that fail last longer, so a signal cuts more of them short";
         line(text, &format!("{what}: the rates may be too low."));
+    }
+}
+
+/// How often a fault struck in the runs of a cell.
+pub(super) fn struck(report: &FaultReport, of: u64) -> String {
+    let FaultReport { fault, matched, struck, runs } = report;
+    match (struck, matched) {
+        (0, 0) => format!("fault {fault} never struck in {of} run(s): it had no occasion"),
+        (0, _) => format!("fault {fault} never struck in {of} run(s), of {matched} occasions"),
+        _ => format!(
+            "fault {fault} struck {struck} times in {runs} of {of} runs, of {matched} occasions"
+        ),
     }
 }
 

@@ -9,6 +9,7 @@ use vmm::watchpoints::WatchPlan;
 
 use super::Campaign;
 use super::prepared::PreparedCell;
+use crate::fault_counts;
 use crate::progress::Progress;
 use crate::report::RunReport;
 use crate::trial::Setting;
@@ -61,6 +62,7 @@ impl<'a> Worker<'a> {
             guest_exits: report.guest_exits(),
             injections: injections.total(),
             injected_seconds: injections.microseconds as f64 / 1e6,
+            faults: fault_counts::records(report.faults()),
             report: if failed { Some(serde_json::to_string(&report)?) } else { None },
         }))
     }

@@ -3,7 +3,7 @@
 use rusqlite::{Transaction, params};
 
 use super::description::{Description, Image};
-use super::record::{RunRecord, SessionId, SessionRow};
+use super::record::{FaultRecord, RunRecord, SessionId, SessionRow};
 
 /// Writes what the campaign is.
 pub(super) fn describe(
@@ -97,6 +97,11 @@ fn insert(transaction: &Transaction, run: &RunRecord) -> rusqlite::Result<()> {
         run.injections as i64,
         run.injected_seconds,
     ])?;
+    let mut insert = transaction.prepare_cached("INSERT INTO faults VALUES (?, ?, ?, ?, ?, ?)")?;
+    for (position, FaultRecord { fault, matched, struck }) in (0i64..).zip(&run.faults) {
+        let (cell, seed) = (run.cell as i64, run.seed as i64);
+        insert.execute(params![cell, seed, position, fault, *matched as i64, *struck as i64])?;
+    }
     Ok(())
 }
 

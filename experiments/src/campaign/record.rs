@@ -23,8 +23,21 @@ pub struct RunRecord {
     pub injections: u64,
     /// The sum of these delays, in seconds.
     pub injected_seconds: f64,
+    /// How often each of the machine's faults struck.
+    pub faults: Vec<FaultRecord>,
     /// Of a failure: the report as JSON, which is kept for some.
     pub report: Option<String>,
+}
+
+/// How often a fault struck in a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultRecord {
+    /// The fault, as `--fault` takes it.
+    pub fault: String,
+    /// How often it had an occasion.
+    pub matched: u64,
+    /// How often it struck.
+    pub struck: u64,
 }
 
 /// A time at which the campaign is worked on.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::description::{CellDescription, Description};
 use super::factors::{FactorReport, factors};
 use super::queue::Ended;
-use super::record::{RunRecord, SessionRow, builds};
+use super::record::{FaultRecord, RunRecord, SessionRow, builds};
 use super::statistics::{Rate, median};
 use super::store::Store;
 use super::store_error::StoreError;
@@ -85,9 +85,25 @@ pub struct CellReport {
     pub injections: u64,
     /// Whether it has jitter that injected nothing in any of its runs.
     pub idle_jitter: bool,
+    /// How often each fault of its machine struck.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultReport>,
     /// The command that makes its first failure again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+}
+
+/// What a fault did in the runs of a cell.
+#[derive(Clone, Debug, JsonSchema, PartialEq, Eq, Serialize)]
+pub struct FaultReport {
+    /// The fault, as `--fault` takes it.
+    pub fault: String,
+    /// How often it had an occasion, in all runs.
+    pub matched: u64,
+    /// How often it struck, in all runs.
+    pub struck: u64,
+    /// The number of runs in which it struck.
+    pub runs: u64,
 }
 
 /// The failures of one kind.
@@ -231,8 +247,27 @@ fn cell_report(
         median_failure_seconds: median(failures.iter().map(|run| run.seconds).collect()),
         injections,
         idle_jitter: has_jitter && !runs.is_empty() && injections == 0,
+        faults: faults(runs),
         command: failures.first().map(|run| command(cell, run.seed)),
     }
+}
+
+/// The sums over the runs of a cell, all of which have the same faults.
+fn faults(runs: &[&RunRecord]) -> Vec<FaultReport> {
+    let mut sums: Vec<FaultReport> = Vec::new();
+    for run in runs {
+        for (number, FaultRecord { fault, matched, struck }) in run.faults.iter().enumerate() {
+            if number == sums.len() {
+                let fault = fault.clone();
+                sums.push(FaultReport { fault, matched: 0, struck: 0, runs: 0 });
+            }
+            let sum = &mut sums[number];
+            sum.matched += matched;
+            sum.struck += struck;
+            sum.runs += u64::from(*struck > 0);
+        }
+    }
+    sums
 }
 
 fn kinds(cells: &[CellDescription], runs: &[RunRecord]) -> Vec<KindReport> {

@@ -35,6 +35,25 @@ fn jitter_that_injects_nothing_is_told() {
 }
 
 #[test]
+fn faults_are_summed_up() {
+    let fault = |fault: &str, matched, struck| FaultRecord { fault: fault.into(), matched, struck };
+    let with = |seed, [one, two]: [(u64, u64); 2]| RunRecord {
+        faults: vec![fault("a", one.0, one.1), fault("b", two.0, two.1)],
+        ..run(1, seed, None)
+    };
+    let runs = [run(0, 7, None), with(7, [(5, 2), (9, 0)]), with(8, [(1, 0), (9, 0)])];
+    let cells = report(&description(3), &runs).cells;
+    let sum = |fault: &str, matched, struck, runs| FaultReport {
+        fault: fault.into(),
+        matched,
+        struck,
+        runs,
+    };
+    assert!(cells[0].faults.is_empty());
+    assert_eq!(cells[1].faults, [sum("a", 6, 2, 1), sum("b", 18, 0, 0)]);
+}
+
+#[test]
 fn a_cell_has_stopped_only_if_runs_are_missing() {
     let runs = [run(0, 7, None), run(0, 8, Some("hang")), run(0, 9, Some("hang"))];
     let limits = Limits { failures_per_cell: Some(2), ..Limits::default() };

@@ -52,6 +52,19 @@ CREATE TABLE runs (
     PRIMARY KEY (cell, seed)
 ) STRICT, WITHOUT ROWID;
 
+-- For each of these runs, how often each fault of its machine had an occasion, and how often it
+-- struck.
+CREATE TABLE faults (
+    cell INTEGER NOT NULL,
+    seed INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    fault TEXT NOT NULL,
+    matched INTEGER NOT NULL,
+    struck INTEGER NOT NULL,
+    PRIMARY KEY (cell, seed, position),
+    FOREIGN KEY (cell, seed) REFERENCES runs
+) STRICT, WITHOUT ROWID;
+
 -- The reports of some failures, as in `boots` of `run --json`.
 CREATE TABLE kept (
     cell INTEGER NOT NULL,

@@ -14,7 +14,7 @@ use super::description::{CellDescription, Description, Image, Shard};
 use super::folder::{BUSY_TIMEOUT, existing, lock};
 use super::insert::{add_cut_short, describe, insert_runs, insert_session};
 use super::reading;
-use super::record::{KeptRow, RunRecord, SessionId, SessionRow};
+use super::record::{FaultRecord, KeptRow, RunRecord, SessionId, SessionRow};
 use super::store_error::{FILE_NAME, StoreError, database, file_error};
 use crate::experiment::Limits;
 
@@ -223,6 +223,37 @@ impl Store {
 
     /// All runs that are recorded, in the order of cells and seeds, without their reports.
     pub fn runs(&self) -> Result<Vec<RunRecord>, StoreError> {
+        let mut runs = self.runs_alone()?;
+        for (cell, seed, fault) in self.faults()? {
+            // Two transactions may have been read, so there may be faults of later runs.
+            if let Ok(run) = runs.binary_search_by_key(&(cell, seed), |run| (run.cell, run.seed)) {
+                runs[run].faults.push(fault);
+            }
+        }
+        Ok(runs)
+    }
+
+    /// How often faults struck, in the order of cells, seeds and faults.
+    fn faults(&self) -> Result<Vec<(usize, u64, FaultRecord)>, StoreError> {
+        self.sql(|connection| {
+            let mut query = connection.prepare(
+                "SELECT cell, seed, fault, matched, struck FROM faults \
+                 ORDER BY cell, seed, position",
+            )?;
+            let rows = query.query_map([], |row| {
+                let fault = FaultRecord {
+                    fault: row.get(2)?,
+                    matched: row.get::<_, i64>(3)? as u64,
+                    struck: row.get::<_, i64>(4)? as u64,
+                };
+                Ok((row.get::<_, i64>(0)? as usize, row.get::<_, i64>(1)? as u64, fault))
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// All runs without their faults.
+    fn runs_alone(&self) -> Result<Vec<RunRecord>, StoreError> {
         self.sql(|connection| {
             let mut query = connection.prepare(
                 "SELECT cell, seed, result, description, failed, kind, seconds, guest_exits, \
@@ -240,6 +271,7 @@ impl Store {
                     guest_exits: row.get::<_, i64>(7)? as u64,
                     injections: row.get::<_, i64>(8)? as u64,
                     injected_seconds: row.get(9)?,
+                    faults: Vec::new(),
                     report: None,
                 })
             })?;

@@ -39,6 +39,7 @@ pub(super) fn run(cell: usize, seed: u64, kind: Option<&str>) -> RunRecord {
         guest_exits: 10,
         injections: 2,
         injected_seconds: 0.25,
+        faults: Vec::new(),
         report: None,
     }
 }

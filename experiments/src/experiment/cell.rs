@@ -7,7 +7,7 @@ use probes::source::Span;
 use vmm::identity::Identity;
 use vmm::jitter::JitterSpec;
 use vmm::memory::MemorySize;
-use vmm::{CpuCount, DiskConfig};
+use vmm::{CpuCount, DiskConfig, FaultSpec};
 
 /// A cell.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ pub struct CellSettings {
     pub identity: Identity,
     /// The delays to inject.
     pub jitter: JitterSpec,
+    /// The faults that may strike.
+    pub faults: Vec<FaultSpec>,
     /// Additional words for the guest's command line.
     pub command_line: String,
     /// The disks; paths are relative to the file.

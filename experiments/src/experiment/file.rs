@@ -13,7 +13,7 @@ use vmm::jitter::JitterSpec;
 use vmm::limits::Watchdog;
 use vmm::memory::MemorySize;
 
-use super::values::{Count, Cpus, Text};
+use super::values::{Count, Cpus, Faults, Text};
 
 /// An experiment: which machines are run, how often, what is a failure, and what is kept.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -70,6 +70,9 @@ pub struct Settings {
     /// The delays to inject: `off`, `light`, `boot`, or clauses.
     #[schemars(with = "Option<String>")]
     pub jitter: Option<Spanned<Text<JitterSpec>>>,
+    /// Faults, as `--fault` takes them: one, a list of several, or `none`.
+    #[schemars(with = "Option<Faults>")]
+    pub fault: Option<Spanned<Faults>>,
     /// Additional words for the guest's command line.
     #[schemars(with = "Option<String>")]
     pub command_line: Option<Spanned<String>>,
@@ -105,6 +108,9 @@ pub struct Matrix {
     /// Kinds of jitter.
     #[schemars(with = "Option<Vec<String>>")]
     pub jitter: Values<Text<JitterSpec>>,
+    /// Faults. A value is one, a list of several that a machine has together, or `none`.
+    #[schemars(with = "Option<Vec<Faults>>")]
+    pub fault: Values<Faults>,
     /// Command lines.
     #[schemars(with = "Option<Vec<String>>")]
     pub command_line: Values<String>,

@@ -14,7 +14,7 @@ use vmm::memory::MemorySize;
 
 use super::cell::{Cell, CellSettings, Level};
 use super::file::{File, Matrix, Phase, Settings};
-use super::values::Count;
+use super::values::{Count, Faults};
 
 /// The most cells of an experiment: more can't be looked through.
 const MAX_CELLS: usize = 10_000;
@@ -42,6 +42,7 @@ enum Value {
     Memory(MemorySize),
     Identity(Identity),
     Jitter(Box<JitterSpec>),
+    Fault(Faults),
     CommandLine(String),
 }
 
@@ -53,6 +54,7 @@ impl Value {
             Self::Memory(value) => value.to_string(),
             Self::Identity(value) => value.to_string(),
             Self::Jitter(value) => value.to_string(),
+            Self::Fault(value) => value.to_string(),
         }
     }
 
@@ -66,6 +68,7 @@ impl Value {
             Self::Memory(memory) => settings.memory = memory,
             Self::Identity(identity) => settings.identity = identity,
             Self::Jitter(jitter) => settings.jitter = *jitter,
+            Self::Fault(faults) => settings.faults = faults.0,
             Self::CommandLine(text) => settings.command_line = text,
         }
     }
@@ -201,6 +204,7 @@ fn base(all: &Settings, own: Option<&Settings>) -> CellSettings {
         identity: value(of(own, all, |s| s.identity.as_ref()))
             .map_or_else(Default::default, |it| it.0),
         jitter: value(of(own, all, |s| s.jitter.as_ref())).map_or_else(Default::default, |it| it.0),
+        faults: value(of(own, all, |s| s.fault.as_ref())).unwrap_or_default().0,
         command_line: value(of(own, all, |s| s.command_line.as_ref())).unwrap_or_default(),
         disks: disks.into_iter().flatten().map(|disk| disk.get_ref().0.clone()).collect(),
         rng: of(own, all, |s| s.rng.as_ref()).copied().unwrap_or_default(),
@@ -241,6 +245,7 @@ fn check_not_twice(settings: &Settings, matrix: &Matrix) -> Result<(), Problem> 
         ("memory", place(settings.memory.as_ref()), place(matrix.memory.as_ref())),
         ("identity", place(settings.identity.as_ref()), place(matrix.identity.as_ref())),
         ("jitter", place(settings.jitter.as_ref()), place(matrix.jitter.as_ref())),
+        ("fault", place(settings.fault.as_ref()), place(matrix.fault.as_ref())),
         (
             "command_line",
             place(settings.command_line.as_ref()),
@@ -273,7 +278,7 @@ fn check_phases(phases: &[Phase]) -> Result<(), Problem> {
 }
 
 fn factors(matrix: &Matrix) -> Result<Vec<Factor>, Problem> {
-    let Matrix { guest, cpus, memory, identity, jitter, command_line } = matrix;
+    let Matrix { guest, cpus, memory, identity, jitter, fault, command_line } = matrix;
     for name in guest.iter().flat_map(Spanned::get_ref) {
         check_guest(name)?;
     }
@@ -284,6 +289,7 @@ fn factors(matrix: &Matrix) -> Result<Vec<Factor>, Problem> {
         factor("memory", memory.as_ref(), |it| Value::Memory(it.get_ref().0))?,
         factor("identity", identity.as_ref(), |it| Value::Identity(it.get_ref().0))?,
         factor("jitter", jitter.as_ref(), |it| Value::Jitter(Box::new(it.get_ref().0.clone())))?,
+        factor("fault", fault.as_ref(), |it| Value::Fault(it.get_ref().clone()))?,
         factor("command_line", command_line.as_ref(), |it| {
             Value::CommandLine(it.get_ref().clone())
         })?,

@@ -1,18 +1,19 @@
 //! The values of an experiment file: the types that the command line has, read by the same code.
 
 use std::borrow::Cow;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::SeqAccessDeserializer;
 use serde::{Deserialize, Deserializer, de};
 use vmm::criteria::Pattern;
 use vmm::identity::Identity;
 use vmm::jitter::JitterSpec;
 use vmm::limits::{Watchdog, parse_time};
 use vmm::memory::MemorySize;
-use vmm::{CpuCount, DiskConfig};
+use vmm::{CpuCount, DiskConfig, FaultSpec};
 
 /// A value that the file has as a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,12 @@ impl FromText for Identity {
 }
 
 impl FromText for JitterSpec {
+    fn from_text(text: &str) -> Result<Self, String> {
+        read(text)
+    }
+}
+
+impl FromText for FaultSpec {
     fn from_text(text: &str) -> Result<Self, String> {
         read(text)
     }
@@ -100,8 +107,67 @@ impl<T> JsonSchema for Text<T> {
 }
 
 impl<T: Display> Display for Text<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// The faults of a machine, which the file has as a text, as a list of texts, or as `none`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults(pub Vec<FaultSpec>);
+
+impl Faults {
+    const NONE: &str = "none";
+}
+
+impl<'de> Deserialize<'de> for Faults {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Faults;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a fault, a list of faults, or `none`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Faults, E> {
+                if text == Faults::NONE {
+                    return Ok(Faults::default());
+                }
+                FaultSpec::from_text(text).map(|fault| Faults(vec![fault])).map_err(E::custom)
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, list: A) -> Result<Faults, A::Error> {
+                let list = Vec::<Text<FaultSpec>>::deserialize(SeqAccessDeserializer::new(list))?;
+                Ok(Faults(list.into_iter().map(|fault| fault.0).collect()))
+            }
+        }
+
+        from.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for Faults {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Faults".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let text = json_schema!({ "type": "string" });
+        json_schema!({ "anyOf": [text, { "type": "array", "items": text }] })
+    }
+}
+
+impl Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(if faults.is_empty() { Self::NONE } else { "" })?;
+        f.write_str(&faults.join(" and "))
     }
 }
 
@@ -131,7 +197,7 @@ impl JsonSchema for Cpus {
 }
 
 impl Display for Cpus {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
