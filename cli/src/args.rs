@@ -28,8 +28,8 @@ use crate::gdb::Address;
 pub(crate) use control::{ControlArgs, CtlArgs};
 pub(crate) use criteria::CriteriaArgs;
 pub(crate) use experiment::{
-    ExperimentCommand, ExperimentMergeArgs, ExperimentReportArgs, ExperimentResumeArgs,
-    ExperimentRunArgs, WorkArgs,
+    ExperimentCommand, ExperimentCompareArgs, ExperimentMergeArgs, ExperimentReportArgs,
+    ExperimentResumeArgs, ExperimentRunArgs, WorkArgs,
 };
 pub(crate) use fault::resolved;
 pub(crate) use pages::{PageArgs, PageFiles, Pages, ReportArgs};

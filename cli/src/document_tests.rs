@@ -37,6 +37,7 @@ fn the_schemas_are_true() {
         ("bench", schema::<engine::Document>()),
         ("doctor", schema::<doctor::Document>()),
         ("experiment", schema::<campaign::Report>()),
+        ("experiment-compare", schema::<campaign::Comparison>()),
         ("experiment-file", schema_of_input::<File>()),
     ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema");

@@ -1,6 +1,7 @@
 //! `jitterbug experiment`: makes the runs of an experiment file, and reports them.
 
 mod build;
+mod compare;
 mod files;
 mod percent;
 mod prepared;
@@ -37,6 +38,7 @@ pub(crate) fn run(cli: &Cli, command: &ExperimentCommand) -> Result<Status> {
         ExperimentCommand::Resume(args) => resume(cli, args),
         ExperimentCommand::Report(args) => report(args),
         ExperimentCommand::Merge(args) => merge(args),
+        ExperimentCommand::Compare(args) => compare::compare(args),
     }
 }
 

@@ -6,7 +6,9 @@
 //! the meantime in one transaction: while it waits for the disk, the workers go on.
 
 mod association;
+mod comparison;
 mod description;
+mod difference;
 mod factors;
 mod folder;
 mod insert;
@@ -27,6 +29,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use association::{Association, NothingToTell};
+pub use comparison::{Comparison, Difference, LEVEL, NotCompared, Row as ComparisonRow};
 pub use description::{CellDescription, Description, Image, ImageHash, Shard};
 pub use factors::{FactorReport, LevelReport};
 pub use merge::{MergeError, merge};

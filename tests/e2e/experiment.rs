@@ -26,7 +26,7 @@ tests! {
         another_image_is_refused, parts_are_the_whole, a_time_limit_is_told,
         machines_that_cannot_be_made_are_refused, a_guest_and_a_file_may_have_one_name,
         nothing_is_named_without_symbols, files_that_change_meanwhile_are_noticed,
-        another_build_is_told, faults_strike_and_are_counted, a_fault_that_never_strikes_is_an_error;
+        another_build_is_told, two_campaigns_are_compared, faults_strike_and_are_counted, a_fault_that_never_strikes_is_an_error;
     OtherUser: a_folder_that_is_only_read_is_reported;
 }
 
@@ -454,6 +454,40 @@ fn another_build_is_told() {
     let mut builds = [builds.next(), builds.next()].map(|runs| runs.and_then(Value::as_u64));
     builds.sort_unstable();
     assert_eq!(builds, [Some(2), Some(4)]);
+}
+
+fn two_campaigns_are_compared() {
+    let folder = Folder::new();
+    folder.file("passes.elf", image::exit(0).bytes());
+    folder.file("fails.elf", image::exit(3).bytes());
+    // In `one`, the guest fails in one of the campaigns; `two` passes in both.
+    let campaign = |name: &str, guest: &str, status: i32| {
+        let phase =
+            |name, guest| format!("[[phase]]\nname = \"{name}\"\nmachine.guest = \"{guest}\"\n");
+        let cells = phase("one", guest) + &phase("two", "passes.elf");
+        let file = folder.file("x.toml", format!("{cells}[runs]\nper_cell = 10\n"));
+        let out = folder.join(name);
+        experiment("run").arg(file).arg("--out").arg(&out).ends_with(status);
+        out
+    };
+    let (before, after) = (campaign("a", "fails.elf", 1), campaign("b", "passes.elf", 0));
+    let compare = |words: &str, one: &Path, two: &Path| {
+        experiment(&format!("compare {words}")).arg(one).arg(two)
+    };
+    let text = compare("", &before, &after).ends_with(1).stdout;
+    let says =
+        "one  10 of 10  0 of 10  -100.0 (-100.0 to -60.7)        < 0.0001  B fails less often";
+    assert!(text.contains(says), "{text}");
+    assert!(text.contains("The rates of 1 of 2 cells differ (Fisher's exact test"), "{text}");
+    let same = compare("", &after, &after).ends_with(0).stdout;
+    assert!(same.contains("No difference can be told"), "{same}");
+    let whole = compare("--whole --json", &before, &after).ends_with(1).json();
+    assert_eq!(whole["rows"][0]["rates"][0]["runs"], 20);
+    assert_eq!(whole["rows"][0]["difference"]["difference"], -0.5);
+    let other = folder.file("y.toml", HELLO);
+    experiment("run").arg(other).arg("--out").arg(folder.join("c")).ends_with(0);
+    let nothing = compare("", &before, &folder.join("c")).ends_with(4).says(&["--whole"]);
+    assert!(nothing.stdout.contains("Only A has: one; two"), "{nothing}");
 }
 
 /// Everything but what depends on time.

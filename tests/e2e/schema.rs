@@ -18,6 +18,7 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("probes", include_str!("../../docs/schema/probes.json")),
     ("bench", include_str!("../../docs/schema/bench.json")),
     ("experiment", include_str!("../../docs/schema/experiment.json")),
+    ("experiment-compare", include_str!("../../docs/schema/experiment-compare.json")),
     ("doctor", include_str!("../../docs/schema/doctor.json")),
 ];
 
@@ -36,6 +37,7 @@ pub(crate) fn check(command: &str, document: &Value) {
     let words = || command.split('"').filter(|word| VALIDATORS.contains_key(word));
     let name = words().next().unwrap_or_else(|| panic!("{command}: which document is that?"));
     let has = |option| command.contains(&format!("\"{option}\""));
+    let name = if has("compare") { "experiment-compare" } else { name };
     let name = if has("--bench") { "bench" } else { name };
     let name = if has("--faults") { "sweep" } else { name };
     let problems: Vec<String> = VALIDATORS[name]

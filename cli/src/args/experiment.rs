@@ -17,6 +17,8 @@ pub(crate) enum ExperimentCommand {
     Report(ExperimentReportArgs),
     /// Puts campaigns together that were made with --shard
     Merge(ExperimentMergeArgs),
+    /// Compares the rates of two campaigns: status 1 if a difference can be told
+    Compare(ExperimentCompareArgs),
 }
 
 #[derive(Debug, Args)]
@@ -69,6 +71,25 @@ pub(crate) struct ExperimentMergeArgs {
     /// The folder of the merged campaign, which must have no campaign yet
     #[arg(long, value_name = "DIR", value_parser = paths::output_folder())]
     pub(crate) out: PathBuf,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExperimentCompareArgs {
+    /// The folder of the first campaign
+    #[arg(value_name = "A", value_parser = paths::named_path())]
+    pub(crate) first: PathBuf,
+
+    /// The folder of the second campaign
+    #[arg(value_name = "B", value_parser = paths::named_path())]
+    pub(crate) second: PathBuf,
+
+    /// Compare all runs of each campaign together, instead of the cells with the same names
+    #[arg(long)]
+    pub(crate) whole: bool,
 
     /// Print JSON
     #[arg(long)]

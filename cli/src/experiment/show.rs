@@ -65,7 +65,7 @@ pub(super) fn text(report: &Report) -> String {
 }
 
 /// Adds a line. Names and values are the user's: their control characters are escaped.
-fn line(text: &mut String, content: &str) {
+pub(super) fn line(text: &mut String, content: &str) {
     text.push_str(&escaped(content));
     text.push('\n');
 }
