@@ -3,6 +3,7 @@
 mod build;
 mod compare;
 mod files;
+mod page;
 mod percent;
 mod prepared;
 mod show;
@@ -24,6 +25,7 @@ use crate::args::{
     ExperimentRunArgs, WorkArgs,
 };
 use crate::document::print_json;
+use crate::file::OutputFile;
 use crate::progress::Progress;
 use crate::scripts::style;
 use crate::status::{Status, conclude};
@@ -73,9 +75,24 @@ fn resume(cli: &Cli, args: &ExperimentResumeArgs) -> Result<Status> {
 }
 
 fn report(args: &ExperimentReportArgs) -> Result<Status> {
-    let report = Report::of(&Store::read(&args.folder)?)?;
+    let store = Store::read(&args.folder)?;
+    let html = args.html.as_deref();
+    if let Some(file) = html.filter(|file| is_of(file, &args.folder)) {
+        bail!("--html {}: this is a file of the campaign: name another", file.display());
+    }
+    let html = html.map(|file| OutputFile::check("--html", file)).transpose()?;
+    let (report, runs) = Report::with_runs(&store)?;
+    let written = html.map(|file| file.text(&page::page(&report, &runs)));
     print(&report, args.json)?;
-    conclude(status(&report), idle(&report))
+    let problems = written.and_then(Result::err).into_iter().chain(idle(&report));
+    conclude(status(&report), problems.collect())
+}
+
+/// Whether a file is one of the campaign in a folder, which must not be replaced.
+fn is_of(file: &Path, folder: &Path) -> bool {
+    let (Ok(file), Ok(folder)) = (file.canonicalize(), folder.canonicalize()) else { return false };
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    file.parent() == Some(&folder) && (name.starts_with(campaign::FILE_NAME) || name == "lock")
 }
 
 /// The status of a report. A failure is told on standard error, too.

@@ -21,6 +21,7 @@ mod report;
 mod statistics;
 mod store;
 mod store_error;
+mod survival;
 #[cfg(test)]
 mod testing;
 
@@ -40,6 +41,7 @@ pub use report::{CellReport, FaultReport, KeptReport, KindReport, Report};
 pub use statistics::Rate;
 pub use store::Store;
 pub use store_error::{FILE_NAME, StoreError};
+pub use survival::{Outcome, Step, survival};
 
 /// The most runs that are handed over and not yet committed; workers wait then.
 const MAX_UNCOMMITTED: usize = 64;

@@ -5,7 +5,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::disks;
+use crate::explain_page::browse;
 use crate::harness::{Finished, Invocation, PROGRAM, jitterbug};
 use crate::host_errors::{NOBODY, program_for_everybody};
 use crate::image;
@@ -26,7 +27,8 @@ tests! {
         another_image_is_refused, parts_are_the_whole, a_time_limit_is_told,
         machines_that_cannot_be_made_are_refused, a_guest_and_a_file_may_have_one_name,
         nothing_is_named_without_symbols, files_that_change_meanwhile_are_noticed,
-        another_build_is_told, two_campaigns_are_compared, faults_strike_and_are_counted, a_fault_that_never_strikes_is_an_error;
+        another_build_is_told, two_campaigns_are_compared, the_page_needs_nothing_else, faults_strike_and_are_counted, a_fault_that_never_strikes_is_an_error;
+    KvmAndChromium: the_page_is_shown;
     OtherUser: a_folder_that_is_only_read_is_reported;
 }
 
@@ -488,6 +490,65 @@ fn two_campaigns_are_compared() {
     experiment("run").arg(other).arg("--out").arg(folder.join("c")).ends_with(0);
     let nothing = compare("", &before, &folder.join("c")).ends_with(4).says(&["--whole"]);
     assert!(nothing.stdout.contains("Only A has: one; two"), "{nothing}");
+}
+
+/// The page of a campaign with two factors, in which the name of a phase is an element.
+fn page(folder: &Folder) -> PathBuf {
+    let file = folder.file("guest.elf", image::print_and_exit("x", 3).bytes());
+    let file = file.file_name().and_then(|name| name.to_str()).expect("UTF-8");
+    let text = format!(
+        "about = \"A <b>bold</b> & dangerous\\nsecond line\"\n[matrix]\ncpus = [1, 2]\n\
+         command_line = [\"\", \"</svg><script>alert(1)</script>\"]\n\
+         [[phase]]\nname = \"<i>fails\"\nmachine.guest = \"{file}\"\n\
+         [[phase]]\nname = \"passes\"\nmachine.guest = \"hello\"\n[runs]\nper_cell = 6\n"
+    );
+    begin(folder, &text).ends_with(1);
+    let page = folder.join("page.html");
+    experiment("report --html").arg(&page).arg(folder.join("out")).ends_with(1);
+    page
+}
+
+fn the_page_needs_nothing_else() {
+    let folder = Folder::new();
+    let text = fs::read_to_string(page(&folder)).expect("the page");
+    for outside in ["<link", "src=", "@import", "url(", "https://", "<script", "<b>bold", "<i>"] {
+        assert!(!text.contains(outside), "{outside} in the page");
+    }
+    assert!(text.contains("A &lt;b&gt;bold&lt;/b&gt; &amp; dangerous"), "no title");
+    // The campaign's own files are not replaced.
+    for name in ["campaign.sqlite", "lock"] {
+        let file = folder.join("out").join(name);
+        let run = experiment("report --html").arg(&file).arg(folder.join("out")).ends_with(2);
+        run.says(&["this is a file of the campaign"]);
+    }
+    assert_eq!(report(&folder.join("out"))["runs"], 48);
+}
+
+/// In a real browser. The screenshots remain in the target folder.
+fn the_page_is_shown() {
+    let folder = Folder::new();
+    let page = page(&folder);
+    let dom = browse(&page, &["--dump-dom"]);
+    let count = |what: &str| dom.matches(what).count();
+    // Three factors with two values each, and eight cells.
+    assert_eq!((count("class=\"dot\""), count("class=\"interval\"")), (14, 3 * 14));
+    // A curve and its key for each value of the factor that decides; a square for each pair.
+    assert_eq!((count("<path class=\"curve"), count("class=\"hot\"")), (2, 4));
+    assert!(dom.contains("phase &lt;i&gt;fails") && dom.contains("24 of 24 runs failed"), "{dom}");
+    let probe = "<script>document.title = document.documentElement.scrollWidth <= innerWidth \
+                 ? 'fits' : 'too wide'</script></body>";
+    let text = fs::read_to_string(&page).expect("the page");
+    let probed = folder.file("probed.html", text.replacen("</body>", probe, 1));
+    for width in [1280, 500] {
+        let dom = browse(&probed, &[&format!("--window-size={width},800"), "--dump-dom"]);
+        assert!(dom.contains("<title>fits</title>"), "too wide for {width}");
+        let name = format!("experiment-{width}.png");
+        let shot = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = fs::remove_file(&shot);
+        let to = format!("--screenshot={}", shot.display());
+        browse(&page, &[&format!("--window-size={width},2200"), &to]);
+        assert!(fs::metadata(&shot).expect("a screenshot").len() > 30_000, "{}", shot.display());
+    }
 }
 
 /// Everything but what depends on time.

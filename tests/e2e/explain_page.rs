@@ -25,7 +25,7 @@ fn page(folder: &Folder, guest: &str) -> PathBuf {
 }
 
 /// The page's contents after the browser has run its scripts.
-fn browse(page: &Path, options: &[&str]) -> String {
+pub(crate) fn browse(page: &Path, options: &[&str]) -> String {
     let profile = Folder::new();
     let output = Command::new(CHROMIUM)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])

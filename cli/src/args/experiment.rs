@@ -57,6 +57,10 @@ pub(crate) struct ExperimentReportArgs {
     #[arg(value_name = "DIR", value_parser = paths::named_path())]
     pub(crate) folder: PathBuf,
 
+    /// Write the report as an HTML page, too, which needs no other file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

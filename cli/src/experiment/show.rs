@@ -34,14 +34,8 @@ pub(super) fn text(report: &Report) -> String {
             report.file, report.runs, report.asked, report.failed, report.seconds
         ),
     );
-    if report.builds.len() > 1 {
-        let builds = report.builds.iter().map(|(build, runs)| format!("{build} ({runs} runs)"));
-        let builds: Vec<_> = builds.collect();
-        let what = "Several builds of jitterbug have made the runs, which may differ";
-        line(&mut text, &format!("{what}: {}", builds.join(", ")));
-    }
     cells(&mut text, &report.cells);
-    not_made(&mut text, &report.cells, report.budget_used_up);
+    text.push_str(&notes(report));
     for kind in &report.kinds {
         line(&mut text, "");
         line(&mut text, &format!("{} of {}: {}", kind.failures, report.failed, kind.kind));
@@ -60,6 +54,19 @@ pub(super) fn text(report: &Report) -> String {
             text.push_str(command);
             text.push('\n');
         }
+    }
+    text
+}
+
+/// What a reader must know about the figures, a line each.
+pub(super) fn notes(report: &Report) -> String {
+    let mut text = String::new();
+    not_made(&mut text, &report.cells, report.budget_used_up);
+    if report.builds.len() > 1 {
+        let builds = report.builds.iter().map(|(build, runs)| format!("{build} ({runs} runs)"));
+        let builds: Vec<_> = builds.collect();
+        let what = "Several builds of jitterbug have made the runs, which may differ";
+        line(&mut text, &format!("{what}: {}", builds.join(", ")));
     }
     text
 }
@@ -106,7 +113,7 @@ fn cells(text: &mut String, cells: &[CellReport]) {
 }
 
 /// A rate and its interval, or its upper bound if there were no failures.
-fn rate(rate: &Rate) -> String {
+pub(super) fn rate(rate: &Rate) -> String {
     let estimate = rate.rate.map_or("unknown".into(), |rate| percent(rate, Round::Nearest));
     match (rate.low, rate.high, rate.below) {
         (_, _, Some(below)) => format!("0 %, below {}", percent(below, Round::Up)),
@@ -188,7 +195,7 @@ fn factors(text: &mut String, factors: &[FactorReport], cells: usize) {
 }
 
 /// How strongly a factor and the failures are associated, and how far that can be trusted.
-fn strength(factor: &FactorReport) -> String {
+pub(super) fn strength(factor: &FactorReport) -> String {
     let Some(it) = &factor.association else {
         let why = match factor.nothing_to_tell {
             None | Some(NothingToTell::NoRuns) => "there are no runs",

@@ -1,5 +1,10 @@
 //! What a campaign records: the rows of its tables.
 
+use super::survival::Outcome;
+
+/// The name of the result of a run that reached the time limit.
+const TIME_LIMIT: &str = "time-limit";
+
 /// A run that came to its end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunRecord {
@@ -27,6 +32,24 @@ pub struct RunRecord {
     pub faults: Vec<FaultRecord>,
     /// Of a failure: the report as JSON, which is kept for some.
     pub report: Option<String>,
+}
+
+impl RunRecord {
+    /// How it ended, for the time to failure.
+    pub fn outcome(&self) -> Outcome {
+        if self.failed {
+            Outcome::Failed
+        } else if self.is_limited() {
+            Outcome::Limited
+        } else {
+            Outcome::Passed
+        }
+    }
+
+    /// Whether it reached the time limit.
+    pub(super) fn is_limited(&self) -> bool {
+        self.result == TIME_LIMIT
+    }
 }
 
 /// How often a fault struck in a run.

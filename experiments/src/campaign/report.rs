@@ -16,9 +16,6 @@ use super::store_error::StoreError;
 use crate::cause::report::FORMAT;
 use crate::experiment::Experiment;
 
-/// The name of the result of a run that reached the time limit.
-const TIME_LIMIT: &str = "time-limit";
-
 /// The document of `experiment run --json`, and of `resume`, `report` and `merge`.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 #[schemars(rename = "Experiment")]
@@ -135,15 +132,22 @@ pub struct KeptReport {
 impl Report {
     /// The report of a campaign, as it is at one moment.
     pub fn of(store: &Store) -> Result<Self, StoreError> {
-        store.at_one_moment(Self::read)
+        Self::with_runs(store).map(|(report, _)| report)
     }
 
-    fn read(store: &Store) -> Result<Self, StoreError> {
+    /// The report and the runs that it is of, at one moment.
+    pub fn with_runs(store: &Store) -> Result<(Self, Vec<RunRecord>), StoreError> {
+        store.at_one_moment(|store| {
+            let runs = store.runs()?;
+            Ok((Self::read(store, &runs)?, runs))
+        })
+    }
+
+    fn read(store: &Store, runs: &[RunRecord]) -> Result<Self, StoreError> {
         let description = store.description()?;
-        let runs = store.runs()?;
         let sessions = store.sessions()?;
         let mut by_cell: Vec<Vec<&RunRecord>> = vec![Vec::new(); description.cells.len()];
-        for run in &runs {
+        for run in runs {
             if let Some(cell) = by_cell.get_mut(run.cell) {
                 cell.push(run);
             }
@@ -177,7 +181,7 @@ impl Report {
             asked: cells.iter().map(|cell| cell.asked).sum(),
             runs: runs.len() as u64,
             failed: runs.iter().filter(|run| run.failed).count() as u64,
-            kinds: kinds(&description.cells, &runs),
+            kinds: kinds(&description.cells, runs),
             factors: factors(&description.cells, &rates),
             cells,
             kept: kept.collect(),
@@ -241,7 +245,7 @@ fn cell_report(
         levels: cell.levels.iter().cloned().collect(),
         asked,
         rate,
-        time_limit: runs.iter().filter(|run| run.result == TIME_LIMIT).count() as u64,
+        time_limit: runs.iter().filter(|run| run.is_limited()).count() as u64,
         cut_short,
         stopped: rate.until_last.is_some() && rate.runs < asked,
         median_failure_seconds: median(failures.iter().map(|run| run.seconds).collect()),

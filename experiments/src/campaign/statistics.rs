@@ -76,7 +76,7 @@ impl Rate {
     }
 
     /// The runs of cells, counted together.
-    pub(super) fn together(cells: &[Self]) -> Self {
+    pub fn together(cells: &[Self]) -> Self {
         if let [cell] = cells {
             return *cell;
         }
