@@ -53,7 +53,7 @@ fn begin(cli: &Cli, args: &ExperimentRunArgs) -> Result<Status> {
     let description = prepared.description(&experiment, &file, args.shard);
     let out = args.out.clone().unwrap_or_else(|| default_folder(&args.file, &description));
     let store = Store::create(&out, &description)?;
-    work(&Campaign { host, prepared, signals }, store, &args.work)
+    work(&Campaign::new(host, prepared, signals), store, &args.work)
 }
 
 fn resume(cli: &Cli, args: &ExperimentResumeArgs) -> Result<Status> {
@@ -71,7 +71,7 @@ fn resume(cli: &Cli, args: &ExperimentResumeArgs) -> Result<Status> {
     let host = Host::open(&cli.kvm)?;
     prepared.check(&host, &signals)?;
     let store = Store::open(&args.folder)?;
-    work(&Campaign { host, prepared, signals }, store, &args.work)
+    work(&Campaign::new(host, prepared, signals), store, &args.work)
 }
 
 fn report(args: &ExperimentReportArgs) -> Result<Status> {
@@ -165,17 +165,26 @@ struct Campaign {
     host: Host,
     prepared: Prepared,
     signals: Signals,
+    /// Which build of jitterbug this is.
+    build: String,
+}
+
+impl Campaign {
+    /// Reads the program's file, so it must be made before files are out of reach.
+    fn new(host: Host, prepared: Prepared, signals: Signals) -> Self {
+        Self { host, prepared, signals, build: build::name() }
+    }
 }
 
 /// Makes the runs that are not recorded yet, and reports.
 fn work(campaign: &Campaign, mut store: Store, args: &WorkArgs) -> Result<Status> {
     let progress = Progress::of(None);
     let mut told = Told::default();
-    let build = build::name();
-    tell_of_other_builds(&store, &build)?;
+    let build = &*campaign.build;
+    tell_of_other_builds(&store, build)?;
     let worked = campaign::work(
         &mut store,
-        Work { jobs: args.jobs, build: &build },
+        Work { jobs: args.jobs, build },
         || {
             let mut worker = Worker::new(campaign)?;
             Ok::<_, anyhow::Error>(move |task| worker.run(task))
