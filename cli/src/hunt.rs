@@ -143,12 +143,12 @@ fn silent_faults(setting: &Hunt, searched: &Searched) -> Vec<anyhow::Error> {
             possible => anyhow!(
                 "--fault {fault}: it never struck, although it could have in {possible} of {} runs: {}",
                 searched.runs,
-                if fault.kind == FaultKind::BitFlip {
-                    "no page table maps its address to memory, or code is there"
-                } else if setting.strategy.varies() {
-                    "make more --runs"
-                } else {
+                if !setting.strategy.varies() {
                     "the schedule doesn't let it"
+                } else if fault.kind == FaultKind::BitFlip {
+                    "no page table maps its address to memory, or code is there"
+                } else {
+                    "make more --runs"
                 }
             ),
         })

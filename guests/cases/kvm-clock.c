@@ -32,8 +32,8 @@ int main(unsigned cpus)
 
 	(void)cpus;
 	wrmsr(SYSTEM_TIME_NEW, PHYS((uint64_t)&info) | ENABLED);
-	mark();
 	start = last = nanoseconds();
+	mark();
 	while (last - start < SECOND / 2) {
 		uint64_t now = nanoseconds();
 		if (now < last)

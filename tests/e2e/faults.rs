@@ -221,6 +221,17 @@ fn a_bit_of_memory_changes() {
         .arg(found["file"].as_str().unwrap())
         .ends_with(0)
         .says(&["reproduced", "bit 0 of the memory at 0x"]);
+    // Where it doesn't strike, the run is the one without it.
+    let hashes = |options: &str, status| {
+        jitterbug(&format!("hunt --cpus 3 --schedule 0@1 --json {options}"))
+            .arg(&*image("doorbell-strict"))
+            .ends_with(status)
+            .json()["hashes"]
+            .clone()
+    };
+    let plain = hashes("", 0);
+    assert!(plain.is_string() || plain.is_number(), "{plain}");
+    assert_eq!(hashes("--fault bit-flip:symbol=urgent,bit=0", 2), plain);
     jitterbug("hunt hello --fault bit-flip:address=0x1000").ends_with(2).says(&["which bit?"]);
     jitterbug("hunt hello --fault msr-fail:msr=0x1b").ends_with(2).says(&["no such fault"]);
 }

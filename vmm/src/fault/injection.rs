@@ -3,10 +3,10 @@
 /// What a fault gives a vCPU of a machine that runs in real time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Injection {
-    /// An NMI. A vCPU that waits for its SIPI takes none.
+    /// An NMI. A vCPU that waits for its SIPI takes none, and one that is pending none more.
     Nmi,
     /// An edge-triggered interrupt, as a device sends it to the vCPU's local APIC, which takes none
-    /// while it is disabled.
+    /// while it is disabled, or while one with this vector is pending.
     Interrupt {
         /// The vector.
         vector: u8,

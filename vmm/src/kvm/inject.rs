@@ -18,6 +18,8 @@ use crate::registers::{Activity, SystemRegisters};
 /// address for id 0 (Intel SDM vol. 3, 11.11.1).
 const MSI_ADDRESS: u32 = 0xfee0_0000;
 const MSI_TARGET_SHIFT: u32 = 12;
+/// The interrupt request register: 256 bits, 32 of them in every 16 bytes.
+const IRR: std::ops::Range<usize> = 0x200..0x280;
 
 ioctl_iow_nr!(KVM_INTERRUPT, KVMIO, 0x86, kvm_interrupt);
 
@@ -49,7 +51,10 @@ impl KvmCpu {
         match injection {
             // KVM would end the wait for the SIPI.
             Injection::Nmi if self.activity()? == Activity::WaitForSipi => Ok(false),
+            // Another one would be merged with it.
+            Injection::Nmi if self.has_pending_nmi()? => Ok(false),
             Injection::Nmi => self.nmi().map(|()| true),
+            Injection::Interrupt { vector } if self.requests(vector)? => Ok(false),
             Injection::Interrupt { vector } => self.send_interrupt(id, vector),
             Injection::Exception { vector, error_code, address } => {
                 self.raise(vector, error_code, address)
@@ -97,10 +102,22 @@ impl KvmCpu {
 
     /// Whether an interrupt is pending at the vCPU's local APIC in the in-kernel irqchip.
     pub fn has_pending_interrupt(&mut self) -> Result<bool> {
-        // The interrupt request register: 256 bits, 32 of them in every 16 bytes.
-        const IRR: std::ops::Range<usize> = 0x200..0x280;
         let lapic = self.fd().get_lapic().map_err(failed("KVM_GET_LAPIC"))?;
         Ok(lapic.regs[IRR].chunks(16).any(|word| word[..4].iter().any(|byte| *byte != 0)))
+    }
+
+    /// Whether an interrupt with this vector is pending at the vCPU's local APIC in the in-kernel
+    /// irqchip: another one would be merged with it.
+    fn requests(&mut self, vector: u8) -> Result<bool> {
+        let lapic = self.fd().get_lapic().map_err(failed("KVM_GET_LAPIC"))?;
+        let at = IRR.start + usize::from(vector / 32) * 16 + usize::from(vector % 32 / 8);
+        Ok(lapic.regs[at].cast_unsigned() >> (vector % 8) & 1 != 0)
+    }
+
+    fn has_pending_nmi(&mut self) -> Result<bool> {
+        self.flush()?;
+        let events = self.fd().get_vcpu_events().map_err(failed("KVM_GET_VCPU_EVENTS"))?;
+        Ok(events.nmi.pending != 0)
     }
 
     /// Whether an NMI is being served, or is taken before the next instruction: no other NMI is
