@@ -1,5 +1,6 @@
 //! The command line.
 
+mod confine;
 mod control;
 mod criteria;
 mod experiment;
@@ -25,6 +26,7 @@ use vmm::{CpuCount, DiskConfig, FaultSpec};
 
 use crate::gdb::Address;
 
+pub(crate) use confine::ConfineArgs;
 pub(crate) use control::{ControlArgs, CtlArgs};
 pub(crate) use criteria::CriteriaArgs;
 pub(crate) use experiment::{
@@ -248,6 +250,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR", value_parser = paths::output_folder())]
     pub(crate) out: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) confine: ConfineArgs,
+
     /// Print one JSON report on stdout, with the guest's console inside it
     #[arg(long)]
     pub(crate) json: bool,
@@ -379,6 +384,9 @@ pub(crate) struct HuntArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) symbols: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) confine: ConfineArgs,
+
     /// Print one JSON report on stdout
     #[arg(long)]
     pub(crate) json: bool,
@@ -413,6 +421,9 @@ pub(crate) struct ReplayArgs {
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) repeat: u64,
 
+    #[command(flatten)]
+    pub(crate) confine: ConfineArgs,
+
     /// Print one JSON report on stdout
     #[arg(long)]
     pub(crate) json: bool,
@@ -438,6 +449,9 @@ pub(crate) struct ExplainArgs {
 
     #[command(flatten)]
     pub(crate) pages: ReportArgs,
+
+    #[command(flatten)]
+    pub(crate) confine: ConfineArgs,
 
     /// Print the report as JSON
     #[arg(long)]

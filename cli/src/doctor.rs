@@ -7,6 +7,7 @@ use vmm::Host;
 use vmm::doctor::Report;
 
 use crate::args::{Cli, DoctorArgs};
+use crate::confine::Kernel;
 use crate::document::{FORMAT, print_json};
 use crate::status::Status;
 use crate::tell;
@@ -19,15 +20,20 @@ pub(crate) struct Document<'a> {
     format: u32,
     #[serde(flatten)]
     report: &'a Report,
+    /// What the kernel can do to confine jitterbug itself; absent in documents of older versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    confinement: Option<Kernel>,
 }
 
 /// Examines the host and prints what was found.
 pub(crate) fn run(cli: &Cli, args: &DoctorArgs) -> Result<Status> {
+    let kernel = Kernel::of_this_host();
     let report = vmm::doctor::examine(&Host::open(&cli.kvm)?, args.timeout);
     if args.list.json {
-        print_json(&Document { format: FORMAT, report: &report })?;
+        print_json(&Document { format: FORMAT, report: &report, confinement: Some(kernel) })?;
     } else {
-        tell::output(&report.to_string())?;
+        tell::output(&format!("{report}\nWhat confines jitterbug here: {kernel}\n"))?;
     }
     Ok(Status::Clean)
 }

@@ -24,6 +24,7 @@ use crate::args::{
     Cli, ExperimentCommand, ExperimentMergeArgs, ExperimentReportArgs, ExperimentResumeArgs,
     ExperimentRunArgs, WorkArgs,
 };
+use crate::confine::{self, Files};
 use crate::document::print_json;
 use crate::file::OutputFile;
 use crate::progress::Progress;
@@ -178,6 +179,9 @@ impl Campaign {
 
 /// Makes the runs that are not recorded yet, and reports.
 fn work(campaign: &Campaign, mut store: Store, args: &WorkArgs) -> Result<Status> {
+    let files = campaign.prepared.machines().fold(Files::none(), Files::machine);
+    confine::files(&args.confine, &files.make_in(store.folder()), &campaign.signals)?;
+    confine::calls(&args.confine)?;
     let progress = Progress::of(None);
     let mut told = Told::default();
     let build = &*campaign.build;

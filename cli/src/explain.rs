@@ -14,6 +14,7 @@ use vmm::Host;
 use vmm::signals::{EndSignal, Second, Signals};
 
 use crate::args::{Cli, ExplainArgs, PageFiles};
+use crate::confine;
 use crate::document::print_json;
 use crate::file::OutputFile;
 use crate::guest::Guest;
@@ -42,6 +43,13 @@ pub(crate) fn run(cli: &Cli, args: &ExplainArgs) -> Result<Status> {
     let symbols = guest.symbols(args.symbols.as_deref(), &signals)?;
     let symbols = symbols.as_deref();
     let files = Files::of(&args.finding, args.out.as_deref());
+    files.make_folder()?;
+    let mut named = confine::Files::none().pages(args.pages.get());
+    if let Some(shortest) = &files.shortest {
+        named = named.output(shortest);
+    }
+    confine::files(&args.confine, &named, &signals)?;
+    confine::calls(&args.confine)?;
     let explained = of_finding(&host, &guest, symbols, &finding, &files, &pages, &signals);
     let Explained { report, mut problems } = match explained {
         Ok(explained) => explained,
@@ -102,16 +110,20 @@ impl<'a> Files<'a> {
         self.finding.map_or_else(|| "the finding".into(), |path| path.display().to_string())
     }
 
+    /// Makes the folder for the shortest schedule, if the user has chosen one.
+    fn make_folder(&self) -> Result<()> {
+        let folder = self.shortest.as_deref().and_then(Path::parent).filter(|_| self.chosen);
+        folder.map_or(Ok(()), |folder| {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("--out {}: can't be made", folder.display()))
+        })
+    }
+
     /// The file for the shortest schedule, if it can be written. If it can't, that is an error only
     /// if the user has chosen the folder.
     fn check(&self) -> Result<Option<&Path>> {
         let Some(shortest) = self.shortest.as_deref() else { return Ok(None) };
-        if self.chosen
-            && let Some(folder) = shortest.parent()
-        {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("--out {}: can't be made", folder.display()))?;
-        }
+        self.make_folder()?;
         match OutputFile::check("the shortest schedule's file", shortest) {
             Ok(_) => Ok(Some(shortest)),
             Err(error) if !self.chosen => {

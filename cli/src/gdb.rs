@@ -28,7 +28,7 @@ use vmm::signals::{EndSignal, Signals};
 use vmm::{Host, MachineConfig};
 
 pub(crate) use address::Address;
-use listener::Listener;
+pub(crate) use listener::Listener;
 use session::{Failure, Left};
 use target::Debugged;
 
@@ -62,10 +62,10 @@ pub(crate) struct Subject<'a> {
 /// else the program's exit status.
 pub(crate) fn debug(
     subject: &Subject,
-    address: &Address,
+    listener: Listener,
     signals: &Signals,
 ) -> Result<Option<Status>> {
-    let (text, status) = match serve(subject, address, signals)? {
+    let (text, status) = match serve(subject, listener, signals)? {
         Ended::Detached => return Ok(None),
         Ended::Killed => ("interrupted: gdb has killed the replay".into(), Status::Interrupted),
         Ended::Lost => {
@@ -82,8 +82,7 @@ pub(crate) fn debug(
 }
 
 /// Waits for gdb, and serves it until the session ends.
-fn serve(subject: &Subject, address: &Address, signals: &Signals) -> Result<Ended> {
-    let listener = Listener::bind(address)?;
+fn serve(subject: &Subject, listener: Listener, signals: &Signals) -> Result<Ended> {
     let Subject { host, recorded, machine, symbols } = subject;
     let timeline = Timeline::new(host, recorded, machine, &signals.cancel());
     let timeline = match timeline {

@@ -18,8 +18,9 @@ use vmm::signals::{Second, Signals};
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, HuntArgs, PageFiles, resolved};
+use crate::confine::{self, Files};
 use crate::document::print_json;
-use crate::explain::{self, Files};
+use crate::explain;
 use crate::guest::Guest;
 use crate::progress::Progress;
 use crate::status::{Status, conclude};
@@ -63,11 +64,17 @@ pub(crate) fn run(cli: &Cli, args: &HuntArgs) -> Result<Status> {
     };
     can_control(&setting.machine)?;
     let host = Host::open(&cli.kvm)?;
+    let mut found = Findings::check(&args.out, &guest, args.keep_going)?;
+    let mut files = Files::none().make_in(&args.out);
+    if args.explain {
+        files = files.pages(args.pages.get());
+    }
+    confine::files(&args.confine, &files, &signals)?;
+    confine::calls(&args.confine)?;
     if args.faults.is_some() {
         return sweep::run(&host, args, &guest, setting, symbols.as_deref(), &signals);
     }
     let progress = Progress::of(args.runs);
-    let mut found = Findings::check(&args.out, &guest, args.keep_going)?;
     let mut repetitions = Repetitions::default();
     let mut interrupted = None;
     writer::limit(args.time);
@@ -168,7 +175,7 @@ fn explain_first(
         tell::user("jitterbug: no failure was found: nothing to explain");
         return None;
     };
-    let files = file.map_or_else(Files::none, |file| Files::of(file, None));
+    let files = file.map_or_else(explain::Files::none, |file| explain::Files::of(file, None));
     let explained = explain::of_finding(host, guest, symbols, finding, &files, pages, signals);
     explain::or_told(explained)
 }

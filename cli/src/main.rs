@@ -5,6 +5,7 @@
 mod args;
 mod bed;
 mod boots;
+mod confine;
 mod console;
 mod ctl;
 mod doctor;

@@ -23,6 +23,7 @@ use vmm::watchpoints::{WatchPlan, WatchReport};
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, RacesArgs};
+use crate::confine::{self, Files};
 use crate::document::{FORMAT, print_json};
 use crate::guest::Guest;
 use crate::progress::Progress;
@@ -114,6 +115,9 @@ pub(crate) fn run(cli: &Cli, args: &RacesArgs) -> Result<Status> {
         keep_lines: false,
         screen: OUTPUT,
     };
+    let files = Files::none().machine(&setting.machine);
+    confine::files(&args.confine, &files, &setting.signals)?;
+    confine::calls(&args.confine)?;
     let (found, interrupted) = collide(&setting, args, &named)?;
     watching::tell(&WatchReport { inexact: 0, ..found.watched.clone() });
     let blind = found.blind();

@@ -21,6 +21,7 @@ use vmm::signals::{EndSignal, Second, Signals};
 use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, ReplayArgs};
+use crate::confine::{self, Files};
 use crate::document::{FORMAT, print_json};
 use crate::gdb::{self, Subject};
 use crate::guest::Guest;
@@ -143,9 +144,13 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
                 guest.image.name
             );
         }
+        let files = Files::none().address(address).dumps();
+        confine::files(&args.confine, &files, &signals)?;
+        let listener = gdb::Listener::bind(address)?;
+        confine::calls(&args.confine)?;
         let symbols = symbols.clone();
         let subject = Subject { host: &host, recorded: &recorded, machine: &machine, symbols };
-        if let Some(status) = gdb::debug(&subject, address, &signals)? {
+        if let Some(status) = gdb::debug(&subject, listener, &signals)? {
             return Ok(status);
         }
     }
@@ -163,6 +168,12 @@ pub(crate) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Status> {
         dumps: Vec::new(),
         lines: args.json.then(Arc::default),
     };
+    if args.gdb.is_none() {
+        let files = Files::none().outputs(args.probing.files());
+        let files = if args.probing.destructive { files.dumps() } else { files };
+        confine::files(&args.confine, &files, &signals)?;
+        confine::calls(&args.confine)?;
+    }
     let setting = Setting { args, finding: &finding, recorded, machine, symbols, host, signals };
     let replayed =
         if same { setting.same_build(&mut watch)? } else { setting.another_build(&mut watch)? };

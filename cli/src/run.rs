@@ -17,11 +17,13 @@ use vmm::{Host, MachineConfig};
 
 use crate::args::{Cli, RunArgs, resolved};
 use crate::boots::{Boots, Keep};
+use crate::confine::{self, Files};
 use crate::console;
 use crate::document::{FORMAT, print_json};
 use crate::finding_folder::LOST;
-use crate::gdb::live;
+use crate::gdb::{Address, live};
 use crate::guest::Guest;
+use crate::on_hang::OnHang;
 use crate::progress::Progress;
 use crate::report::{Report, RunReport};
 use crate::reproduce::{Explained, Explaining};
@@ -180,6 +182,24 @@ fn check(args: &RunArgs) -> Result<()> {
     args.probing.check_output(args.json, args.explain)
 }
 
+/// The files that the runs open.
+fn files(args: &RunArgs, machine: &MachineConfig) -> Files {
+    let RunArgs { control, probing, .. } = args;
+    let mut files = Files::none().machine(machine).outputs(probing.files());
+    files = files.outputs(control.on_hang.iter().flat_map(OnHang::dumps));
+    if args.explain {
+        files = files.make_in(args.out_folder()).pages(args.pages.get());
+    }
+    if let Some(socket) = &control.ctl {
+        files = files.address(&Address::Socket(socket.clone()));
+    }
+    if let Some(address) = &control.gdb {
+        files = files.address(address);
+    }
+    let can_dump = probing.destructive || control.ctl.is_some() || control.gdb.is_some();
+    if can_dump { files.dumps() } else { files }
+}
+
 /// The watchdog's window. Fails if a hang is to be examined that can't be found.
 fn watchdog(args: &RunArgs, guest: &Guest) -> Result<Option<Duration>> {
     let watchdog = guest.watchdog(args.watchdog);
@@ -236,6 +256,7 @@ fn boot_attended(
     is_from_file: bool,
     progress: &Progress,
 ) -> Result<(Boots, bool)> {
+    confine::files(&args.confine, &files(args, &setting.machine), &setting.signals)?;
     let monitor = || Monitor::new(setting.remote.clone(), setting.inspector(), keys::end_run);
     let ctl = args.control.ctl.as_deref().map(|path| ctl::Server::start(path, monitor()));
     let _ctl = ctl.transpose()?;
@@ -244,6 +265,7 @@ fn boot_attended(
         live::Server::start(address, live::Machine { remote, monitor: monitor(), image })
     });
     let _gdb = gdb.transpose()?;
+    confine::calls(&args.confine)?;
     let typing = Typing::begin(args, setting.screen, is_from_file)?;
     boot_all(setting, args, typing.as_ref(), progress)
 }

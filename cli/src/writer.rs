@@ -13,6 +13,7 @@ mod thread;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -245,6 +246,21 @@ pub(crate) fn limit(time: Option<Duration>) {
 /// Called when a new run begins: readers have unlimited time again.
 pub(crate) fn relax() {
     SHARED.lock().relax();
+}
+
+/// Does something on the thread that writes, and returns its result; `None` if there is no such
+/// thread, or it is busy with a reader for too long.
+pub(crate) fn on_thread<T: Send + 'static>(
+    errand: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    const TIMEOUT: Duration = Duration::from_secs(10);
+    if !SHARED.has_thread {
+        return None;
+    }
+    let (done, result) = channel();
+    SHARED.lock().add_errand(Box::new(move || drop(done.send(errand()))));
+    SHARED.work.notify_one();
+    result.recv_timeout(TIMEOUT).ok()
 }
 
 /// Called at the program's end: waits until everything is written, and reports what was not. Output

@@ -1,7 +1,8 @@
 //! Runs the program with a hard time limit, keeps its output, and makes the checks that every
 //! invocation must pass.
 
-use std::ffi::OsStr;
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io::{Read, Write};
@@ -67,9 +68,14 @@ macro_rules! tests {
 
 /// Prepares an invocation; `arguments` are separated by spaces.
 pub(crate) fn jitterbug(arguments: &str) -> Invocation {
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program());
     command.args(arguments.split_ascii_whitespace());
     Invocation::new(command)
+}
+
+/// The program, or what runs it in its place: `tests/calls` records the system calls.
+fn program() -> OsString {
+    env::var_os("JITTERBUG_E2E_PROGRAM").unwrap_or_else(|| PROGRAM.into())
 }
 
 /// Prepares an invocation under a shell's limits: `limits` is shell code that runs before it.
@@ -242,6 +248,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What is on its standard output so far.
     pub(crate) fn printed(&self) -> String {
         self.stdout.text()

@@ -14,6 +14,7 @@ mod bed;
 mod cases;
 mod child;
 mod compile;
+mod confined;
 mod console;
 mod criteria;
 mod ctl;
@@ -99,6 +100,7 @@ const TESTS: &[&[Test]] = &[
     bad_scripts::TESTS,
     bed::TESTS,
     cases::TESTS,
+    confined::TESTS,
     console::TESTS,
     criteria::TESTS,
     ctl::TESTS,

@@ -18,6 +18,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::memory::{Memory, PAGE_SIZE};
@@ -32,6 +33,14 @@ const MAX_MAPPINGS: usize = 4096;
 /// How much memory is copied and written at a time, in bytes.
 const CHUNK: u64 = 1 << 20;
 
+/// What is added to the error of a dump that may not be written.
+static HINT: OnceLock<&str> = OnceLock::new();
+
+/// Has this added to the error of a dump that may not be written. The first call counts.
+pub fn explain_refusals(hint: &'static str) {
+    let _ = HINT.set(hint);
+}
+
 /// Writes the dump of a stopped machine. `vcpus` are in order; guest-virtual addresses are those of
 /// vCPU `of`. If the file exists, the dump is written to `PATH.1`, and so on. Returns the path of
 /// the dump, which is then on the disk. A dump that can't be completed leaves no file.
@@ -41,7 +50,15 @@ pub fn write(
     of: u32,
     memory: &Memory,
 ) -> Result<PathBuf> {
-    let refuse = |source| Error::Dump { path: path.to_owned(), source };
+    let refuse = |source: io::Error| {
+        let source = match HINT.get() {
+            Some(hint) if source.kind() == io::ErrorKind::PermissionDenied => {
+                io::Error::new(source.kind(), format!("{source}; {hint}"))
+            }
+            _ => source,
+        };
+        Error::Dump { path: path.to_owned(), source }
+    };
     let mut pending = Pending::create(path).map_err(refuse)?;
     fill(&mut pending.file, vcpus, of, memory).map_err(refuse)?;
     pending.publish(path).map_err(refuse)

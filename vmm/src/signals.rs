@@ -9,12 +9,16 @@
 //! hears of them before, because a terminal that it has changed must not stay so.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::thread::JoinHandleExt;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+use nix::sys::pthread::{Pthread, pthread_kill};
 use nix::sys::signal::{SigSet, Signal, raise};
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
@@ -64,9 +68,17 @@ pub enum Moment {
 /// A second signal within this time after the first is ignored: timeout(1) sends each signal twice.
 const SAME_SIGNAL_WINDOW: Duration = Duration::from_millis(200);
 
+/// The signal by which the program wakes the thread for an errand. By default it does nothing, so
+/// one that comes from elsewhere is not missed.
+const ERRAND: Signal = Signal::SIGURG;
+
+/// Something that the thread does once.
+type Errand = Box<dyn FnOnce() + Send>;
+
 /// The signals that the thread takes. A blocked SIGCONT still continues a stopped process; in
 /// addition it is reported.
-const TAKEN: [Signal; 6] = [
+const TAKEN: [Signal; 7] = [
+    ERRAND,
     Signal::SIGINT,
     Signal::SIGTERM,
     Signal::SIGCONT,
@@ -86,11 +98,20 @@ pub struct Signals {
 }
 
 /// What has arrived, for all receivers.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Arrived {
     /// The first signal that asked for the end.
     end: OnceLock<EndSignal>,
     inboxes: Mutex<Vec<Weak<Inbox>>>,
+    errands: Mutex<Vec<Errand>>,
+    /// The thread that waits for the signals.
+    thread: OnceLock<Pthread>,
+}
+
+impl fmt::Debug for Arrived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arrived").field("end", &self.end).finish_non_exhaustive()
+    }
 }
 
 /// What one receiver has not taken yet.
@@ -115,7 +136,9 @@ impl Signals {
         let inbox = arrived.inbox().map_err(refuse)?;
         let of_thread = arrived.clone();
         let thread = Builder::new().name("signals".into());
-        thread.spawn(move || of_thread.listen(&signals, second, at)).map_err(refuse)?;
+        let thread =
+            thread.spawn(move || of_thread.listen(&signals, second, at)).map_err(refuse)?;
+        arrived.thread.get_or_init(|| thread.as_pthread_t());
         Ok(Self { arrived, inbox })
     }
 
@@ -128,6 +151,28 @@ impl Signals {
             inbox.put(Request::End);
         }
         Ok(Self { arrived: self.arrived.clone(), inbox })
+    }
+
+    /// Does something on the thread that waits for the signals, and waits for its result: what the
+    /// kernel keeps for each thread, such as what it may open, is changed only by the thread. It
+    /// has to return quickly. Fails if the thread doesn't answer within a generous time.
+    pub fn on_thread<T: Send + 'static>(
+        &self,
+        errand: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        const TIMEOUT: Duration = Duration::from_secs(10);
+        let refuse = |source: io::Error| Error::System {
+            what: "the thread that waits for signals can't be reached",
+            source,
+        };
+        let (done, result) = channel();
+        let errand = move || drop(done.send(errand()));
+        lock(&self.arrived.errands).push(Box::new(errand));
+        // The thread never ends, so its identifier stays its own.
+        if let Some(thread) = self.arrived.thread.get() {
+            pthread_kill(*thread, ERRAND).map_err(|errno| refuse(errno.into()))?;
+        }
+        result.recv_timeout(TIMEOUT).map_err(|error| refuse(io::Error::other(error)))
     }
 
     /// Removes and returns the next signal that has arrived.
@@ -202,6 +247,13 @@ impl Arrived {
             // Waiting fails only for an invalid set of signals, and this set is valid.
             let Ok(signal) = signals.wait() else { return };
             let request = match signal {
+                ERRAND => {
+                    let errands = std::mem::take(&mut *lock(&self.errands));
+                    for errand in errands {
+                        errand();
+                    }
+                    continue;
+                }
                 Signal::SIGCONT => {
                     at(Moment::Continues);
                     Request::Continue

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use experiments::campaign::Shard;
 
-use super::{parse_jobs, paths};
+use super::{ConfineArgs, parse_jobs, paths};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExperimentCommand {
@@ -106,6 +106,9 @@ pub(crate) struct WorkArgs {
     /// The number of machines that run side by side, or `auto`: one for each CPU
     #[arg(long, default_value = "1", value_name = "N", value_parser = parse_jobs)]
     pub(crate) jobs: u32,
+
+    #[command(flatten)]
+    pub(crate) confine: ConfineArgs,
 
     /// Print JSON
     #[arg(long)]

@@ -8,7 +8,7 @@ use vmm::jitter::Range;
 
 use vmm::limits::{Watchdog, parse_time};
 
-use super::{CriteriaArgs, MachineArgs};
+use super::{ConfineArgs, CriteriaArgs, MachineArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct RacesArgs {
@@ -61,6 +61,9 @@ pub(crate) struct RacesArgs {
     /// An ELF file with the guest's symbols, or `none` [default: the guest's image]
     #[arg(long, value_name = "FILE")]
     pub(crate) symbols: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) confine: ConfineArgs,
 
     /// Print one JSON report on stdout
     #[arg(long)]

@@ -104,6 +104,11 @@ impl Prepared {
         self.stamps.changed()
     }
 
+    /// The machines of all cells.
+    pub(super) fn machines(&self) -> impl Iterator<Item = &MachineConfig> {
+        self.cells.iter().map(|cell| &cell.machine)
+    }
+
     pub(super) fn cell(&self, number: usize) -> Option<&PreparedCell> {
         self.cells.get(number)
     }

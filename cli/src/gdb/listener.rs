@@ -11,7 +11,7 @@ use super::connection::{Connection, POLL_TIMEOUT, Stream, is_ready};
 use crate::socket::Socket as UnixSocket;
 
 /// A socket that waits for clients.
-pub(super) struct Listener {
+pub(crate) struct Listener {
     socket: Socket,
     name: String,
 }
@@ -22,7 +22,7 @@ enum Socket {
 }
 
 impl Listener {
-    pub(super) fn bind(address: &Address) -> Result<Self> {
+    pub(crate) fn bind(address: &Address) -> Result<Self> {
         match address {
             Address::Port(port) => {
                 let (listener, name) = listen(*port).map_err(|error| {

@@ -25,7 +25,12 @@ pub(super) struct Queue {
     limit: Option<Instant>,
     /// Whether the thread that writes looks from time to time at what is held.
     is_watched: bool,
+    /// What the thread that writes does once, besides.
+    errands: Vec<Errand>,
 }
+
+/// Something that the thread that writes does once.
+pub(super) type Errand = Box<dyn FnOnce() + Send>;
 
 struct Entry {
     stream: usize,
@@ -78,12 +83,34 @@ impl Queue {
     /// A queue for these streams.
     pub(super) fn new(files: [Option<File>; STANDARD]) -> Self {
         let streams = files.into_iter().map(Target::new).collect();
-        Self { entries: VecDeque::new(), streams, hurry: None, limit: None, is_watched: false }
+        Self {
+            entries: VecDeque::new(),
+            streams,
+            hurry: None,
+            limit: None,
+            is_watched: false,
+            errands: Vec::new(),
+        }
     }
 
     /// The files of the standard streams, to which the queue then writes nothing more.
     pub(super) fn take_files(&mut self) -> [Option<Arc<File>>; STANDARD] {
         [0, 1].map(|stream| self.streams[stream].file.take())
+    }
+
+    /// Has the thread that writes do something.
+    pub(super) fn add_errand(&mut self, errand: Errand) {
+        self.errands.push(errand);
+    }
+
+    /// Whether the thread has something to do besides.
+    pub(super) fn has_errands(&self) -> bool {
+        !self.errands.is_empty()
+    }
+
+    /// What the thread has to do besides.
+    pub(super) fn take_errands(&mut self) -> Vec<Errand> {
+        std::mem::take(&mut self.errands)
     }
 
     /// Adds a stream and returns its number.

@@ -8,7 +8,7 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 
 use super::Shared;
 use super::queue::Queue;
@@ -27,9 +27,11 @@ const LOOK: Duration = Duration::from_millis(25);
 pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
     let shared = shared.clone();
     // A new thread inherits the signal mask of the thread that starts it. The writer must receive
-    // no signals.
+    // no signals but that of a forbidden system call, which is the thread's own.
     let before = SigSet::thread_get_mask()?;
-    SigSet::all().thread_block()?;
+    let mut others = SigSet::all();
+    others.remove(Signal::SIGSYS);
+    others.thread_block()?;
     let started = Builder::new().name("writer".into()).spawn(move || run(&shared));
     before.thread_set_mask()?;
     started.map(drop)
@@ -38,9 +40,13 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
 fn run(shared: &Shared) {
     let mut next_look = None;
     loop {
-        let queue = wait_for_work(shared, &mut next_look);
+        let mut queue = wait_for_work(shared, &mut next_look);
+        let errands = queue.take_errands();
         let wanted = queue.wanted();
         drop(queue);
+        for errand in errands {
+            errand();
+        }
         let ready = ready(&wanted);
         let Some(mut chunk) = shared.lock().take(|stream| ready.contains(&stream)) else {
             continue;
@@ -63,7 +69,7 @@ fn wait_for_work<'a>(shared: &'a Shared, next_look: &mut Option<Instant>) -> Mut
         if queue.is_watched() {
             next_look.get_or_insert(now + LOOK);
         }
-        if !queue.is_empty() {
+        if !queue.is_empty() || queue.has_errands() {
             return queue;
         }
         queue = match next_look {

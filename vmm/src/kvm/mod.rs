@@ -7,6 +7,8 @@
 //! * [`kick`]: getting a vCPU out of the guest from another thread, or at a given time;
 //! * [`debug`]: single steps, breakpoints, watchpoints;
 //! * [`slots`]: additional memory slots, read-only slots, dirty logs;
+//! * [`seccomp`]: the system calls that the program's threads may make, and `sigsys`: the message
+//!   about another one;
 //! * `dirty`: the pages that a guest has stored to, for snapshots;
 //! * `inject`, `msr_exits`, `save`: interrupts, exits at MSR accesses, saving and restoring vCPUs.
 
@@ -18,6 +20,8 @@ mod inject;
 pub mod kick;
 mod msr_exits;
 mod save;
+pub mod seccomp;
+mod sigsys;
 pub mod slots;
 pub mod state;
 mod tsc;

@@ -7,8 +7,10 @@
 //! missing.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
@@ -50,10 +52,14 @@ struct Meeting {
     error: Option<Error>,
 }
 
+/// What the separate thread does at one rendezvous.
+type Job = Box<dyn FnOnce() + Send>;
+
 /// The rendezvous barrier of a machine's vCPUs.
-#[derive(Default)]
 pub(super) struct Barrier {
     shared: Arc<Shared>,
+    /// Its end ends the thread that does the work.
+    jobs: Sender<Job>,
 }
 
 #[derive(Default)]
@@ -65,11 +71,18 @@ struct Shared {
 }
 
 impl Barrier {
-    /// Creates a barrier for this number of vCPUs.
-    pub(super) fn new(vcpus: u32) -> Self {
-        let barrier = Self::default();
-        barrier.shared.lock().present = vec![None; vcpus as usize];
-        barrier
+    /// Creates a barrier for this number of vCPUs, and its thread: a vCPU's thread may start none
+    /// once its system calls are filtered, and open no file to write to.
+    pub(super) fn new(vcpus: u32) -> Result<Self> {
+        let (jobs, to_do) = channel::<Job>();
+        let thread = Builder::new().name("stopped".into());
+        let what = "the thread that looks at a stopped machine can't be started";
+        thread
+            .spawn(move || to_do.iter().for_each(|job| job()))
+            .map_err(|source| Error::System { what, source })?;
+        let shared = Arc::<Shared>::default();
+        shared.lock().present = vec![None; vcpus as usize];
+        Ok(Self { shared, jobs })
     }
 
     /// The watches that are added during a rendezvous.
@@ -127,7 +140,7 @@ impl Barrier {
         meeting.error.take().map_or(Ok(()), Err)
     }
 
-    /// Has the work done by a thread that no other thread has to wait for.
+    /// Has the work done by the thread for it, for which no other thread has to wait.
     fn work(
         &self,
         wanted: Vec<Wanted>,
@@ -154,9 +167,10 @@ impl Barrier {
                 meeting.writing.pop_front();
             }
         };
-        let thread = Builder::new().name("stopped".into()).spawn(work);
-        let what = "the thread that looks at the stopped machine can't be started";
-        thread.map(drop).map_err(|source| Error::System { what, source })
+        self.jobs.send(Box::new(work)).map_err(|_| Error::System {
+            what: "the stopped machine can't be looked at",
+            source: io::Error::other("its thread has panicked"),
+        })
     }
 
     /// The files that were written, and those that were not, or not completely. Fails if a file

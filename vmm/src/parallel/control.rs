@@ -87,7 +87,7 @@ impl Control {
             slots: (0..vcpus).map(|_| Slot::default()).collect(),
             over: AtomicBool::new(false),
             pauses: Pauses::default(),
-            barrier: Barrier::new(vcpus),
+            barrier: Barrier::new(vcpus)?,
             found_hang: FoundHang::default(),
             debugging: Wants::new()?,
             end: Mutex::new(None),

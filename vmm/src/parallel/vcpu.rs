@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::exit::{Entry, Exit};
 use crate::hook::{Context, FOR_GOOD, HookActions, HookSet, Points};
 use crate::kvm::kick::Alarm;
+use crate::kvm::seccomp;
 use crate::memory::Memory;
 use crate::msr;
 use crate::registers::{Activity, Register, Registers};
@@ -171,7 +172,7 @@ impl<'a, C: Debuggable> VcpuLoop<'a, C> {
         // However this thread ends, the run has to end with it.
         let _ended = EndOnDrop(control);
         let _bound = bind(&self.ctx.cpu);
-        let ctx = control.take_vcpu(self.ctx.id);
+        let ctx = seccomp::confine_vcpu().and_then(|()| control.take_vcpu(self.ctx.id));
         match ctx.and_then(|_kicks_reach_us| self.run_guest()) {
             Ok(Some(end)) => control.end(end),
             Ok(None) => {}
