@@ -279,6 +279,9 @@ fn live_line(tally: &Tally, seconds: f64) -> String {
     )
 }
 
+/// The number of kinds of failures that are told while a campaign runs, of all cells.
+const MAX_TOLD: usize = 1000;
+
 /// What was told about failures.
 #[derive(Default)]
 struct Told(std::collections::BTreeSet<(usize, String)>);
@@ -288,7 +291,9 @@ impl Told {
     fn tell(&mut self, runs: &[RunRecord], campaign: &Campaign, progress: &Progress) {
         for run in runs {
             let Some(kind) = &run.kind else { continue };
-            if self.0.insert((run.cell, kind.clone())) {
+            // A guest decides how many kinds there are. All are in the campaign's records.
+            let is_full = self.0.len() >= MAX_TOLD;
+            if !is_full && self.0.insert((run.cell, kind.clone())) {
                 let cell = show::escaped(campaign.prepared.name(run.cell));
                 progress.print(&format!(
                     "jitterbug: {cell}: seed {}: {}",

@@ -19,6 +19,8 @@ use crate::tell;
 
 /// The number of findings of a group that are kept.
 const KEPT_PER_GROUP: usize = 3;
+/// The number of groups that are kept: a guest decides how many kinds of failures there are.
+const MAX_GROUPS: usize = 100;
 /// A schedule of this number of characters or more, which fills a screen, is not printed if it is
 /// in a file.
 const MAX_PRINTED_SCHEDULE: usize = 2000;
@@ -56,6 +58,8 @@ pub(super) struct Findings<'a> {
     many: bool,
     start: Instant,
     groups: Vec<Group>,
+    /// Failures of further kinds.
+    ungrouped: u64,
     lost: bool,
 }
 
@@ -63,7 +67,14 @@ impl<'a> Findings<'a> {
     /// Fails before the work begins if no file can be written in the folder.
     pub(super) fn check(folder: &'a Path, guest: &'a Guest, many: bool) -> Result<Self> {
         let folder = FindingFolder::check(folder, guest)?;
-        Ok(Self { folder, many, start: Instant::now(), groups: Vec::new(), lost: false })
+        Ok(Self {
+            folder,
+            many,
+            start: Instant::now(),
+            groups: Vec::new(),
+            ungrouped: 0,
+            lost: false,
+        })
     }
 
     /// Whether a finding could not be written.
@@ -74,6 +85,11 @@ impl<'a> Findings<'a> {
     /// The groups, in the order in which they were found.
     pub(super) fn groups(&self) -> &[Group] {
         &self.groups
+    }
+
+    /// Failures whose kind is none of the groups', because there are too many.
+    pub(super) fn ungrouped(&self) -> u64 {
+        self.ungrouped
     }
 
     /// The findings that are kept, in the order of their runs.
@@ -92,20 +108,15 @@ impl<'a> Findings<'a> {
 
     /// Adds a failure.
     pub(super) fn add(&mut self, progress: &Progress, finding: &Finding, searched: &Searched) {
-        let signature = finding.signature();
-        let known = self.groups.iter().position(|group| group.signature == signature);
         let is_first = self.groups.is_empty();
-        let number = known.unwrap_or_else(|| {
-            let failure = signature.to_string();
-            let (files, kept) = (Vec::new(), Vec::new());
-            self.groups.push(Group { failure, times: 0, files, signature, kept });
-            self.groups.len() - 1
-        });
-        let group = &mut self.groups[number];
+        let Some(group) = group(&mut self.groups, finding.signature()) else {
+            self.ungrouped += 1;
+            return;
+        };
         group.times += 1;
         // Once a file could not be written, the search ends. A run that had ended before that is
         // counted, and its finding is needed only if it is the first of its kind.
-        if self.lost && known.is_some() {
+        if self.lost && group.times > 1 {
             return;
         }
         let is_full = group.kept.len() == KEPT_PER_GROUP;
@@ -152,8 +163,23 @@ impl<'a> Findings<'a> {
             let reproduce = reproduce.unwrap_or_default();
             format!("jitterbug: {} {times}: {}{reproduce}", group.times, group.failure)
         };
-        self.groups.iter().map(line).collect()
+        let rest = (self.ungrouped > 0).then(|| {
+            let (times, most) = (self.ungrouped, MAX_GROUPS);
+            format!("jitterbug: {times} more failures, which are of none of these {most} kinds: not kept")
+        });
+        self.groups.iter().map(line).chain(rest).collect()
     }
+}
+
+/// The group of failures with this signature, which is a new one if there is room.
+fn group(groups: &mut Vec<Group>, signature: FailureSignature) -> Option<&mut Group> {
+    let known = groups.iter().position(|group| group.signature == signature);
+    if known.is_none() && groups.len() < MAX_GROUPS {
+        let failure = signature.to_string();
+        groups.push(Group { failure, times: 0, files: Vec::new(), signature, kept: Vec::new() });
+        return groups.last_mut();
+    }
+    known.map(|number| &mut groups[number])
 }
 
 /// The length of a finding's schedule: its segments, then its points.
@@ -200,4 +226,23 @@ pub(super) fn quoted(path: &Path) -> String {
 /// Prints the summary of several failures.
 pub(super) fn tell(found: &Findings) {
     found.lines().iter().for_each(|line| tell::user(line));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_does_not_decide_how_many_groups_there_are() {
+        let signature = |number: usize| FailureSignature::new(&format!("failure {number}"), &[]);
+        let mut groups = Vec::new();
+        for number in 0..MAX_GROUPS {
+            group(&mut groups, signature(number)).unwrap().times += 1;
+        }
+        assert!(group(&mut groups, signature(MAX_GROUPS)).is_none());
+        assert_eq!(groups.len(), MAX_GROUPS);
+        // Those that are there go on.
+        group(&mut groups, signature(7)).unwrap().times += 1;
+        assert_eq!((groups[6].times, groups[7].times), (1, 2));
+    }
 }

@@ -1,5 +1,7 @@
 //! The result of a search, as sentences and as JSON.
 
+use std::num::NonZero;
+
 use experiments::finding::Machine;
 use experiments::hunt::Progress as Searched;
 use experiments::{Hunt, cause};
@@ -61,6 +63,9 @@ pub(crate) struct Report<'a> {
     methods: Vec<MethodTally>,
     hashes: String,
     groups: &'a [Group],
+    /// Failures that are in no group: only the first 100 kinds have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ungrouped: Option<NonZero<u64>>,
     findings: Vec<&'a Found>,
     /// The explanation of the first finding.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -289,6 +294,7 @@ impl Summary<'_> {
             methods: methods.collect(),
             hashes: format!("{:016x}", searched.hashes),
             groups: found.groups(),
+            ungrouped: NonZero::new(found.ungrouped()),
             findings: found.kept(),
             explanation,
         }
