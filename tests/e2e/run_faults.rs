@@ -136,7 +136,7 @@ fn a_vcpu_that_is_held_for_too_long() {
 }
 
 fn a_vcpu_that_starts_late_or_never() {
-    jitterbug("run hello --cpus 2 --timeout 60s --fault vcpu-start:vcpu=1,for=300ms")
+    jitterbug("run hello --cpus 2 --timeout 60s --fault vcpu-start:vcpu=1,for=3s")
         .within(90)
         .ends_with(0)
         .says(&["struck 1 of 1 times"]);

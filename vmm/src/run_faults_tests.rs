@@ -187,17 +187,22 @@ fn exceptions_have_the_error_code_that_they_must_have() {
 
 #[test]
 fn a_vcpu_s_start_is_held_and_counted_once_the_guest_starts_it() {
-    for (fault, time) in [("vcpu-start:vcpu=1", FOR_GOOD), ("vcpu-start:vcpu=1,for=3ms", 3 * MS)] {
+    let started_at = |fault: &str, hold: Duration, start: Duration| {
         let mut bench = Bench::new(fault, 2);
         let holds = [0, 1].map(|vcpu| {
-            bench.call(vcpu, Duration::ZERO, vcpu == 0, |hook, context| hook.start(context)).hold
+            let call = |hook: &mut dyn Hook, context: &mut Context| hook.start(context);
+            bench.call(vcpu, Duration::ZERO, vcpu == 0, call).hold
         });
-        assert_eq!(holds, [Duration::ZERO, time]);
-        bench.pass(50 * MS, false, true);
+        assert_eq!(holds, [Duration::ZERO, hold]);
+        bench.pass(start, false, true);
         assert_eq!(bench.faults.counts(), [(0, 0)]);
-        bench.pass(60 * MS, true, true);
-        assert_eq!(bench.faults.counts(), [(1, 1)]);
-    }
+        bench.pass(100 * MS, true, true);
+        bench.faults.counts()[0]
+    };
+    assert_eq!(started_at("vcpu-start:vcpu=1", FOR_GOOD, 50 * MS), (1, 1));
+    assert_eq!(started_at("vcpu-start:vcpu=1,for=30ms", 30 * MS, 22 * MS), (1, 1));
+    // The hold is over when the guest starts the vCPU.
+    assert_eq!(started_at("vcpu-start:vcpu=1,for=30ms", 30 * MS, 50 * MS), (0, 0));
 }
 
 #[test]

@@ -16,15 +16,23 @@ use crate::registers::Activity;
 /// How often a vCPU that is held from its start looks whether the guest has started it.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// A vCPU that is held from its start.
+struct HeldStart {
+    fault: usize,
+    /// When to look next whether the guest has started it.
+    next: Duration,
+    /// When the hold ends.
+    end: Duration,
+}
+
 /// Lets faults strike at one vCPU.
 pub(super) struct FaultHook {
     vcpu: u32,
     faults: Vec<Arc<RunFault>>,
     /// For each fault: when the strike was due that is being made.
     pending: Vec<Option<Duration>>,
-    /// The fault that holds this vCPU from its start, if the guest has not started it yet, and when
-    /// to look again.
-    holds_start: Option<(usize, Duration)>,
+    /// The fault that holds this vCPU from its start, if the guest has not started it yet.
+    holds_start: Option<HeldStart>,
     /// The addresses of the symbols that faults wait for.
     symbols: Vec<u64>,
 }
@@ -79,14 +87,15 @@ impl FaultHook {
         }
     }
 
-    /// Counts the fault that holds this vCPU from its start as soon as the guest starts it.
+    /// Counts the fault that holds this vCPU from its start as soon as the guest starts it. If the
+    /// guest does so only when the hold is over, the fault has not struck.
     fn look_at_start(&mut self, context: &Context, started: bool) {
-        if let Some((number, next)) = self.holds_start.take_if(|(_, next)| *next <= context.now) {
-            if started {
-                self.faults[number].count(true);
-            } else {
-                self.holds_start = Some((number, next.max(context.now) + LOOK));
-            }
+        let now = context.now;
+        let Some(held) = self.holds_start.take_if(|held| held.next <= now) else { return };
+        if started {
+            self.faults[held.fault].count(true);
+        } else if now < held.end {
+            self.holds_start = Some(HeldStart { next: held.end.min(now + LOOK), ..held });
         }
     }
 }
@@ -111,9 +120,11 @@ impl Hook for FaultHook {
                 continue;
             }
             fault.timing().pend();
-            self.holds_start = Some((number, Duration::ZERO));
+            let time = fault.spec.time.unwrap_or(FOR_GOOD);
+            let end = context.now.saturating_add(time);
+            self.holds_start = Some(HeldStart { fault: number, next: context.now, end });
             if let Some(actions) = context.actions.as_deref_mut() {
-                actions.hold(fault.spec.time.unwrap_or(FOR_GOOD));
+                actions.hold(time);
             }
         }
     }
@@ -166,7 +177,7 @@ impl Hook for FaultHook {
 
     fn next_tick(&self) -> Option<Duration> {
         let due = self.faults.iter().filter_map(|fault| fault.timing().next_at(self.vcpu));
-        due.chain(self.holds_start.map(|(_, next)| next)).min()
+        due.chain(self.holds_start.as_ref().map(|held| held.next)).min()
     }
 
     fn tick(&mut self, context: &mut Context) -> Verdict {
@@ -200,7 +211,7 @@ impl Hook for FaultHook {
 
     fn stop(&mut self, context: &mut Context) {
         let activity = context.cpu.activity().unwrap_or(Activity::WaitForSipi);
-        let next = self.holds_start.map_or(context.now, |(_, next)| next);
+        let next = self.holds_start.as_ref().map_or(context.now, |held| held.next);
         let now = context.now.max(next);
         let context = Context { now, actions: None, cpu: &mut *context.cpu, ..*context };
         self.look_at_start(&context, activity != Activity::WaitForSipi);
