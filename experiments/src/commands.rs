@@ -74,6 +74,9 @@ impl Machine {
         if *virtio_console {
             text.push_str(" --virtio-console");
         }
+        for fault in faults {
+            text.push_str(&option("fault", fault));
+        }
         // With `=`, because a pattern may begin with a hyphen.
         let mut all = |option: &str, values: &mut dyn Iterator<Item = &str>| {
             for value in values {
@@ -81,7 +84,6 @@ impl Machine {
                 let _ = write!(text, " --{option}={}", quoted(value));
             }
         };
-        all("fault", &mut faults.iter().map(String::as_str));
         all("disk", &mut disks.iter().map(String::as_str));
         all("ok", &mut criteria.ok.iter().map(Pattern::as_str));
         all("fail", &mut criteria.fail.iter().map(Pattern::as_str));

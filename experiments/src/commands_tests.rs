@@ -34,7 +34,7 @@ fn only_what_is_not_the_default_is_said() {
     machine.virtio_console = true;
     let expected = "'my guest.elf' --cpus 6 --mem 64M --identity kvm --cmdline 'cpus=3 verbose' \
                     --granularity instruction --rng --virtio-console \
-                    --fault=ipi-drop:to=1 --fault=nmi --disk='a b.img,read-only' --disk=c.img";
+                    --fault ipi-drop:to=1 --fault nmi --disk='a b.img,read-only' --disk=c.img";
     assert_eq!(machine.arguments(), expected);
 }
 

@@ -18,7 +18,7 @@ use vmm::{Host, MachineConfig};
 
 use super::files::{Files, is_nameless};
 use super::stamps::Stamps;
-use crate::args::{CriteriaArgs, MachineArgs};
+use crate::args::{CriteriaArgs, MachineArgs, resolved};
 use crate::input;
 use crate::scripts::style;
 
@@ -50,7 +50,6 @@ struct Shape {
     /// The arguments of `run`, without those below.
     arguments: String,
     initrd: Option<PathBuf>,
-    faults: Vec<String>,
 }
 
 impl Prepared {
@@ -176,7 +175,8 @@ impl Files<'_> {
         let criteria = CriteriaArgs::of(&experiment.criteria);
         let criteria = criteria.criteria(symbols.as_deref(), guest.may_idle);
         let criteria = criteria.with_context(|| format!("{}: [failure]", cell.name()))?;
-        let faults = settings.faults.clone();
+        let faults = resolved(&settings.faults, symbols.as_deref())
+            .map_err(|error| at_guest(experiment, cell, error))?;
         let machine = MachineConfig { criteria, initrd, faults, ..guest.machine(&arguments)? };
         Ok(PreparedCell {
             name: cell.name(),
@@ -184,7 +184,6 @@ impl Files<'_> {
             shape: Shape {
                 arguments: Machine::of(&machine).arguments(),
                 initrd: settings.initrd.clone(),
-                faults: settings.faults.iter().map(ToString::to_string).collect(),
             },
             is_nameless: is_nameless(settings),
             machine,
@@ -214,9 +213,6 @@ impl Files<'_> {
         }
         if !settings.jitter.is_off() {
             add("jitter", &settings.jitter.to_string());
-        }
-        for fault in &settings.faults {
-            add("fault", &fault.to_string());
         }
         if let Some(watchdog) = experiment.watchdog {
             add("watchdog", &watchdog.to_string());

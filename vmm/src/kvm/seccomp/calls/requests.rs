@@ -3,10 +3,10 @@
 use std::os::raw::c_ulong;
 
 use kvm_bindings::{
-    KVMIO, kvm_cpuid2, kvm_debugregs, kvm_dirty_log, kvm_enable_cap, kvm_guest_debug,
-    kvm_interrupt, kvm_irq_level, kvm_lapic_state, kvm_mp_state, kvm_msr_filter, kvm_msr_list,
-    kvm_msrs, kvm_regs, kvm_sregs, kvm_userspace_memory_region, kvm_vcpu_events, kvm_xcrs,
-    kvm_xsave,
+    KVMIO, kvm_clock_data, kvm_cpuid2, kvm_debugregs, kvm_device_attr, kvm_dirty_log,
+    kvm_enable_cap, kvm_guest_debug, kvm_interrupt, kvm_irq_level, kvm_lapic_state, kvm_mp_state,
+    kvm_msi, kvm_msr_filter, kvm_msr_list, kvm_msrs, kvm_regs, kvm_sregs,
+    kvm_userspace_memory_region, kvm_vcpu_events, kvm_xcrs, kvm_xsave,
 };
 use vmm_sys_util::{ioctl_io_nr, ioctl_ior_nr, ioctl_iow_nr, ioctl_iowr_nr};
 
@@ -63,6 +63,12 @@ requests! {
     ioctl_iow_nr KVM_SET_MSRS 0x89 kvm_msrs;
     ioctl_io_nr KVM_NMI 0x9a;
     ioctl_io_nr KVM_GET_TSC_KHZ 0xa3;
+    ioctl_io_nr KVM_SET_TSC_KHZ 0xa2: "faults, on hosts that scale the TSC";
+    ioctl_iow_nr KVM_GET_DEVICE_ATTR 0xe2 kvm_device_attr: "faults, on hosts with TSC offsets";
+    ioctl_iow_nr KVM_SET_DEVICE_ATTR 0xe1 kvm_device_attr: "faults, on hosts with TSC offsets";
+    ioctl_iow_nr KVM_SIGNAL_MSI 0xa5 kvm_msi;
+    ioctl_ior_nr KVM_GET_CLOCK 0x7c kvm_clock_data;
+    ioctl_iow_nr KVM_SET_CLOCK 0x7b kvm_clock_data;
     ioctl_iow_nr KVM_IRQ_LINE 0x61 kvm_irq_level: "guests with drivers, such as Linux";
     ioctl_iow_nr KVM_SET_USER_MEMORY_REGION 0x46 kvm_userspace_memory_region: "pages trapped later";
 }
