@@ -76,7 +76,8 @@ fn number(text: &str) -> Option<u64> {
 /// Whether a call that was made uses an entry. Of the arguments, only those are compared that tell
 /// one entry from another.
 fn is_use(entry: &Allowed, filter: Filter, (is_vcpu, name, numbers): &Made) -> bool {
-    if entry.call.name() != name || (filter == Filter::Vcpu) != *is_vcpu {
+    // What vCPUs' threads do has to pass both filters.
+    if entry.call.name() != name || (filter == Filter::Vcpu && !is_vcpu) {
         return false;
     }
     match (name.as_str(), entry.argument) {

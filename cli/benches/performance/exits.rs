@@ -55,7 +55,7 @@ pub(crate) fn slope(
     Ok(run(BASELINE_EXITS + TIMES)?.saturating_sub(few))
 }
 
-fn by_jitterbug(host: &Host, times: u64) -> Result<Duration, Failure> {
+pub(crate) fn by_jitterbug(host: &Host, times: u64) -> Result<Duration, Failure> {
     let (code, exits) = image::port_writes(times);
     let guest = GuestImage { name: "port writes".into(), bytes: image::elf(&code).into() };
     let config = MachineConfig::new(guest, CpuCount::new(1)?);

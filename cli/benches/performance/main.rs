@@ -4,6 +4,7 @@
 
 mod contest;
 mod exits;
+mod filtered;
 mod firing;
 mod image;
 mod points;
@@ -28,6 +29,9 @@ fn main() -> Result<(), Failure> {
     if let Some(result) = startup::be_floor() {
         return result;
     }
+    if let Some(result) = filtered::be_turn() {
+        return result;
+    }
     let device = Path::new(DEFAULT_DEVICE);
     let host = match Host::open(device) {
         Ok(host) => host,
@@ -39,6 +43,7 @@ fn main() -> Result<(), Failure> {
     let mut criterion = Criterion::default().configure_from_args();
     let mut contests = vec![
         exits::measure(&mut criterion, &host, device),
+        filtered::measure(&mut criterion, device),
         scripted::measure(&mut criterion, &host),
         startup::measure(&mut criterion, device)?,
         firing::measure(&mut criterion, &host)?,

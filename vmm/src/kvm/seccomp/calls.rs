@@ -51,6 +51,7 @@ const FALLBACK: &str = "glibc or Rust's library, where a newer call is missing";
 const PANIC: &str = "the backtrace of a panic";
 const RACE: &str = "a lock that is contended for a moment";
 const MESSAGE: &str = "the message about a forbidden call";
+const SQLITE: &str = "SQLite, when it makes a file of its database again";
 const FAILURE: &str = "a failure that no test makes";
 
 /// The flags of clone(2) for a thread, as glibc gives them: memory, files, signal handlers and
@@ -87,7 +88,6 @@ impl Allowed {
 /// What every thread needs to be a thread.
 const THREADS: &[Allowed] = &[
     used(Sysno::futex),
-    used(Sysno::read),
     used(Sysno::write),
     used(Sysno::close),
     used(Sysno::fcntl),
@@ -127,6 +127,7 @@ const VCPUS: &[Allowed] = &[
     rare(Sysno::lseek, PANIC),
     // The files of a backtrace. Besides, glibc reads /proc/sys/vm/overcommit_memory before it gives
     // memory back.
+    rare(Sysno::read, ALLOCATOR),
     rare(Sysno::openat, ALLOCATOR).with(2, (libc::O_RDONLY | libc::O_CLOEXEC) as u64),
 ];
 
@@ -173,32 +174,32 @@ const OTHERS: &[Allowed] = &[
     used(Sysno::fchmod),
     used(Sysno::flock),
     // SQLite.
-    used(Sysno::geteuid),
-    used(Sysno::fchown),
+    rare(Sysno::geteuid, SQLITE),
+    rare(Sysno::fchown, SQLITE),
     // The clients of sockets that were made before.
     used(Sysno::accept4),
     used(Sysno::recvfrom),
     used(Sysno::sendto),
     used(Sysno::setsockopt),
-    used(Sysno::getpgrp),
+    rare(Sysno::getpgrp, "a terminal in raw mode, where a shell starts the program in the tests"),
 ];
 
-/// Signals to this process only.
-fn signals() -> [Allowed; 2] {
-    let own = std::process::id().into();
-    [used(Sysno::tgkill).with(0, own), used(Sysno::kill).with(0, own)]
+/// A signal to this process only, or to one of its threads.
+fn signal(call: Sysno) -> Allowed {
+    used(call).with(0, std::process::id().into())
 }
 
 /// The entries of a filter.
 pub fn of(filter: Filter) -> Vec<Allowed> {
     // KVM_RUN is the first of them.
     let requests = OF_VCPUS.iter().map(Request::allowed);
-    let entries = requests.chain(THREADS.iter().copied()).chain(signals());
+    let entries = requests.chain(THREADS.iter().copied()).chain([signal(Sysno::tgkill)]);
     match filter {
         Filter::Vcpu => entries.chain(VCPUS.iter().copied()).collect(),
         Filter::All => {
             let requests = OF_MACHINES.iter().chain(OF_FILES).map(Request::allowed);
-            entries.chain(requests).chain(OTHERS.iter().copied()).collect()
+            let others = OTHERS.iter().copied().chain([signal(Sysno::kill), used(Sysno::read)]);
+            entries.chain(requests).chain(others).collect()
         }
     }
 }

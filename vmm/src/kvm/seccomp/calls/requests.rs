@@ -114,7 +114,7 @@ pub(super) const OF_FILES: &[Request] = &[
     other!(TCGETS2: "newer versions of glibc, instead of TCGETS"),
     other!(TCSETS2: "newer versions of glibc, instead of TCSETS"),
     other!(TCSETS),
-    other!(TIOCGWINSZ),
+    other!(TIOCGWINSZ: "a live line on a terminal"),
     other!(TIOCGPGRP),
     other!(FIONBIO),
 ];
