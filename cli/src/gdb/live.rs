@@ -60,7 +60,9 @@ impl Server {
         ));
         let of_thread = is_over.clone();
         let serve = move || {
+            // The socket's file is removed before the end is told.
             let _ends: Sender<()> = ends;
+            let listener = listener;
             serve_all(&listener, &machine, &of_thread);
         };
         Builder::new().name("gdb".into()).spawn(serve).context("--gdb: no thread for it")?;

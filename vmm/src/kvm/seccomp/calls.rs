@@ -156,6 +156,9 @@ const OTHERS: &[Allowed] = &[
     used(Sysno::openat),
     used(Sysno::newfstatat),
     used(Sysno::statx),
+    // realpath(3) of glibc, for paths that end with a folder.
+    used(Sysno::faccessat2),
+    rare(Sysno::faccessat, FALLBACK),
     rare(Sysno::fstat, FALLBACK),
     used(Sysno::lseek),
     used(Sysno::pread64),
