@@ -8,8 +8,8 @@
 //! * A fault of an IPI strikes the IPI that the vCPU sends at the same program point.
 //! * A fault by which an interrupt is lost strikes the interrupt of the vCPU with the same number.
 //! * Any other fault strikes as soon as the vCPU is at the same program point. A vCPU notices
-//!   nothing of an NMI or an interrupt before it goes on, so it makes no difference what other vCPUs
-//!   do until then. A bit of memory that changes is seen by all of them.
+//!   nothing of an NMI or an interrupt before it goes on, so it makes no difference what other
+//!   vCPUs do until then. A bit of memory that changes is seen by all of them.
 //!
 //! Whether the failure comes with the faults there is the first thing that is tried.
 
