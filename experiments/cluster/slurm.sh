@@ -5,21 +5,21 @@
 #   experiments/cluster/slurm.sh experiments/files/2011.toml 8 /shared/2011 --time=10 --cpus-per-task=4
 #
 # Task I makes part I of PARTS in DIR/part-I, and writes what jitterbug prints to DIR/part-I.log. The merge begins when
-# all tasks have ended, however they ended. It puts the parts that there are together in DIR/merged, prints the report to
-# DIR/merged.log, and has the exit status of `jitterbug experiment merge`. Standard output of this script: the numbers of
-# the two jobs.
+# all tasks have ended, however they ended. It puts the parts that there are together in DIR/merged, prints the report
+# to DIR/merged.log, and has the exit status of `jitterbug experiment merge`. This script prints the numbers of the two
+# jobs.
 #
-# Restart: give the same command again. Each task goes on with its part (`experiment resume`), and DIR/merged is replaced.
-# A task that Slurm requeues (preemption, a lost node) goes on as well. 60 seconds before its time limit a task is told to
-# end: the runs in progress are not recorded, and the task ends with 143.
+# Restart: give the same command again. Each task goes on with its part (`experiment resume`), and DIR/merged is
+# replaced. A task that Slurm requeues (preemption, a lost node) goes on as well. 60 seconds before its time limit a task
+# is told to end: the runs in progress are not recorded, and the task ends with 143.
 #
 # A task ends with 0 if all runs of its part were made, whether they passed or failed; else with jitterbug's status.
 # jitterbug is taken from PATH, or JITTERBUG names it. A task runs as many machines side by side as it has CPUs
 # (--cpus-per-task); give `--exclusive` where other jobs of the node should not change the timing.
 #
-# What the nodes need: /dev/kvm that the user can open (group kvm); FILE, its guests and DIR at the same path. One task at
-# a time writes to a part, but DIR has SQLite databases with a write-ahead log: its file system must support flock(2) and
-# mmap(2) with MAP_SHARED (Lustre: mount option flock).
+# What the nodes need: /dev/kvm that the user can open (group kvm); FILE, its guests and DIR at the same path. One task
+# at a time writes to a part, but DIR has SQLite databases with a write-ahead log: its file system must support flock(2)
+# and mmap(2) with MAP_SHARED (Lustre: mount option flock).
 set -euo pipefail
 
 fail() {
