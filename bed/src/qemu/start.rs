@@ -19,7 +19,10 @@ const MEMORY: u64 = 1024;
 const PROCESSORS: &str = "1";
 
 /// The kernel must not check the timer: on a busy host its interrupts come too late for the check.
-const KERNEL_OPTIONS: &str = "console=ttyS0 panic=-1 quiet no_timer_check";
+/// The timer ticks periodically: while a machine runs in it, QEMU (7.2 at least) now and then loses
+/// an interrupt of its local APIC's timer. A kernel that sets the timer anew at each interrupt then
+/// stands still for ever, and with it the machine, whose vCPU is never interrupted again.
+const KERNEL_OPTIONS: &str = "console=ttyS0 panic=-1 quiet no_timer_check nohz=off highres=off";
 
 /// Starts QEMU. `sockets` is the folder of the ports' sockets. The console is on standard output.
 pub(super) fn qemu(
